@@ -1,0 +1,1 @@
+"""Health, metrics and the administrator's view, on the private listener."""

@@ -1,0 +1,1 @@
+"""Messages and frames to bytes and back.  Pure."""

@@ -1,0 +1,115 @@
+"""What is asked of the app, and what it may answer (protocol, section 9).
+
+Rule: these values hold credentials, so none of them has a `repr` that shows one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+from takotwist.core.channel import Lifecycle
+
+Operation = Literal["subscribe", "connect", "publish", "history"]
+
+
+@attrs.frozen(slots=True)
+class HeaderCredential:
+    """The declared header, split once at the first space.
+
+    :ivar value: the whole header where it has no space.
+    :ivar scheme: what stands before the space, such as ``Bearer``.
+    """
+
+    value: str = attrs.field(repr=False)
+    scheme: str | None = None
+
+    @classmethod
+    def split(cls, text: str) -> HeaderCredential:
+        """Read a header's text (protocol, section 3)."""
+        scheme, space, value = text.strip().partition(" ")
+        return cls(value.strip(), scheme) if space else cls(scheme)
+
+
+@attrs.frozen(slots=True)
+class AuthRequest:
+    """One question to the app: may this one do that here?
+
+    :ivar params: all validated params, those outside the topic included.
+    """
+
+    channel: str
+    operation: Operation
+    params: Mapping[str, Any]
+    header: HeaderCredential | None = None
+    cookie: str | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Grant:
+    """The app's yes.
+
+    :ivar subject: who this is, as the app names them; stamped on the connection.
+    :ivar expires_at: unix seconds after which the grant is void, or `None`.
+    :ivar replay_window_ms: and the rest: overrides of the channel's lifecycle for
+        this connection, `None` where the channel's own holds.
+    """
+
+    subject: str | None = None
+    expires_at: float | None = None
+    replay_window_ms: int | None = None
+    inactivity_ttl_ms: int | None = None
+    keepalive_interval_ms: int | None = None
+    max_connection_lifetime_ms: int | None = None
+
+    def lifecycle(self, of_channel: Lifecycle) -> Lifecycle:
+        """The channel's lifecycle with this grant's overrides, kept within bounds."""
+        said: dict[str, int] = {}
+        for name, (least, most) in Lifecycle.BOUNDS.items():
+            value = getattr(self, name, None)
+            if value is not None:
+                said[name] = min(max(int(value), least), most)
+        return attrs.evolve(of_channel, **said) if said else of_channel
+
+
+@attrs.frozen(slots=True)
+class Frame:
+    """A client's frame on its way to the app's handler.
+
+    :ivar data: one JSON value, encoded.
+    """
+
+    channel: str
+    params: Mapping[str, Any]
+    type: str
+    data: bytes
+    subject: str | None = None
+
+
+@attrs.frozen(slots=True)
+class Fanout:
+    """Store and deliver `data` (encoded JSON) under the frame's type."""
+
+    data: bytes
+
+
+@attrs.frozen(slots=True)
+class Drop:
+    """The frame goes nowhere.
+
+    :ivar error: why, where something failed rather than decided; it is logged.
+    """
+
+    error: str | None = None
+
+
+@attrs.frozen(slots=True)
+class Reject:
+    """The frame is refused, and its sender told why."""
+
+    reason: str
+
+
+Verdict = Fanout | Drop | Reject

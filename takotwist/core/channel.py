@@ -1,0 +1,125 @@
+"""What a channel is, as plain data.
+
+A definition comes from Python (`takotwist.define_channel`), from the
+configuration file or from an app's registry; all three end as this value.
+Rule: nothing callable in here.  Who calls the app's functions is an adapter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import ClassVar
+
+import attrs
+
+from takotwist.core.params import Params
+from takotwist.core.schema import PayloadSchema
+from takotwist.errors import DefinitionError
+
+#: Query keys that are never params (protocol, section 1).
+RESERVED_QUERY_KEYS = frozenset({"last_message_id", "last_event_id", "stale", "access_token"})
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:@-]{0,127}")
+
+MINUTE_MS = 60_000
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Lifecycle:
+    """How long things live.  All times in milliseconds (protocol, section 6).
+
+    :ivar replay_window_ms: how far back a cursor may reach.
+    :ivar inactivity_ttl_ms: a topic idle this long is dropped; 0 is never.
+    :ivar keepalive_interval_ms: SSE comment when idle, WebSocket ping.
+    :ivar max_connection_lifetime_ms: a connection is ended after this; 0 is never.
+    :ivar replay_max_messages: most messages kept a topic.
+    :ivar replay_max_bytes: most bytes kept a topic.
+    """
+
+    replay_window_ms: int = 10 * MINUTE_MS
+    inactivity_ttl_ms: int = 0
+    keepalive_interval_ms: int = 25_000
+    max_connection_lifetime_ms: int = 120 * MINUTE_MS
+    replay_max_messages: int = 10_000
+    replay_max_bytes: int = 16 * 2**20
+
+    #: name -> (least, most) that a definition or a grant may say.
+    BOUNDS: ClassVar = {
+        "replay_window_ms": (0, 366 * 24 * 60 * MINUTE_MS),
+        "inactivity_ttl_ms": (0, 366 * 24 * 60 * MINUTE_MS),
+        "keepalive_interval_ms": (1_000, 60 * MINUTE_MS),
+        "max_connection_lifetime_ms": (0, 30 * 24 * 60 * MINUTE_MS),
+        "replay_max_messages": (1, 10_000_000),
+        "replay_max_bytes": (1_024, 2**40),
+    }
+
+    def __attrs_post_init__(self) -> None:
+        for name, (least, most) in self.BOUNDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+                raise DefinitionError(
+                    f"{name} must be a whole number from {least} to {most}, not {value!r}"
+                )
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Credentials:
+    """Where a request for this channel carries its credentials.
+
+    :ivar header_name: lower case, or `None` where no header is read.
+    :ivar cookie_name: or `None` where no cookie is read.
+    :ivar query_token: whether ``access_token`` in the query stands for the header.
+    """
+
+    header_name: str | None = None
+    cookie_name: str | None = None
+    query_token: bool = False
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class ChannelDefinition:
+    """One channel, as every part of the server sees it.
+
+    :ivar name: the wire route, one path segment.
+    :ivar params: the schema of the params.
+    :ivar messages: payload schema by message type.  Empty: any type, any payload.
+        Otherwise a type that is not in it is refused.
+    :ivar credentials: `None` where no credentials are declared.
+    :ivar verified: whether the app is asked before anyone may subscribe, connect
+        or read history; where not, the channel is public.
+    :ivar handlers: message types for which the app has a handler.  `None` where
+        the app decides each frame itself (an app elsewhere that declared
+        ``transport: "ws"``); empty where the channel is SSE only.
+    :ivar forward_unhandled: store and fan out a frame whose type has no handler.
+    :ivar partition_by: names of the params that make the topic; `None` is all.
+    """
+
+    name: str
+    params: Params = attrs.field(factory=Params.none)
+    messages: Mapping[str, PayloadSchema] = attrs.field(factory=dict)
+    credentials: Credentials | None = None
+    verified: bool = False
+    handlers: frozenset[str] | None = frozenset()
+    forward_unhandled: bool = False
+    partition_by: tuple[str, ...] | None = None
+    lifecycle: Lifecycle = Lifecycle()
+
+    def __attrs_post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise DefinitionError(
+                f"channel name {self.name!r} must be 1 to 128 of the characters"
+                " A-Z a-z 0-9 . _ ~ : @ - and begin with a letter or digit"
+            )
+        for reserved in sorted(RESERVED_QUERY_KEYS & set(self.params.names)):
+            raise DefinitionError(
+                f"param {reserved!r} is reserved by the protocol; give it another name"
+            )
+        for name in self.partition_by or ():
+            if name not in self.params.names:
+                raise DefinitionError(f"partition_by names {name!r}, which is no param")
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether clients may connect over WebSocket."""
+        return self.handlers is None or bool(self.handlers) or self.forward_unhandled

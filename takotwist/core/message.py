@@ -1,0 +1,50 @@
+"""A message before and after it is stored.
+
+Rule: `data` is JSON bytes that were validated once, at the edge.  From there
+on nobody parses or prints them again: the log stores them and the codecs copy
+them into frames.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from takotwist.core.topic import Topic
+
+#: Longest `type`, in characters (protocol, section 2).
+MAX_TYPE_LENGTH = 128
+
+#: Types that only the server may use.
+RESERVED_TYPE_PREFIX = "tako."
+
+
+@attrs.frozen(slots=True)
+class Draft:
+    """What somebody wants to publish.
+
+    :ivar type: 1 to 128 characters, not beginning with ``tako.``.
+    :ivar data: one JSON value, encoded, UTF-8.
+    """
+
+    type: str
+    data: bytes
+
+
+@attrs.frozen(slots=True)
+class Message:
+    """One stored publication on a topic.
+
+    :ivar id: strictly increasing within the topic, unique in the store.
+    :ivar type: as published.
+    :ivar data: one JSON value, encoded, UTF-8.
+    """
+
+    topic: Topic
+    id: int
+    type: str
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that this message counts for in a window, a tail or an outbox."""
+        return len(self.data) + len(self.type) + 64

@@ -1,0 +1,173 @@
+"""Text from a query becomes typed params, or an error that names the param.
+
+Query values are strings; the schema's property types say what they stand for.
+Rule: whatever the spelling, equal values come out equal, because a topic is
+made of what comes out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from takotwist.core.schema import Schema, path_of
+from takotwist.errors import DefinitionError, ParamsInvalid
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_MISS = object()
+
+
+def _integer(text: str) -> Any:
+    return int(text) if _INTEGER.fullmatch(text) else _MISS
+
+
+def _number(text: str) -> Any:
+    if not _NUMBER.fullmatch(text):
+        return _MISS
+    value = float(text)
+    if not math.isfinite(value):
+        return _MISS
+    # One number, one spelling: "10", "10.0" and "1e1" are the same topic.
+    return int(value) if value.is_integer() and abs(value) <= 2**53 else value
+
+
+def _boolean(text: str) -> Any:
+    return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), _MISS)
+
+
+def _null(text: str) -> Any:
+    return None if text in ("", "null") else _MISS
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+    "null": _null,
+    "string": lambda text: text,
+}
+
+
+@attrs.frozen(slots=True, eq=False)
+class Params:
+    """The params of one channel.
+
+    :ivar schema: a JSON Schema of type object.
+    :ivar names: the params that the schema declares.
+    """
+
+    schema: Schema
+    names: tuple[str, ...]
+    _open: bool
+
+    @classmethod
+    def none(cls) -> Params:
+        """The params of a channel that has none."""
+        return cls.of({"type": "object", "properties": {}, "additionalProperties": False})
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Params:
+        """Compile a params schema.
+
+        A query key that the schema does not declare is refused, because a
+        misspelt optional param would otherwise quietly lead to another topic.
+        A schema that says ``additionalProperties`` or ``patternProperties``
+        decides for itself.
+
+        :raises DefinitionError: when it is no schema of an object.
+        """
+        schema = Schema.of(document, "the params schema")
+        root = schema.resolve(schema.document)
+        if root.get("type") != "object":
+            raise DefinitionError("the params schema must be of type object")
+        properties = root.get("properties", {})
+        is_open = "patternProperties" in root or root.get("additionalProperties", False) not in (
+            False,
+            None,
+        )
+        return cls(schema, tuple(properties), is_open)
+
+    def bind_query(self, query: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """Validated params of a query string.
+
+        :param query: key -> its values in order, reserved keys already taken out.
+        :raises ParamsInvalid: names the param.
+        """
+        raw: dict[str, Any] = {}
+        for name, values in query.items():
+            if self._is_array(name):
+                raw[name] = list(values)
+            elif len(values) == 1:
+                raw[name] = values[0]
+            else:
+                raise ParamsInvalid(f"param {name!r} is given {len(values)} times.")
+        return self.bind(raw)
+
+    def bind(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Validated params of a mapping, whose strings are coerced like a query's.
+
+        :raises ParamsInvalid: names the param.
+        """
+        bound: dict[str, Any] = {}
+        root = self.schema.resolve(self.schema.document)
+        properties: Mapping[str, Any] = root.get("properties", {})
+        for name, value in raw.items():
+            if name not in properties and not self._open:
+                known = ", ".join(self.names) or "none"
+                raise ParamsInvalid(f"{name!r} is no param of this channel (its params: {known}).")
+            bound[name] = self._coerced(value, properties.get(name, {}))
+        for name, declared in properties.items():
+            node = self.schema.resolve(declared)
+            if name not in bound and "default" in {**node, **declared}:
+                bound[name] = {**node, **declared}["default"]
+        for path, message in self.schema.complaints(bound):
+            place = path_of(path[1:], str(path[0])) if path else "params"
+            raise ParamsInvalid(f"{place}: {message}")
+        return bound
+
+    def _is_array(self, name: str) -> bool:
+        root = self.schema.resolve(self.schema.document)
+        return "array" in self._types(root.get("properties", {}).get(name, {}))
+
+    def _types(self, declared: Any) -> list[str]:
+        node = self.schema.resolve(declared)
+        said = node.get("type", [])
+        types = [said] if isinstance(said, str) else list(said)
+        for union in ("anyOf", "oneOf", "allOf"):
+            for branch in node.get(union, ()):
+                types += self._types(branch)
+        for value in [*node.get("enum", ()), *([node["const"]] if "const" in node else [])]:
+            types.append(_type_name(value))
+        # A string fits nothing else's text better than itself, so it is tried last.
+        return sorted(dict.fromkeys(types), key=lambda name: name == "string")
+
+    def _coerced(self, value: Any, declared: Any) -> Any:
+        types = self._types(declared)
+        if isinstance(value, list) and "array" in types:
+            items = self.schema.resolve(declared).get("items", {})
+            return [self._coerced(item, items) for item in value]
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if not isinstance(value, str):
+            return value
+        for name in types:
+            reader = _READERS.get(name)
+            read = _MISS if reader is None else reader(value)
+            if read is not _MISS:
+                return read
+        return value
+
+
+def _type_name(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    return "number" if isinstance(value, float) else "string"

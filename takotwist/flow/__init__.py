@@ -1,0 +1,1 @@
+"""The two sentences: attach and publish, over ports."""

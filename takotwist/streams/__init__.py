@@ -1,0 +1,1 @@
+"""Streaming primitives that any Klein or twisted.web resource can use."""

@@ -1,0 +1,1 @@
+"""The channel protocol on HTTP, SSE and WebSocket."""
