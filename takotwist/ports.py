@@ -31,7 +31,7 @@ class IReplayLog(Interface):
     )
 
     def start() -> Deferred[None]:
-        """Open the store.  A store that cannot be opened yet is no error: calls fail until it can."""
+        """Open the store.  One that cannot be opened yet is no error: calls fail until it can."""
 
     def stop() -> Deferred[None]:
         """Finish what is under way and close."""
