@@ -1,0 +1,106 @@
+"""Counting what is open and how fast things come, with bounded tables.
+
+Rule: a key that holds nothing and whose bucket is full again is not in a table.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import attrs
+
+from takotwist.errors import Overloaded, RateLimited, Refusal
+
+
+@attrs.define(slots=True)
+class Rate:
+    """A token bucket for each key.
+
+    :ivar per_second: tokens that come back each second; 0 switches the limit off.
+    :ivar burst: tokens at most.
+    :ivar keys: most keys remembered; the one longest unused is forgotten first.
+    """
+
+    per_second: float
+    burst: float
+    keys: int = 10_000
+    _buckets: OrderedDict[str, tuple[float, float]] = attrs.field(factory=OrderedDict, init=False)
+
+    def take(self, key: str, now: float, tokens: float = 1.0) -> None:
+        """Take tokens of `key`.
+
+        :raises RateLimited: says after how many seconds it would work.
+        """
+        if self.per_second <= 0:
+            return
+        level, since = self._buckets.pop(key, (self.burst, now))
+        level = min(self.burst, level + max(0.0, now - since) * self.per_second)
+        # A single taking larger than the burst must be possible from a full bucket.
+        needed = min(tokens, self.burst)
+        if level < needed:
+            self._buckets[key] = (level, now)
+            raise RateLimited(retry_after=(needed - level) / self.per_second)
+        self._buckets[key] = (level - tokens, now)
+        while len(self._buckets) > self.keys:
+            self._buckets.popitem(last=False)
+
+
+@attrs.define(slots=True)
+class Concurrency:
+    """How many are open at once, by key.
+
+    :ivar most: for one key; 0 switches the limit off.
+    :ivar refusal: what one too many is told.
+    """
+
+    most: int
+    refusal: type[Refusal] = RateLimited
+    sentence: str = "Too many connections."
+    _open: dict[str, int] = attrs.field(factory=dict, init=False)
+
+    def enter(self, key: str) -> None:
+        """:raises Refusal: `key` has as many as it may."""
+        count = self._open.get(key, 0)
+        if self.most and count >= self.most:
+            raise self.refusal(self.sentence)
+        self._open[key] = count + 1
+
+    def leave(self, key: str) -> None:
+        """One of `key` is gone."""
+        count = self._open.get(key, 0) - 1
+        if count > 0:
+            self._open[key] = count
+        else:
+            self._open.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+
+@attrs.define(slots=True)
+class ConnectionLimits:
+    """Who may open one more connection.
+
+    :ivar most: connections in all.
+    :ivar by_address: for one peer address; by_subject: for one subject.
+    :ivar rate: new connections for one address.
+    """
+
+    most: int
+    by_address: Concurrency
+    by_subject: Concurrency
+    rate: Rate
+    open: int = attrs.field(default=0, init=False)
+
+    def enter(self, address: str, now: float) -> None:
+        """:raises Overloaded: the server is full. :raises RateLimited: this address is."""
+        if self.open >= self.most:
+            raise Overloaded("The server has as many connections as it takes.")
+        self.rate.take(address, now)
+        self.by_address.enter(address)
+        self.open += 1
+
+    def leave(self, address: str) -> None:
+        """One connection of `address` is gone."""
+        self.open -= 1
+        self.by_address.leave(address)

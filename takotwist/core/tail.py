@@ -1,0 +1,162 @@
+"""The newest messages of a topic, kept in memory with their frames.
+
+Whoever is nearly up to date is continued from here without the log: resumes
+after a blink, readers that were slow for a moment, everybody after a restart
+once one of them has read.  Rule: a tail knows its `floor`; all messages of the
+topic with a greater id are in it, so it never answers with a gap.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol
+
+import attrs
+
+
+class Item(Protocol):
+    """A stored message together with its frames."""
+
+    @property
+    def id(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+    def frame(self, form: object) -> bytes:
+        """The message in one wire form, encoded once."""
+        ...
+
+
+#: What an item and its frames cost beside the payload, roughly.
+ITEM_OVERHEAD = 512
+
+
+def cost(item: Item) -> int:
+    """Bytes of memory that `item` counts for."""
+    return 3 * item.size + ITEM_OVERHEAD
+
+
+@attrs.define(slots=True)
+class Tail:
+    """The newest messages of one topic.
+
+    :ivar floor: every message of the topic with a greater id is here.
+    :ivar bytes: what they cost.
+    """
+
+    floor: int
+    bytes: int = 0
+    _items: list[Item] = attrs.field(factory=list, init=False)
+
+    def append(self, items: Sequence[Item]) -> None:
+        """Add the topic's next messages."""
+        self._items.extend(items)
+        self.bytes += sum(map(cost, items))
+
+    def shrink(self, max_bytes: int, max_messages: int, oldest_id: int) -> None:
+        """Forget the oldest until the bounds hold, and those with an id below `oldest_id`."""
+        excess, drop = self.bytes - max_bytes, 0
+        for item in self._items:
+            if excess <= 0 and len(self._items) - drop <= max_messages and item.id >= oldest_id:
+                break
+            excess -= cost(item)
+            drop += 1
+        if drop:
+            self.floor = max(self.floor, self._items[drop - 1].id)
+            self.bytes -= sum(map(cost, self._items[:drop]))
+            # A list and not a deque: pages are found by bisection, and moving
+            # the few thousand pointers of a full tail costs less than a frame.
+            del self._items[:drop]
+
+    def after(self, position: int, max_bytes: int) -> Sequence[Item] | None:
+        """Messages with an id greater than `position`, at least one where there is one.
+
+        :param max_bytes: about how many bytes of payload at most.
+        :return: `None` where `position` is below the floor: only the log knows.
+        """
+        if position < self.floor:
+            return None
+        start = bisect_right(self._items, position, key=lambda item: item.id)
+        end, room = start, max_bytes
+        while end < len(self._items) and (end == start or room > 0):
+            room -= self._items[end].size
+            end += 1
+        return self._items[start:end]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+@attrs.define(slots=True)
+class Tails:
+    """The tails of all topics, within one bound.
+
+    :ivar topic_bytes: most bytes for one topic.
+    :ivar total_bytes: most bytes in all; the topic longest without traffic goes first.
+    """
+
+    topic_bytes: int = 2**20
+    total_bytes: int = 64 * 2**20
+    bytes: int = 0
+    _by_key: OrderedDict[str, Tail] = attrs.field(factory=OrderedDict, init=False)
+
+    def append(
+        self, key: str, items: Sequence[Item], *, keep_messages: int, oldest_id: int
+    ) -> None:
+        """Add the next messages of a topic, already committed.
+
+        :param keep_messages: the topic's own bound on its number of messages.
+        :param oldest_id: ids below this have left the topic's window.
+        """
+        tail = self._by_key.get(key)
+        if tail is None:
+            # Nothing older is known here, so the floor lies just below the first.
+            tail = self._by_key[key] = Tail(floor=items[0].id - 1)
+        else:
+            self._by_key.move_to_end(key)
+        before = tail.bytes
+        tail.append(items)
+        tail.shrink(self.topic_bytes, keep_messages, oldest_id)
+        self.bytes += tail.bytes - before
+        self._evict()
+
+    def prime(self, key: str, floor: int, items: Sequence[Item]) -> None:
+        """Keep what a read of the log has just shown to be the topic's newest messages.
+
+        :param floor: the cursor that was read after: `items` are all there is above it.
+        """
+        if key in self._by_key or not items:
+            return
+        tail = self._by_key[key] = Tail(floor=floor)
+        tail.append(items)
+        tail.shrink(self.topic_bytes, len(items), 0)
+        self.bytes += tail.bytes
+        self._evict()
+
+    def after(
+        self, key: str, position: int, max_bytes: int, oldest_id: int
+    ) -> Sequence[Item] | None:
+        """As `Tail.after`; `None` also where the topic has no tail."""
+        tail = self._by_key.get(key)
+        if tail is None:
+            return None
+        before = tail.bytes
+        tail.shrink(self.topic_bytes, len(tail), oldest_id)
+        self.bytes += tail.bytes - before
+        return tail.after(position, max_bytes)
+
+    def clear(self) -> None:
+        """Forget all: the store behind was replaced."""
+        self._by_key.clear()
+        self.bytes = 0
+
+    def _evict(self) -> None:
+        while self.bytes > self.total_bytes and self._by_key:
+            _, tail = self._by_key.popitem(last=False)
+            self.bytes -= tail.bytes
+
+    def __len__(self) -> int:
+        return len(self._by_key)

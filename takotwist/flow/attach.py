@@ -1,0 +1,206 @@
+"""connection -> ... -> attach (gate closed) -> replay -> gate opens -> live -> detach
+
+The subscriber joins the fan-out first and is given history second, so nothing
+can be published in between unseen.  `core.replay` decides; this file reads
+pages, writes them, and waits for slow connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import attrs
+from twisted.internet.defer import ensureDeferred
+from twisted.logger import Logger
+
+from takotwist.core.deadlines import Deadlines
+from takotwist.core.fanout import FanOut, Subscription
+from takotwist.core.outbox import Outbox
+from takotwist.core.replay import Gate
+from takotwist.core.tail import Item, Tails
+from takotwist.core.tally import Tally
+from takotwist.errors import CursorInvalid, Refusal, ReplayTooOld, StoreUnavailable
+from takotwist.flow.reads import PAGE_BYTES, ReadPage, Reads
+from takotwist.ports import IReplayLog
+
+#: Seconds after which a reader that is behind tries again when the log fails.
+RETRY_SECONDS = 1.0
+
+
+@attrs.define(slots=True)
+class Attaching:
+    """Brings subscribers up to their topics and keeps them there.
+
+    :ivar oldest_id: the lowest id that a topic's window may still hold, by key.
+    :ivar seconds: the clock of `deadlines`.
+    """
+
+    log: IReplayLog
+    reads: Reads
+    fanout: FanOut
+    tails: Tails
+    tally: Tally
+    deadlines: Deadlines
+    oldest_id: Callable[[str], int]
+    seconds: Callable[[], float]
+    _log: Logger = attrs.field(factory=Logger, init=False)
+
+    def attach(self, subscription: Subscription) -> None:
+        """Join the topic, gate closed.  Follow with `start`."""
+        self.fanout.attach(subscription, self.log.head)
+        self.tally.subscriptions += 1
+
+    def detach(self, subscription: Subscription) -> None:
+        """Leave the topic; nothing is delivered from here on.  Harmless when repeated."""
+        if subscription.ended:
+            return
+        self.tally.subscriptions -= 1
+        subscription.outbox.waiting.pop(subscription, None)
+        self.fanout.detach(subscription)
+
+    async def start(
+        self, subscription: Subscription, cursor: int | None, reset_when_stale: bool
+    ) -> bool:
+        """Begin an attached subscription.
+
+        :param cursor: resume after this id, `EVERYTHING` for the whole window,
+            `None` for what is published from now on.
+        :param reset_when_stale: begin anew, saying so, instead of refusing a
+            cursor that is too old.
+        :return: whether it began; `False` where it was detached meanwhile.
+        :raises Refusal: it cannot begin; it is detached.
+        """
+        try:
+            return await self._start(subscription, cursor, reset_when_stale)
+        except Refusal:
+            self.detach(subscription)
+            raise
+
+    async def _start(
+        self, subscription: Subscription, cursor: int | None, reset_when_stale: bool
+    ) -> bool:
+        if cursor is None:
+            if not self.log.head:
+                # Without a head there is no cursor to give, and so no promise.
+                raise StoreUnavailable
+            return self._begin(subscription, self.log.head)
+        subscription.replay.position = cursor
+        items = self._tail(subscription)
+        if items is not None:
+            if cursor > self.log.head:
+                raise CursorInvalid("The cursor is newer than any message of this server.")
+            return self._begin(subscription, cursor if items else self.log.head)
+        subscription.busy = True
+        try:
+            read = await self.reads.after(subscription.topic, cursor)
+        finally:
+            subscription.busy = False
+        if subscription.ended:
+            return False
+        try:
+            read.page.judge(cursor)
+        except ReplayTooOld as too_old:
+            if not reset_when_stale:
+                raise
+            return self._begin(subscription, self.log.head, too_old)
+        nothing = not read.items and not read.page.more
+        return self._begin(subscription, read.page.head if nothing else cursor, read=read)
+
+    def _begin(
+        self,
+        subscription: Subscription,
+        position: int,
+        reset: ReplayTooOld | None = None,
+        read: ReadPage | None = None,
+    ) -> bool:
+        subscription.replay.position = position
+        subscription.on_open(position, reset)
+        if read is not None and not subscription.ended:
+            self._take(subscription, read)
+        self._continue(subscription)
+        return not subscription.ended
+
+    def lagging(self, subscriptions: Iterable[Subscription]) -> None:
+        """These could not take a live message: continue them as they can."""
+        for subscription in subscriptions:
+            self.tally.catch_ups += 1
+            self._continue(subscription)
+
+    def resumed(self, outbox: Outbox) -> None:
+        """The connection takes bytes again: continue what waits for it."""
+        outbox.paused = False
+        for subscription in list(outbox.waiting):
+            if outbox.paused:
+                return
+            del outbox.waiting[subscription]
+            self._continue(subscription)
+
+    def _continue(self, subscription: Subscription) -> None:
+        """Bring a subscriber with a closed gate as far as its connection allows."""
+        if subscription.busy or self._settled(subscription):
+            return
+        ensureDeferred(self._catch_up(subscription)).addErrback(
+            lambda failure: self._log.failure("continuing a reader failed", failure)
+        )
+
+    async def _catch_up(self, subscription: Subscription) -> None:
+        subscription.busy = True
+        try:
+            while not self._settled(subscription):
+                position = subscription.replay.position
+                read = await self.reads.after(subscription.topic, position)
+                if not subscription.ended:
+                    read.page.judge(position)
+                    self._take(subscription, read)
+        except StoreUnavailable:
+            # The connection is well, only the log is not: it waits.
+            self.deadlines.at(self.seconds() + RETRY_SECONDS, lambda: self._continue(subscription))
+        except Refusal as refusal:
+            self.detach(subscription)
+            subscription.on_end(refusal)
+        finally:
+            subscription.busy = False
+
+    def _settled(self, subscription: Subscription) -> bool:
+        """Give what the tail has.  Whether that was all there is to do now.
+
+        Settled is who is live, gone, or on a connection that is full; who is not
+        settled needs a page of the log.
+        """
+        outbox, replay = subscription.outbox, subscription.replay
+        while replay.gate is Gate.CLOSED:
+            outbox.flush()
+            if outbox.paused:
+                outbox.waiting[subscription] = None
+                return True
+            if self.fanout.open_gate(subscription):
+                return True
+            items = self._tail(subscription)
+            if items is None:
+                return False
+            if items:
+                self._give(subscription, items)
+            else:
+                replay.reached(self.log.head)
+        return True
+
+    def _tail(self, subscription: Subscription) -> Sequence[Item] | None:
+        key = subscription.topic.key
+        items = self.tails.after(key, subscription.replay.position, PAGE_BYTES, self.oldest_id(key))
+        if items is not None:
+            self.tally.tail_reads += 1
+        return items
+
+    def _take(self, subscription: Subscription, read: ReadPage) -> None:
+        subscription.outbox.flush()
+        taken = not read.items or self._give(subscription, read.items)
+        if taken and not read.page.more:
+            subscription.replay.reached(read.page.head)
+
+    def _give(self, subscription: Subscription, items: Sequence[Item]) -> bool:
+        form = subscription.outbox.form
+        if not subscription.outbox.push(b"".join([item.frame(form) for item in items])):
+            return False
+        subscription.replay.given(items)
+        self.tally.deliveries += len(items)
+        return True

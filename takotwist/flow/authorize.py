@@ -1,0 +1,174 @@
+"""connection -> handshake -> authorize -> ...
+
+Channel known, params valid, credentials present, then the app is asked: each
+step has its own answer, and the app is never asked about a request that could
+not be served anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from takotwist.core.authorization import AuthRequest, Grant, HeaderCredential, Operation
+from takotwist.core.channel import ChannelDefinition, Lifecycle
+from takotwist.core.registry import Registry
+from takotwist.core.tally import Tally
+from takotwist.core.topic import Topic
+from takotwist.errors import ChannelUnknown, CredentialsMissing
+from takotwist.ports import IAuthorizer
+
+
+@attrs.frozen(slots=True)
+class Presented:
+    """The credentials that came with a request, as text.
+
+    :ivar header: value of a header by its lower-case name, or `None`.
+    :ivar cookie: value of a cookie by its name, or `None`.
+    :ivar token: ``access_token`` of the query.
+    """
+
+    header: Callable[[str], str | None] = attrs.field(repr=False)
+    cookie: Callable[[str], str | None] = attrs.field(repr=False)
+    token: str | None = attrs.field(default=None, repr=False)
+
+    @classmethod
+    def text(cls, value: str | None) -> Presented:
+        """Credentials given in a frame: they stand for the declared header."""
+        return cls(lambda name: value, lambda name: None)
+
+    def or_text(self, value: str | None) -> Presented:
+        """These, with `value` in place of the header where one is given."""
+        return self if value is None else Presented(lambda name: value, self.cookie)
+
+
+@attrs.frozen(slots=True)
+class Asked:
+    """A request whose channel is known and whose params are valid.
+
+    :ivar params: all params; `topic` has only those that partition.
+    """
+
+    definition: ChannelDefinition
+    params: Mapping[str, Any]
+    topic: Topic
+
+
+@attrs.frozen(slots=True)
+class Admitted:
+    """A request that the app has let in."""
+
+    asked: Asked
+    grant: Grant
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """The channel's lifecycle with the grant's overrides."""
+        return self.grant.lifecycle(self.asked.definition.lifecycle)
+
+
+@attrs.define(slots=True)
+class Authorizing:
+    """Decides who may do what.
+
+    :ivar refresh: reads an app's registry anew and says whether anything may have
+        changed; `None` where all definitions are known from the start.
+    """
+
+    registry: Registry
+    authorizer: IAuthorizer
+    tally: Tally
+    seconds: Callable[[], float]
+    refresh: Callable[[], Awaitable[bool]] | None = None
+    _lifecycles: dict[str, Lifecycle] = attrs.field(factory=dict, init=False)
+
+    async def find(self, channel: str) -> ChannelDefinition:
+        """:raises ChannelUnknown: there is none, also not in a freshly read registry."""
+        try:
+            return self.registry.get(channel).definition
+        except ChannelUnknown:
+            if self.refresh is None or not await self.refresh():
+                raise
+            return self.registry.get(channel).definition
+
+    @staticmethod
+    def bind_query(definition: ChannelDefinition, query: Mapping[str, Sequence[str]]) -> Asked:
+        """:raises ParamsInvalid: names the param."""
+        return _asked(definition, definition.params.bind_query(query))
+
+    @staticmethod
+    def bind(definition: ChannelDefinition, params: Mapping[str, Any]) -> Asked:
+        """:raises ParamsInvalid: names the param."""
+        return _asked(definition, definition.params.bind(params))
+
+    @staticmethod
+    def missing(definition: ChannelDefinition, presented: Presented) -> bool:
+        """Whether `definition` declares credentials and none of them is there."""
+        return definition.credentials is not None and _read(definition, presented) == (None, None)
+
+    async def authorize(self, asked: Asked, operation: Operation, presented: Presented) -> Admitted:
+        """Ask the app.
+
+        :raises CredentialsMissing: declared, and not there.
+        :raises VerifyRejected: the app says no.
+        :raises AuthUnavailable: it could not be asked.
+        """
+        definition = asked.definition
+        header, cookie = _read(definition, presented)
+        if self.missing(definition, presented):
+            raise CredentialsMissing(_where(definition))
+        if not definition.verified:
+            return Admitted(asked, Grant())
+        began = self.seconds()
+        grant = await self.authorizer.authorize(
+            AuthRequest(definition.name, operation, asked.params, header, cookie)
+        )
+        self.tally.authorize_seconds.observe(self.seconds() - began)
+        admitted = Admitted(asked, grant)
+        # An app elsewhere tells a channel's lifecycle only in its grants, and a
+        # publish has none: the newest holds for the channel's topics.
+        self._lifecycles[definition.name] = admitted.lifecycle
+        return admitted
+
+    def lifecycle(self, definition: ChannelDefinition) -> Lifecycle:
+        """What holds for topics of this channel now."""
+        return self._lifecycles.get(definition.name, definition.lifecycle)
+
+    def forget_lifecycles(self) -> None:
+        """The definitions were read again: begin with what they say."""
+        self._lifecycles.clear()
+
+
+def _asked(definition: ChannelDefinition, params: dict[str, Any]) -> Asked:
+    partition = definition.partition_by
+    binding = (
+        params
+        if partition is None
+        else {name: value for name, value in params.items() if name in partition}
+    )
+    return Asked(definition, params, Topic.of(definition.name, binding))
+
+
+def _read(
+    definition: ChannelDefinition, presented: Presented
+) -> tuple[HeaderCredential | None, str | None]:
+    declared = definition.credentials
+    if declared is None:
+        return None, None
+    text = presented.header(declared.header_name) if declared.header_name else None
+    if text is None and declared.query_token:
+        text = presented.token
+    cookie = presented.cookie(declared.cookie_name) if declared.cookie_name else None
+    return (HeaderCredential.split(text) if text else None), cookie or None
+
+
+def _where(definition: ChannelDefinition) -> str:
+    declared = definition.credentials
+    places = []
+    if declared is not None and declared.header_name:
+        places.append(f"the header {declared.header_name!r}")
+    if declared is not None and declared.cookie_name:
+        places.append(f"the cookie {declared.cookie_name!r}")
+    return f"This channel needs credentials in {' or '.join(places)}."

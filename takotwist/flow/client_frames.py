@@ -1,0 +1,142 @@
+"""A client's frame goes through the app's handler before anyone sees it.
+
+Rule: frames of one subscription are handled one after the other, in the order
+in which they came, so what a client sends first is stored first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import Logger
+
+from takotwist.core.authorization import Drop, Fanout, Frame, Reject
+from takotwist.core.log import Appended
+from takotwist.core.message import Draft
+from takotwist.errors import BodyInvalid, InternalError, Refusal, VerifyRejected
+from takotwist.flow.authorize import Admitted, Authorizing
+from takotwist.flow.publish import Publishing, validate
+from takotwist.ports import IAuthorizer
+
+#: Frames of one subscription that may wait for its handler.
+MAX_WAITING = 64
+
+#: What becomes of a frame: the stored message, `None` where it was dropped, or the refusal.
+Outcome = Callable[[Appended | Refusal | None], None]
+
+
+@attrs.define(slots=True)
+class ClientFrames:
+    """Puts frames of one subscription through the app's handlers.
+
+    :ivar on_full: called with `True` when no more frames should be read from the
+        connection, and with `False` when they may be again.
+    """
+
+    admitted: Admitted
+    authorizer: IAuthorizer
+    authorizing: Authorizing
+    publishing: Publishing
+    on_full: Callable[[bool], None]
+    _waiting: deque[tuple[Draft, str | None, Outcome]] = attrs.field(factory=deque, init=False)
+    _running: bool = attrs.field(default=False, init=False)
+    _closed: bool = attrs.field(default=False, init=False)
+    _logger: Logger = attrs.field(factory=Logger, init=False)
+
+    def received(self, draft: Draft, idempotency_key: str | None, outcome: Outcome) -> None:
+        """Take one frame.  `outcome` is called once, unless the connection closes first."""
+        if self._closed:
+            return
+        self._waiting.append((draft, idempotency_key, outcome))
+        if len(self._waiting) == MAX_WAITING:
+            self.on_full(True)
+        if not self._running:
+            self._running = True
+            ensureDeferred(self._run()).addErrback(
+                lambda failure: self._logger.failure("handling frames failed", failure)
+            )
+
+    def close(self) -> None:
+        """The connection is gone: forget what waits.  What is under way is finished."""
+        self._closed = True
+        self._waiting.clear()
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                if len(self._waiting) == MAX_WAITING:
+                    self.on_full(False)
+                draft, key, outcome = self._waiting.popleft()
+                try:
+                    storing = await self._handle(draft, key)
+                except Refusal as refusal:
+                    self._tell(outcome, refusal)
+                    continue
+                except Exception:
+                    self._logger.failure("handling a frame failed")
+                    self._tell(outcome, InternalError())
+                    continue
+                if storing is None:
+                    self._tell(outcome, None)
+                else:
+                    # Not awaited: the next frame's handler may run while this
+                    # one commits; the order of offers is the order of ids.
+                    storing.addCallbacks(
+                        lambda appended, outcome=outcome: self._tell(outcome, appended),
+                        lambda failure, outcome=outcome: self._tell(
+                            outcome,
+                            failure.value
+                            if isinstance(failure.value, Refusal)
+                            else InternalError(),
+                        ),
+                    )
+        finally:
+            self._running = False
+
+    def _tell(self, outcome: Outcome, result: Appended | Refusal | None) -> None:
+        if not self._closed:
+            outcome(result)
+
+    async def _handle(self, draft: Draft, key: str | None) -> Deferred[Appended] | None:
+        asked = self.admitted.asked
+        definition = asked.definition
+        if definition.handlers is not None and draft.type not in definition.handlers:
+            if not definition.forward_unhandled:
+                if definition.messages and draft.type not in definition.messages:
+                    raise BodyInvalid(
+                        f"type: channel {definition.name!r} has no message {draft.type!r}."
+                    )
+                return None
+            validate(definition, [draft])
+        else:
+            validate(definition, [draft])
+            verdict = await self.authorizer.dispatch(
+                Frame(
+                    definition.name,
+                    asked.params,
+                    draft.type,
+                    draft.data,
+                    self.admitted.grant.subject,
+                )
+            )
+            match verdict:
+                case Drop(error=None):
+                    return None
+                case Drop(error=error):
+                    self._logger.warn(
+                        "a frame of {channel} ({type}) was dropped: {error}",
+                        channel=definition.name,
+                        type=draft.type,
+                        error=error,
+                    )
+                    return None
+                case Reject(reason=reason):
+                    raise VerifyRejected(reason)
+                case Fanout(data=data):
+                    draft = Draft(draft.type, data)
+        return self.publishing.publish(
+            asked.topic, [draft], self.authorizing.lifecycle(definition), key
+        )

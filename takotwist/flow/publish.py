@@ -1,0 +1,172 @@
+"""publish -> validate -> append to the log (group commit) -> fan out
+
+A publish is acknowledged, and delivered to anybody, only after its transaction
+has committed.  Rule: what one commit stored is fanned out in the turn in which
+the commit is reported, in the order of ids, and every connection is written
+to once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from takotwist.codecs.encode_once import Encoded
+from takotwist.core.channel import ChannelDefinition, Lifecycle
+from takotwist.core.fanout import FanOut, Subscription
+from takotwist.core.group_commit import GroupCommit
+from takotwist.core.log import Append, Appended
+from takotwist.core.message import Draft
+from takotwist.core.outbox import Turn
+from takotwist.core.tail import Tails
+from takotwist.core.tally import Tally
+from takotwist.core.topic import Topic
+from takotwist.errors import BodyInvalid, Refusal, ShuttingDown, StoreUnavailable
+from takotwist.flow.attach import Attaching
+from takotwist.ports import IReplayLog
+
+
+def validate(definition: ChannelDefinition, drafts: Sequence[Draft]) -> None:
+    """Refuse what the channel's messages do not allow.
+
+    :raises BodyInvalid: an undeclared type, or a payload that does not fit; names the path.
+    """
+    if not definition.messages:
+        return
+    for draft in drafts:
+        schema = definition.messages.get(draft.type)
+        if schema is None:
+            declared = ", ".join(sorted(definition.messages))
+            raise BodyInvalid(
+                f"type: channel {definition.name!r} has no message {draft.type!r}"
+                f" (it has: {declared})."
+            )
+        schema.check(draft.data)
+
+
+@attrs.frozen(slots=True, eq=False)
+class _Publish:
+    append: Append
+    answer: Deferred[Appended]
+
+    @property
+    def size(self) -> int:
+        return self.append.size
+
+
+@attrs.define(slots=True)
+class Publishing:
+    """Takes publishes, commits them in groups, and fans them out.
+
+    :ivar wall: unix time in seconds.
+    :ivar seconds: a clock for durations.
+    """
+
+    log: IReplayLog
+    fanout: FanOut
+    tails: Tails
+    attaching: Attaching
+    turn: Turn
+    tally: Tally
+    wall: Callable[[], float]
+    seconds: Callable[[], float]
+    group: GroupCommit[_Publish] = attrs.field(factory=lambda: GroupCommit[_Publish]())
+    _stopping: Deferred[None] | None = attrs.field(default=None, init=False)
+    _logger: Logger = attrs.field(factory=Logger, init=False)
+
+    def publish(
+        self,
+        topic: Topic,
+        drafts: Sequence[Draft],
+        lifecycle: Lifecycle,
+        idempotency_key: str | None = None,
+    ) -> Deferred[Appended]:
+        """Store validated `drafts` on `topic`, all or none, and deliver them.
+
+        :return: fires after the commit.
+        :raises StoreUnavailable: nothing was stored. :raises Overloaded: nothing
+            was stored, too much waits. :raises ShuttingDown: we are stopping.
+        """
+        answer: Deferred[Appended] = Deferred()
+        try:
+            if self._stopping is not None:
+                raise ShuttingDown
+            append = Append(topic, tuple(drafts), lifecycle, idempotency_key)
+            self.group.offer(_Publish(append, answer))
+        except Refusal as refusal:
+            answer.errback(Failure(refusal))
+            return answer
+        self._commit()
+        return answer
+
+    def stop(self) -> Deferred[None]:
+        """Take no more, and finish what was taken."""
+        if self._stopping is None:
+            self._stopping = Deferred()
+            if self.group.idle:
+                self._stopping.callback(None)
+        return self._stopping
+
+    def _commit(self) -> None:
+        batch = self.group.take()
+        if not batch:
+            return
+        began = self.seconds()
+        storing = self.log.append([one.append for one in batch], int(self.wall() * 1_000_000))
+        storing.addCallback(self._committed, batch, began)
+        storing.addErrback(self._failed, batch)
+        storing.addBoth(lambda _: self._next())
+
+    def _committed(self, stored: list[Appended], batch: list[_Publish], began: float) -> None:
+        self.tally.commit_seconds.observe(self.seconds() - began)
+        self.tally.commit_messages.observe(sum(len(one.messages) for one in stored))
+        try:
+            self._fan_out(stored, batch)
+        except Exception:
+            # It is stored; whoever resumes will have it.  Its publisher must not
+            # be told that it failed.
+            self._logger.failure("fanning out failed")
+        for one, appended in zip(batch, stored, strict=True):
+            one.answer.callback(appended)
+
+    def _fan_out(self, stored: list[Appended], batch: list[_Publish]) -> None:
+        by_topic: dict[str, tuple[Append, list[Encoded]]] = {}
+        for one, appended in zip(batch, stored, strict=True):
+            if not appended.repeated:
+                _, items = by_topic.setdefault(one.append.topic.key, (one.append, []))
+                items += map(Encoded, appended.messages)
+        self.turn.now = self.seconds()
+        lagging: list[Subscription] = []
+        now_us = int(self.wall() * 1_000_000)
+        for key, (append, items) in by_topic.items():
+            self.tally.publishes += len(items)
+            self.tails.append(
+                key,
+                items,
+                keep_messages=append.lifecycle.replay_max_messages,
+                oldest_id=now_us - append.lifecycle.replay_window_ms * 1000,
+            )
+            delivered, behind = self.fanout.publish(key, items)
+            self.tally.deliveries += delivered
+            lagging += behind
+        self.turn.end()
+        self.attaching.lagging(lagging)
+
+    def _failed(self, failure: Failure, batch: list[_Publish]) -> None:
+        self.tally.store_failures += 1
+        if not failure.check(Refusal):
+            self._logger.failure("appending to the replay log failed", failure)
+            failure = Failure(StoreUnavailable())
+        for one in batch:
+            if not one.answer.called:
+                one.answer.errback(failure)
+
+    def _next(self) -> None:
+        self.group.finished()
+        self._commit()
+        if self._stopping is not None and self.group.idle and not self._stopping.called:
+            self._stopping.callback(None)

@@ -1,0 +1,91 @@
+"""Pages of the replay log, read once for all who ask the same.
+
+After a restart ten thousand clients resume at once, most of them at few
+cursors.  Rule: a page never shows more than what has been fanned out, so a
+subscriber that is given a page is not given the same messages live again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from takotwist.codecs.encode_once import Encoded
+from takotwist.core.log import Page
+from takotwist.core.tail import Tails
+from takotwist.core.tally import Tally
+from takotwist.core.topic import Topic
+from takotwist.ports import IReplayLog
+
+#: Most messages, and about most bytes, in one page.
+PAGE_MESSAGES = 512
+PAGE_BYTES = 64 * 1024
+
+
+@attrs.frozen(slots=True, eq=False)
+class ReadPage:
+    """A page with its messages ready to be framed.
+
+    :ivar page: as the log gave it, cut at the log's head.
+    """
+
+    page: Page
+    items: Sequence[Encoded]
+
+
+@attrs.define(slots=True)
+class Reads:
+    """Reads pages, and shares a read that is under way."""
+
+    log: IReplayLog
+    tails: Tails
+    tally: Tally
+    _under_way: dict[tuple[str, int], list[Deferred[ReadPage]]] = attrs.field(
+        factory=dict, init=False
+    )
+
+    def after(self, topic: Topic, position: int) -> Deferred[ReadPage]:
+        """The first page of `topic` after `position`.
+
+        :raises StoreUnavailable: the log cannot be read.
+        """
+        key = (topic.key, position)
+        waiting = self._under_way.get(key)
+        mine: Deferred[ReadPage] = Deferred()
+        if waiting is not None:
+            waiting.append(mine)
+            return mine
+        self._under_way[key] = [mine]
+        self.tally.replay_reads += 1
+        reading = self.log.read(topic, position, PAGE_MESSAGES, PAGE_BYTES)
+        reading.addCallback(self._read, topic, position)
+        reading.addCallbacks(
+            lambda read: self._answer(key, lambda one: one.callback(read)),
+            lambda failure: self._failed(key, failure),
+        )
+        return mine
+
+    def _read(self, page: Page, topic: Topic, position: int) -> ReadPage:
+        head = self.log.head
+        if page.head > head:
+            # The snapshot is ahead of what has been reported to us: messages
+            # past our head will be fanned out in a moment.
+            seen = tuple(message for message in page.messages if message.id <= head)
+            page = attrs.evolve(
+                page, messages=seen, head=head, more=page.more and len(seen) == len(page.messages)
+            )
+        items = [Encoded(message) for message in page.messages]
+        if not page.more and page.head >= head and page.removed <= position:
+            # Nothing was committed since the snapshot, so this is the whole tail.
+            self.tails.prime(topic.key, position, items)
+        return ReadPage(page, items)
+
+    def _failed(self, key: tuple[str, int], failure: Failure) -> None:
+        self._answer(key, lambda one: one.errback(failure))
+
+    def _answer(self, key: tuple[str, int], give: Callable[[Deferred[ReadPage]], None]) -> None:
+        for one in self._under_way.pop(key):
+            give(one)
