@@ -120,43 +120,44 @@ def cut(
     bounds = held.lifecycle
     expired = 0 if now_us is None else now_us - held.window_us
     up_to = count = size = oldest = 0
-    for id, bytes in oldest_first:
+    for message, its_size in oldest_first:
         left, left_bytes = held.count - count, held.bytes - size
         goes = (
             everything
-            or id <= expired
+            or message <= expired
             or left > bounds.replay_max_messages
             or (left_bytes > bounds.replay_max_bytes and left > 1)
         )
         if not goes or count == most:
-            oldest = id
+            oldest = message
             break
-        up_to, count, size = id, count + 1, size + bytes
+        up_to, count, size = message, count + 1, size + its_size
     return Cut(up_to, count, size, oldest) if count else None
 
 
-def drop_at(held: Held, watched_us: int) -> int | None:
+def drop_at(held: Held, watched_us: int, in_use_us: int = 0) -> int | None:
     """When an idle topic may be forgotten; `None` while it holds messages and has no ttl.
 
     :param watched_us: the last moment at which it had subscribers, or may have had.
+    :param in_use_us: now, where it has subscribers now.
     """
     moments = []
+    active_us = max(held.active_us, in_use_us)
     if held.lifecycle.inactivity_ttl_ms:
-        idle_since = max(held.active_us, watched_us)
-        moments.append(idle_since + held.lifecycle.inactivity_ttl_ms * 1000)
+        moments.append(max(active_us, watched_us) + held.lifecycle.inactivity_ttl_ms * 1000)
     if not held.count:
         # Nobody asked for this; it bounds the table of topics.  It costs a
         # cursor that is as old as this and belongs to a topic without messages.
-        moments.append(held.active_us + max(_DAY_US, _WINDOWS_REMEMBERED * held.window_us))
+        moments.append(active_us + max(_DAY_US, _WINDOWS_REMEMBERED * held.window_us))
     return min(moments, default=None)
 
 
-def due_at(held: Held, watched_us: int) -> int:
+def due_at(held: Held, watched_us: int, in_use_us: int = 0) -> int:
     """The first moment at which a sweep may find something to do; see `drop_at`."""
     moments = []
     if held.count:
         moments.append(0 if held.too_large else held.oldest + held.window_us)
-    dropped = drop_at(held, watched_us)
+    dropped = drop_at(held, watched_us, in_use_us)
     if dropped is not None:
         moments.append(dropped)
     return min(moments)

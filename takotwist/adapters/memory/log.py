@@ -1,0 +1,215 @@
+"""A replay log without a disk: for tests, for development, for channels that may forget.
+
+It gives the guarantees of `IReplayLog` for as long as the process lives.  Rule:
+whatever it does, the disk log does too; one contract suite holds both to it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Sequence
+from heapq import heappop, heappush
+from operator import attrgetter
+from typing import TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from takotwist.core.log import Append, Appended, LogStats, Page
+from takotwist.core.message import Message
+from takotwist.core.retention import (
+    APPEND_MESSAGES,
+    STEP_MESSAGES,
+    STEP_TOPICS,
+    Held,
+    Watched,
+    cut,
+    drop_at,
+    due_at,
+)
+from takotwist.core.topic import Topic
+from takotwist.errors import StoreUnavailable
+from takotwist.ports import IReplayLog
+
+T = TypeVar("T")
+
+_id = attrgetter("id")
+
+
+@attrs.define(slots=True, eq=False)
+class _Kept:
+    """One topic: its numbers, its messages in order, and its idempotency keys.
+
+    :ivar keys: key -> (first id, number of messages), oldest first.
+    :ivar due_us: when the topic stands in the heap to be looked at.
+    """
+
+    held: Held
+    messages: list[Message] = attrs.field(factory=list)
+    keys: dict[str, tuple[int, int]] = attrs.field(factory=dict)
+    due_us: int | None = None
+
+    def position_after(self, id: int) -> int:
+        return bisect_right(self.messages, id, key=_id)
+
+    def remove(self, now_us: int | None, most: int, *, everything: bool = False) -> int:
+        """Remove one step from the old end; the number of messages that went."""
+        sizes = ((message.id, message.size) for message in self.messages)
+        gone = cut(self.held, now_us, sizes, most, everything=everything)
+        if gone is None:
+            return 0
+        self.held.take(gone)
+        del self.messages[: gone.count]
+        while self.keys and next(iter(self.keys.values()))[0] <= gone.up_to:
+            del self.keys[next(iter(self.keys))]
+        return gone.count
+
+
+@implementer(IReplayLog)
+class InMemoryReplayLog:
+    """Messages of all topics, bounded by the topics' lifecycles.
+
+    :param clock: says when the log began.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._running = False
+        self._begun = False
+        self.head = 0
+        self._removed = 0
+        self._topics: dict[str, _Kept] = {}
+        self._due: list[tuple[int, str]] = []
+        self._watched = Watched()
+
+    def start(self) -> Deferred[None]:
+        """See `IReplayLog`.  A second start goes on with what the first one held."""
+        now_us = int(self._clock.seconds() * 1_000_000)
+        if not self._begun:
+            self.head = self._removed = now_us
+            self._begun = True
+        self._watched.opened_us = now_us
+        self._running = True
+        return succeed(None)
+
+    def stop(self) -> Deferred[None]:
+        """See `IReplayLog`."""
+        self._running = False
+        return succeed(None)
+
+    def append(self, entries: Sequence[Append], now_us: int) -> Deferred[list[Appended]]:
+        """See `IReplayLog`."""
+        return self._answer(lambda: self._append(entries, now_us))
+
+    def read(self, topic: Topic, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
+        """See `IReplayLog`."""
+        return self._answer(lambda: self._read(topic, after, limit, max_bytes))
+
+    def sweep(self, now_us: int, in_use: Collection[str]) -> Deferred[bool]:
+        """See `IReplayLog`."""
+        return self._answer(lambda: self._sweep(now_us, in_use))
+
+    def stats(self) -> Deferred[LogStats]:
+        """See `IReplayLog`."""
+        return self._answer(
+            lambda: LogStats(
+                topics=len(self._topics),
+                messages=sum(kept.held.count for kept in self._topics.values()),
+                bytes=sum(kept.held.bytes for kept in self._topics.values()),
+            )
+        )
+
+    def _answer(self, work: Callable[[], T]) -> Deferred[T]:
+        return succeed(work()) if self._running else fail(StoreUnavailable())
+
+    def _append(self, entries: Sequence[Append], now_us: int) -> list[Appended]:
+        touched: dict[str, _Kept] = {}
+        appended = []
+        for entry in entries:
+            kept = self._topics.get(entry.topic.key)
+            if kept is None:
+                if not entry.drafts:
+                    appended.append(Appended(()))
+                    continue
+                kept = self._topics[entry.topic.key] = _Kept(Held(entry.lifecycle, self._removed))
+            kept.held.lifecycle = entry.lifecycle
+            kept.held.active_us = now_us
+            self._watched.told(entry.lifecycle.inactivity_ttl_ms)
+            appended.append(self._store(kept, entry, now_us))
+            touched[entry.topic.key] = kept
+        # Only now, so that a key repeated within the batch finds its first answer.
+        for key, kept in touched.items():
+            if kept.held.too_large:
+                kept.remove(None, APPEND_MESSAGES)
+            self._examine(key, kept, due_at(kept.held, self._watched.last(key)))
+        return appended
+
+    def _store(self, kept: _Kept, entry: Append, now_us: int) -> Appended:
+        if entry.idempotency_key is not None and entry.idempotency_key in kept.keys:
+            first, count = kept.keys[entry.idempotency_key]
+            start = kept.position_after(first - 1)
+            return Appended(tuple(kept.messages[start : start + count]), repeated=True)
+        first = max(self.head + 1, now_us)
+        messages = tuple(
+            Message(entry.topic, number, draft.type, draft.data)
+            for number, draft in enumerate(entry.drafts, first)
+        )
+        if messages:
+            kept.messages += messages
+            kept.held.add(first, len(messages), entry.size)
+            self.head = messages[-1].id
+            if entry.idempotency_key is not None:
+                kept.keys[entry.idempotency_key] = (first, len(messages))
+        return Appended(messages)
+
+    def _read(self, topic: Topic, after: int, limit: int, max_bytes: int) -> Page:
+        kept = self._topics.get(topic.key)
+        if kept is None:
+            return Page((), False, self.head, self._removed)
+        page: list[Message] = []
+        start = kept.position_after(after)
+        for message in kept.messages[start : start + limit]:
+            max_bytes -= message.size
+            if page and max_bytes < 0:
+                break
+            page.append(message)
+        more = start + len(page) < len(kept.messages)
+        return Page(tuple(page), more, self.head, kept.held.removed)
+
+    def _examine(self, key: str, kept: _Kept, at_us: int) -> None:
+        """Let a sweep at `at_us` look at this topic, unless an earlier one will.
+
+        A moment that has moved on since is found out when it comes, so a topic
+        stands in the heap about once, however often it is published to.
+        """
+        if kept.due_us is None or at_us < kept.due_us:
+            kept.due_us = at_us
+            heappush(self._due, (at_us, key))
+
+    def _sweep(self, now_us: int, in_use: Collection[str]) -> bool:
+        self._watched.see(in_use, now_us)
+        room = STEP_MESSAGES
+        for _ in range(STEP_TOPICS):
+            if room <= 0 or not self._due or self._due[0][0] > now_us:
+                break
+            due_us, key = heappop(self._due)
+            kept = self._topics.get(key)
+            if kept is not None and kept.due_us == due_us:
+                kept.due_us = None
+                room -= self._sweep_topic(key, kept, now_us, key in in_use, room)
+        return bool(self._due) and self._due[0][0] <= now_us
+
+    def _sweep_topic(self, key: str, kept: _Kept, now_us: int, in_use: bool, room: int) -> int:
+        held = kept.held
+        watched_us, in_use_us = self._watched.last(key), now_us if in_use else 0
+        dropped_us = drop_at(held, watched_us, in_use_us)
+        drop = dropped_us is not None and dropped_us <= now_us
+        gone = kept.remove(now_us, room, everything=drop)
+        if drop and not held.count:
+            self._removed = max(self._removed, held.head)
+            del self._topics[key]
+        else:
+            self._examine(key, kept, due_at(held, watched_us, in_use_us))
+        return gone
