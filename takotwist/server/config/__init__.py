@@ -1,0 +1,31 @@
+"""What an operator can say: declared once, read from file, environment and flags.
+
+`load_config` is all that the rest of the server needs.  `setting` declares a
+key, `source` reads the three sources, `derive` and `check` complete and check,
+`reference` prints every key.
+"""
+
+from takotwist.server.config.config import KEYS, SECTIONS, Config, needs_restart
+from takotwist.server.config.lifecycle import LifecycleDefaults
+from takotwist.server.config.limits import Limits
+from takotwist.server.config.load import load_config
+from takotwist.server.config.problems import ConfigProblems
+from takotwist.server.config.sections import App, Http, Log, Private, Publish, Replay, Tls
+
+__all__ = [
+    "KEYS",
+    "SECTIONS",
+    "App",
+    "Config",
+    "ConfigProblems",
+    "Http",
+    "LifecycleDefaults",
+    "Limits",
+    "Log",
+    "Private",
+    "Publish",
+    "Replay",
+    "Tls",
+    "load_config",
+    "needs_restart",
+]

@@ -1,0 +1,170 @@
+"""Values that are right alone and wrong together, and those that are probably not meant.
+
+Rule: a problem is something that cannot work; whatever works, however unwise,
+is a warning.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from takotwist.server.config.config import KEYS, Config
+from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText
+from takotwist.server.config.problems import Collected
+from takotwist.transports.private_names import as_address
+
+#: Shorter than this, a key can be guessed by trying.
+SHORTEST_SAFE_KEY = 20
+
+_AT_LEAST = (
+    ("limits.outbox_bytes", "limits.max_message_bytes"),
+    ("limits.max_body_bytes", "limits.max_message_bytes"),
+    ("limits.pending_append_bytes", "limits.max_message_bytes"),
+    ("lifecycle.replay_max_bytes", "limits.max_message_bytes"),
+    ("limits.tail_total_bytes", "limits.tail_bytes"),
+)
+
+
+def check(config: Config, problems: Collected) -> list[str]:
+    """Find what does not fit together.
+
+    :return: warnings.
+    """
+    warnings: list[str] = []
+    _check_listeners(config, problems, warnings)
+    _check_certificate(config, problems, warnings)
+    _check_files(config, problems)
+    _check_app(config, warnings)
+    _check_sizes(config, problems)
+    _warn_of_reach(config, warnings)
+    return warnings
+
+
+def _source(config: Config, *keys: str) -> str | None:
+    return next((config.sources[key] for key in keys if key in config.sources), None)
+
+
+def _check_listeners(config: Config, problems: Collected, warnings: list[str]) -> None:
+    taken: dict[str, str] = {}
+    if not (config.http.listen or config.tls.listen):
+        problems.add(
+            "is empty and so is tls.listen: nothing would be served",
+            key="http.listen",
+            source=_source(config, "http.listen"),
+        )
+    for key, listen in (
+        ("http.listen", config.http.listen),
+        ("tls.listen", config.tls.listen),
+        ("private.listen", config.private.listen),
+    ):
+        for text in listen:
+            endpoint = EndpointText.parse(text)
+            source = _source(config, key)
+            if text in taken and endpoint.port != 0:
+                problems.add(f"has {text}, as {taken[text]} has", key=key, source=source)
+            taken[text] = key
+            if len((endpoint.path or "").encode()) > LONGEST_SOCKET_PATH:
+                problems.add(
+                    f"has a socket path of more than {LONGEST_SOCKET_PATH} bytes, which the system"
+                    f" does not take: {endpoint.path}",
+                    key=key,
+                    source=source or _source(config, "state_dir") or "default",
+                )
+    for text in config.private.listen:
+        _check_private(config, EndpointText.parse(text), problems, warnings)
+
+
+def _check_private(
+    config: Config, endpoint: EndpointText, problems: Collected, warnings: list[str]
+) -> None:
+    """Who reaches the private listener may publish anything, so the network must not."""
+    if endpoint.interface == "":
+        problems.add(
+            f"has {endpoint}, which every network would reach: add :interface=127.0.0.1",
+            key="private.listen",
+            source=_source(config, "private.listen"),
+        )
+    elif endpoint.interface and not ip_address(endpoint.interface.partition("%")[0]).is_loopback:
+        warnings.append(
+            f"private.listen has {endpoint}: whoever reaches it may publish without a key"
+        )
+
+
+def _check_certificate(config: Config, problems: Collected, warnings: list[str]) -> None:
+    tls = config.tls
+    if (tls.certificate is None) != (tls.key is None):
+        has, lacks = ("key", "certificate") if tls.certificate is None else ("certificate", "key")
+        problems.add(
+            f"is said and tls.{lacks} is not; they go together",
+            key=f"tls.{has}",
+            source=_source(config, f"tls.{has}"),
+        )
+    if tls.certificate is not None and tls.hosts:
+        warnings.append("tls.hosts is for the development certificate and has no effect here")
+    if tls.certificate is not None and not tls.listen:
+        warnings.append("tls.certificate has no effect, because tls.listen is empty")
+
+
+def _check_files(config: Config, problems: Collected) -> None:
+    for key, path in (
+        ("tls.certificate", config.tls.certificate if config.tls.listen else None),
+        ("tls.key", config.tls.key if config.tls.listen else None),
+        ("app.ca_file", config.app.ca_file),
+    ):
+        if path is not None and not path.is_file():
+            problems.add(f"names {path}, which is no file", key=key, source=_source(config, key))
+    if config.state_dir.exists() and not config.state_dir.is_dir():
+        problems.add(
+            f"names {config.state_dir}, which is no folder",
+            key="state_dir",
+            source=_source(config, "state_dir"),
+        )
+    if config.replay.path.is_dir():
+        problems.add(
+            f"names {config.replay.path}, which is a folder and no file",
+            key="replay.path",
+            source=_source(config, "replay.path"),
+        )
+
+
+def _check_app(config: Config, warnings: list[str]) -> None:
+    app = config.app
+    if app.url is None:
+        if app.channels is None and not config.channels:
+            warnings.append(
+                f"no channel is defined: make the folder {config.folder / 'channels'}, or define"
+                " one in the file, or set app.url"
+            )
+        return
+    if app.token is None:
+        warnings.append("app.url is set without app.token: anybody could answer for the app")
+    parts = urlsplit(app.url)
+    address = as_address(parts.hostname or "")
+    local = parts.hostname == "localhost" or (address is not None and address.is_loopback)
+    if parts.scheme == "http" and not local:
+        warnings.append("app.url is http to another machine: credentials cross the network open")
+
+
+def _check_sizes(config: Config, problems: Collected) -> None:
+    for larger, smaller in _AT_LEAST:
+        least = config.value(KEYS[smaller])
+        if config.value(KEYS[larger]) < least:
+            problems.add(
+                f"must be at least {smaller}, which is {least}",
+                key=larger,
+                source=_source(config, larger, smaller),
+            )
+
+
+def _warn_of_reach(config: Config, warnings: list[str]) -> None:
+    if "*" in config.http.allowed_origins:
+        warnings.append('http.allowed_origins has "*": every page may connect, as its visitor')
+    if any(network.prefixlen == 0 for network in config.http.trusted_proxies):
+        warnings.append("http.trusted_proxies is everybody: a client may say it is any address")
+    for number, key in enumerate(config.publish.keys, 1):
+        if len(key) < SHORTEST_SAFE_KEY:
+            warnings.append(
+                f"publish key {number} has only {len(key)} characters; `tako keys new` makes a"
+                " better one"
+            )

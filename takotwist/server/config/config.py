@@ -1,0 +1,85 @@
+"""The whole configuration as one value, and the list of its keys.
+
+Rule: a `Config` is complete and checked.  Whoever gets one asks nothing more
+of the file, the environment or the flags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from takotwist.core.registry import Defined
+from takotwist.server.config.kind import Location
+from takotwist.server.config.lifecycle import LifecycleDefaults
+from takotwist.server.config.limits import Limits
+from takotwist.server.config.sections import App, Http, Log, Private, Publish, Replay, Tls
+from takotwist.server.config.setting import Key, keys_of, setting
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """Everything that an operator can say.
+
+    :ivar channels: the channels that the file defines.
+    :ivar file: the file that was read, or `None`.
+    :ivar folder: what relative paths of the file, and defaults, are relative to.
+    :ivar sources: dotted key -> where its value came from, for those that were said.
+    :ivar warnings: what works and is probably not meant, a sentence each.
+    """
+
+    state_dir: Path = setting(
+        Location(),
+        Path("state"),
+        "The folder of the database, the development CA and the private socket.",
+        derived='systemd\'s STATE_DIRECTORY where it is set, else "state"',
+    )
+    app: App = attrs.field(factory=App)
+    http: Http = attrs.field(factory=Http)
+    tls: Tls = attrs.field(factory=Tls)
+    private: Private = attrs.field(factory=Private)
+    publish: Publish = attrs.field(factory=Publish)
+    replay: Replay = attrs.field(factory=Replay)
+    lifecycle: LifecycleDefaults = attrs.field(factory=LifecycleDefaults)
+    limits: Limits = attrs.field(factory=Limits)
+    log: Log = attrs.field(factory=Log)
+    channels: tuple[Defined, ...] = ()
+    file: Path | None = None
+    folder: Path = Path()
+    sources: Mapping[str, str] = attrs.field(factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def value(self, key: Key) -> Any:
+        """What holds for `key`."""
+        return getattr(getattr(self, key.section) if key.section else self, key.name)
+
+
+#: section name -> its class, in the order of the reference.
+SECTIONS: Mapping[str, type[attrs.AttrsInstance]] = {
+    "app": App,
+    "http": Http,
+    "tls": Tls,
+    "private": Private,
+    "publish": Publish,
+    "replay": Replay,
+    "lifecycle": LifecycleDefaults,
+    "limits": Limits,
+    "log": Log,
+}
+
+#: dotted key -> its declaration, in the same order; channels are not among them.
+KEYS: Mapping[str, Key] = {
+    key.dotted: key
+    for name, section in [("", Config), *SECTIONS.items()]
+    for key in keys_of(section, name)
+}
+
+
+def needs_restart(running: Config, wanted: Config) -> Iterator[str]:
+    """The dotted keys that differ and that SIGHUP does not change."""
+    for dotted, key in KEYS.items():
+        if not key.setting.live and running.value(key) != wanted.value(key):
+            yield dotted

@@ -1,0 +1,129 @@
+"""Values that follow from other values, and secrets that stand in files.
+
+Rule: what is said explicitly is never changed here, an empty list included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from takotwist.server.config.endpoint_text import EndpointText
+from takotwist.server.config.problems import Collected
+from takotwist.server.config.secret_file import read_secret_file
+
+#: Where ``--tls``, or a certificate, listens when nothing says where.
+TLS_DEFAULT = "tcp:8443"
+
+#: The folder of definitions where none is named.
+CHANNELS_FOLDER = "channels"
+
+
+def derive(
+    values: dict[str, Any],
+    sources: dict[str, str],
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str],
+    folder: Path,
+    problems: Collected,
+) -> list[str]:
+    """Complete `values`.
+
+    :param folder: what defaults are relative to.
+    :return: warnings.
+    """
+    state_dir = _state_dir(values, sources, environ, folder)
+    values.setdefault("replay.path", state_dir / "replay.sqlite")
+    _private(values, state_dir)
+    _tls(values, sources, flags)
+    if "app.channels" not in values and (folder / CHANNELS_FOLDER).is_dir():
+        values["app.channels"] = folder / CHANNELS_FOLDER
+    return [
+        warning
+        for warning in (
+            _token(values, sources, problems),
+            _publish_keys(values, sources, problems),
+        )
+        if warning
+    ]
+
+
+def _state_dir(
+    values: dict[str, Any], sources: dict[str, str], environ: Mapping[str, str], folder: Path
+) -> Path:
+    if "state_dir" not in values:
+        # systemd gives all folders of the unit, colons between them (systemd.exec(5)).
+        given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+        values["state_dir"] = Path(given) if given else folder / "state"
+        if given:
+            sources["state_dir"] = "environment STATE_DIRECTORY"
+    state_dir: Path = values["state_dir"]
+    return state_dir
+
+
+def _private(values: dict[str, Any], state_dir: Path) -> None:
+    """The private socket's place, and nobody else's access to it."""
+    default = EndpointText("unix", (str(state_dir / "private.sock"),))
+    listen = values.get("private.listen", (str(default),))
+    endpoints = [EndpointText.parse(text) for text in listen]
+    values["private.listen"] = tuple(
+        str(endpoint.with_option("mode", "600") if endpoint.path is not None else endpoint)
+        for endpoint in endpoints
+    )
+
+
+def _tls(values: dict[str, Any], sources: dict[str, str], flags: Mapping[str, Any]) -> None:
+    wanted = bool(flags.get("tls")) and not values.get("tls.listen")
+    has_certificate = "tls.certificate" in values or "tls.key" in values
+    if wanted or (has_certificate and "tls.listen" not in values):
+        values["tls.listen"] = (TLS_DEFAULT,)
+        if wanted:
+            sources["tls.listen"] = "--tls"
+
+
+def _token(values: dict[str, Any], sources: dict[str, str], problems: Collected) -> str | None:
+    """The token out of its file, unless a stronger source says the token itself."""
+    file = values.get("app.token_file")
+    if file is None:
+        return None
+    source = sources["app.token_file"]
+    if "app.token" in values:
+        if _strength(sources["app.token"]) > _strength(source):
+            return None
+        if _strength(sources["app.token"]) == _strength(source):
+            problems.add(
+                "is said beside app.token; say one of them", key="app.token_file", source=source
+            )
+            return None
+    try:
+        read = read_secret_file(file)
+        if len(read.secrets) != 1:
+            raise ValueError(f"names {file}, which must hold one token on one line")
+    except ValueError as bad:
+        problems.add(str(bad), key="app.token_file", source=source)
+        return None
+    values["app.token"] = read.secrets[0]
+    sources["app.token"] = source
+    return read.warning
+
+
+def _strength(source: str) -> int:
+    """No flag says a token, because others see a process's flags: so two are left to compare."""
+    return 1 if source.startswith("environment ") else 0
+
+
+def _publish_keys(
+    values: dict[str, Any], sources: dict[str, str], problems: Collected
+) -> str | None:
+    """The keys of the file, after those of the list."""
+    file = values.get("publish.keys_file")
+    if file is None:
+        return None
+    try:
+        read = read_secret_file(file)
+    except ValueError as bad:
+        problems.add(str(bad), key="publish.keys_file", source=sources["publish.keys_file"])
+        return None
+    values["publish.keys"] = tuple(dict.fromkeys((*values.get("publish.keys", ()), *read.secrets)))
+    return read.warning

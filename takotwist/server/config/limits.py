@@ -1,0 +1,140 @@
+"""The bounds: of connections, of rates, of memory, of time.
+
+Rule: everything that a stranger can make grow has a bound here.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from takotwist.server.config.kind import Number, Whole
+from takotwist.server.config.setting import setting
+
+KIB, MIB = 2**10, 2**20
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """Every bound of the server.  Loopback and Unix sockets are not counted by address."""
+
+    max_connections: int = setting(
+        Whole(1, 10_000_000),
+        20_000,
+        "Connections at the same time; one more is answered overloaded."
+        " Idle, one costs about 10 KB, with TLS about 15.",
+        unit="connections",
+        live=True,
+    )
+    max_connections_per_address: int = setting(
+        Whole(0, 10_000_000),
+        1_000,
+        "The same for one peer address; 0 is no limit. Behind a proxy, set http.trusted_proxies.",
+        unit="connections",
+        live=True,
+    )
+    max_connections_per_subject: int = setting(
+        Whole(0, 10_000_000),
+        0,
+        "The same for one subject, as the app names it; 0 is no limit.",
+        unit="connections",
+        live=True,
+    )
+    max_subscriptions_per_connection: int = setting(
+        Whole(1, 100_000),
+        256,
+        "Topics that one multiplexed connection may hold.",
+        unit="topics",
+        live=True,
+    )
+    max_message_bytes: int = setting(
+        Whole(128, 64 * MIB),
+        64 * KIB,
+        "The largest message, published or sent by a client.",
+        unit="bytes",
+        live=True,
+    )
+    max_body_bytes: int = setting(
+        Whole(1 * KIB, 1024 * MIB),
+        1 * MIB,
+        "The largest request body, such as a batch of messages.",
+        unit="bytes",
+        live=True,
+    )
+    max_header_bytes: int = setting(
+        Whole(1 * KIB, 1 * MIB),
+        16 * KIB,
+        "The most that the header lines of a request may be together.",
+        unit="bytes",
+    )
+    outbox_bytes: int = setting(
+        Whole(4 * KIB, 1024 * MIB),
+        256 * KIB,
+        "What may wait for one slow connection; beyond it, the connection is continued from the"
+        " log.",
+        unit="bytes",
+    )
+    tail_bytes: int = setting(
+        Whole(0, 1024 * MIB),
+        256 * KIB,
+        "Newest messages of one topic that are kept in memory, encoded.",
+        unit="bytes",
+    )
+    tail_total_bytes: int = setting(
+        Whole(0, 2**40),
+        64 * MIB,
+        "The same for all topics together.",
+        unit="bytes",
+    )
+    publish_rate: float = setting(
+        Number(0, 1e6),
+        50.0,
+        "Frames a second that the clients at one address may send; 0 is no limit.",
+        unit="frames a second",
+        live=True,
+    )
+    publish_burst: int = setting(
+        Whole(1, 1_000_000),
+        200,
+        "Frames that may come at once before that rate holds.",
+        unit="frames",
+        live=True,
+    )
+    connect_rate: float = setting(
+        Number(0, 1e6),
+        50.0,
+        "New connections a second from one address; 0 is no limit.",
+        unit="connections a second",
+        live=True,
+    )
+    connect_burst: int = setting(
+        Whole(1, 1_000_000),
+        500,
+        "Connections that may come at once before that rate holds.",
+        unit="connections",
+        live=True,
+    )
+    pending_authorizations: int = setting(
+        Whole(1, 1_000_000),
+        20_000,
+        "Connections that wait for the app's answer; one more is answered overloaded.",
+        unit="connections",
+    )
+    pending_appends: int = setting(
+        Whole(1, 1_000_000),
+        10_000,
+        "Messages that wait to be stored; one more is answered overloaded.",
+        unit="messages",
+    )
+    pending_append_bytes: int = setting(
+        Whole(64 * KIB, 2**40),
+        64 * MIB,
+        "The same, counted in bytes.",
+        unit="bytes",
+    )
+    drain_seconds: float = setting(
+        Number(0, 600),
+        10.0,
+        "At a stop, how long connections are closed one after the other rather than at once.",
+        unit="seconds",
+        live=True,
+    )

@@ -1,0 +1,220 @@
+"""The sections of the configuration but for limits and channels, one class each.
+
+Rule: a default is safe on a small VPS that faces the internet; whatever opens
+something wider is said by the operator.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+import attrs
+
+from takotwist.server.config.kind import Choice, Listed, Location, Number, Text, Whole
+from takotwist.server.config.setting import setting
+from takotwist.server.config.web_kind import (
+    TOKEN,
+    Definitions,
+    Endpoint,
+    HttpUrl,
+    Network,
+    Origin,
+    PrivateHost,
+    UrlPath,
+)
+
+
+@attrs.frozen(kw_only=True)
+class App:
+    """The application that owns the channels."""
+
+    url: str | None = setting(
+        HttpUrl(),
+        None,
+        "Where the app answers that authorizes connections and handles frames, in any language."
+        " Without it, channels are in this process.",
+    )
+    name: str = setting(
+        Text(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "1 to 63 of a-z, 0-9 and -, no - at the ends"),
+        "app",
+        "The app's name; requests to it carry the header Host: NAME.tako.",
+    )
+    token: str | None = setting(
+        TOKEN,
+        None,
+        "The secret that server and app show each other. Better in token_file.",
+        secret=True,
+        live=True,
+    )
+    token_file: Path | None = setting(
+        Location(), None, "A file that holds only the token.", live=True
+    )
+    channels: Path | str | None = setting(
+        Definitions(),
+        None,
+        "The folder, file or dotted module with the channel definitions in Python.",
+        derived='"channels" where there is such a folder',
+        live=True,
+    )
+    ca_file: Path | None = setting(
+        Location(),
+        None,
+        "Certificates (PEM) that an https app may be signed by, in place of the system's.",
+    )
+    max_concurrency: int = setting(
+        Whole(1, 10_000), 64, "Requests to the app at the same time.", unit="requests"
+    )
+    queue: int = setting(
+        Whole(0, 1_000_000),
+        10_000,
+        "Requests that wait for one of those; one more is answered auth-unavailable.",
+        unit="requests",
+    )
+    deadline_seconds: float = setting(
+        Number(0.1, 300),
+        5.0,
+        "How long an answer of the app may take, waiting and retries included.",
+        unit="seconds",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Http:
+    """The public listeners without TLS, and what holds for public requests."""
+
+    listen: tuple[str, ...] = setting(
+        Listed(Endpoint()),
+        ("tcp:8080",),
+        "Where plain HTTP is served. An empty list serves none.",
+    )
+    base_paths: tuple[str, ...] = setting(
+        Listed(UrlPath(), least=1),
+        ("/_tako/channels/", "/channels/"),
+        "Paths under which the channels are served; each answers the same.",
+    )
+    allowed_origins: tuple[str, ...] = setting(
+        Listed(Origin()),
+        (),
+        "Pages of which origins may connect. Empty: only pages of the same origin."
+        ' "*" is every page there is.',
+        live=True,
+    )
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = setting(
+        Listed(Network()),
+        (),
+        "Addresses whose X-Forwarded-For is believed. Empty: nobody's.",
+        live=True,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Tls:
+    """The public listeners with TLS."""
+
+    listen: tuple[str, ...] = setting(
+        Listed(Endpoint()),
+        (),
+        "Where HTTPS is served, as plain endpoint strings.",
+        derived='["tcp:8443"] with --tls or a certificate, else empty',
+    )
+    certificate: Path | None = setting(
+        Location(),
+        None,
+        "The certificate and its chain (PEM). Read again when the file changes."
+        " Without it, a development CA and a certificate for localhost are made in the state"
+        " folder.",
+    )
+    key: Path | None = setting(Location(), None, "The certificate's private key (PEM).")
+    profile: str = setting(
+        Choice(("intermediate", "modern")),
+        "intermediate",
+        '"intermediate" is TLS 1.2 and 1.3 with forward secrecy; "modern" is TLS 1.3 only.',
+    )
+    hosts: tuple[str, ...] = setting(
+        Listed(PrivateHost()),
+        (),
+        "Private names and addresses, beside localhost, that the development certificate is for.",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Private:
+    """The private listener: publish without a key, health, metrics, admin."""
+
+    listen: tuple[str, ...] = setting(
+        Listed(Endpoint()),
+        (),
+        "Where it is served: a Unix socket (mode 600 unless said otherwise) or a loopback port.",
+        derived='["unix:STATE_DIR/private.sock:mode=600"]',
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Publish:
+    """Publishing over the public listeners."""
+
+    keys: tuple[str, ...] = setting(
+        Listed(TOKEN),
+        (),
+        "Publish keys; `tako keys new` makes one. Without any, nobody publishes over the public"
+        " listeners.",
+        secret=True,
+        live=True,
+    )
+    keys_file: Path | None = setting(
+        Location(),
+        None,
+        "A file with one key a line, in addition to keys; # begins a comment.",
+        live=True,
+    )
+    rate: float = setting(
+        Number(0, 1e6),
+        0.0,
+        "Messages a second that one key may publish; 0 is no limit.",
+        unit="messages a second",
+        live=True,
+    )
+    burst: int = setting(
+        Whole(1, 1_000_000),
+        1_000,
+        "Messages that may come at once before that rate holds.",
+        unit="messages",
+        live=True,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Replay:
+    """The replay log."""
+
+    path: Path = setting(
+        Location(), Path(), "The database file.", derived="STATE_DIR/replay.sqlite"
+    )
+    durability: str = setting(
+        Choice(("commit", "power")),
+        "commit",
+        'What an acknowledged message survives: "commit" the death of the process,'
+        ' "power" also that of the machine, at about a tenth of the speed for single messages.',
+    )
+    sweep_interval_seconds: float = setting(
+        Number(0.1, 3600),
+        5.0,
+        "How often old messages are removed; a window may be exceeded by that much.",
+        unit="seconds",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Log:
+    """What the server writes about itself."""
+
+    format: str = setting(
+        Choice(("text", "json")), "text", "One readable line an event, or one JSON object."
+    )
+    level: str = setting(
+        Choice(("debug", "info", "warn", "error", "critical")),
+        "info",
+        "The least that is written.",
+        live=True,
+    )

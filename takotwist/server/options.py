@@ -1,0 +1,85 @@
+"""The flags of ``twistd tako``.
+
+Rule: a flag is only noted here; what it means, and whether it fits, is decided
+where file and environment are read too.
+"""
+
+from __future__ import annotations
+
+import os
+
+from twisted.python import usage
+
+from takotwist.server.config import Config, load_config
+
+LONGDESC = """\
+Durable realtime channels over SSE and WebSocket.
+
+Without any flag it reads ./tako.toml if there is one, takes the channel
+definitions in ./channels/, serves plain HTTP on port 8080, and keeps its
+database in ./state/.
+
+With --tls it serves HTTPS on port 8443 too. Where no certificate is given, it
+makes a development CA and a certificate for localhost in the state folder and
+says how to trust it.
+
+Flags win over TAKO_<SECTION>_<KEY> in the environment, which wins over the
+file. `tako check-config` shows what would run; `tako config-doc` explains every
+key.
+
+Flags of twistd itself come before the word tako: -n stays in the foreground,
+--logfile and --pidfile name files, and --reactor chooses the reactor. The
+default, epoll, is the fastest; asyncio coroutines in channel definitions need
+--reactor=asyncio.
+
+    twistd -n tako --tls
+    twistd -n --reactor=asyncio tako --config /etc/tako/tako.toml
+"""
+
+
+class Options(usage.Options):
+    """What `takotwist.server.config.load_config` takes as flags."""
+
+    synopsis = "[twistd options] tako [options]"
+    longdesc = LONGDESC
+
+    optFlags = [["tls", None, "Serve HTTPS, on port 8443 unless said otherwise."]]
+    optParameters = [
+        ["config", "c", None, "The configuration file. [default: tako.toml if it is there]"],
+        ["certificate", None, None, "The certificate and its chain (PEM)."],
+        ["key", None, None, "The certificate's private key (PEM)."],
+        ["state-dir", None, None, "The folder of the database and the development CA."],
+        [
+            "app-url",
+            None,
+            None,
+            "Where the app answers that authorizes, such as http://127.0.0.1:3000.",
+        ],
+        ["channels", None, None, "The folder or dotted module with the channel definitions."],
+        ["log-format", None, None, "text or json."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["listen"] = []
+        self["tls-listen"] = []
+        self._config: Config | None = None
+
+    def opt_listen(self, endpoint: str) -> None:
+        """Where to serve plain HTTP, such as tcp:8080. May be given several times."""
+        self["listen"].append(endpoint)
+
+    def opt_tls_listen(self, endpoint: str) -> None:
+        """Where to serve HTTPS, such as tcp:443. May be given several times."""
+        self["tls-listen"].append(endpoint)
+
+    def config(self) -> Config:
+        """The configuration that these flags, the environment and the file make together.
+
+        Read once: the log's format is needed after ``makeService``, and must be of the same file.
+
+        :raises ConfigProblems: says all that is wrong.
+        """
+        if self._config is None:
+            self._config = load_config(self, os.environ, os.getcwd())
+        return self._config
