@@ -1,0 +1,15 @@
+"""Files over HTTP, by RFC 9110 and 9111: conditions, ranges, sidecars, and bodies at the
+reader's pace.
+
+`serve_file` answers one request with one file; `static_dir` is a folder as a
+resource.  Everything that can be decided without I/O is pure and in its own file.
+"""
+
+from __future__ import annotations
+
+from takotwist.streams.files.directory import StaticDir, static_dir
+from takotwist.streams.files.disposition import content_disposition
+from takotwist.streams.files.refusal import ErrorRenderer
+from takotwist.streams.files.respond import serve_file
+
+__all__ = ["ErrorRenderer", "StaticDir", "content_disposition", "serve_file", "static_dir"]

@@ -1,0 +1,174 @@
+"""`static_dir`: a folder as a resource, for twisted.web and from a Klein route.
+
+It turns what is left of the URL into a name inside (`path`), the name into an
+open file inside (`opened`), and hands that to `respond`.  A name that is
+refused is a plain 404, whatever fallback there is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from urllib.parse import quote, unquote_to_bytes
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.resource import IResource
+from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import implementer
+
+from takotwist.streams.files.opened import CannotOpen, Folder, IsFolder, OpenedFile
+from takotwist.streams.files.path import Inside, Refused, resolve
+from takotwist.streams.files.reader import is_gone
+from takotwist.streams.files.refusal import ErrorRenderer, send_refusal
+from takotwist.streams.files.respond import Policy, answered_by_method, refuse_unopened, respond
+
+# What the fallback depends on beside the path.
+_NAVIGATION_VARY = (b"Accept", b"Sec-Fetch-Mode")
+_HTML = re.compile(rb"(?:^|,)[ \t]*(?:text/html|application/xhtml\+xml)[ \t]*(?:;|,|$)", re.I)
+
+
+def static_dir(
+    path: str | bytes | os.PathLike[str],
+    *,
+    index: Sequence[str] = ("index.html",),
+    fallback: str | None = None,
+    precompressed: Sequence[str] = ("br", "gzip"),
+    cache_control: str | Callable[[str], str | None] | None = "no-cache",
+    render_error: ErrorRenderer | None = None,
+    stall_timeout: float = 60.0,
+    reactor: IReactorTime | None = None,
+) -> StaticDir:
+    """A resource that serves the files of the folder `path`.
+
+    Put it into a tree with `putChild`, or return it from a Klein route with
+    ``branch=True``.
+
+    :param path: the folder; it has to exist now.
+    :param index: names looked for, in order, where the URL names a folder.
+    :param fallback: a file inside, sent with 200 where a browser navigates to a page that is no
+        file (single page apps); it has to exist now.
+    :param precompressed: as for `serve_file`.
+    :param cache_control: as for `serve_file`; or a callable from a file's name inside the folder
+        (``assets/app.3f2a.js``) to the value, so that names with a hash can be kept for ever.
+    :raises NotADirectoryError: there is no such folder.
+    :raises FileNotFoundError: the fallback is no file inside.
+    """
+    folder = Folder(path)
+    fallback_name = None if fallback is None else os.fsencode(fallback.lstrip("/"))
+    if fallback_name is not None:
+        try:
+            folder.open(fallback_name).close()
+        except CannotOpen as cannot:
+            raise FileNotFoundError(f"fallback {fallback!r}: {cannot.reason}") from None
+    policy = Policy(
+        cache_control=cache_control,
+        precompressed=precompressed,
+        render_error=render_error,
+        stall_timeout=stall_timeout,
+        reactor=reactor,
+    )
+    return StaticDir(folder, tuple(os.fsencode(name) for name in index), fallback_name, policy)
+
+
+@implementer(IResource)
+class StaticDir:
+    """The resource; made by `static_dir`."""
+
+    isLeaf = True
+    server: object = None
+
+    def __init__(
+        self, folder: Folder, index: tuple[bytes, ...], fallback: bytes | None, policy: Policy
+    ) -> None:
+        self._folder = folder
+        self._index = index
+        self._fallback = fallback
+        self._policy = policy
+
+    def getChildWithDefault(self, name: bytes, request: Request) -> StaticDir:
+        """Itself: everything below is its own business."""
+        return self
+
+    def putChild(self, path: bytes, child: object) -> None:
+        """Not possible: a leaf has no children."""
+        raise TypeError("a folder of files has no child resources; put them beside it")
+
+    def render(self, request: Request) -> int:
+        """Answer the request."""
+        self.respond(request)
+        return NOT_DONE_YET
+
+    def respond(self, request: Request) -> None:
+        """Answer the request, whose `postpath` names what is wanted."""
+        if is_gone(request) or answered_by_method(request, self._policy.render_error):
+            return
+        wanted = resolve(request.postpath or ())
+        if isinstance(wanted, Refused):
+            send_refusal(request, 404, (), self._policy.render_error)
+            return
+        try:
+            opened, name = self._open(wanted)
+        except IsFolder:
+            self._redirect(request)
+        except CannotOpen as cannot:
+            self._missing(request, wanted, cannot)
+        else:
+            self._found(request, opened, name)
+
+    def _open(self, wanted: Inside) -> tuple[OpenedFile, bytes]:
+        if not wanted.is_folder:
+            return self._folder.open(wanted.relative), wanted.relative
+        for name in self._index:
+            candidate = wanted.relative + b"/" + name if wanted.relative else name
+            try:
+                return self._folder.open(candidate), candidate
+            except CannotOpen as cannot:
+                if cannot.status != 404:
+                    raise
+        raise CannotOpen(404, "a folder without an index")
+
+    def _found(
+        self, request: Request, opened: OpenedFile, name: bytes, vary: Sequence[bytes] = ()
+    ) -> Deferred[bool]:
+        def open_named(wanted: bytes) -> OpenedFile:
+            # The original is open already; asking for it by name again could be another file.
+            return opened if wanted == name else self._folder.open(wanted)
+
+        return respond(request, open_named, name, self._policy, vary=vary)
+
+    def _missing(self, request: Request, wanted: Inside, cannot: CannotOpen) -> None:
+        if self._fallback is None or cannot.status != 404:
+            refuse_unopened(request, wanted.relative, cannot, self._policy)
+            return
+        if not _is_page(wanted) or not _is_navigation(request):
+            vary = [(b"Vary", b", ".join(_NAVIGATION_VARY))] if _is_page(wanted) else []
+            send_refusal(request, 404, vary, self._policy.render_error)
+            return
+        respond(*(request, self._folder.open, self._fallback, self._policy), vary=_NAVIGATION_VARY)
+
+    def _redirect(self, request: Request) -> None:
+        """To the same URL with a slash, so that relative links in the index are right.
+
+        The Location is relative and starts with ``./`` and one quoted name: whatever was in
+        the request, it cannot be read as another host or scheme.
+        """
+        path, mark, query = request.uri.partition(b"?")
+        name = quote(unquote_to_bytes(path.rpartition(b"/")[2]), safe="")
+        location = b"./" + name.encode("ascii") + b"/" + mark + query
+        send_refusal(request, 308, [(b"Location", location)], self._policy.render_error)
+
+
+def _is_page(wanted: Inside) -> bool:
+    """Whether the last name has no extension: ``/app/route`` and not ``/missing.js``."""
+    return b"." not in wanted.relative.rpartition(b"/")[2]
+
+
+def _is_navigation(request: Request) -> bool:
+    """Whether a browser goes to a page, as against a script that fetches something."""
+    mode = request.requestHeaders.getRawHeaders(b"Sec-Fetch-Mode")
+    if mode is not None and mode != [b"navigate"]:
+        return False
+    accept = b",".join(request.requestHeaders.getRawHeaders(b"Accept") or ())
+    return _HTML.search(accept) is not None

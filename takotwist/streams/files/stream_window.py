@@ -1,0 +1,84 @@
+"""The sink for an HTTP/2 stream, with a bound of our own on what waits in it.
+
+Twisted pauses a producer there only when the peer's flow-control window is
+full, and windows of 32 MiB are usual; so much would be queued for every slow
+reader.  This sink asks how much is queued and keeps it below `QUEUE`.
+
+This file alone reaches into Twisted's `_http2`: there is no public way to ask.
+`tests/streams/files/test_stream_window.py` holds what is assumed here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.server import Request
+
+from takotwist.streams.files.opened import OpenedFile
+from takotwist.streams.files.sink import Flow
+
+#: Bytes that may wait in one stream: a few turns' worth, as one frame leaves in a turn.
+QUEUE = 262_144
+
+#: The largest frame that peers take unless they say otherwise; longer writes are cut and copied.
+FRAME = 16_384
+
+
+def http2_stream(request: Request) -> Any | None:
+    """The stream that carries `request`, `None` where it is not on HTTP/2."""
+    channel = getattr(request, "channel", None)
+    return channel if hasattr(channel, "streamID") and hasattr(channel, "_conn") else None
+
+
+class StreamSink:
+    """Writes frames into an HTTP/2 stream, a bounded number ahead.
+
+    :param stream: what `http2_stream` found.
+    :param clock: for going on in the next turn of the reactor.
+    """
+
+    def __init__(self, request: Request, stream: Any, clock: IReactorTime) -> None:
+        self._request = request
+        self._stream = stream
+        self._clock = clock
+        self._flow: Flow | None = None
+
+    def begin(self, flow: Flow) -> None:
+        """Nothing to wait for."""
+        self._flow = flow
+
+    def write(self, data: bytes) -> None:
+        """Through the request."""
+        self._request.write(data)
+
+    def send(self, file: OpenedFile, offset: int, count: int) -> int:
+        """One frame, never beyond the peer's window: what is queued there spins Twisted's loop."""
+        connection, stream_id = self._stream._conn, self._stream.streamID
+        free = connection.remainingOutboundWindow(stream_id)
+        queued = connection.conn.local_flow_control_window(stream_id) - free
+        if queued >= QUEUE:
+            self.yield_turn()
+            return 0
+        # With no window left, one byte in the queue is what makes Twisted pause us, and
+        # resume us when the window opens.
+        data = file.read(offset, min(count, FRAME, max(1, free)))
+        self._request.write(data)
+        return len(data)
+
+    def yield_turn(self) -> None:
+        """Go on when the connection has moved: in the next turn, or when its socket drains."""
+        assert self._flow is not None
+        self._flow.hold()
+        blocked = self._stream._conn._consumerBlocked
+        if blocked is None:
+            self._clock.callLater(0, self._flow.release)
+        else:
+            # Nothing leaves before the socket drains; asking every turn would be a busy loop.
+            blocked.addCallback(self._resume)
+
+    def _resume(self, result: object) -> object:
+        # A call of its own, because we are inside the connection's own chain here.
+        assert self._flow is not None
+        self._clock.callLater(0, self._flow.release)
+        return result

@@ -1,0 +1,167 @@
+"""One body under way: the pieces of a file to one reader, at the reader's pace.
+
+A push producer over a `Sink`.  It holds at most what the sink holds, gives the
+descriptor back whatever happens, and never pads: a file that changes while it
+is sent ends the connection, so that nobody takes half of it for all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.logger import Logger
+from twisted.web.server import Request
+from zope.interface import implementer
+
+from takotwist.streams.files.answer import Piece
+from takotwist.streams.files.opened import FileChanged, OpenedFile
+from takotwist.streams.files.ranges import Span
+from takotwist.streams.files.reader import cut_off, unread
+from takotwist.streams.files.sink import Sink
+
+#: Bytes for one reader in one turn of the reactor; the others come next.
+TURN = 2_097_152
+
+
+@implementer(IPushProducer)
+class Transmission:
+    """Sends `pieces` of `file` and finishes the request.
+
+    :param pieces: ready bytes and pieces of the file, in order.
+    :param stall_timeout: seconds after which a reader that takes nothing is dropped.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        request: Request,
+        file: OpenedFile,
+        pieces: Iterable[Piece],
+        sink: Sink,
+        clock: IReactorTime,
+        stall_timeout: float,
+    ) -> None:
+        self._request = request
+        self._file = file
+        self._pieces = deque(pieces)
+        self._sink = sink
+        self._clock = clock
+        self._stall_timeout = stall_timeout
+        self._paused = False
+        self._held = False
+        self._pumping = False
+        self._over = False
+        self._moved = 0
+        self._watch: IDelayedCall | None = None
+        self._last_seen: tuple[int, int] = (-1, -1)
+
+    def start(self) -> None:
+        """Write the head, become the request's producer, begin."""
+        self._request.write(b"")
+        self._request.registerProducer(self, True)
+        self._sink.begin(self)
+        self._pump()
+        if not self._over:
+            # Most bodies are gone by now and need no clock.
+            self._last_seen = self._progress()
+            self._watch = self._clock.callLater(self._stall_timeout, self._look)
+
+    def pauseProducing(self) -> None:
+        """Nothing more can go now."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """It can go on."""
+        self._paused = False
+        self._pump()
+
+    def hold(self) -> None:
+        """The sink needs a moment."""
+        self._held = True
+
+    def release(self) -> None:
+        """The sink had it."""
+        self._held = False
+        self._pump()
+
+    def stopProducing(self) -> None:
+        """The consumer is gone."""
+        self.lost()
+
+    def lost(self) -> None:
+        """The connection or stream is gone; let go of everything."""
+        self._over = True
+        self._file.close()
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    def abort(self, reason: str) -> None:
+        """Cut the reader off, so that it knows the body is not whole."""
+        if self._over:
+            return
+        self._log.warn(
+            "file transmission aborted after {moved} bytes: {reason}",
+            reason=reason,
+            moved=self._moved,
+        )
+        self.lost()
+        cut_off(self._request, reason)
+
+    def _pump(self) -> None:
+        # A sink may resume us while we are inside of it.
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            self._move()
+        except FileChanged as changed:
+            self.abort(f"the file changed: {changed}")
+        except OSError as error:
+            # The reader's end, or a disk that fails; neither can be mended here.
+            self.abort(error.strerror or "input/output error")
+        finally:
+            self._pumping = False
+
+    def _move(self) -> None:
+        limit = self._moved + TURN
+        while not (self._paused or self._held or self._over):
+            if not self._pieces:
+                self._complete()
+            elif self._moved >= limit:
+                self._sink.yield_turn()
+            else:
+                self._move_piece(self._pieces.popleft(), limit)
+
+    def _move_piece(self, piece: Piece, limit: int) -> None:
+        if isinstance(piece, bytes):
+            self._sink.write(piece)
+            self._moved += len(piece)
+            return
+        count = min(len(piece), limit - self._moved)
+        taken = self._sink.send(self._file, piece.start, count)
+        self._moved += taken
+        if taken < len(piece):
+            self._pieces.appendleft(Span(piece.start + taken, piece.stop))
+
+    def _complete(self) -> None:
+        # Only here, when the last write did not leave us paused: the next request of a
+        # pipeline is read when this one is finished, so this is what holds it back.
+        self.lost()
+        self._request.unregisterProducer()
+        self._request.finish()
+
+    def _look(self) -> None:
+        self._watch = None
+        seen = self._progress()
+        if seen == self._last_seen:
+            self.abort(f"the reader took nothing for {self._stall_timeout:g} seconds")
+            return
+        self._last_seen = seen
+        self._watch = self._clock.callLater(self._stall_timeout, self._look)
+
+    def _progress(self) -> tuple[int, int]:
+        return self._moved, unread(self._request)
