@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -57,18 +57,12 @@ class Rank(SynchronousTestCase):
 
     def test_malformed_members_count_as_absent(self) -> None:
         """A weight that is none does not switch a coding on."""
-        for bad in (
-            b"br;q=2",
-            b"br;q=0.0001",
-            b"br;q=-1",
-            b"br;q=",
-            b"br;level=9",
-            b"b r",
-            b"br;q=x",
-        ):
-            self.check(bad, IDENTITY)
+        for weight in (b"2", b"0.0001", b"-1", b"", b"x"):
+            self.check(b"br;q=" + weight, IDENTITY)
+        self.check(b"br;level=9, b r", IDENTITY)
         self.assertEqual(weights(b"br;q=0.5, br"), {"br": 0.5})
 
+    @settings(deadline=None)
     @given(st.binary(max_size=40))
     def test_any_bytes(self, header: bytes) -> None:
         """No header makes it fail, and nothing is offered that is not there."""
