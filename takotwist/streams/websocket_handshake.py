@@ -1,0 +1,105 @@
+"""Whether a request is a good WebSocket handshake, decided before anything else is.
+
+RFC 6455, section 4.2.1, with the status codes of section 4.4 and RFC 9110,
+section 15.5.22.  Pure: it reads headers and answers with a value.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+#: The one version of the protocol (RFC 6455).
+VERSION = b"13"
+
+
+@attrs.frozen(slots=True)
+class BadHandshake:
+    """Why a request is no WebSocket handshake.
+
+    :ivar status: of the HTTP answer.
+    :ivar sentence: for a person.
+    :ivar headers: that the answer must carry.
+    """
+
+    status: int
+    sentence: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def tokens(values: Iterable[bytes]) -> list[bytes]:
+    """The comma-separated items of repeated header lines, in order."""
+    return [item for value in values for item in map(bytes.strip, value.split(b",")) if item]
+
+
+def _has_token(values: Iterable[bytes], wanted: bytes) -> bool:
+    return any(item.lower() == wanted for item in tokens(values))
+
+
+def is_upgrade(headers: object) -> bool:
+    """Whether a request asks for WebSocket at all, well or badly.
+
+    :param headers: `twisted.web.http_headers.Headers`.
+    """
+    return _has_token(_values(headers, b"upgrade"), b"websocket")
+
+
+def _values(headers: object, name: bytes) -> Sequence[bytes]:
+    return headers.getRawHeaders(name) or ()  # type: ignore[attr-defined, no-any-return]
+
+
+def check_handshake(method: bytes, version: bytes, headers: object) -> BadHandshake | None:
+    """What is wrong with a handshake, or `None`.
+
+    :param version: of HTTP, ``b"HTTP/1.1"``.
+    :param headers: `twisted.web.http_headers.Headers`.
+    """
+    if method != b"GET":
+        return BadHandshake(405, "A WebSocket handshake is a GET.", (("Allow", "GET"),))
+    if version != b"HTTP/1.1":
+        # Upgrade is HTTP/1.1's, and its header is forbidden on HTTP/2 and 3.
+        return BadHandshake(426, "WebSocket is served over HTTP/1.1 here.")
+    if not is_upgrade(headers):
+        return BadHandshake(
+            426,
+            "Only WebSocket is served at this address.",
+            (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")),
+        )
+    if not _has_token(_values(headers, b"connection"), b"upgrade"):
+        return BadHandshake(400, "The Connection header does not name Upgrade.")
+    if tuple(map(bytes.strip, _values(headers, b"sec-websocket-version"))) != (VERSION,):
+        return BadHandshake(
+            426,
+            "Only version 13 of WebSocket is spoken here.",
+            (("Sec-WebSocket-Version", "13"),),
+        )
+    keys = _values(headers, b"sec-websocket-key")
+    if not keys:
+        return BadHandshake(400, "The header Sec-WebSocket-Key is missing.")
+    if len(keys) > 1 or not _is_key(keys[0].strip()):
+        return BadHandshake(400, "Sec-WebSocket-Key must be 16 bytes in base64, once.")
+    return None
+
+
+def _is_key(key: bytes) -> bool:
+    try:
+        return len(key) == 24 and len(base64.b64decode(key, validate=True)) == 16
+    except binascii.Error:
+        return False
+
+
+def offered_subprotocols(headers: object) -> list[str]:
+    """What the client speaks, in its order; repeated header lines are one list."""
+    return [
+        item.decode("ascii", "replace")
+        for item in tokens(_values(headers, b"sec-websocket-protocol"))
+    ]
+
+
+def choose_subprotocol(supported: Sequence[str], offered: Sequence[str]) -> str | None:
+    """The first of `supported` that is offered; the server's order wins, so that a
+    client in the middle cannot force a weaker one by reordering the offer."""
+    return next((one for one in supported if one in offered), None)

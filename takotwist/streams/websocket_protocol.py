@@ -1,0 +1,236 @@
+"""Autobahn's server protocol, slimmed and silent, feeding a `WebSocketConnection`.
+
+The handshake was read and judged by HTTP before, so this begins with the answer
+to it.  Rule: a thin adapter; what is decided here is only what Autobahn leaves
+no other place for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.websocket.protocol import TrafficStats
+from twisted.logger import Logger
+
+from takotwist.streams.websocket_connection import WebSocketConnection
+
+_log = Logger()
+
+
+class _Silence:
+    """Takes the place of Autobahn's logger: every end is told to the caller instead."""
+
+    def debug(self, *_: Any, **__: Any) -> None:
+        pass
+
+    info = warn = error = trace = failure = critical = debug
+
+
+class _Unobserved:
+    """Takes the place of Autobahn's futures of opening and closing, which nobody awaits."""
+
+    def callback(self, _: object) -> None:
+        pass
+
+
+#: What an open connection of ours never differs in: held once, not per connection.
+_SHARED: dict[str, Any] = {
+    "_transport_details": None,
+    "trackedTimings": None,
+    "trafficStats": TrafficStats(),
+    "send_state": WebSocketServerProtocol.SEND_STATE_GROUND,
+    "send_queue": (),
+    "triggered": False,
+    "wasMaxFramePayloadSizeExceeded": False,
+    "wasMaxMessagePayloadSizeExceeded": False,
+    "closedByMe": False,
+    "failedByMe": False,
+    "droppedByMe": False,
+    "wasClean": False,
+    "wasNotCleanReason": None,
+    "wasServerConnectionDropTimeout": False,
+    "wasOpenHandshakeTimeout": False,
+    "wasCloseHandshakeTimeout": False,
+    "wasServingFlashSocketPolicyFile": False,
+    "localCloseCode": None,
+    "localCloseReason": None,
+    "remoteCloseCode": None,
+    "remoteCloseReason": None,
+    "openHandshakeTimeoutCall": None,
+    "closeHandshakeTimeoutCall": None,
+    "autoPingTimeoutCall": None,
+    "autoPingPending": None,
+    "autoPingPendingCall": None,
+    "autoPingPendingSeq": 0,
+    "autoPingPendingSent": None,
+    "current_frame": None,
+    "inside_message": False,
+    "websocket_version": 13,
+}
+
+#: What goes when a connection is open: the table above, and what only the handshake needed.
+_DROPPED = {
+    *_SHARED,
+    "_wskey",
+    "http_response_data",
+    "perMessageCompressionAccept",
+    "websocket_extensions",
+    "websocket_extensions_in_use",
+    "websocket_protocol_in_use",
+    "websocket_protocols",
+}
+
+
+class AutobahnProtocol(WebSocketServerProtocol):  # type: ignore[misc]
+    """One connection's parser.
+
+    Autobahn copies 27 options to every connection and pretty-prints them for a
+    log line that is off; together that is half of its handshake's time.  Here
+    they are attributes of the class, or of the factory.
+    """
+
+    CONFIG_ATTRS = ()
+    log = _Silence()
+    is_open = is_closed = _Unobserved()
+
+    logOctets = logFrames = trackTimings = False
+    utf8validateIncoming = applyMask = requireMaskedClientFrames = True
+    maskServerFrames = serveFlashSocketPolicy = failByDrop = False
+    echoCloseCodeReason = True
+    autoFragmentSize = autoPingInterval = autoPingTimeout = 0
+    autoPingRestartOnAnyTraffic = False
+    #: Off, as all of Autobahn's timers: they are on txaio's loop, not on our reactor.
+    openHandshakeTimeout = closeHandshakeTimeout = 0
+
+    def __init__(self, connection: WebSocketConnection) -> None:
+        self._connection = connection
+        self._why: Any = None
+
+    @property
+    def maxFramePayloadSize(self) -> int:
+        return self.factory.maxFramePayloadSize  # type: ignore[no-any-return]
+
+    @property
+    def maxMessagePayloadSize(self) -> int:
+        return self.factory.maxMessagePayloadSize  # type: ignore[no-any-return]
+
+    # from the transport
+
+    def connectionMade(self) -> None:
+        self._connectionMade()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.state != self.STATE_CLOSED:
+            self.data += data
+            self.consumeData()
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self._why = reason
+        self._connectionLost(reason)
+
+    # to answer the handshake
+
+    def accept(
+        self,
+        key: str,
+        subprotocol: str | None,
+        headers: dict[str, str],
+        deflate: tuple[dict[str, list[Any]], Any] | None,
+    ) -> None:
+        """Send the 101 and be open.
+
+        :param deflate: the parameters that the client offered and Autobahn's acceptance of them.
+        """
+        self._wskey = key
+        self.websocket_protocols = [subprotocol]
+        self.websocket_extensions = []
+        if deflate is not None:
+            offered, accepted = deflate
+            self.websocket_extensions = [("permessage-deflate", offered)]
+            self.perMessageCompressionAccept = lambda _: accepted
+        self.succeedHandshake((subprotocol, headers))
+        # A new dict, because one does not shrink when entries are taken out.
+        self.__dict__ = {
+            name: value for name, value in self.__dict__.items() if name not in _DROPPED
+        }
+
+    # from the parser
+
+    def _onOpen(self) -> None:
+        """The caller goes on when `accept` returns."""
+
+    # After a failure the close frame has gone out and the client's own is waited
+    # for.  Autobahn would stay inside the frame that failed and never see it, so
+    # from there on data is passed over, frame by frame.
+
+    def onFrameData(self, payload: bytes) -> None:
+        if not (self.failedByMe and self.current_frame.opcode < 8):
+            super().onFrameData(payload)
+
+    def onFrameEnd(self) -> None:
+        if self.failedByMe and self.current_frame.opcode < 8:
+            self.inside_message = not self.current_frame.fin
+            self.current_frame = None
+        else:
+            super().onFrameEnd()
+
+    def _max_message_size_exceeded(self, size: int, limit: int, reason: str) -> None:
+        self._fail_connection(1009, "message-too-large")
+
+    def onMessageEnd(self) -> None:
+        if not self.failedByMe:
+            message = b"".join(self.message_data)
+            try:
+                self._connection.message_received(message, self.message_is_binary)
+            except Exception:
+                _log.failure("A WebSocket message could not be taken")
+                self._fail_connection(1011, "internal-error")
+        self.message_data = None
+
+    def onPing(self, payload: bytes) -> None:
+        if self.state == self.STATE_OPEN:
+            self._connection.ping_received(payload)
+
+    def onPong(self, payload: bytes) -> None:
+        self._connection.pong_received(payload)
+
+    def onClose(self, clean: bool, code: int | None, reason: str | None) -> None:
+        # 1005: a close frame without a code.  1006: no close frame (RFC 6455, section 7.4.1).
+        connection, why = self._connection, self._why
+        if clean:
+            connection.lost(1005 if code is None else code, reason or "", True, why)
+        else:
+            connection.lost(1006, "", False, why)
+
+    def sendCloseFrame(
+        self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False
+    ) -> None:
+        was_open = self.state == self.STATE_OPEN
+        super().sendCloseFrame(code, reasonUtf8, isReply)
+        if was_open:
+            self._connection.closing()
+
+    def _closeConnection(self, abort: bool = False) -> None:
+        # Autobahn aborts after a close that it began, and a reset may overtake
+        # what the client has yet to read.
+        self.transport.loseConnection()
+        self._connection.closing()
+
+    # compression
+
+    def compresses(self, payload: bytes) -> bool:
+        """Whether `payload` is to be compressed on this connection."""
+        return self._perMessageCompress is not None and len(payload) >= self.factory.compress_from
+
+    def send_compressed(self, payload: bytes, is_binary: bool) -> None:
+        """Send a message compressed (RFC 7692, section 7.2.1)."""
+        deflate = self._perMessageCompress
+        deflate.start_compress_message()
+        compressed = deflate.compress_message_data(payload) + deflate.end_compress_message()
+        self.sendFrame(opcode=2 if is_binary else 1, payload=compressed, rsv=4)
+
+
+# Set from the table, so that what is dropped from a connection always has its default.
+for _name, _value in _SHARED.items():
+    setattr(AutobahnProtocol, _name, _value)
