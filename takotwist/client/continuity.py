@@ -1,0 +1,80 @@
+"""Whether what is delivered is still one unbroken sequence.
+
+Holds the cursor of one subscription and the `Reset` that it may owe its caller.
+Rule: an owed reset is paid before the next message and never before the
+subscription is attached again, so that no gap opens between reload and live.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from takotwist.client.errors import Gone
+from takotwist.client.events import Event, Message, Reset
+from takotwist.client.policy import OnGone
+from takotwist.client.position import Position
+
+
+@attrs.define(slots=True)
+class Continuity:
+    """One subscription's cursor and debts.
+
+    :ivar on_gone: what the caller wants when continuity ends.
+    """
+
+    on_gone: OnGone = "reset"
+    _position: Position = attrs.field(factory=Position)
+    _owed: str | None = None
+
+    @classmethod
+    def starting_at(cls, cursor: str | None, on_gone: OnGone) -> Continuity:
+        """From the caller's own cursor."""
+        return cls(on_gone, Position(cursor))
+
+    @property
+    def cursor(self) -> str | None:
+        """The id of the last event that was given out, or what a server said it is."""
+        return self._position.cursor
+
+    def attached(self, cursor: str | None) -> tuple[list[Reset], bool]:
+        """The server said that we are attached, and perhaps where.
+
+        :return: the reset that was owed, and whether the cursor moved.
+        """
+        moved = cursor is not None and self._position.advance(cursor)
+        return self._paid(), moved
+
+    def received(self, message: Message) -> list[Event]:
+        """The events for the caller: none where the message was delivered before."""
+        paid: list[Event] = [*self._paid()]
+        return [*paid, message] if self._position.advance(message.id) else paid
+
+    def was_reset(self, reason: str, cursor: str | None) -> Reset:
+        """The server itself ended continuity and goes on live."""
+        self._owed = None
+        self._position.restart(cursor)
+        return Reset(reason, cursor)
+
+    def ended(self, reason: str) -> Gone | None:
+        """Continuity has ended.
+
+        :return: what to raise or ask with; `None` where the caller will get a `Reset`.
+        """
+        gone = Gone(reason, self._position.cursor)
+        self._position.restart(None)
+        if self.on_gone != "reset":
+            return gone
+        # The first reason is the cause; a later one is only its consequence.
+        self._owed = self._owed or reason
+        return None
+
+    def restarted(self, cursor: str | None) -> None:
+        """The app said where to go on."""
+        self._position.restart(cursor)
+
+    def _paid(self) -> list[Reset]:
+        if self._owed is None:
+            return []
+        reset = Reset(self._owed, self._position.cursor)
+        self._owed = None
+        return [reset]

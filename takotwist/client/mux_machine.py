@@ -1,0 +1,314 @@
+"""Many topics over one connection (protocol, section 5, ``/_tako/connect``).
+
+The connection comes back by its `Link`; each topic subscribes again at its own
+cursor.  Rule: one refused topic never closes the connection, and only a
+connection that cannot be had at all ends the topics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from takotwist.client import frames
+from takotwist.client.continuity import Continuity
+from takotwist.client.errors import ProtocolBroken, SubscriptionClosed
+from takotwist.client.events import read_message, read_object
+from takotwist.client.intents import (
+    AskCredentials,
+    AskGone,
+    Connect,
+    Deliver,
+    Move,
+    Send,
+    Settle,
+    Stop,
+)
+from takotwist.client.link import Link, State
+from takotwist.client.machine import Machine
+from takotwist.client.mux_topic import MuxTopic, TopicState
+from takotwist.client.outcome import Action, Outcome, of_code
+from takotwist.client.outgoing import Outgoing
+from takotwist.client.policy import CredentialsKind, OnGone, Policy
+from takotwist.client.retries import Retries
+from takotwist.core.topic import Topic
+from takotwist.errors import TakoError, refusal_for
+
+
+@attrs.define(slots=True)
+class MuxMachine(Machine):
+    """See the module.  Made with `idle`."""
+
+    _policy: Policy
+    _random: Callable[[], float]
+    _outgoing: Outgoing
+    _topics: dict[int, MuxTopic] = attrs.field(factory=dict, init=False)
+    _count: int = attrs.field(default=0, init=False)
+    _refs: int = attrs.field(default=0, init=False)
+
+    @classmethod
+    def idle(
+        cls, *, policy: Policy, random: Callable[[], float], make_key: Callable[[], str]
+    ) -> MuxMachine:
+        """A connection that is made with its first topic.
+
+        :param random: gives a float in [0, 1).
+        :param make_key: gives a fresh idempotency key.
+        """
+        link = Link(policy, Retries(policy, random))
+        return cls(link, policy, random, Outgoing(policy, make_key))
+
+    def cursor(self, topic: int) -> str | None:
+        """The id of the last event given out for `topic`, or where the server said it stands."""
+        return self._topics[topic].continuity.cursor
+
+    # The caller.
+
+    def subscribed(
+        self,
+        channel: str,
+        params: Mapping[str, Any],
+        now: float,
+        *,
+        cursor: str | None = None,
+        credentials: CredentialsKind = "none",
+        on_gone: OnGone = "reset",
+    ) -> int:
+        """The caller wants a topic; intents name it by the number returned.
+
+        :raises ValueError: it has that topic already: two cursors of one topic on
+            one connection cannot be told apart.
+        """
+        if self.link.state is State.CLOSED:
+            raise SubscriptionClosed("The connection is closed.")
+        topic = MuxTopic(
+            self._count,
+            channel,
+            dict(params),
+            Continuity.starting_at(cursor, on_gone),
+            Retries(self._policy, self._random),
+            credentials,
+        )
+        if any(topic.asked_key in (other.asked_key, other.key) for other in self._topics.values()):
+            raise ValueError(f"{topic.asked_key} is already subscribed on this connection")
+        self._count += 1
+        self._topics[topic.number] = topic
+        if self.link.state is State.IDLE:
+            self._connect(now)
+        elif self.link.state is State.OPEN:
+            self._begin(topic)
+        return topic.number
+
+    def credentials_given(self, topic: int, token: str | None) -> None:
+        """`AskCredentials` was answered."""
+        found = self._topics.get(topic)
+        if found is None or found.state is not TopicState.ASKING:
+            return
+        found.subscribing(self._next_ref())
+        more = {"cursor": found.continuity.cursor, "auth": token}
+        if found.continuity.on_gone == "reset":
+            more["stale"] = "reset"
+        self._request("subscribe", found, found.ref or 0, **more)
+
+    def credentials_failed(self, topic: int, outcome: Outcome, now: float) -> None:
+        """`AskCredentials` could not be answered."""
+        found = self._topics.get(topic)
+        if found is not None and found.state is TopicState.ASKING:
+            self._topic_ended(found, outcome, now)
+
+    def publish(self, topic: int, type: str, data: Any, key: str | None = None) -> int:
+        """Take a publish; its outcome comes as `Settle` with the number returned.
+
+        :raises BodyInvalid: it is no message.  :raises OutgoingFull: too many wait.
+        """
+        found = self._topics.get(topic)
+        if found is None:
+            raise SubscriptionClosed("The topic is not subscribed any more.")
+        publish = self._outgoing.add(type, data, key, topic)
+        self._flush(found)
+        return publish.number
+
+    def refreshed(self, topic: int, token: str) -> None:
+        """There are new credentials of a topic; shown to the server where it is live."""
+        found = self._topics.get(topic)
+        if found is not None and found.state is TopicState.LIVE:
+            self._request("auth", found, self._next_ref(), auth=token)
+
+    def unsubscribed(self, topic: int) -> None:
+        """The caller wants no more of `topic`."""
+        found = self._topics.get(topic)
+        if found is None:
+            return
+        if found.state in (TopicState.SUBSCRIBING, TopicState.LIVE):
+            self._request("unsubscribe", found, self._next_ref())
+        self._stop_topic(found, None)
+
+    def gone_answered(self, topic: int, cursor: str | None, now: float) -> None:
+        """The app answered `AskGone`: where to go on, `None` for live."""
+        found = self._topics.get(topic)
+        if found is not None and found.gone_outcome is not None:
+            outcome, found.gone_outcome = found.gone_outcome, None
+            found.continuity.restarted(cursor)
+            found.failed(outcome, now, self._policy.stable_ms)
+
+    def closed(self) -> None:
+        """The caller wants no more."""
+        if self.link.state is not State.CLOSED:
+            self._drop()
+            self._stop(None)
+
+    # The server.
+
+    def opened(self, subprotocol: str | None, now: float) -> None:
+        """The WebSocket is open."""
+        self.link.heard(now)
+        if subprotocol != frames.SUBPROTOCOL:
+            self.broke(ProtocolBroken(f"The server does not speak {frames.SUBPROTOCOL}."))
+
+    def text_received(self, text: str | bytes, now: float) -> None:
+        """A text frame came."""
+        self.link.heard(now)
+        try:
+            value = read_object(text)
+            if "op" in value:
+                self._controlled(frames.read_control(value), now)
+                return
+            message = read_message(value, {})
+        except ProtocolBroken as broken:
+            self.broke(broken)
+            return
+        self.link.delivered()
+        key = Topic.of(message.channel, message.params).key
+        for topic in self._topics.values():
+            if topic.state is TopicState.LIVE and topic.key == key:
+                topic.retries.succeeded()
+                for event in topic.continuity.received(message):
+                    self._intents.append(Deliver(event, topic.continuity.cursor, topic.number))
+                return
+
+    def _controlled(self, said: frames.Control | None, now: float) -> None:
+        match said:
+            case frames.Opened(_, keepalive_ms):
+                self.link.opened(now, asks=True, keepalive_ms=keepalive_ms)
+                for topic in list(self._topics.values()):
+                    if topic.state is TopicState.WAITING and topic.retry_at is None:
+                        self._begin(topic)
+            case frames.Acked(ref, id, cursor, params):
+                if (publish := self._outgoing.answered(ref)) is not None:
+                    self._intents.append(Settle(publish.number, id))
+                for topic in self._with_ref(ref, TopicState.SUBSCRIBING):
+                    topic.acked(params, now)
+                    self._attached(topic, cursor)
+            case frames.WasReset(ref, reason, cursor):
+                for topic in self._with_ref(ref, TopicState.SUBSCRIBING, TopicState.LIVE):
+                    reset = topic.continuity.was_reset(reason, cursor)
+                    self._intents.append(Deliver(reset, cursor, topic.number))
+            case frames.Failed(ref, code, sentence):
+                if (publish := self._outgoing.answered(ref)) is not None:
+                    error = refusal_for(code, sentence)
+                    self._intents.append(Settle(publish.number, error=error))
+                for topic in self._with_ref(ref, TopicState.SUBSCRIBING, TopicState.LIVE):
+                    self._topic_ended(topic, of_code(code, sentence), now)
+
+    def _with_ref(self, ref: object, *states: TopicState) -> Iterator[MuxTopic]:
+        for topic in list(self._topics.values()):
+            if topic.ref is not None and topic.ref == ref and topic.state in states:
+                yield topic
+
+    def _attached(self, topic: MuxTopic, cursor: str | None) -> None:
+        resets, moved = topic.continuity.attached(cursor)
+        self._intents += [Deliver(reset, reset.cursor, topic.number) for reset in resets]
+        if moved and not resets and cursor is not None:
+            self._intents.append(Move(cursor, topic.number))
+        self._flush(topic)
+
+    # The topics.
+
+    def _begin(self, topic: MuxTopic) -> None:
+        topic.state, topic.retry_at = TopicState.ASKING, None
+        if topic.credentials == "none":
+            self.credentials_given(topic.number, None)
+        else:
+            self._intents.append(AskCredentials(topic.number))
+
+    def _request(self, op: str, topic: MuxTopic, ref: int, **more: Any) -> None:
+        text = frames.topic_request(op, ref, topic.channel, topic.params, **more)
+        self._intents.append(Send(text))
+
+    def _flush(self, topic: MuxTopic) -> None:
+        if topic.state is not TopicState.LIVE:
+            return
+        for publish in self._outgoing.unsent(topic.number):
+            self._outgoing.sent(publish, self._next_ref())
+            self._intents.append(Send(frames.topic_publish(publish, topic.channel, topic.params)))
+
+    def _topic_ended(self, topic: MuxTopic, outcome: Outcome, now: float) -> None:
+        outcome = outcome.with_credentials(topic.credentials)
+        if outcome.action is Action.STOP:
+            self._stop_topic(topic, outcome.error())
+            return
+        if outcome.action is Action.GONE and (gone := topic.continuity.ended(outcome.code)):
+            if topic.continuity.on_gone == "raise":
+                self._stop_topic(topic, gone)
+                return
+            topic.connection_lost()
+            topic.state, topic.gone_outcome = TopicState.ASKING_GONE, outcome
+            self._intents.append(AskGone(gone, topic.number))
+            return
+        topic.failed(outcome, now, self._policy.stable_ms)
+
+    def _stop_topic(self, topic: MuxTopic, error: TakoError | None) -> None:
+        del self._topics[topic.number]
+        for publish in self._outgoing.give_up(topic.number):
+            why = error or SubscriptionClosed("The subscription was closed.")
+            self._intents.append(Settle(publish.number, error=why))
+        self._intents.append(Stop(error, topic.number))
+
+    # The link.
+
+    @property
+    def wake_at(self) -> float | None:
+        """When to call `woke`, or `None`."""
+        times = [self.link.wake_at]
+        if self.link.state is State.OPEN:
+            times += [topic.retry_at for topic in self._topics.values()]
+        return min((time for time in times if time is not None), default=None)
+
+    def woke(self, now: float) -> None:
+        """Time has passed.  Harmless when it is too early."""
+        Machine.woke(self, now)
+        if self.link.state is State.OPEN:
+            for topic in list(self._topics.values()):
+                if topic.retry_at is not None and topic.retry_at <= now:
+                    self._begin(topic)
+
+    def _connect(self, now: float) -> None:
+        self.link.connecting(now)
+        self._intents.append(Connect("mux"))
+
+    def _ping(self) -> None:
+        self._intents.append(Send(frames.ping(self._next_ref())))
+
+    def _next_ref(self) -> int:
+        self._refs += 1
+        return self._refs
+
+    def _ended(self, outcome: Outcome, now: float) -> None:
+        if self.link.state is State.CLOSED:
+            return
+        self._outgoing.connection_lost()
+        for topic in self._topics.values():
+            topic.connection_lost()
+        if outcome.action is Action.STOP:
+            self._stop(outcome.error())
+        elif self._topics:
+            self.link.lost(outcome, now)
+        else:
+            self.link.idle()
+
+    def _stop(self, error: TakoError | None) -> None:
+        self.link.closed()
+        for topic in list(self._topics.values()):
+            self._stop_topic(topic, error)

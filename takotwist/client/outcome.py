@@ -1,0 +1,157 @@
+"""What an answer of the server means for a subscription.
+
+The one place that maps statuses, close codes and codes to what a client does;
+`tests/vectors/client.json` has the same table for every language.  Rule: a
+``4xx`` is an answer and final, everything else is the server's trouble and passes.
+"""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+import attrs
+
+from takotwist.client.errors import UnexpectedAnswer
+from takotwist.client.policy import CredentialsKind
+from takotwist.errors import REFUSALS, Retry, TakoError, refusal_for
+
+#: No ``Retry-After`` is believed beyond this.
+RETRY_AFTER_CAP_MS = 300_000.0
+
+
+class Action(Enum):
+    """What to do next."""
+
+    OPEN = "open"
+    NOW = "now"
+    BACKOFF = "backoff"
+    REAUTHENTICATE = "reauthenticate"
+    GONE = "gone"
+    STOP = "stop"
+
+
+@attrs.frozen(slots=True)
+class Outcome:
+    """How a connection, a request or a topic ended.
+
+    :ivar code: the protocol's word for it, or one made from the number.
+    :ivar sentence: for a person.
+    :ivar wait_ms: least time before the next try.
+    """
+
+    action: Action
+    code: str
+    sentence: str = ""
+    wait_ms: float = 0.0
+
+    def with_credentials(self, kind: CredentialsKind) -> Outcome:
+        """This outcome for one whose credentials are `kind`: a fixed value has nothing new to
+        offer, unless it was only too slow."""
+        if self.action is not Action.REAUTHENTICATE or kind == "callable":
+            return self
+        slow = self.code == "auth-frame-missing" and kind == "fixed"
+        return attrs.evolve(self, action=Action.BACKOFF if slow else Action.STOP)
+
+    def error(self) -> TakoError:
+        """This outcome as what is raised."""
+        if self.code in REFUSALS:
+            return refusal_for(self.code, self.sentence or None)
+        return UnexpectedAnswer(self.code, self.sentence or "the server refused")
+
+
+CUT = Outcome(Action.BACKOFF, "connection-lost", "The connection was lost.")
+ENDED = Outcome(Action.BACKOFF, "connection-ended", "The server ended the connection.")
+SILENT = Outcome(Action.BACKOFF, "connection-silent", "Nothing was heard for two keepalives.")
+
+_ACTIONS = {
+    Retry.NEVER: Action.STOP,
+    Retry.WITH_BACKOFF: Action.BACKOFF,
+    Retry.WITH_NEW_CREDENTIALS: Action.REAUTHENTICATE,
+    Retry.WITHOUT_CURSOR: Action.GONE,
+}
+
+#: Close codes of RFC 6455, section 7.4, that say "what you do is wrong".
+_FINAL_CLOSES = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
+
+
+def of_code(code: str, sentence: str = "") -> Outcome:
+    """The outcome of an ``{"op":"error"}`` that ends a topic."""
+    # A cursor that the server does not know cannot be resumed: as definite as too old.
+    if code == "cursor-invalid":
+        return Outcome(Action.GONE, code, sentence)
+    known = REFUSALS.get(code)
+    return Outcome(_ACTIONS[known.retry] if known else Action.STOP, code, sentence)
+
+
+def of_status(
+    status: int,
+    code: str | None = None,
+    sentence: str = "",
+    retry_after: str | None = None,
+    now_ms: float = 0.0,
+    content_type: str | None = None,
+) -> Outcome:
+    """The outcome of an HTTP answer to a subscription, or to a WebSocket upgrade.
+
+    :param status: 0 where there was no answer at all.
+    :param code: the ``code`` of its JSON body.
+    :param retry_after: the header.
+    :param now_ms: wall clock, for a ``Retry-After`` that is a date.
+    """
+    if status == 0:
+        return CUT
+    word = code or f"http-{status}"
+    wait = read_retry_after(retry_after, now_ms)
+    if status == 200:
+        if (content_type or "").partition(";")[0].strip().lower() == "text/event-stream":
+            return Outcome(Action.OPEN, word)
+        return Outcome(Action.STOP, word, f"expected an event stream, got {content_type}")
+    if code in REFUSALS:
+        return attrs.evolve(of_code(code, sentence), wait_ms=wait)
+    if status == 401:
+        action = Action.REAUTHENTICATE
+    elif status == 410:
+        action, word = Action.GONE, "replay-too-old"
+    elif status in (408, 425, 429) or status >= 500:
+        action = Action.BACKOFF
+    else:
+        action = Action.STOP
+    return Outcome(action, word, sentence, wait)
+
+
+def of_close(close_code: int, reason: str = "") -> Outcome:
+    """The outcome of a WebSocket close.
+
+    :param close_code: 1006 where the connection was cut, or never made.
+    """
+    word = reason if reason in REFUSALS else f"close-{close_code}"
+    if close_code == 1006:
+        return CUT
+    if close_code == 1000 and reason == "connection expired":
+        return Outcome(Action.NOW, "connection-expired", reason)
+    if close_code in _FINAL_CLOSES:
+        return Outcome(Action.STOP, word, reason)
+    if 4400 <= close_code <= 4499:
+        if reason in REFUSALS:
+            return of_code(reason)
+        # Somebody between may have lost the reason; the number still says which.
+        by_number = {4401: Action.REAUTHENTICATE, 4410: Action.GONE, 4429: Action.BACKOFF}
+        word = "replay-too-old" if close_code == 4410 else word
+        return Outcome(by_number.get(close_code, Action.STOP), word, reason)
+    return Outcome(Action.BACKOFF, word, reason)
+
+
+def read_retry_after(text: str | None, now_ms: float) -> float:
+    """Milliseconds of a ``Retry-After`` (RFC 9110, section 10.2.3); 0 where it says nothing."""
+    if text is None:
+        return 0.0
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        wait = float(text) * 1000
+    else:
+        try:
+            wait = parsedate_to_datetime(text).timestamp() * 1000 - now_ms
+        except (ValueError, OverflowError):
+            return 0.0
+    return min(max(wait, 0.0), RETRY_AFTER_CAP_MS)

@@ -1,0 +1,114 @@
+"""Publishes on their way out, over however many connections it takes.
+
+Rule: a publish is sent again only with its own idempotency key, and only where
+the server knows such keys; so it is stored once or its caller is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+import msgspec
+
+from takotwist.client.errors import OutgoingFull
+from takotwist.client.policy import Policy
+from takotwist.codecs.tako_json import check_type, encode_value
+
+
+@attrs.define(slots=True, eq=False)
+class Publish:
+    """One publish.
+
+    :ivar number: how caller and machine call it.
+    :ivar topic: number of its topic, on a multiplexed connection.
+    :ivar key: its idempotency key, the same at each sending.
+    :ivar ref: of its last sending on the present connection, or `None`.
+    """
+
+    number: int
+    topic: int
+    type: str
+    data: msgspec.Raw = attrs.field(repr=False)
+    key: str
+    ref: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes, for the bound."""
+        return len(self.type) + len(memoryview(self.data))
+
+
+@attrs.define(slots=True)
+class Outgoing:
+    """The publishes that have no outcome yet, oldest first."""
+
+    _policy: Policy
+    _make_key: Callable[[], str]
+    _pending: dict[int, Publish] = attrs.field(factory=dict)
+    _by_ref: dict[int, Publish] = attrs.field(factory=dict)
+    _bytes: int = 0
+    _count: int = 0
+
+    def add(self, type: str, data: Any, key: str | None = None, topic: int = 0) -> Publish:
+        """Take a publish.
+
+        :param data: any JSON value, or what msgspec can make one of.
+        :raises BodyInvalid: it is no JSON, or `type` is none.
+        :raises OutgoingFull: too many wait.
+        """
+        check_type(type)
+        publish = Publish(
+            self._count, topic, type, msgspec.Raw(encode_value(data)), key or self._make_key()
+        )
+        if (
+            len(self._pending) >= self._policy.max_publishes
+            or self._bytes + publish.size > self._policy.max_publish_bytes
+        ):
+            raise OutgoingFull(f"{len(self._pending)} publishes wait; this one was not taken.")
+        self._count += 1
+        self._pending[publish.number] = publish
+        self._bytes += publish.size
+        return publish
+
+    def unsent(self, topic: int = 0) -> Iterator[Publish]:
+        """Those of `topic` that are not under way on the present connection, oldest first."""
+        for publish in list(self._pending.values()):
+            if publish.topic == topic and publish.ref is None:
+                yield publish
+
+    def sent(self, publish: Publish, ref: int) -> None:
+        """`publish` is under way and will be answered by `ref`."""
+        publish.ref = ref
+        self._by_ref[ref] = publish
+
+    def answered(self, ref: object) -> Publish | None:
+        """The publish that this answer settles, or `None` where it is nobody's."""
+        publish = self._by_ref.get(ref) if isinstance(ref, int) else None
+        if publish is not None:
+            self.done(publish)
+        return publish
+
+    def done(self, publish: Publish) -> None:
+        """`publish` has its outcome."""
+        if self._pending.pop(publish.number, None) is not None:
+            self._bytes -= publish.size
+        if publish.ref is not None:
+            self._by_ref.pop(publish.ref, None)
+
+    def connection_lost(self) -> None:
+        """No answer will come any more: all are unsent again."""
+        self._by_ref.clear()
+        for publish in self._pending.values():
+            publish.ref = None
+
+    def give_up(self, topic: int | None = None) -> list[Publish]:
+        """Those that will never be sent, oldest first; all of them where `topic` is `None`."""
+        given_up = [p for p in self._pending.values() if topic is None or p.topic == topic]
+        for publish in given_up:
+            self.done(publish)
+        return given_up
+
+    def __len__(self) -> int:
+        return len(self._pending)

@@ -1,0 +1,52 @@
+"""A channel's SSE response: bytes in, events and cursor moves out (protocol, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from takotwist.client.continuity import Continuity
+from takotwist.client.event_stream import Block, EventStream, RetrySaid
+from takotwist.client.events import read_message, read_object
+from takotwist.client.intents import Deliver, Move
+
+
+@attrs.define(slots=True)
+class StreamReader:
+    """Reads one response into the continuity of its subscription."""
+
+    _continuity: Continuity
+    _params: Mapping[str, Any]
+    _stream: EventStream
+
+    def feed(self, data: bytes) -> Iterator[Deliver | Move | RetrySaid]:
+        """What `data` completed, in order.
+
+        :raises ProtocolBroken: a block is no message.  What came before it was given out.
+        """
+        for said in self._stream.feed(data):
+            if isinstance(said, RetrySaid):
+                yield said
+            elif said.data is None or said.event not in ("", "message", "tako.reset"):
+                yield from self._moved(said)
+            elif said.event == "tako.reset":
+                value = read_object(said.data)
+                cursor = said.id or value.get("cursor")
+                reset = self._continuity.was_reset(str(value.get("reason")), cursor)
+                yield Deliver(reset, reset.cursor)
+            else:
+                message = read_message(read_object(said.data), self._params)
+                for event in self._continuity.received(message):
+                    yield Deliver(event, self._continuity.cursor)
+
+    def _moved(self, block: Block) -> Iterator[Deliver | Move]:
+        # An empty id would have a browser forget its cursor; nobody may ask that of us.
+        if not block.id:
+            return
+        resets, moved = self._continuity.attached(block.id)
+        for reset in resets:
+            yield Deliver(reset, reset.cursor)
+        if moved and not resets:
+            yield Move(block.id)

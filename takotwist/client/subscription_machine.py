@@ -1,0 +1,280 @@
+"""One channel with one binding of params, over SSE or a WebSocket of its own.
+
+Read with the protocol, sections 4 to 6: what the sections promise of a cursor
+is kept here.  Rule: each way in which a connection can end goes through `_ended`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import attrs
+
+from takotwist.client import frames
+from takotwist.client.continuity import Continuity
+from takotwist.client.errors import ProtocolBroken, SubscriptionClosed
+from takotwist.client.event_stream import EventStream, RetrySaid
+from takotwist.client.events import read_message, read_object
+from takotwist.client.intents import AskGone, Connect, Deliver, Move, Send, Settle, Stop
+from takotwist.client.link import Link, State
+from takotwist.client.machine import Machine
+from takotwist.client.outcome import ENDED, Action, Outcome
+from takotwist.client.outgoing import Outgoing
+from takotwist.client.policy import CredentialsKind, OnGone, Policy, Transport
+from takotwist.client.retries import Retries
+from takotwist.client.stream_reader import StreamReader
+from takotwist.errors import TakoError, TransportNotEnabled, refusal_for
+
+
+@attrs.define(slots=True)
+class SubscriptionMachine(Machine):
+    """See the module.  Made with `starting_at`."""
+
+    _params: Mapping[str, Any]
+    _policy: Policy
+    _continuity: Continuity
+    _outgoing: Outgoing
+    _credentials: CredentialsKind
+    _carrier: Literal["sse", "websocket"]
+    _may_change: bool
+    _reader: StreamReader | None = attrs.field(default=None, init=False)
+    _explicit: bool = attrs.field(default=False, init=False)
+    _ready: bool = attrs.field(default=False, init=False)
+    _attached: bool = attrs.field(default=False, init=False)
+    _waiting_for_app: Outcome | None = attrs.field(default=None, init=False)
+    _refs: int = attrs.field(default=0, init=False)
+
+    @classmethod
+    def starting_at(
+        cls,
+        cursor: str | None,
+        params: Mapping[str, Any],
+        *,
+        policy: Policy,
+        random: Callable[[], float],
+        make_key: Callable[[], str],
+        transport: Transport = "auto",
+        credentials: CredentialsKind = "none",
+        on_gone: OnGone = "reset",
+    ) -> SubscriptionMachine:
+        """A subscription that has not begun.
+
+        :param cursor: an id, ``"0"`` for all that is kept, `None` for live.
+        :param credentials: what kind of them the skin has.
+        :param random: gives a float in [0, 1).
+        :param make_key: gives a fresh idempotency key.
+        """
+        return cls(
+            Link(policy, Retries(policy, random)),
+            params,
+            policy,
+            Continuity.starting_at(cursor, on_gone),
+            Outgoing(policy, make_key),
+            credentials,
+            "sse" if transport == "sse" else "websocket",
+            transport == "auto",
+        )
+
+    @property
+    def cursor(self) -> str | None:
+        """The id of the last event given out, or where the server said we stand."""
+        return self._continuity.cursor
+
+    # The caller.
+
+    def started(self, now: float) -> None:
+        """The caller wants it to begin."""
+        self._connect(now)
+
+    def publish(self, type: str, data: Any, key: str | None = None) -> int:
+        """Take a publish; its outcome comes as `Settle` with the number returned.
+
+        :raises BodyInvalid: it is no message.  :raises OutgoingFull: too many wait.
+        :raises TransportNotEnabled: SSE has no way back.
+        """
+        if self.link.state is State.CLOSED:
+            raise SubscriptionClosed("The subscription is closed.")
+        if self._carrier == "sse":
+            raise TransportNotEnabled("Over SSE nothing can be published.")
+        publish = self._outgoing.add(type, data, key)
+        self._flush()
+        return publish.number
+
+    def refreshed(self, token: str) -> None:
+        """There are new credentials; they are shown to a server that is connected by WebSocket."""
+        if self._ready and self._carrier == "websocket":
+            self._intents.append(Send(frames.auth(token, None)))
+
+    def closed(self) -> None:
+        """The caller wants no more."""
+        if self.link.state is not State.CLOSED:
+            self._drop()
+            self._stop(None)
+
+    def gone_answered(self, cursor: str | None, now: float) -> None:
+        """The app answered `AskGone`: where to go on, `None` for live."""
+        if self._waiting_for_app is not None and self.link.state is not State.CLOSED:
+            outcome, self._waiting_for_app = self._waiting_for_app, None
+            self._continuity.restarted(cursor)
+            self.link.lost(outcome, now)
+
+    # The server, over SSE.
+
+    def answered(self, outcome: Outcome, now: float) -> None:
+        """An HTTP answer came, to the request or in place of an upgrade."""
+        if outcome.action is not Action.OPEN:
+            self._ended(outcome, now)
+            return
+        self.link.opened(now)
+        self._attached = True
+        stream = EventStream(self._policy.max_message_bytes)
+        self._reader = StreamReader(self._continuity, self._params, stream)
+
+    def bytes_received(self, data: bytes, now: float) -> None:
+        """Some of the response came, split anyhow."""
+        self.link.heard(now)
+        if self._reader is None:
+            return
+        try:
+            for step in self._reader.feed(data):
+                if isinstance(step, RetrySaid):
+                    self.link.retries.rebase(step.retry_ms)
+                    continue
+                if isinstance(step, Deliver):
+                    self.link.delivered()
+                self._intents.append(step)
+        except ProtocolBroken as broken:
+            self.broke(broken)
+
+    def ended(self, now: float) -> None:
+        """The response ended cleanly, as it does after the connection's lifetime."""
+        self._ended(ENDED, now)
+
+    # The server, over WebSocket.
+
+    def opened(self, subprotocol: str | None, token: str | None, now: float) -> None:
+        """The WebSocket is open.
+
+        :param subprotocol: what the server chose.
+        :param token: credentials that go in the first frame, where they do.
+        """
+        self.link.heard(now)
+        self._explicit = subprotocol == frames.SUBPROTOCOL
+        if token is not None:
+            self._intents.append(Send(frames.auth(token, self.cursor)))
+        if not self._explicit:
+            self.link.opened(now)
+            self._attached_at(None)
+
+    def text_received(self, text: str | bytes, now: float) -> None:
+        """A text frame came."""
+        self.link.heard(now)
+        try:
+            value = read_object(text)
+            if self._explicit and "op" in value:
+                self._controlled(frames.read_control(value), now)
+                return
+            message = read_message(value, self._params)
+        except ProtocolBroken as broken:
+            self.broke(broken)
+            return
+        self.link.delivered()
+        for event in self._continuity.received(message):
+            self._intents.append(Deliver(event, self.cursor))
+
+    def _controlled(self, said: frames.Control | None, now: float) -> None:
+        match said:
+            case frames.Opened(cursor, keepalive_ms):
+                self.link.opened(now, asks=True, keepalive_ms=keepalive_ms)
+                self._attached_at(cursor)
+            case frames.WasReset(_, reason, cursor):
+                self._intents.append(Deliver(self._continuity.was_reset(reason, cursor), cursor))
+            case frames.Acked(ref, id):
+                if (publish := self._outgoing.answered(ref)) is not None:
+                    self._intents.append(Settle(publish.number, id))
+            case frames.Failed(ref, code, sentence):
+                if (publish := self._outgoing.answered(ref)) is not None:
+                    error = refusal_for(code, sentence)
+                    self._intents.append(Settle(publish.number, error=error))
+
+    def _attached_at(self, cursor: str | None) -> None:
+        self._attached = self._ready = True
+        resets, moved = self._continuity.attached(cursor)
+        self._intents += [Deliver(reset, reset.cursor) for reset in resets]
+        if moved and not resets and cursor is not None:
+            self._intents.append(Move(cursor))
+        self._flush()
+
+    def _flush(self) -> None:
+        if not self._ready:
+            return
+        for publish in self._outgoing.unsent():
+            if self._explicit:
+                self._outgoing.sent(publish, self._next_ref())
+                self._intents.append(Send(frames.publish(publish)))
+            else:
+                # Nothing will answer; what an open connection took counts as published.
+                self._outgoing.done(publish)
+                self._intents += [Send(frames.plain_publish(publish)), Settle(publish.number)]
+
+    def _next_ref(self) -> int:
+        self._refs += 1
+        return self._refs
+
+    # The link.
+
+    def _connect(self, now: float) -> None:
+        self.link.connecting(now)
+        self._reader = None
+        self._explicit = self._ready = self._attached = False
+        stale_reset = self._continuity.on_gone == "reset"
+        self._intents.append(Connect(self._carrier, self.cursor, stale_reset))
+
+    def _ping(self) -> None:
+        self._intents.append(Send(frames.ping(self._next_ref())))
+
+    def _ended(self, outcome: Outcome, now: float) -> None:
+        if self.link.state is State.CLOSED:
+            return
+        outcome = outcome.with_credentials(self._credentials)
+        unproven = self._attached and self.cursor is None
+        self._ready = self._attached = False
+        self._outgoing.connection_lost()
+        if outcome.code == TransportNotEnabled.code and self._may_change:
+            self._change_to_sse(outcome, now)
+        elif outcome.action is Action.STOP:
+            self._stop(outcome.error())
+        elif outcome.action is Action.GONE:
+            self._gone(outcome.code, outcome, now)
+        elif unproven:
+            self._gone("no-cursor", outcome, now)
+        else:
+            self.link.lost(outcome, now)
+
+    def _gone(self, reason: str, outcome: Outcome, now: float) -> None:
+        gone = self._continuity.ended(reason)
+        if gone is None:
+            self.link.lost(outcome, now)
+        elif self._continuity.on_gone == "raise":
+            self._stop(gone)
+        else:
+            self._waiting_for_app = outcome
+            self.link.idle()
+            self._intents.append(AskGone(gone))
+
+    def _change_to_sse(self, outcome: Outcome, now: float) -> None:
+        self._may_change = False
+        self._carrier = "sse"
+        self._give_up(outcome.error())
+        self._connect(now)
+
+    def _give_up(self, error: TakoError) -> None:
+        for publish in self._outgoing.give_up():
+            self._intents.append(Settle(publish.number, error=error))
+
+    def _stop(self, error: TakoError | None) -> None:
+        self.link.closed()
+        self._ready = False
+        self._give_up(error or SubscriptionClosed("The subscription was closed."))
+        self._intents.append(Stop(error))

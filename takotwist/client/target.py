@@ -1,0 +1,100 @@
+"""Where a subscription is asked for: the caller's URL as requests (protocol, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import attrs
+
+#: Where a URL without a path leads.
+BASE_PATH = "/_tako/channels/"
+CONNECT_PATH = "/_tako/connect"
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def query_of(params: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """`params` as query pairs: sorted by key, lists as repeated keys, `None` left out."""
+    return [
+        (name, _spelled(value))
+        for name in sorted(params)
+        for value in (params[name] if isinstance(params[name], list | tuple) else [params[name]])
+        if value is not None
+    ]
+
+
+@attrs.frozen(slots=True)
+class Target:
+    """A server.
+
+    :ivar origin: ``https://host:port``; ``http://localhost`` for a Unix socket.
+    :ivar base_path: before the channel's name; empty where the caller's URL has none.
+    :ivar socket_path: of a Unix socket, or `None`.
+    """
+
+    origin: str
+    base_path: str
+    socket_path: str | None = None
+
+    @classmethod
+    def of(cls, url: str) -> Target:
+        """Read the caller's URL.
+
+        :param url: ``https://host``, with a base path of one's own or without;
+            ``unix:/run/tako/private.sock`` for a Unix socket.
+        :raises ValueError: it is none of these.
+        """
+        parts = urlsplit(url)
+        if parts.scheme == "unix" and parts.path.startswith("/") and not parts.netloc:
+            return cls("http://localhost", "", parts.path)
+        schemes = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError(f"url must begin with http://, https:// or unix:/, not {url!r}")
+        if parts.query or parts.fragment or parts.username is not None:
+            raise ValueError("url must hold neither a query, nor a fragment, nor credentials")
+        path = parts.path.rstrip("/")
+        return cls(f"{schemes[parts.scheme]}://{parts.netloc}", f"{path}/" if path else "")
+
+    def sse(self, channel: str, params: Mapping[str, Any], *, stale_reset: bool = False) -> str:
+        """The URL of an SSE subscription; its cursor goes in ``Last-Event-ID``."""
+        return self._url(channel, "", query_of(params) + self._stale(stale_reset))
+
+    def websocket(
+        self,
+        channel: str,
+        params: Mapping[str, Any],
+        *,
+        cursor: str | None = None,
+        stale_reset: bool = False,
+    ) -> str:
+        """The URL of a channel's own WebSocket."""
+        resume = [("last_message_id", cursor)] if cursor is not None else []
+        pairs = query_of(params) + resume + self._stale(stale_reset)
+        return "ws" + self._url(channel, "", pairs).removeprefix("http")
+
+    def history(
+        self, channel: str, params: Mapping[str, Any], after: str | None, limit: int | None
+    ) -> str:
+        """The URL of a page of history (protocol, section 8)."""
+        page = [("after", after), ("limit", limit)]
+        pairs = query_of(params) + [(k, str(v)) for k, v in page if v is not None]
+        return self._url(channel, "/history", pairs)
+
+    def mux(self) -> str:
+        """The URL of a multiplexed connection; a URL with a path is meant to be it."""
+        return "ws" + self.origin.removeprefix("http") + (self.base_path[:-1] or CONNECT_PATH)
+
+    def _url(self, channel: str, rest: str, pairs: list[tuple[str, str]]) -> str:
+        name = quote(channel, safe="")
+        query = "?" + urlencode(pairs) if pairs else ""
+        return f"{self.origin}{self.base_path or BASE_PATH}{name}{rest}{query}"
+
+    @staticmethod
+    def _stale(reset: bool) -> list[tuple[str, str]]:
+        return [("stale", "reset")] if reset else []
