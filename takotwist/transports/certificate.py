@@ -1,0 +1,139 @@
+"""A certificate with its chain and key, read from two files and checked together.
+
+OpenSSL says "key values mismatch" and names no file; a half-written renewal
+then looks like a broken server.  Here the two are read once, compared, and
+refused in words.
+Rule: no part of a private key is in an error or a `repr`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import attrs
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from takotwist.errors import ConfigError
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+@attrs.frozen(slots=True)
+class CertificatePair:
+    """What a TLS server shows, and what proves that it may.
+
+    :ivar chain: the server's own certificate first.
+    """
+
+    chain: tuple[x509.Certificate, ...]
+    key: PrivateKey = attrs.field(repr=False)
+
+    @property
+    def leaf(self) -> x509.Certificate:
+        """The server's own certificate."""
+        return self.chain[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names and addresses that it is for."""
+        try:
+            extension = self.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        except x509.ExtensionNotFound:
+            return ()
+        return tuple(str(name.value) for name in extension.value)
+
+    def expiry_warning(self, now: datetime) -> str | None:
+        """A sentence when it is void or soon will be; `None` otherwise.
+
+        Soon is 14 days, or a quarter of the life of a certificate that lives shorter.
+        """
+        begins, ends = self.leaf.not_valid_before_utc, self.leaf.not_valid_after_utc
+        if now >= ends:
+            return f"The certificate expired at {ends:%Y-%m-%d %H:%M} UTC."
+        if now < begins:
+            return f"The certificate is not valid before {begins:%Y-%m-%d %H:%M} UTC."
+        left = ends - now
+        if left.days < 14 and left < (ends - begins) / 4:
+            return f"The certificate expires at {ends:%Y-%m-%d %H:%M} UTC."
+        return None
+
+
+def read_pair(certificate: Path, key: Path) -> CertificatePair:
+    """Read and compare the two files.
+
+    :param certificate: PEM, the server's own certificate first, then the chain.
+    :param key: PEM, not encrypted: the server starts without anybody who could type a password.
+    :raises ConfigError: says which file and why.
+    """
+    chain = _read_chain(certificate)
+    private = _read_key(key)
+    mine = _public(private.public_key())
+    if _public(chain[0].public_key()) != mine:
+        if any(_public(one.public_key()) == mine for one in chain):
+            raise ConfigError(
+                "must begin with the server's own certificate, then its chain",
+                key="tls.certificate",
+                source=str(certificate),
+            )
+        raise ConfigError(
+            f"is not the key of the certificate in {certificate}", key="tls.key", source=str(key)
+        )
+    return CertificatePair(chain, private)
+
+
+def _public(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _read(path: Path, key: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as failure:
+        raise ConfigError(
+            f"cannot be read: {failure.strerror}", key=key, source=str(path)
+        ) from None
+
+
+def _read_chain(path: Path) -> tuple[x509.Certificate, ...]:
+    content = _read(path, "tls.certificate")
+    try:
+        chain = tuple(x509.load_pem_x509_certificates(content))
+        for one in chain:
+            one.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise ConfigError(
+            "holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)",
+            key="tls.certificate",
+            source=str(path),
+        ) from None
+    return chain
+
+
+def _read_key(path: Path) -> PrivateKey:
+    content = _read(path, "tls.key")
+    reason = "holds no private key in PEM form (-----BEGIN PRIVATE KEY-----)"
+    try:
+        key = load_pem_private_key(content, None)
+    except TypeError:
+        reason = "is encrypted; the server needs it without a password"
+    except (ValueError, UnsupportedAlgorithm):
+        pass
+    else:
+        if isinstance(key, PrivateKey):
+            return key
+        reason = "must be an ECDSA or RSA key, which is what browsers take"
+    raise ConfigError(reason, key="tls.key", source=str(path))
+
+
+def utc(seconds: float) -> datetime:
+    """The time of an `IReactorTime` as a date."""
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,238 @@
+"""HTTPS on localhost without a warning: an own CA, and a certificate that it signed.
+
+The CA is made once for a state folder, so that trust which was given stays; the
+certificate is short-lived and made anew as it ages or when its names change.
+Rule: the CA can sign for private names only (name constraints, RFC 5280,
+section 4.2.1.10), so that trusting it on a laptop risks nothing elsewhere.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import attrs
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from takotwist.errors import ConfigError
+from takotwist.transports.certificate import CertificatePair, read_pair
+from takotwist.transports.private_names import DOMAINS, NETWORKS, as_address
+
+AUTHORITY_LIFE = timedelta(days=3650)
+AUTHORITY_RENEWED_BEFORE = timedelta(days=120)
+CERTIFICATE_LIFE = timedelta(days=90)
+CERTIFICATE_RENEWED_BEFORE = timedelta(days=30)
+#: Clocks differ; a certificate that begins now is not yet valid elsewhere.
+BACKDATED = timedelta(hours=1)
+
+#: What the certificate is always for.
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+
+@attrs.frozen(slots=True)
+class DevelopmentFiles:
+    """Where everything is.
+
+    :ivar authority: the CA's certificate, which people trust.
+    :ivar certificate: and `key`: what the server shows.
+    :ivar made: what was made just now: nothing, the certificate, or the CA too.
+    """
+
+    authority: Path
+    certificate: Path
+    key: Path
+    made: tuple[str, ...] = ()
+
+
+def development_files(folder: Path) -> DevelopmentFiles:
+    """Where everything is, or will be, in `folder`."""
+    return DevelopmentFiles(
+        folder / "development-ca.pem", folder / "localhost.pem", folder / "localhost-key.pem"
+    )
+
+
+def ensure_development_certificate(
+    folder: Path, hosts: Sequence[str], now: datetime
+) -> DevelopmentFiles:
+    """Make what is missing, stale or for other names.
+
+    :param folder: such as ``state/tls``; made with mode 700 where it is missing.
+    :param hosts: private names and addresses beside localhost.
+    :raises ConfigError: the folder cannot be written.
+    """
+    files = development_files(folder)
+    made: list[str] = []
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _alone(folder):
+            authority_key = folder / "development-ca-key.pem"
+            authority = _usable(files.authority, authority_key, now + AUTHORITY_RENEWED_BEFORE)
+            if authority is None:
+                authority = _make_authority(now)
+                _write(files.authority, authority_key, authority)
+                made.append("authority")
+            wanted = tuple(dict.fromkeys((*LOCAL_HOSTS, *hosts)))
+            pair = _usable(files.certificate, files.key, now + CERTIFICATE_RENEWED_BEFORE)
+            if pair is None or not _fits(pair, authority, wanted):
+                _write(files.certificate, files.key, _make_certificate(authority, wanted, now))
+                made.append("certificate")
+    except OSError as failure:
+        raise ConfigError(
+            f"cannot hold the development certificate: {failure.strerror}",
+            key="state_dir",
+            source=str(failure.filename or folder),
+        ) from None
+    return attrs.evolve(files, made=tuple(made))
+
+
+def _usable(certificate: Path, key: Path, at: datetime) -> CertificatePair | None:
+    """The pair in two files, or `None` when it is missing, broken or void at that time."""
+    try:
+        pair = read_pair(certificate, key)
+    except ConfigError:
+        return None
+    return pair if pair.leaf.not_valid_after_utc > at else None
+
+
+def _fits(pair: CertificatePair, authority: CertificatePair, hosts: Sequence[str]) -> bool:
+    try:
+        pair.leaf.verify_directly_issued_by(authority.leaf)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return set(pair.names) == set(hosts)
+
+
+def _make_authority(now: datetime) -> CertificatePair:
+    key = ec.generate_private_key(ec.SECP256R1())
+    # The host's name tells people with several machines which of the CAs in their list this is.
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "takotwist development CA"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"takotwist on {os.uname().nodename[:40]}"),
+        ]
+    )
+    usage = x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    permitted: list[x509.GeneralName] = [x509.DNSName(domain) for domain in DOMAINS]
+    permitted += [x509.IPAddress(network) for network in NETWORKS]
+    certificate = (
+        _builder(name, name, key, now, AUTHORITY_LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.NameConstraints(permitted, None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return CertificatePair((certificate,), key)
+
+
+def _make_certificate(
+    authority: CertificatePair, hosts: Sequence[str], now: datetime
+) -> CertificatePair:
+    key = ec.generate_private_key(ec.SECP256R1())
+    usage = x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    names: list[x509.GeneralName] = []
+    for host in hosts:
+        address = as_address(host)
+        names.append(x509.DNSName(host) if address is None else x509.IPAddress(address))
+    authority_key_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
+        authority.leaf.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    )
+    certificate = (
+        _builder(
+            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]),
+            authority.leaf.subject,
+            key,
+            now,
+            CERTIFICATE_LIFE,
+        )
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(authority_key_id, critical=False)
+        .sign(_ecdsa(authority), hashes.SHA256())
+    )
+    return CertificatePair((certificate,), key)
+
+
+def _ecdsa(authority: CertificatePair) -> ec.EllipticCurvePrivateKey:
+    assert isinstance(authority.key, ec.EllipticCurvePrivateKey)
+    return authority.key
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    now: datetime,
+    life: timedelta,
+) -> x509.CertificateBuilder:
+    """What both certificates have."""
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - BACKDATED)
+        .not_valid_after(now + life)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _write(certificate: Path, key: Path, pair: CertificatePair) -> None:
+    """Exchange both files.  Who reads between the two sees no pair, and waits."""
+    secret = pair.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    _exchange(key, secret, 0o600)
+    _exchange(certificate, pair.leaf.public_bytes(Encoding.PEM), 0o644)
+
+
+def _exchange(path: Path, content: bytes, mode: int) -> None:
+    """Write a file that has its mode from the first moment, and put it in place at once."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(descriptor)
+    os.replace(new, path)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two servers that start at once must not each make a CA."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
