@@ -29,6 +29,7 @@ maps errors to numbers.
     │   ├── StoreUnavailable       503  1013
     │   ├── Overloaded             503  1013
     │   └── ShuttingDown           503  1001
+    ├── Unreachable                a server gave no answer, so nobody knows
     ├── DefinitionError            a channel definition cannot be used
     └── ConfigError                the configuration cannot be used
 """
@@ -254,6 +255,17 @@ class ShuttingDown(Refusal):
     code, http_status, close_code = "shutting-down", 503, 1001
     retry, retry_after = Retry.WITH_BACKOFF, 1.0
     default_sentence = "The server is shutting down."
+
+
+class Unreachable(TakoError):
+    """A takotwist server gave no answer; what was asked may have been done.
+
+    :ivar idempotency_key: the key to ask again with, where there was one.
+    """
+
+    def __init__(self, reason: str, *, idempotency_key: str | None = None) -> None:
+        self.idempotency_key = idempotency_key
+        super().__init__(reason)
 
 
 class DefinitionError(TakoError):

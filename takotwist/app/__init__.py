@@ -1,0 +1,1 @@
+"""What an application imports: definitions, publishing, and the endpoints of an app elsewhere."""

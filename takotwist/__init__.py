@@ -1,0 +1,34 @@
+"""Durable realtime channels, for people who run their own server.
+
+What an application imports.  Rule: importing this loads neither Twisted nor the
+server, because other people's programs import it early, in every process.
+"""
+
+from __future__ import annotations
+
+from takotwist import errors
+from takotwist.app.bound import BoundChannel
+from takotwist.app.calls import Reject
+from takotwist.app.channel import Channel
+from takotwist.app.define import define_channel
+from takotwist.app.given import Context, VerifyRequest
+from takotwist.app.published import Published
+from takotwist.app.publisher import Publisher
+from takotwist.core.authorization import Grant, HeaderCredential
+from takotwist.errors import Refusal, TakoError
+
+__all__ = [
+    "BoundChannel",
+    "Channel",
+    "Context",
+    "Grant",
+    "HeaderCredential",
+    "Published",
+    "Publisher",
+    "Refusal",
+    "Reject",
+    "TakoError",
+    "VerifyRequest",
+    "define_channel",
+    "errors",
+]

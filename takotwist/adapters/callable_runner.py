@@ -1,0 +1,159 @@
+"""Runs the app's functions: plain ones in a thread, coroutines in the reactor.
+
+Rule: nothing of the app runs in the reactor's thread except what says that it
+waits (`async def`, or a generator under `inlineCallbacks`), and every call ends
+for its caller at the deadline, whatever the app's code does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from takotwist.adapters.trampoline import drive
+from takotwist.adapters.waiting_line import WaitingLine
+
+#: Seconds for one call of the app (protocol, section 9).
+DEADLINE = 5.0
+
+
+class DeadlinePassed(Exception):
+    """The app's function did not end in time."""
+
+
+class DeferredFromThread(Exception):
+    """A plain function, run in a thread, made a Deferred, which belongs to the reactor's."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a plain function runs in a thread and cannot return a Deferred; write it"
+            " as `async def` and await the Deferred"
+        )
+
+
+@attrs.frozen(slots=True)
+class Raised:
+    """The app's function raised `error`; told apart from what the runner itself raises."""
+
+    error: BaseException
+
+
+def waits(function: Callable[..., Any]) -> bool:
+    """Whether `function` gives way while it waits, so that it runs in the reactor."""
+    plain = inspect.unwrap(function)
+    while isinstance(plain, functools.partial):
+        plain = inspect.unwrap(plain.func)
+    called = type(plain).__call__ if not inspect.isroutine(plain) else plain
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called):
+        return True
+    # A generator function inside a wrapper: inlineCallbacks, and its like.
+    return plain is not function and inspect.isgeneratorfunction(plain)
+
+
+class CallableRunner:
+    """Runs functions with bounds.
+
+    :param reactor: `IReactorTime` and `IReactorFromThreads`.
+    :param pool: threads for plain functions; no more are under way than it has.
+    :param deadline: seconds a call may take once it has begun.
+    :param coroutines: how many coroutines may be under way at once.
+    """
+
+    def __init__(
+        self, reactor: Any, pool: ThreadPool, *, deadline: float = DEADLINE, coroutines: int = 1000
+    ) -> None:
+        self._reactor = reactor
+        self._pool = pool
+        self._deadline = deadline
+        clock = IReactorTime(reactor)
+        self._threads = WaitingLine(clock, places=pool.max)
+        self._coroutines = WaitingLine(clock, places=coroutines)
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        """Call `function`; the answer is what it returned, or `Raised`.
+
+        :raises DeadlinePassed: it took too long.  A coroutine has been cancelled; a
+            thread cannot be, and keeps its place until it ends.
+        :raises Overloaded: too many calls wait already.
+        :raises AuthUnavailable: it waited too long to begin.
+        """
+        if waits(function):
+            return self._waited_for(lambda: _in_reactor(function, arguments))
+        return self._bounded(
+            self._threads,
+            lambda: deferToThreadPool(self._reactor, self._pool, _in_thread, function, arguments),
+            lambda work: None,
+        ).addCallback(self._finish)
+
+    def _finish(self, result: Any) -> Any:
+        if inspect.isawaitable(result):
+            return self._waited_for(lambda: _in_reactor(lambda: result, ()))
+        return result
+
+    def _waited_for(self, begin: Callable[[], Awaitable[Any]]) -> Deferred[Any]:
+        return self._bounded(self._coroutines, lambda: drive(begin()), Deferred.cancel)
+
+    def _bounded(
+        self,
+        line: WaitingLine,
+        begin: Callable[[], Deferred[Any]],
+        give_up: Callable[[Deferred[Any]], None],
+    ) -> Deferred[Any]:
+        return maybeDeferred(line.enter).addCallback(lambda _: self._begun(line, begin(), give_up))
+
+    def _begun(
+        self, line: WaitingLine, work: Deferred[Any], give_up: Callable[[Deferred[Any]], None]
+    ) -> Deferred[Any]:
+        """An answer for the caller, who may give up before the work really ends."""
+        answer: Deferred[Any] = Deferred(lambda _: give_up(work))
+
+        def ended(result: Any) -> None:
+            line.leave()
+            if timer.active():
+                timer.cancel()
+            if not answer.called:
+                answer.callback(result)
+
+        def late() -> None:
+            if not answer.called:
+                answer.errback(DeadlinePassed())
+            give_up(work)
+
+        timer = IReactorTime(self._reactor).callLater(self._deadline, late)
+        work.addBoth(ended)
+        return answer
+
+
+# What may come out of the app's code.  Not `KeyboardInterrupt`, which is the operator's,
+# nor `GeneratorExit`, which is the interpreter's.
+_OF_THE_APP = (Exception, SystemExit, asyncio.CancelledError)
+
+
+async def _in_reactor(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    # Caught in here and not on the Deferred, which drops the traceback of a failure
+    # that nobody has looked at yet.
+    try:
+        result = function(*arguments)
+        return await result if inspect.isawaitable(result) else result
+    except _OF_THE_APP as error:
+        return Raised(error)
+
+
+def _in_thread(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    try:
+        result = function(*arguments)
+    except _OF_THE_APP as error:
+        return Raised(error)
+    if isinstance(result, Deferred):
+        result.addErrback(lambda _: None)
+        return Raised(DeferredFromThread())
+    return result

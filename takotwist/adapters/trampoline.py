@@ -1,0 +1,135 @@
+"""Runs a coroutine that may wait for Deferreds, for asyncio, or for both.
+
+Where an asyncio loop runs (the asyncio reactor) the coroutine becomes an asyncio
+Task, so that everything of that world finds its task and its loop; a Deferred
+that it waits for is handed to the Task as a future.  Where none runs it is
+driven by Deferreds alone.  Rule: the coroutine need not say which it is.
+Rejected: `Deferred.fromCoroutine` under both, which sends an asyncio future
+straight back to a coroutine that waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+
+#: What libraries of the asyncio world say where no loop runs.
+_SIGNS_OF_ASYNCIO = (
+    "no running event loop",
+    "no current event loop",
+    "await wasn't used with future",
+    "unknown async library",
+    "not currently running on any asynchronous event loop",
+)
+
+
+class NeedsAsyncio(Exception):
+    """Thrown into a coroutine that waits for asyncio where the reactor does not run it."""
+
+
+def wants_asyncio(error: BaseException) -> bool:
+    """Whether `error` is what code of the asyncio world meets where no loop runs."""
+    if isinstance(error, NeedsAsyncio):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS_OF_ASYNCIO)
+
+
+def drive(awaitable: Awaitable[Any]) -> Deferred[Any]:
+    """Run `awaitable` to its end.  Call it in the reactor's thread.
+
+    Cancelling the answer cancels what the coroutine waits for.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return Deferred.fromCoroutine(_with_deferreds_only(awaitable))
+    return Deferred.fromFuture(loop.create_task(_with_both(awaitable, loop)))
+
+
+async def _with_both(awaitable: Awaitable[Any], loop: asyncio.AbstractEventLoop) -> Any:
+    return await _translated(_steps(awaitable), loop)
+
+
+@types.coroutine
+def _translated(
+    steps: Generator[Any, Any, Any], loop: asyncio.AbstractEventLoop
+) -> Generator[Any, Any, Any]:
+    step: Callable[[], Any] = lambda: steps.send(None)  # noqa: E731
+    while True:
+        try:
+            waits_for = step()
+        except StopIteration as done:
+            return done.value
+        try:
+            if isinstance(waits_for, Deferred):
+                yield from _future_of(waits_for, loop)
+                sent = None
+            else:
+                sent = yield waits_for
+        except BaseException as thrown:
+            step = _throwing(steps, thrown)
+        else:
+            step = _sending(steps, sent)
+
+
+def _future_of(
+    deferred: Deferred[Any], loop: asyncio.AbstractEventLoop
+) -> Generator[Any, Any, Any]:
+    settled = loop.create_future()
+
+    def tell(result: Any) -> Any:
+        if not settled.done():
+            settled.set_result(None)
+        # The result stays: the coroutine takes it from the Deferred when it goes on.
+        return result
+
+    deferred.addBoth(tell)
+    try:
+        yield from settled
+    except BaseException:
+        deferred.cancel()
+        deferred.addErrback(lambda _: None)
+        raise
+
+
+def _sending(steps: Generator[Any, Any, Any], value: Any) -> Callable[[], Any]:
+    return lambda: steps.send(value)
+
+
+def _throwing(steps: Generator[Any, Any, Any], error: BaseException) -> Callable[[], Any]:
+    return lambda: steps.throw(error)
+
+
+async def _with_deferreds_only(awaitable: Awaitable[Any]) -> Any:
+    return await _refusing_futures(_steps(awaitable))
+
+
+@types.coroutine
+def _refusing_futures(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    step: Callable[[], Any] = lambda: steps.send(None)  # noqa: E731
+    while True:
+        try:
+            waits_for = step()
+        except StopIteration as done:
+            return done.value
+        if not isinstance(waits_for, Deferred):
+            # A bare yield is asyncio's sleep(0); anything else is a future of its.
+            step = _throwing(steps, NeedsAsyncio(f"it waits for {type(waits_for).__name__}"))
+            continue
+        try:
+            sent = yield waits_for
+        except BaseException as thrown:
+            step = _throwing(steps, thrown)
+        else:
+            step = _sending(steps, sent)
+
+
+def _steps(awaitable: Awaitable[Any]) -> Generator[Any, Any, Any]:
+    # A coroutine has `send` and `throw` itself; anything else gives them on `__await__`.
+    if isinstance(awaitable, Coroutine):
+        return cast("Generator[Any, Any, Any]", awaitable)
+    return awaitable.__await__()

@@ -1,0 +1,92 @@
+"""A channel with its params bound: what an app publishes to.
+
+Rule: data is checked here, before it leaves the process, so that the error has
+the traceback of the line that made the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from takotwist.app.published import Published, Publishing
+from takotwist.app.publisher import environment_publisher
+from takotwist.core.message import Draft
+from takotwist.core.topic import Topic
+
+if TYPE_CHECKING:
+    from takotwist.app.channel import Channel
+
+
+@attrs.frozen(slots=True, eq=False)
+class BoundChannel:
+    """A channel with its params; made by calling the channel.
+
+    In the server's process messages go straight to its log; from elsewhere over
+    HTTP to where ``TAKO_PUBLISH_URL`` points.  Wherever it runs, a publish has
+    succeeded when its message is durably stored.
+
+    :ivar params: the validated params, by their names on the wire.
+    """
+
+    channel: Channel[Any]
+    params: Mapping[str, Any]
+
+    @property
+    def topic(self) -> Topic:
+        """Where its messages go (protocol, section 1)."""
+        definition = self.channel.definition
+        kept = definition.partition_by
+        return Topic.of(
+            definition.name,
+            {name: v for name, v in self.params.items() if kept is None or name in kept},
+        )
+
+    async def publish(
+        self, type: str, data: Any, *, idempotency_key: str | None = None
+    ) -> Published:
+        """Store and deliver one message.
+
+        :param data: of the type declared for `type`, or what JSON would carry.
+        :param idempotency_key: the same key on the same topic within the replay
+            window stores nothing and gives the first answer again.
+        :return: the message as stored.
+        :raises BodyInvalid: names the path inside ``data``.
+        :raises Refusal: any other refusal of the server.
+        :raises Unreachable: the server could not be reached, after retries.
+        """
+        return (await self.publish_many([(type, data)], idempotency_key=idempotency_key))[0]
+
+    async def publish_many(
+        self, messages: Iterable[tuple[str, Any]], *, idempotency_key: str | None = None
+    ) -> list[Published]:
+        """Store and deliver messages in one transaction, all or none.
+
+        :param messages: pairs of type and data, in order.
+        :raises: as `publish`.
+        """
+        return await self._publishing().publish_soon(
+            self.channel.name, self.params, self._drafts(messages), idempotency_key
+        )
+
+    def publish_sync(
+        self, type: str, data: Any, *, idempotency_key: str | None = None
+    ) -> Published:
+        """As `publish`, for plain functions: returns when the message is stored."""
+        return self.publish_many_sync([(type, data)], idempotency_key=idempotency_key)[0]
+
+    def publish_many_sync(
+        self, messages: Iterable[tuple[str, Any]], *, idempotency_key: str | None = None
+    ) -> list[Published]:
+        """As `publish_many`, for plain functions."""
+        return self._publishing().publish_now(
+            self.channel.name, self.params, self._drafts(messages), idempotency_key
+        )
+
+    def _drafts(self, messages: Iterable[tuple[str, Any]]) -> tuple[Draft, ...]:
+        return tuple(Draft(kind, self.channel.write_data(kind, data)) for kind, data in messages)
+
+    def _publishing(self) -> Publishing:
+        return self.channel.publishing or environment_publisher()

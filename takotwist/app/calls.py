@@ -1,0 +1,240 @@
+"""One call of the app's own code: what goes in, and what its answer means.
+
+In process and behind HTTP the same two calls are made; who makes them chooses
+thread, event loop and deadline.  Rule: nothing is run in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, NoReturn, Protocol, TypeVar
+from uuid import UUID
+
+import attrs
+
+from takotwist.app.channel import Channel
+from takotwist.app.given import Context, VerifyRequest
+from takotwist.core.authorization import AuthRequest, Drop, Fanout, Frame, Grant, Verdict
+from takotwist.core.authorization import Reject as Rejected
+from takotwist.core.channel import Lifecycle
+from takotwist.errors import AuthUnavailable, BodyInvalid, TakoError, VerifyRejected
+
+A = TypeVar("A", covariant=True)
+
+#: Names in the answer of protocol, section 9 -> fields of a `Grant`.
+GRANT_FIELDS = {
+    "subject": "subject",
+    "expiresAt": "expires_at",
+    "replayWindowMs": "replay_window_ms",
+    "inactivityTtlMs": "inactivity_ttl_ms",
+    "keepaliveIntervalMs": "keepalive_interval_ms",
+    "maxConnectionLifetimeMs": "max_connection_lifetime_ms",
+}
+
+
+class Reject(TakoError):
+    """Raise it in a handler to refuse a frame and tell its sender why; in `verify`, to say no.
+
+    :param reason: one sentence.  It goes to the client.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = str(reason)
+        super().__init__(self.reason)
+
+
+class UnusableAnswer(Exception):
+    """The app's function returned something that means nothing here."""
+
+
+class Call(Protocol[A]):
+    """One call under way.
+
+    :ivar what: which function of which channel, for a log.
+    :ivar secrets: texts that must not get into a log with the app's own error.
+    """
+
+    @property
+    def what(self) -> str: ...
+    @property
+    def function(self) -> Callable[..., Any]: ...
+    @property
+    def arguments(self) -> tuple[Any, ...]: ...
+    @property
+    def secrets(self) -> tuple[str, ...]: ...
+
+    def returned(self, result: Any) -> A:
+        """What a returned value means.  :raises UnusableAnswer: nothing."""
+
+    def refused(self, reason: str) -> A:
+        """What `Reject` means."""
+
+    def failed(self, error: BaseException) -> A:
+        """What any other exception means; it has been logged."""
+
+
+@attrs.frozen(slots=True)
+class VerifyCall:
+    """A channel's `verify` with its request."""
+
+    what: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    secrets: tuple[str, ...] = attrs.field(repr=False)
+
+    def returned(self, result: Any) -> Grant:
+        """:raises VerifyRejected: the answer is no."""
+        return grant_of(result)
+
+    def refused(self, reason: str) -> NoReturn:
+        """:raises VerifyRejected: always."""
+        raise VerifyRejected(reason)
+
+    def failed(self, error: BaseException) -> NoReturn:
+        """:raises AuthUnavailable: always, because a failure is no answer."""
+        raise AuthUnavailable("The app failed while authorizing.")
+
+
+@attrs.frozen(slots=True)
+class HandlerCall:
+    """A channel's handler with a frame."""
+
+    what: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    _write: Callable[[Any], bytes]
+    secrets: tuple[str, ...] = ()
+
+    def returned(self, result: Any) -> Verdict:
+        return Drop() if result is None else Fanout(self._write(result))
+
+    def refused(self, reason: str) -> Verdict:
+        return Rejected(reason)
+
+    def failed(self, error: BaseException) -> Verdict:
+        return Drop(f"{self.what} failed: {type(error).__name__}")
+
+
+def verify_call(channel: Channel[Any], request: AuthRequest) -> VerifyCall | Grant:
+    """The call that answers `request`; at once a grant where the channel is public.
+
+    :raises ParamsInvalid: the declared type refuses what its schema let through.
+    """
+    verifier = channel.verifier
+    if verifier is None:
+        return Grant()
+    given: VerifyRequest[Any] = VerifyRequest(
+        channel=request.channel,
+        operation=request.operation,
+        params=channel.read_params(request.params),
+        header=request.header,
+        cookie=request.cookie,
+    )
+    secrets = (request.header.value if request.header else "", request.cookie or "")
+    return VerifyCall(f"verify of channel {channel.name!r}", verifier, (given,), secrets)
+
+
+def handler_call(channel: Channel[Any], frame: Frame) -> HandlerCall | Verdict:
+    """The call that handles `frame`; at once a verdict where no handler is asked.
+
+    :raises BodyInvalid: the payload does not fit; names the path.
+    :raises ParamsInvalid: the declared type refuses what its schema let through.
+    """
+    handler = channel.handlers.get(frame.type)
+    if handler is None and not channel.definition.forward_unhandled:
+        return Drop()
+    data = channel.read_data(frame.type, frame.data)
+    if handler is None:
+        return Fanout(frame.data)
+    context: Context[Any] = Context(
+        channel=frame.channel,
+        type=frame.type,
+        params=channel.read_params(frame.params),
+        subject=frame.subject,
+    )
+
+    def write(result: Any) -> bytes:
+        try:
+            return channel.write_data(frame.type, result)
+        except BodyInvalid as misfit:
+            # The app's mistake, not the sender's, who would be told otherwise.
+            raise UnusableAnswer(f"it returned what is no payload: {misfit.sentence}") from None
+
+    what = f"handler of {frame.type!r} of channel {channel.name!r}"
+    return HandlerCall(what, handler, (data, context), write)
+
+
+def answered(call: Call[A], result: Any, log: Callable[[Call[Any], BaseException], None]) -> A:
+    """The meaning of what the app's function returned.
+
+    :param log: called where that means nothing, which is then a failure.
+    """
+    try:
+        return call.returned(result)
+    except UnusableAnswer as unusable:
+        log(call, unusable)
+        return call.failed(unusable)
+
+
+def raised(
+    call: Call[A], error: BaseException, log: Callable[[Call[Any], BaseException], None]
+) -> A:
+    """The meaning of what the app's function raised.
+
+    :param log: called unless the app said no on purpose.
+    """
+    if isinstance(error, Reject):
+        return call.refused(error.reason)
+    if isinstance(error, VerifyRejected):
+        return call.refused(error.sentence)
+    log(call, error)
+    return call.failed(error)
+
+
+def grant_of(answer: Any) -> Grant:
+    """What `verify` returned, as a grant.
+
+    :raises VerifyRejected: it says no.
+    :raises UnusableAnswer: it says neither.
+    """
+    if answer is True:
+        return Grant()
+    if answer is None or answer is False:
+        raise VerifyRejected
+    if isinstance(answer, Mapping):
+        if answer.get("ok", True) is not True:
+            raise VerifyRejected
+        said = {ours: answer[wire] for wire, ours in GRANT_FIELDS.items() if wire in answer}
+        answer = Grant(**said)
+    if not isinstance(answer, Grant):
+        raise UnusableAnswer(
+            "verify must return a Grant, True, False, None or a mapping,"
+            f" not {type(answer).__name__}"
+        )
+    for name in Lifecycle.BOUNDS:
+        value = getattr(answer, name, None)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise UnusableAnswer(f"{name} must be whole milliseconds, not {value!r}")
+    return attrs.evolve(
+        answer, subject=_subject(answer.subject), expires_at=_expires_at(answer.expires_at)
+    )
+
+
+def _subject(said: Any) -> str | None:
+    # A user's id is seldom text in a database, and its text is what was meant.
+    if isinstance(said, UUID) or (isinstance(said, int) and not isinstance(said, bool)):
+        return str(said)
+    if said is None or isinstance(said, str):
+        return said
+    raise UnusableAnswer(f"subject must be text, not {type(said).__name__}")
+
+
+def _expires_at(said: Any) -> float | None:
+    if isinstance(said, datetime):
+        if said.tzinfo is None:
+            raise UnusableAnswer("expires_at is a datetime without a time zone")
+        return said.timestamp()
+    if said is None or (isinstance(said, int | float) and not isinstance(said, bool)):
+        return said
+    raise UnusableAnswer(f"expires_at must be unix seconds, not {type(said).__name__}")

@@ -1,0 +1,263 @@
+"""A channel as the app holds it: its functions, and binding params to publish.
+
+`define_channel` makes it; the decorators complete it while the app's module is
+read.  Rule: what the server needs to know as data is `definition`; this object
+itself crosses no port.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar, overload
+
+import attrs
+import msgspec
+
+from takotwist.app.bound import BoundChannel
+from takotwist.app.declared import Declared, DoesNotFit, to_builtins, to_json
+from takotwist.app.given import P
+from takotwist.app.published import Publishing
+from takotwist.core.channel import ChannelDefinition, Credentials
+from takotwist.core.message import MAX_TYPE_LENGTH, RESERVED_TYPE_PREFIX
+from takotwist.errors import BodyInvalid, DefinitionError, ParamsInvalid
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: The header that carries credentials where `verify` names nothing (protocol, section 3).
+DEFAULT_HEADER = "authorization"
+
+#: What a header or a cookie may be named (RFC 9110, section 5.6.2).
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+
+
+def _token(name: str, what: str) -> str:
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        raise DefinitionError(f"{what} {name!r} is no name of a {what}")
+    return name
+
+
+def check_type(type: str) -> str:
+    """A message type that may be used (protocol, section 2).
+
+    :raises DefinitionError: names the type.
+    """
+    if not isinstance(type, str) or not 1 <= len(type) <= MAX_TYPE_LENGTH:
+        raise DefinitionError(f"message type {type!r} must be 1 to {MAX_TYPE_LENGTH} characters")
+    if type.startswith(RESERVED_TYPE_PREFIX):
+        raise DefinitionError(f"message type {type!r}: the prefix 'tako.' belongs to the server")
+    return type
+
+
+@attrs.define(slots=True, eq=False, repr=False)
+class Channel(Generic[P]):
+    """One channel of an app; made by `define_channel`.
+
+    Called with params it gives a `BoundChannel`, which publishes::
+
+        await chat(room_id="lobby").publish("msg", Msg(text="hi"))
+
+    :ivar place: file and line of its definition, for people.
+    """
+
+    place: str
+    _definition: ChannelDefinition
+    _params: Declared
+    _messages: Mapping[str, Declared]
+    _verify: Callable[..., Any] | None = None
+    _handlers: dict[str, Callable[..., Any]] = attrs.field(factory=dict)
+    _publishing: Publishing | None = None
+
+    @property
+    def name(self) -> str:
+        """The wire route, one path segment."""
+        return self._definition.name
+
+    @property
+    def definition(self) -> ChannelDefinition:
+        """The channel as plain data, as far as it has been defined by now."""
+        return self._definition
+
+    @property
+    def verifier(self) -> Callable[..., Any] | None:
+        """The function that `verify` decorated."""
+        return self._verify
+
+    @property
+    def handlers(self) -> Mapping[str, Callable[..., Any]]:
+        """The functions that `on` decorated, by message type."""
+        return self._handlers
+
+    @overload
+    def verify(self, function: F, /) -> F: ...
+
+    @overload
+    def verify(
+        self,
+        /,
+        *,
+        header: str | None = ...,
+        cookie: str | None = ...,
+        query_token: bool = ...,
+    ) -> Callable[[F], F]: ...
+
+    def verify(
+        self,
+        function: F | None = None,
+        /,
+        *,
+        header: str | None = "",
+        cookie: str | None = None,
+        query_token: bool = False,
+    ) -> F | Callable[[F], F]:
+        """Decorate the function that decides who may use this channel.
+
+        It gets one `VerifyRequest` and returns a `Grant` or `True`, or `False` or
+        `None` for no, or a mapping like the answer of protocol section 9
+        (``{"subject": "u1"}``).  Raising anything but `Reject` means that no
+        answer could be had: clients are told to come again.
+
+        :param header: the header that carries the credentials.  Left out:
+            ``authorization``, unless a cookie is named.  `None`: no header.
+        :param cookie: the cookie that carries them.  Header and cookie may both
+            be named; a request needs one of them.
+        :param query_token: whether ``access_token`` in the query may stand for the
+            header.  Off by default: addresses end up in logs and histories.
+        :raises DefinitionError: when there is a `verify` already, or a name is none.
+        """
+        if header == "":
+            header = None if cookie else DEFAULT_HEADER
+        credentials = None
+        if header is not None or cookie is not None or query_token:
+            credentials = Credentials(
+                header_name=None if header is None else _token(header, "header").lower(),
+                cookie_name=None if cookie is None else _token(cookie, "cookie"),
+                query_token=query_token,
+            )
+
+        def decorate(verifier: F) -> F:
+            if self._verify is not None:
+                raise DefinitionError(f"channel {self.name!r} has a verify already")
+            self._verify = verifier
+            self._definition = attrs.evolve(
+                self._definition, verified=True, credentials=credentials
+            )
+            return verifier
+
+        return decorate if function is None else decorate(function)
+
+    def on(self, type: str) -> Callable[[F], F]:
+        """Decorate the function that handles clients' frames of one type.
+
+        It gets ``(data, context)``: the payload as the declared type, and a
+        `Context`.  What it returns is stored and fanned out; returning `None`
+        drops the frame; raising `Reject` drops it and tells the sender why;
+        raising anything else drops it and is logged.  One handler makes the
+        channel a WebSocket channel.
+
+        :raises DefinitionError: when the type has a handler already or is not
+            among the declared messages.
+        """
+        check_type(type)
+        if self._messages and type not in self._messages:
+            raise DefinitionError(
+                f"channel {self.name!r} declares no message type {type!r}"
+                f" (its types: {', '.join(self._messages)})"
+            )
+        if type in self._handlers:
+            raise DefinitionError(f"channel {self.name!r} has a handler for {type!r} already")
+
+        def decorate(handler: F) -> F:
+            self._handlers[type] = handler
+            self._definition = attrs.evolve(self._definition, handlers=frozenset(self._handlers))
+            return handler
+
+        return decorate
+
+    def bind(self, publishing: Publishing | None) -> None:
+        """Say how this channel's messages leave this process.
+
+        The server binds the channels that it loaded to itself.  Elsewhere nothing
+        need be bound: ``TAKO_PUBLISH_URL`` and ``TAKO_PUBLISH_KEY`` say where to.
+
+        :param publishing: or `None`, to go by the environment again.
+        """
+        self._publishing = publishing
+
+    @property
+    def publishing(self) -> Publishing | None:
+        """What `bind` said."""
+        return self._publishing
+
+    def __call__(
+        self, params: P | Mapping[str, Any] | None = None, /, **named: Any
+    ) -> BoundChannel:
+        """Bind params.
+
+        :param params: a value of the declared type, or a mapping of names on the wire.
+        :param named: single params, by their name in Python or on the wire.
+        :raises ParamsInvalid: names the param.
+        """
+        try:
+            raw = {} if params is None else to_builtins(params)
+            if not isinstance(raw, dict):
+                raise ParamsInvalid(f"params must be named values, not {type(params).__name__}.")
+            for name, value in named.items():
+                wire_name = self._params.wire_names.get(name, name)
+                if wire_name in raw:
+                    raise ParamsInvalid(f"param {wire_name!r} is given twice.")
+                raw[wire_name] = to_builtins(value)
+        except (TypeError, ValueError) as unusable:
+            raise ParamsInvalid(f"params: {unusable}.") from None
+        return BoundChannel(self, self._definition.params.bind(raw))
+
+    def read_params(self, params: Mapping[str, Any]) -> P:
+        """Validated params as the declared type.
+
+        :raises ParamsInvalid: the type refuses what its schema let through.
+        """
+        try:
+            read: P = self._params.read(to_json(params))
+        except DoesNotFit as misfit:
+            place = misfit.path.removeprefix(".") or "params"
+            raise ParamsInvalid(f"{place}: {misfit.reason}") from None
+        return read
+
+    def read_data(self, type: str, data: bytes) -> Any:
+        """A payload as the declared type.
+
+        :param data: one JSON value, encoded.
+        :raises BodyInvalid: names the path inside ``data``.
+        """
+        declared = self._checked(type, data)
+        if declared is None:
+            return msgspec.json.decode(data)
+        try:
+            return declared.read(data)
+        except DoesNotFit as misfit:
+            raise BodyInvalid(f"data{misfit.path}: {misfit.reason}") from None
+
+    def write_data(self, type: str, data: Any) -> bytes:
+        """A payload as JSON.
+
+        :param data: of the declared type, or what JSON would carry.
+        :raises BodyInvalid: names the path inside ``data``.
+        """
+        try:
+            encoded = to_json(data)
+        except (TypeError, ValueError) as unusable:
+            raise BodyInvalid(f"data of message type {type!r}: {unusable}.") from None
+        self._checked(type, encoded)
+        return encoded
+
+    def _checked(self, type: str, data: bytes) -> Declared | None:
+        if not self._messages:
+            return None
+        if type not in self._messages:
+            known = ", ".join(self._messages)
+            raise BodyInvalid(f"type {type!r} is none of this channel's types ({known}).")
+        self._definition.messages[type].check(data)
+        return self._messages[type]
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.name!r} defined in {self.place}>"

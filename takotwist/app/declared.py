@@ -1,0 +1,190 @@
+"""What an app declares for params and payloads: a type, or a JSON Schema.
+
+Either way there is a JSON Schema for the wire and a reader that makes typed
+values of JSON.  Rule: the wire decides.  A value is checked against the schema
+as JSON, before and after it was Python, so that both sides mean the same.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import attrs
+import msgspec
+
+from takotwist.errors import DefinitionError
+
+
+class DoesNotFit(Exception):
+    """A JSON value that the schema let through is refused by the type itself.
+
+    :ivar path: parts below the value's root, such as ``.items[0]``; may be empty.
+    :ivar reason: why, in the words of the type's library.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}" if path else reason)
+
+
+class Declared(Protocol):
+    """One declaration.
+
+    :ivar document: its JSON Schema.
+    :ivar wire_names: Python field name -> name on the wire, for a type with fields.
+    """
+
+    @property
+    def document(self) -> Mapping[str, Any]: ...
+
+    @property
+    def wire_names(self) -> Mapping[str, str]: ...
+
+    def read(self, data: bytes) -> Any:
+        """The typed value of `data`, one JSON value.  :raises DoesNotFit: it has none."""
+
+
+@attrs.frozen(slots=True)
+class SchemaOnly:
+    """A JSON Schema; values stay what JSON makes of them."""
+
+    document: Mapping[str, Any]
+    wire_names: Mapping[str, str] = attrs.field(factory=dict)
+
+    def read(self, data: bytes) -> Any:
+        return msgspec.json.decode(data)
+
+
+@attrs.frozen(slots=True)
+class NativeType:
+    """A msgspec Struct, dataclass, attrs class, TypedDict or plain Python type."""
+
+    document: Mapping[str, Any]
+    wire_names: Mapping[str, str]
+    _decoder: msgspec.json.Decoder[Any]
+
+    @classmethod
+    def of(cls, kind: Any) -> NativeType:
+        """:raises TypeError: `kind` is nothing that JSON can carry."""
+        info = msgspec.inspect.type_info(kind)
+        names = {field.name: field.encode_name for field in getattr(info, "fields", ())}
+        return cls(_flattened(msgspec.json.schema(kind)), names, msgspec.json.Decoder(kind))
+
+    def read(self, data: bytes) -> Any:
+        try:
+            return self._decoder.decode(data)
+        except msgspec.ValidationError as misfit:
+            reason, _, path = str(misfit).partition(" - at `$")
+            raise DoesNotFit(path.rstrip("`"), reason) from None
+
+
+@attrs.frozen(slots=True)
+class PydanticType:
+    """A pydantic model, or anything else that pydantic has a validator for.
+
+    Never imports pydantic: a type of it can only come from where it is loaded.
+    """
+
+    document: Mapping[str, Any]
+    wire_names: Mapping[str, str]
+    _adapter: Any
+
+    @classmethod
+    def of(cls, kind: Any) -> PydanticType:
+        adapter = sys.modules["pydantic"].TypeAdapter(kind)
+        fields = getattr(kind, "model_fields", None) or getattr(kind, "__pydantic_fields__", {})
+        names = {name: _pydantic_alias(name, field) for name, field in fields.items()}
+        return cls(_flattened(adapter.json_schema(by_alias=True)), names, adapter)
+
+    def read(self, data: bytes) -> Any:
+        # As JSON and not as Python objects: a strict model takes a date's text only from JSON.
+        try:
+            return self._adapter.validate_json(data)
+        except sys.modules["pydantic"].ValidationError as misfit:
+            first = misfit.errors(include_url=False, include_context=False)[0]
+            path = "".join(
+                f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
+            )
+            raise DoesNotFit(path, first["msg"]) from None
+
+
+def declare(kind: Any, what: str) -> Declared:
+    """Understand a declaration.
+
+    :param kind: a msgspec Struct, dataclass, attrs class, TypedDict, pydantic model,
+        plain Python type, or a JSON Schema as a mapping.
+    :param what: what it is for, named in the error.
+    :raises DefinitionError: when there is no JSON Schema for it.
+    """
+    if isinstance(kind, Mapping):
+        return SchemaOnly(kind)
+    try:
+        return PydanticType.of(kind) if _is_pydantic(kind) else NativeType.of(kind)
+    except DefinitionError:
+        raise
+    except Exception as unusable:
+        # Three libraries raise what they like here, and each message names the field.
+        raise DefinitionError(f"{what} cannot be made into a JSON Schema: {unusable}") from None
+
+
+def to_json(value: Any) -> bytes:
+    """One JSON value of typed or plain Python, UTF-8.
+
+    :raises ValueError: NaN or Infinity (protocol, section 2).
+    :raises TypeError: JSON has no form for it.
+    """
+    data = msgspec.json.encode(value, enc_hook=_dump_model)
+    # msgspec writes NaN and Infinity as null, which would change the message unseen.
+    if b"null" in data and _has_non_finite(msgspec.to_builtins(value, enc_hook=_dump_model)):
+        raise ValueError("NaN and Infinity have no JSON form")
+    return data
+
+
+def to_builtins(value: Any) -> Any:
+    """`value` as JSON would carry it: mappings, lists, text, numbers, booleans, `None`."""
+    return msgspec.json.decode(to_json(value))
+
+
+def _dump_model(value: Any) -> Any:
+    dump = getattr(value, "model_dump", None)
+    if callable(dump):
+        return dump(mode="json", by_alias=True)
+    raise TypeError(f"JSON has no form for {type(value).__name__!r}")
+
+
+def _has_non_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, dict):
+        return any(map(_has_non_finite, value.values()))
+    return isinstance(value, list | tuple) and any(map(_has_non_finite, value))
+
+
+def _is_pydantic(kind: Any) -> bool:
+    return "pydantic" in sys.modules and any(
+        hasattr(kind, mark) for mark in ("__pydantic_validator__", "__pydantic_core_schema__")
+    )
+
+
+def _pydantic_alias(name: str, field: Any) -> str:
+    alias = getattr(field, "validation_alias", None) or getattr(field, "alias", None)
+    choices = getattr(alias, "choices", None)
+    alias = choices[0] if choices else alias
+    return alias if isinstance(alias, str) else name
+
+
+def _flattened(document: dict[str, Any]) -> dict[str, Any]:
+    """A schema that begins with the type itself, not with a reference to it."""
+    reference = document.get("$ref", "")
+    definitions = document.get("$defs", {})
+    name = str(reference).removeprefix("#/$defs/").replace("~1", "/").replace("~0", "~")
+    if not reference or name not in definitions:
+        return document
+    # The definitions stay where any of them may refer to another.
+    kept = definitions if b'"$ref"' in msgspec.json.encode(definitions) else {}
+    rest = {key: value for key, value in document.items() if key not in ("$ref", "$defs")}
+    return {**definitions[name], **rest, **({"$defs": kept} if kept else {})}

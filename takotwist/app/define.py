@@ -1,0 +1,149 @@
+"""`define_channel`: one call that says what a channel is.
+
+Rule: whatever can be wrong with a definition is found here, when the app's
+module is read, with an error that names the argument.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any, overload
+
+from takotwist.app.channel import Channel, check_type
+from takotwist.app.declared import Declared, SchemaOnly, declare
+from takotwist.app.given import P
+from takotwist.core.channel import ChannelDefinition, Lifecycle
+from takotwist.core.params import Params
+from takotwist.core.schema import PayloadSchema
+from takotwist.errors import DefinitionError
+
+#: A length of time: seconds, or a `timedelta`.
+Duration = float | timedelta
+
+
+@overload
+def define_channel(
+    name: str,
+    *,
+    params: type[P],
+    messages: Mapping[str, Any] | None = ...,
+    partition_by: Iterable[str] | str | None = ...,
+    forward_unhandled: bool = ...,
+    replay_window: Duration | None = ...,
+    inactivity_ttl: Duration | None = ...,
+    keepalive_interval: Duration | None = ...,
+    max_connection_lifetime: Duration | None = ...,
+    replay_max_messages: int | None = ...,
+    replay_max_bytes: int | None = ...,
+) -> Channel[P]: ...
+
+
+@overload
+def define_channel(
+    name: str,
+    *,
+    params: Mapping[str, Any] | None = ...,
+    messages: Mapping[str, Any] | None = ...,
+    partition_by: Iterable[str] | str | None = ...,
+    forward_unhandled: bool = ...,
+    replay_window: Duration | None = ...,
+    inactivity_ttl: Duration | None = ...,
+    keepalive_interval: Duration | None = ...,
+    max_connection_lifetime: Duration | None = ...,
+    replay_max_messages: int | None = ...,
+    replay_max_bytes: int | None = ...,
+) -> Channel[Mapping[str, Any]]: ...
+
+
+def define_channel(
+    name: str,
+    *,
+    params: Any = None,
+    messages: Mapping[str, Any] | None = None,
+    partition_by: Iterable[str] | str | None = None,
+    forward_unhandled: bool = False,
+    replay_window: Duration | None = None,
+    inactivity_ttl: Duration | None = None,
+    keepalive_interval: Duration | None = None,
+    max_connection_lifetime: Duration | None = None,
+    replay_max_messages: int | None = None,
+    replay_max_bytes: int | None = None,
+) -> Channel[Any]:
+    """Define a channel.  Keep the result in a variable of the module.
+
+    Lengths of time are **seconds** (a number) or a `datetime.timedelta`; on the
+    wire and in `Grant` they are whole milliseconds, with ``_ms`` in the name.
+
+    :param name: the wire route, one path segment.
+    :param params: what a connection is about, such as a room: a msgspec Struct,
+        dataclass, attrs class, TypedDict, pydantic model, or a JSON Schema of type
+        object.  Left out: the channel has no params.
+    :param messages: message type -> its payload, declared like `params` (any type
+        that JSON can carry).  Left out: any type, any payload.  Otherwise a type
+        that is not in it is refused.
+    :param partition_by: the params that make the topic; the others are passed to
+        `verify` and the handlers only.  Left out: all of them.
+    :param forward_unhandled: store and fan out clients' frames whose type has no handler.
+    :param replay_window: how far back a reconnect may reach.  Default 600 s.
+    :param inactivity_ttl: drop a topic that is idle this long.  Default 0, never.
+    :param keepalive_interval: between signs of life on an idle connection.  Default 25 s.
+    :param max_connection_lifetime: a connection is ended after this.  Default 7200 s;
+        0 is never.
+    :param replay_max_messages: most messages kept a topic.  Default 10,000.
+    :param replay_max_bytes: most bytes kept a topic.  Default 16 MiB.
+    :raises DefinitionError: names the argument and what is allowed.
+    """
+    caller = sys._getframe(1)
+    place = f"{caller.f_code.co_filename}:{caller.f_lineno}"
+    lengths = {
+        "replay_window": replay_window,
+        "inactivity_ttl": inactivity_ttl,
+        "keepalive_interval": keepalive_interval,
+        "max_connection_lifetime": max_connection_lifetime,
+    }
+    counts = {"replay_max_messages": replay_max_messages, "replay_max_bytes": replay_max_bytes}
+    lifecycle = {key: said for key, said in counts.items() if said is not None}
+    for key, length in lengths.items():
+        if length is not None:
+            lifecycle[f"{key}_ms"] = _milliseconds(key, length)
+    declared: Declared
+    if params is None:
+        declared, schema = SchemaOnly({}), Params.none()
+    else:
+        declared = declare(params, "params")
+        schema = Params.of(declared.document)
+    payloads = {
+        check_type(key): declare(kind, f"message type {key!r}")
+        for key, kind in (messages or {}).items()
+    }
+    definition = ChannelDefinition(
+        name=name,
+        params=schema,
+        messages={key: PayloadSchema.of(one.document, key) for key, one in payloads.items()},
+        forward_unhandled=forward_unhandled,
+        partition_by=_partition(partition_by, declared),
+        lifecycle=Lifecycle(**lifecycle),
+    )
+    return Channel(place, definition, declared, payloads)
+
+
+def _milliseconds(name: str, said: Duration) -> int:
+    seconds = said.total_seconds() if isinstance(said, timedelta) else said
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise DefinitionError(f"{name} must be seconds (a number) or a timedelta, not {said!r}")
+    least, most = Lifecycle.BOUNDS[f"{name}_ms"]
+    if not math.isfinite(seconds) or not least <= seconds * 1000 <= most:
+        raise DefinitionError(
+            f"{name} must lie from {least / 1000:g} to {most / 1000:.0f} seconds, not {said!r}"
+        )
+    return round(seconds * 1000)
+
+
+def _partition(said: Iterable[str] | str | None, params: Declared) -> tuple[str, ...] | None:
+    if said is None:
+        return None
+    names = (said,) if isinstance(said, str) else tuple(said)
+    return tuple(params.wire_names.get(name, name) for name in names)

@@ -1,0 +1,230 @@
+"""Finds the channels that an app defines, in a folder or in a module.
+
+A folder is read as the package of its name, with the folder that holds it on
+the import path: so its files reach the app's own modules, each other
+(``from .rooms import rooms``), and the app elsewhere reaches the very same
+objects (``from channels.chat import chat``).  Rule: all or nothing; a file that
+cannot be used is an error with its name, and what was loaded before stays.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import importlib.util
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import attrs
+
+from takotwist.app.channel import Channel
+from takotwist.core.registry import Defined
+from takotwist.errors import DefinitionError
+
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+@attrs.frozen(slots=True)
+class Discovered:
+    """What was found, in the order of files and of lines.
+
+    :ivar channels: the objects, with the app's functions.
+    """
+
+    channels: tuple[Channel[Any], ...]
+
+    @property
+    def defined(self) -> tuple[Defined, ...]:
+        """The same as data, for a `Registry`."""
+        return tuple(Defined(one.definition, one.place, local=True) for one in self.channels)
+
+
+def discover(source: str | Path, *, again: bool = False) -> Discovered:
+    """Load all channels of `source`.
+
+    Of a folder every ``*.py`` is read, except those whose name begins with an
+    underscore; of a package every direct submodule and the package itself.
+
+    :param source: a folder, or the dotted name of a module or package.
+    :param again: read the files anew, as on SIGHUP, instead of taking modules that
+        are loaded already.  Only the definitions' own modules are read anew.
+    :raises DefinitionError: names the file and, where there is one, the line.
+    """
+    folder = Path(source)
+    text = str(source)
+    with _import_settings():
+        if folder.is_dir():
+            package = _package_name(folder.resolve())
+            with _set_aside(package, again):
+                return _collected(_folder_modules(folder.resolve(), package), each=True)
+        if isinstance(source, str) and _DOTTED.fullmatch(text):
+            _add_to_path(Path.cwd())
+            with _set_aside(text, again):
+                return _collected(_dotted_modules(text), each=False)
+    raise DefinitionError(f"there is no folder and no module {text!r}")
+
+
+def _folder_modules(folder: Path, package: str) -> Iterator[tuple[str, ModuleType]]:
+    for inner in sorted(folder.iterdir()):
+        if inner.is_dir() and any(inner.glob("*.py")):
+            raise DefinitionError(
+                "definitions are not looked for in nested folders; move its files up, or"
+                " name a package outside this folder",
+                place=str(inner),
+            )
+    _add_to_path(folder.parent)
+    _ensure_package(folder, package)
+    for file in sorted(folder.glob("*.py")):
+        if file.name.startswith("_"):
+            continue
+        if not file.stem.isidentifier():
+            raise DefinitionError("the name of the file cannot be imported", place=str(file))
+        yield str(file), _imported(f"{package}.{file.stem}", str(file))
+
+
+def _dotted_modules(name: str) -> Iterator[tuple[str, ModuleType]]:
+    top = _imported(name, name)
+    yield name, top
+    for path in getattr(top, "__path__", ()):
+        for file in sorted(Path(path).glob("*.py")):
+            if not file.name.startswith("_"):
+                yield str(file), _imported(f"{name}.{file.stem}", str(file))
+
+
+def _imported(name: str, place: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as missing:
+        if missing.name and (name == missing.name or name.startswith(f"{missing.name}.")):
+            raise DefinitionError(f"there is no folder and no module {name!r}") from None
+        raise DefinitionError(_where(missing, place), place=place) from missing
+    except (Exception, SystemExit) as broken:
+        raise DefinitionError(_where(broken, place), place=place) from broken
+
+
+def _where(error: BaseException, place: str) -> str:
+    """What went wrong while `place` was read, with the line in it."""
+    what = f"{type(error).__name__}: {error}"
+    if isinstance(error, DefinitionError):
+        what = error.reason
+    elif isinstance(error, SyntaxError):
+        what = f"{type(error).__name__}: {error.msg}"
+        if error.filename != place:
+            return f"{error.filename}, line {error.lineno}: {what}"
+        return f"line {error.lineno}: {what}"
+    lines = [
+        step.lineno for step in traceback.extract_tb(error.__traceback__) if step.filename == place
+    ]
+    return f"line {lines[-1]}: {what}" if lines else what
+
+
+def _collected(modules: Iterable[tuple[str, ModuleType]], *, each: bool) -> Discovered:
+    by_name: dict[str, Channel[Any]] = {}
+    place = ""
+    for place, module in modules:
+        found = [value for value in vars(module).values() if isinstance(value, Channel)]
+        if each and not found:
+            raise DefinitionError(
+                "the file defines no channel; keep the result of define_channel in a variable,"
+                " or begin the file's name with an underscore",
+                place=place,
+            )
+        for channel in found:
+            # One object may be seen in several modules, by import; two objects may not
+            # have one name.
+            first = by_name.setdefault(channel.name, channel)
+            if first is not channel:
+                raise DefinitionError(
+                    f"channel {channel.name!r} is already defined in {first.place}",
+                    place=channel.place,
+                )
+    if not by_name and not each:
+        raise DefinitionError("the module defines no channel", place=place or None)
+    return Discovered(tuple(by_name.values()))
+
+
+def _package_name(folder: Path) -> str:
+    """The package that `folder` is read as; always the same for the same folder."""
+    name = folder.name
+    taken = None
+    if name.isidentifier():
+        loaded = sys.modules.get(name)
+        try:
+            spec = loaded.__spec__ if loaded else importlib.util.find_spec(name)
+        except (ImportError, ValueError):
+            spec = None
+        places = getattr(loaded, "__path__", None) or (spec and spec.submodule_search_locations)
+        is_other = loaded is not None or spec is not None
+        if not is_other or str(folder) in [str(Path(p).resolve()) for p in places or ()]:
+            return name
+        taken = name
+    # Another package has the name (Django Channels is a `channels` as well): then the
+    # files reach each other by relative imports, and nobody's import is shadowed.
+    suffix = sha256(str(folder).encode()).hexdigest()[:8]
+    return f"takotwist_{re.sub(r'[^0-9A-Za-z]', '_', taken or name)}_{suffix}"
+
+
+def _ensure_package(folder: Path, package: str) -> None:
+    if package in sys.modules:
+        return
+    init = folder / "__init__.py"
+    spec = importlib.util.spec_from_file_location(
+        package, init if init.exists() else None, submodule_search_locations=[str(folder)]
+    ) or importlib.machinery.ModuleSpec(package, None, is_package=True)
+    spec.submodule_search_locations = [str(folder)]
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[package] = module
+    if spec.loader is not None and init.exists():
+        try:
+            spec.loader.exec_module(module)
+        except (Exception, SystemExit) as broken:
+            del sys.modules[package]
+            raise DefinitionError(_where(broken, str(init)), place=str(init)) from broken
+
+
+def _add_to_path(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+@contextmanager
+def _set_aside(package: str, again: bool) -> Iterator[None]:
+    """Let modules be loaded anew, and put the old ones back where that fails."""
+    old = {
+        name: module
+        for name, module in sys.modules.items()
+        if name == package or name.startswith(f"{package}.")
+    }
+    if again:
+        for name in old:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+    try:
+        yield
+    except BaseException:
+        for name in [n for n in sys.modules if n == package or n.startswith(f"{package}.")]:
+            del sys.modules[name]
+        sys.modules.update(old)
+        parent, _, name = package.rpartition(".")
+        if parent in sys.modules and package in old:
+            setattr(sys.modules[parent], name, old[package])
+        raise
+
+
+@contextmanager
+def _import_settings() -> Iterator[None]:
+    """Without compiled files: one is told apart by whole seconds and the source's size,
+    so a definition saved twice in a second would be read as it was."""
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before

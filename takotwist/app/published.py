@@ -1,0 +1,50 @@
+"""What publishing needs and what it gives, wherever the publisher runs.
+
+Rule: nothing of HTTP and nothing of Twisted in here; the server's process and
+an app elsewhere give their own `Publishing` the same meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Protocol
+
+import attrs
+
+from takotwist.core.message import Draft
+
+
+@attrs.frozen(slots=True)
+class Published:
+    """One message as it was stored (protocol, section 2).
+
+    :ivar id: decimal text, to be treated as opaque; good as a cursor.
+    :ivar data: what JSON makes of it.
+    """
+
+    id: str
+    channel: str
+    type: str
+    data: Any
+
+
+class Publishing(Protocol):
+    """A way for messages out of this process, stored when it has answered."""
+
+    def publish_soon(
+        self,
+        channel: str,
+        params: Mapping[str, Any],
+        drafts: Sequence[Draft],
+        idempotency_key: str | None,
+    ) -> Awaitable[list[Published]]:
+        """Store all `drafts` or none; for whoever can await."""
+
+    def publish_now(
+        self,
+        channel: str,
+        params: Mapping[str, Any],
+        drafts: Sequence[Draft],
+        idempotency_key: str | None,
+    ) -> list[Published]:
+        """The same for whoever cannot: blocks the thread it is called in."""

@@ -1,0 +1,484 @@
+"""The app in this process: its functions of every kind, and all they can do wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.logger import LogLevel, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist import Channel, Context, Grant, Reject, VerifyRequest, define_channel
+from takotwist.adapters.authorize_local import LocalAuthorizer
+from takotwist.adapters.needs_asyncio import needs_asyncio
+from takotwist.core.authorization import (
+    AuthRequest,
+    Drop,
+    Fanout,
+    Frame,
+    HeaderCredential,
+)
+from takotwist.core.authorization import Reject as Rejected
+from takotwist.errors import (
+    AuthUnavailable,
+    BodyInvalid,
+    ChannelUnknown,
+    Overloaded,
+    VerifyRejected,
+)
+from tests.adapters.stepped_threads import SteppedPool, SteppedReactor
+
+
+class Room(msgspec.Struct, rename="camel"):
+    room_id: str
+
+
+class Msg(msgspec.Struct):
+    text: str
+
+
+def chat() -> Channel[Room]:
+    return define_channel("chat", params=Room, messages={"msg": Msg})
+
+
+REQUEST = AuthRequest("chat", "subscribe", {"roomId": "a"}, HeaderCredential("s3cret-token"))
+
+
+def frame(data: bytes = b'{"text":"hi"}', type: str = "msg") -> Frame:
+    return Frame("chat", {"roomId": "a"}, type, data, "u1")
+
+
+class AuthorizeLocalCase(SynchronousTestCase):
+    """A reactor, a pool, and the lines that were logged."""
+
+    def setUp(self) -> None:
+        self.reactor = SteppedReactor()
+        self.pool = SteppedPool()
+        self.logged: list[str] = []
+
+        def observe(event: Any) -> None:
+            if event.get("log_level") in (LogLevel.error, LogLevel.critical):
+                self.logged.append(event["log_format"].format(**event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+
+    def authorizer(self, *channels: Channel[Any]) -> LocalAuthorizer:
+        return LocalAuthorizer(channels, self.reactor, self.pool)  # type: ignore[arg-type]
+
+    def asked(self, channel: Channel[Any], request: AuthRequest = REQUEST) -> Deferred[Grant]:
+        return self.authorizer(channel).authorize(request)
+
+
+class TestVerify(AuthorizeLocalCase):
+    def test_public(self) -> None:
+        """A channel without verify lets everyone in."""
+        self.assertEqual(self.successResultOf(self.asked(chat())), Grant())
+
+    def test_plain_function_in_thread(self) -> None:
+        """A plain verify is run by the pool, and gets typed params and the credential."""
+        self.pool.held = True
+        channel = chat()
+        seen: list[VerifyRequest[Room]] = []
+
+        @channel.verify
+        def verify(request: VerifyRequest[Room]) -> Grant:
+            seen.append(request)
+            return Grant(subject="u1")
+
+        answer = self.asked(channel)
+        self.assertNoResult(answer)
+        self.pool.step()
+        self.assertEqual(self.successResultOf(answer), Grant(subject="u1"))
+        self.assertEqual(seen[0].params, Room("a"))
+        self.assertEqual(seen[0].operation, "subscribe")
+        assert seen[0].header is not None
+        self.assertEqual(seen[0].header.value, "s3cret-token")
+
+    def test_coroutine_over_deferreds(self) -> None:
+        """An async verify may await a Deferred."""
+        channel = chat()
+        waits: Deferred[str] = Deferred()
+
+        @channel.verify
+        async def verify(request: VerifyRequest[Room]) -> Grant:
+            return Grant(subject=await waits)
+
+        answer = self.asked(channel)
+        self.assertNoResult(answer)
+        waits.callback("u2")
+        self.assertEqual(self.successResultOf(answer).subject, "u2")
+
+    def test_inline_callbacks(self) -> None:
+        """A verify under inlineCallbacks runs in the reactor, not in a thread."""
+        self.pool.held = True
+        channel = chat()
+
+        @channel.verify
+        @inlineCallbacks
+        def verify(request: VerifyRequest[Room]) -> Any:
+            yield succeed(None)
+            return True
+
+        self.assertEqual(self.successResultOf(self.asked(channel)), Grant())
+
+    def test_callable_object_and_partial(self) -> None:
+        """An object with an async call, and a partial of a coroutine, are coroutines too."""
+        self.pool.held = True
+
+        class Door:
+            async def __call__(self, request: Any) -> bool:
+                return True
+
+        async def door(opened: bool, request: Any) -> bool:
+            return opened
+
+        for verifier in (Door(), functools.partial(door, True)):
+            channel = chat()
+            channel.verify(verifier)
+            self.assertEqual(self.successResultOf(self.asked(channel)), Grant())
+
+    def test_plain_function_that_returns_a_coroutine(self) -> None:
+        """A coroutine made in a thread is awaited in the reactor."""
+        channel = chat()
+
+        async def later() -> dict[str, int]:
+            return {"subject": 7}
+
+        channel.verify(lambda request: later())
+        self.assertEqual(self.successResultOf(self.asked(channel)).subject, "7")
+
+    def test_deferred_from_a_thread(self) -> None:
+        """A Deferred made in a thread is refused, and the log says what to write."""
+        channel = chat()
+        channel.verify(lambda request: succeed(True))
+        self.failureResultOf(self.asked(channel), AuthUnavailable)
+        self.assertIn("async def", self.logged[0])
+
+    def test_no(self) -> None:
+        """False, None, ok: false and Reject all mean no."""
+
+        def reject(request: Any) -> bool:
+            raise Reject("not on the list")
+
+        for verifier in (
+            lambda request: False,
+            lambda request: None,
+            lambda request: {"ok": False, "subject": "u"},
+            reject,
+        ):
+            channel = chat()
+            channel.verify(verifier)
+            failure = self.failureResultOf(self.asked(channel), VerifyRejected)
+        self.assertEqual(failure.value.sentence, "not on the list")
+        self.assertEqual(self.logged, [])
+
+    def test_failure(self) -> None:
+        """A raising verify is no answer; the log has the app's line and no credential."""
+        channel = chat()
+
+        @channel.verify
+        def verify(request: VerifyRequest[Room]) -> bool:
+            assert request.header is not None
+            raise ValueError(f"bad token {request.header.value}")
+
+        self.failureResultOf(self.asked(channel), AuthUnavailable)
+        self.assertEqual(len(self.logged), 1)
+        self.assertIn("verify of channel 'chat' failed", self.logged[0])
+        self.assertIn("test_authorize_local.py", self.logged[0])
+        self.assertIn("[credential]", self.logged[0])
+        self.assertNotIn("s3cret", self.logged[0])
+        self.assertNotIn("callable_runner", self.logged[0])
+
+    def test_failure_of_a_coroutine(self) -> None:
+        """A coroutine's traceback reaches the log as well."""
+        channel = chat()
+
+        @channel.verify
+        async def verify(request: VerifyRequest[Room]) -> bool:
+            await succeed(None)
+            raise KeyError("nobody")
+
+        self.failureResultOf(self.asked(channel), AuthUnavailable)
+        self.assertIn('raise KeyError("nobody")', self.logged[0])
+
+    def test_system_exit(self) -> None:
+        """An app that exits in verify fails that one request only."""
+        channel = chat()
+
+        @channel.verify
+        def verify(request: VerifyRequest[Room]) -> bool:
+            raise SystemExit(3)
+
+        self.failureResultOf(self.asked(channel), AuthUnavailable)
+
+    def test_unusable_answers(self) -> None:
+        """What is neither yes nor no is a failure that says what was expected."""
+        for answer in ("yes", 1, object(), Grant(subject=3.5), Grant(replay_window_ms="1")):  # type: ignore[arg-type]
+            channel = chat()
+            channel.verify(lambda request, answer=answer: answer)
+            self.failureResultOf(self.asked(channel), AuthUnavailable)
+        self.assertEqual(len(self.logged), 5)
+
+    def test_unknown_channel(self) -> None:
+        """A name that was not loaded is unknown, for both questions."""
+        authorizer = self.authorizer()
+        self.failureResultOf(authorizer.authorize(REQUEST), ChannelUnknown)
+        self.failureResultOf(authorizer.dispatch(frame()), ChannelUnknown)
+
+    def test_replace(self) -> None:
+        """After a reload the new functions are asked."""
+        authorizer = self.authorizer()
+        authorizer.replace([chat()])
+        self.assertEqual(self.successResultOf(authorizer.authorize(REQUEST)), Grant())
+
+
+class TestDeadline(AuthorizeLocalCase):
+    def test_thread(self) -> None:
+        """A thread that hangs is an answer after five seconds, and is reported once."""
+        self.pool.held = True
+        channel = chat()
+        channel.verify(lambda request: True)
+        answer = self.asked(channel)
+        self.reactor.advance(4.9)
+        self.assertNoResult(answer)
+        self.reactor.advance(0.2)
+        self.failureResultOf(answer, AuthUnavailable)
+        self.assertIn("5.0 seconds", self.logged[0])
+        self.pool.step()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_coroutine_is_cancelled(self) -> None:
+        """A coroutine that hangs is cancelled, so nothing of it stays behind."""
+        cancelled: list[bool] = []
+        channel = chat()
+
+        @channel.verify
+        async def verify(request: VerifyRequest[Room]) -> bool:
+            await Deferred(lambda _: cancelled.append(True))
+            return True
+
+        answer = self.asked(channel)
+        self.reactor.advance(5.1)
+        self.failureResultOf(answer, AuthUnavailable)
+        self.assertEqual(cancelled, [True])
+
+    def test_caller_gives_up(self) -> None:
+        """A connection that is gone cancels its question, without a line in the log."""
+        cancelled: list[bool] = []
+        channel = chat()
+
+        @channel.verify
+        async def verify(request: VerifyRequest[Room]) -> bool:
+            await Deferred(lambda _: cancelled.append(True))
+            return True
+
+        answer = self.asked(channel)
+        answer.cancel()
+        answer.addErrback(lambda _: None)
+        self.assertEqual(cancelled, [True])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_hung_threads_keep_their_place(self) -> None:
+        """Threads that hang are not piled up: the next call waits until one ends."""
+        self.pool.held = True
+        channel = chat()
+        channel.verify(lambda request: True)
+        authorizer = self.authorizer(channel)
+        stuck = [authorizer.authorize(REQUEST) for _ in range(2)]
+        third = authorizer.authorize(REQUEST)
+        self.reactor.advance(6)
+        for one in stuck:
+            self.failureResultOf(one, AuthUnavailable)
+        self.assertEqual(len(self.pool.work), 2)
+        self.pool.step()
+        self.assertEqual(len(self.pool.work), 2)
+        self.pool.step()
+        self.pool.step()
+        self.assertEqual(self.successResultOf(third), Grant())
+
+
+class TestDispatch(AuthorizeLocalCase):
+    def handled(self, handler: Any, given: Frame | None = None) -> Any:
+        channel = chat()
+        channel.on("msg")(handler)
+        return self.authorizer(channel).dispatch(given or frame())
+
+    def test_fanout(self) -> None:
+        """What a handler returns is fanned out; it gets typed data and its context."""
+        seen: list[Any] = []
+
+        def handler(data: Msg, context: Context[Room]) -> Msg:
+            seen.append((data, context))
+            return Msg(data.text.upper())
+
+        verdict = self.successResultOf(self.handled(handler))
+        self.assertEqual(verdict, Fanout(b'{"text":"HI"}'))
+        self.assertEqual(
+            seen,
+            [(Msg("hi"), Context(channel="chat", type="msg", params=Room("a"), subject="u1"))],
+        )
+
+    def test_none_drops(self) -> None:
+        """Returning nothing drops the frame, and that is no error."""
+        self.assertEqual(self.successResultOf(self.handled(lambda data, context: None)), Drop())
+
+    def test_reject(self) -> None:
+        """Reject tells the sender why."""
+
+        def handler(data: Msg, context: Context[Room]) -> Msg:
+            raise Reject("too loud")
+
+        self.assertEqual(self.successResultOf(self.handled(handler)), Rejected("too loud"))
+        self.assertEqual(self.logged, [])
+
+    def test_raising_drops_and_is_logged(self) -> None:
+        """A failing handler drops the frame; the log has channel, type and traceback."""
+
+        async def handler(data: Msg, context: Context[Room]) -> Msg:
+            raise RuntimeError("database is down")
+
+        verdict = self.successResultOf(self.handled(handler))
+        assert isinstance(verdict, Drop) and verdict.error is not None
+        self.assertIn("RuntimeError", verdict.error)
+        self.assertIn("handler of 'msg' of channel 'chat' failed", self.logged[0])
+        self.assertIn("database is down", self.logged[0])
+
+    def test_payload_that_does_not_fit(self) -> None:
+        """A frame whose payload fails its type is refused, naming the path."""
+        failure = self.failureResultOf(
+            self.handled(lambda data, context: data, frame(b'{"text":5}')), BodyInvalid
+        )
+        self.assertIn("data.text", failure.value.sentence)
+
+    def test_returned_payload_that_does_not_fit(self) -> None:
+        """A handler that returns what its own type refuses fails; the sender is not blamed."""
+        verdict = self.successResultOf(self.handled(lambda data, context: {"text": 5}))
+        self.assertIsInstance(verdict, Drop)
+        self.assertIn("data.text", self.logged[0])
+
+    def test_unhandled_type(self) -> None:
+        """A type without a handler is dropped, or passed on where the channel says so."""
+        quiet = define_channel("chat", params=Room)
+        loud = define_channel("chat", params=Room, forward_unhandled=True)
+        for channel, verdict in ((quiet, Drop()), (loud, Fanout(b"[1]"))):
+            answer = self.authorizer(channel).dispatch(frame(b"[1]", "other"))
+            self.assertEqual(self.successResultOf(answer), verdict)
+
+    def test_overload(self) -> None:
+        """A line that is full refuses instead of growing."""
+        self.pool.held = True
+        channel = chat()
+        channel.on("msg")(lambda data, context: data)
+        authorizer = self.authorizer(channel)
+        authorizer._runner._threads._length = 1
+        waiting = [authorizer.dispatch(frame()) for _ in range(3)]
+        self.failureResultOf(authorizer.dispatch(frame()), Overloaded)
+        while self.pool.work:
+            self.pool.step()
+        self.assertEqual(len([self.successResultOf(one) for one in waiting]), 3)
+
+
+class TestAsyncio(AuthorizeLocalCase):
+    def under_asyncio(self, channel: Channel[Any]) -> Grant:
+        async def main() -> Grant:
+            authorizer = self.authorizer(channel)
+            return await authorizer.authorize(REQUEST).asFuture(asyncio.get_running_loop())
+
+        return asyncio.run(main())
+
+    def test_both_kinds_in_one_coroutine(self) -> None:
+        """Under the asyncio reactor a coroutine may await asyncio and Deferreds in turn."""
+        channel = chat()
+        later: Deferred[str] = Deferred()
+
+        @channel.verify
+        async def verify(request: VerifyRequest[Room]) -> Grant:
+            assert asyncio.current_task() is not None
+            await asyncio.sleep(0)
+            asyncio.get_running_loop().call_soon(later.callback, "u")
+            first = await later
+            second = await asyncio.wait_for(asyncio.sleep(0, "v"), 1)
+            third = await succeed("w")
+            try:
+                await _failing()
+            except KeyError:
+                return Grant(subject=first + second + third)
+            return Grant()
+
+        self.assertEqual(self.under_asyncio(channel).subject, "uvw")
+
+    def test_cancelling_reaches_both_kinds(self) -> None:
+        """The deadline cancels a Deferred that an asyncio task waits for."""
+        cancelled: list[bool] = []
+        channel = chat()
+
+        @channel.verify
+        async def verify(request: VerifyRequest[Room]) -> Grant:
+            await Deferred(lambda _: cancelled.append(True))
+            return Grant()
+
+        async def main() -> None:
+            authorizer = self.authorizer(channel)
+            answer = authorizer.authorize(REQUEST)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            self.reactor.advance(5.1)
+            self.failureResultOf(answer, AuthUnavailable)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+        asyncio.run(main())
+        self.assertEqual(cancelled, [True])
+
+    def test_asyncio_without_its_reactor(self) -> None:
+        """Where no asyncio loop runs, the log says how to start the server."""
+
+        async def sleeps(request: Any) -> bool:
+            await asyncio.sleep(1)
+            return True
+
+        async def yields(request: Any) -> bool:
+            await asyncio.sleep(0)
+            return True
+
+        async def waits_for_future(request: Any) -> bool:
+            loop = asyncio.new_event_loop()
+            try:
+                await loop.create_future()
+            finally:
+                loop.close()
+            return True
+
+        for verifier in (sleeps, yields, waits_for_future):
+            self.logged.clear()
+            channel = chat()
+            channel.verify(verifier)
+            self.failureResultOf(self.asked(channel), AuthUnavailable)
+            self.assertEqual(len(self.logged), 1)
+            self.assertIn("twistd --reactor=asyncio tako", self.logged[0])
+
+    def test_found_at_start(self) -> None:
+        """A coroutine whose code reaches for asyncio is found without being called."""
+        channel = chat()
+
+        @channel.verify
+        async def verify(request: Any) -> bool:
+            await asyncio.sleep(1)
+            return True
+
+        channel.on("msg")(lambda data, context: data)
+        found = needs_asyncio([channel])
+        self.assertEqual(
+            [(one.what, one.package) for one in found], [("verify of channel 'chat'", "asyncio")]
+        )
+
+
+async def _failing() -> None:
+    await asyncio.sleep(0)
+    waits: Deferred[None] = Deferred()
+    asyncio.get_running_loop().call_soon(waits.errback, KeyError("x"))
+    await waits

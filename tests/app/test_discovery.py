@@ -1,0 +1,241 @@
+"""Finding channels in a folder or a module, and each way a file can be wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist.app.discovery import discover
+from takotwist.errors import DefinitionError
+
+CHAT = """
+from takotwist import define_channel
+chat = define_channel("chat")
+"""
+
+
+class DiscoveryCase(SynchronousTestCase):
+    """A project folder of its own, and an interpreter that is as it was afterwards."""
+
+    def setUp(self) -> None:
+        self.root = Path(self.mktemp()).resolve()
+        self.name = f"channels_{self.id().rpartition('.')[2]}"
+        self.folder = self.root / self.name
+        self.folder.mkdir(parents=True)
+        before, path, here = set(sys.modules), list(sys.path), os.getcwd()
+
+        def restore() -> None:
+            for name in set(sys.modules) - before:
+                del sys.modules[name]
+            sys.path[:] = path
+            os.chdir(here)
+
+        self.addCleanup(restore)
+
+    def write(self, name: str, text: str = CHAT) -> Path:
+        file = self.root / name if "/" in name else self.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(dedent(text))
+        return file
+
+    def names(self, again: bool = False) -> list[str]:
+        return [one.name for one in discover(self.folder, again=again).channels]
+
+    def refused(self) -> DefinitionError:
+        return self.assertRaises(DefinitionError, discover, self.folder)
+
+
+class TestFolder(DiscoveryCase):
+    def test_found(self) -> None:
+        """Every file is read, in order; one file may define several channels."""
+        self.write("b.py")
+        self.write(
+            "a.py",
+            """
+            from takotwist import define_channel
+            one = define_channel("one")
+            two = define_channel("two")
+            """,
+        )
+        self.write("_shared.py", "x = 1")
+        self.write("notes.txt", "not Python")
+        self.assertEqual(self.names(), ["one", "two", "chat"])
+        defined = discover(self.folder).defined
+        self.assertTrue(all(one.local for one in defined))
+        self.assertTrue(defined[0].place.endswith("a.py:3"))
+
+    def test_empty(self) -> None:
+        """A folder without files has no channels, and that is no error."""
+        self.assertEqual(self.names(), [])
+
+    def test_same_objects_as_an_import(self) -> None:
+        """The app imports the very objects that were discovered."""
+        self.write("chat.py")
+        found = discover(self.folder).channels[0]
+        self.assertIs(__import__(f"{self.name}.chat").chat.chat, found)
+        self.assertIs(discover(self.folder).channels[0], found)
+
+    def test_files_reach_each_other(self) -> None:
+        """A file imports its neighbours and the app's modules beside the folder."""
+        self.write(f"{self.root}/app_settings.py", "NAME = 'rooms'")
+        self.write(
+            "a.py", "from .b import rooms\nfrom ._shared import NAME\nassert NAME == 'rooms'"
+        )
+        self.write(
+            "b.py",
+            """
+            from takotwist import define_channel
+            from ._shared import NAME
+            rooms = define_channel(NAME)
+            """,
+        )
+        self.write("_shared.py", "from app_settings import NAME")
+        self.assertEqual(self.names(), ["rooms"])
+
+    def test_own_init(self) -> None:
+        """A folder may be a package with an __init__ of its own."""
+        self.write("__init__.py", "NAME = 'chat'")
+        self.write(
+            "chat.py",
+            """
+            from takotwist import define_channel
+            from . import NAME
+            chat = define_channel(NAME)
+            """,
+        )
+        self.assertEqual(self.names(), ["chat"])
+
+    def test_name_taken_by_another_package(self) -> None:
+        """A folder named like an installed package shadows nothing and is still read."""
+        folder = self.root / "json"
+        self.write(f"{folder}/chat.py")
+        self.write(f"{folder}/rooms.py", "from .chat import chat")
+        self.assertEqual([one.name for one in discover(folder).channels], ["chat"])
+        self.assertIn("dumps", vars(__import__("json")))
+        again = discover(folder, again=True)
+        self.assertEqual([one.name for one in again.channels], ["chat"])
+
+
+class TestAgain(DiscoveryCase):
+    def test_changes_are_seen(self) -> None:
+        """Read again, a file saved in the same second with the same length is seen."""
+        self.write("chat.py", CHAT.replace("chat", "aaaa"))
+        self.assertEqual(self.names(), ["aaaa"])
+        self.write("chat.py", CHAT.replace("chat", "bbbb"))
+        self.assertEqual(self.names(), ["aaaa"])
+        self.assertEqual(self.names(again=True), ["bbbb"])
+
+    def test_a_mistake_keeps_what_was(self) -> None:
+        """A file that cannot be read anew leaves the modules that were loaded."""
+        self.write("chat.py")
+        before = discover(self.folder).channels[0]
+        self.write("chat.py", "nonsense(")
+        self.assertRaises(DefinitionError, discover, self.folder, again=True)
+        self.assertIs(sys.modules[f"{self.name}.chat"].chat, before)
+
+    def test_removed_file(self) -> None:
+        """Read again, a file that is gone defines nothing."""
+        self.write("chat.py")
+        other = self.write("other.py", CHAT.replace("chat", "other"))
+        self.assertEqual(self.names(), ["chat", "other"])
+        other.unlink()
+        self.assertEqual(self.names(again=True), ["chat"])
+
+
+class TestMistakes(DiscoveryCase):
+    def test_no_definition(self) -> None:
+        """A file without a channel is named, with what to do."""
+        file = self.write("chat.py", "from takotwist import define_channel\ndefine_channel('x')")
+        refused = self.refused()
+        self.assertEqual(refused.place, str(file))
+        self.assertIn("keep the result of define_channel in a variable", refused.reason)
+
+    def test_duplicate(self) -> None:
+        """Two channels of one name are an error that names both places."""
+        self.write("a.py")
+        self.write("b.py")
+        refused = self.refused()
+        self.assertIn("b.py:3", str(refused.place))
+        self.assertIn("a.py:3", refused.reason)
+
+    def test_nested(self) -> None:
+        """Python files in a nested folder are not passed over in silence."""
+        self.write("chat.py")
+        self.write(f"{self.folder}/sub/more.py")
+        self.assertIn("sub", str(self.refused().place))
+
+    def test_reserved_param(self) -> None:
+        """A reserved param is an error with its line."""
+        self.write(
+            "chat.py",
+            """
+            from takotwist import define_channel
+            chat = define_channel(
+                "chat", params={"type": "object", "properties": {"access_token": {}}}
+            )
+            """,
+        )
+        self.assertRegex(self.refused().reason, r"^line 3: param 'access_token' is reserved")
+
+    def test_import_error(self) -> None:
+        """Whatever a file raises is an error with its line."""
+        for text, part in (
+            (
+                "import nothing_of_this_name",
+                "line 1: ModuleNotFoundError: No module named 'nothing",
+            ),
+            ("x = 1\n\nx / 0", "line 3: ZeroDivisionError"),
+            ("x = 1\nx +* 2", "line 2: SyntaxError"),
+            ("import sys\nsys.exit(2)", "line 2: SystemExit"),
+            ("from . import nobody", "line 1: ImportError"),
+        ):
+            self.write("chat.py", text)
+            refused = self.refused()
+            self.assertTrue(refused.reason.startswith(part), refused.reason)
+            self.assertTrue(str(refused.place).endswith("chat.py"))
+
+    def test_file_name(self) -> None:
+        """A file whose name Python cannot import is named."""
+        self.write("my-chat.py")
+        self.assertIn("my-chat.py", str(self.refused().place))
+
+
+class TestModule(DiscoveryCase):
+    def setUp(self) -> None:
+        super().setUp()
+        os.chdir(self.root)
+
+    def test_single_module(self) -> None:
+        """A dotted name may be one module."""
+        self.write(f"{self.root}/{self.name}_mod.py")
+        found = discover(f"{self.name}_mod").channels
+        self.assertEqual([one.name for one in found], ["chat"])
+
+    def test_package(self) -> None:
+        """Of a package, it and its direct modules are read; re-exports count once."""
+        package = self.root / f"{self.name}_app" / "live"
+        self.write(f"{package.parent}/__init__.py", "")
+        self.write(f"{package}/__init__.py", "from .chat import chat")
+        self.write(f"{package}/chat.py")
+        self.write(f"{package}/rooms.py", CHAT.replace("chat", "rooms"))
+        self.write(f"{package}/_inner.py", "1 / 0")
+        name = f"{self.name}_app.live"
+        self.assertEqual([one.name for one in discover(name).channels], ["chat", "rooms"])
+        self.write(f"{package}/rooms.py", CHAT.replace("chat", "halls"))
+        found = discover(name, again=True).channels
+        self.assertEqual([one.name for one in found], ["chat", "halls"])
+
+    def test_missing(self) -> None:
+        """A name that is no folder and no module is said as it was given."""
+        for name in ("nobody_has_this", "nobody_has_this.either", "not a name/at all"):
+            self.assertIn(repr(name), self.assertRaises(DefinitionError, discover, name).reason)
+
+    def test_without_channels(self) -> None:
+        """A module without any channel is an error: it was named on purpose."""
+        self.write(f"{self.root}/{self.name}_none.py", "x = 1")
+        refused = self.assertRaises(DefinitionError, discover, f"{self.name}_none")
+        self.assertIn("defines no channel", refused.reason)
