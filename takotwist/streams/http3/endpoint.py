@@ -1,0 +1,201 @@
+"""One UDP port for many HTTP/3 connections: whose datagram is it, and may they come in?
+
+A datagram goes to the connection that its id names; of nobody's, only an
+Initial packet may start one, and only within the bounds (`Http3Config`).
+Everything else is answered statelessly or dropped without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aioquic.buffer import Buffer
+from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfiguration
+from aioquic.quic.packet import QuicErrorCode, QuicHeader, QuicPacketType, pull_quic_header
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import MessageLengthError
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import DatagramProtocol
+from twisted.logger import Logger
+
+from takotwist.streams.http3 import stateless
+from takotwist.streams.http3.config import AddressCheck, Http3Config
+from takotwist.streams.http3.connection import Application, Http3Connection
+from takotwist.streams.http3.quic import BoundedQuic
+from takotwist.streams.http3.stateless import Address, RetryTokens
+
+#: Of the ids that we give out; aioquic's default.
+CONNECTION_ID_LENGTH = 8
+
+
+class Http3Endpoint(DatagramProtocol):
+    """The protocol for `reactor.listenUDP`, or for an adopted datagram socket.
+
+    :param configuration: gives QUIC's configuration, certificate included, for
+        each new connection, so that a new certificate needs no restart.
+    """
+
+    log = Logger()
+    noisy = False
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        configuration: Callable[[], QuicConfiguration],
+        application: Application,
+        config: Http3Config,
+    ) -> None:
+        self._clock, self._configuration = clock, configuration
+        self._application, self._config = application, config
+        self._ids: dict[bytes, Http3Connection] = {}
+        self._connections: dict[Http3Connection, set[bytes]] = {}
+        self._handshakes = 0
+        self._serving = 0
+        self._idle: list[Deferred[None]] = []
+        self._tokens = RetryTokens()
+        self.accepting = True
+
+    @property
+    def connections(self) -> list[Http3Connection]:
+        """Those that are there, in their closing period or not."""
+        return list(self._connections)
+
+    def drain(self) -> Deferred[None]:
+        """Take no more connections, and ask those there to come to their end.
+
+        :return: fires when none is served any more.  Cancel it to wait no longer.
+        """
+        self.accepting = False
+        done: Deferred[None] = Deferred()
+        self._idle.append(done)
+        for connection in self.connections:
+            connection.drain()
+        self._fire_if_idle()
+        return done
+
+    def datagramReceived(self, datagram: bytes, addr: Address) -> None:
+        try:
+            header = pull_quic_header(Buffer(data=datagram), host_cid_length=CONNECTION_ID_LENGTH)
+        except ValueError:
+            return
+        connection = self._ids.get(header.destination_cid)
+        try:
+            if connection is None:
+                connection = self._admit(header, datagram, addr)
+            if connection is not None:
+                connection.datagram_received(datagram, addr)
+        except Exception:
+            # aioquic reports what a peer does wrong by closing; an exception is
+            # a defect, and costs the peer that found it its connection only.
+            self.log.failure("HTTP/3 connection failed on a datagram")
+            if connection is not None:
+                connection.discard()
+                self.terminated(connection)
+
+    def _admit(self, header: QuicHeader, datagram: bytes, addr: Address) -> Http3Connection | None:
+        # Smaller ones are dropped: RFC 9000 section 14.1.
+        if len(datagram) < SMALLEST_MAX_DATAGRAM_SIZE or header.version is None:
+            return None
+        versions = self._configuration().supported_versions
+        if header.packet_type == QuicPacketType.VERSION_NEGOTIATION:
+            return None  # answering these would let two servers answer each other for ever
+        if header.version not in versions:
+            self._send(stateless.negotiate_version(header, versions), addr)
+            return None
+        if header.packet_type != QuicPacketType.INITIAL:
+            return None
+        original_id, retry_id = header.destination_cid, None
+        if self._tokens.is_ours(header.token):
+            proven = self._tokens.original_id(header, addr, self._clock.seconds())
+            if proven is None:
+                self._send(stateless.refuse(header, QuicErrorCode.INVALID_TOKEN), addr)
+                return None
+            original_id, retry_id = proven, header.destination_cid
+        elif self._must_prove_address():
+            self._send(self._tokens.retry(header, addr, self._clock.seconds()), addr)
+            return None
+        if not self.accepting or len(self._connections) >= self._config.max_connections:
+            self._send(stateless.refuse(header, QuicErrorCode.CONNECTION_REFUSED), addr)
+            return None
+        return self._connect(header, original_id, retry_id, addr)
+
+    def _must_prove_address(self) -> bool:
+        return (
+            self._config.address_check is AddressCheck.ALWAYS
+            or self._handshakes >= self._config.max_handshakes
+        )
+
+    def _connect(
+        self, header: QuicHeader, original_id: bytes, retry_id: bytes | None, addr: Address
+    ) -> Http3Connection:
+        quic = BoundedQuic(
+            configuration=self._configuration(),
+            original_destination_connection_id=original_id,
+            retry_source_connection_id=retry_id,
+            max_streams=self._config.max_streams,
+        )
+        address = IPv6Address if ":" in addr[0] else IPv4Address
+        assert self.transport is not None
+        connection = Http3Connection(
+            quic_connection=quic,
+            peer=address("UDP", *addr),
+            host=self.transport.getHost(),
+            clock=self._clock,
+            transmit=self._send,
+            table=self,
+            application=self._application,
+            config=self._config,
+        )
+        self._handshakes += 1
+        self._serving += 1
+        self._connections[connection] = set()
+        self.id_issued(header.destination_cid, connection)
+        self.id_issued(quic.host_cid, connection)
+        return connection
+
+    def _send(self, datagram: bytes, addr: Address) -> None:
+        if self.transport is None:
+            return
+        try:
+            self.transport.write(datagram, addr)
+        except (OSError, MessageLengthError):
+            # A full socket buffer, a route that is gone: a lost datagram like
+            # any other, and QUIC sends again.
+            self.log.debug("a datagram could not be sent")
+
+    # ConnectionTable
+
+    def id_issued(self, connection_id: bytes, connection: Http3Connection) -> None:
+        """Datagrams with this id are the connection's as well."""
+        known = self._connections.get(connection)
+        if known is not None:
+            known.add(connection_id)
+            self._ids[connection_id] = connection
+
+    def id_retired(self, connection_id: bytes) -> None:
+        """They are not any more."""
+        connection = self._ids.pop(connection_id, None)
+        if connection is not None:
+            self._connections[connection].discard(connection_id)
+
+    def handshake_ended(self) -> None:
+        """One handshake fewer is under way."""
+        self._handshakes -= 1
+
+    def ended(self, connection: Http3Connection) -> None:
+        """One connection fewer is served."""
+        self._serving -= 1
+        self._fire_if_idle()
+
+    def _fire_if_idle(self) -> None:
+        if not self._serving:
+            waiting, self._idle = self._idle, []
+            for done in waiting:
+                if not done.called:
+                    done.callback(None)
+
+    def terminated(self, connection: Http3Connection) -> None:
+        """Drop all that is known of the connection."""
+        for connection_id in self._connections.pop(connection, ()):
+            self._ids.pop(connection_id, None)

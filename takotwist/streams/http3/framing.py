@@ -1,0 +1,107 @@
+"""aioquic's HTTP/3 framing, with what WebTransport and a public server need.
+
+Adds the WebTransport settings of every draft that browsers ship, GOAWAY, a
+bound on header blocks, and news of a WebTransport stream before its first
+byte.  Knows no sockets, no requests and no sessions: events in, events out.
+"""
+
+from __future__ import annotations
+
+import pylsqpack
+from aioquic.buffer import encode_uint_var
+from aioquic.h3.connection import (
+    ErrorCode,
+    FrameType,
+    H3Connection,
+    Setting,
+    encode_frame,
+)
+from aioquic.h3.events import H3Event, WebTransportStreamDataReceived
+from aioquic.quic.events import QuicEvent, StreamDataReceived
+
+from takotwist.streams.http3.quic import BoundedQuic
+
+#: draft-ietf-webtrans-http3-07, SETTINGS_WEBTRANSPORT_MAX_SESSIONS.
+WEBTRANSPORT_MAX_SESSIONS = 0xC671706A
+#: drafts 13 and 14, SETTINGS_WT_MAX_SESSIONS.  More than one would promise the
+#: drafts' own flow control, which no browser asks for.
+WT_MAX_SESSIONS = 0x14E9CD29
+#: draft 15, SETTINGS_WT_ENABLED.
+WT_ENABLED = 0x2C7CF000
+
+#: A peer's dynamic table larger than this is not used at all: a smaller one
+#: than announced would be against RFC 9204 section 3.2.3, which ties the
+#: encoding of references to the announced size.
+MAX_PEER_TABLE = 65536
+
+
+class Http3Framing(H3Connection):
+    """The HTTP/3 layer of one server side connection.
+
+    :param max_header_bytes: past this an unfinished header block closes the connection.
+    :param webtransport: whether to offer WebTransport.
+    """
+
+    _quic: BoundedQuic
+
+    def __init__(self, quic: BoundedQuic, *, max_header_bytes: int, webtransport: bool) -> None:
+        self._max_header_bytes = max_header_bytes
+        super().__init__(quic, enable_webtransport=webtransport)
+        # No dynamic table for requests: 16 KiB of one-byte references to a
+        # 4 KiB entry are 64 MiB of headers, and our requests repeat little.
+        self._decoder = pylsqpack.Decoder(0, 0)
+
+    def _get_local_settings(self) -> dict[int, int]:
+        settings = super()._get_local_settings()
+        settings[Setting.QPACK_MAX_TABLE_CAPACITY] = 0
+        settings[Setting.QPACK_BLOCKED_STREAMS] = 0
+        settings[Setting.MAX_FIELD_SECTION_SIZE] = self._max_header_bytes
+        if self._enable_webtransport:
+            settings[WEBTRANSPORT_MAX_SESSIONS] = 1
+            settings[WT_MAX_SESSIONS] = 1
+            settings[WT_ENABLED] = 1
+        return settings
+
+    def _validate_settings(self, settings: dict[int, int]) -> None:
+        super()._validate_settings(settings)
+        if settings.get(Setting.QPACK_MAX_TABLE_CAPACITY, 0) > MAX_PEER_TABLE:
+            settings[Setting.QPACK_MAX_TABLE_CAPACITY] = 0
+
+    def handle_event(self, event: QuicEvent) -> list[H3Event]:
+        """Like aioquic's, with a bound on what it keeps and word of streams still empty."""
+        events = super().handle_event(event)
+        if isinstance(event, StreamDataReceived):
+            stream = self._stream.get(event.stream_id)
+            if stream is not None:
+                if len(stream.buffer) > self._max_header_bytes:
+                    stream.buffer = b""
+                    self.refuse(ErrorCode.H3_EXCESSIVE_LOAD, "header block too large")
+                    return []
+                if stream.session_id is not None and not events:
+                    # aioquic is silent until the first byte; a peer may wait for ours.
+                    events.append(
+                        WebTransportStreamDataReceived(
+                            data=b"",
+                            stream_id=event.stream_id,
+                            stream_ended=False,
+                            session_id=stream.session_id,
+                        )
+                    )
+        return events
+
+    def refuse(self, code: int, reason: str) -> None:
+        """Close the connection for what the peer did."""
+        self._is_done = True
+        self._quic.close(error_code=code, reason_phrase=reason)
+
+    def forget(self, stream_id: int) -> None:
+        """Drop the framing state of a WebTransport stream: its bytes are no frames from now on."""
+        self._stream.pop(stream_id, None)
+
+    def send_goaway(self, stream_id: int) -> None:
+        """Say that requests from `stream_id` on will not be served (RFC 9114 section 5.2)."""
+        assert self._local_control_stream_id is not None
+        self._quic.send_stream_data(
+            self._local_control_stream_id,
+            encode_frame(FrameType.GOAWAY, encode_uint_var(stream_id)),
+        )

@@ -1,0 +1,123 @@
+"""An HTTP/3 server on one UDP port of the reactor: a site, and WebTransport beside it.
+
+Composes the parts of this folder.  WebTransport is handed in, so this folder
+knows only what a connection asks of it.  Nothing happens before `start`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from aioquic.h3.connection import ErrorCode
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.tls import load_pem_private_key, load_pem_x509_certificates
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.web.server import Site
+
+from takotwist.streams.http3.config import Http3Config
+from takotwist.streams.http3.endpoint import CONNECTION_ID_LENGTH, Http3Endpoint
+from takotwist.streams.http3.link import Header, Link, Sessions
+from takotwist.streams.http3.request import serve_request
+
+#: More than any DATAGRAM frame that one packet can carry (RFC 9221 section 3).
+MAX_DATAGRAM = 65535
+
+
+class Http3Server:
+    """A site over HTTP/3.
+
+    :param reactor: provides `IReactorUDP` and `IReactorTime`.
+    :param site: serves plain requests; the very `Site` of the TLS listener.
+    :param certificate: the chain, PEM.
+    :param key: its private key, PEM.
+    :param webtransport: makes the sessions of each new connection, as
+        `takotwist.streams.webtransport.Routes` does; `None` to offer no WebTransport.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        site: Site,
+        *,
+        certificate: bytes,
+        key: bytes,
+        webtransport: Callable[[Link], Sessions] | None = None,
+        config: Http3Config | None = None,
+    ) -> None:
+        self._reactor, self._site = reactor, site
+        self._config = config or Http3Config()
+        self._webtransport = webtransport
+        self._configuration = self._quic_configuration(certificate, key)
+        #: The datagram protocol, for a socket that comes from elsewhere
+        #: (`IReactorSocket.adoptDatagramPort`); `start` uses it otherwise.
+        self.protocol = Http3Endpoint(reactor, lambda: self._configuration, self, self._config)
+        self._port: IListeningPort | None = None
+
+    def start(self, port: int, interface: str = "") -> int:
+        """Listen.
+
+        :param port: UDP port; 0 for any that is free.
+        :param interface: the address to bind, IPv4 or IPv6; all IPv4 ones by default.
+        :return: the port.
+        """
+        listening: IListeningPort = self._reactor.listenUDP(port, self.protocol, interface)
+        self._port = listening
+        host: Any = listening.getHost()
+        return int(host.port)
+
+    def use_certificate(self, certificate: bytes, key: bytes) -> None:
+        """Use another certificate for the connections to come; those there stay."""
+        self._configuration = self._quic_configuration(certificate, key)
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self.protocol.connections)
+
+    def stop(self) -> Deferred[None]:
+        """Take no more, let what is under way end for `drain_seconds`, close, leave the port."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        drained = self.protocol.drain()
+        drained.addTimeout(self._config.drain_seconds, self._reactor)
+        with suppress(defer.TimeoutError):
+            await drained
+        for connection in self.protocol.connections:
+            connection.close(ErrorCode.H3_NO_ERROR, "shutting down")
+            connection.discard()
+            self.protocol.terminated(connection)
+        port, self._port = self._port, None
+        if port is not None:
+            await maybeDeferred(port.stopListening)
+
+    def _quic_configuration(self, certificate: bytes, key: bytes) -> QuicConfiguration:
+        config = self._config
+        chain = load_pem_x509_certificates(certificate)
+        return QuicConfiguration(
+            is_client=False,
+            alpn_protocols=["h3"],
+            certificate=chain[0],
+            certificate_chain=chain[1:],
+            private_key=load_pem_private_key(key, None),
+            connection_id_length=CONNECTION_ID_LENGTH,
+            idle_timeout=config.idle_timeout,
+            max_data=config.connection_window,
+            max_stream_data=config.stream_window,
+            max_datagram_frame_size=MAX_DATAGRAM if self._webtransport else None,
+            congestion_control_algorithm="cubic",
+        )
+
+    # Application
+
+    def request(self, link: Link, stream_id: int, headers: list[Header]) -> None:
+        """A plain request: to the site."""
+        serve_request(link, stream_id, headers, self._site, self._config)
+
+    def sessions(self, link: Link) -> Sessions | None:
+        """A new connection: its WebTransport sessions, where there are routes."""
+        return None if self._webtransport is None else self._webtransport(link)

@@ -1,0 +1,166 @@
+"""The receiving direction of one stream: bytes wait here, and the peer's credit with them.
+
+What the handler has not read is held against the peer's window, so a handler
+that does not read stops its peer, and memory is bounded by the window.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from takotwist.streams.http3.link import Link
+from takotwist.streams.webtransport.error_codes import from_http3, to_http3
+from takotwist.streams.webtransport.errors import StreamFinished, StreamReset
+
+
+class ByteReceiver(Protocol):
+    """The low-level reader: is called, instead of asking."""
+
+    def data_received(self, data: bytes) -> None:
+        """The next bytes."""
+
+    def ended(self, error: Exception | None) -> None:
+        """Nothing more comes; `error` is `None` where the peer finished the stream."""
+
+
+class ReceiveSide:
+    """Reads one stream, by `read` or by a `ByteReceiver`, never both.
+
+    :param on_settled: called when the last byte was read or dropped.
+    """
+
+    def __init__(self, link: Link, stream_id: int, on_settled: Callable[[], None]) -> None:
+        self._link, self._stream_id = link, stream_id
+        self._on_settled = on_settled
+        self._chunks: deque[bytes] = deque()
+        self._reader: Deferred[None] | None = None
+        self._receiver: ByteReceiver | None = None
+        self._paused = False
+        self._told = False
+        self._ended = False
+        self._error: Exception | None = None
+        #: Whether the peer has said its last word: nothing will come on the wire.
+        self.over = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether the peer has said its last word and nothing of it waits."""
+        return self.over and not self._chunks
+
+    # From the wire
+
+    def data_received(self, data: bytes, ended: bool) -> None:
+        """The next bytes of the peer."""
+        if data and self._error is None:
+            self._chunks.append(data)
+            self._link.hold(self._stream_id, len(data))
+        if ended:
+            self.over = self._ended = True
+        self._deliver()
+
+    def reset_received(self, code: int) -> None:
+        """The peer gave up; what waits here was read by nobody and is dropped."""
+        self.over = True
+        self.fail(StreamReset(from_http3(code)))
+
+    def fail(self, error: Exception) -> None:
+        """Reading is over, for `error`."""
+        if self._error is None and not (self._ended and not self._chunks):
+            self._error = error
+        self._drop()
+        self._deliver()
+
+    # For the handler
+
+    async def read(self, limit: int = 65536) -> bytes:
+        """Up to `limit` bytes, at least one; ``b""`` at the end.
+
+        :raises StreamReset: the peer gave up.
+        :raises SessionClosed: the session is over.
+        """
+        while not self._chunks:
+            if self._error is not None:
+                raise self._error
+            if self._ended:
+                return b""
+            if self._reader is not None:
+                raise RuntimeError("somebody else reads this stream already")
+            self._reader = Deferred()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        return self._take(limit)
+
+    async def read_all(self, limit: int) -> bytes:
+        """All bytes up to the end.
+
+        :raises ValueError: they are more than `limit`.
+        """
+        parts, size = [], 0
+        while data := await self.read():
+            size += len(data)
+            if size > limit:
+                raise ValueError(f"the stream is longer than {limit} bytes")
+            parts.append(data)
+        return b"".join(parts)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes as they come, up to the end."""
+        while data := await self.read():
+            yield data
+
+    def stop(self, code: int = 0) -> None:
+        """Ask the peer to send no more, by an application error `code`; drop what came."""
+        if not self.over and self._error is None:
+            self._link.stop(self._stream_id, to_http3(code))
+        self.fail(StreamFinished("this side stopped reading"))
+
+    def receive_by(self, receiver: ByteReceiver) -> None:
+        """Call `receiver` from now on, with what waits first."""
+        self._receiver = receiver
+        self._deliver()
+
+    def pause(self) -> None:
+        """Call the receiver no more; the peer is stopped when its window is full."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on."""
+        self._paused = False
+        self._deliver()
+
+    # Inside
+
+    def _take(self, limit: int) -> bytes:
+        data = self._chunks.popleft()
+        if len(data) > limit:
+            self._chunks.appendleft(data[limit:])
+            data = data[:limit]
+        self._link.release(self._stream_id, len(data))
+        if self.settled:
+            self._on_settled()
+        return data
+
+    def _drop(self) -> None:
+        waiting = sum(map(len, self._chunks))
+        self._chunks.clear()
+        if waiting:
+            self._link.release(self._stream_id, waiting)
+
+    def _deliver(self) -> None:
+        if self._reader is not None and not self._reader.called:
+            self._reader.callback(None)
+            return
+        receiver = self._receiver
+        if receiver is None:
+            return
+        while self._chunks and not self._paused:
+            receiver.data_received(self._take(65536))
+        if not self._chunks and not self._told and (self._ended or self._error is not None):
+            self._told = True
+            receiver.ended(self._error)

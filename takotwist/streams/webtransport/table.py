@@ -1,0 +1,166 @@
+"""The WebTransport sessions of one connection: who may open one, and whose stream is this?
+
+Provides `takotwist.streams.http3.link.Sessions`.  A session is in the table from
+its CONNECT on, so that what comes while `admit` is asked waits within its bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from inspect import isawaitable
+
+from aioquic.h3.connection import ErrorCode
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from takotwist.streams.http3.link import Header, Link
+from takotwist.streams.webtransport.early import EarlyArrivals
+from takotwist.streams.webtransport.request import SessionRequest, choose_protocol
+from takotwist.streams.webtransport.route import WebTransportRoute
+from takotwist.streams.webtransport.session import WebTransportSession
+
+
+class Routes:
+    """The WebTransport of a server: makes the table of each connection.
+
+    :param routes: as `takotwist.streams.webtransport.webtransport` makes them.
+    :raises ValueError: there is none, or two have the same path.
+    """
+
+    def __init__(self, routes: Iterable[WebTransportRoute]) -> None:
+        self._routes: dict[str, WebTransportRoute] = {}
+        for route in routes:
+            if self._routes.setdefault(route.path, route) is not route:
+                raise ValueError(f"two WebTransport routes have the path {route.path}")
+        if not self._routes:
+            raise ValueError("no WebTransport route was given")
+
+    def __call__(self, link: Link) -> SessionTable:
+        """The sessions of a new connection."""
+        return SessionTable(link, self._routes)
+
+
+class SessionTable:
+    """Sessions by id.
+
+    :param routes: by path; at least one.
+    """
+
+    log = Logger()
+
+    def __init__(self, link: Link, routes: Mapping[str, WebTransportRoute]) -> None:
+        self._link, self._routes = link, routes
+        configs = [route.config for route in routes.values()]
+        # What comes early comes before its route is known: the widest bound counts.
+        self._early = EarlyArrivals(
+            link,
+            max_streams=max(config.early_streams for config in configs),
+            max_datagrams=max(config.early_datagrams for config in configs),
+            seconds=max(config.early_seconds for config in configs),
+        )
+        self._sessions: dict[int, WebTransportSession] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether any session is open."""
+        return bool(self._sessions)
+
+    # From the connection
+
+    def connect(self, stream_id: int, headers: list[Header]) -> None:
+        """An extended CONNECT arrived."""
+        request = SessionRequest.of(headers, self._link.peer)
+        route = self._routes.get(request.path)
+        if route is None:
+            self._refuse(stream_id, 404)
+        elif not request.origin_allowed(route.config.allowed_origins):
+            self._refuse(stream_id, 403)
+        elif (
+            route.sessions >= route.config.max_sessions
+            or len(self._sessions) >= route.config.max_sessions_per_connection
+        ):
+            self._refuse(stream_id, 429)
+        else:
+            self._begin(stream_id, request, route)
+
+    def stream_arrived(self, session_id: int, stream_id: int, data: bytes, ended: bool) -> None:
+        """The client opened a stream."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            self._early.stream_arrived(session_id, stream_id, data, ended)
+        else:
+            session.stream_arrived(stream_id, data, ended)
+
+    def datagram_received(self, session_id: int, data: bytes) -> None:
+        """A datagram came."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            self._early.datagram_received(session_id, data)
+        else:
+            session.datagrams.received(data)
+
+    def drain(self) -> None:
+        """Ask every session to come to its end."""
+        for session in list(self._sessions.values()):
+            session.drain()
+
+    def stop(self) -> None:
+        """Close every session: the server goes."""
+        for session in list(self._sessions.values()):
+            session.close(1001, "shutting-down")
+
+    def connection_lost(self, reason: str) -> None:
+        """The connection is over; its sessions were told as its requests."""
+        self._early.clear()
+
+    # A session's way in
+
+    def _begin(self, stream_id: int, request: SessionRequest, route: WebTransportRoute) -> None:
+        protocol = choose_protocol(request, route.config)
+
+        def closed(session: WebTransportSession) -> None:
+            route.sessions -= 1
+            del self._sessions[session.id]
+            self._early.forget(session.id)
+
+        session = WebTransportSession(
+            self._link, stream_id, request, route.config, protocol, closed
+        )
+        route.sessions += 1
+        self._sessions[stream_id] = session
+        self._link.serve(stream_id, session)
+        self._early.claim(stream_id, session.stream_arrived, session.datagrams.received)
+        if route.admit is None:
+            self._accept(session, route)
+            return
+        asked = Deferred.fromCoroutine(self._ask(session, route))
+        asked.addErrback(self._admit_failed, session)
+
+    async def _ask(self, session: WebTransportSession, route: WebTransportRoute) -> None:
+        assert route.admit is not None
+        answer = route.admit(session.request)
+        status = await answer if isawaitable(answer) else answer
+        if session.closed is not None:
+            return
+        if status == 200:
+            self._accept(session, route)
+        else:
+            session.refuse(status)
+
+    def _admit_failed(self, failure: Failure, session: WebTransportSession) -> None:
+        self.log.failure("WebTransport admit failed", failure)
+        session.refuse(500)
+
+    def _accept(self, session: WebTransportSession, route: WebTransportRoute) -> None:
+        headers = [(b":status", b"200"), (b"sec-webtransport-http3-draft", b"draft02")]
+        if session.protocol is not None:
+            headers.append((b"wt-protocol", b'"%s"' % session.protocol.encode()))
+        self._link.send_headers(session.id, headers, ended=False)
+        session.accepted()
+        session.serve(route.handler)
+
+    def _refuse(self, stream_id: int, status: int) -> None:
+        self._link.send_headers(stream_id, [(b":status", b"%d" % status)], ended=True)
+        self._link.stop(stream_id, ErrorCode.H3_NO_ERROR)
+        self._early.forget(stream_id)
