@@ -8,7 +8,7 @@ its subscriptions go on from the log later.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
@@ -16,51 +16,75 @@ if TYPE_CHECKING:
     from takotwist.core.fanout import Subscription
 
 
+class Touched(Protocol):
+    """Something that has gathered what it will write at the end of the turn."""
+
+    def flush(self) -> None: ...
+
+
 @attrs.define(slots=True, eq=False)
 class Turn:
-    """The connections that were given something in this turn of the reactor.
+    """What was given something to write in this turn of the reactor.
 
-    Whoever publishes or continues a reader calls `end` when done.  The
-    alternative, a timer of zero seconds for each connection, costs more than
-    the write itself.
+    Whoever delivers calls `end` when done.  The alternative, a timer of zero
+    seconds for each connection, costs more than the write itself.
+
+    :ivar now: when it is, in seconds: set by whoever begins a turn of deliveries.
     """
 
-    #: When it is, in seconds: set by whoever begins a turn of deliveries.
     now: float = 0.0
-    _touched: list[Outbox] = attrs.field(factory=list, init=False)
+    _touched: list[Touched] = attrs.field(factory=list, init=False)
 
-    def touch(self, outbox: Outbox) -> None:
-        """Remember that `outbox` has something to write."""
-        self._touched.append(outbox)
+    def touch(self, one: Touched) -> None:
+        """Remember that `one` has something to write."""
+        self._touched.append(one)
 
     def end(self) -> None:
-        """Write out every connection that was touched."""
+        """Write out everything that was touched.
+
+        When one of them fails its error comes out, and a further call goes on
+        with the others.
+        """
         while self._touched:
             touched, self._touched = self._touched, []
-            for outbox in touched:
-                outbox.flush()
+            touched.reverse()
+            try:
+                while touched:
+                    touched.pop().flush()
+            finally:
+                self._touched += reversed(touched)
+
+
+def _nowhere(_: bytes) -> None:
+    """Where bytes go before a connection is open."""
 
 
 @attrs.define(slots=True, eq=False)
 class Outbox:
     """Bytes on their way to one connection.
 
-    :ivar form: the wire form in which this connection takes messages.
     :ivar limit: most bytes to hold before the transport has taken them.
-    :ivar paused: the transport's own buffer is full.
+    :ivar form: the wire form in which this connection takes messages.
+    :ivar write: the transport's own.
+    :ivar paused: the transport's buffer is full.
+    :ivar written_at: when bytes were last written, in seconds.
+    :ivar waiting: subscriptions of this connection that go on once it takes more.
     """
 
-    form: object
     limit: int
     _turn: Turn
-    _write: Callable[[bytes], None]
-    paused: bool = False
-    #: When bytes were last written, in seconds.
+    form: object = attrs.field(default=None, init=False)
+    write: Callable[[bytes], None] = attrs.field(default=_nowhere, init=False)
+    paused: bool = attrs.field(default=False, init=False)
     written_at: float = attrs.field(default=0.0, init=False)
-    #: Subscriptions of this connection that go on once it takes more again.
     waiting: dict[Subscription, None] = attrs.field(factory=dict, init=False)
     _pending: list[bytes] = attrs.field(factory=list, init=False)
     _size: int = attrs.field(default=0, init=False)
+
+    def connect(self, form: object, write: Callable[[bytes], None]) -> None:
+        """The connection is open: from now on it takes `form` by `write`."""
+        self.form = form
+        self.write = write
 
     def push(self, blob: bytes) -> bool:
         """Take frames for the connection.
@@ -89,11 +113,12 @@ class Outbox:
         self._pending = []
         self._size = 0
         self.written_at = self._turn.now
-        self._write(pending[0] if len(pending) == 1 else b"".join(pending))
+        self.write(pending[0] if len(pending) == 1 else b"".join(pending))
 
     def discard(self) -> None:
         """The connection is gone: forget what is pending and take nothing more."""
         self._pending = []
         self._size = 0
         self.paused = True
+        self.write = _nowhere
         self.waiting.clear()

@@ -34,14 +34,22 @@ class Presented:
     cookie: Callable[[str], str | None] = attrs.field(repr=False)
     token: str | None = attrs.field(default=None, repr=False)
 
-    @classmethod
-    def text(cls, value: str | None) -> Presented:
-        """Credentials given in a frame: they stand for the declared header."""
-        return cls(lambda name: value, lambda name: None)
-
     def or_text(self, value: str | None) -> Presented:
         """These, with `value` in place of the header where one is given."""
         return self if value is None else Presented(lambda name: value, self.cookie)
+
+    def kept_for(self, definition: ChannelDefinition) -> Presented:
+        """What of these a long connection to one channel needs; the request is let go."""
+        declared = definition.credentials
+        if declared is None:
+            return NO_CREDENTIALS
+        cookie = self.cookie(declared.cookie_name) if declared.cookie_name else None
+        header = self.header(declared.header_name) if declared.header_name else None
+        return Presented(lambda name: header, lambda name: cookie, self.token)
+
+
+#: A request that came with nothing.
+NO_CREDENTIALS = Presented(lambda name: None, lambda name: None)
 
 
 @attrs.frozen(slots=True)
@@ -67,6 +75,10 @@ class Admitted:
     def lifecycle(self) -> Lifecycle:
         """The channel's lifecycle with the grant's overrides."""
         return self.grant.lifecycle(self.asked.definition.lifecycle)
+
+    def expired(self, wall: float) -> bool:
+        """Whether the grant is void at `wall` (unix seconds)."""
+        return self.grant.expires_at is not None and self.grant.expires_at <= wall
 
 
 @attrs.define(slots=True)

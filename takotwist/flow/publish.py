@@ -124,16 +124,28 @@ class Publishing:
     def _committed(self, stored: list[Appended], batch: list[_Publish], began: float) -> None:
         self.tally.commit_seconds.observe(self.seconds() - began)
         self.tally.commit_messages.observe(sum(len(one.messages) for one in stored))
+        lagging: list[Subscription] = []
         try:
-            self._fan_out(stored, batch)
+            lagging = self._fan_out(stored, batch)
         except Exception:
             # It is stored; whoever resumes will have it.  Its publisher must not
             # be told that it failed.
             self._logger.failure("fanning out failed")
+        # Before the turn ends, so that answers of one connection leave joined too.
         for one, appended in zip(batch, stored, strict=True):
             one.answer.callback(appended)
+        self._end_turn()
+        self.attaching.lagging(lagging)
 
-    def _fan_out(self, stored: list[Appended], batch: list[_Publish]) -> None:
+    def _end_turn(self) -> None:
+        while True:
+            try:
+                self.turn.end()
+                return
+            except Exception:
+                self._logger.failure("writing to a connection failed")
+
+    def _fan_out(self, stored: list[Appended], batch: list[_Publish]) -> list[Subscription]:
         by_topic: dict[str, tuple[Append, list[Encoded]]] = {}
         for one, appended in zip(batch, stored, strict=True):
             if not appended.repeated:
@@ -153,8 +165,7 @@ class Publishing:
             delivered, behind = self.fanout.publish(key, items)
             self.tally.deliveries += delivered
             lagging += behind
-        self.turn.end()
-        self.attaching.lagging(lagging)
+        return lagging
 
     def _failed(self, failure: Failure, batch: list[_Publish]) -> None:
         self.tally.store_failures += 1

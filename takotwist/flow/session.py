@@ -96,9 +96,7 @@ class Session:
             on_end(refusal)
 
         subscription = Subscription(topic, self.outbox, on_open, ended)
-        frames = ClientFrames(
-            admitted, parts.authorizer, parts.authorizing, parts.publishing, on_full
-        )
+        frames = parts.way_in(admitted, on_full)
         subscribed = Subscribed(admitted, subscription, frames)
         self.subscribed[topic.key] = subscribed
         self._watch_expiry(subscribed, ended)
@@ -244,6 +242,10 @@ class Sessions:
         self.tally.connections[kind] += 1
         self.tally.connected[kind] += 1
         return session
+
+    def way_in(self, admitted: Admitted, on_full: Callable[[bool], None]) -> ClientFrames:
+        """The way in for what a client sends on one topic."""
+        return ClientFrames(admitted, self.authorizer, self.authorizing, self.publishing, on_full)
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._open))

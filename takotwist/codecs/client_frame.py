@@ -1,0 +1,188 @@
+"""What clients send over a connection, read into values (protocol, section 5).
+
+One reader for the plain protocol, for ``tako.v1`` and for connections that hold
+many topics.  Rule: a frame is either one of these values or a refusal that
+names the field; nothing half-read comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import msgspec
+
+from takotwist.codecs.tako_json import check_type, payload
+from takotwist.core.cursor import parse_cursor
+from takotwist.core.message import Draft
+from takotwist.errors import BodyInvalid, MessageTooLarge, Refusal
+
+#: A client's name for one of its frames, given back in the answer.
+Ref = int | str | None
+
+#: Longest `ref` and idempotency key, in characters.
+MAX_KEY_LENGTH = 255
+
+
+@attrs.frozen(slots=True)
+class Authenticate:
+    """``tako.auth``: credentials, and where to resume."""
+
+    token: str = attrs.field(repr=False)
+    cursor: int | None = None
+
+
+@attrs.frozen(slots=True)
+class Send:
+    """A message for the connection's own topic."""
+
+    draft: Draft
+    ref: Ref = None
+    idempotency_key: str | None = None
+
+
+@attrs.frozen(slots=True)
+class OnTopic:
+    """A frame that names its topic.
+
+    :ivar op: ``subscribe``, ``unsubscribe``, ``publish`` or ``auth``.
+    :ivar auth: credentials for this topic alone, `None` for the connection's.
+    :ivar draft: of a publish.
+    """
+
+    op: str
+    ref: Ref
+    channel: str
+    params: Mapping[str, Any]
+    cursor: int | None = None
+    auth: str | None = attrs.field(default=None, repr=False)
+    reset_when_stale: bool = False
+    draft: Draft | None = None
+    idempotency_key: str | None = None
+
+
+@attrs.frozen(slots=True)
+class Ping:
+    """Is anybody there?"""
+
+    ref: Ref
+
+
+@attrs.frozen(slots=True)
+class Bad:
+    """A frame that cannot be read.
+
+    :ivar ref: where it could be read at least.
+    :ivar auth: whether it is a ``tako.auth`` frame.
+    """
+
+    refusal: Refusal
+    ref: Ref = None
+    auth: bool = False
+
+
+ClientFrame = Authenticate | Send | OnTopic | Ping | Bad
+
+
+class _Wire(msgspec.Struct):
+    op: str | None = None
+    ref: int | str | None = None
+    type: str | None = None
+    data: msgspec.Raw = msgspec.Raw()
+    token: str | None = None
+    lastMessageId: str | int | None = None
+    idempotencyKey: str | None = None
+    channel: str | None = None
+    params: dict[str, Any] = {}
+    cursor: str | int | None = None
+    auth: str | None = None
+    stale: str | None = None
+
+
+class _Ref(msgspec.Struct):
+    ref: int | str | None = None
+    type: str | None = None
+
+
+_WIRE = msgspec.json.Decoder(_Wire)
+_REF = msgspec.json.Decoder(_Ref)
+_TOPIC_OPS = ("subscribe", "unsubscribe", "publish", "auth")
+
+
+def read_client_frame(text: bytes, max_bytes: int) -> ClientFrame:
+    """Read one frame.
+
+    :param text: UTF-8.
+    :param max_bytes: most bytes of a message's `data`.
+    """
+    try:
+        wire = _WIRE.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
+        return _unreadable(text, bad)
+    try:
+        return _frame(wire, max_bytes)
+    except Refusal as refusal:
+        return Bad(refusal, wire.ref, auth=wire.type == "tako.auth")
+
+
+def _unreadable(text: bytes, bad: Exception) -> Bad:
+    refusal = BodyInvalid(f"The frame is not valid: {bad}")
+    try:
+        known = _REF.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Bad(refusal)
+    return Bad(refusal, known.ref, auth=known.type == "tako.auth")
+
+
+def _frame(wire: _Wire, max_bytes: int) -> ClientFrame:
+    _check_length("ref", wire.ref)
+    _check_length("idempotencyKey", wire.idempotencyKey)
+    if wire.type == "tako.auth":
+        return Authenticate(_required("token", wire.token), _cursor(wire.lastMessageId))
+    if wire.op is None:
+        return Send(_draft(wire, max_bytes), wire.ref, wire.idempotencyKey)
+    if wire.op == "ping":
+        return Ping(wire.ref)
+    if wire.op not in _TOPIC_OPS:
+        raise BodyInvalid(f"op: there is no {wire.op!r}.")
+    if wire.stale not in (None, "reset"):
+        raise BodyInvalid("stale must be 'reset' where it is given.")
+    return OnTopic(
+        wire.op,
+        wire.ref,
+        _required("channel", wire.channel),
+        wire.params,
+        _cursor(wire.cursor, "cursor"),
+        _required("auth", wire.auth) if wire.op == "auth" else wire.auth,
+        wire.stale == "reset",
+        _draft(wire, max_bytes) if wire.op == "publish" else None,
+        wire.idempotencyKey,
+    )
+
+
+def _draft(wire: _Wire, max_bytes: int) -> Draft:
+    kind = _required("type", wire.type)
+    check_type(kind)
+    raw = bytes(wire.data)
+    if not raw:
+        raise BodyInvalid("data is missing.")
+    data = payload(raw)
+    if len(data) > max_bytes:
+        raise MessageTooLarge(f"data has {len(data)} bytes; at most {max_bytes} are taken.")
+    return Draft(kind, data)
+
+
+def _cursor(said: str | int | None, field: str = "lastMessageId") -> int | None:
+    return None if said is None else parse_cursor(said, field)
+
+
+def _required(field: str, value: str | None) -> str:
+    if not value:
+        raise BodyInvalid(f"{field} is missing.")
+    return value
+
+
+def _check_length(field: str, value: Ref) -> None:
+    if isinstance(value, str) and len(value) > MAX_KEY_LENGTH:
+        raise BodyInvalid(f"{field} has more than {MAX_KEY_LENGTH} characters.")

@@ -1,0 +1,104 @@
+"""connection -> handshake -> ...: what every transport checks before the app is asked.
+
+Path, channel, params, credentials, origin, limits, in this order, each with its
+own answer (protocol, section 3).  Rule: a place that was taken is used by a
+session or given back, whatever happens in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+
+from takotwist.core.outbox import Outbox, Turn
+from takotwist.errors import CredentialsMissing, OriginRejected, Refusal, ShuttingDown
+from takotwist.flow.attach import Attaching
+from takotwist.flow.authorize import Asked, Authorizing
+from takotwist.flow.session import Session, Sessions
+from takotwist.transports.answers import Answers
+from takotwist.transports.asking import Asking
+
+
+@attrs.define(slots=True)
+class Place:
+    """Room for one connection, taken but not used yet."""
+
+    address: str
+    _sessions: Sessions
+    used: bool = False
+
+    def open(self, kind: str, outbox: Outbox, end: Callable[[Refusal | None], None]) -> Session:
+        """Use it."""
+        self.used = True
+        return self._sessions.open(kind, self.address, outbox, end)
+
+
+@attrs.define(slots=True)
+class Admission:
+    """The checks, and what transports need to go on after them.
+
+    :ivar allows: whether a page of this origin may use the server for this request.
+    :ivar address: of a request's peer, proxies looked through.
+    :ivar outbox_bytes: most bytes that wait for one connection in one turn.
+    :ivar max_message_bytes: most bytes of one message's `data`.
+    :ivar publish_cost: counts messages against their sender's rate.
+    """
+
+    authorizing: Authorizing
+    attaching: Attaching
+    sessions: Sessions
+    answers: Answers
+    turn: Turn
+    allows: Callable[[Any, str], bool]
+    address: Callable[[Any], str]
+    seconds: Callable[[], float]
+    outbox_bytes: int
+    max_message_bytes: int
+    publish_cost: Callable[[str, int], None]
+    draining: bool = False
+
+    async def ask(self, channel: str, asking: Asking) -> Asked:
+        """Channel known, params valid.
+
+        :raises ChannelUnknown: :raises ParamsInvalid: as it says.
+        """
+        definition = await self.authorizing.find(channel)
+        return self.authorizing.bind_query(definition, asking.params)
+
+    def check_credentials(self, asked: Asked, asking: Asking) -> None:
+        """:raises CredentialsMissing: the channel declares some and none is there."""
+        if self.authorizing.missing(asked.definition, asking.presented):
+            raise CredentialsMissing
+
+    def check_origin(self, request: Any) -> None:
+        """Refuse pages of other origins.  A request without an origin comes from no page.
+
+        :raises OriginRejected: the page's origin is not allowed.
+        """
+        origin = request.getHeader("origin")
+        if origin and not self.allows(request, origin):
+            raise OriginRejected
+
+    @contextmanager
+    def enter(self, request: Any) -> Iterator[Place]:
+        """Take a place for a connection.
+
+        :raises Overloaded: :raises RateLimited: there is none.
+        :raises ShuttingDown: the server takes nobody any more.
+        """
+        if self.draining:
+            raise ShuttingDown
+        place = Place(self.address(request), self.sessions)
+        self.sessions.enter(place.address)
+        try:
+            yield place
+        finally:
+            if not place.used:
+                self.sessions.leave(place.address)
+
+    def new_outbox(self) -> Outbox:
+        """An outbox for one connection."""
+        return Outbox(self.outbox_bytes, self.turn)

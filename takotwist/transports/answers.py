@@ -1,0 +1,130 @@
+"""Answers over HTTP: JSON, refusals with their status, CORS.
+
+Rule: this is the only place where an error becomes a response.  What goes out
+is one sentence and a code, never a traceback and never a credential.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import msgspec
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET
+
+from takotwist.core.tally import Tally
+from takotwist.errors import (
+    CredentialsMissing,
+    InternalError,
+    MethodNotAllowed,
+    Refusal,
+    UpgradeRequired,
+)
+
+_logger = Logger()
+
+#: Methods and headers that a page may use across origins.
+_CORS_METHODS = "GET, POST, OPTIONS"
+_CORS_HEADERS = "authorization, content-type, idempotency-key, last-event-id"
+
+
+@attrs.define(slots=True)
+class Answers:
+    """Writes answers to requests.
+
+    :ivar allows: whether a page of this origin may use the server for this request.
+    """
+
+    tally: Tally
+    allows: Callable[[Any, str], bool]
+
+    def cors(self, request: Any) -> None:
+        """Let the page that asks read the answer, if its origin may."""
+        origin = request.getHeader("origin")
+        request.responseHeaders.addRawHeader("Vary", "Origin")
+        if origin and self.allows(request, origin):
+            headers = request.responseHeaders
+            headers.setRawHeaders("Access-Control-Allow-Origin", [origin])
+            headers.setRawHeaders("Access-Control-Allow-Credentials", ["true"])
+            headers.setRawHeaders("Access-Control-Expose-Headers", ["Retry-After"])
+
+    def preflight(self, request: Any, extra_header: str | None = None) -> None:
+        """Answer an OPTIONS request."""
+        self.cors(request)
+        headers = request.responseHeaders
+        asked = _CORS_HEADERS if extra_header is None else f"{_CORS_HEADERS}, {extra_header}"
+        if headers.hasHeader("Access-Control-Allow-Origin"):
+            headers.setRawHeaders("Access-Control-Allow-Methods", [_CORS_METHODS])
+            headers.setRawHeaders("Access-Control-Allow-Headers", [asked])
+            headers.setRawHeaders("Access-Control-Max-Age", ["600"])
+        headers.setRawHeaders("Allow", [_CORS_METHODS])
+        request.setResponseCode(204)
+        request.finish()
+
+    def json(self, request: Any, body: bytes, status: int = 200) -> None:
+        """Answer with JSON that is encoded already."""
+        headers = request.responseHeaders
+        request.setResponseCode(status)
+        headers.setRawHeaders("Content-Type", ["application/json"])
+        headers.setRawHeaders("Cache-Control", ["no-store"])
+        headers.setRawHeaders("X-Content-Type-Options", ["nosniff"])
+        headers.setRawHeaders("Content-Length", [str(len(body))])
+        if request.method != b"HEAD":
+            request.write(body)
+        request.finish()
+
+    def refuse(self, request: Any, refusal: Refusal) -> None:
+        """Answer with a refusal (protocol, section 3)."""
+        self.tally.refusals[refusal.code] += 1
+        headers = request.responseHeaders
+        if refusal.retry_after is not None:
+            headers.setRawHeaders("Retry-After", [str(max(1, math.ceil(refusal.retry_after)))])
+        if isinstance(refusal, MethodNotAllowed):
+            headers.setRawHeaders("Allow", [", ".join(refusal.allow)])
+        if isinstance(refusal, CredentialsMissing):
+            headers.setRawHeaders("WWW-Authenticate", ['Bearer realm="takotwist"'])
+        if isinstance(refusal, UpgradeRequired):
+            headers.setRawHeaders("Upgrade", ["websocket"])
+            headers.setRawHeaders("Connection", ["Upgrade"])
+        self.json(request, encode_refusal(refusal), refusal.http_status)
+
+    def run(self, request: Any, answering: Callable[[], Any]) -> object:
+        """Answer `request` by a coroutine; its refusals and failures become answers too.
+
+        :param answering: makes the coroutine.  It is cancelled when the peer leaves.
+        :return: what a `twisted.web` resource's ``render`` returns.
+        """
+        done: Deferred[None] = ensureDeferred(answering())
+        gone = request.notifyFinish()
+        gone.addErrback(lambda _: done.cancel())
+        done.addErrback(self._failed, request)
+        done.addErrback(lambda failure: _logger.failure("answering a request failed", failure))
+        return NOT_DONE_YET
+
+    def _failed(self, failure: Failure, request: Any) -> None:
+        if failure.check(CancelledError):
+            return
+        if failure.check(Refusal):
+            refusal = failure.value
+        else:
+            _logger.failure("answering {path} failed", failure, path=request.path)
+            refusal = InternalError()
+        if request._disconnected or request.finished:
+            return
+        if request.startedWriting:
+            # Half an answer cannot become an error; what is left is to break it off.
+            request.loseConnection()
+            return
+        assert isinstance(refusal, Refusal)
+        self.cors(request)
+        self.refuse(request, refusal)
+
+
+def encode_refusal(refusal: Refusal) -> bytes:
+    """``{"error":...,"code":...}``."""
+    return msgspec.json.encode({"error": refusal.sentence, "code": refusal.code})

@@ -1,0 +1,223 @@
+"""The protocol of a connection to one channel (protocol, section 5).
+
+Two dialects.  Plain: the server sends messages and nothing else.  ``tako.v1``:
+it says where the subscription begins and answers frames that carry a ``ref``.
+Rule: the dialects differ in what is told to the client, never in what happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from takotwist.codecs.client_frame import (
+    Authenticate,
+    Bad,
+    ClientFrame,
+    OnTopic,
+    Ping,
+    Ref,
+    Send,
+    read_client_frame,
+)
+from takotwist.codecs.server_frame import (
+    ack_frame,
+    error_frame,
+    open_frame,
+    pong_frame,
+    reset_frame,
+)
+from takotwist.core.log import Appended
+from takotwist.errors import (
+    AuthFrameMalformed,
+    AuthFrameMissing,
+    BodyInvalid,
+    InternalError,
+    MessageTooLarge,
+    RateLimited,
+    Refusal,
+    ReplayTooOld,
+)
+from takotwist.flow.authorize import Admitted, Asked, Presented
+from takotwist.flow.session import Subscribed
+from takotwist.transports.admission import Admission
+from takotwist.transports.wire import WebSocketWire
+
+#: Seconds that a client has for its ``tako.auth`` frame.
+AUTH_FRAME_SECONDS = 5.0
+
+
+class ChannelSpeaker:
+    """One connection to one channel.
+
+    :param explicit: whether it speaks ``tako.v1``.
+    :param cursor: of the URL.
+    """
+
+    __slots__ = (
+        "_admission",
+        "_asked",
+        "_busy",
+        "_cursor",
+        "_explicit",
+        "_logger",
+        "_presented",
+        "_reset_when_stale",
+        "_started",
+        "_subscribed",
+        "_wire",
+    )
+
+    def __init__(
+        self,
+        wire: WebSocketWire,
+        admission: Admission,
+        asked: Asked,
+        presented: Presented,
+        cursor: int | None,
+        reset_when_stale: bool,
+        explicit: bool,
+    ) -> None:
+        self._wire = wire
+        self._admission = admission
+        self._asked = asked
+        self._presented = presented
+        self._cursor = cursor
+        self._reset_when_stale = reset_when_stale
+        self._explicit = explicit
+        self._subscribed: Subscribed | None = None
+        self._busy: Deferred[None] | None = None
+        self._started = False
+        self._logger = Logger()
+
+    def begin(self, admitted: Admitted | None) -> None:
+        """Follow the topic, or wait for the frame that brings the credentials."""
+        if admitted is not None:
+            self._started = True
+            self._run(self._follow(admitted))
+        else:
+            self._wire.session.later(
+                "auth frame",
+                self._admission.seconds() + AUTH_FRAME_SECONDS,
+                lambda: self._wire.end(AuthFrameMissing()),
+            )
+
+    def received(self, text: bytes) -> None:
+        """A frame has come."""
+        frame = read_client_frame(text, self._admission.max_message_bytes)
+        if not self._started:
+            self._first(frame)
+        elif isinstance(frame, Authenticate):
+            self._run(self._refresh(frame))
+        elif isinstance(frame, Send):
+            self._send(frame)
+        elif isinstance(frame, Ping):
+            if self._explicit:
+                self._wire.send(pong_frame(frame.ref))
+        elif isinstance(frame, OnTopic):
+            self._refused(BodyInvalid(f"op: {frame.op!r} is for /_tako/connect."), frame.ref)
+        elif frame.auth:
+            self._wire.end(AuthFrameMalformed(frame.refusal.sentence))
+        else:
+            self._refused(frame.refusal, frame.ref)
+
+    def lost(self) -> None:
+        """The connection has gone."""
+        if self._busy is not None:
+            self._busy.cancel()
+
+    def _first(self, frame: ClientFrame) -> None:
+        self._wire.session.cancel("auth frame")
+        if not isinstance(frame, Authenticate):
+            why = frame.refusal.sentence if isinstance(frame, Bad) else None
+            self._wire.end(AuthFrameMalformed(why))
+            return
+        self._started = True
+        if frame.cursor is not None:
+            self._cursor = frame.cursor
+        self._run(self._authenticate(frame))
+
+    async def _authenticate(self, frame: Authenticate) -> None:
+        presented = self._presented.or_text(frame.token)
+        await self._follow(
+            await self._admission.authorizing.authorize(self._asked, "connect", presented)
+        )
+
+    async def _follow(self, admitted: Admitted) -> None:
+        lifecycle = admitted.lifecycle
+        wire = self._wire
+        wire.keep_alive(lifecycle.keepalive_interval_ms / 1000)
+        wire.session.live_until(lifecycle.max_connection_lifetime_ms)
+
+        def opened(cursor: int, reset: ReplayTooOld | None) -> None:
+            if self._explicit:
+                wire.send(open_frame(cursor, wire.session.id, lifecycle))
+                if reset is not None:
+                    wire.send(reset_frame(reset))
+
+        self._subscribed = await wire.session.subscribe(
+            admitted, self._cursor, self._reset_when_stale, opened, wire.end, wire.hold
+        )
+
+    async def _refresh(self, frame: Authenticate) -> None:
+        presented = self._presented.or_text(frame.token)
+        admitted = await self._admission.authorizing.authorize(self._asked, "connect", presented)
+        if self._subscribed is not None and not self._wire.session.closed:
+            self._wire.session.refresh(self._subscribed, admitted)
+
+    def _send(self, frame: Send) -> None:
+        if self._subscribed is None:
+            # Between the credentials and the first page: what comes now would
+            # go before the client was told where it stands.
+            self._refused(BodyInvalid("The connection is not open yet."), frame.ref)
+            return
+        try:
+            self._admission.publish_cost(self._wire.session.address, 1)
+        except RateLimited as limited:
+            if self._explicit:
+                self._refused(limited, frame.ref)
+            else:
+                self._wire.end(limited)
+            return
+        self._subscribed.frames.received(
+            frame.draft, frame.idempotency_key, lambda result: self._answer(frame.ref, result)
+        )
+
+    def _answer(self, ref: Ref, result: Appended | Refusal | None) -> None:
+        if isinstance(result, Refusal):
+            self._refused(result, ref)
+        elif self._explicit and ref is not None:
+            stored = None if result is None else result.messages[0].id
+            self._wire.send(ack_frame(ref, stored, stored=stored is not None))
+
+    def _refused(self, refusal: Refusal, ref: Ref) -> None:
+        self._admission.answers.tally.refusals[refusal.code] += 1
+        if isinstance(refusal, MessageTooLarge) and not self._explicit:
+            self._wire.end(refusal)
+        elif self._explicit:
+            self._wire.send(error_frame(refusal, ref))
+        # In the plain dialect a bad frame is dropped: there is no word for it.
+
+    def _run(self, doing: Coroutine[Any, Any, None]) -> None:
+        """Do one thing after the other; whatever goes wrong ends the connection."""
+        before, done = self._busy, ensureDeferred(doing)
+        if before is not None and not before.called:
+            # A second auth frame while the first is being asked about.
+            before.cancel()
+        self._busy = done
+
+        def failed(failure: Failure) -> None:
+            if failure.check(CancelledError):
+                return
+            if not failure.check(Refusal):
+                self._logger.failure("a connection failed", failure)
+                self._wire.end(InternalError())
+            else:
+                assert isinstance(failure.value, Refusal)
+                self._wire.end(failure.value)
+
+        done.addErrback(failed)

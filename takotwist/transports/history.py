@@ -1,0 +1,57 @@
+"""``GET <base><channel>/history`` (protocol, section 8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from takotwist.codecs.tako_json import encode_messages
+from takotwist.core.cursor import EVERYTHING, parse_cursor
+from takotwist.errors import MethodNotAllowed, ParamsInvalid
+from takotwist.flow.history import DEFAULT_LIMIT, MAX_LIMIT, read_history
+from takotwist.ports import IReplayLog
+from takotwist.transports.admission import Admission
+from takotwist.transports.asking import read_asking
+
+
+@attrs.define(slots=True)
+class HistoryTransport:
+    """Answers requests for a topic's window."""
+
+    admission: Admission
+    log: IReplayLog
+
+    async def read(self, request: Any, channel: str) -> None:
+        """Answer one request.
+
+        :raises Refusal: and then nothing has been written.
+        """
+        asking = read_asking(request, extra=("after", "limit"))
+        asked = await self.admission.ask(channel, asking)
+        self.admission.check_credentials(asked, asking)
+        self.admission.check_origin(request)
+        await self.admission.authorizing.authorize(asked, "history", asking.presented)
+        if request.method not in (b"GET", b"HEAD"):
+            raise MethodNotAllowed(allow=("GET", "OPTIONS"))
+        after = parse_cursor(asking.reserved("after") or str(EVERYTHING), "after")
+        limit = _limit(asking.reserved("limit"))
+        history = await read_history(self.log, asked.topic, after, limit)
+        self.admission.answers.cors(request)
+        self.admission.answers.json(
+            request,
+            b'{"messages":%b,"cursor":"%d","more":%b}'
+            % (
+                encode_messages(history.messages),
+                history.cursor,
+                b"true" if history.more else b"false",
+            ),
+        )
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MAX_LIMIT):
+        raise ParamsInvalid(f"limit must be a whole number from 1 to {MAX_LIMIT}.")
+    return int(text)

@@ -1,0 +1,239 @@
+"""A connection that holds many topics (protocol, section 5).
+
+Each subscribe, unsubscribe and publish works on one topic, with its own
+authorization, cursor and errors.  Rule: whatever goes wrong on one topic is an
+answer to its frame; it never closes the connection.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from takotwist.codecs.client_frame import (
+    Authenticate,
+    Bad,
+    OnTopic,
+    Ping,
+    Ref,
+    Send,
+    read_client_frame,
+)
+from takotwist.codecs.server_frame import (
+    ack_frame,
+    error_frame,
+    open_frame,
+    pong_frame,
+    reset_frame,
+    subscribed_frame,
+)
+from takotwist.core.authorization import Operation
+from takotwist.core.channel import Lifecycle
+from takotwist.core.log import Appended
+from takotwist.core.topic import Topic
+from takotwist.errors import (
+    BodyInvalid,
+    InternalError,
+    NotFound,
+    Refusal,
+    ReplayTooOld,
+    TransportNotEnabled,
+)
+from takotwist.flow.authorize import Admitted, Asked, Presented
+from takotwist.flow.client_frames import ClientFrames
+from takotwist.transports.admission import Admission
+from takotwist.transports.wire import WebSocketWire
+
+#: Frames of one connection that are being answered at once; beyond it nothing is read.
+MAX_UNDER_WAY = 32
+
+#: Topics for which a connection's grant to publish is remembered.
+MAX_WRITERS = 32
+
+
+class Mux:
+    """Speaks ``tako.v1`` about any number of topics.
+
+    :param presented: credentials of the upgrade, for topics that bring none.
+    """
+
+    __slots__ = (
+        "_admission",
+        "_logger",
+        "_presented",
+        "_refs",
+        "_turns",
+        "_under_way",
+        "_wire",
+        "_writers",
+    )
+
+    def __init__(self, wire: WebSocketWire, admission: Admission, presented: Presented) -> None:
+        self._wire = wire
+        self._admission = admission
+        self._presented = presented
+        self._refs: dict[str, Ref] = {}
+        self._writers: dict[str, ClientFrames] = {}
+        self._under_way: set[Deferred[None]] = set()
+        self._turns: dict[str, Deferred[None]] = {}
+        self._logger = Logger()
+        lifecycle = Lifecycle()
+        wire.keep_alive(lifecycle.keepalive_interval_ms / 1000)
+        wire.session.live_until(lifecycle.max_connection_lifetime_ms)
+        wire.send(open_frame(None, wire.session.id, lifecycle))
+
+    def received(self, text: bytes) -> None:
+        """A frame has come."""
+        frame = read_client_frame(text, self._admission.max_message_bytes)
+        if isinstance(frame, Ping):
+            self._wire.send(pong_frame(frame.ref))
+        elif isinstance(frame, Bad):
+            self._refused(frame.refusal, frame.ref)
+        elif isinstance(frame, Send):
+            self._refused(BodyInvalid("op is missing: this connection has many topics."), frame.ref)
+        elif isinstance(frame, Authenticate):
+            self._presented = self._presented.or_text(frame.token)
+        else:
+            self._run(frame)
+
+    def lost(self) -> None:
+        """The connection has gone."""
+        for doing in list(self._under_way):
+            doing.cancel()
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
+
+    async def _on_topic(self, frame: OnTopic) -> None:
+        definition = await self._admission.authorizing.find(frame.channel)
+        asked = self._admission.authorizing.bind(definition, frame.params)
+        if frame.op == "subscribe":
+            await self._subscribe(frame, asked)
+        elif frame.op == "unsubscribe":
+            self._unsubscribe(frame, asked.topic)
+        elif frame.op == "publish":
+            await self._publish(frame, asked)
+        else:
+            await self._refresh(frame, asked)
+
+    async def _subscribe(self, frame: OnTopic, asked: Asked) -> None:
+        admitted = await self._authorize(frame, asked, _operation(asked))
+        session, topic = self._wire.session, asked.topic
+
+        def opened(cursor: int, reset: ReplayTooOld | None) -> None:
+            self._refs[topic.key] = frame.ref
+            self._wire.send(
+                subscribed_frame(
+                    frame.ref, cursor, topic, admitted.lifecycle, admitted.grant.subject
+                )
+            )
+            if reset is not None:
+                self._wire.send(reset_frame(reset, frame.ref, topic))
+
+        def ended(refusal: Refusal) -> None:
+            self._refused(refusal, self._refs.pop(topic.key, None), topic)
+
+        await session.subscribe(
+            admitted, frame.cursor, frame.reset_when_stale, opened, ended, self._wire.hold
+        )
+
+    def _unsubscribe(self, frame: OnTopic, topic: Topic) -> None:
+        if not self._wire.session.unsubscribe(topic.key):
+            raise NotFound(f"This connection does not follow {topic.key}.")
+        self._refs.pop(topic.key, None)
+        self._answer(frame.ref, ack_frame(frame.ref))
+
+    async def _publish(self, frame: OnTopic, asked: Asked) -> None:
+        assert frame.draft is not None
+        if not asked.definition.bidirectional:
+            raise TransportNotEnabled
+        self._admission.publish_cost(self._wire.session.address, 1)
+        frames = await self._way_in(frame, asked)
+        frames.received(
+            frame.draft, frame.idempotency_key, lambda result: self._stored(frame.ref, result)
+        )
+
+    async def _way_in(self, frame: OnTopic, asked: Asked) -> ClientFrames:
+        """Where to put a message: the subscription's way in, or one for publishing alone."""
+        key, sessions = asked.topic.key, self._admission.sessions
+        subscribed = self._wire.session.subscribed.get(key)
+        if subscribed is not None:
+            return subscribed.frames
+        frames = self._writers.pop(key, None)
+        if frames is None or frames.admitted.expired(sessions.wall()):
+            admitted = await self._authorize(frame, asked, "publish")
+            frames = sessions.way_in(admitted, self._wire.hold)
+        self._writers[key] = frames
+        if len(self._writers) > MAX_WRITERS:
+            # What it still holds is finished; only the grant is asked for again.
+            del self._writers[next(iter(self._writers))]
+        return frames
+
+    async def _refresh(self, frame: OnTopic, asked: Asked) -> None:
+        subscribed = self._wire.session.subscribed.get(asked.topic.key)
+        if subscribed is None:
+            raise NotFound(f"This connection does not follow {asked.topic.key}.")
+        admitted = await self._authorize(frame, asked, _operation(asked))
+        self._wire.session.refresh(subscribed, admitted)
+        self._answer(frame.ref, ack_frame(frame.ref))
+
+    async def _authorize(self, frame: OnTopic, asked: Asked, operation: Operation) -> Admitted:
+        presented = self._presented.or_text(frame.auth)
+        return await self._admission.authorizing.authorize(asked, operation, presented)
+
+    def _stored(self, ref: Ref, result: Appended | Refusal | None) -> None:
+        if isinstance(result, Refusal):
+            self._refused(result, ref)
+        else:
+            stored = None if result is None else result.messages[0].id
+            self._answer(ref, ack_frame(ref, stored, stored=stored is not None))
+
+    def _answer(self, ref: Ref, frame: bytes) -> None:
+        if ref is not None:
+            self._wire.send(frame)
+
+    def _refused(self, refusal: Refusal, ref: Ref, topic: Topic | None = None) -> None:
+        self._admission.answers.tally.refusals[refusal.code] += 1
+        self._wire.send(error_frame(refusal, ref, topic))
+
+    def _run(self, frame: OnTopic) -> None:
+        """Work on one topic, after all that came for it before."""
+        key = f"{frame.channel} {sorted(frame.params.items())}"
+        before = self._turns.get(key)
+        mine = self._turns[key] = Deferred()
+        done = ensureDeferred(self._in_turn(before, frame))
+        self._under_way.add(done)
+        if len(self._under_way) == MAX_UNDER_WAY:
+            self._wire.hold(True)
+
+        def finished(result: object) -> None:
+            if len(self._under_way) == MAX_UNDER_WAY:
+                self._wire.hold(False)
+            self._under_way.discard(done)
+            if self._turns.get(key) is mine:
+                del self._turns[key]
+            if isinstance(result, Failure):
+                self._failed(result, frame.ref)
+            mine.callback(None)
+
+        done.addBoth(finished)
+
+    async def _in_turn(self, before: Deferred[None] | None, frame: OnTopic) -> None:
+        if before is not None:
+            await before
+        await self._on_topic(frame)
+
+    def _failed(self, failure: Failure, ref: Ref) -> None:
+        if failure.check(CancelledError):
+            return
+        refusal = failure.value
+        if not isinstance(refusal, Refusal):
+            self._logger.failure("a frame failed", failure)
+            refusal = InternalError()
+        self._refused(refusal, ref)
+
+
+def _operation(asked: Asked) -> Operation:
+    """What following a topic means: on a channel with handlers one may also speak."""
+    return "connect" if asked.definition.bidirectional else "subscribe"

@@ -1,0 +1,124 @@
+"""Publishing from a server over HTTP (protocol, section 7).
+
+path -> channel -> params -> key -> body -> append -> answer.  A plain resource with
+no web framework in between: a publish is the hot path of whoever uses HTTP.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from takotwist.codecs.client_frame import MAX_KEY_LENGTH
+from takotwist.codecs.tako_json import encode_message, encode_messages, read_drafts
+from takotwist.core.log import Appended
+from takotwist.core.message import Draft
+from takotwist.errors import BodyInvalid, CredentialsMissing, VerifyRejected
+from takotwist.flow.authorize import Asked, Authorizing
+from takotwist.flow.publish import Publishing, validate
+from takotwist.transports.answers import Answers
+from takotwist.transports.asking import header_text, read_asking
+from takotwist.transports.body import whole_body
+from takotwist.transports.publish_lines import publish_lines
+
+#: Most messages in one array.
+MAX_BATCH = 1_000
+
+NDJSON = "application/x-ndjson"
+
+
+@attrs.define(slots=True)
+class PublishKeys:
+    """Who may publish on a public listener.
+
+    :ivar keys: UTF-8.
+    """
+
+    keys: tuple[bytes, ...] = attrs.field(repr=False)
+
+    def check(self, authorization: str | None) -> None:
+        """Check an Authorization header, in a time that does not depend on the keys.
+
+        :raises CredentialsMissing: there is no key. :raises VerifyRejected: it is none of ours.
+        """
+        scheme, _, given = (authorization or "").strip().partition(" ")
+        if scheme.lower() != "bearer" or not given.strip():
+            raise CredentialsMissing("Publishing needs 'Authorization: Bearer <publish key>'.")
+        candidate = given.strip().encode("utf-8", "surrogateescape")
+        if not sum(hmac.compare_digest(candidate, key) for key in self.keys):
+            raise VerifyRejected("The publish key is not one of this server's.")
+
+    @classmethod
+    def of(cls, keys: Iterable[str]) -> PublishKeys:
+        """:param keys: as configured."""
+        return cls(tuple(key.encode() for key in keys))
+
+
+@attrs.define(slots=True)
+class PublishTransport:
+    """Answers POSTs to a channel.
+
+    :ivar may_publish: checks a request's right to publish; does nothing on the
+        private listener.
+    :ivar max_message_bytes: most bytes of one message's `data`.
+    :ivar max_body_bytes: most bytes of a body that is no NDJSON.
+    :ivar cost: counts messages against their sender's rate: the sender, how many.
+    """
+
+    authorizing: Authorizing
+    publishing: Publishing
+    answers: Answers
+    may_publish: Callable[[Any], None]
+    max_message_bytes: int
+    max_body_bytes: int
+    cost: Callable[[Any, int], None]
+
+    async def ask(self, request: Any, channel: str) -> tuple[Asked, str | None]:
+        """Check everything but the body.
+
+        :return: what is asked, and the idempotency key.
+        """
+        asking = read_asking(request)
+        definition = await self.authorizing.find(channel)
+        asked = self.authorizing.bind_query(definition, asking.params)
+        self.may_publish(request)
+        key = header_text(request, "idempotency-key")
+        if key is not None and not 1 <= len(key) <= MAX_KEY_LENGTH:
+            raise BodyInvalid(f"Idempotency-Key must have 1 to {MAX_KEY_LENGTH} characters.")
+        return asked, key
+
+    async def publish(self, request: Any, channel: str) -> None:
+        """Store one message, an array of them (all or none), or NDJSON line by line.
+
+        :param request: a `StreamRequest` whose body is streamed.
+        """
+        asked, key = await self.ask(request, channel)
+        kind = (header_text(request, "content-type") or "").partition(";")[0].strip().lower()
+        if kind == NDJSON:
+            self.answers.cors(request)
+            publish_lines(self, request, asked, key)
+            return
+        body = await whole_body(request, self.max_body_bytes)
+        drafts, many = read_drafts(body, self.max_message_bytes, MAX_BATCH)
+        messages = (await self.store(request, asked, drafts, key)).messages
+        self.answers.cors(request)
+        self.answers.json(
+            request, encode_messages(messages) if many else encode_message(messages[0])
+        )
+
+    def store(
+        self, request: Any, asked: Asked, drafts: Sequence[Draft], key: str | None
+    ) -> Deferred[Appended]:
+        """Validate and store.
+
+        :raises BodyInvalid: :raises RateLimited: and nothing is stored.
+        """
+        validate(asked.definition, drafts)
+        self.cost(request, len(drafts))
+        return self.publishing.publish(
+            asked.topic, drafts, self.authorizing.lifecycle(asked.definition), key
+        )

@@ -1,0 +1,185 @@
+"""A stream of messages, one JSON text a line, stored as they arrive and answered line by line.
+
+Rule: answers come in the order of the lines, and as many lines are under way as
+one transaction takes; a client that does not read its answers is not read from.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from takotwist.codecs.tako_json import encode_message, read_draft
+from takotwist.core.log import Appended
+from takotwist.errors import InternalError, MessageTooLarge, Refusal
+from takotwist.flow.authorize import Asked
+from takotwist.transports.answers import encode_refusal
+
+if TYPE_CHECKING:
+    from takotwist.transports.publish import PublishTransport
+
+#: Lines that may be under way; the body is read on when half of them are answered.
+MAX_UNDER_WAY = 512
+
+#: What a line has beside its payload.
+ENVELOPE_BYTES = 4096
+
+_logger = Logger()
+
+
+def publish_lines(transport: PublishTransport, request: Any, asked: Asked, key: str | None) -> None:
+    """Take the body of `request`, a `StreamRequest`.
+
+    :param key: idempotency key; that of a line is ``<key>:<number of the line>``.
+    """
+    request.responseHeaders.setRawHeaders("Content-Type", ["application/x-ndjson"])
+    request.responseHeaders.setRawHeaders("Cache-Control", ["no-store"])
+    request.setResponseCode(200)
+    lines = _Lines(transport, request, asked, key)
+    request.registerProducer(lines, True)
+    request.stream_body(lines)
+
+
+class _Answer:
+    """The place of one line among the answers."""
+
+    __slots__ = ("text",)
+
+    def __init__(self) -> None:
+        self.text: bytes | None = None
+
+
+@implementer(IPushProducer)
+class _Lines:
+    """One request; also the producer of its answer."""
+
+    def __init__(
+        self, transport: PublishTransport, request: Any, asked: Asked, key: str | None
+    ) -> None:
+        self._transport = transport
+        self._request = request
+        self._asked = asked
+        self._key = key
+        self._rest = b""
+        self._number = 0
+        self._answers: deque[_Answer] = deque()
+        self._ended = False
+        self._gone = False
+        self._slow_client = False
+
+    # the body
+
+    def body_chunk(self, data: bytes) -> None:
+        """See `BodyReceiver`."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._line(line)
+        limit = self._transport.max_message_bytes + ENVELOPE_BYTES
+        if len(self._rest) > limit:
+            self._number += 1
+            self._refuse(MessageTooLarge(f"A line may have {limit} bytes."))
+            self._rest = b""
+            self._ended = True
+            self._request.channel.persistent = 0
+        self._pace()
+        self.flush()
+
+    def body_end(self) -> None:
+        """See `BodyReceiver`."""
+        if self._rest:
+            self._line(self._rest)
+        self._ended = True
+        self.flush()
+
+    def body_lost(self) -> None:
+        """See `BodyReceiver`.  What was taken is stored all the same."""
+        self._gone = True
+        self._answers.clear()
+
+    def _line(self, line: bytes) -> None:
+        if self._ended or not line.strip():
+            return
+        self._number += 1
+        place = _Answer()
+        self._answers.append(place)
+        key = None if self._key is None else f"{self._key}:{self._number}"
+        transport = self._transport
+        try:
+            draft = read_draft(line, transport.max_message_bytes)
+            storing = transport.store(self._request, self._asked, [draft], key)
+        except Refusal as refusal:
+            place.text = encode_refusal(refusal)
+            transport.answers.tally.refusals[refusal.code] += 1
+            return
+        storing.addCallbacks(
+            lambda appended: self._stored(place, appended),
+            lambda failure: self._failed(place, failure),
+        )
+
+    def _stored(self, place: _Answer, appended: Appended) -> None:
+        place.text = encode_message(appended.messages[0])
+        self._answered(place)
+
+    def _failed(self, place: _Answer, failure: Failure) -> None:
+        refusal = failure.value
+        if not isinstance(refusal, Refusal):
+            _logger.failure("a line could not be stored", failure)
+            refusal = InternalError()
+        self._transport.answers.tally.refusals[refusal.code] += 1
+        place.text = encode_refusal(refusal)
+        self._answered(place)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        place = _Answer()
+        place.text = encode_refusal(refusal)
+        self._answers.append(place)
+
+    # the answer
+
+    def _answered(self, place: _Answer) -> None:
+        # The lines of one transaction are answered in one write, when its turn ends.
+        if not self._gone and self._answers[0] is place:
+            self._transport.publishing.turn.touch(self)
+
+    def flush(self) -> None:
+        if self._gone:
+            return
+        ready: list[bytes] = []
+        while self._answers and self._answers[0].text is not None:
+            text = self._answers.popleft().text
+            assert text is not None
+            ready.append(text)
+        if ready:
+            self._request.write(b"\n".join([*ready, b""]))
+        if self._ended and not self._answers:
+            self._gone = True
+            self._request.unregisterProducer()
+            self._request.finish()
+        else:
+            self._pace()
+
+    def _pace(self) -> None:
+        if self._slow_client or len(self._answers) >= MAX_UNDER_WAY:
+            self._request.pause_body()
+        elif len(self._answers) <= MAX_UNDER_WAY // 2:
+            self._request.resume_body()
+
+    # IPushProducer, towards the transport
+
+    def pauseProducing(self) -> None:
+        """The client does not read its answers."""
+        self._slow_client = True
+        self._pace()
+
+    def resumeProducing(self) -> None:
+        """It does again."""
+        self._slow_client = False
+        self._pace()
+
+    def stopProducing(self) -> None:
+        """It has gone; `body_lost` follows."""

@@ -1,0 +1,182 @@
+"""Which address is answered by what.
+
+Klein routes what is read (subscriptions, history, health); publishes and
+WebSocket upgrades are taken before it, the former because it is the hot path,
+the latter because they take the socket away from HTTP.  Rule: paths are here
+and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+import attrs
+from klein import Klein
+from twisted.web.resource import IResource, Resource, getChildForRequest
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+
+from takotwist.errors import ChannelUnknown, NotFound, Refusal, UpgradeRequired
+from takotwist.streams.websocket_handshake import is_upgrade
+from takotwist.transports.answers import Answers
+from takotwist.transports.history import HistoryTransport
+from takotwist.transports.publish import PublishTransport
+from takotwist.transports.sse import SseTransport
+from takotwist.transports.websocket import WebSocketTransport
+
+#: Where a connection with many topics is opened.
+CONNECT = b"/_tako/connect"
+
+
+@attrs.frozen(slots=True)
+class ChannelPath:
+    """A path below one of the base paths.
+
+    :ivar rest: ``history`` or nothing.
+    """
+
+    channel: str
+    rest: str | None
+
+
+def read_path(path: bytes, bases: Sequence[str]) -> ChannelPath | None:
+    """The channel that a request path names, or `None` where it is none of ours.
+
+    :param bases: base paths, each with a slash at both ends.
+    :raises ChannelUnknown: the name cannot be one.
+    :raises NotFound: there is nothing of this name below a channel.
+    """
+    text = path.decode("latin-1")
+    for base in bases:
+        if text.startswith(base) and len(text) > len(base):
+            segment, slash, rest = text[len(base) :].partition("/")
+            try:
+                channel = unquote(segment, errors="strict")
+            except UnicodeDecodeError:
+                raise ChannelUnknown from None
+            if slash and rest != "history":
+                raise NotFound
+            return ChannelPath(channel, rest or None)
+    return None
+
+
+@attrs.define(slots=True)
+class Routes:
+    """What stands behind the addresses of one listener.
+
+    :ivar bases: base paths of channels, each with a slash at both ends.
+    :ivar pages: further routes below ``/_tako/``: rule and what answers it.
+    :ivar elsewhere: what answers every other path, such as an app's own pages.
+    """
+
+    bases: Sequence[str]
+    answers: Answers
+    sse: SseTransport
+    websocket: WebSocketTransport
+    publish: PublishTransport
+    history: HistoryTransport
+    pages: Mapping[str, IResource] = attrs.field(factory=dict)
+    elsewhere: IResource | None = None
+
+
+@implementer(IResource)
+class Answer(Resource):
+    """A resource that answers by a coroutine."""
+
+    isLeaf = True
+
+    def __init__(self, answers: Answers, answering: Callable[[Any], Coroutine[Any, Any, None]]):
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._answers = answers
+        self._answering = answering
+
+    def render(self, request: Any) -> Any:
+        """See `IResource`."""
+        return self._answers.run(request, lambda: self._answering(request))
+
+
+def klein_app(routes: Routes) -> Klein:
+    """The Klein application of all that is read.
+
+    Its endpoints return resources and not Deferreds: Klein then lets go of the
+    request, which for a stream stays open for hours.
+    """
+    app = Klein()
+
+    def subscribe(request: Any, channel: str) -> IResource:
+        return Answer(routes.answers, lambda request: routes.sse.subscribe(request, channel))
+
+    def history(request: Any, channel: str) -> IResource:
+        return Answer(routes.answers, lambda request: routes.history.read(request, channel))
+
+    for index, base in enumerate(routes.bases):
+        app.route(f"{base}<channel>", endpoint=f"subscribe {index}")(subscribe)
+        app.route(f"{base}<channel>/history", endpoint=f"history {index}")(history)
+    for rule, page in routes.pages.items():
+        app.route(rule, endpoint=rule)(lambda request, page=page: page)
+    return app
+
+
+async def _not_found(request: Any) -> None:
+    raise NotFound
+
+
+async def _upgrade_required(request: Any) -> None:
+    raise UpgradeRequired
+
+
+@implementer(IResource)
+class Root(Resource):
+    """The resource of a listener."""
+
+    isLeaf = True
+
+    def __init__(self, routes: Routes) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._routes = routes
+        self._klein = klein_app(routes).resource()
+
+    def render(self, request: Any) -> Any:
+        """See `IResource`."""
+        routes = self._routes
+        try:
+            here = read_path(request.path, routes.bases)
+        except Refusal as refusal:
+            routes.answers.cors(request)
+            routes.answers.refuse(request, refusal)
+            return NOT_DONE_YET
+        if here is not None:
+            return self._channel(request, here)
+        if request.path == CONNECT:
+            answering = routes.websocket.connect_many
+            if not is_upgrade(request.requestHeaders):
+                answering = _upgrade_required
+            return routes.answers.run(request, lambda: answering(request))
+        if request.path.decode("latin-1") in routes.pages:
+            return self._klein.render(request)
+        if routes.elsewhere is not None and not request.path.startswith(b"/_tako/"):
+            request.render(getChildForRequest(routes.elsewhere, request))
+            return NOT_DONE_YET
+        return routes.answers.run(request, lambda: _not_found(request))
+
+    def _channel(self, request: Any, here: ChannelPath) -> Any:
+        routes = self._routes
+        if request.method == b"OPTIONS":
+            return routes.answers.run(request, lambda: self._preflight(request, here))
+        if here.rest is None:
+            if request.method == b"POST":
+                return routes.answers.run(
+                    request, lambda: routes.publish.publish(request, here.channel)
+                )
+            if is_upgrade(request.requestHeaders):
+                return routes.answers.run(
+                    request, lambda: routes.websocket.connect(request, here.channel)
+                )
+        return self._klein.render(request)
+
+    async def _preflight(self, request: Any, here: ChannelPath) -> None:
+        definition = await self._routes.sse.admission.authorizing.find(here.channel)
+        declared = definition.credentials
+        self._routes.answers.preflight(request, declared.header_name if declared else None)

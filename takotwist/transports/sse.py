@@ -1,0 +1,134 @@
+"""A channel over Server-Sent Events (protocol, section 4).
+
+connection -> checks -> authorize -> attach -> head and cursor -> messages.
+The head is sent when the subscription begins and not before, so a cursor that
+is too old is a status and not a broken stream.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import msgspec
+
+from takotwist.codecs.encode_once import SSE_CHUNKED, SSE_RAW
+from takotwist.codecs.sse import SseEvent, encode
+from takotwist.core.keepalive import Comments, Pulse
+from takotwist.core.outbox import Outbox
+from takotwist.errors import InternalError, MethodNotAllowed, Refusal, ReplayTooOld
+from takotwist.flow.session import Session
+from takotwist.streams.event_stream import EventStream
+from takotwist.transports.admission import Admission
+from takotwist.transports.asking import read_asking
+
+#: What a client is told to wait before it reconnects, in milliseconds.
+RETRY_MS = 2_000
+
+KEEPALIVE = encode(SseEvent(comment="keepalive"))
+
+
+def preamble(cursor: int, reset: ReplayTooOld | None) -> bytes:
+    """The first blocks: how long to wait, where we are, and whether we began anew."""
+    blocks = encode(SseEvent(retry=RETRY_MS))
+    if reset is None:
+        return blocks + encode(SseEvent(id=str(cursor)))
+    data = msgspec.json.encode({"reason": reset.code, "cursor": str(cursor)}).decode()
+    return blocks + encode(SseEvent(event="tako.reset", id=str(cursor), data=data))
+
+
+@attrs.define(slots=True)
+class SseTransport:
+    """Serves subscriptions over SSE."""
+
+    admission: Admission
+
+    async def subscribe(self, request: Any, channel: str) -> None:
+        """Answer a GET of a channel.
+
+        :param request: `twisted.web.iweb.IRequest`, nothing written yet.
+        :raises Refusal: and then nothing has been written.
+        """
+        asking = read_asking(request)
+        asked = await self.admission.ask(channel, asking)
+        self.admission.check_credentials(asked, asking)
+        self.admission.check_origin(request)
+        with self.admission.enter(request) as place:
+            admitted = await self.admission.authorizing.authorize(
+                asked, "subscribe", asking.presented
+            )
+            if request.method != b"GET":
+                raise MethodNotAllowed(allow=("GET", "POST", "OPTIONS"))
+            cursor = asking.cursor
+            stream = SseStream(self.admission, request)
+            session = place.open("sse", stream.outbox, stream.end)
+            stream.session = session
+            try:
+                await session.subscribe(
+                    admitted, cursor, asking.reset_when_stale, stream.opened, stream.end
+                )
+            except BaseException:
+                session.close("refused")
+                raise
+            if not session.closed:
+                session.live_until(admitted.lifecycle.max_connection_lifetime_ms)
+                stream.keep_alive(admitted.lifecycle.keepalive_interval_ms / 1000)
+
+
+class SseStream:
+    """One response, from its head to its end."""
+
+    __slots__ = ("_admission", "_comments", "_request", "_stream", "outbox", "session")
+
+    session: Session
+
+    def __init__(self, admission: Admission, request: Any) -> None:
+        self._admission = admission
+        self.outbox: Outbox = admission.new_outbox()
+        self._stream = EventStream(request, on_pause=self._paused, on_resume=self._resumed)
+        self._request = request
+        self._comments: Comments | None = None
+
+    def opened(self, cursor: int, reset: ReplayTooOld | None) -> None:
+        """Send the head."""
+        stream = self._stream
+        self._admission.answers.cors(self._request)
+        self._request = None
+        stream.on_closed(self._gone)
+        if stream.open():
+            form = SSE_CHUNKED if stream.framing == "chunked" else SSE_RAW
+            self.outbox.connect(form, stream.write_framed)
+            stream.write(preamble(cursor, reset))
+
+    def end(self, refusal: Refusal | None) -> None:
+        """End the response: its client comes back with its cursor and is told then."""
+        self.outbox.flush()
+        self.session.close("lifetime over" if refusal is None else refusal.code)
+        if isinstance(refusal, InternalError):
+            self._stream.abort()
+        else:
+            self._stream.close()
+
+    def keep_alive(self, interval: float) -> None:
+        """Write a comment whenever nothing was written for `interval` seconds."""
+        self._comments = Comments(interval)
+        self._beat()
+
+    def _beat(self) -> None:
+        assert self._comments is not None
+        now = self._admission.seconds()
+        pulse, again = self._comments.check(now, self.outbox.written_at)
+        if pulse is Pulse.SPEAK and not self._stream.paused:
+            self._stream.write(KEEPALIVE)
+            self.outbox.written_at = now
+        self.session.later("keepalive", again, self._beat)
+
+    def _gone(self) -> None:
+        self.session.close("client left")
+
+    def _paused(self) -> None:
+        self.outbox.paused = True
+
+    def _resumed(self) -> None:
+        if not self.session.closed:
+            self._admission.attaching.resumed(self.outbox)

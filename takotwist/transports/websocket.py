@@ -1,0 +1,141 @@
+"""Upgrade requests: to one channel, or to a connection that holds many topics.
+
+connection -> checks -> authorize -> upgrade -> a speaker on a wire.  In the plain
+protocol a refusal is the HTTP answer to the upgrade; a client that offers
+``tako.v1`` gets it as the close of an accepted upgrade, because a browser cannot
+read the status of a failed one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from takotwist.codecs.encode_once import WEBSOCKET, WEBSOCKET_MUX
+from takotwist.errors import (
+    BodyInvalid,
+    MethodNotAllowed,
+    Refusal,
+    TransportNotEnabled,
+    UpgradeRequired,
+)
+from takotwist.flow.authorize import Admitted
+from takotwist.streams.websocket_handshake import (
+    check_handshake,
+    choose_subprotocol,
+    offered_subprotocols,
+)
+from takotwist.streams.websocket_upgrade import WebSocketUpgrade
+from takotwist.transports.admission import Admission
+from takotwist.transports.asking import read_all_presented, read_asking
+from takotwist.transports.channel_speaker import ChannelSpeaker
+from takotwist.transports.mux import Mux
+from takotwist.transports.wire import WebSocketWire
+
+#: The subprotocol that makes a connection explicit.
+EXPLICIT = "tako.v1"
+
+
+@attrs.define(slots=True)
+class WebSocketTransport:
+    """Answers upgrade requests."""
+
+    admission: Admission
+    upgrade: WebSocketUpgrade
+
+    async def connect(self, request: Any, channel: str) -> None:
+        """Connect to one channel.
+
+        :param request: `twisted.web.iweb.IRequest`, nothing written yet.
+        :raises Refusal: and then nothing has been written.
+        """
+        explicit = self._handshake(request)
+        try:
+            await self._connect(request, channel, explicit)
+        except Refusal as refusal:
+            self._refuse(request, refusal, explicit)
+
+    async def connect_many(self, request: Any) -> None:
+        """Open a connection that begins without a topic.
+
+        :raises Refusal: and then nothing has been written.
+        """
+        if not self._handshake(request):
+            raise BodyInvalid(f"Sec-WebSocket-Protocol must offer {EXPLICIT!r} here.")
+        admission = self.admission
+        try:
+            presented = read_all_presented(request)
+            admission.check_origin(request)
+            with admission.enter(request) as place:
+                WebSocketWire(admission).open(
+                    request,
+                    self.upgrade,
+                    EXPLICIT,
+                    place,
+                    "mux",
+                    WEBSOCKET_MUX,
+                    lambda wire: Mux(wire, admission, presented),
+                )
+        except Refusal as refusal:
+            self._refuse(request, refusal, True)
+
+    async def _connect(self, request: Any, channel: str, explicit: bool) -> None:
+        admission = self.admission
+        asking = read_asking(request)
+        asked = await admission.ask(channel, asking)
+        definition = asked.definition
+        if not definition.bidirectional:
+            raise TransportNotEnabled
+        by_frame = (
+            definition.credentials is not None
+            and definition.credentials.header_name is not None
+            and admission.authorizing.missing(definition, asking.presented)
+        )
+        if not by_frame:
+            admission.check_credentials(asked, asking)
+        admission.check_origin(request)
+        with admission.enter(request) as place:
+            admitted: Admitted | None = None
+            if not by_frame:
+                admitted = await admission.authorizing.authorize(asked, "connect", asking.presented)
+            cursor = asking.cursor
+            presented = asking.presented.kept_for(definition)
+            wire = WebSocketWire(admission)
+
+            def speak(wire: WebSocketWire) -> ChannelSpeaker:
+                speaker = ChannelSpeaker(
+                    wire, admission, asked, presented, cursor, asking.reset_when_stale, explicit
+                )
+                speaker.begin(admitted)
+                return speaker
+
+            subprotocol = EXPLICIT if explicit else None
+            wire.open(request, self.upgrade, subprotocol, place, "websocket", WEBSOCKET, speak)
+
+    def _handshake(self, request: Any) -> bool:
+        """Whether the client speaks ``tako.v1``.
+
+        :raises Refusal: the handshake is not good.
+        """
+        bad = check_handshake(request.method, request.clientproto, request.requestHeaders)
+        if bad is not None:
+            for name, value in bad.headers:
+                request.responseHeaders.setRawHeaders(name, [value])
+            if bad.status == 426:
+                raise UpgradeRequired(bad.sentence)
+            if bad.status == 405:
+                raise MethodNotAllowed(bad.sentence)
+            raise BodyInvalid(bad.sentence)
+        offered = offered_subprotocols(request.requestHeaders)
+        return choose_subprotocol((EXPLICIT,), offered) is not None
+
+    def _refuse(self, request: Any, refusal: Refusal, explicit: bool) -> None:
+        if not explicit:
+            raise refusal
+        self.admission.answers.tally.refusals[refusal.code] += 1
+        connection = self.upgrade.upgrade(
+            request, on_message=lambda payload, is_binary: None, subprotocol=EXPLICIT
+        )
+        if connection is not None:
+            connection.close(refusal.close_code, refusal.code)

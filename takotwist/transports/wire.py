@@ -1,0 +1,204 @@
+"""A connection that carries frames both ways, as the protocol's speakers see it.
+
+A speaker (`channel_speaker`, `mux`) knows frames and topics; a wire knows one
+transport.  Rule: whatever leaves goes through the wire's outbox or after it,
+so control frames and messages keep their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from takotwist.codecs.websocket_frame import text_frame
+from takotwist.core.keepalive import Pings, Pulse
+from takotwist.core.outbox import Outbox
+from takotwist.errors import Refusal, ShuttingDown
+from takotwist.flow.session import Session
+from takotwist.streams.websocket_connection import WebSocketConnection
+from takotwist.streams.websocket_upgrade import WebSocketUpgrade
+from takotwist.transports.admission import Admission, Place
+
+
+class Speaker(Protocol):
+    """One dialect of the protocol on one wire."""
+
+    def received(self, text: bytes) -> None:
+        """A frame has come."""
+
+    def lost(self) -> None:
+        """The connection has gone."""
+
+
+class Wire(Protocol):
+    """One connection.
+
+    :ivar session: what it follows.
+    """
+
+    session: Session
+
+    def send(self, frame: bytes) -> None:
+        """Write one control frame, JSON, behind all that was pushed before."""
+
+    def end(self, refusal: Refusal | None) -> None:
+        """End the connection; `None` is its normal end, to come back at once."""
+
+    def hold(self, full: bool) -> None:
+        """Stop reading from the peer, or go on."""
+
+
+class WebSocketWire:
+    """A wire on an open WebSocket.
+
+    :param form: the wire form of messages on it.
+    """
+
+    __slots__ = (
+        "_admission",
+        "_connection",
+        "_early",
+        "_end_reason",
+        "_holds",
+        "_pings",
+        "outbox",
+        "session",
+        "speaker",
+    )
+
+    session: Session
+    speaker: Speaker
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._connection: WebSocketConnection | None = None
+        self._early: list[tuple[bytes, bool]] = []
+        self._pings: Pings | None = None
+        self._end_reason: str | None = None
+        self._holds = 0
+        self.outbox: Outbox = admission.new_outbox()
+
+    def open(
+        self,
+        request: Any,
+        upgrade: WebSocketUpgrade,
+        subprotocol: str | None,
+        place: Place,
+        kind: str,
+        form: object,
+        speaker: Callable[[WebSocketWire], Speaker],
+    ) -> bool:
+        """Answer the handshake.
+
+        :param place: for the session; used also when the peer has gone.
+        :param speaker: makes the speaker, which may send at once.
+        :return: whether the peer is still there.
+        """
+        connection = upgrade.upgrade(
+            request,
+            on_message=self._message,
+            on_closed=self._closed,
+            on_pong=self._heard,
+            on_pause=self._paused,
+            on_resume=self._resumed,
+            subprotocol=subprotocol,
+        )
+        if connection is None:
+            return False
+        self.session = place.open(kind, self.outbox, self.end)
+        self._connection = connection
+        self.outbox.connect(form, connection.write_frames)
+        self.speaker = speaker(self)
+        early, self._early = self._early, []
+        for payload, is_binary in early:
+            self._message(payload, is_binary)
+        return True
+
+    def send(self, frame: bytes) -> None:
+        """Write one control frame behind all that was pushed before."""
+        if self._connection is not None:
+            self.outbox.flush()
+            self._connection.write_frames(text_frame(frame))
+
+    def end(self, refusal: Refusal | None) -> None:
+        """Close with the refusal's code (protocol, section 5)."""
+        connection = self._connection
+        if connection is None:
+            return
+        self.outbox.flush()
+        if refusal is None:
+            code, reason = 1000, "connection expired"
+        else:
+            code, reason = refusal.close_code, refusal.code
+            if not isinstance(refusal, ShuttingDown):
+                self._admission.answers.tally.refusals[refusal.code] += 1
+        self._end_reason = reason
+        connection.close(code, reason)
+        self._gone(reason)
+
+    def abort(self, reason: str) -> None:
+        """Drop the peer without a word."""
+        if self._connection is not None:
+            self._connection.abort()
+            self._gone(reason)
+
+    def hold(self, full: bool) -> None:
+        """Stop reading from the peer while anything holds."""
+        self._holds += 1 if full else -1
+        if self._connection is not None:
+            if full and self._holds == 1:
+                self._connection.pause_reading()
+            elif self._holds == 0:
+                self._connection.resume_reading()
+
+    def keep_alive(self, interval: float) -> None:
+        """Ping every `interval` seconds, and drop a peer that answers none of two intervals."""
+        self._pings = Pings(interval, self._admission.seconds())
+        self.session.later("keepalive", self._admission.seconds() + interval, self._beat)
+
+    def _beat(self) -> None:
+        assert self._pings is not None and self._connection is not None
+        now = self._admission.seconds()
+        pulse, again = self._pings.check(now)
+        if pulse is Pulse.DROP:
+            self.abort("no answer to pings")
+            return
+        if not self._connection.paused:
+            # Behind a full buffer a ping would be as late as everything else,
+            # and one that comes through already proves that the peer reads.
+            self._connection.ping()
+        self.session.later("keepalive", again, self._beat)
+
+    def _message(self, payload: bytes, is_binary: bool) -> None:
+        connection = self._connection
+        if connection is None:
+            self._early.append((payload, is_binary))
+            return
+        self._heard(b"")
+        if is_binary:
+            self._end_reason = "binary frame"
+            connection.close(1003, "text-frames-only")
+            self._gone("binary frame")
+            return
+        self.speaker.received(payload)
+
+    def _heard(self, _: bytes) -> None:
+        if self._pings is not None:
+            self._pings.heard(self._admission.seconds())
+
+    def _paused(self) -> None:
+        self.outbox.paused = True
+
+    def _resumed(self) -> None:
+        self._heard(b"")
+        if not self.session.closed:
+            self._admission.attaching.resumed(self.outbox)
+
+    def _closed(self, code: int, reason: str, clean: bool) -> None:
+        self._gone(f"client closed ({code})" if clean else f"connection lost ({code})")
+
+    def _gone(self, why: str) -> None:
+        self._connection = None
+        if not self.session.closed:
+            self.session.close(why)
+            self.speaker.lost()
