@@ -1,0 +1,139 @@
+"""HTTP/2 on Twisted's connection, mended where a slow or early-answered peer hurts it.
+
+Three things: it spins when a peer's window is full; it fails on data for a
+stream that was already answered; and its idle timer ends quiet responses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from h2.connection import H2Connection as Hyper
+from h2.errors import ErrorCodes
+from h2.settings import SettingCodes, Settings
+from h2.stream import StreamState
+from twisted.web._http2 import _END_STREAM_SENTINEL, H2Connection
+
+from takotwist.streams.http_limits import HttpLimits
+
+
+class Http2Connection(H2Connection):
+    """One connection of HTTP/2.
+
+    :param site: of `streams.site`.
+    """
+
+    abortTimeout = 5
+
+    def __init__(self, site: Any) -> None:
+        super().__init__(site.reactor)
+        limits: HttpLimits = site.limits
+        self.site = self.factory = site
+        self.requestFactory = site.requestFactory
+        self.callLater = site.reactor.callLater
+        self.timeOut = limits.idle_timeout
+        conn: Hyper = self.conn
+        conn.local_settings = Settings(
+            client=False,
+            initial_values={
+                SettingCodes.MAX_CONCURRENT_STREAMS: limits.max_streams,
+                SettingCodes.MAX_HEADER_LIST_SIZE: limits.max_head,
+            },
+        )
+        conn.decoder.max_header_list_size = limits.max_head
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        self._wake()
+
+    # requests
+
+    def _requestReceived(self, event: Any) -> None:
+        super()._requestReceived(event)
+        stream = self.streams[event.stream_id]
+        request = stream._request
+        lengths = set(request.requestHeaders.getRawHeaders(b"content-length") or ())
+        fault = ""
+        if len(event.headers) > self.site.limits.max_headers:
+            fault = "The request has too many headers."
+        elif len(lengths) > 1:
+            fault = "The request states several lengths."
+        length = int(lengths.pop()) if len(lengths) == 1 else None
+        request.head_received(stream.command, stream.path or b"", b"HTTP/2", length, fault)
+        request.begin()
+
+    def _requestDataReceived(self, event: Any) -> None:
+        if event.stream_id in self.streams:
+            super()._requestDataReceived(event)
+        else:
+            # Of a stream that was answered early; only the connection's window is left.
+            self.conn.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+
+    def _requestEnded(self, event: Any) -> None:
+        if event.stream_id in self.streams:
+            super()._requestEnded(event)
+
+    def _requestAborted(self, event: Any) -> None:
+        if event.stream_id in self.streams:
+            super()._requestAborted(event)
+
+    def _requestDone(self, streamID: int) -> None:
+        super()._requestDone(streamID)
+        stream = self.conn.streams.get(streamID)
+        if (
+            self._stillProducing
+            and stream is not None
+            and stream.state_machine.state is StreamState.HALF_CLOSED_LOCAL
+        ):
+            # Answered before its body was in: ask the client to stop sending
+            # (RFC 9113, section 8.1).
+            self.conn.reset_stream(streamID, ErrorCodes.NO_ERROR)
+            self._tryToWriteControlData()
+
+    # the sending loop
+
+    def _sendPrioritisedData(self, *args: Any) -> None:
+        super()._sendPrioritisedData(*args)
+        # A stream with data and no window stays in the loop's choice, and the loop
+        # runs again and again to send nothing: one slow reader takes the processor.
+        for stream_id, queue in self._outboundStreamQueues.items():
+            if queue and queue[0] is not _END_STREAM_SENTINEL and not self._window(stream_id):
+                self.priority.block(stream_id)
+
+    def _wake(self) -> None:
+        """Go on with streams that have data and, since the peer said so, window."""
+        if not self._stillProducing:
+            return
+        ready = [
+            stream_id
+            for stream_id, queue in self._outboundStreamQueues.items()
+            if queue and self._window(stream_id)
+        ]
+        for stream_id in ready:
+            self.priority.unblock(stream_id)
+        if ready and self._sendingDeferred is not None:
+            waiting, self._sendingDeferred = self._sendingDeferred, None
+            waiting.callback(None)
+
+    def _window(self, stream_id: int) -> bool:
+        return bool(self.conn.local_flow_control_window(stream_id) > 0)
+
+    # the idle timer
+
+    def timeoutConnection(self) -> None:
+        requests = [stream._request for stream in self.streams.values()]
+        if requests and all(request._body_complete for request in requests):
+            # Nothing is expected of the client, and an answer may be long in coming.
+            self.setTimeout(self.timeOut)
+            return
+        self.conn.close_connection(
+            error_code=ErrorCodes.PROTOCOL_ERROR if requests else ErrorCodes.NO_ERROR
+        )
+        self.transport.write(self.conn.data_to_send())
+        self._stillProducing = False
+        self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        self.transport.loseConnection()
+
+    def forceAbortClient(self) -> None:
+        self._abortingCall = None
+        self.transport.abortConnection()

@@ -1,0 +1,265 @@
+"""A twisted.web request that is judged at its head, bounded, and streamed where wanted.
+
+Twisted reads a whole body before anybody is asked, and answers what it does
+not like in HTML.  Here a request is refused as soon as its head or its body
+is too much, in the site's own form, and the client still gets to read the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from io import BytesIO
+from typing import Any, cast
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import server
+from twisted.web.error import UnsupportedMethod
+from twisted.web.http import HTTPChannel, datetimeToString, parse_qs
+
+from takotwist.streams.http_limits import Body
+from takotwist.streams.request_body import BodyReceiver, RequestBody
+
+_log = Logger()
+
+
+class StreamRequest(server.Request):
+    """A request of `streams.site.make_site`."""
+
+    defaultContentType = b"text/plain; charset=utf-8"
+
+    _limit: int | None = None
+    """Bytes that the body may have; `None` when it is streamed."""
+    _head_known = False
+    _body_complete = False
+    _received = 0
+    _refusal: tuple[int, str] | None = None
+    _body: RequestBody | None = None
+    _lingering: IDelayedCall | None = None
+    _done = False
+
+    # the head
+
+    def head_received(
+        self, method: bytes, uri: bytes, version: bytes, length: int | None, fault: str = ""
+    ) -> None:
+        """Judge the head.  The channel calls `begin` next, when it is ready for an answer.
+
+        :param length: of the body, or `None` when the client does not say.
+        :param fault: what the channel found wrong with it.
+        """
+        self._set_head(method, uri, version)
+        rule = self.site.body_rule(method, self.path)
+        if rule is Body.STREAMED:
+            self._limit = None
+        else:
+            self._limit = rule
+            if length is not None and length > rule:
+                self._refusal = (413, f"A body may have {rule} bytes here.")
+        fault = fault or self._host_fault()
+        if fault:
+            self._refusal = (400, fault)
+        if self._refusal is not None:
+            # Else the client would be told to go on, and then refused.
+            self.requestHeaders.removeHeader(b"expect")
+
+    def _set_head(self, method: bytes, uri: bytes, version: bytes) -> None:
+        self._head_known = True
+        self.site = self.channel.site
+        if uri.lower().startswith((b"http://", b"https://")):
+            # The absolute form; its authority wins (RFC 9112, section 3.2.2).
+            authority, slash, rest = uri.split(b"://", 1)[1].partition(b"/")
+            self.requestHeaders.setRawHeaders(b"host", [authority])
+            uri = slash + rest or b"/"
+        self.method, self.uri, self.clientproto = method, uri, version
+        self.path, _, query = uri.partition(b"?")
+        self.args = parse_qs(query, True) if query else {}
+
+    def _host_fault(self) -> str:
+        hosts = set(self.requestHeaders.getRawHeaders(b"host") or ())
+        if len(hosts) > 1 or (not hosts and self.clientproto == b"HTTP/1.1"):
+            return "A request has exactly one Host header."
+        if not self.path.startswith(b"/") and self.path != b"*":
+            return "The request's target is no path."
+        return ""
+
+    def begin(self) -> None:
+        """Answer at the head what can be answered there."""
+        if self._refusal is not None:
+            self.refuse(*self._refusal)
+        elif self._limit is None:
+            self._body = RequestBody(self._pause, self._resume)
+            self.process()
+
+    # the body
+
+    def gotLength(self, length: int | None) -> None:
+        # Always memory: the limit bounds it, and Twisted's temporary file is a
+        # system call for every body of unknown length.
+        self.content = BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        if self._done:
+            return
+        self._received += len(data)
+        if self._lingering is not None:
+            if self._received > self.site.limits.linger_bytes:
+                self._lingering.reset(0)
+        elif self._body is not None:
+            self._body.came(data)
+        elif self.finished:
+            return
+        elif self._limit is not None and self._received > self._limit:
+            self.refuse(413, f"A body may have {self._limit} bytes here.")
+        else:
+            self.content.write(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        if not self._head_known:
+            # A channel that shows no head, such as HTTP/3's, which bounds bodies itself.
+            self._set_head(command, path, version)
+        self._body_complete = True
+        if self._lingering is not None:
+            self._settle()
+        elif self._body is not None:
+            self._body.ended()
+        elif not self.finished:
+            self.content.seek(0)
+            self.process()
+
+    def stream_body(self, receiver: BodyReceiver) -> None:
+        """Take the body as it comes.
+
+        For a resource whose body rule is `Body.STREAMED`; elsewhere it gets the
+        whole body at once.  `pause_body` and `resume_body` set the pace.
+        """
+        if self._body is None:
+            self._body = RequestBody(self._pause, self._resume)
+            whole = self.content.read()
+            if whole:
+                self._body.came(whole)
+            self._body.ended()
+        self._body.take(receiver)
+
+    def pause_body(self) -> None:
+        """Ask for no more of the body now."""
+        if self._body is not None:
+            self._body.hold()
+
+    def resume_body(self) -> None:
+        """Take more of the body."""
+        if self._body is not None:
+            self._body.go_on()
+
+    def _pause(self) -> None:
+        if not self._body_complete and not self._disconnected and not self._done:
+            self.channel.pauseProducing() if not self._on_http1 else self.channel.pause_body()
+
+    def _resume(self) -> None:
+        if not self._body_complete and not self._disconnected and not self._done:
+            self.channel.resumeProducing() if not self._on_http1 else self.channel.resume_body()
+
+    # the answer
+
+    @property
+    def _on_http1(self) -> bool:
+        return isinstance(self.channel, HTTPChannel)
+
+    def process(self) -> None:
+        self.setHeader(b"Date", datetimeToString())
+        self.prepath = []
+        self.postpath = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
+        try:
+            if self.path == b"*":
+                self._handleStar()
+            else:
+                self.render(self.site.getResourceFor(self))
+        except Exception:
+            self.processingFailed(Failure())
+
+    def render(self, resrc: Any) -> None:
+        try:
+            body = resrc.render(self)
+        except UnsupportedMethod as unsupported:
+            allowed = cast("Iterable[bytes]", unsupported.allowedMethods)
+            if self.method == b"HEAD" and b"GET" in allowed:
+                super().render(resrc)
+                return
+            allow = b", ".join(allowed).decode("ascii")
+            self.refuse(405, "This method is not allowed here.", (("Allow", allow),))
+            return
+        if body is server.NOT_DONE_YET:
+            return
+        if not isinstance(body, bytes):
+            raise TypeError(f"{resrc!r} rendered {type(body).__name__}, not bytes")
+        self.setHeader(b"Content-Length", b"%d" % len(body))
+        self.write(b"" if self.method == b"HEAD" else body)
+        self.finish()
+
+    def refuse(self, status: int, sentence: str, headers: Iterable[tuple[str, str]] = ()) -> None:
+        """Answer with an error, in the form of the site."""
+        content_type, body = self.site.error_body(status, sentence)
+        self.setResponseCode(status)
+        self.setHeader(b"Date", datetimeToString())
+        self.setHeader(b"Content-Type", content_type)
+        self.setHeader(b"Content-Length", b"%d" % len(body))
+        for name, value in headers:
+            self.setHeader(name, value)
+        if self._on_http1 and not self._body_complete:
+            self.setHeader(b"Connection", b"close")
+            self.channel.persistent = 0
+        self.write(body)
+        self.finish()
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        _log.failure("A request failed", failure=reason)
+        if self._disconnected or self.finished:
+            return reason
+        if not self.startedWriting:
+            self.refuse(500, "The server failed; its log has the reason.")
+        elif self._on_http1:
+            # A part of the answer is out.  Only a broken end says that it is one.
+            self.channel.transport.abortConnection()
+        else:
+            self.channel.abortConnection()
+        return reason
+
+    # the end
+
+    def _cleanup(self) -> None:
+        if self._body is not None:
+            self._body.drop()
+        if self._body_complete or not self._on_http1:
+            self._settle()
+            return
+        # The answer is out and the body is not all in.  Closing now would make the
+        # kernel send a reset, which may destroy the answer in the client's hands;
+        # reading on as if it was the next request would be worse.
+        self._received = 0
+        self._lingering = self.site.reactor.callLater(
+            self.site.limits.linger_timeout, self._give_up
+        )
+        self._resume()
+
+    def _give_up(self) -> None:
+        self._lingering = None
+        self.channel.persistent = 0
+        self._settle()
+
+    def _settle(self) -> None:
+        lingering, self._lingering = self._lingering, None
+        if lingering is not None:
+            lingering.cancel()
+        self._done = True
+        super()._cleanup()
+
+    def connectionLost(self, reason: Failure) -> None:
+        lingering, self._lingering = self._lingering, None
+        if lingering is not None:
+            lingering.cancel()
+        self._done = True
+        super().connectionLost(reason)
+        if self._body is not None:
+            self._body.lost()

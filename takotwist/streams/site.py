@@ -1,0 +1,140 @@
+"""An HTTP/1.1 and HTTP/2 server for a tree of resources, bounded and quiet.
+
+Twisted's own `Site` with our channels and requests.  Rule: nothing that a client
+sends can make it log a credential, answer in HTML, wait without a deadline or
+hold more than its limits say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import msgspec
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web import server
+from twisted.web.resource import IResource
+
+from takotwist.streams.http1 import Http1Channel
+from takotwist.streams.http2 import Http2Connection
+from takotwist.streams.http_limits import BodyRule, HttpLimits
+from takotwist.streams.request import StreamRequest
+
+#: Status and sentence -> content type and body of an error's answer.
+ErrorBody = Callable[[int, str], tuple[bytes, bytes]]
+
+
+def json_error(status: int, sentence: str) -> tuple[bytes, bytes]:
+    """``{"error": sentence}``."""
+    return b"application/json", msgspec.json.encode({"error": sentence})
+
+
+@attrs.frozen(slots=True)
+class Access:
+    """One answered request, for an access log.  It has no query, which may hold a credential.
+
+    :ivar sent: bytes of the body.
+    :ivar peer: the socket's other end; `None` on a Unix socket.
+    """
+
+    method: str
+    path: str
+    version: str
+    status: int
+    sent: int
+    peer: str | None
+
+
+class HttpSite(server.Site):
+    """Made by `make_site`."""
+
+    requestFactory = StreamRequest
+
+    limits: HttpLimits
+    error_body: ErrorBody
+    body_rule: BodyRule
+    on_access: Callable[[Access], None] | None
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        return HttpConnection(self)
+
+    def startFactory(self) -> None:
+        """Nothing: Twisted's would open a log file and keep a clock of its own."""
+
+    def stopFactory(self) -> None:
+        """Nothing was started."""
+
+    def log(self, request: Any) -> None:
+        if self.on_access is not None:
+            self.on_access(
+                Access(
+                    method=request.method.decode("latin-1"),
+                    path=request.path.decode("latin-1"),
+                    version=request.clientproto.decode("latin-1"),
+                    status=request.code,
+                    sent=request.sentLength,
+                    peer=getattr(request.client, "host", None),
+                )
+            )
+
+
+class HttpConnection(Protocol):
+    """Chooses between HTTP/1.1 and HTTP/2 when TLS has agreed on one."""
+
+    _chosen = False
+
+    def __init__(self, site: HttpSite) -> None:
+        self._channel: Any = Http1Channel(site)
+
+    def connectionMade(self) -> None:
+        self._channel.makeConnection(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._chosen:
+            self._chosen = True
+            if getattr(self.transport, "negotiatedProtocol", None) == b"h2":
+                self._change_to_http2()
+        self._channel.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._channel.connectionLost(reason)
+
+    def _change_to_http2(self) -> None:
+        old, new = self._channel, Http2Connection(self._channel.site)
+        producer = old._networkProducer
+        producer.unregisterProducer()
+        old.setTimeout(None)
+        self._channel = new
+        new.makeConnection(self.transport)  # type: ignore[no-untyped-call]
+        # So that the transport's pressure reaches the sending loop.
+        producer.registerProducer(new, True)
+
+
+def make_site(
+    resource: IResource,
+    reactor: IReactorTime,
+    limits: HttpLimits | None = None,
+    *,
+    error_body: ErrorBody = json_error,
+    body_rule: BodyRule | None = None,
+    on_access: Callable[[Access], None] | None = None,
+) -> HttpSite:
+    """A factory to listen with; over TLS it offers HTTP/2 by ALPN.
+
+    :param resource: the root of the tree, or a leaf that answers everything.
+    :param limits: `HttpLimits()` where absent.
+    :param error_body: makes the body of an error that arises before a resource is asked.
+    :param body_rule: how many bytes a body may have, or `Body.STREAMED`, by method
+        and path; `HttpLimits.max_body` for all where absent.
+    :param on_access: called after each answer.
+    """
+    bounds = limits or HttpLimits()
+    site = HttpSite(resource, reactor=reactor)  # type: ignore[no-untyped-call]
+    site.limits = bounds
+    site.error_body = error_body
+    site.body_rule = body_rule or (lambda _method, _path: bounds.max_body)
+    site.on_access = on_access
+    return site
