@@ -1,0 +1,221 @@
+"""The database file: which one it is, whether it is still there, and how it is opened.
+
+Somebody may delete, replace or damage the file under a running server.  Rule:
+nothing is acknowledged that went into a file which is no longer at its path;
+and nobody's damaged file is deleted or moved, that is for the operator.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import Literal
+from urllib.parse import quote
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from takotwist.adapters.sqlite.migrations import (
+    STEPS,
+    Step,
+    bring_up_to_date,
+    use_write_ahead_log,
+    version_of,
+)
+from takotwist.adapters.sqlite.trouble import Kind, Trouble
+from takotwist.core.retention import Watched
+
+Durability = Literal["commit", "power"]
+
+#: Seconds that a lock of another program is waited for.  Short, because the one
+#: writer waits for it and everybody waits for the writer.
+LOCK_SECONDS = 0.25
+
+#: The write-ahead log is cut back to this after it has been written home.
+WAL_BYTES = 8 * 2**20
+
+#: (device, inode) of the database, its -wal and its -shm.
+Identity = tuple[tuple[int, int], ...]
+
+#: What changes when somebody else writes into the database file.
+Content = tuple[int, int, int]
+
+
+def _decoded(text: bytes) -> str:
+    # A type may hold what JSON may hold, lone surrogates included.
+    return text.decode("utf-8", "surrogatepass")
+
+
+def _boot() -> str:
+    """Which run of the machine this is; "?" where the system does not say."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return "?"
+
+
+@attrs.define(slots=True, eq=False)
+class StoreFile:
+    """One database file, shared by the connections to it.
+
+    :ivar path: where it is.
+    :ivar durability: ``commit`` survives the end of the process, ``power`` the machine's.
+    :ivar clock: says at which id a new log begins.
+    :ivar watched: is told the longest inactivity ttl found in the file.
+    :ivar boot: which run of the machine this is.
+    :ivar last_id: the highest id that this process has reported.  A file that knows
+        less has lost messages, whatever happened to it.
+    """
+
+    path: str
+    durability: Durability
+    clock: IReactorTime
+    watched: Watched
+    steps: tuple[Step, ...] = STEPS
+    boot: str = attrs.field(factory=_boot)
+    last_id: int = 0
+    _suspect: bool = attrs.field(default=False, init=False)
+    _damage: tuple[Content | None, str] | None = attrs.field(default=None, init=False)
+
+    def identity(self) -> Identity | None:
+        """Which files are at the path now; `None` where one is missing."""
+        try:
+            found = [os.stat(self.path + suffix) for suffix in ("", "-wal", "-shm")]
+        except OSError:
+            return None
+        return tuple((stat.st_dev, stat.st_ino) for stat in found)
+
+    def content(self) -> Content | None:
+        """Changes when the database file is written to, the write-ahead log aside."""
+        try:
+            stat = os.stat(self.path)
+        except OSError:
+            return None
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+    def suspect(self) -> None:
+        """The file was found damaged, or somebody wrote into it: look through it when next opened.
+
+        To be called after the connection was closed, since closing may write.
+        """
+        self._suspect = True
+
+    def open_to_write(self) -> sqlite3.Connection:
+        """The file, made or upgraded where need be.
+
+        :raises Trouble: it cannot be used.
+        """
+        if self._damage is not None and self._damage[0] == self.content():
+            # Looking through a large file takes long; it is as it was.
+            raise Trouble(Kind.DAMAGED, self._damage[1])
+        self._damage = None
+        try:
+            self._make_if_missing()
+            db = self._connect()
+        except (sqlite3.Error, OSError) as error:
+            raise Trouble.of(error) from None
+        try:
+            self._prepare(db)
+        except (sqlite3.Error, OSError, Trouble) as error:
+            db.close()
+            trouble = error if isinstance(error, Trouble) else Trouble.of(error)
+            if trouble.kind is Kind.DAMAGED:
+                self._suspect = True
+                self._damage = (self.content(), trouble.detail)
+            raise trouble from None
+        return db
+
+    def open_to_read(self) -> sqlite3.Connection:
+        """The file as it is.
+
+        :raises Trouble: `Kind.NOT_READY` where opening it to write may help.
+        """
+        if not os.path.exists(self.path):
+            raise Trouble(Kind.NOT_READY, "there is no file")
+        try:
+            db = self._connect()
+        except sqlite3.Error as error:
+            raise Trouble.of(error) from None
+        try:
+            if version_of(db) != self.steps[-1].number:
+                raise Trouble(Kind.NOT_READY, "its schema is another one")
+            db.execute("PRAGMA query_only = ON")
+        except (sqlite3.Error, Trouble) as error:
+            db.close()
+            raise error if isinstance(error, Trouble) else Trouble.of(error) from None
+        return db
+
+    def close_in_order(self, db: sqlite3.Connection) -> None:
+        """Everything home into the database file, and nothing left to doubt."""
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        db.execute("UPDATE store SET boot = ''")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _make_if_missing(self) -> None:
+        if os.path.exists(self.path):
+            return
+        for suffix in ("-wal", "-shm"):
+            # They belong to a file that is gone; SQLite would read them into the new one.
+            if os.path.exists(self.path + suffix):
+                os.unlink(self.path + suffix)
+        # Empty, which SQLite takes for a new database.  Messages are nobody
+        # else's business, and -wal and -shm take their mode from it.
+        os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(
+            f"file:{quote(os.path.abspath(self.path))}?mode=rw",
+            uri=True,
+            timeout=LOCK_SECONDS,
+            isolation_level=None,
+            # adbapi closes the connections of its threads from the reactor's.
+            check_same_thread=False,
+        )
+        db.text_factory = _decoded
+        return db
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        if self._suspect:
+            [verdict] = db.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise Trouble(Kind.DAMAGED, verdict)
+        now_us = int(self.clock.seconds() * 1_000_000)
+        # FULL at first, whatever the durability: what is noted here has to be
+        # on the disk before the commits that it speaks of.
+        db.execute("PRAGMA synchronous = FULL")
+        bring_up_to_date(db, self.path, max(self.last_id + 1, now_us), self.steps)
+        use_write_ahead_log(db)
+        db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+        db.execute("PRAGMA secure_delete = FAST")
+        self._own_up_to_losses(db, now_us)
+        if self.durability == "commit":
+            db.execute("PRAGMA synchronous = NORMAL")
+        [longest] = db.execute("SELECT coalesce(max(inactivity_ttl_ms), 0) FROM topic").fetchone()
+        self.watched.told(longest)
+        self._suspect = False
+
+    def _own_up_to_losses(self, db: sqlite3.Connection, now_us: int) -> None:
+        """Raise the watermarks where messages that were acknowledged may be missing.
+
+        That is so when an older copy of the file was put in place, and, unless
+        each commit was forced to the disk, when the machine stopped under us.
+        """
+        boot = self.boot if self.durability == "commit" else ""
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            [head, was] = db.execute("SELECT head, boot FROM store").fetchone()
+            lost_to = self.last_id if head < self.last_id else 0
+            if was not in ("", self.boot):
+                lost_to = max(head, self.last_id, now_us)
+            if lost_to:
+                db.execute("UPDATE store SET head = ?1, removed = ?1", (lost_to,))
+                db.execute("UPDATE topic SET removed = ?", (lost_to,))
+            if was != boot:
+                db.execute("UPDATE store SET boot = ?", (boot,))
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise

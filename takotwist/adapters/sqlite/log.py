@@ -1,0 +1,212 @@
+"""A replay log in one SQLite file.
+
+One thread writes, a few read, all through adbapi; SQLite's write-ahead log lets
+the readers be.  Rule: `head` rises in the reactor's thread, in the turn in which
+the append is answered, so that nobody sees a head whose messages were not
+reported.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+from twisted.enterprise.adbapi import ConnectionPool
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from takotwist.adapters.sqlite import reader, writer
+from takotwist.adapters.sqlite.connection import Connection
+from takotwist.adapters.sqlite.file import Durability, StoreFile
+from takotwist.adapters.sqlite.trouble import Condition, Kind, Trouble
+from takotwist.core.log import Append, Appended, LogStats, Page
+from takotwist.core.retention import Watched
+from takotwist.core.topic import Topic
+from takotwist.errors import StoreUnavailable
+from takotwist.ports import IReplayLog
+
+T = TypeVar("T")
+
+_MODULE = "takotwist.adapters.sqlite.connection"
+
+
+@implementer(IReplayLog)
+class SqliteReplayLog:
+    """See `IReplayLog`.
+
+    :param path: of the database file; its folder has to exist.
+    :param reactor: whose threads and clock are used.
+    :param durability: ``commit``: what is acknowledged survives the end of the
+        process, however it ends; ``power``: and the machine's.  With ``commit`` a
+        machine that stopped under the log makes every older cursor too old,
+        because the last commits may be lost.
+    :param readers: how many threads read.
+    :param make_pool: makes adbapi's pools; a test gives one without threads.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        reactor: IReactorTime,
+        durability: Durability = "commit",
+        readers: int = 2,
+        make_pool: Callable[..., ConnectionPool] = ConnectionPool,
+    ) -> None:
+        self.head = 0
+        self._reactor = reactor
+        self._readers = readers
+        self._make_pool = make_pool
+        self._watched = Watched()
+        self._file = StoreFile(os.fspath(path), durability, reactor, self._watched)
+        self._condition = Condition(self._file.path)
+        self._pools: dict[str, ConnectionPool] = {}
+        self._under_way = 0
+        self._idle: Deferred[None] | None = None
+
+    def start(self) -> Deferred[None]:
+        """See `IReplayLog`.  It is answered once the reactor runs: adbapi waits for that."""
+        self._watched.opened_us = int(self._reactor.seconds() * 1_000_000)
+        self._pools = {"write": self._pool("write", 1), "read": self._pool("read", self._readers)}
+        return self._open().addErrback(_unavailable)
+
+    def stop(self) -> Deferred[None]:
+        """See `IReplayLog`."""
+        pools, self._pools = self._pools, {}
+        if not pools:
+            return succeed(None)
+        if not pools["write"].running:
+            # The reactor never ran, so nothing was done and nothing will be.
+            return succeed(None).addCallback(lambda _: _close(pools))
+        self._idle = Deferred()
+        stopping = self._idle
+        stopping.addCallback(lambda _: pools["write"].runWithConnection(_close_in_order))
+        stopping.addCallback(lambda _: _close(pools))
+        self._finished(0)
+        return stopping
+
+    def append(self, entries: Sequence[Append], now_us: int) -> Deferred[list[Appended]]:
+        """See `IReplayLog`."""
+        for entry in entries:
+            self._watched.told(entry.lifecycle.inactivity_ttl_ms)
+        work = partial(writer.append, entries=entries, now_us=now_us, watched=self._watched)
+        return self._write(work)
+
+    def read(self, topic: Topic, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
+        """See `IReplayLog`."""
+        work = partial(reader.read, topic=topic, after=after, limit=limit, max_bytes=max_bytes)
+        return self._read(work)
+
+    def sweep(self, now_us: int, in_use: Collection[str]) -> Deferred[bool]:
+        """See `IReplayLog`."""
+        self._watched.see(in_use, now_us)
+        # A copy: the caller's own changes while the writer looks at it.
+        used = frozenset(in_use)
+        work = partial(writer.sweep, now_us=now_us, in_use=used, watched=self._watched)
+        return self._write(work)
+
+    def stats(self) -> Deferred[LogStats]:
+        """See `IReplayLog`."""
+        return self._read(reader.stats)
+
+    def _pool(self, side: Literal["write", "read"], threads: int) -> ConnectionPool:
+        return self._make_pool(
+            _MODULE, self._file, side, cp_min=1, cp_max=threads, cp_reactor=self._reactor
+        )
+
+    def _open(self) -> Deferred[None]:
+        return self._write(lambda db: (None, writer.head(db)))
+
+    def _write(self, work: Callable[[sqlite3.Connection], tuple[T, int]]) -> Deferred[T]:
+        """Do `work`, which returns an answer and the head after it, in the writer's thread."""
+        return self._in_thread("write", work, self._committed).addCallbacks(
+            self._wrote, self._failed, errbackArgs=("write",)
+        )
+
+    def _read(self, work: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+        """Do `work` in a reader's thread; a file that is gone is first made anew."""
+
+        def make_ready(failure: Failure) -> Deferred[T]:
+            trouble = failure.value
+            if not isinstance(trouble, Trouble) or trouble.kind is not Kind.NOT_READY:
+                return fail(failure)
+            return self._open().addCallback(lambda _: self._in_thread("read", work))
+
+        return (
+            self._in_thread("read", work)
+            .addErrback(make_ready)
+            .addCallbacks(self._has_read, self._failed, errbackArgs=("read",))
+        )
+
+    def _in_thread(
+        self,
+        side: Literal["write", "read"],
+        work: Callable[[sqlite3.Connection], T],
+        committed: Callable[[T], object] | None = None,
+    ) -> Deferred[T]:
+        if not self._pools:
+            return fail(StoreUnavailable())
+        self._under_way += 1
+        doing: Deferred[T] = self._pools[side].runWithConnection(_run, work, committed)
+        return doing.addBoth(self._finished_with)
+
+    def _finished_with(self, result: T) -> T:
+        self._finished(1)
+        return result
+
+    def _finished(self, count: int) -> None:
+        self._under_way -= count
+        if self._under_way == 0 and self._idle is not None:
+            idle, self._idle = self._idle, None
+            idle.callback(None)
+
+    def _committed(self, result: tuple[Any, int]) -> None:
+        # In the writer's thread, before anything else can go wrong.
+        self._file.last_id = max(self._file.last_id, result[1])
+
+    def _wrote(self, result: tuple[T, int]) -> T:
+        answer, head = result
+        self.head = max(self.head, head)
+        self._condition.worked("write")
+        return answer
+
+    def _has_read(self, result: T) -> T:
+        self._condition.worked("read")
+        return result
+
+    def _failed(self, failure: Failure, side: str) -> Failure:
+        if isinstance(failure.value, Trouble):
+            self._condition.failed(side, failure.value)
+        elif not isinstance(failure.value, StoreUnavailable):
+            self.log.failure("The replay log failed", failure)
+        return Failure(StoreUnavailable())
+
+
+def _run(
+    connection: Connection,
+    work: Callable[[sqlite3.Connection], T],
+    committed: Callable[[T], object] | None,
+) -> T:
+    return connection.run(work, committed)
+
+
+def _close_in_order(connection: Connection) -> None:
+    connection.close_in_order()
+
+
+def _close(pools: dict[str, ConnectionPool]) -> None:
+    # The writer last: who closes last writes the write-ahead log home.
+    pools["read"].close()
+    pools["write"].close()
+
+
+def _unavailable(failure: Failure) -> None:
+    failure.trap(StoreUnavailable)

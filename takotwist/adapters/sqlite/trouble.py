@@ -1,0 +1,125 @@
+"""Why the replay log's file cannot be used, and what the operator can do about it.
+
+Rule: a caller of the log only ever sees `StoreUnavailable`; the reason is for
+the log of the server, once for each change, and never for a client.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from enum import Enum
+
+import attrs
+from twisted.logger import Logger
+
+
+class Kind(Enum):
+    """What is wrong, and the advice that goes with it."""
+
+    LOCKED = (
+        "another program holds a lock on it",
+        "End that program; a replay log belongs to one takotwist alone.",
+    )
+    READ_ONLY = (
+        "it may not be written",
+        "Give this user write permission on the file and its folder.",
+    )
+    FULL = ("the disk is full", "Free some space on that disk.")
+    DAMAGED = (
+        "it is damaged or no database",
+        "Put a good copy in its place, or move it away together with its -wal and -shm"
+        " files; then a new log is begun.",
+    )
+    CANNOT_OPEN = (
+        "it cannot be opened",
+        "See that its folder exists and that this user may read and write there.",
+    )
+    DISK_ERROR = ("the disk reports an error", "See the system's log about that disk.")
+    FOREIGN = (
+        "it is the database of another program",
+        "Set the replay path to a file of takotwist's own.",
+    )
+    NEWER = (
+        "it was written by a newer takotwist",
+        "Run that version again, or set the replay path to another file.",
+    )
+    NOT_READY = ("it is not there, or of an earlier version", "It is being made.")
+    FAILED = ("SQLite reports an error", "See the detail.")
+
+
+class Trouble(Exception):
+    """The file cannot be used now.
+
+    :param kind: why.
+    :param detail: what SQLite or the system said.
+    """
+
+    def __init__(self, kind: Kind, detail: str) -> None:
+        super().__init__(kind, detail)
+        self.kind = kind
+        self.detail = detail
+
+    @classmethod
+    def of(cls, error: sqlite3.Error | OSError) -> Trouble:
+        """What an error of SQLite or of the file system means."""
+        if isinstance(error, sqlite3.Error):
+            # The low byte is the primary code, the rest a shade of it.
+            code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+            return cls(_KINDS.get(code, Kind.FAILED), str(error))
+        return cls(Kind.CANNOT_OPEN, error.strerror or str(error))
+
+
+_KINDS = {
+    sqlite3.SQLITE_BUSY: Kind.LOCKED,
+    sqlite3.SQLITE_LOCKED: Kind.LOCKED,
+    sqlite3.SQLITE_PROTOCOL: Kind.LOCKED,
+    sqlite3.SQLITE_READONLY: Kind.READ_ONLY,
+    sqlite3.SQLITE_FULL: Kind.FULL,
+    sqlite3.SQLITE_CORRUPT: Kind.DAMAGED,
+    sqlite3.SQLITE_NOTADB: Kind.DAMAGED,
+    sqlite3.SQLITE_CANTOPEN: Kind.CANNOT_OPEN,
+    sqlite3.SQLITE_PERM: Kind.CANNOT_OPEN,
+    sqlite3.SQLITE_AUTH: Kind.CANNOT_OPEN,
+    sqlite3.SQLITE_IOERR: Kind.DISK_ERROR,
+}
+
+
+@attrs.define(slots=True)
+class Condition:
+    """Whether the log works, told to the operator when it changes and not before.
+
+    :ivar path: of the file.
+    """
+
+    path: str
+    _troubles: dict[str, Kind] = attrs.field(factory=dict, init=False)
+
+    log = Logger()
+
+    def failed(self, side: str, trouble: Trouble) -> None:
+        """A call failed.
+
+        :param side: ``write`` or ``read``: a full disk stops one and not the other.
+        """
+        known = trouble.kind in self._troubles.values()
+        self._troubles[side] = trouble.kind
+        if not known:
+            problem, advice = trouble.kind.value
+            self.log.error(
+                "The replay log {path} is not available: {problem} ({detail})."
+                " {advice} It is tried again with every call.",
+                path=self.path,
+                problem=problem,
+                detail=trouble.detail,
+                advice=advice,
+            )
+
+    def worked(self, side: str) -> None:
+        """A call succeeded.  A store that can be written is taken to be readable too."""
+        if not self._troubles:
+            return
+        self._troubles.pop(side, None)
+        if side == "write":
+            self._troubles.clear()
+        if not self._troubles:
+            self.log.info("The replay log {path} is available again.", path=self.path)
