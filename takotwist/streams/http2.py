@@ -32,6 +32,8 @@ class Http2Connection(H2Connection):
         self.requestFactory = site.requestFactory
         self.callLater = site.reactor.callLater
         self.timeOut = limits.idle_timeout
+        #: Streams answered before their body was in: bytes dropped of each.
+        self._dropped: dict[int, int] = {}
         conn: Hyper = self.conn
         conn.local_settings = Settings(
             client=False,
@@ -65,30 +67,36 @@ class Http2Connection(H2Connection):
     def _requestDataReceived(self, event: Any) -> None:
         if event.stream_id in self.streams:
             super()._requestDataReceived(event)
-        else:
-            # Of a stream that was answered early; only the connection's window is left.
-            self.conn.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            return
+        # The rest of a body whose request was answered early.
+        self.conn.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        dropped = self._dropped.get(event.stream_id)
+        if dropped is not None:
+            self._dropped[event.stream_id] = dropped + len(event.data)
+            if dropped + len(event.data) > self.site.limits.linger_bytes:
+                # Enough: ask the client to stop (RFC 9113, section 8.1).
+                del self._dropped[event.stream_id]
+                self.conn.reset_stream(event.stream_id, ErrorCodes.NO_ERROR)
 
     def _requestEnded(self, event: Any) -> None:
         if event.stream_id in self.streams:
             super()._requestEnded(event)
+        else:
+            self._dropped.pop(event.stream_id, None)
 
     def _requestAborted(self, event: Any) -> None:
         if event.stream_id in self.streams:
             super()._requestAborted(event)
+        else:
+            self._dropped.pop(event.stream_id, None)
 
     def _requestDone(self, streamID: int) -> None:
         super()._requestDone(streamID)
         stream = self.conn.streams.get(streamID)
-        if (
-            self._stillProducing
-            and stream is not None
-            and stream.state_machine.state is StreamState.HALF_CLOSED_LOCAL
-        ):
-            # Answered before its body was in: ask the client to stop sending
-            # (RFC 9113, section 8.1).
-            self.conn.reset_stream(streamID, ErrorCodes.NO_ERROR)
-            self._tryToWriteControlData()
+        if stream is not None and stream.state_machine.state is StreamState.HALF_CLOSED_LOCAL:
+            # Not reset at once: a client in the middle of a body, such as curl,
+            # may take a reset for the loss of the answer that it already has.
+            self._dropped[streamID] = 0
 
     # the sending loop
 
