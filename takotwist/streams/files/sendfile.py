@@ -9,6 +9,8 @@ while this answer is under way nobody else writes.
 from __future__ import annotations
 
 import os
+import socket
+from contextlib import suppress
 
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.tcp import Connection
@@ -17,6 +19,8 @@ from twisted.web.server import Request
 
 from takotwist.streams.files.opened import FileChanged, OpenedFile
 from takotwist.streams.files.sink import Flow
+
+_TCP_CORK: int | None = getattr(socket, "TCP_CORK", None)
 
 
 def plain_socket(request: Request) -> Connection | None:
@@ -50,7 +54,12 @@ class SocketSink:
     def begin(self, flow: Flow) -> None:
         """Wait until the head of the answer has left."""
         self._flow = flow
+        self._cork(True)
         self._wait()
+
+    def end(self) -> None:
+        """Push out what is left of the last segment."""
+        self._cork(False)
 
     def write(self, data: bytes) -> None:
         """Through the transport's buffer, and wait until it has left."""
@@ -69,11 +78,21 @@ class SocketSink:
         file.check_unchanged()
         # For the access log, which would otherwise say that nothing was sent.
         self._request.sentLength += sent
+        if sent < count:
+            # The socket is full; asking it again only to hear so costs a system call.
+            self._wait()
         return sent
 
     def yield_turn(self) -> None:
         """By the same way as for a full socket: it will be writable in the next turn."""
         self._wait()
+
+    def _cork(self, on: bool) -> None:
+        # Twisted's HTTP sets TCP_NODELAY, under which the kernel pushes half-full segments all
+        # through a sendfile: a quarter of the throughput.  The cork overrules it meanwhile.
+        if _TCP_CORK is not None:
+            with suppress(OSError):  # a Unix socket has none
+                self._transport.socket.setsockopt(socket.IPPROTO_TCP, _TCP_CORK, on)
 
     def _wait(self) -> None:
         assert self._flow is not None

@@ -36,6 +36,9 @@ class Sink(Protocol):
     def begin(self, flow: Flow) -> None:
         """The head of the answer has been written; bytes follow."""
 
+    def end(self) -> None:
+        """Everything has been taken."""
+
     def write(self, data: bytes) -> None:
         """Take all of `data`, which is small."""
 

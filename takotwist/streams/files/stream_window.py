@@ -48,6 +48,9 @@ class StreamSink:
         """Nothing to wait for."""
         self._flow = flow
 
+    def end(self) -> None:
+        """Nothing to do."""
+
     def write(self, data: bytes) -> None:
         """Through the request."""
         self._request.write(data)

@@ -151,6 +151,7 @@ class Transmission:
         # Only here, when the last write did not leave us paused: the next request of a
         # pipeline is read when this one is finished, so this is what holds it back.
         self.lost()
+        self._sink.end()
         self._request.unregisterProducer()
         self._request.finish()
 

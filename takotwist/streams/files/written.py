@@ -37,6 +37,9 @@ class WrittenSink:
         """Nothing to wait for."""
         self._flow = flow
 
+    def end(self) -> None:
+        """Nothing to do."""
+
     def write(self, data: bytes) -> None:
         """Through the request."""
         self._request.write(data)
