@@ -7,10 +7,13 @@ where file and environment are read too.
 from __future__ import annotations
 
 import os
+from collections.abc import MutableMapping
 
 from twisted.python import usage
 
 from takotwist.server.config import Config, load_config
+from takotwist.server.log import ServerLog
+from takotwist.server.twistd_log import take_over
 
 LONGDESC = """\
 Durable realtime channels over SSE and WebSocket.
@@ -64,6 +67,7 @@ class Options(usage.Options):
         self["listen"] = []
         self["tls-listen"] = []
         self._config: Config | None = None
+        self._log: ServerLog | None = None
 
     def opt_listen(self, endpoint: str) -> None:
         """Where to serve plain HTTP, such as tcp:8080. May be given several times."""
@@ -72,6 +76,12 @@ class Options(usage.Options):
     def opt_tls_listen(self, endpoint: str) -> None:
         """Where to serve HTTPS, such as tcp:443. May be given several times."""
         self["tls-listen"].append(endpoint)
+
+    def postOptions(self) -> None:
+        """Have the log written our way, wherever twistd's own flags send it."""
+        parent = getattr(self, "parent", None)
+        if isinstance(parent, MutableMapping):
+            take_over(parent, self.log)
 
     def config(self) -> Config:
         """The configuration that these flags, the environment and the file make together.
@@ -83,3 +93,9 @@ class Options(usage.Options):
         if self._config is None:
             self._config = load_config(self, os.environ, os.getcwd())
         return self._config
+
+    def log(self) -> ServerLog:
+        """The log that twistd writes through; on SIGHUP it is given the new configuration."""
+        if self._log is None:
+            self._log = ServerLog(self.config())
+        return self._log

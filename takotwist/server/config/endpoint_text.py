@@ -29,6 +29,9 @@ _OPTIONS = {
     "systemd": {"domain", "index", "name"},
 }
 
+#: Values that may stand without their names: the port and the interface, or the path.
+_BY_PLACE = {"tcp": 2, "tcp6": 2, "unix": 1, "systemd": 0}
+
 
 @attrs.frozen(slots=True)
 class EndpointText:
@@ -120,6 +123,8 @@ class EndpointText:
             raise ValueError(f'must be an endpoint string, such as "{example}"')
         if self.kind not in KNOWN and (hint := did_you_mean(self.kind, KNOWN)):
             raise ValueError(f"has the unknown kind {self.kind!r}{hint}")
+        if len(self.arguments) > _BY_PLACE.get(self.kind, 99):
+            raise ValueError("has too many values without a name: write them as name=value")
         known = _OPTIONS.get("tcp" if self.kind == "tcp6" else self.kind)
         for name in self.options:
             if known is not None and name not in known:

@@ -1,0 +1,82 @@
+"""Takes credentials out of text before it is written.
+
+Our own code never logs one.  Text that comes from elsewhere may hold one all
+the same: a URL in an access line, headers in a library's message, the value in
+an exception.
+Rule: what looks like a credential is one; rather a word too many is taken out
+than a token too few.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+#: What stands in the place of a credential.
+GONE = "[redacted]"
+
+#: A known secret shorter than this is part of ordinary words.
+SHORTEST_KNOWN = 6
+
+_HEADERS = r"(?:proxy-)?authorization|(?:set-)?cookie|x-tako-internal-token"
+_FIELDS = (
+    r"access(?:_|%5f)token|refresh_token|id_token|token|auth|password|passwd|secret|api[_-]?key"
+    r"|publish[_-]?key"
+)
+
+_PATTERNS = (
+    # Headers, as they are on the wire and as Python shows them: b'cookie': [b'...'].
+    re.compile(
+        rf"""(?ix) \b({_HEADERS})
+        ( ['"] \s* [:,=] \s* [\[(]* b? | \s* [:=] \s* [\[(]* b? )
+        (?: (['"]) (?:\\.|(?!\3).)* \3 | [^\r\n]+ )"""
+    ),
+    # Fields of a query, of JSON, of key=value text.
+    re.compile(
+        rf"""(?ix) (?<![A-Za-z0-9]) ({_FIELDS})
+        ( ['"]? \s* [:=] \s* b? )
+        (?: (['"]) (?:\\.|(?!\3).)* \3 | [^\s&"'\#,;)}}\]]+ )"""
+    ),
+)
+_SCHEME = re.compile(r"(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{6,}")
+_USER = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s@\"'?#]+@")
+_OWN_KEY = re.compile(r"\btako_[a-z]+_[A-Za-z0-9_-]{16,}")
+_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")
+
+#: A field of a structured event whose name is one of these is not shown at all.
+_SECRET_NAME = re.compile(rf"(?i)^({_HEADERS}|{_FIELDS})$")
+
+
+class Redactor:
+    """Takes credentials out of text.
+
+    :param secrets: the server's own, found wherever they stand.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._known: re.Pattern[str] | None = None
+        self.know(secrets)
+
+    def know(self, secrets: Iterable[str]) -> None:
+        """Replace the list of the server's own secrets."""
+        long = {secret for secret in secrets if len(secret) >= SHORTEST_KNOWN}
+        long |= {quote(secret, safe="") for secret in long}
+        alternatives = "|".join(re.escape(one) for one in sorted(long, key=len, reverse=True))
+        self._known = re.compile(alternatives) if alternatives else None
+
+    def text(self, text: str) -> str:
+        """`text` without credentials."""
+        if self._known is not None:
+            text = self._known.sub(GONE, text)
+        for pattern in _PATTERNS:
+            text = pattern.sub(rf"\1\2{GONE}", text)
+        text = _SCHEME.sub(rf"\1\2{GONE}", text)
+        text = _USER.sub(rf"\1{GONE}@", text)
+        return _JWT.sub(GONE, _OWN_KEY.sub(GONE, text))
+
+    def field(self, name: str, value: object) -> object:
+        """A field of a structured event: by its name, else its text, else as it is."""
+        if _SECRET_NAME.match(name):
+            return GONE
+        return self.text(value) if isinstance(value, str) else value

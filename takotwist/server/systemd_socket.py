@@ -1,0 +1,90 @@
+"""Listening on a socket that systemd opened and passed (sd_listen_fds(3)).
+
+Such a socket stays open over a restart, so clients wait instead of being
+refused, and it may be a port that the service itself has no right to.
+Rule: a passed Unix socket's file is systemd's: its mode is not changed and the
+file is not removed.  Twisted's own adoption does both.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+
+from twisted.internet import unix
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorCore
+from twisted.python.systemd import ListenFDs
+
+from takotwist.errors import ConfigError
+from takotwist.server.config.endpoint_text import EndpointText
+
+
+def listen_on_passed(
+    reactor: IReactorCore,
+    endpoint: EndpointText,
+    factory: IProtocolFactory,
+    backlog: int,
+    environ: Mapping[str, str] = os.environ,
+) -> Deferred[IListeningPort]:
+    """Serve the socket that an endpoint such as ``systemd:domain=INET:index=0`` names.
+
+    :param backlog: connections that the kernel holds until they are accepted.
+    :raises ConfigError: there is no such socket, or it is of another kind.
+    """
+    descriptor = _passed(endpoint, environ)
+    family = _family(descriptor, endpoint)
+    if family is not socket.AF_UNIX:
+        adopting = AdoptedStreamServerEndpoint(reactor, descriptor, family)
+        listening: Deferred[IListeningPort] = adopting.listen(factory)
+        return listening.addCallback(_with_backlog, backlog)
+    # A name that is no path keeps the port from the file: from changing its mode, which only its
+    # owner may, and from removing it at the end, after which nobody could connect again.
+    port = unix.Port(b"\0passed by systemd", factory, reactor=reactor)
+    passed = socket.socket(fileno=descriptor)
+    passed.setblocking(False)
+    port._preexistingSocket = passed
+    port.startListening()
+    return succeed(_with_backlog(port, backlog))
+
+
+def _with_backlog(port: IListeningPort, backlog: int) -> IListeningPort:
+    """Adoption has set a backlog of 50, whatever systemd had."""
+    opened: socket.socket = port.socket  # type: ignore[attr-defined]
+    opened.listen(backlog)
+    return port
+
+
+def _passed(endpoint: EndpointText, environ: Mapping[str, str]) -> int:
+    sockets = ListenFDs.fromEnvironment(environ)
+    descriptors, names = sockets.inheritedDescriptors(), sockets.inheritedNamedDescriptors()
+    if not descriptors:
+        raise ConfigError(
+            "systemd passed no socket to this process: it must be started by its .socket unit,"
+            " and stay in the foreground (twistd -n)"
+        )
+    name = endpoint.options.get("name")
+    if name is not None and name not in names:
+        raise ConfigError(f"systemd passed no socket of this name; it passed {', '.join(names)}")
+    index = int(endpoint.options.get("index", "0"))
+    if name is None and index >= len(descriptors):
+        raise ConfigError(f"systemd passed {len(descriptors)}; the first has the index 0")
+    return descriptors[index] if name is None else names[name]
+
+
+def _family(descriptor: int, endpoint: EndpointText) -> socket.AddressFamily:
+    """The socket's family, which must be the one that the endpoint says."""
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as look:
+            family, kind = socket.AddressFamily(look.family), look.type
+            listens = look.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as failure:
+        raise ConfigError(f"what systemd passed is no socket: {failure.strerror}") from None
+    domain = family.name.removeprefix("AF_")
+    if domain != endpoint.options["domain"]:
+        raise ConfigError(f"systemd passed a socket of domain={domain}; write that")
+    if kind != socket.SOCK_STREAM or not listens:
+        raise ConfigError("systemd passed a socket that does not listen: use ListenStream=")
+    return family
