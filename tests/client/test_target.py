@@ -43,5 +43,12 @@ class TargetTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """A URL that would lead nowhere, or hold what is logged, is refused at once."""
-        for url in ("chat", "ftp://x", "https://", "unix:relative", "https://u:p@x", "https://x?a=1"):
+        for url in (
+            "chat",
+            "ftp://x",
+            "https://",
+            "unix:relative",
+            "https://u:p@x",
+            "https://x?a=1",
+        ):
             self.assertRaises(ValueError, Target.of, url)

@@ -89,7 +89,9 @@ class Session:
                     assert self.machine.cursor == step["cursor"], self.machine.cursor
             except AssertionError as wrong:
                 where = f"{self.vector['name']}: step {number} {step['do']}"
-                raise AssertionError(f"{where}\n  got {got}\n  expected {step['expect']}") from wrong
+                raise AssertionError(
+                    f"{where}\n  got {got}\n  expected {step['expect']}"
+                ) from wrong
 
     def _outputs(self, do: dict[str, Any]) -> list[dict[str, Any]]:
         ((name, value),) = do.items()

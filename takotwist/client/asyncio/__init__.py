@@ -1,0 +1,102 @@
+"""The client for asyncio programs; needs the extra ``takotwist[asyncio]``.
+
+async with subscribe("https://app.example", "chat", params={"roomId": "a"}) as chat:
+    async for event in chat:
+        ...
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from takotwist.client.asyncio.driver import GoneChoice, Seat, mode_of
+from takotwist.client.asyncio.mux import Mux, MuxDriver
+from takotwist.client.asyncio.subscription import OwnDriver, OwnSubscription, Subscription
+from takotwist.client.credentials import Credentials, kind_of
+from takotwist.client.inbox import Inbox
+from takotwist.client.mux_machine import MuxMachine
+from takotwist.client.policy import Policy, Transport
+from takotwist.client.subscription_machine import SubscriptionMachine
+from takotwist.client.target import Target
+
+__all__ = ["Mux", "Subscription", "connect", "subscribe"]
+
+
+def _key() -> str:
+    return uuid.uuid4().hex
+
+
+def subscribe(
+    url: str,
+    channel: str,
+    *,
+    params: Mapping[str, Any] | None = None,
+    cursor: str | None = None,
+    credentials: Credentials = None,
+    on_gone: GoneChoice = "reset",
+    transport: Transport = "auto",
+    header: str = "authorization",
+    auth_frame: bool = False,
+    ca_file: str | None = None,
+    policy: Policy | None = None,
+) -> Subscription:
+    """Subscribe to one topic, over a connection of its own.
+
+    :param url: ``https://host``, with a base path of one's own or without, or
+        ``unix:/path`` for a Unix socket.
+    :param cursor: an id to resume after, ``"0"`` for all that is kept, `None` for live.
+    :param credentials: the text of a header, a mapping of headers, or a callable that
+        gives either and is asked before every connection.
+    :param on_gone: when messages may have been missed for good: ``reset`` yields one
+        `Reset` and goes on live, ``raise`` ends with `Gone`, a callable gets the
+        `Gone` and gives the cursor to go on from.
+    :param transport: ``auto`` is WebSocket, and SSE where the channel has no handlers.
+    :param header: the header that a credentials text goes into.
+    :param auth_frame: send the text in the first WebSocket frame instead.
+    :param ca_file: PEM of the only authority to trust, as for a development certificate.
+    :raises ValueError: `url` or `on_gone` is none.
+    """
+    policy = policy or Policy()
+    machine = SubscriptionMachine.starting_at(
+        cursor,
+        params or {},
+        policy=policy,
+        random=random.random,
+        make_key=_key,
+        transport=transport,
+        credentials=kind_of(credentials),
+        on_gone=mode_of(on_gone),
+    )
+    seat = Seat(Inbox(policy.buffer_messages, cursor), credentials, on_gone)
+    driver = OwnDriver(
+        machine,
+        policy,
+        Target.of(url),
+        ca_file,
+        {0: seat},
+        channel=channel,
+        params=params or {},
+        header=header,
+        auth_frame=auth_frame,
+    )
+    return OwnSubscription(driver, seat, machine)
+
+
+def connect(
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    ca_file: str | None = None,
+    policy: Policy | None = None,
+) -> Mux:
+    """A connection for many topics; it is made with the first of them.
+
+    :param url: as for `subscribe`; one with a path is the connection's own address.
+    :param headers: of the upgrade, such as a cookie.
+    """
+    policy = policy or Policy()
+    machine = MuxMachine.idle(policy=policy, random=random.random, make_key=_key)
+    return Mux(MuxDriver(machine, policy, Target.of(url), ca_file, headers=headers or {}))
