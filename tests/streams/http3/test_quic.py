@@ -1,0 +1,102 @@
+"""Credit follows the reader: what aioquic grants, and what we grant instead."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist.streams.http3 import Http3Config
+from takotwist.streams.webtransport import WebTransportSession, WebTransportStream, webtransport
+from tests.streams.http3.resources import Recorder
+from tests.streams.http3.wire import Net
+
+CONFIG = Http3Config(stream_window=65536, connection_window=131072, max_body_bytes=2**30)
+
+
+class CreditTests(SynchronousTestCase):
+    """`BoundedQuic`, which overrides private methods of aioquic: this is their pin."""
+
+    def setUp(self) -> None:
+        self.streams: list[WebTransportStream] = []
+        self.go: Deferred[None] = Deferred()
+        self.read, self.wanted = 0, True
+
+        async def slow(session: WebTransportSession) -> None:
+            self.streams.append(await session.incoming_uni.next())
+            self.streams.append(await session.incoming_uni.next())
+            await self.go
+            if not self.wanted:
+                session.close()
+            for stream in self.streams if self.wanted else []:
+                async for data in stream:
+                    self.read += len(data)
+            await session.wait_closed()
+
+        self.net = Net(Recorder(), routes=[webtransport("/wt", slow)], config=CONFIG)
+        self.client = self.net.client()
+        self.session = self.client.connect()
+        self.net.pump()
+
+    def test_unread_stream_is_bounded(self) -> None:
+        """A handler that does not read holds up its client at the window; nothing is lost."""
+        self.client.open(self.session, b"x" * 1_000_000, one_way=True, end=True)
+        self.client.open(self.session, b"", one_way=True, end=True)
+        self.net.pump(2)
+        [connection] = self.net.server.protocol.connections
+        self.assertLessEqual(connection._quic.unread, 65536)
+        self.assertGreater(connection._quic.unread, 32768)
+        self.go.callback(None)
+        self.net.pump(5)
+        self.assertEqual(self.read, 1_000_000)
+        self.assertEqual(connection._quic.unread, 0)
+
+    def test_unread_connection_is_bounded(self) -> None:
+        """Many unread streams together are held up at the connection's window."""
+        for _ in range(10):
+            self.client.open(self.session, b"x" * 65000, one_way=True)
+        self.net.pump(2)
+        [connection] = self.net.server.protocol.connections
+        self.assertLessEqual(connection._quic.unread, 131072)
+        self.assertGreater(connection._quic.unread, 65536)
+
+    def test_long_transfer(self) -> None:
+        """A request body many windows long goes through: credit is renewed as it is read."""
+        stream = self.client.request("/", "POST", b"y" * 3_000_000)
+        self.net.pump(10)
+        self.assertIn(b"|3000000|", self.client.body(stream))
+
+    def test_lost_credit_is_granted_again(self) -> None:
+        """A grant that was lost on the way is sent again."""
+        count = 0
+
+        def every_third(_: bytes) -> bool:
+            nonlocal count
+            count += 1
+            return count % 3 == 0
+
+        self.net.drop = every_third
+        self.go.callback(None)
+        self.client.open(self.session, b"x" * 600_000, one_way=True, end=True)
+        self.client.open(self.session, b"", one_way=True, end=True)
+        self.net.pump(20)
+        self.assertEqual(self.read, 600_000)
+
+    def test_dropped_bytes_are_released(self) -> None:
+        """What a closed session never read burdens the connection no longer."""
+        for _ in range(10):
+            self.client.open(self.session, b"x" * 65000, one_way=True)
+        self.net.pump(1)
+        self.wanted = False
+        self.go.callback(None)
+        self.net.pump(1)
+        [connection] = self.net.server.protocol.connections
+        self.assertEqual(connection._quic.unread, 0)
+
+    def test_stream_limit(self) -> None:
+        """A client can have no more streams open than the bound, and can open more as they end."""
+        client = Net(Recorder(), config=Http3Config(max_streams=8)).client()
+        streams = [client.request() for _ in range(30)]
+        client.net.pump(2)
+        self.assertEqual([client.status(stream) for stream in streams], [200] * 30)
+        [connection] = client.net.server.protocol.connections
+        self.assertLess(connection._quic._local_max_streams_bidi.value, 8 + 31)

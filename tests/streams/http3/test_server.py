@@ -1,0 +1,115 @@
+"""Starting, stopping, and a new certificate."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from aioquic.h3.connection import ErrorCode
+from aioquic.quic.events import ConnectionTerminated, StreamReset
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist.streams.http3 import Http3Config
+from takotwist.streams.webtransport import WebTransportSession, webtransport
+from takotwist.streams.webtransport.certificate import short_lived_certificate
+from tests.streams.http3.resources import Open, Recorder
+from tests.streams.http3.wire import Net
+
+
+class StopTests(SynchronousTestCase):
+    """`Http3Server.stop`."""
+
+    def test_idle(self) -> None:
+        """With nothing under way a stop is immediate, and told to the clients."""
+        net = Net()
+        client = net.client()
+        stopped = net.server.stop()
+        net.pump()
+        self.successResultOf(stopped)
+        self.assertTrue(net.wire.stopped)
+        [end] = [event for event in client.quic_events if isinstance(event, ConnectionTerminated)]
+        self.assertEqual(end.error_code, ErrorCode.H3_NO_ERROR)
+        self.assertEqual(net.server.protocol._ids, {})
+
+    def test_what_is_under_way_is_finished(self) -> None:
+        """A response under way is finished before the port is left; new requests are not begun."""
+        resource = Open()
+        net = Net(resource)
+        client = net.client()
+        stream = client.request()
+        net.pump()
+        stopped = net.server.stop()
+        net.pump()
+        self.assertNoResult(stopped)
+        late = client.request()
+        net.pump()
+        rejected = client.quic_event(StreamReset, late)
+        self.assertEqual(rejected.error_code, ErrorCode.H3_REQUEST_REJECTED)
+        resource.request.write(b"done")
+        resource.request.finish()
+        net.pump()
+        self.successResultOf(stopped)
+        self.assertEqual(client.body(stream), b"done")
+        self.assertTrue(client.ended(stream))
+
+    def test_what_does_not_end_is_ended(self) -> None:
+        """A response that never ends holds the stop up for `drain_seconds`, no longer."""
+        resource = Open()
+        net = Net(resource, config=Http3Config(drain_seconds=2))
+        net.client().request()
+        net.pump()
+        stopped = net.server.stop()
+        net.pump(1.5)
+        self.assertNoResult(stopped)
+        net.pump(1)
+        self.successResultOf(stopped)
+        self.assertEqual(len(resource.ended), 1)
+        self.assertEqual(net.clock.getDelayedCalls(), [])
+
+    def test_new_clients_are_refused(self) -> None:
+        """While it stops, the server takes no new connection."""
+        net = Net(Open())
+        net.client().request()
+        net.pump()
+        net.server.stop()
+        net.client(("203.0.113.1", 9))
+        self.assertEqual(net.server.connections, 1)
+
+    def test_sessions_are_drained(self) -> None:
+        """A session is asked to end, and closed with 1001 where it does not."""
+        asked: list[bool] = []
+
+        async def stay(session: WebTransportSession) -> None:
+            await session.wait_draining()
+            asked.append(session.draining)
+            await session.wait_closed()
+
+        net = Net(routes=[webtransport("/wt", stay)], config=Http3Config(drain_seconds=1))
+        client = net.client()
+        session = client.connect()
+        net.pump()
+        stopped = net.server.stop()
+        net.pump(0.5)
+        self.assertEqual(asked, [True])
+        self.assertIn(b"\x80\x00\x78\xae\x00", client.body(session))
+        net.pump(1)
+        self.successResultOf(stopped)
+        self.assertIn(b"\x00\x00\x03\xe9shutting-down", client.body(session))
+
+
+class CertificateTests(SynchronousTestCase):
+    """`Http3Server.use_certificate`."""
+
+    def test_new_certificate(self) -> None:
+        """Connections to come get the new certificate; those there go on."""
+        net = Net(Recorder())
+        client = net.client()
+        other = short_lived_certificate(["localhost"], now=datetime.now(UTC))
+        net.server.use_certificate(other.certificate, other.key)
+        stream = client.request()
+        net.pump()
+        self.assertEqual(client.status(stream), 200)
+        distrustful = net.client(("203.0.113.1", 9))
+        net.pump(1)
+        self.assertTrue(
+            any(isinstance(event, ConnectionTerminated) for event in distrustful.quic_events)
+        )
