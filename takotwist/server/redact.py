@@ -25,18 +25,19 @@ _FIELDS = (
     r"|publish[_-]?key"
 )
 
+#: A quoted value, as JSON and Python show one, and a list of them.
+_QUOTED = r"""b?(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
+_LIST = rf"[\[(](?:\s*{_QUOTED}\s*,?)+\s*[\])]"
+
 _PATTERNS = (
     # Headers, as they are on the wire and as Python shows them: b'cookie': [b'...'].
     re.compile(
-        rf"""(?ix) \b({_HEADERS})
-        ( ['"] \s* [:,=] \s* [\[(]* b? | \s* [:=] \s* [\[(]* b? )
-        (?: (['"]) (?:\\.|(?!\3).)* \3 | [^\r\n]+ )"""
+        rf"""(?i)\b({_HEADERS})(['"]\s*[:,=]\s*|\s*[:=]\s*)(?:{_LIST}|{_QUOTED}|[^\r\n]+)"""
     ),
     # Fields of a query, of JSON, of key=value text.
     re.compile(
-        rf"""(?ix) (?<![A-Za-z0-9]) ({_FIELDS})
-        ( ['"]? \s* [:=] \s* b? )
-        (?: (['"]) (?:\\.|(?!\3).)* \3 | [^\s&"'\#,;)}}\]]+ )"""
+        rf"""(?i)(?<![A-Za-z0-9])({_FIELDS})(['"]?\s*[:=]\s*)"""
+        rf"""(?:{_LIST}|{_QUOTED}|[^\s&"'#,;)}}\]]+)"""
     ),
 )
 _SCHEME = re.compile(r"(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{6,}")

@@ -19,7 +19,7 @@ class Limits:
 
     max_connections: int = setting(
         Whole(1, 10_000_000),
-        20_000,
+        10_000,
         "Connections at the same time; one more is answered overloaded."
         " Idle, one costs about 10 KB, with TLS about 15.",
         unit="connections",
@@ -115,7 +115,7 @@ class Limits:
     )
     pending_authorizations: int = setting(
         Whole(1, 1_000_000),
-        20_000,
+        10_000,
         "Connections that wait for the app's answer; one more is answered overloaded.",
         unit="connections",
     )

@@ -1,0 +1,71 @@
+"""The `tako` command: a table of subcommands, each in a file of its own.
+
+Rule: a subcommand's file is read when it is called and not before, so
+``tako --help`` is quick, and no reactor is installed by asking for help.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+
+import click
+
+#: Name -> module of this package, whose `command` it is, and one sentence for the list.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "check-config": ("check_config", "Check the configuration and show what would run."),
+    "config-doc": ("config_doc", "Explain every key of the configuration."),
+    "keys": ("keys", "Make publish keys."),
+    "trust": ("trust", "Say how to trust the development certificate, or do it."),
+}
+
+
+class Subcommands(click.Group):
+    """A group whose commands are found by `COMMANDS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, its file read now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"{__name__}.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list for ``--help``, out of the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, sentence) for name, (_, sentence) in COMMANDS.items()])
+
+
+def _print_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"takotwist {version('takotwist')}")
+        ctx.exit()
+
+
+@click.command(
+    cls=Subcommands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
+def main() -> None:
+    """Durable realtime channels for people who run their own server.
+
+    \b
+    Examples:
+      tako check-config                 what would run, or what is wrong
+      tako config-doc | less            every key
+      tako keys new                     a key to publish with
+      twistd -n tako --tls              the server, with HTTPS on localhost
+    """

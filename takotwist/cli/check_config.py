@@ -1,0 +1,112 @@
+"""``tako check-config``: what would run, or all that is wrong.
+
+Rule: nothing is opened, made or changed, so it is safe beside a running server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import click
+
+from takotwist.cli.configured import config_option, configured
+from takotwist.core.registry import Defined
+from takotwist.errors import ConfigError
+from takotwist.server.config import KEYS, Config
+from takotwist.server.config.reference import toml_value
+from takotwist.server.open_files import raise_open_files
+from takotwist.transports.certificate import read_pair
+
+
+@click.command("check-config")
+@config_option
+def command(config: str | None) -> None:
+    """Check the configuration and show what would run.
+
+    Reads the file, TAKO_<SECTION>_<KEY> from the environment, and the certificate. Prints every
+    problem, not only the first, and then exits with 1. Secrets are never printed.
+
+    \b
+    Examples:
+      tako check-config
+      tako check-config --config /etc/tako/tako.toml
+      TAKO_TLS_LISTEN=tcp:443 tako check-config
+    """
+    checked = configured(config=config)
+    warnings = list(checked.warnings)
+    try:
+        certificate = _certificate(checked, warnings)
+    except ConfigError as bad:
+        click.echo(str(bad), err=True)
+        raise SystemExit(1) from None
+    if shortage := raise_open_files().shortage(checked.limits.max_connections):
+        warnings.append(shortage)
+    file = checked.file
+    click.echo(f"{file} is fine." if file else "There is no tako.toml here; the defaults are fine.")
+    click.echo()
+    for label, text in [*_parts(checked, certificate)]:
+        click.echo(f"  {label:<10}{text}")
+    _echo_block("Said:", list(_said(checked)))
+    _echo_block("Warnings:", warnings)
+
+
+def _echo_block(title: str, lines: list[str]) -> None:
+    if lines:
+        click.echo(f"\n{title}")
+        for line in lines:
+            click.echo(f"  {line}")
+
+
+def _parts(config: Config, certificate: str) -> Iterator[tuple[str, str]]:
+    """What the server consists of, a line each."""
+    yield "http", ", ".join(config.http.listen) or "off"
+    yield "https", f"{', '.join(config.tls.listen)}, {certificate}" if config.tls.listen else "off"
+    yield "private", ", ".join(config.private.listen) or "off"
+    yield "paths", ", ".join(config.http.base_paths)
+    yield "origins", ", ".join(config.http.allowed_origins) or "the same origin only"
+    if config.app.url:
+        token = "with a token" if config.app.token else "without a token"
+        yield "app", f"{config.app.url} as {config.app.name}, {token}"
+    yield "channels", str(config.app.channels or "none in Python")
+    for defined in config.channels:
+        yield "", _channel(defined)
+    keys = len(config.publish.keys)
+    yield "publish", f"{keys} key{'' if keys == 1 else 's'}, {_rate(config)}"
+    yield "replay", f"{config.replay.path}, durability {config.replay.durability}"
+    yield "log", f"{config.log.format}, {config.log.level} and above"
+
+
+def _rate(config: Config) -> str:
+    return f"{config.publish.rate:g} messages a second each" if config.publish.rate else "no limit"
+
+
+def _channel(defined: Defined) -> str:
+    channel = defined.definition
+    access = "the app is asked" if channel.verified else "public"
+    transport = "SSE and WebSocket" if channel.bidirectional else "SSE"
+    params = ", ".join(channel.params.names)
+    return f"{channel.name}({params}): {access}, {transport}"
+
+
+def _said(config: Config) -> Iterator[str]:
+    """Every key that is not left at its default, and where it was said."""
+    for dotted, source in config.sources.items():
+        key = KEYS[dotted]
+        value = "(secret)" if key.setting.secret else toml_value(config.value(key))
+        yield f"{dotted} = {value}   ({source})"
+
+
+def _certificate(config: Config, warnings: list[str]) -> str:
+    """Which certificate HTTPS would show.
+
+    :raises ConfigError: it cannot be used.
+    """
+    tls = config.tls
+    if tls.certificate is None or tls.key is None:
+        return f"a development certificate in {config.state_dir / 'tls'}"
+    pair = read_pair(tls.certificate, tls.key)
+    if warning := pair.expiry_warning(datetime.now(UTC)):
+        warnings.append(warning)
+    names = ", ".join(pair.names[:4]) + (", ..." if len(pair.names) > 4 else "")
+    return f"{names or 'a certificate'} until {pair.leaf.not_valid_after_utc:%Y-%m-%d}"
