@@ -6,6 +6,7 @@ what it refuses it answers with an empty 400.  Both are mended here.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted
@@ -16,8 +17,11 @@ from twisted.web.http import HTTPChannel
 from takotwist.streams.http_limits import HttpLimits
 from takotwist.streams.unsent import unsent_bytes
 
+#: Untyped, as Twisted's class is in most of what is used of it here.
+_Channel: Any = HTTPChannel
 
-class Http1Channel(HTTPChannel):
+
+class Http1Channel(_Channel):  # type: ignore[misc]
     """One connection of HTTP/1.0 or 1.1.
 
     :param site: of `streams.site`.
@@ -25,6 +29,7 @@ class Http1Channel(HTTPChannel):
 
     #: A client that we let go and that neither reads nor goes is dropped after this long.
     abortTimeout = 15
+    requests: list[Any]
 
     def __init__(self, site: Any) -> None:
         super().__init__()
@@ -83,14 +88,13 @@ class Http1Channel(HTTPChannel):
         """Answer before there is a request that could, and close."""
         if self.transport is None or self.transport.disconnecting:
             return
-        requests: list[Any] = self.requests
-        self.requests = []
+        requests, self.requests = self.requests, []
         if not any(request.startedWriting for request in requests):
             content_type, body = self.site.error_body(status, sentence)
             self.transport.write(
                 b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n"
                 b"Connection: close\r\n\r\n%b"
-                % (status, _PHRASES[status], content_type, len(body), body)
+                % (status, HTTPStatus(status).phrase.encode("ascii"), content_type, len(body), body)
             )
         self.loseConnection()
         for request in requests:
@@ -138,10 +142,3 @@ class Http1Channel(HTTPChannel):
         super().resumeProducing()
         if self._reading_paused:
             self._networkProducer.pauseProducing()
-
-
-_PHRASES = {
-    400: b"Bad Request",
-    408: b"Request Timeout",
-    431: b"Request Header Fields Too Large",
-}

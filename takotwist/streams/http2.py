@@ -16,14 +16,18 @@ from twisted.web._http2 import _END_STREAM_SENTINEL, H2Connection
 
 from takotwist.streams.http_limits import HttpLimits
 
+#: Untyped, as Twisted's class is.
+_Connection: Any = H2Connection
 
-class Http2Connection(H2Connection):
+
+class Http2Connection(_Connection):  # type: ignore[misc]
     """One connection of HTTP/2.
 
     :param site: of `streams.site`.
     """
 
     abortTimeout = 5
+    _sendingDeferred: Any
 
     def __init__(self, site: Any) -> None:
         super().__init__(site.reactor)

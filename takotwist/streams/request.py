@@ -8,6 +8,7 @@ is too much, in the site's own form, and the client still gets to read the answe
 from __future__ import annotations
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any, cast
 from urllib.parse import unquote_to_bytes
@@ -24,11 +25,19 @@ from takotwist.streams.request_body import BodyReceiver, RequestBody
 
 _log = Logger()
 
+_KNOWN = frozenset(map(int, HTTPStatus))
 
-class StreamRequest(server.Request):
+#: Twisted's class is untyped in most of what is used of it here.
+_Request: Any = server.Request
+
+
+class StreamRequest(_Request):  # type: ignore[misc]
     """A request of `streams.site.make_site`."""
 
     defaultContentType = b"text/plain; charset=utf-8"
+
+    prepath: list[bytes]
+    postpath: list[bytes]
 
     _limit: int | None = None
     """Bytes that the body may have; `None` when it is streamed."""
@@ -197,6 +206,12 @@ class StreamRequest(server.Request):
         self.setHeader(b"Content-Length", b"%d" % len(body))
         self.write(b"" if self.method == b"HEAD" else body)
         self.finish()
+
+    def setResponseCode(self, code: int, message: bytes | None = None) -> None:
+        if message is None and code in _KNOWN:
+            # Twisted's own table ends before 426.
+            message = HTTPStatus(code).phrase.encode("ascii")
+        super().setResponseCode(code, message)
 
     def refuse(self, status: int, sentence: str, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Answer with an error, in the form of the site."""

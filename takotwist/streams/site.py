@@ -108,7 +108,7 @@ class HttpConnection(Protocol):
         producer.unregisterProducer()
         old.setTimeout(None)
         self._channel = new
-        new.makeConnection(self.transport)  # type: ignore[no-untyped-call]
+        new.makeConnection(self.transport)
         # So that the transport's pressure reaches the sending loop.
         producer.registerProducer(new, True)
 

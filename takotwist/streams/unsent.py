@@ -22,6 +22,6 @@ def unsent_bytes(transport: Any) -> int:
         for held in (getattr(aggregator, "_buffer", ()), getattr(transport, "_appSendBuffer", ())):
             total += sum(map(len, held))
         if isinstance(data := getattr(transport, "dataBuffer", None), bytes | bytearray):
-            return total + len(data) - transport.offset + int(transport._tempDataLen)
+            return total + len(data) - int(transport.offset) + int(transport._tempDataLen)
         transport = getattr(transport, "transport", None)
     return total

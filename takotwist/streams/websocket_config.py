@@ -6,10 +6,18 @@ where it is allowed means that there is no such bound.
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
-from attrs.validators import deep_iterable, ge, gt, instance_of, optional
+from attrs.validators import deep_iterable, ge, gt, le, matches_re, optional
 
 from takotwist.streams.origin import OriginPolicy
+
+_POSITIVE: Any = gt(0)
+_POSITIVE_OR_NONE: Any = optional(gt(0))
+
+#: RFC 9110, section 5.6.2.
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -26,15 +34,11 @@ class Deflate:
     :ivar compress_from: messages shorter than this go uncompressed.
     """
 
-    server_max_window_bits: int = attrs.field(
-        default=15, validator=[ge(9), attrs.validators.le(15)]
-    )
-    client_max_window_bits: int = attrs.field(
-        default=15, validator=[ge(9), attrs.validators.le(15)]
-    )
+    server_max_window_bits: int = attrs.field(default=15, validator=[ge(9), le(15)])
+    client_max_window_bits: int = attrs.field(default=15, validator=[ge(9), le(15)])
     server_context_takeover: bool = True
     client_context_takeover: bool = True
-    memory_level: int = attrs.field(default=8, validator=[ge(1), attrs.validators.le(9)])
+    memory_level: int = attrs.field(default=8, validator=[ge(1), le(9)])
     compress_from: int = attrs.field(default=256, validator=ge(0))
 
 
@@ -64,15 +68,15 @@ class WebSocketConfig:
     """
 
     subprotocols: tuple[str, ...] = attrs.field(
-        default=(), converter=tuple, validator=deep_iterable(instance_of(str))
+        default=(), converter=tuple, validator=deep_iterable(matches_re(_TOKEN))
     )
-    max_frame_size: int = attrs.field(default=16 << 20, validator=gt(0))
-    max_message_size: int = attrs.field(default=64 << 20, validator=gt(0))
+    max_frame_size: int = attrs.field(default=16 << 20, validator=_POSITIVE)
+    max_message_size: int = attrs.field(default=64 << 20, validator=_POSITIVE)
     allowed_origins: OriginPolicy = attrs.field(default=None, converter=_origins)
-    upgrade_timeout: float = attrs.field(default=10.0, validator=gt(0))
-    ping_interval: float | None = attrs.field(default=30.0, validator=optional(gt(0)))
-    pong_timeout: float = attrs.field(default=10.0, validator=gt(0))
-    max_lifetime: float | None = attrs.field(default=None, validator=optional(gt(0)))
-    close_timeout: float = attrs.field(default=5.0, validator=gt(0))
+    upgrade_timeout: float = attrs.field(default=10.0, validator=_POSITIVE)
+    ping_interval: float | None = attrs.field(default=30.0, validator=_POSITIVE_OR_NONE)
+    pong_timeout: float = attrs.field(default=10.0, validator=_POSITIVE)
+    max_lifetime: float | None = attrs.field(default=None, validator=_POSITIVE_OR_NONE)
+    close_timeout: float = attrs.field(default=5.0, validator=_POSITIVE)
     deflate: Deflate | None = None
-    max_queued: int = attrs.field(default=64, validator=gt(0))
+    max_queued: int = attrs.field(default=64, validator=_POSITIVE)

@@ -36,6 +36,7 @@ class WebSocketConnection:
     :ivar paused: whether the client reads slower than is written.  What is written
         meanwhile is queued without bound, so a caller stops.
     :ivar closed: whether the connection has gone.
+    :ivar reading: whether what the client sends is read.
     :ivar open: whether messages can still be sent: a close was neither sent nor received.
     :ivar subprotocol: the one agreed on, or `None`.
     :ivar transport: the connection's own (`ITransport`), for who writes frames directly.
@@ -50,13 +51,13 @@ class WebSocketConnection:
         "_on_resume",
         "_protocol",
         "_reactor",
-        "_reading",
         "_timer",
         "_unanswered_ping",
         "_waiting",
         "closed",
         "open",
         "paused",
+        "reading",
         "subprotocol",
         "transport",
         "write_frames",
@@ -85,7 +86,7 @@ class WebSocketConnection:
         self._on_resume = on_resume
         self._timer: IDelayedCall | None = None
         self._unanswered_ping: bytes | None = None
-        self._reading = True
+        self.reading = True
         self._protocol: Any = None
         self.transport: Any = None
         self.subprotocol = subprotocol
@@ -144,14 +145,14 @@ class WebSocketConnection:
 
     def pause_reading(self) -> None:
         """Leave what the client sends in its socket.  Pongs and its leaving go unseen meanwhile."""
-        if self.open and self._reading:
-            self._reading = False
+        if self.open and self.reading:
+            self.reading = False
             self.transport.pauseProducing()
 
     def resume_reading(self) -> None:
         """Read on."""
-        if not self.closed and not self._reading:
-            self._reading = True
+        if not self.closed and not self.reading:
+            self.reading = True
             self.transport.resumeProducing()
 
     @property
@@ -202,9 +203,11 @@ class WebSocketConnection:
         on_closed, self._on_closed = self._on_closed, _nothing
         self._on_message = self._on_pong = self._on_pause = self._on_resume = _nothing
         waiting, self._waiting = self._waiting, []
-        on_closed(code, reason, clean)
+        # First the framework that routed the request, so that it does not answer
+        # it when the handler's end comes to it.
         for finished in waiting:
             finished.errback(why)
+        on_closed(code, reason, clean)
 
     def _overdue(self) -> None:
         self._timer = None

@@ -48,7 +48,7 @@ def is_upgrade(headers: object) -> bool:
 
 
 def _values(headers: object, name: bytes) -> Sequence[bytes]:
-    return headers.getRawHeaders(name) or ()  # type: ignore[attr-defined, no-any-return]
+    return headers.getRawHeaders(name) or ()  # type: ignore[attr-defined]
 
 
 def check_handshake(method: bytes, version: bytes, headers: object) -> BadHandshake | None:

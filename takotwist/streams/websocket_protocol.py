@@ -90,6 +90,9 @@ class AutobahnProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     they are attributes of the class, or of the factory.
     """
 
+    current_frame: Any
+    message_data: Any
+
     CONFIG_ATTRS = ()
     log = _Silence()
     is_open = is_closed = _Unobserved()
