@@ -14,7 +14,13 @@ from types import TracebackType
 _OURS = str(Path(__file__).resolve().parent.parent)
 
 #: Frames that begin every traceback here and tell nothing of the app.
-_CARRIERS = ("/twisted/internet/", "/twisted/python/", "/twisted/_threads/", "/asyncio/")
+_CARRIERS = (
+    "/twisted/internet/",
+    "/twisted/python/",
+    "/twisted/_threads/",
+    "/asyncio/",
+    "/concurrent/futures/",
+)
 
 
 def failure_text(error: BaseException, secrets: Iterable[str] = ()) -> str:

@@ -1,0 +1,78 @@
+"""The connections to an app elsewhere: pooled, bounded, verified.
+
+``http``, ``https`` (the certificate verified against the host's name by
+service-identity), or a Unix socket.  Rule: an idle connection is given up
+before a usual app server would close it, because a dispatch that meets a
+closing connection cannot be told from one that was processed.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
+from twisted.web.iweb import IAgent, IAgentEndpointFactory
+from zope.interface import implementer
+
+from takotwist.errors import ConfigError
+
+#: Seconds to wait for a connection; less than a question's deadline, so that one
+#: host that swallows packets still leaves time for another attempt.
+CONNECT_TIMEOUT = 2.0
+
+#: Seconds that an idle connection is kept.  gunicorn closes after 2, uvicorn and node after 5.
+IDLE_TIMEOUT = 1
+
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+@implementer(IAgentEndpointFactory)
+@attrs.frozen(slots=True)
+class _UnixSocket:
+    _reactor: Any
+    _path: str
+
+    def endpointForURI(self, uri: Any) -> IStreamClientEndpoint:
+        return UNIXClientEndpoint(self._reactor, self._path, timeout=CONNECT_TIMEOUT)
+
+
+def app_agent(
+    reactor: Any, url: str, *, connections: int = 64, ca_file: Path | None = None
+) -> tuple[IAgent, str, HTTPConnectionPool]:
+    """How to reach `url`.
+
+    :param url: ``http://host``, ``https://host`` or ``unix:/path/of.sock``.
+    :param connections: most idle connections kept.
+    :param ca_file: certificates (PEM) to trust in place of the system's.
+    :return: the agent, the address to give it in requests, and its connections,
+        whose `closeCachedConnections` belongs to the shutdown.
+    :raises ConfigError: when the file has no certificate.
+    """
+    pool = HTTPConnectionPool(reactor)
+    pool.maxPersistentPerHost = connections
+    pool.cachedConnectionTimeout = IDLE_TIMEOUT
+    # What may be tried again is decided by who asks (`AppClient`), for every method.
+    pool.retryAutomatically = False
+    if url.startswith("unix:"):
+        factory = _UnixSocket(reactor, url.removeprefix("unix:").removeprefix("//"))
+        return Agent.usingEndpointFactory(reactor, factory, pool=pool), "http://app", pool
+    trust = _trust_of(ca_file) if ca_file else None
+    policy = BrowserLikePolicyForHTTPS(trustRoot=trust)
+    agent = Agent(reactor, contextFactory=policy, connectTimeout=CONNECT_TIMEOUT, pool=pool)
+    return agent, url, pool
+
+
+def _trust_of(ca_file: Path) -> Any:
+    try:
+        certificates = [Certificate.loadPEM(pem) for pem in _PEM.findall(ca_file.read_bytes())]
+    except Exception as unreadable:
+        raise ConfigError(str(unreadable), key="app.ca_file", source=str(ca_file)) from None
+    if not certificates:
+        raise ConfigError("there is no certificate in it", key="app.ca_file", source=str(ca_file))
+    return trustRootFromCertificates(certificates)

@@ -1,0 +1,259 @@
+"""One question to an app elsewhere, over HTTP (protocol, section 9).
+
+Bounded in number, in time, in retries and in the size of the answer.  Rule: an
+answer counts only when it carries our token back, compared in constant time;
+else it is not from our app but from whatever else listens there.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import attrs
+import treq
+from treq.client import HTTPClient, IndexableCookieJar  # type: ignore[attr-defined]
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    DNSLookupError,
+)
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.web.client import RequestNotSent  # type: ignore[attr-defined]
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent
+
+from takotwist.adapters.ready_body import ready_body
+from takotwist.adapters.waiting_line import WaitingLine
+from takotwist.errors import AuthUnavailable
+
+#: Where server and app show each other their common secret.
+TOKEN_HEADER = "X-Tako-Internal-Token"
+
+#: Seconds before the first further attempt; doubled for each.
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 1.0
+
+#: What a proxy says while the app behind it is away.
+_AWAY = frozenset({502, 503, 504})
+
+#: Nothing of the request has left, so the app cannot have seen it.
+_NOT_SENT = (ConnectError, DNSLookupError, RequestNotSent)
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class AppAddress:
+    """Where the app is and how it is spoken to.
+
+    :ivar url: ``http://``, ``https://``, with a path that goes before ours.
+    :ivar name: the app's name, sent as ``Host: <name>.tako``.
+    :ivar token: the common secret.
+    """
+
+    url: str
+    name: str
+    token: str = attrs.field(repr=False)
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class AppBounds:
+    """How much is asked of the app.
+
+    :ivar deadline: seconds for one question, its retries included.  Waiting for
+        a place is not: after a restart everybody comes at once, and is served in turn.
+    :ivar concurrency: questions under way at once.
+    :ivar queue: questions that wait for a place; one more is `Overloaded`.
+    :ivar patience: seconds that a question may wait for a place.
+    :ivar max_answer_bytes: most bytes of an answer.
+    """
+
+    deadline: float = 5.0
+    concurrency: int = 64
+    queue: int = 10_000
+    patience: float = 30.0
+    max_answer_bytes: int = 1 * 2**20
+
+
+@attrs.frozen(slots=True)
+class AppAnswer:
+    """An answer that carried our token."""
+
+    status: int
+    body: bytes
+
+
+class _Again(Exception):
+    """This attempt failed in a way that another may not."""
+
+
+class AppClient:
+    """Asks one app.
+
+    :param agent: connects; see `app_agent`.
+    :param jitter: a number from 0 to 1, so that many do not come back together.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        address: AppAddress,
+        agent: IAgent,
+        clock: IReactorTime,
+        jitter: Callable[[], float],
+        bounds: AppBounds = AppBounds(),
+    ) -> None:
+        self.address = address
+        self._clock = clock
+        self._jitter = jitter
+        self._bounds = bounds
+        self._line = WaitingLine(
+            clock, places=bounds.concurrency, length=bounds.queue, patience=bounds.patience
+        )
+        # A jar that takes nothing: one user's cookie must not go out with another's question.
+        jar = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=()))
+        self._http = HTTPClient(agent, cookiejar=jar, data_to_body_producer=ready_body)
+        self._complained_of: str | None = None
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        repeatable: bool = True,
+        max_answer_bytes: int | None = None,
+    ) -> Deferred[AppAnswer]:
+        """Ask once, with retries inside the deadline.
+
+        :param repeatable: whether the app may be asked twice.  Where not, only what
+            surely never reached it is tried again.
+        :raises AuthUnavailable: no answer, not in time, or not of our app.
+        :raises Overloaded: too many wait already.
+        """
+        limit = max_answer_bytes or self._bounds.max_answer_bytes
+        return Deferred.fromCoroutine(self._in_turn(method, path, body, repeatable, limit))
+
+    async def _in_turn(
+        self, method: str, path: str, body: bytes | None, repeatable: bool, limit: int
+    ) -> AppAnswer:
+        await self._line.enter()
+        try:
+            attempts = Deferred.fromCoroutine(self._attempts(method, path, body, repeatable, limit))
+            deadline = self._clock.callLater(self._bounds.deadline, attempts.cancel)
+            try:
+                return await attempts
+            except CancelledError:
+                if deadline.active():
+                    raise
+                self._complain(f"{path} was not answered within {self._bounds.deadline:g} s")
+                raise AuthUnavailable("The app did not answer in time.") from None
+            finally:
+                if deadline.active():
+                    deadline.cancel()
+        finally:
+            self._line.leave()
+
+    async def _attempts(
+        self, method: str, path: str, body: bytes | None, repeatable: bool, limit: int
+    ) -> AppAnswer:
+        give_up, pause = self._clock.seconds() + self._bounds.deadline, _FIRST_PAUSE
+        while True:
+            try:
+                answer = await self._attempt(method, path, body, repeatable, limit)
+            except _Again as failed:
+                wait = pause * (0.5 + self._jitter())
+                if self._clock.seconds() + wait >= give_up:
+                    self._complain(str(failed))
+                    raise AuthUnavailable from None
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                await deferLater(self._clock, wait)
+            else:
+                self._complained_of = None
+                return answer
+
+    async def _attempt(
+        self, method: str, path: str, body: bytes | None, repeatable: bool, limit: int
+    ) -> AppAnswer:
+        """:raises _Again: it may be tried again. :raises AuthUnavailable: it may not."""
+        headers = Headers(
+            {TOKEN_HEADER: [self.address.token], "Host": [f"{self.address.name}.tako"]}
+        )
+        if body is not None:
+            headers.setRawHeaders("Content-Type", ["application/json"])
+        try:
+            response = await self._http.request(
+                method,
+                f"{self.address.url.rstrip('/')}{path}",
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                unbuffered=True,
+                # Without it treq reaches for the process's reactor.
+                reactor=self._clock,  # type: ignore[arg-type]  # only its time is used
+            )
+            received = await _bounded_body(response, limit)
+        except _TooLarge:
+            raise self.unusable(f"{path} answered with more than {limit} bytes") from None
+        except Exception as broken:
+            if _was_cancelled(broken):
+                raise CancelledError from None
+            reason = f"{path} could not be asked: {broken or type(broken).__name__}"
+            if repeatable or isinstance(broken, _NOT_SENT):
+                raise _Again(reason) from None
+            raise self.unusable(reason) from None
+        token = response.headers.getRawHeaders(TOKEN_HEADER, [""])[0]
+        is_ours = hmac.compare_digest(token.encode(), self.address.token.encode())
+        if repeatable and (response.code in _AWAY or (response.code >= 500 and not is_ours)):
+            # An app of ours that answers 500 has failed on this question and would
+            # fail on it again; anything else stands in front of an app that is away.
+            raise _Again(f"{path} answered {response.code}")
+        if not is_ours:
+            raise self.unusable(
+                f"{path} answered {response.code} without our {TOKEN_HEADER}: either something"
+                " else listens there or the app has another token"
+            )
+        return AppAnswer(response.code, received)
+
+    def unusable(self, reason: str) -> AuthUnavailable:
+        """Say in the log what of an answer is wrong, and give the error to raise."""
+        self._complain(reason)
+        return AuthUnavailable("The app's answer cannot be used.")
+
+    def _complain(self, reason: str) -> None:
+        # Ten thousand clients that come back to an app that is away are one line.
+        if reason != self._complained_of:
+            self._complained_of = reason
+            self.log.error("the app at {url}: {reason}", url=self.address.url, reason=reason)
+
+
+class _TooLarge(Exception):
+    """The answer goes on past its bound."""
+
+
+def _was_cancelled(error: Exception) -> bool:
+    # What a cancelled request fails with depends on how far it had come.
+    reasons = getattr(error, "reasons", ())
+    return isinstance(error, CancelledError | ConnectingCancelledError) or any(
+        reason.check(CancelledError) for reason in reasons
+    )
+
+
+async def _bounded_body(response: Any, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+
+    def take(part: bytes) -> None:
+        nonlocal size
+        size += len(part)
+        if size > limit:
+            raise _TooLarge
+        parts.append(part)
+
+    await treq.collect(response, take)
+    return b"".join(parts)

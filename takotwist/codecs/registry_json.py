@@ -1,0 +1,140 @@
+"""The registry of an app elsewhere: its definitions as JSON (protocol, section 9).
+
+``channel``, ``paramsSchema``, ``auth`` and ``transport`` are the original
+system's; lifecycle, ``messages``, ``partitionBy`` and ``queryToken`` are additions that
+an app may leave out.  Rule: a registry is read as a whole or not at all, so a
+server never runs with half of an app's channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import attrs
+import msgspec
+
+from takotwist.core.channel import ChannelDefinition, Credentials, Lifecycle
+from takotwist.core.params import Params
+from takotwist.core.schema import PayloadSchema
+from takotwist.errors import BodyInvalid, DefinitionError
+
+#: Most definitions that one app may have.
+MAX_DEFINITIONS = 10_000
+
+#: The header that carries credentials where an app names none (protocol, section 3).
+DEFAULT_HEADER = "authorization"
+
+
+class _Auth(msgspec.Struct, rename="camel", omit_defaults=True):
+    header_name: str | Literal[False] | None = None
+    cookie_name: str | None = None
+    query_token: bool = False
+
+
+class _Entry(msgspec.Struct, rename="camel", omit_defaults=True):
+    channel: str
+    auth: Literal[False] | _Auth
+    params_schema: dict[str, Any] | None = None
+    transport: str | None = None
+    messages: dict[str, dict[str, Any] | bool] | None = None
+    partition_by: list[str] | None = None
+    replay_window_ms: int | None = None
+    inactivity_ttl_ms: int | None = None
+    keepalive_interval_ms: int | None = None
+    max_connection_lifetime_ms: int | None = None
+    replay_max_messages: int | None = None
+    replay_max_bytes: int | None = None
+
+
+def read_registry(body: bytes) -> tuple[ChannelDefinition, ...]:
+    """:raises BodyInvalid: it is none; names the channel or the field."""
+    try:
+        entries = msgspec.json.decode(body, type=list[_Entry])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
+        raise BodyInvalid(f"the registry: {bad}") from None
+    if len(entries) > MAX_DEFINITIONS:
+        raise BodyInvalid(f"the registry has {len(entries)} channels, over {MAX_DEFINITIONS}")
+    try:
+        return tuple(map(_definition, entries))
+    except DefinitionError as bad:
+        raise BodyInvalid(f"the registry: {bad}") from None
+
+
+def _definition(entry: _Entry) -> ChannelDefinition:
+    try:
+        lifecycle = {
+            name: value for name in Lifecycle.BOUNDS if (value := getattr(entry, name)) is not None
+        }
+        return ChannelDefinition(
+            name=entry.channel,
+            params=Params.none() if entry.params_schema is None else Params.of(_object(entry)),
+            messages={
+                key: PayloadSchema.of(schema, key) for key, schema in (entry.messages or {}).items()
+            },
+            credentials=_credentials(entry.auth) if entry.auth else None,
+            verified=entry.auth is not False,
+            # The app alone knows which types it handles, so it is asked about each frame.
+            handlers=None if entry.transport == "ws" else frozenset(),
+            partition_by=None if entry.partition_by is None else tuple(entry.partition_by),
+            lifecycle=Lifecycle(**lifecycle),
+        )
+    except DefinitionError as bad:
+        raise DefinitionError(bad.reason, place=f"channel {entry.channel!r}") from None
+
+
+def _object(entry: _Entry) -> Mapping[str, Any]:
+    # An empty schema is how some apps say that there are no params.
+    return entry.params_schema or {"type": "object", "properties": {}}
+
+
+def _credentials(auth: _Auth) -> Credentials | None:
+    header = auth.header_name
+    if header is None and auth.cookie_name is None:
+        header = DEFAULT_HEADER
+    if not header and auth.cookie_name is None and not auth.query_token:
+        return None
+    return Credentials(
+        header_name=header.lower() if header else None,
+        cookie_name=auth.cookie_name,
+        query_token=auth.query_token,
+    )
+
+
+def write_registry(definitions: Iterable[ChannelDefinition]) -> bytes:
+    """The answer of an app that serves these."""
+    return msgspec.json.encode(list(map(_entry, definitions)))
+
+
+def _entry(definition: ChannelDefinition) -> _Entry:
+    default = Lifecycle()
+    lifecycle = {
+        name: value
+        for name, value in attrs.asdict(definition.lifecycle).items()
+        if value != getattr(default, name)
+    }
+    return _Entry(
+        channel=definition.name,
+        auth=_auth(definition),
+        params_schema=dict(definition.params.schema.document),
+        transport="ws" if definition.bidirectional else None,
+        messages={
+            key: dict(payload.schema.document) for key, payload in definition.messages.items()
+        }
+        or None,
+        partition_by=(None if definition.partition_by is None else list(definition.partition_by)),
+        **lifecycle,
+    )
+
+
+def _auth(definition: ChannelDefinition) -> Literal[False] | _Auth:
+    credentials = definition.credentials
+    if not definition.verified:
+        return False
+    if credentials is None:
+        return _Auth(header_name=False)
+    # A cookie alone needs no word on the header: naming one is naming both.
+    header = credentials.header_name
+    if header is None and credentials.cookie_name is None:
+        return _Auth(header_name=False, query_token=credentials.query_token)
+    return _Auth(header, credentials.cookie_name, credentials.query_token)

@@ -1,0 +1,170 @@
+"""What answers of an app elsewhere mean, the strange ones included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist.adapters.authorize_http import HttpAuthorizer
+from takotwist.core.authorization import (
+    AuthRequest,
+    Drop,
+    Fanout,
+    Frame,
+    Grant,
+    HeaderCredential,
+    Reject,
+)
+from takotwist.errors import (
+    AuthUnavailable,
+    BodyInvalid,
+    ChannelUnknown,
+    ParamsInvalid,
+    VerifyRejected,
+)
+from tests.adapters.app_in_memory import client_of
+from tests.adapters.test_app_client import Answering, ScriptedAgent
+
+REQUEST = AuthRequest("chat", "connect", {"roomId": "a"}, HeaderCredential("abc", "Bearer"), "sid")
+FRAME = Frame("chat", {"roomId": "a"}, "msg", b'{"text":"hi"}', "u1")
+
+
+class HttpAuthorizerCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.app = Answering()
+        self.agent = ScriptedAgent(self.app)
+        self.authorizer = HttpAuthorizer(client_of(self.agent, Clock()))
+
+    def authorize(self, status: int, body: bytes) -> Deferred[Grant]:
+        self.app.status, self.app.body = status, body
+        answer = self.authorizer.authorize(REQUEST)
+        self.agent.through.flush()
+        return answer
+
+    def dispatch(self, status: int, body: bytes) -> Deferred[Any]:
+        self.app.status, self.app.body = status, body
+        answer = self.authorizer.dispatch(FRAME)
+        self.agent.through.flush()
+        return answer
+
+
+class TestAuthorize(HttpAuthorizerCase):
+    def test_question(self) -> None:
+        """The question is exactly the protocol's."""
+        self.successResultOf(self.authorize(200, b'{"ok":true}'))
+        self.assertEqual(
+            self.app.seen[0][3],
+            b'{"channel":"chat","operation":"connect","params":{"roomId":"a"},'
+            b'"header":{"value":"abc","scheme":"Bearer"},"cookie":"sid"}',
+        )
+
+    def test_yes(self) -> None:
+        """A yes with all it may say, unknown fields passed over."""
+        body = (
+            b'{"ok":true,"subject":"u","transport":"ws","replayWindowMs":1,"inactivityTtlMs":2,'
+            b'"keepaliveIntervalMs":3,"maxConnectionLifetimeMs":4,"expiresAt":5,"more":[]}'
+        )
+        self.assertEqual(
+            self.successResultOf(self.authorize(200, body)),
+            Grant(
+                subject="u",
+                expires_at=5,
+                replay_window_ms=1,
+                inactivity_ttl_ms=2,
+                keepalive_interval_ms=3,
+                max_connection_lifetime_ms=4,
+            ),
+        )
+
+    def test_no(self) -> None:
+        """403, and ok: false whatever the status, are a no."""
+        for status, body in (
+            (403, b""),
+            (403, b"{}"),
+            (200, b'{"ok":false}'),
+            (401, b'{"ok":false}'),
+        ):
+            self.failureResultOf(self.authorize(status, body), VerifyRejected)
+
+    def test_unknown(self) -> None:
+        """404 says that there is no such channel."""
+        self.failureResultOf(self.authorize(404, b'{"ok":false}'), ChannelUnknown)
+
+    def test_params(self) -> None:
+        """An app that refuses the params says so in its own words."""
+        body = b'{"code":"params-invalid","error":"roomId: too short"}'
+        refused = self.failureResultOf(self.authorize(400, body), ParamsInvalid)
+        self.assertEqual(refused.value.sentence, "roomId: too short")
+
+    def test_garbage(self) -> None:
+        """Anything else is no answer."""
+        for status, body in (
+            (200, b""),
+            (200, b"<html>"),
+            (200, b"[]"),
+            (200, b"{}"),
+            (200, b'{"ok":"true"}'),
+            (200, b'{"ok":true,"subject":7}'),
+            (200, b'{"ok":true,"replayWindowMs":"1"}'),
+            (200, b'{"ok":true,"subject":"\xff"}'),
+            (200, b"[" * 100_000),
+            (201, b'{"ok":true}'),
+            (204, b""),
+            (302, b""),
+            (400, b"{}"),
+            (401, b""),
+            (500, b'{"ok":true}'),
+        ):
+            self.failureResultOf(self.authorize(status, body), AuthUnavailable)
+
+
+class TestDispatch(HttpAuthorizerCase):
+    def test_question(self) -> None:
+        """The frame is exactly the protocol's."""
+        self.successResultOf(self.dispatch(200, b'{"action":"drop"}'))
+        self.assertEqual(
+            self.app.seen[0][3],
+            b'{"channel":"chat","params":{"roomId":"a"},'
+            b'"frame":{"type":"msg","data":{"text":"hi"}},"subject":"u1"}',
+        )
+
+    def test_verdicts(self) -> None:
+        """The three actions; data comes onto one line."""
+        for body, verdict in (
+            (b'{"action":"fanout","data":{"a":\n1}}', Fanout(b'{"a":1}')),
+            (b'{"action":"fanout","data":null}', Fanout(b"null")),
+            (b'{"action":"drop"}', Drop()),
+            (b'{"action":"drop","error":"why"}', Drop("why")),
+            (b'{"action":"reject","reason":"no"}', Reject("no")),
+        ):
+            self.assertEqual(self.successResultOf(self.dispatch(200, body)), verdict)
+
+    def test_payload(self) -> None:
+        """An app that refuses the payload says so in its own words."""
+        body = b'{"code":"body-invalid","error":"data.text: too long"}'
+        refused = self.failureResultOf(self.dispatch(400, body), BodyInvalid)
+        self.assertEqual(refused.value.sentence, "data.text: too long")
+
+    def test_unknown(self) -> None:
+        """404 says that there is no such channel."""
+        self.failureResultOf(self.dispatch(404, b""), ChannelUnknown)
+
+    def test_garbage(self) -> None:
+        """Anything else is no answer, and is asked once."""
+        bodies = (
+            b"",
+            b"{}",
+            b'{"action":"fanout"}',
+            b'{"action":"reject"}',
+            b'{"action":"jump"}',
+            b'{"action":"drop","error":5}',
+            b'{"action":"fanout","data":1e999}',
+        )
+        for body in bodies:
+            self.failureResultOf(self.dispatch(200, body), AuthUnavailable)
+        for status in (400, 403, 500, 503):
+            self.failureResultOf(self.dispatch(status, b"{}"), AuthUnavailable)
+        self.assertEqual(len(self.app.seen), len(bodies) + 4)
