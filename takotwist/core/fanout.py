@@ -26,6 +26,7 @@ SLICE_BYTES = 64 * 1024
 class Subscription:
     """One topic on one connection.
 
+    :ivar window_us: how far back the topic's window reaches.
     :ivar outbox: the connection's.
     :ivar replay: where this subscriber stands.
     :ivar on_open: called once, before the first message, with the cursor at which
@@ -35,6 +36,7 @@ class Subscription:
     """
 
     topic: Topic
+    window_us: int
     outbox: Outbox
     on_open: Callable[[int, ReplayTooOld | None], None]
     on_end: Callable[[Refusal], None]

@@ -26,6 +26,10 @@ class Rate:
     keys: int = 10_000
     _buckets: OrderedDict[str, tuple[float, float]] = attrs.field(factory=OrderedDict, init=False)
 
+    def change(self, per_second: float, burst: float) -> None:
+        """Limit otherwise from now on."""
+        self.per_second, self.burst = per_second, burst
+
     def take(self, key: str, now: float, tokens: float = 1.0) -> None:
         """Take tokens of `key`.
 

@@ -44,10 +44,12 @@ class Tail:
     """The newest messages of one topic.
 
     :ivar floor: every message of the topic with a greater id is here.
+    :ivar window_us: messages older than this have left the topic's window.
     :ivar bytes: what they cost.
     """
 
     floor: int
+    window_us: int
     bytes: int = 0
     _items: list[Item] = attrs.field(factory=list, init=False)
 
@@ -104,47 +106,52 @@ class Tails:
     _by_key: OrderedDict[str, Tail] = attrs.field(factory=OrderedDict, init=False)
 
     def append(
-        self, key: str, items: Sequence[Item], *, keep_messages: int, oldest_id: int
+        self,
+        key: str,
+        items: Sequence[Item],
+        *,
+        keep_messages: int,
+        window_us: int,
+        now_us: int,
     ) -> None:
         """Add the next messages of a topic, already committed.
 
         :param keep_messages: the topic's own bound on its number of messages.
-        :param oldest_id: ids below this have left the topic's window.
+        :param window_us: the topic's window, and `now_us` the time; an id is a time.
         """
         tail = self._by_key.get(key)
         if tail is None:
             # Nothing older is known here, so the floor lies just below the first.
-            tail = self._by_key[key] = Tail(floor=items[0].id - 1)
+            tail = self._by_key[key] = Tail(items[0].id - 1, window_us)
         else:
+            tail.window_us = window_us
             self._by_key.move_to_end(key)
         before = tail.bytes
         tail.append(items)
-        tail.shrink(self.topic_bytes, keep_messages, oldest_id)
+        tail.shrink(self.topic_bytes, keep_messages, now_us - window_us)
         self.bytes += tail.bytes - before
         self._evict()
 
-    def prime(self, key: str, floor: int, items: Sequence[Item]) -> None:
+    def prime(self, key: str, floor: int, items: Sequence[Item], window_us: int) -> None:
         """Keep what a read of the log has just shown to be the topic's newest messages.
 
         :param floor: the cursor that was read after: `items` are all there is above it.
         """
         if key in self._by_key or not items:
             return
-        tail = self._by_key[key] = Tail(floor=floor)
+        tail = self._by_key[key] = Tail(floor, window_us)
         tail.append(items)
         tail.shrink(self.topic_bytes, len(items), 0)
         self.bytes += tail.bytes
         self._evict()
 
-    def after(
-        self, key: str, position: int, max_bytes: int, oldest_id: int
-    ) -> Sequence[Item] | None:
+    def after(self, key: str, position: int, max_bytes: int, now_us: int) -> Sequence[Item] | None:
         """As `Tail.after`; `None` also where the topic has no tail."""
         tail = self._by_key.get(key)
         if tail is None:
             return None
         before = tail.bytes
-        tail.shrink(self.topic_bytes, len(tail), oldest_id)
+        tail.shrink(self.topic_bytes, len(tail), now_us - tail.window_us)
         self.bytes += tail.bytes - before
         return tail.after(position, max_bytes)
 

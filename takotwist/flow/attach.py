@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 import attrs
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 
 from takotwist.core.deadlines import Deadlines
@@ -31,7 +31,7 @@ RETRY_SECONDS = 1.0
 class Attaching:
     """Brings subscribers up to their topics and keeps them there.
 
-    :ivar oldest_id: the lowest id that a topic's window may still hold, by key.
+    :ivar wall: unix time in seconds.
     :ivar seconds: the clock of `deadlines`.
     """
 
@@ -41,7 +41,7 @@ class Attaching:
     tails: Tails
     tally: Tally
     deadlines: Deadlines
-    oldest_id: Callable[[str], int]
+    wall: Callable[[], float]
     seconds: Callable[[], float]
     _log: Logger = attrs.field(factory=Logger, init=False)
 
@@ -92,7 +92,7 @@ class Attaching:
             return self._begin(subscription, cursor if items else self.log.head)
         subscription.busy = True
         try:
-            read = await self.reads.after(subscription.topic, cursor)
+            read = await self._read(subscription)
         finally:
             subscription.busy = False
         if subscription.ended:
@@ -148,7 +148,7 @@ class Attaching:
         try:
             while not self._settled(subscription):
                 position = subscription.replay.position
-                read = await self.reads.after(subscription.topic, position)
+                read = await self._read(subscription)
                 if not subscription.ended:
                     read.page.judge(position)
                     self._take(subscription, read)
@@ -186,10 +186,16 @@ class Attaching:
 
     def _tail(self, subscription: Subscription) -> Sequence[Item] | None:
         key = subscription.topic.key
-        items = self.tails.after(key, subscription.replay.position, PAGE_BYTES, self.oldest_id(key))
+        now_us = int(self.wall() * 1_000_000)
+        items = self.tails.after(key, subscription.replay.position, PAGE_BYTES, now_us)
         if items is not None:
             self.tally.tail_reads += 1
         return items
+
+    def _read(self, subscription: Subscription) -> Deferred[ReadPage]:
+        return self.reads.after(
+            subscription.topic, subscription.replay.position, subscription.window_us
+        )
 
     def _take(self, subscription: Subscription, read: ReadPage) -> None:
         subscription.outbox.flush()

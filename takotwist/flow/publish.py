@@ -75,6 +75,8 @@ class Publishing:
     wall: Callable[[], float]
     seconds: Callable[[], float]
     group: GroupCommit[_Publish] = attrs.field(factory=lambda: GroupCommit[_Publish]())
+    #: Whether the last transaction went well.
+    storing: bool = attrs.field(default=True, init=False)
     _stopping: Deferred[None] | None = attrs.field(default=None, init=False)
     _logger: Logger = attrs.field(factory=Logger, init=False)
 
@@ -122,6 +124,7 @@ class Publishing:
         storing.addBoth(lambda _: self._next())
 
     def _committed(self, stored: list[Appended], batch: list[_Publish], began: float) -> None:
+        self.storing = True
         self.tally.commit_seconds.observe(self.seconds() - began)
         self.tally.commit_messages.observe(sum(len(one.messages) for one in stored))
         lagging: list[Subscription] = []
@@ -160,7 +163,8 @@ class Publishing:
                 key,
                 items,
                 keep_messages=append.lifecycle.replay_max_messages,
-                oldest_id=now_us - append.lifecycle.replay_window_ms * 1000,
+                window_us=append.lifecycle.replay_window_ms * 1000,
+                now_us=now_us,
             )
             delivered, behind = self.fanout.publish(key, items)
             self.tally.deliveries += delivered
@@ -169,6 +173,7 @@ class Publishing:
 
     def _failed(self, failure: Failure, batch: list[_Publish]) -> None:
         self.tally.store_failures += 1
+        self.storing = False
         if not failure.check(Refusal):
             self._logger.failure("appending to the replay log failed", failure)
             failure = Failure(StoreUnavailable())

@@ -47,9 +47,10 @@ class Reads:
         factory=dict, init=False
     )
 
-    def after(self, topic: Topic, position: int) -> Deferred[ReadPage]:
+    def after(self, topic: Topic, position: int, window_us: int) -> Deferred[ReadPage]:
         """The first page of `topic` after `position`.
 
+        :param window_us: the topic's window, for its tail.
         :raises StoreUnavailable: the log cannot be read.
         """
         key = (topic.key, position)
@@ -61,14 +62,14 @@ class Reads:
         self._under_way[key] = [mine]
         self.tally.replay_reads += 1
         reading = self.log.read(topic, position, PAGE_MESSAGES, PAGE_BYTES)
-        reading.addCallback(self._read, topic, position)
+        reading.addCallback(self._read, topic, position, window_us)
         reading.addCallbacks(
             lambda read: self._answer(key, lambda one: one.callback(read)),
             lambda failure: self._failed(key, failure),
         )
         return mine
 
-    def _read(self, page: Page, topic: Topic, position: int) -> ReadPage:
+    def _read(self, page: Page, topic: Topic, position: int, window_us: int) -> ReadPage:
         head = self.log.head
         if page.head > head:
             # The snapshot is ahead of what has been reported to us: messages
@@ -80,7 +81,7 @@ class Reads:
         items = [Encoded(message) for message in page.messages]
         if not page.more and page.head >= head and page.removed <= position:
             # Nothing was committed since the snapshot, so this is the whole tail.
-            self.tails.prime(topic.key, position, items)
+            self.tails.prime(topic.key, position, items, window_us)
         return ReadPage(page, items)
 
     def _failed(self, key: tuple[str, int], failure: Failure) -> None:

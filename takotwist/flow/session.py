@@ -95,7 +95,8 @@ class Session:
             self.unsubscribe(topic.key)
             on_end(refusal)
 
-        subscription = Subscription(topic, self.outbox, on_open, ended)
+        window_us = admitted.lifecycle.replay_window_ms * 1000
+        subscription = Subscription(topic, window_us, self.outbox, on_open, ended)
         frames = parts.way_in(admitted, on_full)
         subscribed = Subscribed(admitted, subscription, frames)
         self.subscribed[topic.key] = subscribed

@@ -94,6 +94,15 @@ class Options(usage.Options):
             self._config = load_config(self, os.environ, os.getcwd())
         return self._config
 
+    def config_again(self) -> Config:
+        """The configuration as file and environment say it now (SIGHUP).
+
+        :raises ConfigProblems: says all that is wrong; what was read before stays.
+        """
+        self._config = load_config(self, os.environ, os.getcwd())
+        self.log().apply(self._config)
+        return self._config
+
     def log(self) -> ServerLog:
         """The log that twistd writes through; on SIGHUP it is given the new configuration."""
         if self._log is None:

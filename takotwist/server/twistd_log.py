@@ -23,20 +23,28 @@ ROTATE_BYTES = 10_000_000
 KEPT_FILES = 10
 
 
+#: Makes twistd's observer once it asks; twistd takes no object but only the name of one.
+_make: Callable[[], ILogObserver] | None = None
+
+
 def take_over(parent: MutableMapping[str, Any], log: Callable[[], ServerLog]) -> None:
     """Have twistd, or twist, log through ours.
 
     :param parent: the options of twistd or twist.
     :param log: asked for when logging begins, after the configuration was read.
     """
+    global _make
     if "fileLogObserverFactory" in parent:
         parent["fileLogObserverFactory"] = lambda out: log().observer(out)
     elif not parent.get("logger") and not parent.get("syslog"):
+        _make = lambda: log().observer(_destination(parent))  # noqa: E731
+        parent["logger"] = f"{__name__}.{observer.__name__}"
 
-        def observer() -> ILogObserver:
-            return log().observer(_destination(parent))
 
-        parent["logger"] = observer
+def observer() -> ILogObserver:
+    """What twistd's ``logger`` option names; see `take_over`."""
+    assert _make is not None
+    return _make()
 
 
 def _destination(parent: MutableMapping[str, Any]) -> TextIO:

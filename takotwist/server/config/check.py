@@ -69,7 +69,7 @@ def _check_listeners(config: Config, problems: Collected, warnings: list[str]) -
                     f"has a socket path of more than {LONGEST_SOCKET_PATH} bytes, which the system"
                     f" does not take: {endpoint.path}",
                     key=key,
-                    source=source or _source(config, "state_dir") or "default",
+                    source=source,
                 )
     for text in config.private.listen:
         _check_private(config, EndpointText.parse(text), problems, warnings)

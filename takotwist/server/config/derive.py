@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from takotwist.server.config.endpoint_text import EndpointText
+from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText
 from takotwist.server.config.problems import Collected
 from takotwist.server.config.secret_file import read_secret_file
 
@@ -35,13 +35,14 @@ def derive(
     """
     state_dir = _state_dir(values, sources, environ, folder)
     values.setdefault("replay.path", state_dir / "replay.sqlite")
-    _private(values, state_dir)
+    private_off = _private(values, state_dir)
     _tls(values, sources, flags)
     if "app.channels" not in values and (folder / CHANNELS_FOLDER).is_dir():
         values["app.channels"] = folder / CHANNELS_FOLDER
     return [
         warning
         for warning in (
+            private_off,
             _token(values, sources, problems),
             _publish_keys(values, sources, problems),
         )
@@ -62,15 +63,24 @@ def _state_dir(
     return state_dir
 
 
-def _private(values: dict[str, Any], state_dir: Path) -> None:
+def _private(values: dict[str, Any], state_dir: Path) -> str | None:
     """The private socket's place, and nobody else's access to it."""
     default = EndpointText("unix", (str(state_dir / "private.sock"),))
-    listen = values.get("private.listen", (str(default),))
+    listen = values.get("private.listen")
+    if listen is None:
+        if len((default.path or "").encode()) > LONGEST_SOCKET_PATH:
+            # A deep folder is no reason not to start; what is off is said.
+            return (
+                f"the private listener is off, because {default.path} is longer than the"
+                f" {LONGEST_SOCKET_PATH} bytes that a socket's path may have: set private.listen"
+            )
+        listen = (str(default),)
     endpoints = [EndpointText.parse(text) for text in listen]
     values["private.listen"] = tuple(
         str(endpoint.with_option("mode", "600") if endpoint.path is not None else endpoint)
         for endpoint in endpoints
     )
+    return None
 
 
 def _tls(values: dict[str, Any], sources: dict[str, str], flags: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Literal
 
 import attrs
 
@@ -20,6 +21,7 @@ from takotwist.server.config.web_kind import (
     HttpUrl,
     Network,
     Origin,
+    Pages,
     PrivateHost,
     UrlPath,
 )
@@ -56,6 +58,12 @@ class App:
         "The folder, file or dotted module with the channel definitions in Python.",
         derived='"channels" where there is such a folder',
         live=True,
+    )
+    pages: Path | str | None = setting(
+        Pages(),
+        None,
+        "What answers every other path: a folder of files, or module:name of a twisted.web"
+        " resource or Klein app.",
     )
     ca_file: Path | None = setting(
         Location(),
@@ -126,7 +134,7 @@ class Tls:
         " folder.",
     )
     key: Path | None = setting(Location(), None, "The certificate's private key (PEM).")
-    profile: str = setting(
+    profile: Literal["intermediate", "modern"] = setting(
         Choice(("intermediate", "modern")),
         "intermediate",
         '"intermediate" is TLS 1.2 and 1.3 with forward secrecy; "modern" is TLS 1.3 only.',
@@ -191,7 +199,7 @@ class Replay:
     path: Path = setting(
         Location(), Path(), "The database file.", derived="STATE_DIR/replay.sqlite"
     )
-    durability: str = setting(
+    durability: Literal["commit", "power"] = setting(
         Choice(("commit", "power")),
         "commit",
         'What an acknowledged message survives: "commit" the death of the process,'

@@ -163,3 +163,23 @@ class Definitions(Kind):
             if all(part.isidentifier() for part in value.split(".")):
                 return value
         raise self.refuse(value)
+
+
+class Pages(Kind):
+    """An app's own pages: a folder of files, or an object in a module."""
+
+    word = "folder or module:name"
+
+    @property
+    def allowed(self) -> str:
+        return 'a folder that exists, or module:name such as "shop.web:site"'
+
+    def read(self, value: object, folder: Path) -> Path | str:
+        if isinstance(value, str) and value:
+            place = folder / Path(value).expanduser()
+            if place.is_dir():
+                return place
+            module, colon, name = value.partition(":")
+            if colon and name.isidentifier() and all(map(str.isidentifier, module.split("."))):
+                return value
+        raise self.refuse(value)

@@ -1,0 +1,59 @@
+"""Whether the server lives and is ready, for whoever watches it.
+
+Rule: "ready" is whether new connections are served; a log that cannot be
+written is told apart, because live connections go on without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import msgspec
+from twisted.web.resource import Resource
+
+#: Where it is answered.
+HEALTH_PATH = "/_tako/health"
+
+
+@attrs.frozen(slots=True)
+class Health:
+    """How the server is.
+
+    :ivar ready: whether it serves new connections.
+    :ivar store: whether the replay log has been opened and its last write went well.
+    """
+
+    ready: bool
+    store: bool
+
+
+class HealthPage(Resource):
+    """``GET /_tako/health``: 200 when ready, else 503.
+
+    With ``?live`` it is 200 whenever the process answers at all: what restarts a
+    process should ask that, and what sends traffic to it should not.
+    """
+
+    isLeaf = True
+
+    def __init__(self, health: Callable[[], Health]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._health = health
+
+    def render_GET(self, request: Any) -> bytes:
+        """See `IResource`."""
+        health = self._health()
+        if not health.ready and b"live" not in request.args:
+            request.setResponseCode(503)
+            request.setHeader(b"Retry-After", b"1")
+        request.setHeader(b"Content-Type", b"application/json")
+        request.setHeader(b"Cache-Control", b"no-store")
+        return msgspec.json.encode(
+            {
+                "live": True,
+                "ready": health.ready,
+                "store": "available" if health.store else "unavailable",
+            }
+        )

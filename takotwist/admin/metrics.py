@@ -1,0 +1,180 @@
+"""The tally as a Prometheus page, made when it is asked for.
+
+Rule: nothing of the metrics library is touched between two scrapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from takotwist.core.log import LogStats
+from takotwist.core.tally import Histogram, Tally
+from takotwist.errors import StoreUnavailable
+
+#: Where it is answered, on the private listener.
+METRICS_PATH = "/_tako/metrics"
+
+
+@attrs.frozen(slots=True)
+class Gauges:
+    """What is measured at the moment of asking.
+
+    :ivar topics: topics with subscribers.
+    :ivar pending_appends: publishes that wait to be stored.
+    :ivar tail_bytes: memory of the topics' tails.
+    :ivar ready: whether new connections are served.
+    """
+
+    topics: int
+    pending_appends: int
+    tail_bytes: int
+    ready: bool
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> HistogramMetricFamily:
+    buckets: list[tuple[str, float]] = []
+    total = 0
+    for edge, count in zip(histogram.edges, histogram.counts, strict=True):
+        total += count
+        buckets.append((str(float(edge)), total))
+    buckets.append(("+Inf", histogram.observations))
+    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=histogram.total)
+
+
+class TallyCollector(Collector):
+    """Shows a `Tally`, with gauges of the moment."""
+
+    def __init__(self, tally: Tally, gauges: Callable[[], Gauges]) -> None:
+        self._tally = tally
+        self._gauges = gauges
+        self.stats: LogStats | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        """See `Collector`."""
+        yield from self._connections()
+        yield from self._messages()
+        yield from self._times()
+        yield from self._moment()
+
+    def _connections(self) -> Iterator[Metric]:
+        now = GaugeMetricFamily("tako_connections", "Open connections.", labels=["transport"])
+        ever = CounterMetricFamily(
+            "tako_connected", "Connections accepted since the start.", labels=["transport"]
+        )
+        for transport in ("sse", "websocket", "mux"):
+            now.add_metric([transport], self._tally.connections[transport])
+            ever.add_metric([transport], self._tally.connected[transport])
+        yield now
+        yield ever
+        refusals = CounterMetricFamily(
+            "tako_refusals", "Refused requests, frames and connections.", labels=["code"]
+        )
+        for code, count in sorted(self._tally.refusals.items()):
+            refusals.add_metric([code], count)
+        yield refusals
+        yield GaugeMetricFamily(
+            "tako_subscriptions", "Topics that connections follow.", self._tally.subscriptions
+        )
+
+    def _messages(self) -> Iterator[Metric]:
+        tally = self._tally
+        for name, text, value in (
+            ("tako_publishes", "Messages stored.", tally.publishes),
+            ("tako_deliveries", "Messages handed to connections.", tally.deliveries),
+            ("tako_replay_reads", "Pages read from the replay log.", tally.replay_reads),
+            ("tako_tail_reads", "Pages served from memory.", tally.tail_reads),
+            ("tako_catch_ups", "Times a reader fell behind the live tail.", tally.catch_ups),
+            ("tako_store_failures", "Transactions that failed.", tally.store_failures),
+        ):
+            yield CounterMetricFamily(name, text, value)
+
+    def _times(self) -> Iterator[Metric]:
+        tally = self._tally
+        for name, text, histogram in (
+            ("tako_commit_messages", "Messages in a transaction.", tally.commit_messages),
+            ("tako_commit_seconds", "Time of a transaction.", tally.commit_seconds),
+            ("tako_authorize_seconds", "Time of an app's answer.", tally.authorize_seconds),
+            ("tako_loop_lag_seconds", "How late the reactor came.", tally.loop_lag_seconds),
+        ):
+            yield _histogram(name, text, histogram)
+
+    def _moment(self) -> Iterator[Metric]:
+        gauges = self._gauges()
+        yield GaugeMetricFamily("tako_topics", "Topics with subscribers.", gauges.topics)
+        yield GaugeMetricFamily(
+            "tako_pending_appends", "Publishes that wait to be stored.", gauges.pending_appends
+        )
+        yield GaugeMetricFamily("tako_tail_bytes", "Memory of the tails.", gauges.tail_bytes)
+        yield GaugeMetricFamily("tako_ready", "Whether connections are served.", gauges.ready)
+        yield GaugeMetricFamily(
+            "tako_store_available", "Whether the replay log answers.", self.stats is not None
+        )
+        if self.stats is not None:
+            for name, text, value in (
+                ("tako_stored_topics", "Topics in the replay log.", self.stats.topics),
+                ("tako_stored_messages", "Messages in the replay log.", self.stats.messages),
+                ("tako_stored_bytes", "Payload bytes in the replay log.", self.stats.bytes),
+            ):
+                yield GaugeMetricFamily(name, text, value)
+
+
+class MetricsPage(Resource):
+    """``GET /_tako/metrics``.
+
+    :param stats: how much the log holds; may fail.
+    """
+
+    isLeaf = True
+    _log = Logger()
+
+    def __init__(
+        self,
+        tally: Tally,
+        gauges: Callable[[], Gauges],
+        stats: Callable[[], Deferred[LogStats]],
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._stats = stats
+        self._collector = TallyCollector(tally, gauges)
+        self._registry = CollectorRegistry()
+        self._registry.register(self._collector)
+        ProcessCollector(registry=self._registry)
+
+    def render_GET(self, request: Any) -> int:
+        """See `IResource`."""
+        gone = request.notifyFinish()
+        answering = ensureDeferred(self._answer(request))
+        gone.addErrback(lambda _: answering.cancel())
+        answering.addErrback(self._failed)
+        return NOT_DONE_YET
+
+    async def _answer(self, request: Any) -> None:
+        try:
+            self._collector.stats = await self._stats()
+        except StoreUnavailable:
+            self._collector.stats = None
+        body = generate_latest(self._registry)
+        request.setHeader(b"Content-Type", CONTENT_TYPE_LATEST.encode())
+        request.setHeader(b"Content-Length", b"%d" % len(body))
+        request.write(body)
+        request.finish()
+
+    def _failed(self, failure: Any) -> None:
+        if not failure.check(CancelledError):
+            self._log.failure("the metrics page failed", failure)

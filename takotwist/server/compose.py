@@ -1,0 +1,292 @@
+"""The parts list: what the server is made of, leaves first.
+
+Adapters and transports meet here and nowhere else.  Rule: nothing happens while
+the parts are put together; what runs is started by `server.service`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.web.resource import IResource
+
+from takotwist.adapters.publish_local import Store
+from takotwist.core.deadlines import Deadlines
+from takotwist.core.fanout import FanOut
+from takotwist.core.group_commit import GroupCommit
+from takotwist.core.limits import Concurrency, ConnectionLimits, Rate
+from takotwist.core.message import Draft, Message
+from takotwist.core.outbox import Turn
+from takotwist.core.registry import Registry
+from takotwist.core.tail import Tails
+from takotwist.core.tally import Tally
+from takotwist.flow.attach import Attaching
+from takotwist.flow.authorize import Authorizing
+from takotwist.flow.publish import Publishing, validate
+from takotwist.flow.reads import Reads
+from takotwist.flow.session import Sessions
+from takotwist.ports import IAuthorizer, IReplayLog
+from takotwist.server.config import Config
+from takotwist.streams.origin import OriginPolicy
+from takotwist.streams.peer import Peer, TrustedProxies, peer_of
+from takotwist.streams.websocket_config import WebSocketConfig
+from takotwist.streams.websocket_upgrade import WebSocketUpgrade
+from takotwist.transports.admission import Admission
+from takotwist.transports.answers import Answers
+from takotwist.transports.history import HistoryTransport
+from takotwist.transports.publish import PublishKeys, PublishTransport
+from takotwist.transports.site import Routes
+from takotwist.transports.sse import SseTransport
+from takotwist.transports.websocket import WebSocketTransport
+
+#: What a client's frame has beside the message's data, in bytes.
+ENVELOPE_BYTES = 8 * 1024
+
+
+@attrs.define(slots=True)
+class Reloadable:
+    """What SIGHUP may change without dropping a connection."""
+
+    origins: OriginPolicy
+    proxies: TrustedProxies
+    keys: PublishKeys = attrs.field(repr=False)
+
+    @classmethod
+    def of(cls, config: Config) -> Reloadable:
+        """As configured."""
+        return cls(
+            OriginPolicy.of(config.http.allowed_origins or None),
+            TrustedProxies.of(map(str, config.http.trusted_proxies)),
+            PublishKeys.of(config.publish.keys),
+        )
+
+    def peer(self, request: Any) -> Peer:
+        """Who a request is from, trusted proxies looked through."""
+        return peer_of(request, self.proxies)
+
+    def allows(self, request: Any, origin: str) -> bool:
+        """Whether a page of `origin` may use the server for this request."""
+        return self.origins.permits(origin, self.peer(request).origin)
+
+    def address(self, request: Any) -> str:
+        """What limits by address count a request under."""
+        return self.peer(request).address or "unix"
+
+
+@attrs.define(slots=True)
+class Rates:
+    """How fast messages may come: `frames` from clients, `publishes` with a key."""
+
+    frames: Rate
+    publishes: Rate
+
+    @classmethod
+    def of(cls, config: Config) -> Rates:
+        """As configured."""
+        limits, publish = config.limits, config.publish
+        return cls(
+            Rate(limits.publish_rate, limits.publish_burst), Rate(publish.rate, publish.burst)
+        )
+
+
+@attrs.define(slots=True, eq=False)
+class Parts:
+    """The server, put together."""
+
+    config: Config
+    reloadable: Reloadable
+    registry: Registry
+    authorizer: IAuthorizer
+    log: IReplayLog
+    tally: Tally
+    deadlines: Deadlines
+    turn: Turn
+    fanout: FanOut
+    attaching: Attaching
+    publishing: Publishing
+    authorizing: Authorizing
+    sessions: Sessions
+    limits: ConnectionLimits
+    rates: Rates
+    answers: Answers
+    admission: Admission
+    store: Store
+    public: Routes
+    private: Routes
+
+    def change(self, config: Config) -> None:
+        """Take up what a new configuration may change without dropping a connection."""
+        limits, fresh = config.limits, Reloadable.of(config)
+        reloadable = self.reloadable
+        reloadable.origins, reloadable.proxies, reloadable.keys = (
+            fresh.origins,
+            fresh.proxies,
+            fresh.keys,
+        )
+        self.limits.most = limits.max_connections
+        self.limits.by_address.most = limits.max_connections_per_address
+        self.limits.by_subject.most = limits.max_connections_per_subject
+        self.limits.rate.change(limits.connect_rate, limits.connect_burst)
+        self.rates.frames.change(limits.publish_rate, limits.publish_burst)
+        self.rates.publishes.change(config.publish.rate, config.publish.burst)
+        self.sessions.max_subscriptions = limits.max_subscriptions_per_connection
+        self.authorizing.forget_lifecycles()
+        self.config = config
+
+
+def compose(
+    config: Config,
+    *,
+    reactor: Any,
+    wall: Callable[[], float],
+    random: Callable[[], float],
+    new_id: Callable[[], str],
+    log: IReplayLog,
+    registry: Registry,
+    authorizer: IAuthorizer,
+    refresh: Callable[[], Awaitable[bool]] | None = None,
+    elsewhere: IResource | None = None,
+) -> Parts:
+    """Put the server together.
+
+    :param reactor: its clock drives deadlines and durations.
+    :param wall: unix time in seconds: ids and expiries.
+    :param random: a number from 0 to 1.
+    :param new_id: a fresh name for a connection.
+    :param refresh: see `Authorizing`.
+    :param elsewhere: what answers the paths that are not ours.
+    """
+    limits, seconds = config.limits, reactor.seconds
+    tally, deadlines, turn, fanout = Tally(), Deadlines(), Turn(), FanOut()
+    tails = Tails(limits.tail_bytes, limits.tail_total_bytes)
+    reloadable, rates = Reloadable.of(config), Rates.of(config)
+
+    authorizing = Authorizing(registry, authorizer, tally, seconds, refresh)
+    reads = Reads(log, tails, tally)
+    attaching = Attaching(log, reads, fanout, tails, tally, deadlines, wall, seconds)
+    publishing = Publishing(
+        log,
+        fanout,
+        tails,
+        attaching,
+        turn,
+        tally,
+        wall,
+        seconds,
+        GroupCommit(
+            max_waiting=limits.pending_appends, max_waiting_bytes=limits.pending_append_bytes
+        ),
+    )
+    connection_limits = ConnectionLimits(
+        limits.max_connections,
+        Concurrency(limits.max_connections_per_address),
+        Concurrency(limits.max_connections_per_subject),
+        Rate(limits.connect_rate, limits.connect_burst),
+    )
+    sessions = Sessions(
+        connection_limits,
+        limits.max_subscriptions_per_connection,
+        attaching,
+        publishing,
+        authorizing,
+        authorizer,
+        deadlines,
+        tally,
+        seconds,
+        wall,
+        random,
+        new_id,
+    )
+    answers = Answers(tally, reloadable.allows)
+    admission = Admission(
+        authorizing,
+        attaching,
+        sessions,
+        answers,
+        turn,
+        reloadable.allows,
+        reloadable.address,
+        seconds,
+        limits.outbox_bytes,
+        limits.max_message_bytes,
+        lambda address, count: rates.frames.take(address, seconds(), count),
+    )
+    upgrade = WebSocketUpgrade(
+        WebSocketConfig(
+            max_frame_size=limits.max_message_bytes + ENVELOPE_BYTES,
+            max_message_size=limits.max_message_bytes + ENVELOPE_BYTES,
+        ),
+        reactor,
+    )
+
+    def publishing_over(may_publish: Callable[[Any], None], rate: Rate | None) -> PublishTransport:
+        def cost(request: Any, count: int) -> None:
+            if rate is not None:
+                rate.take(request.getHeader("authorization") or "", seconds(), count)
+
+        return PublishTransport(
+            authorizing,
+            publishing,
+            answers,
+            may_publish,
+            limits.max_message_bytes,
+            limits.max_body_bytes,
+            cost,
+        )
+
+    def routes(publish: PublishTransport) -> Routes:
+        return Routes(
+            config.http.base_paths,
+            answers,
+            SseTransport(admission),
+            WebSocketTransport(admission, upgrade),
+            publish,
+            HistoryTransport(admission, log),
+        )
+
+    public = routes(
+        publishing_over(
+            lambda request: reloadable.keys.check(request.getHeader("authorization")),
+            rates.publishes,
+        )
+    )
+    public.elsewhere = elsewhere
+    private = routes(publishing_over(lambda request: None, None))
+
+    def store(
+        channel: str, params: Mapping[str, Any], drafts: Sequence[Draft], key: str | None
+    ) -> Deferred[Sequence[Message]]:
+        async def storing() -> Sequence[Message]:
+            definition = await authorizing.find(channel)
+            asked = authorizing.bind(definition, params)
+            validate(definition, drafts)
+            lifecycle = authorizing.lifecycle(definition)
+            return (await publishing.publish(asked.topic, drafts, lifecycle, key)).messages
+
+        return ensureDeferred(storing())
+
+    return Parts(
+        config,
+        reloadable,
+        registry,
+        authorizer,
+        log,
+        tally,
+        deadlines,
+        turn,
+        fanout,
+        attaching,
+        publishing,
+        authorizing,
+        sessions,
+        connection_limits,
+        rates,
+        answers,
+        admission,
+        store,
+        public,
+        private,
+    )

@@ -1,0 +1,156 @@
+"""Where the channels come from, read at start and again on SIGHUP.
+
+The app's folder or module in this process, the configuration file, and the
+registry of an app elsewhere.  Rule: a reload that fails changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+from twisted.web.client import HTTPConnectionPool
+
+from takotwist.adapters.app_agent import app_agent
+from takotwist.adapters.app_client import AppAddress, AppBounds, AppClient
+from takotwist.adapters.authorize_http import HttpAuthorizer
+from takotwist.adapters.authorize_local import LocalAuthorizer
+from takotwist.adapters.authorize_router import AuthorizerRouter
+from takotwist.adapters.needs_asyncio import needs_asyncio
+from takotwist.adapters.registry_http import HttpRegistry
+from takotwist.app.discovery import Discovered, discover
+from takotwist.app.published import Publishing
+from takotwist.core.registry import Registry
+from takotwist.errors import AuthUnavailable, DefinitionError
+from takotwist.server.config import Config
+
+
+@attrs.define(slots=True, eq=False)
+class Definitions:
+    """The channels and who is asked about them.
+
+    :ivar runs_asyncio: whether asyncio coroutines can run.
+    :ivar registry: the same object for the life of the server; its content is replaced.
+    :ivar authorizer: asks whoever defined the channel.
+    """
+
+    config: Config
+    runs_asyncio: bool
+    registry: Registry
+    authorizer: AuthorizerRouter
+    _local: LocalAuthorizer
+    _elsewhere: HttpRegistry | None
+    _connections: HTTPConnectionPool | None
+    _found: Discovered = attrs.field(factory=lambda: Discovered(()))
+    _publishing: Publishing | None = None
+    _log: Logger = attrs.field(factory=Logger, init=False)
+
+    @classmethod
+    def of(
+        cls, config: Config, reactor: Any, pool: ThreadPool, jitter: Callable[[], float]
+    ) -> Definitions:
+        """Nothing is read yet: see `load`.
+
+        :param pool: threads for the app's plain functions.
+        :param jitter: a number from 0 to 1.
+        """
+        runs_asyncio = hasattr(reactor, "_asyncioEventloop")
+        registry = Registry()
+        local = LocalAuthorizer((), reactor, pool, deadline=config.app.deadline_seconds)
+        if config.app.url is None:
+            router = AuthorizerRouter(registry, local)
+            return cls(config, runs_asyncio, registry, router, local, None, None)
+        agent, url, connections = app_agent(
+            reactor,
+            config.app.url,
+            connections=config.app.max_concurrency,
+            ca_file=config.app.ca_file,
+        )
+        client = AppClient(
+            AppAddress(url=url, name=config.app.name, token=config.app.token or ""),
+            agent,
+            reactor,
+            jitter,
+            AppBounds(
+                deadline=config.app.deadline_seconds,
+                concurrency=config.app.max_concurrency,
+                queue=config.app.queue,
+            ),
+        )
+        router = AuthorizerRouter(registry, local, HttpAuthorizer(client))
+        elsewhere = HttpRegistry(client, reactor)
+        return cls(config, runs_asyncio, registry, router, local, elsewhere, connections)
+
+    def bind(self, publishing: Publishing) -> None:
+        """Say how the app's channels publish in this process."""
+        self._publishing = publishing
+        for channel in self._found.channels:
+            channel.bind(publishing)
+
+    def load(self, config: Config | None = None, *, again: bool = False) -> None:
+        """Read the definitions of this process and of the configuration.
+
+        :param config: a new configuration, on a reload.
+        :param again: read the app's files anew.
+        :raises DefinitionError: and then nothing has changed.
+        """
+        config = config or self.config
+        source = config.app.channels
+        found = discover(source, again=again) if source is not None else Discovered(())
+        elsewhere = self._elsewhere.defined if self._elsewhere is not None else ()
+        self.registry.replace(Registry.of([*found.defined, *config.channels, *elsewhere]))
+        self._found, channels = found, found.channels
+        self.config = config
+        self._local.replace(channels)
+        if self._publishing is not None:
+            for channel in channels:
+                channel.bind(self._publishing)
+        for need in () if self.runs_asyncio else needs_asyncio(channels):
+            self._log.warn(
+                "{what} seems to need asyncio ({package}), which this reactor does not run:"
+                " start with `tako serve` or `twistd --reactor=asyncio tako`",
+                what=need.what,
+                package=need.package,
+            )
+
+    async def read_registry(self) -> None:
+        """Read the registry of the app elsewhere; one that cannot be read now is read later."""
+        if self._elsewhere is None:
+            return
+        try:
+            await self._elsewhere.reload()
+        except AuthUnavailable:
+            return  # the client has said so in the log
+        self._merge()
+
+    async def refresh(self) -> bool:
+        """Read it because a channel is unknown; see `Authorizing`."""
+        if self._elsewhere is None:
+            return False
+        changed = await self._elsewhere.reload_for_unknown()
+        if changed:
+            self._merge()
+        return True
+
+    def close(self) -> Deferred[Any] | None:
+        """Let go of the connections to the app."""
+        return self._connections.closeCachedConnections() if self._connections else None
+
+    def _merge(self) -> None:
+        assert self._elsewhere is not None
+        try:
+            self.registry.replace(
+                Registry.of(
+                    [
+                        *self._found.defined,
+                        *self.config.channels,
+                        *self._elsewhere.defined,
+                    ]
+                )
+            )
+        except DefinitionError as bad:
+            self._log.error("the app's registry is not used: {reason}", reason=str(bad))

@@ -1,0 +1,256 @@
+"""What runs: the parts of `compose`, started and stopped in order.
+
+Start: definitions, log, listeners, and only then "ready".  Stop: accept nobody,
+tell those who are here, store what was taken, close the log.  Rule: every step
+of the stop has a deadline, so the process always ends.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+
+from takotwist.adapters.publish_local import LocalPublishing
+from takotwist.adapters.sqlite.log import SqliteReplayLog
+from takotwist.admin.health import Health
+from takotwist.errors import StoreUnavailable, TakoError
+from takotwist.server.compose import Parts, compose
+from takotwist.server.config import Config, needs_restart
+from takotwist.server.definitions import Definitions
+from takotwist.server.drain import drain, within
+from takotwist.server.listen import Listen, Listening, open_listeners
+from takotwist.server.open_files import raise_open_files
+from takotwist.server.options import Options
+from takotwist.server.pages import load_pages
+from takotwist.server.sites import add_pages, site
+from takotwist.server.sweeper import Sweeper
+from takotwist.server.ticker import Ticker
+from takotwist.transports.certificate import utc
+from takotwist.transports.certificate_watch import CertificateWatch
+from takotwist.transports.development_ca import ensure_development_certificate
+from takotwist.transports.tls import ServerTls
+
+__all__ = ["Options", "TakoService", "makeService"]
+
+#: Seconds for storing what was taken and closing the log, after the drain.
+FLUSH_SECONDS = 5.0
+
+#: Threads for plain functions of the app.
+APP_THREADS = 16
+
+
+class TakoService(MultiService):
+    """The server as a Twisted service.
+
+    :param reactor: of the process.
+    :param wall: unix time in seconds.
+    :ivar listening: the open listeners, once started.
+    :ivar ready: whether requests are answered.
+    """
+
+    log = Logger()
+
+    def __init__(self, config: Config, reactor: Any, wall: Callable[[], float] = time.time) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.config = config
+        self.ready = False
+        self.listening: Sequence[Listening] = ()
+        self._watch: CertificateWatch | None = None
+        self._reactor = reactor
+        self._wall = wall
+        self._threads = ThreadPool(0, APP_THREADS, name="takotwist-app")
+        self.definitions = Definitions.of(config, reactor, self._threads, random.random)
+        self.parts: Parts = compose(
+            config,
+            reactor=reactor,
+            wall=wall,
+            random=random.random,
+            new_id=lambda: secrets.token_urlsafe(9),
+            log=SqliteReplayLog(
+                config.replay.path, reactor=reactor, durability=config.replay.durability
+            ),
+            registry=self.definitions.registry,
+            authorizer=self.definitions.authorizer,
+            refresh=self.definitions.refresh,
+            elsewhere=load_pages(config.app.pages, config.folder),
+        )
+        self.definitions.bind(LocalPublishing(reactor, self.parts.store))
+        self.definitions.load()
+        add_pages(self.parts, self._health)
+        self._tls = self._server_tls()
+        Ticker(self.parts.deadlines, self.parts.turn, self.parts.tally, reactor).setServiceParent(
+            self
+        )
+        self._sweeper = Sweeper(
+            self.parts.log,
+            self.parts.fanout.keys,
+            wall,
+            reactor,
+            config.replay.sweep_interval_seconds,
+        )
+        self._sweeper.setServiceParent(self)  # type: ignore[no-untyped-call]
+
+    # starting
+
+    def startService(self) -> None:
+        """Open everything.
+
+        :raises SystemExit: a listener cannot be opened; says which and what to do.
+        """
+        shortage = raise_open_files().shortage(self.config.limits.max_connections)
+        if shortage is not None:
+            self.log.warn("{shortage}", shortage=shortage)
+        for warning in self.config.warnings:
+            self.log.warn("{warning}", warning=warning)
+        opening = ensureDeferred(open_listeners(self._reactor, self._wanted()))
+        failures: list[Any] = []
+        opening.addCallbacks(self._opened, failures.append)
+        if failures:
+            raise SystemExit(f"takotwist: {failures[0].value}")
+        self._threads.start()
+        super().startService()  # type: ignore[no-untyped-call]
+        ensureDeferred(self._become_ready()).addErrback(
+            lambda failure: self.log.failure("starting failed", failure)
+        )
+
+    def _opened(self, listening: Sequence[Listening]) -> None:
+        self.listening = listening
+        for one in listening:
+            # Until we are ready whoever connects waits in the kernel's queue.
+            one.port.stopReading()  # type: ignore[attr-defined]
+
+    async def _become_ready(self) -> None:
+        # A log that cannot be opened has said so itself, and tries again.
+        with suppress(StoreUnavailable):
+            await self.parts.log.start()
+        await self.definitions.read_registry()
+        self.ready = True
+        for one in self.listening:
+            one.port.startReading()  # type: ignore[attr-defined]
+            self.log.info("serving {address}", address=one.address)
+        names = sorted(one.definition.name for one in self.definitions.registry)
+        self.log.info("ready, channels: {channels}", channels=", ".join(names) if names else "none")
+
+    def _wanted(self) -> list[Listen]:
+        config = self.config
+        public = site(self.parts.public, config, self._reactor)
+        private = site(self.parts.private, config, self._reactor)
+        wanted = [Listen(endpoint=one, factory=public) for one in config.http.listen]
+        wanted += [
+            Listen(endpoint=one, factory=public, tls=self._tls, key="tls.listen")
+            for one in config.tls.listen
+        ]
+        wanted += [
+            Listen(endpoint=one, factory=private, key="private.listen")
+            for one in config.private.listen
+        ]
+        return wanted
+
+    def _server_tls(self) -> ServerTls | None:
+        tls = self.config.tls
+        if not tls.listen:
+            return None
+        renew: Callable[[datetime], object] | None = None
+        if tls.certificate is not None and tls.key is not None:
+            server_tls = ServerTls(tls.certificate, tls.key, tls.profile)
+        else:
+            folder = self.config.state_dir / "tls"
+
+            def renew(now: datetime) -> object:
+                return ensure_development_certificate(folder, tls.hosts, now)
+
+            files = ensure_development_certificate(folder, tls.hosts, utc(self._wall()))
+            server_tls = ServerTls(files.certificate, files.key, tls.profile)
+            self.log.info(
+                "TLS by the development CA in {authority}; `tako trust` says how to trust it",
+                authority=str(files.authority),
+            )
+        self._watch = CertificateWatch(server_tls, self._reactor, renew)
+        self._watch.setServiceParent(self)  # type: ignore[no-untyped-call]
+        return server_tls
+
+    def _health(self) -> Health:
+        return Health(self.ready, store=self.parts.publishing.storing)
+
+    # changing
+
+    def reload(self, config: Config) -> None:
+        """Take up what can change without dropping a connection (SIGHUP).
+
+        :raises TakoError: it cannot be used; then nothing has changed but certificates.
+        """
+        for key in needs_restart(self.config, config):
+            self.log.warn("{key} has changed; that needs a restart", key=key)
+        if self._watch is not None:
+            self._watch.reload()
+        self.definitions.load(config, again=True)
+        self.config = config
+        self.parts.change(config)
+        ensureDeferred(self.definitions.read_registry()).addErrback(
+            lambda failure: self.log.failure("reading the registry failed", failure)
+        )
+        self.log.info("the configuration was read again")
+
+    # stopping
+
+    def stopService(self) -> Deferred[None]:
+        """Accept nobody, tell those who are here, store what was taken, close."""
+        return ensureDeferred(self._stop())
+
+    async def _stop(self) -> None:
+        self.ready = False
+        self.parts.admission.draining = True
+        for one in self.listening:
+            # What waits in a socket of systemd's stays there for our successor.
+            one.port.stopReading()  # type: ignore[attr-defined]
+            await maybeDeferred(one.port.stopListening)
+        try:
+            await drain(self.parts.sessions, self._reactor, self.config.limits.drain_seconds)
+            await within(self._reactor, FLUSH_SECONDS, self.parts.publishing.stop())
+            await within(self._reactor, FLUSH_SECONDS, super().stopService())  # type: ignore[no-untyped-call]
+            await within(self._reactor, FLUSH_SECONDS, self.parts.log.stop())
+            await within(self._reactor, FLUSH_SECONDS, maybeDeferred(self.definitions.close))
+        finally:
+            self._threads.stop()
+        self.log.info("stopped")
+
+
+def makeService(options: Options) -> TakoService:
+    """The service of ``twistd tako``.
+
+    :raises SystemExit: it cannot start; says why and what to do.
+    """
+    from twisted.internet import reactor
+
+    try:
+        service = TakoService(options.config(), reactor)
+    except TakoError as wrong:
+        raise SystemExit(f"takotwist: {wrong}") from None
+    reload_on_hangup(service, options, reactor)
+    return service
+
+
+def reload_on_hangup(service: TakoService, options: Options, reactor: Any) -> None:
+    """Have SIGHUP read the configuration again."""
+
+    def reload() -> None:
+        try:
+            config = options.config_again()
+            service.reload(config)
+        except TakoError as wrong:
+            service.log.error("not reloaded: {wrong}", wrong=str(wrong))
+        except Exception:
+            service.log.failure("reloading failed")
+
+    signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reload))

@@ -1,0 +1,78 @@
+"""The HTTP sites of the listeners, and the pages beside the channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from takotwist.admin.channels import CHANNELS_PATH, ChannelsPage
+from takotwist.admin.health import HEALTH_PATH, Health, HealthPage
+from takotwist.admin.metrics import METRICS_PATH, Gauges, MetricsPage
+from takotwist.errors import REFUSALS, Refusal, TakoError
+from takotwist.server.compose import Parts
+from takotwist.server.config import Config
+from takotwist.streams.http_limits import Body, HttpLimits
+from takotwist.streams.site import HttpSite, make_site
+from takotwist.transports.site import Root, Routes, read_path
+
+
+def site(routes: Routes, config: Config, reactor: Any) -> HttpSite:
+    """What serves the connections of a listener."""
+    limits = config.limits
+
+    def body_rule(method: bytes, path: bytes) -> Any:
+        # Publishes are read as they come; nothing else of ours has a body.
+        try:
+            here = read_path(path, routes.bases) if method == b"POST" else None
+        except TakoError:
+            here = None
+        return Body.STREAMED if here is not None else limits.max_body_bytes
+
+    return make_site(
+        Root(routes),
+        reactor,
+        HttpLimits(max_head=limits.max_header_bytes, max_body=limits.max_body_bytes),
+        error_body=error_body,
+        body_rule=body_rule,
+    )
+
+
+_CODES = {
+    400: "body-invalid",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "message-too-large",
+    426: "upgrade-required",
+    429: "rate-limited",
+    500: "internal-error",
+    503: "overloaded",
+}
+
+
+def error_body(status: int, sentence: str) -> tuple[bytes, bytes]:
+    """The body of an error that arises before any route is asked."""
+    code = _CODES.get(status, Refusal.code if status < 500 else "internal-error")
+    assert code in REFUSALS
+    return b"application/json", msgspec.json.encode({"error": sentence, "code": code})
+
+
+def add_pages(parts: Parts, health: Callable[[], Health]) -> None:
+    """Health for everybody; metrics and what is connected for the private listener."""
+    health_page = HealthPage(health)
+
+    def gauges() -> Gauges:
+        return Gauges(
+            topics=len(parts.fanout.keys()),
+            pending_appends=parts.publishing.group.waiting,
+            tail_bytes=parts.attaching.tails.bytes,
+            ready=health().ready,
+        )
+
+    parts.public.pages = {HEALTH_PATH: health_page}
+    parts.private.pages = {
+        HEALTH_PATH: health_page,
+        METRICS_PATH: MetricsPage(parts.tally, gauges, parts.log.stats),
+        CHANNELS_PATH: ChannelsPage(parts.registry, parts.fanout),
+    }
