@@ -14,7 +14,6 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import attrs
-from twisted.internet.endpoints import quoteStringArgument
 
 from takotwist.server.config.problems import did_you_mean
 
@@ -72,8 +71,8 @@ class EndpointText:
         return endpoint
 
     def __str__(self) -> str:
-        parts = [quoteStringArgument(one) for one in self.arguments]
-        parts += [f"{name}={quoteStringArgument(value)}" for name, value in self.options.items()]
+        parts = [_quoted(one) for one in self.arguments]
+        parts += [f"{name}={_quoted(value)}" for name, value in self.options.items()]
         return ":".join([*(["haproxy"] if self.proxied else []), self.kind, *parts])
 
     @property
@@ -186,3 +185,8 @@ def _split(text: str, at: str) -> list[str]:
 
 def _unquoted(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text)
+
+
+def _quoted(text: str) -> str:
+    """Twisted's own `quoteStringArgument` leaves ``=`` alone, which makes a path an option."""
+    return re.sub(r"([\\:=])", r"\\\1", text)

@@ -1,0 +1,103 @@
+"""Values that are right alone and wrong together."""
+
+from __future__ import annotations
+
+from tests.server.config.folder import FolderTestCase
+
+
+class CheckTests(FolderTestCase):
+    """What cannot work, and what is probably not meant."""
+
+    def test_private_listener_on_every_network(self) -> None:
+        """A private port without an interface would let the internet publish."""
+        [problem] = self.problems('[private]\nlisten = ["tcp:9000"]')
+        self.assertIn("private.listen: has tcp:9000, which every network would reach", problem)
+        self.assertIn("add :interface=127.0.0.1", problem)
+
+    def test_private_listener_on_another_network(self) -> None:
+        """Said explicitly it is taken, with a warning; loopback needs none."""
+        config = self.load('[private]\nlisten = ["tcp:9000:interface=0.0.0.0"]')
+        self.assertIn("may publish without a key", " ".join(config.warnings))
+        config = self.load('[private]\nlisten = ["tcp:9000:interface=127.0.0.1"]')
+        self.assertNotIn("without a key", " ".join(config.warnings))
+
+    def test_nothing_to_serve(self) -> None:
+        """Without any public listener there is no server."""
+        [problem] = self.problems("[http]\nlisten = []")
+        self.assertIn("nothing would be served", problem)
+
+    def test_one_port_twice(self) -> None:
+        """The same endpoint cannot be listened on twice; port 0 is another each time."""
+        [problem] = self.problems('[http]\nlisten = ["tcp:80"]\n[tls]\nlisten = ["tcp:80"]')
+        self.assertIn("tls.listen: has tcp:80, as http.listen has", problem)
+        self.load('[http]\nlisten = ["tcp:0", "tcp:0"]')
+
+    def test_certificate_without_its_key(self) -> None:
+        """A certificate and a key go together."""
+        self.write("c.pem", "")
+        [problem] = self.problems('[tls]\ncertificate = "c.pem"')
+        self.assertIn("tls.certificate: is said and tls.key is not", problem)
+        [problem] = self.problems("", flags={"key": "c.pem"})
+        self.assertIn("--key: tls.key: is said and tls.certificate is not", problem)
+
+    def test_files_that_are_not_there(self) -> None:
+        """Files are looked for before anything starts."""
+        problems = self.problems(
+            '[tls]\ncertificate = "c.pem"\nkey = "k.pem"\n[app]\nca_file = "ca.pem"'
+        )
+        self.assertEqual(
+            problems,
+            [
+                "tako.toml: tls.certificate: names c.pem, which is no file",
+                "tako.toml: tls.key: names k.pem, which is no file",
+                "tako.toml: app.ca_file: names ca.pem, which is no file",
+            ],
+        )
+
+    def test_folders_and_files_exchanged(self) -> None:
+        """A state folder that is a file, or a database that is a folder, is told."""
+        self.write("file", "")
+        (self.folder / "folder").mkdir()
+        problems = self.problems('state_dir = "file"\n[replay]\npath = "folder"')
+        self.assertEqual(
+            problems,
+            [
+                "tako.toml: state_dir: names file, which is no folder",
+                "tako.toml: replay.path: names folder, which is a folder and no file",
+            ],
+        )
+
+    def test_sizes_that_contradict(self) -> None:
+        """An outbox smaller than a message could never send it."""
+        [problem] = self.problems("[limits]\noutbox_bytes = 4096\nmax_message_bytes = 8192")
+        self.assertIn(
+            "limits.outbox_bytes: must be at least limits.max_message_bytes, which is 8192", problem
+        )
+
+    def test_socket_path_that_is_too_long(self) -> None:
+        """A path of more than 107 bytes is refused where the operator wrote it."""
+        [problem] = self.problems(f'[http]\nlisten = ["unix:/{"x" * 120}"]')
+        self.assertIn("a socket path of more than 107 bytes", problem)
+
+    def test_warnings(self) -> None:
+        """What works and is unwise is said, and does not stop the server."""
+        config = self.load(
+            '[app]\nurl = "http://app.example.com"\n[http]\nallowed_origins = ["*"]\n'
+            'trusted_proxies = ["0.0.0.0/0"]\n[publish]\nkeys = ["short"]\n'
+        )
+        said = "\n".join(config.warnings)
+        for words in (
+            "without app.token",
+            "cross the network open",
+            "every page may connect",
+            "a client may say it is any address",
+            "publish key 1 has only 5 characters",
+        ):
+            self.assertIn(words, said)
+        self.assertNotIn("short", said)
+
+    def test_no_channels(self) -> None:
+        """A server without any channel says how one is made."""
+        self.assertIn("no channel is defined", " ".join(self.load().warnings))
+        (self.folder / "channels").mkdir()
+        self.assertEqual([one for one in self.load().warnings if "no channel" in one], [])
