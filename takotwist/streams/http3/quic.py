@@ -8,11 +8,16 @@ names in the project is here and in `framing`; `setup.cfg` pins its version.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import Limit, QuicConnection
 from aioquic.quic.packet import QuicFrameType
+
+# aioquic warns of what peers do wrong, and without a handler Python prints that
+# on stderr: a stranger must not be able to fill a log.
+logging.getLogger("quic").addHandler(logging.NullHandler())
 
 #: What one packet and one DATAGRAM frame add around a payload at most: short
 #: header with a 20-byte connection id, packet number, AEAD tag, frame type,

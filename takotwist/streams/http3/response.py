@@ -67,8 +67,6 @@ class ResponseBody:
 
     def register(self, producer: IPushProducer | IPullProducer, streaming: bool) -> None:
         """Drive a Twisted producer at the reader's pace."""
-        if self._producer is not None:
-            raise RuntimeError(f"cannot register {producer}: {self._producer} is still registered")
         self._producer = producer
         if IPushProducer.providedBy(producer) and streaming:
             self.watch(producer.pauseProducing, producer.resumeProducing)

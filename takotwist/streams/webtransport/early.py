@@ -62,16 +62,15 @@ class EarlyStream:
 
     def reject(self, code: int) -> None:
         """Reset the stream; drop what came and what may come."""
-        if self._rejected:
-            return
-        self._rejected = True
-        self.take()
-        if not self.id & 2:
-            self._link.reset(self.id, code)
+        if not self._rejected:
+            self._rejected = True
+            self.take()
+            if not self.id & 2:
+                self._link.reset(self.id, code)
+            if not self._ended:
+                self._link.stop(self.id, code)
         if self._ended:
             self._link.forget(self.id)
-        else:
-            self._link.stop(self.id, code)
 
 
 class EarlyArrivals:

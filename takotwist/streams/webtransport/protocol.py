@@ -91,15 +91,15 @@ class StreamTransport:
         if not self._lost:
             self.disconnecting = True
             self._stream.finish()
-            self._stream.stop()
             self._lose(ConnectionDone())
+            self._stream.stop()
 
     def abortConnection(self) -> None:
         """End both directions now."""
         if not self._lost:
+            self._lose(ConnectionAborted())
             self._stream.reset()
             self._stream.stop()
-            self._lose(ConnectionAborted())
 
     def getPeer(self) -> IAddress:
         """The client's address."""

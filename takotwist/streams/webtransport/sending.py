@@ -133,16 +133,16 @@ class SendSide:
 
     def drained(self) -> None:
         """Told by the connection while somebody waits."""
+        if self._finished and self.settled:
+            # Before those who wait for it: they may count on the stream's place.
+            self._link.unwatch(self._stream_id)
+            self._on_settled()
         self._wake()
         if self.paused and self.buffered <= self._config.low_water:
             self.paused = False
             self._on_resume()
-        if self._finished and not self.settled:
-            return
-        if not self.paused and not self._waiting:
+        if not (self.paused or self._waiting or self._finished):
             self._link.unwatch(self._stream_id)
-        if self._finished:
-            self._on_settled()
 
     # Inside
 
