@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 
 import attrs
+import msgspec
 
 from takotwist.client.errors import UnexpectedAnswer
 from takotwist.client.policy import CredentialsKind
@@ -155,3 +156,15 @@ def read_retry_after(text: str | None, now_ms: float) -> float:
         except (ValueError, OverflowError):
             return 0.0
     return min(max(wait, 0.0), RETRY_AFTER_CAP_MS)
+
+
+def read_refusal(body: bytes) -> tuple[str | None, str]:
+    """Code and sentence of an error's body, whatever it is."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None, ""
+    if not isinstance(value, dict):
+        return None, ""
+    code = value.get("code")
+    return code if isinstance(code, str) else None, str(value.get("error") or "")

@@ -7,15 +7,16 @@ async with subscribe("https://app.example", "chat", params={"roomId": "a"}) as c
 
 from __future__ import annotations
 
+import asyncio
 import random
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from takotwist.client.asyncio.driver import GoneChoice, Seat, mode_of
 from takotwist.client.asyncio.mux import Mux, MuxDriver
 from takotwist.client.asyncio.subscription import OwnDriver, OwnSubscription, Subscription
 from takotwist.client.credentials import Credentials, kind_of
+from takotwist.client.driver import GoneChoice, Seat, mode_of
 from takotwist.client.inbox import Inbox
 from takotwist.client.mux_machine import MuxMachine
 from takotwist.client.policy import Policy, Transport
@@ -70,7 +71,8 @@ def subscribe(
         credentials=kind_of(credentials),
         on_gone=mode_of(on_gone),
     )
-    seat = Seat(Inbox(policy.buffer_messages, cursor), credentials, on_gone)
+    news = asyncio.Event()
+    seat = Seat(Inbox(policy.buffer_messages, cursor), credentials, on_gone, news.set)
     driver = OwnDriver(
         machine,
         policy,
@@ -82,7 +84,7 @@ def subscribe(
         header=header,
         auth_frame=auth_frame,
     )
-    return OwnSubscription(driver, seat, machine)
+    return OwnSubscription(driver, seat, news, machine)
 
 
 def connect(

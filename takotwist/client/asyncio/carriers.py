@@ -13,12 +13,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import aiohttp
-import msgspec
 
 from takotwist.client.errors import ProtocolBroken
 from takotwist.client.frames import SUBPROTOCOL
 from takotwist.client.machine import Machine
-from takotwist.client.outcome import Action, Outcome, of_status
+from takotwist.client.outcome import Action, Outcome, of_status, read_refusal
 from takotwist.client.target import Target
 
 
@@ -65,18 +64,6 @@ async def refusal(response: aiohttp.ClientResponse) -> Outcome:
         time.time() * 1000,
         response.headers.get("Content-Type"),
     )
-
-
-def read_refusal(body: bytes) -> tuple[str | None, str]:
-    """Code and sentence of an error's body, whatever it is."""
-    try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None, ""
-    if not isinstance(value, dict):
-        return None, ""
-    code = value.get("code")
-    return code if isinstance(code, str) else None, str(value.get("error") or "")
 
 
 async def carry_sse(

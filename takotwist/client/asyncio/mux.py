@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import attrs
 
 from takotwist.client.asyncio.carriers import carry_websocket
-from takotwist.client.asyncio.driver import Driver, GoneChoice, Line, Seat, mode_of
+from takotwist.client.asyncio.driver import Driver, Line, value_of
 from takotwist.client.asyncio.subscription import Subscription
 from takotwist.client.credentials import UNAVAILABLE, Credentials, kind_of, token_of
+from takotwist.client.driver import GoneChoice, Seat, mode_of
 from takotwist.client.errors import SubscriptionClosed
 from takotwist.client.inbox import Inbox
 from takotwist.client.intents import Connect
@@ -40,13 +42,14 @@ class MuxDriver(Driver[MuxMachine]):
             lambda protocol: line.tell(self.machine.opened, protocol, self.now()),
         )
 
-    async def ask_credentials(self, topic: int) -> None:
+    def ask_credentials(self, topic: int) -> None:
         """Ask for a topic's credentials and tell the machine."""
-        seat = self.seats.get(topic)
-        if seat is None:
-            return
+        if topic in self.seats:
+            self.spawn(self._ask_credentials(topic, self.seats[topic].credentials))
+
+    async def _ask_credentials(self, topic: int, credentials: Credentials) -> None:
         try:
-            value = await seat.ask_credentials()
+            value = await value_of(credentials)
         except Exception:
             self.machine.credentials_failed(topic, UNAVAILABLE, self.now())
         else:
@@ -89,7 +92,7 @@ class MuxSubscription(Subscription):
 
     async def refresh_credentials(self) -> None:
         """See `Subscription.refresh_credentials`."""
-        token = token_of(await self._seat.ask_credentials())
+        token = token_of(await value_of(self._seat.credentials))
         if token is not None and self._topic is not None:
             self._machine.refreshed(self._topic, token)
             self._driver.pump()
@@ -101,7 +104,7 @@ class MuxSubscription(Subscription):
             self._driver.pump()
             self._driver.seats.pop(self._topic, None)
         self._seat.inbox.end(None)
-        self._seat.news.set()
+        self._news.set()
 
     def _start(self) -> None:
         if self._topic is None and not self._seat.inbox.ended:
@@ -152,7 +155,9 @@ class Mux:
                 on_gone=mode,
             )
 
-        return MuxSubscription(driver, Seat(inbox, credentials, on_gone), driver.machine, begin)
+        news = asyncio.Event()
+        seat = Seat(inbox, credentials, on_gone, news.set)
+        return MuxSubscription(driver, seat, news, driver.machine, begin)
 
     async def close(self) -> None:
         """End all subscriptions and the connection."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
@@ -10,8 +11,9 @@ from typing import Any
 import attrs
 
 from takotwist.client.asyncio.carriers import carry_sse, carry_websocket
-from takotwist.client.asyncio.driver import Driver, Line, Seat
+from takotwist.client.asyncio.driver import Driver, Line, value_of
 from takotwist.client.credentials import UNAVAILABLE, CredentialsValue, headers_of, token_of
+from takotwist.client.driver import Seat
 from takotwist.client.events import Event
 from takotwist.client.intents import Connect
 from takotwist.client.link import State
@@ -29,6 +31,7 @@ class Subscription(ABC):
 
     _driver: Driver[Any]
     _seat: Seat
+    _news: asyncio.Event
     _managed: bool = attrs.field(default=False, init=False)
 
     @property
@@ -85,7 +88,7 @@ class Subscription(ABC):
         inbox = self._seat.inbox
         try:
             while True:
-                self._seat.news.clear()
+                self._news.clear()
                 while (event := inbox.take()) is not None:
                     self._driver.took(self._seat)
                     yield event
@@ -93,7 +96,7 @@ class Subscription(ABC):
                     if inbox.error is not None:
                         raise inbox.error
                     return
-                await self._seat.news.wait()
+                await self._news.wait()
         finally:
             if not self._managed:
                 await self.close()
@@ -115,7 +118,7 @@ class OwnDriver(Driver[SubscriptionMachine]):
     async def carry(self, connect: Connect, line: Line) -> None:
         """Make a connection and read it to its end."""
         try:
-            value = await self.seats[0].ask_credentials()
+            value = await value_of(self.seats[0].credentials)
         except Exception:
             line.tell(self.machine.failed, UNAVAILABLE, self.now())
             return
@@ -143,7 +146,7 @@ class OwnDriver(Driver[SubscriptionMachine]):
             lambda protocol: line.tell(self.machine.opened, protocol, token, self.now()),
         )
 
-    async def ask_credentials(self, topic: int) -> None:
+    def ask_credentials(self, topic: int) -> None:
         """Never wanted of a subscription of its own: `carry` asks before each connection."""
         raise NotImplementedError
 
@@ -181,7 +184,7 @@ class OwnSubscription(Subscription):
 
     async def refresh_credentials(self) -> None:
         """See `Subscription.refresh_credentials`."""
-        token = token_of(await self._seat.ask_credentials())
+        token = token_of(await value_of(self._seat.credentials))
         if token is not None:
             self._machine.refreshed(token)
             self._driver.pump()

@@ -1,0 +1,126 @@
+"""The client for Twisted programs.
+
+async with subscribe(reactor, "https://app.example", "chat", params={"roomId": "a"}) as chat:
+    async for event in chat:
+        ...
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.interfaces import IStreamClientEndpoint
+
+from takotwist.client.credentials import Credentials, kind_of
+from takotwist.client.driver import GoneChoice, Seat, mode_of
+from takotwist.client.inbox import Inbox
+from takotwist.client.mux_machine import MuxMachine
+from takotwist.client.policy import Policy, Transport
+from takotwist.client.subscription_machine import SubscriptionMachine
+from takotwist.client.target import Target
+from takotwist.client.twisted.driver import Signal
+from takotwist.client.twisted.endpoint import endpoint_for
+from takotwist.client.twisted.mux import Mux, MuxDriver
+from takotwist.client.twisted.subscription import OwnDriver, OwnSubscription, Subscription
+
+__all__ = ["Mux", "Subscription", "connect", "subscribe"]
+
+
+def _key() -> str:
+    return uuid.uuid4().hex
+
+
+def subscribe(
+    reactor: Any,
+    url: str,
+    channel: str,
+    *,
+    params: Mapping[str, Any] | None = None,
+    cursor: str | None = None,
+    credentials: Credentials = None,
+    on_gone: GoneChoice = "reset",
+    transport: Transport = "auto",
+    header: str = "authorization",
+    auth_frame: bool = False,
+    ca_file: str | None = None,
+    policy: Policy | None = None,
+    endpoint: IStreamClientEndpoint | None = None,
+    random: Callable[[], float] = random.random,
+) -> Subscription:
+    """Subscribe to one topic, over a connection of its own.
+
+    :param url: ``https://host``, with a base path of one's own or without, or
+        ``unix:/path`` for a Unix socket.
+    :param cursor: an id to resume after, ``"0"`` for all that is kept, `None` for live.
+    :param credentials: the text of a header, a mapping of headers, or a callable that
+        gives either and is asked before every connection.
+    :param on_gone: when messages may have been missed for good: ``reset`` yields one
+        `Reset` and goes on live, ``raise`` ends with `Gone`, a callable gets the
+        `Gone` and gives the cursor to go on from.
+    :param transport: ``auto`` is WebSocket, and SSE where the channel has no handlers.
+    :param header: the header that a credentials text goes into.
+    :param auth_frame: send the text in the first WebSocket frame instead.
+    :param ca_file: PEM of the only authority to trust, as for a development certificate.
+    :param endpoint: where the server is, if the URL alone does not say.
+    :param random: gives a float in [0, 1), for the jitter.
+    :raises ValueError: `url` or `on_gone` is none.
+    """
+    policy, target = policy or Policy(), Target.of(url)
+    machine = SubscriptionMachine.starting_at(
+        cursor,
+        params or {},
+        policy=policy,
+        random=random,
+        make_key=_key,
+        transport=transport,
+        credentials=kind_of(credentials),
+        on_gone=mode_of(on_gone),
+    )
+    news = Signal()
+    seat = Seat(Inbox(policy.buffer_messages, cursor), credentials, on_gone, news.fire)
+    driver = OwnDriver(
+        machine,
+        policy,
+        target,
+        ca_file,
+        {0: seat},
+        reactor=reactor,
+        endpoint=endpoint or endpoint_for(reactor, target, ca_file),
+        channel=channel,
+        params=params or {},
+        header=header,
+        auth_frame=auth_frame,
+    )
+    return OwnSubscription(driver, seat, news, machine)
+
+
+def connect(
+    reactor: Any,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    ca_file: str | None = None,
+    policy: Policy | None = None,
+    endpoint: IStreamClientEndpoint | None = None,
+    random: Callable[[], float] = random.random,
+) -> Mux:
+    """A connection for many topics; it is made with the first of them.
+
+    :param url: as for `subscribe`; one with a path is the connection's own address.
+    :param headers: of the upgrade, such as a cookie.
+    """
+    policy, target = policy or Policy(), Target.of(url)
+    return Mux(
+        MuxDriver(
+            MuxMachine.idle(policy=policy, random=random, make_key=_key),
+            policy,
+            target,
+            ca_file,
+            reactor=reactor,
+            endpoint=endpoint or endpoint_for(reactor, target, ca_file),
+            headers=headers or {},
+        )
+    )

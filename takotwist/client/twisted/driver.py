@@ -1,0 +1,218 @@
+"""Drives a machine on a Twisted reactor: a coroutine a connection, and one timer."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+import attrs
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IStreamClientEndpoint
+from twisted.python.failure import Failure
+from twisted.web.client import Agent
+
+from takotwist.client import driver
+from takotwist.client.credentials import Credentials, CredentialsValue
+from takotwist.client.driver import M, Seat
+from takotwist.client.errors import Gone
+from takotwist.client.intents import Connect
+from takotwist.client.twisted.endpoint import Abortable, OneEndpoint
+from takotwist.errors import TakoError
+
+
+def value_of(credentials: Credentials) -> Deferred[CredentialsValue]:
+    """The value, asked for anew where it comes from a callable."""
+    if callable(credentials):
+        return cast("Deferred[CredentialsValue]", maybeDeferred(credentials))
+    return succeed(credentials)
+
+
+@attrs.define(eq=False)
+class Signal:
+    """Wakes who waits for news."""
+
+    _waiting: list[Deferred[None]] = attrs.field(factory=list)
+
+    def wait(self) -> Deferred[None]:
+        """Fires with the next `fire`."""
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        return waiting
+
+    def fire(self) -> None:
+        """There is news."""
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.callback(None)
+
+
+@attrs.define(eq=False)
+class Line:
+    """One connection.  Once cut, it has nothing more to say."""
+
+    driver: Driver[Any]
+    endpoint: Abortable
+    work: Deferred[None] | None = None
+    _producer: IPushProducer | None = None
+    _send: Callable[[bytes], None] | None = None
+    _paused: bool = False
+    _cut: bool = False
+
+    def now(self) -> float:
+        """The machine's time."""
+        return self.driver.now()
+
+    def tell(self, fact: Callable[..., None], *args: Any) -> None:
+        """Tell the machine a fact, and carry out what it wants then."""
+        if not self._cut:
+            fact(*args)
+            self.driver.pump()
+            self.balance()
+
+    def flowing(self, producer: IPushProducer) -> None:
+        """Bytes come from here."""
+        self._producer = producer
+        self.balance()
+
+    def carries(self, send: Callable[[bytes], None]) -> None:
+        """Text frames can be sent from now on."""
+        self._send = send
+
+    def send(self, text: str) -> None:
+        """Send a text frame."""
+        if self._send is not None:
+            self._send(text.encode())
+
+    def balance(self) -> None:
+        """Read if the callers have room, and only then."""
+        crowded = self.driver.crowded
+        if self._cut or self._producer is None or crowded is self._paused:
+            return
+        self._paused = crowded
+        if crowded:
+            self.driver.machine.paused()
+            self._producer.pauseProducing()
+        else:
+            self.driver.machine.resumed(self.now())
+            self._producer.resumeProducing()
+        self.driver.pump()
+
+    def cut(self) -> None:
+        """Close it, whatever it is doing."""
+        self._cut = True
+        # Where there is a connection, its loss ends the work, and the work's end
+        # says that no socket is left.
+        if not self.endpoint.abort() and self.work is not None:
+            self.work.cancel()
+
+
+@attrs.define(eq=False)
+class Driver(driver.Driver[M]):
+    """See the module.
+
+    :ivar reactor: time and connections.
+    :ivar endpoint: where the server is.
+    """
+
+    reactor: Any = attrs.field(kw_only=True)
+    endpoint: IStreamClientEndpoint = attrs.field(kw_only=True)
+    _timer: IDelayedCall | None = attrs.field(default=None, init=False)
+    _work: dict[Deferred[None], Callable[[], None]] = attrs.field(factory=dict, init=False)
+
+    def now(self) -> float:
+        """The machine's time."""
+        return float(self.reactor.seconds()) * 1000
+
+    def client(self, endpoint: IStreamClientEndpoint) -> HTTPClient:
+        """An HTTP client that uses one connection for one request."""
+        return HTTPClient(Agent.usingEndpointFactory(self.reactor, OneEndpoint(endpoint)))
+
+    def made_room(self) -> None:
+        """Look again whether reading may go on."""
+        if isinstance(self._line, Line):
+            self._line.balance()
+
+    def publish(self, seat: Seat, take: Callable[..., int], *args: Any) -> Deferred[str | None]:
+        """Publish; fires with the outcome."""
+        try:
+            number = take(*args)
+        except TakoError as refused:
+            return fail(refused)
+        outcome: Deferred[str | None] = Deferred(lambda _: seat.publishes.pop(number, None))
+        seat.publishes[number] = outcome
+        self.pump()
+        self.made_room()
+        return outcome
+
+    def resolve(self, future: Any, id: str | None, error: Exception | None) -> None:
+        """A publish has its outcome."""
+        if error is None:
+            future.callback(id)
+        else:
+            future.errback(error)
+
+    async def close(self) -> None:
+        """Let go of everything; returns when nothing of ours is under way."""
+        self.set_timer(None)
+        for work, cancel in list(self._work.items()):
+            cancel()
+            await work
+
+    def run(
+        self, work: Coroutine[Deferred[Any], Any, None], cancel: Callable[[], None] | None = None
+    ) -> Deferred[None]:
+        """Run a coroutine that ends with us.
+
+        :param cancel: how, where cancelling it is not enough.
+        """
+        running = Deferred.fromCoroutine(work)
+        self._work[running] = cancel or running.cancel
+
+        def ended(result: Any) -> None:
+            del self._work[running]
+            if isinstance(result, Failure) and not result.check(CancelledError):
+                # Not the network's doing: a header that cannot be sent, a callable
+                # that gives what is no credentials.
+                self.give_up_all(cast(Exception, result.value))
+
+        running.addBoth(ended)
+        return running
+
+    def open_line(self, connect: Connect) -> Line:
+        """Begin a connection."""
+        line = Line(self, Abortable(self.endpoint))
+        # Not at once: what follows in `pump` must find the line in its place.
+        self._line = line
+        line.work = self.run(self.carry(connect, line), line.cut)
+        return line
+
+    @abstractmethod
+    async def carry(self, connect: Connect, line: Line) -> None:
+        """Make a connection and read it to its end."""
+
+    @abstractmethod
+    def gone_answered(self, topic: int, cursor: str | None) -> None:
+        """Tell the machine where the app wants to go on."""
+
+    def ask_gone(self, gone: Gone, topic: int, choice: Callable[[Gone], Any]) -> None:
+        """Ask the app and tell the machine."""
+        self.run(self._ask_gone(gone, topic, choice))
+
+    async def _ask_gone(self, gone: Gone, topic: int, choice: Callable[[Gone], Any]) -> None:
+        try:
+            cursor = await maybeDeferred(choice, gone)
+        except Exception as failed:
+            self.give_up(topic, failed)
+        else:
+            self.gone_answered(topic, cursor)
+
+    def set_timer(self, at: float | None) -> None:
+        """Call `woke` at this time of the machine, and at no other."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        if at is not None:
+            delay = max(0.0, at / 1000 - self.reactor.seconds())
+            self._timer = self.reactor.callLater(delay, self.woke)

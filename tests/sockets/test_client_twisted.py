@@ -1,0 +1,223 @@
+"""The Twisted client over real sockets."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.trial.unittest import TestCase
+
+from takotwist.client.errors import Gone, SubscriptionClosed
+from takotwist.client.events import Message, Reset
+from takotwist.client.policy import Policy
+from takotwist.client.twisted import Subscription, connect, subscribe
+from takotwist.errors import BodyInvalid, TransportNotEnabled, VerifyRejected
+from tests.client.fake_server import FakeServer
+
+#: Short delays: the tests are about what happens, the vectors are about when.
+QUICK = Policy(base_ms=5, cap_ms=50)
+A = {"roomId": "a"}
+
+
+async def texts(subscription: Subscription, count: int) -> list[Any]:
+    """The next `count` events: texts of messages, and resets as they are."""
+    got: list[Any] = []
+    async for event in subscription:
+        got.append(event.data["text"] if isinstance(event, Message) else event)
+        if len(got) == count:
+            break
+    return got
+
+
+class TwistedTests(TestCase):
+    """`takotwist.client.twisted` against a small server."""
+
+    timeout = 20
+
+    def subscribe(self, server: FakeServer, **more: Any) -> Subscription:
+        """A subscription of room ``a``."""
+        return subscribe(reactor, server.url, "chat", params=A, policy=QUICK, **more)
+
+    async def _over(self, transport: Any, plain: bool = False) -> None:
+        with FakeServer() as server:
+            server.plain = plain
+            server.publish("one")
+            async with self.subscribe(server, cursor="0", transport=transport) as chat:
+                self.assertEqual(await texts(chat, 1), ["one"])
+                self.assertEqual(chat.cursor, "101")
+                server.cut()
+                for text in ("two", "three"):
+                    server.publish(text)
+                self.assertEqual(await texts(chat, 2), ["two", "three"])
+                server.publish("elsewhere", room="b")
+                server.publish("four")
+                self.assertEqual(await texts(chat, 1), ["four"])
+                self.assertGreaterEqual(server.connections, 2)
+
+    async def test_sse(self) -> None:
+        """Over SSE: the window, a cut, and the live tail, once each and in order."""
+        await self._over("sse")
+
+    async def test_websocket(self) -> None:
+        """Over an explicit WebSocket."""
+        await self._over("websocket")
+
+    async def test_plain_websocket(self) -> None:
+        """Over a plain WebSocket."""
+        await self._over("websocket", plain=True)
+
+    async def test_unix_socket(self) -> None:
+        """Over a Unix socket."""
+        with tempfile.TemporaryDirectory() as folder, FakeServer(path=f"{folder}/s") as server:
+            server.publish("one")
+            for transport in ("sse", "websocket"):
+                async with self.subscribe(server, cursor="0", transport=transport) as chat:
+                    self.assertEqual(await texts(chat, 1), ["one"])
+
+    async def test_falls_back_to_sse(self) -> None:
+        """A channel without handlers is read over SSE, and cannot be published on."""
+        with FakeServer() as server:
+            server.handlers = False
+            server.publish("one")
+            async with self.subscribe(server, cursor="0") as chat:
+                self.assertEqual(await texts(chat, 1), ["one"])
+                with self.assertRaises(TransportNotEnabled):
+                    await chat.publish("msg", {"text": "x"})
+
+    async def test_publish(self) -> None:
+        """A publish gives the stored id, and comes back as everybody's message."""
+        with FakeServer() as server:
+            async with self.subscribe(server) as chat:
+                self.assertEqual(await chat.publish("msg", {"text": "hi"}), "101")
+                self.assertEqual(await texts(chat, 1), ["hi"])
+                with self.assertRaises(BodyInvalid):
+                    await chat.publish("msg", float("nan"))
+            with self.assertRaises(SubscriptionClosed):
+                await chat.publish("msg", 1)
+
+    async def test_publish_over_cuts(self) -> None:
+        """Publishes over a connection that is cut again and again are stored once, in order."""
+        with FakeServer() as server:
+            async with self.subscribe(server) as chat:
+                wanted = [str(number) for number in range(40)]
+                cutting = LoopingCall(server.cut)
+                ended = cutting.start(0.02, now=False)
+
+                async def publish() -> None:
+                    for text in wanted:
+                        await chat.publish("msg", {"text": text})
+
+                publishing = Deferred.fromCoroutine(publish())
+                got = await texts(chat, len(wanted))
+                await publishing
+                cutting.stop()
+                await ended
+                self.assertEqual(got, wanted)
+                stored = [one["message"]["data"]["text"] for one in server.log]
+                self.assertEqual(stored, wanted)
+
+    async def test_publish_within(self) -> None:
+        """Publishing from within the loop, without waiting for each, keeps the order."""
+        with FakeServer() as server:
+            server.publish("0")
+            async with self.subscribe(server, cursor="0") as chat:
+                outcomes, got = [], []
+                async for event in chat:
+                    assert isinstance(event, Message)
+                    got.append(event.data["text"])
+                    if len(got) == 20:
+                        break
+                    outcomes.append(chat.publish("msg", {"text": str(len(got))}))
+                self.assertEqual(got, [str(number) for number in range(20)])
+                await gatherResults(outcomes)
+
+    async def test_refused(self) -> None:
+        """A refusal is raised in the loop."""
+        for transport, answer in (
+            ("sse", (403, "verify-rejected")),
+            ("websocket", (4403, "verify-rejected")),
+        ):
+            with FakeServer() as server:
+                server.refusals.append(answer)
+                async with self.subscribe(server, transport=transport) as chat:
+                    with self.assertRaises(VerifyRejected):
+                        await texts(chat, 1)
+
+    async def test_credentials(self) -> None:
+        """A callable is asked before each connection, and again after a refusal."""
+        asked: list[int] = []
+
+        def token() -> Deferred[str]:
+            asked.append(1)
+            return succeed(f"Bearer t{len(asked)}")
+
+        with FakeServer() as server:
+            server.refusals.append((401, "credentials-missing"))
+            server.publish("one")
+            async with self.subscribe(
+                server, cursor="0", transport="sse", credentials=token
+            ) as chat:
+                self.assertEqual(await texts(chat, 1), ["one"])
+            shown = [headers["authorization"] for headers in server.seen]
+            self.assertEqual(shown, ["Bearer t1", "Bearer t2"])
+
+    async def test_reset_and_gone(self) -> None:
+        """A reset is yielded, or `Gone` raised, or the app asked where to go on."""
+        with FakeServer() as server:
+            for text in ("lost", "kept"):
+                server.publish(text)
+            server.removed = 101
+            for transport in ("sse", "websocket"):
+                async with self.subscribe(server, cursor="50", transport=transport) as chat:
+                    self.assertEqual(await texts(chat, 1), [Reset("replay-too-old", "102")])
+            old = {"cursor": "50", "transport": "sse"}
+            async with self.subscribe(server, on_gone="raise", **old) as chat:
+                with self.assertRaises(Gone):
+                    await texts(chat, 1)
+            async with self.subscribe(server, on_gone=lambda gone: "101", **old) as chat:
+                self.assertEqual(await texts(chat, 1), ["kept"])
+
+    async def test_slow_reader(self) -> None:
+        """A caller that does not read makes the client stop reading, and then misses nothing."""
+        with FakeServer() as server:
+            policy = Policy(buffer_messages=10)
+            async with subscribe(
+                reactor, server.url, "chat", params=A, cursor="0", policy=policy
+            ) as chat:
+                wanted = ["x" * 1000 + str(number) for number in range(2000)]
+                for text in wanted:
+                    server.publish(text)
+                await deferLater(reactor, 0.1)
+                self.assertLess(len(chat._seat.inbox), 200)
+                self.assertEqual(await texts(chat, len(wanted)), wanted)
+
+    async def test_bad_header(self) -> None:
+        """Credentials that no header can hold are the caller's error, not an endless retry."""
+        with FakeServer() as server:
+            async with self.subscribe(server, credentials="a\r\nb: c") as chat:
+                with self.assertRaises(ValueError):
+                    await texts(chat, 1)
+
+    async def test_mux(self) -> None:
+        """Many topics over one connection, each at its own cursor over a cut."""
+        with FakeServer() as server:
+            server.publish("a1")
+            server.publish("b1", room="b")
+            async with connect(reactor, server.url, policy=QUICK) as mux:
+                a = mux.subscribe("chat", params=A, cursor="0")
+                b = mux.subscribe("chat", params={"roomId": "b"}, cursor="0")
+                no = mux.subscribe("chat", params={"roomId": "forbidden"})
+                async with a, b:
+                    self.assertEqual(await texts(a, 1), ["a1"])
+                    self.assertEqual(await texts(b, 1), ["b1"])
+                    with self.assertRaises(VerifyRejected):
+                        await texts(no, 1)
+                    server.cut()
+                    server.publish("a2")
+                    self.assertEqual(await a.publish("msg", {"text": "a3"}), "104")
+                    self.assertEqual(await texts(a, 2), ["a2", "a3"])
+                    server.publish("b2", room="b")
+                    self.assertEqual(await texts(b, 1), ["b2"])
