@@ -112,7 +112,7 @@ class TakoService(MultiService):
         if shortage is not None:
             self.log.warn("{shortage}", shortage=shortage)
         for warning in self.config.warnings:
-            self.log.warn("{warning}", warning=warning)
+            self.log.warn("{sentence}", sentence=warning)
         opening = ensureDeferred(open_listeners(self._reactor, self._wanted()))
         failures: list[Any] = []
         opening.addCallbacks(self._opened, failures.append)
