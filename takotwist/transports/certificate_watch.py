@@ -107,7 +107,8 @@ class CertificateWatch(Service):
     def _warn_of_expiry(self) -> None:
         warning = self._tls.pair.expiry_warning(utc(self._clock.seconds()))
         if warning is not None:
-            self.log.warn("{warning} ({file})", warning=warning, file=str(self._tls.certificate))
+            # Not under the name `warning`: Twisted takes that for one of Python's.
+            self.log.warn("{sentence} ({file})", sentence=warning, file=str(self._tls.certificate))
 
     def _stamp(self) -> Stamp:
         """What differs when a file was written or exchanged; `None` where there is none."""

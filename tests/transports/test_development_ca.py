@@ -1,0 +1,147 @@
+"""A CA and a certificate for localhost, made once and renewed in time."""
+
+from __future__ import annotations
+
+import os
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.verification import PolicyBuilder, Store
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist.errors import ConfigError
+from takotwist.transports.certificate import read_pair
+from takotwist.transports.development_ca import ensure_development_certificate
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+class DevelopmentCaTests(SynchronousTestCase):
+    """What is made, and when it is made anew."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()) / "tls"
+
+    def _ensure(self, *hosts: str, after: timedelta = timedelta()) -> tuple[str, ...]:
+        self.files = ensure_development_certificate(self.folder, hosts, NOW + after)
+        return self.files.made
+
+    def test_made_once(self) -> None:
+        """The first start makes both; the next takes what is there."""
+        self.assertEqual(self._ensure(), ("authority", "certificate"))
+        before = self.files.certificate.read_bytes()
+        self.assertEqual(self._ensure(), ())
+        self.assertEqual(self.files.certificate.read_bytes(), before)
+
+    def test_certificate_is_what_browsers_ask_for(self) -> None:
+        """Names, uses and identifiers are in their extensions, the critical ones critical."""
+        self._ensure("app.test", "192.168.1.5")
+        leaf = read_pair(self.files.certificate, self.files.key).leaf
+        [authority] = x509.load_pem_x509_certificates(self.files.authority.read_bytes())
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        self.assertEqual(names.get_values_for_type(x509.DNSName), ["localhost", "app.test"])
+        self.assertEqual(
+            [str(one) for one in names.get_values_for_type(x509.IPAddress)],
+            ["127.0.0.1", "::1", "192.168.1.5"],
+        )
+        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        self.assertEqual(list(usage), [ExtendedKeyUsageOID.SERVER_AUTH])
+        for certificate, is_ca in ((leaf, False), (authority, True)):
+            basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+            self.assertEqual((basic.critical, basic.value.ca), (True, is_ca))
+            self.assertIsInstance(certificate.public_key(), ec.EllipticCurvePublicKey)
+        leaf.verify_directly_issued_by(authority)
+        issuer = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        named = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+        self.assertEqual(named.key_identifier, issuer.digest)
+
+    def test_verifies_for_its_names(self) -> None:
+        """A strict verifier that trusts the CA accepts localhost and refuses another name."""
+        self._ensure()
+        leaf = read_pair(self.files.certificate, self.files.key).leaf
+        store = Store(x509.load_pem_x509_certificates(self.files.authority.read_bytes()))
+        verifier = PolicyBuilder().store(store).time(NOW)
+        chain = verifier.build_server_verifier(x509.DNSName("localhost")).verify(leaf, [])
+        self.assertEqual(len(chain), 2)
+        self.assertRaises(
+            x509.verification.VerificationError,
+            verifier.build_server_verifier(x509.DNSName("example.com")).verify,
+            leaf,
+            [],
+        )
+
+    def test_authority_is_limited_to_private_names(self) -> None:
+        """The CA's own certificate says that it cannot speak for anybody's public name."""
+        self._ensure()
+        [authority] = x509.load_pem_x509_certificates(self.files.authority.read_bytes())
+        limits = authority.extensions.get_extension_for_class(x509.NameConstraints)
+        self.assertTrue(limits.critical)
+        permitted = limits.value.permitted_subtrees or []
+        self.assertIn(x509.DNSName("localhost"), permitted)
+        self.assertNotIn("com", [str(one.value) for one in permitted])
+
+    def test_keys_are_for_their_owner_from_the_start(self) -> None:
+        """Key files have mode 600 whatever the mask, and nothing else is left in the folder."""
+        before = os.umask(0)
+        try:
+            self._ensure()
+        finally:
+            os.umask(before)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in self.folder.iterdir()}
+        self.assertEqual(
+            modes,
+            {
+                "development-ca-key.pem": 0o600,
+                "development-ca.pem": 0o644,
+                "localhost-key.pem": 0o600,
+                "localhost.pem": 0o644,
+            },
+        )
+        self.assertEqual(stat.S_IMODE(self.folder.stat().st_mode), 0o700)
+
+    def test_renewed_before_it_expires(self) -> None:
+        """With less than thirty days left the certificate is made anew, by the same CA."""
+        self._ensure()
+        authority = self.files.authority.read_bytes()
+        self.assertEqual(self._ensure(after=timedelta(days=59)), ())
+        self.assertEqual(self._ensure(after=timedelta(days=61)), ("certificate",))
+        self.assertEqual(self.files.authority.read_bytes(), authority)
+        leaf = read_pair(self.files.certificate, self.files.key).leaf
+        self.assertEqual((leaf.not_valid_after_utc - NOW).days, 61 + 90)
+
+    def test_authority_is_renewed_too(self) -> None:
+        """A CA that is about to expire takes its certificate with it."""
+        self._ensure()
+        self.assertEqual(self._ensure(after=timedelta(days=3600)), ("authority", "certificate"))
+
+    def test_other_names(self) -> None:
+        """A host that is added, or taken away, makes another certificate."""
+        self._ensure()
+        self.assertEqual(self._ensure("app.test"), ("certificate",))
+        self.assertEqual(self._ensure("app.test", "localhost"), ())
+        self.assertEqual(self._ensure(), ("certificate",))
+
+    def test_broken_files(self) -> None:
+        """What was cut short by a full disk, or mixed up, is made anew."""
+        self._ensure()
+        self.files.key.write_bytes(b"")
+        self.assertEqual(self._ensure(), ("certificate",))
+        self.files.authority.unlink()
+        self.assertEqual(self._ensure(), ("authority", "certificate"))
+
+    def test_leftover_of_a_crash(self) -> None:
+        """A half-written new file of an earlier start is in nobody's way."""
+        self.folder.mkdir(parents=True)
+        (self.folder / "localhost-key.pem.new").write_bytes(b"half")
+        self.assertEqual(self._ensure(), ("authority", "certificate"))
+
+    def test_folder_that_cannot_be_made(self) -> None:
+        """A file in the place of the folder is told by its name."""
+        Path(self.folder.parent).write_text("")
+        error = self.assertRaises(ConfigError, self._ensure)
+        self.assertIn("cannot hold the development certificate", str(error))
+        self.assertIn(str(self.folder.parent), str(error))

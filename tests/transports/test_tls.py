@@ -1,0 +1,141 @@
+"""Versions, ALPN, and a certificate that changes under a running server."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from OpenSSL import SSL
+from twisted.internet.protocol import Factory, Protocol
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from takotwist.errors import ConfigError
+from takotwist.transports.development_ca import ensure_development_certificate
+from takotwist.transports.tls import Profile, ServerTls, make_context
+from tests.transports.tls_client import TlsClient
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+class Echo(Protocol):
+    """Says what it hears."""
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(data)
+
+
+class TlsTests(SynchronousTestCase):
+    """What a client gets."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.files = ensure_development_certificate(self.folder, [], NOW)
+        self.echo = Factory.forProtocol(Echo)
+
+    def _tls(self, profile: Profile = "intermediate") -> ServerTls:
+        return ServerTls(self.files.certificate, self.files.key, profile)
+
+    def _version(self, profile: Profile, newest: int) -> str:
+        client = TlsClient(self.echo, self._tls(profile), newest=newest)
+        client.handshake()
+        self.assertEqual(client.exchange(b"hello"), b"hello")
+        return client.connection.get_protocol_version_name()
+
+    def test_intermediate(self) -> None:
+        """TLS 1.3 and 1.2 are spoken, 1.1 is not."""
+        self.assertEqual(self._version("intermediate", SSL.TLS1_3_VERSION), "TLSv1.3")
+        self.assertEqual(self._version("intermediate", SSL.TLS1_2_VERSION), "TLSv1.2")
+        self.assertRaises(SSL.Error, self._version, "intermediate", SSL.TLS1_1_VERSION)
+
+    def test_modern(self) -> None:
+        """Only TLS 1.3 is spoken."""
+        self.assertEqual(self._version("modern", SSL.TLS1_3_VERSION), "TLSv1.3")
+        self.assertRaises(SSL.Error, self._version, "modern", SSL.TLS1_2_VERSION)
+
+    def test_ciphers_of_tls_1_2(self) -> None:
+        """With TLS 1.2 the cipher has forward secrecy and authenticated encryption."""
+        client = TlsClient(self.echo, self._tls(), newest=SSL.TLS1_2_VERSION)
+        client.handshake()
+        self.assertRegex(client.connection.get_cipher_name() or "", "^ECDHE-ECDSA-.*GCM")
+
+    def test_site_negotiates_http2_and_http1(self) -> None:
+        """A web site gets h2 from who offers it, http/1.1 from who offers only that."""
+        site = Site(Resource())
+        for offered, chosen in (
+            ([b"h2", b"http/1.1"], b"h2"),
+            ([b"http/1.1", b"h2"], b"h2"),
+            ([b"http/1.1"], b"http/1.1"),
+            ([b"foo"], b""),
+            ([], b""),
+        ):
+            client = TlsClient(site, self._tls(), alpn=offered)
+            client.handshake()
+            self.assertEqual(client.connection.get_alpn_proto_negotiated(), chosen, offered)
+
+    def test_factory_without_protocols_negotiates_none(self) -> None:
+        """What does not speak HTTP/2 is never said to."""
+        client = TlsClient(self.echo, self._tls(), alpn=[b"h2", b"http/1.1"])
+        client.handshake()
+        self.assertEqual(client.connection.get_alpn_proto_negotiated(), b"")
+        self.assertEqual(client.exchange(b"hello"), b"hello")
+
+    def test_reload_while_a_connection_lives(self) -> None:
+        """Who is connected stays connected; who comes next gets the new certificate."""
+        tls = self._tls()
+        old = TlsClient(self.echo, tls)
+        old.handshake()
+        ensure_development_certificate(self.folder, [], NOW + timedelta(days=70))
+        self.assertTrue(tls.reload())
+        new = TlsClient(self.echo, tls)
+        new.handshake()
+        self.assertNotEqual(new.certificate, old.certificate)
+        self.assertEqual(new.certificate, tls.pair.leaf)
+        self.assertEqual(old.exchange(b"still"), b"still")
+        self.assertEqual(new.exchange(b"here"), b"here")
+
+    def test_reload_of_the_same(self) -> None:
+        """Files that say the same change nothing."""
+        self.assertFalse(self._tls().reload())
+
+    def test_reload_of_a_pair_that_does_not_match(self) -> None:
+        """A half-done renewal is refused, and the old certificate goes on."""
+        tls = self._tls()
+        before = tls.pair.leaf
+        other = ec.generate_private_key(ec.SECP256R1())
+        self.files.key.write_bytes(
+            other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        )
+        self.assertRaises(ConfigError, tls.reload)
+        client = TlsClient(self.echo, tls)
+        client.handshake()
+        self.assertEqual(client.certificate, before)
+
+    def test_chain_is_sent(self) -> None:
+        """The chain of the file goes to the client, leaf first."""
+        both = self.folder / "both.pem"
+        with both.open("wb") as out:
+            for part in (self.files.certificate, self.files.authority):
+                with part.open("rb") as source:
+                    shutil.copyfileobj(source, out)
+        tls = ServerTls(both, self.files.key)
+        client = TlsClient(self.echo, tls)
+        client.handshake()
+        sent = client.connection.get_peer_cert_chain(as_cryptography=True)
+        self.assertEqual(tuple(sent or ()), tls.pair.chain)
+
+    def test_idle_connection_gives_its_buffers_back(self) -> None:
+        """The mode that saves 23 KB a connection is on."""
+        context = make_context(self._tls().pair, "intermediate")
+        self.assertTrue(context.set_mode(0) & SSL.MODE_RELEASE_BUFFERS)
+
+    def test_plain_http_on_the_tls_port(self) -> None:
+        """Bytes that are no TLS end the connection, with nothing in the log."""
+        client = TlsClient(self.echo, self._tls())
+        client.protocol.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+        self.assertTrue(client.transport.disconnecting)
