@@ -1,0 +1,429 @@
+"""Every interleaving of publishes, attaches, page reads, pauses and cuts.
+
+A model of what each subscriber must have been given is compared with what it
+was given, while hypothesis chooses what happens next.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist.adapters.memory.log import InMemoryReplayLog
+from takotwist.codecs.encode_once import SSE_CHUNKED, WEBSOCKET, WireForm
+from takotwist.core.channel import Lifecycle
+from takotwist.core.deadlines import Deadlines
+from takotwist.core.fanout import FanOut, Subscription
+from takotwist.core.message import Draft
+from takotwist.core.outbox import Outbox, Turn
+from takotwist.core.replay import Gate
+from takotwist.core.tail import Tails
+from takotwist.core.tally import Tally
+from takotwist.core.topic import Topic
+from takotwist.errors import CursorInvalid, Refusal, ReplayTooOld, StoreUnavailable
+from takotwist.flow.attach import Attaching
+from takotwist.flow.publish import Publishing
+from takotwist.flow.reads import Reads
+from takotwist.testing.manual_log import ManualLog
+
+#: A wire form that a test can read back: the id and a separator.
+PLAIN = WireForm("plain", lambda message: b"%d " % message.id)
+TOPICS = [Topic.of("chat", {"roomId": room}) for room in "ab"]
+
+
+class Client:
+    """One subscriber, with a connection that the test can clog."""
+
+    def __init__(self, world: DeliveryWorld, topic: Topic, cursor: int | None, reset: bool) -> None:
+        self.world = world
+        self.topic = topic
+        self.asked = cursor
+        self.cursor: int | None = None
+        self.was_reset = False
+        self.received: list[int] = []
+        self.ended: Refusal | None = None
+        self.clogged = False
+        self.outbox = Outbox(limit=200, turn=world.turn)
+        self.outbox.connect(PLAIN, self.write)
+        self.subscription = Subscription(
+            topic, world.window_us, self.outbox, self.opened, self.end
+        )
+        world.clients.append(self)
+        world.attaching.attach(self.subscription)
+        starting = ensureDeferred(world.attaching.start(self.subscription, cursor, reset))
+        starting.addErrback(self.refused)
+
+    def write(self, blob: bytes) -> None:
+        self.received += map(int, blob.split())
+        if self.clogged:
+            self.outbox.paused = True
+
+    def opened(self, cursor: int, reset: ReplayTooOld | None) -> None:
+        assert self.cursor is None, "opened twice"
+        self.cursor = cursor
+        self.was_reset = reset is not None
+
+    def refused(self, failure: Any) -> None:
+        failure.trap(Refusal)
+        self.end(failure.value)
+
+    def end(self, refusal: Refusal) -> None:
+        assert self.ended is None, "ended twice"
+        self.ended = refusal
+
+    def unclog(self) -> None:
+        self.clogged = False
+        if self.outbox.paused and self.ended is None:
+            self.world.attaching.resumed(self.outbox)
+
+    def leave(self) -> None:
+        self.world.attaching.detach(self.subscription)
+        self.outbox.discard()
+
+
+class DeliveryWorld:
+    """The delivery path over a log that answers when told."""
+
+    def __init__(self, tail_bytes: int, lifecycle: Lifecycle) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_000_000.0)
+        self.lifecycle = lifecycle
+        self.window_us = lifecycle.replay_window_ms * 1000
+        self.inner = InMemoryReplayLog(self.clock)
+        self.log = ManualLog(self.inner)
+        self.log.start()
+        self.turn, self.fanout, self.deadlines = Turn(), FanOut(), Deadlines()
+        self.tails, self.tally = Tails(tail_bytes, 4 * tail_bytes), Tally()
+        self.attaching = Attaching(
+            self.log,
+            Reads(self.log, self.tails, self.tally),
+            self.fanout,
+            self.tails,
+            self.tally,
+            self.deadlines,
+            self.clock.seconds,
+            self.clock.seconds,
+        )
+        self.publishing = Publishing(
+            self.log,
+            self.fanout,
+            self.tails,
+            self.attaching,
+            self.turn,
+            self.tally,
+            self.clock.seconds,
+            self.clock.seconds,
+        )
+        self.stored: dict[str, list[int]] = {topic.key: [] for topic in TOPICS}
+        self.clients: list[Client] = []
+
+    def publish(self, topic: Topic, count: int, size: int = 5) -> None:
+        drafts = [Draft("m", b'"%s"' % (b"x" * size))] * count
+
+        def stored(appended: Any) -> None:
+            self.stored[topic.key] += [message.id for message in appended.messages]
+
+        publishing = self.publishing.publish(topic, drafts, self.lifecycle)
+        publishing.addCallbacks(stored, lambda failure: failure.trap(StoreUnavailable) and None)
+
+    def settle(self) -> None:
+        for client in self.clients:
+            client.unclog()
+        for _ in range(50):
+            self.log.settle()
+            self.clock.advance(1.0)
+            for action in self.deadlines.tick(self.clock.seconds()):
+                action()
+            if not (self.log.appends_waiting or self.log.reads_waiting):
+                break
+
+
+class DeliveryMachine(RuleBasedStateMachine):
+    """Chooses what happens next."""
+
+    clients = Bundle("clients")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = DeliveryWorld(
+            2_000,
+            Lifecycle(replay_window_ms=3_600_000, replay_max_messages=12),
+        )
+
+    @rule(topic=st.sampled_from(TOPICS), count=st.integers(1, 4))
+    def publish(self, topic: Topic, count: int) -> None:
+        self.world.publish(topic, count)
+
+    @rule(topic=st.sampled_from(TOPICS), count=st.integers(1, 3))
+    def publish_through(self, topic: Topic, count: int) -> None:
+        self.world.publish(topic, count)
+        while self.world.log.report():
+            pass
+
+    @rule()
+    def report(self) -> None:
+        self.world.log.report()
+
+    @rule(index=st.integers(0, 2))
+    def snapshot(self, index: int) -> None:
+        self.world.log.snapshot(index)
+
+    @rule(index=st.integers(0, 2))
+    def answer(self, index: int) -> None:
+        self.world.log.answer(index)
+
+    @rule()
+    def sweep(self) -> None:
+        self.world.log.sweep(int(self.world.clock.seconds() * 1e6), self.world.fanout.keys())
+
+    @rule(broken=st.booleans())
+    def store(self, broken: bool) -> None:
+        self.world.log.broken = broken
+
+    @rule()
+    def forget_tails(self) -> None:
+        self.world.tails.clear()
+
+    @rule(seconds=st.floats(0.0, 2.0))
+    def time_passes(self, seconds: float) -> None:
+        self.world.clock.advance(seconds)
+        for action in self.world.deadlines.tick(self.world.clock.seconds()):
+            action()
+
+    @rule(
+        target=clients,
+        topic=st.sampled_from(TOPICS),
+        back=st.one_of(st.none(), st.integers(0, 20)),
+        reset=st.booleans(),
+    )
+    def attach(self, topic: Topic, back: int | None, reset: bool) -> Client:
+        cursor: int | None = None
+        if back is not None:
+            known = [0, *self.world.stored[topic.key]]
+            cursor = known[-1 - min(back, len(known) - 1)]
+        return Client(self.world, topic, cursor, reset)
+
+    @rule(client=clients)
+    def clog(self, client: Client) -> None:
+        client.clogged = True
+
+    @rule(client=clients)
+    def unclog(self, client: Client) -> None:
+        client.unclog()
+
+    @rule(client=consumes(clients))
+    def leave(self, client: Client) -> None:
+        client.leave()
+        self.world.clients.remove(client)
+        check(client, complete=False)
+
+    @invariant()
+    def nothing_twice_or_out_of_order(self) -> None:
+        for client in self.world.clients:
+            check(client, complete=False)
+
+    def teardown(self) -> None:
+        self.world.log.broken = False
+        self.world.settle()
+        for client in self.world.clients:
+            check(client, complete=True)
+            client.leave()
+        assert not self.world.fanout.keys()
+        assert self.world.tally.subscriptions == 0
+
+
+def check(client: Client, *, complete: bool) -> None:
+    """Hold what `client` was given against what was stored."""
+    world = client.world
+    if client.cursor is None:
+        assert not client.received, "messages before the subscription began"
+        if complete:
+            assert isinstance(client.ended, ReplayTooOld | CursorInvalid | StoreUnavailable)
+        return
+    wanted = [id for id in world.stored[client.topic.key] if id > client.cursor]
+    if client.asked == 0 and not client.was_reset:
+        # Everything still in the window: it begins somewhere, and then has no gap.
+        wanted = [id for id in wanted if client.received and id >= client.received[0]]
+    given = client.received
+    reported = [id for id in given if id <= max(world.stored[client.topic.key], default=0)]
+    assert reported == wanted[: len(reported)], "a gap, a repetition or a wrong order"
+    assert given == sorted(set(given))
+    if complete and client.ended is None:
+        assert client.subscription.replay.gate is Gate.OPEN
+        assert given == wanted, "a live subscriber misses something"
+    if client.ended is not None and complete:
+        # A definite end: too old while lagging.
+        assert isinstance(client.ended, ReplayTooOld)
+
+
+DeliveryMachine.TestCase.settings = settings(
+    max_examples=250, stateful_step_count=40, deadline=None
+)
+
+
+class TestDelivery(SynchronousTestCase):
+    """Whatever happens in between, a subscriber has each message once, in order, or a refusal."""
+
+    def test_every_interleaving(self) -> None:
+        """Each subscriber is given what came after its cursor, or is told it is too old."""
+        DeliveryMachine.TestCase("runTest").debug()
+
+
+class TestOnePath(SynchronousTestCase):
+    """Single interleavings worth a name."""
+
+    def setUp(self) -> None:
+        self.world = DeliveryWorld(100_000, Lifecycle())
+
+    def test_live(self) -> None:
+        """Without a cursor a subscriber gets what is published from now on."""
+        self.world.publish(TOPICS[0], 2)
+        self.world.settle()
+        client = Client(self.world, TOPICS[0], None, False)
+        self.world.publish(TOPICS[0], 2)
+        self.world.settle()
+        self.assertEqual(client.received, self.world.stored[TOPICS[0].key][2:])
+
+    def test_rooms_are_rooms(self) -> None:
+        """A subscriber of one room sees nothing of another, live or replayed."""
+        self.world.publish(TOPICS[1], 3)
+        self.world.settle()
+        clients = [Client(self.world, TOPICS[0], cursor, False) for cursor in (None, 0)]
+        self.world.publish(TOPICS[1], 3)
+        self.world.settle()
+        self.assertEqual([client.received for client in clients], [[], []])
+
+    def test_published_while_a_page_is_read(self) -> None:
+        """A message that commits between a snapshot and its answer comes once, after it."""
+        self.world.publish(TOPICS[0], 2)
+        self.world.log.settle()
+        self.world.tails.clear()
+        client = Client(self.world, TOPICS[0], 0, False)
+        self.world.log.snapshot()
+        self.world.publish(TOPICS[0], 1)
+        self.world.log.report()
+        self.assertEqual(client.received, [])
+        self.world.settle()
+        self.assertEqual(client.received, self.world.stored[TOPICS[0].key])
+
+    def test_stored_and_not_reported(self) -> None:
+        """A page may see a commit before it is reported; the message still comes once."""
+        client = Client(self.world, TOPICS[0], 0, False)
+        self.world.publish(TOPICS[0], 1)
+        self.world.log.answer()
+        self.world.settle()
+        self.assertEqual(client.received, self.world.stored[TOPICS[0].key])
+
+    def test_an_old_read_of_one_who_left(self) -> None:
+        """A read begun for somebody who left does not pass for complete to who comes later."""
+        gone = Client(self.world, TOPICS[0], 0, False)
+        self.world.log.snapshot()
+        gone.leave()
+        self.world.publish(TOPICS[0], 1)
+        self.world.log.report()
+        self.world.tails.clear()
+        client = Client(self.world, TOPICS[0], 0, False)
+        self.world.settle()
+        self.assertEqual(client.received, self.world.stored[TOPICS[0].key])
+
+    def test_a_stale_page_is_no_tail(self) -> None:
+        """A page that was overtaken by a commit is not kept as the topic's newest messages."""
+        self.world.publish(TOPICS[0], 1)
+        self.world.log.settle()
+        self.world.tails.clear()
+        first = Client(self.world, TOPICS[0], 0, False)
+        self.world.log.snapshot()
+        self.world.publish(TOPICS[0], 1)
+        self.world.log.report()
+        self.world.tails.clear()
+        self.world.log.answer()
+        first.leave()
+        second = Client(self.world, TOPICS[0], self.world.stored[TOPICS[0].key][0], False)
+        self.world.settle()
+        self.assertEqual(second.received, self.world.stored[TOPICS[0].key][1:])
+
+    def test_resumes_share_a_read(self) -> None:
+        """A thousand clients that resume at one cursor cost one read of the log."""
+        self.world.publish(TOPICS[0], 20)
+        self.world.log.settle()
+        self.world.tails.clear()
+        clients = [Client(self.world, TOPICS[0], 0, False) for _ in range(1000)]
+        self.assertEqual(self.world.log.reads_waiting, 1)
+        self.world.settle()
+        self.assertEqual(self.world.tally.replay_reads, 1)
+        for client in clients:
+            self.assertEqual(client.received, self.world.stored[TOPICS[0].key])
+
+    def test_slow_reader(self) -> None:
+        """A clogged connection holds almost nothing, and gets everything when it reads again."""
+        slow = Client(self.world, TOPICS[0], None, False)
+        slow.clogged = True
+        for _ in range(200):
+            self.world.publish(TOPICS[0], 10, size=1000)
+            self.world.log.settle()
+        self.assertLess(len(slow.received), 100)
+        self.assertEqual(self.world.tally.catch_ups, 1)
+        self.world.settle()
+        self.assertEqual(slow.received, self.world.stored[TOPICS[0].key])
+
+    def test_store_fails_while_a_reader_is_behind(self) -> None:
+        """A reader that is behind waits for a broken log, and goes on when it is well."""
+        slow = Client(self.world, TOPICS[0], None, False)
+        slow.clogged = True
+        self.world.publish(TOPICS[0], 5)
+        self.world.publish(TOPICS[0], 300, size=1000)
+        self.world.log.settle()
+        self.world.log.broken = True
+        slow.unclog()
+        self.world.log.settle()
+        self.assertIsNone(slow.ended)
+        self.world.log.broken = False
+        self.world.settle()
+        self.assertEqual(slow.received, self.world.stored[TOPICS[0].key])
+
+    def test_forms_are_encoded_once(self) -> None:
+        """A thousand deliveries of one message in one wire form encode it once."""
+        encoded: list[int] = []
+
+        def encode(message: Any) -> bytes:
+            encoded.append(message.id)
+            return PLAIN.encode(message)
+
+        counted = WireForm("counted", encode)
+        for _ in range(1000):
+            client = Client(self.world, TOPICS[0], None, False)
+            client.leave()
+            client = Client(self.world, TOPICS[0], None, False)
+            self.world.attaching.detach(client.subscription)
+        subscribers = []
+        for _ in range(1000):
+            outbox = Outbox(limit=1000, turn=self.world.turn)
+            outbox.connect(counted, lambda blob: None)
+            one = Subscription(TOPICS[0], 1, outbox, lambda *_: None, lambda *_: None)
+            self.world.attaching.attach(one)
+            ensureDeferred(self.world.attaching.start(one, None, False))
+            subscribers.append(one)
+        self.world.publish(TOPICS[0], 1)
+        self.world.settle()
+        self.assertEqual(len(encoded), 1)
+        self.assertEqual(self.world.tally.deliveries, 1000)
+
+    def test_wire_forms(self) -> None:
+        """The forms that are sent are what their protocols say."""
+        self.world.publish(TOPICS[0], 1)
+        self.world.log.settle()
+        items = self.world.tails.after(TOPICS[0].key, 0, 1000, 0) or self.world.tails.after(
+            TOPICS[0].key, self.world.stored[TOPICS[0].key][0] - 1, 1000, 0
+        )
+        assert items is not None
+        (item,) = items
+        text = b'{"id":"%d","channel":"chat","type":"m","data":"xxxxx"}' % item.id
+        self.assertEqual(item.frame(WEBSOCKET), b"\x81" + bytes([len(text)]) + text)
+        block = b"id: %d\ndata: %b\n\n" % (item.id, text)
+        self.assertEqual(item.frame(SSE_CHUNKED), b"%x\r\n%b\r\n" % (len(block), block))
