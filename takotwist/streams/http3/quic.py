@@ -87,6 +87,11 @@ class BoundedQuic(QuicConnection):
         stream = self._streams.get(stream_id)
         return stream is None or stream.sender.is_finished
 
+    def begun(self, stream_id: int) -> bool:
+        """Whether any byte of the stream has left, or none ever will."""
+        stream = self._streams.get(stream_id)
+        return stream is None or stream.sender.highest_offset > 0
+
     @property
     def waiting_datagrams(self) -> int:
         """Datagrams that wait for room on the wire."""

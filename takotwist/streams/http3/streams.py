@@ -41,10 +41,15 @@ class StreamTable:
         self._quic, self._flush_soon = quic, flush_soon
         self._max_datagrams = max_datagrams
         self._watchers: dict[int, Watcher] = {}
+        self._resets: dict[int, int] = {}
         self._over = False
 
     def flushed(self) -> None:
-        """Acknowledgements may have made room: tell who waits for it."""
+        """Bytes have left, and acknowledgements may have made room: tell who waits for it."""
+        for stream_id, code in list(self._resets.items()):
+            if self._quic.begun(stream_id):
+                del self._resets[stream_id]
+                self.reset(stream_id, code)
         for watcher in list(self._watchers.values()):
             watcher.drained()
 
@@ -55,6 +60,7 @@ class StreamTable:
         self.requests.clear()
         self.raw.clear()
         self._watchers.clear()
+        self._resets.clear()
         return receivers
 
     # Link
@@ -72,7 +78,14 @@ class StreamTable:
         self._send(lambda _: self._quic.send_stream_data(stream_id, data, end_stream=ended))
 
     def reset(self, stream_id: int, code: int) -> None:
-        self._send(lambda _: self._quic.reset_stream(stream_id, code))
+        if stream_id & 1 and not self._quic.begun(stream_id):
+            # A reset overtakes all that was written.  A WebTransport stream of
+            # ours whose head, with the session's id, has not left would be
+            # nobody's: the peer would never hear of it, nor of the code.
+            self._resets[stream_id] = code
+            self._flush_soon()
+        else:
+            self._send(lambda _: self._quic.reset_stream(stream_id, code))
 
     def stop(self, stream_id: int, code: int) -> None:
         self._send(lambda _: self._quic.stop_stream(stream_id, code))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aioquic.quic.events import StopSendingReceived, StreamReset
+from aioquic.quic.events import StopSendingReceived, StreamDataReceived, StreamReset
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -175,6 +175,16 @@ class WriteTests(StreamCase):
         )
         self.assertRaises(StreamFinished, stream.write, b"x")
         self.assertRaises(ValueError, self.session.open_uni().reset, -1)
+
+    def test_reset_at_once(self) -> None:
+        """A stream that is reset in the turn it is opened in is still known to be the session's."""
+        stream = self.session.open_uni()
+        stream.reset(9)
+        self.client.net.pump()
+        data = self.client.quic_event(StreamDataReceived, stream.id).data
+        self.assertEqual(data, b"\x40\x54" + bytes([self.session_id]))
+        reset = self.client.quic_event(StreamReset, stream.id)
+        self.assertEqual(reset.error_code, to_http3(9))
 
     def test_stopped_by_client(self) -> None:
         """A client that reads no more is heard, with its own code."""

@@ -1,0 +1,48 @@
+"""Chromium without a window, for one page: the page says when it is done."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+class Chromium(ProcessProtocol):
+    """A browser on `url`.
+
+    :param profile: an empty folder for it.
+    :ivar gone: fires when it has ended.
+    """
+
+    def __init__(self, reactor: Any, url: str, profile: Path) -> None:
+        self.gone: Deferred[None] = Deferred()
+        self.errors = b""
+        program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+        if program is None:
+            raise RuntimeError(f"one of {', '.join(PROGRAMS)} must be installed")
+        arguments = [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+        arguments += ["--disable-dev-shm-usage", f"--user-data-dir={profile}", url]
+        self._process = reactor.spawnProcess(
+            self, program, arguments, env={**os.environ, "HOME": str(profile)}
+        )
+
+    def errReceived(self, data: bytes) -> None:
+        self.errors = (self.errors + data)[-4000:]
+
+    def processEnded(self, reason: Failure) -> None:
+        self.gone.callback(None)
+
+    def stop(self) -> Deferred[None]:
+        """End it."""
+        with suppress(ProcessExitedAlready):
+            self._process.signalProcess("KILL")
+        return self.gone
