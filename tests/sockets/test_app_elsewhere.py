@@ -1,0 +1,145 @@
+"""The connections to an app elsewhere over real sockets: kept, verified, and a restart."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
+from twisted.protocols.policies import WrappingFactory
+from twisted.trial.unittest import TestCase
+from twisted.web.server import Site
+from twisted.web.wsgi import WSGIResource
+
+from takotwist import define_channel
+from takotwist.adapters.app_agent import app_agent
+from takotwist.adapters.app_client import AppAddress, AppBounds, AppClient
+from takotwist.adapters.authorize_http import HttpAuthorizer
+from takotwist.app.wsgi import internal_app
+from takotwist.core.authorization import AuthRequest, Fanout, Frame
+from takotwist.errors import AuthUnavailable, ConfigError
+from tests.adapters.app_in_memory import TOKEN
+from tests.adapters.test_app_client import Answering
+from tests.sockets.trusted_certificate import write_certificates
+
+REQUEST = AuthRequest("chat", "subscribe", {})
+FRAME = Frame("chat", {}, "msg", b"1")
+clock: Any = reactor
+
+
+class _Counted(Site):
+    """Counts connections and writes no access log."""
+
+    connections = 0
+
+    def buildProtocol(self, addr: Any) -> Any:
+        self.connections += 1
+        return super().buildProtocol(addr)
+
+    def log(self, request: object) -> None:
+        """Nothing."""
+
+
+class TestAppElsewhere(TestCase):
+    timeout = 30
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        channel = define_channel("chat")
+        channel.verify(lambda request: {"subject": "u"})
+        channel.on("msg")(lambda data, context: data + 1)
+        application = internal_app(channels=[channel], token=TOKEN)
+        self.site = _Counted(WSGIResource(clock, clock.getThreadPool(), application))
+
+    async def listen(self, description: str, factory: Factory | None = None) -> Any:
+        port = await serverFromString(clock, description).listen(factory or self.site)
+        self.addCleanup(port.stopListening)
+        return port
+
+    def authorizer(
+        self, url: str, deadline: float = 5.0, ca_file: Path | None = None
+    ) -> HttpAuthorizer:
+        agent, address, pool = app_agent(clock, url, ca_file=ca_file)
+        self.addCleanup(self.closed, pool)
+        client = AppClient(
+            AppAddress(url=address, name="demo", token=TOKEN),
+            agent,
+            clock,
+            lambda: 0.5,
+            AppBounds(deadline=deadline),
+        )
+        return HttpAuthorizer(client)
+
+    async def closed(self, pool: Any) -> None:
+        """Close what is kept, and let the other side see it."""
+        await pool.closeCachedConnections()
+        await deferLater(clock, 0.05)
+
+    async def test_connections_are_kept(self) -> None:
+        """Questions in a row go over one connection."""
+        port = await self.listen("tcp:0:interface=127.0.0.1")
+        authorizer = self.authorizer(f"http://127.0.0.1:{port.getHost().port}")
+        for _ in range(3):
+            self.assertEqual((await authorizer.authorize(REQUEST)).subject, "u")
+            self.assertEqual(await authorizer.dispatch(FRAME), Fanout(b"2"))
+        self.assertEqual(self.site.connections, 1)
+
+    async def test_unix_socket(self) -> None:
+        """An app may listen on a Unix socket only."""
+        path = self.folder / "app.sock"
+        # Twisted's own WSGI container cannot serve a Unix socket.
+        app = Answering()
+        app.body = b'{"ok":true,"subject":"u"}'
+        await self.listen(f"unix:{path}", _Counted(app))
+        authorizer = self.authorizer(f"unix:{path}")
+        self.assertEqual((await authorizer.authorize(REQUEST)).subject, "u")
+        self.assertEqual(app.seen[0][2]["Host"], "demo.tako")
+
+    async def test_restart(self) -> None:
+        """An app that is down for a second is a pause, for questions and for frames."""
+        seen = WrappingFactory(self.site)
+        first = await serverFromString(clock, "tcp:0:interface=127.0.0.1").listen(seen)
+        number = first.getHost().port
+        authorizer = self.authorizer(f"http://127.0.0.1:{number}")
+        await authorizer.authorize(REQUEST)
+        await first.stopListening()
+        for connection in list(seen.protocols):
+            connection.transport.abortConnection()
+        await deferLater(clock, 0.05)
+        waiting: list[Deferred[Any]] = [authorizer.authorize(REQUEST), authorizer.dispatch(FRAME)]
+        await deferLater(clock, 1)
+        self.assertFalse(any(one.called for one in waiting))
+        await self.listen(f"tcp:{number}:interface=127.0.0.1")
+        self.assertEqual((await waiting[0]).subject, "u")
+        self.assertEqual(await waiting[1], Fanout(b"2"))
+
+    async def test_tls(self) -> None:
+        """TLS is verified: the authority has to be trusted and the name has to be right."""
+        authority, chain = write_certificates(self.folder, "localhost")
+        port = await self.listen(f"ssl:0:interface=127.0.0.1:privateKey={chain}:certKey={chain}")
+        number = port.getHost().port
+        trusted = self.authorizer(f"https://localhost:{number}", ca_file=authority)
+        self.assertEqual((await trusted.authorize(REQUEST)).subject, "u")
+        for url, ca_file in (
+            (f"https://localhost:{number}", None),
+            (f"https://127.0.0.1:{number}", authority),
+        ):
+            wrong = self.authorizer(url, 0.5, ca_file)
+            with self.assertRaises(AuthUnavailable):
+                await wrong.authorize(REQUEST)
+
+    def test_authority_that_is_none(self) -> None:
+        """A file without a certificate is an error at start."""
+        empty = self.folder / "empty.pem"
+        empty.write_text("nothing")
+        for file in (empty, self.folder / "missing.pem"):
+            with self.assertRaises(ConfigError) as failed:
+                app_agent(clock, "https://a", ca_file=file)
+            self.assertEqual(failed.exception.key, "app.ca_file")
