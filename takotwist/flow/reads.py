@@ -79,9 +79,9 @@ class Reads:
                 page, messages=seen, head=head, more=page.more and len(seen) == len(page.messages)
             )
         items = [Encoded(message) for message in page.messages]
-        if not page.more and page.head >= head and page.removed <= position:
+        if not page.more and page.head >= head:
             # Nothing was committed since the snapshot, so this is the whole tail.
-            self.tails.prime(topic.key, position, items, window_us)
+            self.tails.prime(topic.key, max(position, page.removed), items, window_us)
         return ReadPage(page, items)
 
     def _failed(self, key: tuple[str, int], failure: Failure) -> None:
