@@ -17,7 +17,6 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-
 # Says that it does not speak the subprotocol, which is what some tests are about.
 logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 

@@ -83,20 +83,31 @@ class Subscription(ABC):
     ) -> None:
         await self.close()
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
+    async def next_event(self) -> Event:
+        """The next event, for who does not loop.
+
+        :raises StopAsyncIteration: the subscription was closed.
+        """
         self._start()
         inbox = self._seat.inbox
+        while (event := inbox.take()) is None:
+            if inbox.ended:
+                if inbox.error is not None:
+                    raise inbox.error
+                raise StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+        self._driver.took(self._seat)
+        return event
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
         try:
             while True:
-                self._news.clear()
-                while (event := inbox.take()) is not None:
-                    self._driver.took(self._seat)
-                    yield event
-                if inbox.ended:
-                    if inbox.error is not None:
-                        raise inbox.error
+                try:
+                    event = await self.next_event()
+                except StopAsyncIteration:
                     return
-                await self._news.wait()
+                yield event
         finally:
             if not self._managed:
                 await self.close()

@@ -1,0 +1,69 @@
+"""The client for scripts, over real sockets."""
+
+from __future__ import annotations
+
+import threading
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist.client.errors import SubscriptionClosed
+from takotwist.client.events import Message
+from takotwist.client.link import State
+from takotwist.client.sync import subscribe
+from takotwist.errors import VerifyRejected
+from tests.client.fake_server import FakeServer
+
+A = {"roomId": "a"}
+
+
+class SyncTests(SynchronousTestCase):
+    """`takotwist.client.sync` against a small server."""
+
+    def test_reads_and_publishes(self) -> None:
+        """A plain loop gets what was and what comes, and publishes within."""
+        with FakeServer() as server:
+            server.publish("0")
+            got = []
+            with subscribe(server.url, "chat", params=A, cursor="0") as chat:
+                for event in chat:
+                    assert isinstance(event, Message)
+                    got.append(event.data["text"])
+                    if len(got) == 5:
+                        break
+                    chat.publish("msg", {"text": str(len(got))})
+                self.assertEqual(chat.cursor, "105")
+                self.assertIs(chat.state, State.OPEN)
+            self.assertEqual(got, ["0", "1", "2", "3", "4"])
+            self.assertIs(chat.state, State.CLOSED)
+
+    def test_timeout(self) -> None:
+        """Waiting can be bounded, and nothing is lost by it."""
+        with FakeServer() as server, subscribe(server.url, "chat", params=A, cursor="0") as chat:
+            self.assertRaises(TimeoutError, chat.next, 0.05)
+            server.publish("one")
+            event = chat.next(timeout=10)
+            assert isinstance(event, Message)
+            self.assertEqual(event.data, {"text": "one"})
+
+    def test_refused(self) -> None:
+        """A refusal is raised in the loop, and closing after it is fine."""
+        with FakeServer() as server:
+            server.refusals.append((4403, "verify-rejected"))
+            with subscribe(server.url, "chat", params=A) as chat:
+                self.assertRaises(VerifyRejected, list, chat)
+
+    def test_closed(self) -> None:
+        """Once closed nothing can be asked, and no thread is left."""
+        with FakeServer() as server:
+            chat = subscribe(server.url, "chat", params=A)
+            chat.close()
+            chat.close()
+            self.assertRaises(SubscriptionClosed, chat.publish, "msg", 1)
+            names = [thread.name for thread in threading.enumerate()]
+            self.assertNotIn("takotwist-client", names)
+
+    def test_bad_url(self) -> None:
+        """A URL that is none is refused at once and leaves no thread."""
+        self.assertRaises(ValueError, subscribe, "nowhere", "chat")
+        names = [thread.name for thread in threading.enumerate()]
+        self.assertNotIn("takotwist-client", names)
