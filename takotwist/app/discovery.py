@@ -52,7 +52,7 @@ def discover(source: str | Path, *, again: bool = False) -> Discovered:
     Of a folder every ``*.py`` is read, except those whose name begins with an
     underscore; of a package every direct submodule and the package itself.
 
-    :param source: a folder, or the dotted name of a module or package.
+    :param source: a folder, one file, or the dotted name of a module or package.
     :param again: read the files anew, as on SIGHUP, instead of taking modules that
         are loaded already.  Only the definitions' own modules are read anew.
     :raises DefinitionError: names the file and, where there is one, the line.
@@ -64,8 +64,12 @@ def discover(source: str | Path, *, again: bool = False) -> Discovered:
             package = _package_name(folder.resolve())
             with _set_aside(package, again):
                 return _collected(_folder_modules(folder.resolve(), package), each=True)
-        if isinstance(source, str) and _DOTTED.fullmatch(text):
+        if folder.is_file() and folder.suffix == ".py":
+            _add_to_path(folder.resolve().parent)
+            text = folder.stem
+        elif isinstance(source, str):
             _add_to_path(Path.cwd())
+        if _DOTTED.fullmatch(text):
             with _set_aside(text, again):
                 return _collected(_dotted_modules(text), each=False)
     raise DefinitionError(f"there is no folder and no module {text!r}")

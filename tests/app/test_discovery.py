@@ -215,6 +215,12 @@ class TestModule(DiscoveryCase):
         found = discover(f"{self.name}_mod").channels
         self.assertEqual([one.name for one in found], ["chat"])
 
+    def test_file(self) -> None:
+        """One file is enough for a small app."""
+        file = self.write(f"{self.root}/{self.name}_file.py")
+        for source in (file, str(file), file.name):
+            self.assertEqual([one.name for one in discover(source).channels], ["chat"])
+
     def test_package(self) -> None:
         """Of a package, it and its direct modules are read; re-exports count once."""
         package = self.root / f"{self.name}_app" / "live"

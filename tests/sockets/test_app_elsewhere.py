@@ -9,7 +9,6 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.protocols.policies import WrappingFactory
 from twisted.trial.unittest import TestCase
@@ -32,17 +31,34 @@ FRAME = Frame("chat", {}, "msg", b"1")
 clock: Any = reactor
 
 
-class _Counted(Site):
-    """Counts connections and writes no access log."""
-
-    connections = 0
-
-    def buildProtocol(self, addr: Any) -> Any:
-        self.connections += 1
-        return super().buildProtocol(addr)
+class _Quiet(Site):
+    """Writes no access log."""
 
     def log(self, request: object) -> None:
         """Nothing."""
+
+
+class _Tracked(WrappingFactory):
+    """Counts connections, and says when the last of them is gone."""
+
+    def __init__(self, resource: Any) -> None:
+        super().__init__(_Quiet(resource))
+        self.connections = 0
+        self._gone: Deferred[None] | None = None
+
+    def registerProtocol(self, p: Any) -> None:
+        super().registerProtocol(p)
+        self.connections += 1
+
+    def unregisterProtocol(self, p: Any) -> None:
+        super().unregisterProtocol(p)
+        if self._gone is not None and not self.protocols:
+            self._gone.callback(None)
+
+    async def gone(self) -> None:
+        if self.protocols:
+            self._gone = Deferred()
+            await self._gone
 
 
 class TestAppElsewhere(TestCase):
@@ -56,10 +72,12 @@ class TestAppElsewhere(TestCase):
         channel.verify(lambda request: {"subject": "u"})
         channel.on("msg")(lambda data, context: data + 1)
         application = internal_app(channels=[channel], token=TOKEN)
-        self.site = _Counted(WSGIResource(clock, clock.getThreadPool(), application))
+        self.site = _Tracked(WSGIResource(clock, clock.getThreadPool(), application))
 
-    async def listen(self, description: str, factory: Factory | None = None) -> Any:
-        port = await serverFromString(clock, description).listen(factory or self.site)
+    async def listen(self, description: str, site: _Tracked | None = None) -> Any:
+        served = site or self.site
+        port = await serverFromString(clock, description).listen(served)
+        self.addCleanup(served.gone)
         self.addCleanup(port.stopListening)
         return port
 
@@ -67,7 +85,8 @@ class TestAppElsewhere(TestCase):
         self, url: str, deadline: float = 5.0, ca_file: Path | None = None
     ) -> HttpAuthorizer:
         agent, address, pool = app_agent(clock, url, ca_file=ca_file)
-        self.addCleanup(self.closed, pool)
+        self.pool = pool
+        self.addCleanup(pool.closeCachedConnections)
         client = AppClient(
             AppAddress(url=address, name="demo", token=TOKEN),
             agent,
@@ -76,11 +95,6 @@ class TestAppElsewhere(TestCase):
             AppBounds(deadline=deadline),
         )
         return HttpAuthorizer(client)
-
-    async def closed(self, pool: Any) -> None:
-        """Close what is kept, and let the other side see it."""
-        await pool.closeCachedConnections()
-        await deferLater(clock, 0.05)
 
     async def test_connections_are_kept(self) -> None:
         """Questions in a row go over one connection."""
@@ -97,28 +111,26 @@ class TestAppElsewhere(TestCase):
         # Twisted's own WSGI container cannot serve a Unix socket.
         app = Answering()
         app.body = b'{"ok":true,"subject":"u"}'
-        await self.listen(f"unix:{path}", _Counted(app))
+        await self.listen(f"unix:{path}", _Tracked(app))
         authorizer = self.authorizer(f"unix:{path}")
         self.assertEqual((await authorizer.authorize(REQUEST)).subject, "u")
         self.assertEqual(app.seen[0][2]["Host"], "demo.tako")
 
     async def test_restart(self) -> None:
         """An app that is down for a second is a pause, for questions and for frames."""
-        seen = WrappingFactory(self.site)
-        first = await serverFromString(clock, "tcp:0:interface=127.0.0.1").listen(seen)
+        first = await self.listen("tcp:0:interface=127.0.0.1")
         number = first.getHost().port
         authorizer = self.authorizer(f"http://127.0.0.1:{number}")
         await authorizer.authorize(REQUEST)
         await first.stopListening()
-        for connection in list(seen.protocols):
-            connection.transport.abortConnection()
-        await deferLater(clock, 0.05)
+        await self.pool.closeCachedConnections()
         waiting: list[Deferred[Any]] = [authorizer.authorize(REQUEST), authorizer.dispatch(FRAME)]
-        await deferLater(clock, 1)
+        await deferLater(clock, 0.3)
         self.assertFalse(any(one.called for one in waiting))
         await self.listen(f"tcp:{number}:interface=127.0.0.1")
         self.assertEqual((await waiting[0]).subject, "u")
         self.assertEqual(await waiting[1], Fanout(b"2"))
+        await self.pool.closeCachedConnections()
 
     async def test_tls(self) -> None:
         """TLS is verified: the authority has to be trusted and the name has to be right."""
