@@ -1,0 +1,187 @@
+"""The log is readable, cannot be forged, and holds no credential."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+
+import attrs
+from twisted.logger import Logger, LogLevel, LogPublisher
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist.errors import ConfigError, VerifyRejected
+from takotwist.server.config import App, Config, Log, Publish
+from takotwist.server.log import LONGEST_MESSAGE, ServerLog, escaped
+
+
+def _config(format: str = "text", level: str = "info") -> Config:
+    return Config(
+        log=Log(format=format, level=level),
+        app=App(token="hunter2-hunter2"),
+        publish=Publish(keys=("swordfish-swordfish",)),
+    )
+
+
+class LogTestCase(SynchronousTestCase):
+    """A log of its own, apart from the process's."""
+
+    def begin(self, format: str = "text", level: str = "info") -> None:
+        self.out = StringIO()
+        self.server_log = ServerLog(_config(format, level))
+        publisher = LogPublisher(self.server_log.observer(self.out))
+        self.log = Logger(namespace="takotwist.test", observer=publisher)
+        self.twisted = Logger(namespace="twisted.web.server.Site", observer=publisher)
+
+    def lines(self) -> list[str]:
+        """What was written."""
+        return self.out.getvalue().splitlines()
+
+
+class TextTests(LogTestCase):
+    """For people."""
+
+    def test_line(self) -> None:
+        """Time in UTC, level, who says it, and what."""
+        self.begin()
+        self.log.info("serving {address}", address="https://localhost:8443")
+        [line] = self.lines()
+        self.assertRegex(
+            line,
+            r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z info  \[takotwist\.test\]"
+            r" serving https://localhost:8443$",
+        )
+
+    def test_level(self) -> None:
+        """What is below the level is not written; Twisted's own chatter is a level quieter."""
+        self.begin()
+        self.log.debug("no")
+        self.twisted.info("Starting factory")
+        self.assertEqual(self.lines(), [])
+        self.twisted.warn("yes")
+        self.assertEqual(len(self.lines()), 1)
+
+    def test_debug_shows_all(self) -> None:
+        """Who asks for debug gets Twisted's lines too."""
+        self.begin(level="debug")
+        self.log.debug("a")
+        self.twisted.debug("b")
+        self.assertEqual(len(self.lines()), 2)
+
+    def test_new_level_in_a_running_server(self) -> None:
+        """SIGHUP changes the level and the secrets that are known."""
+        self.begin()
+        self.server_log.apply(attrs.evolve(_config(level="error"), publish=Publish(keys=())))
+        self.log.warn("no")
+        self.log.error("swordfish-swordfish")
+        [line] = self.lines()
+        self.assertIn("swordfish", line)
+
+    def test_forged_line(self) -> None:
+        """A peer that puts a line's end or a terminal's commands into a name forges nothing."""
+        self.begin()
+        self.log.info("from {peer}", peer="a\n2026-01-01 error [x] forged\r\x1b[31m\u2028\u202e")
+        [line] = self.lines()
+        self.assertTrue(
+            line.endswith(r"from a\n2026-01-01 error [x] forged\r\x1b[31m\u2028\u202e"), line
+        )
+
+    def test_secrets(self) -> None:
+        """Tokens and keys are not written, in messages, URLs and tracebacks."""
+        self.begin()
+        self.log.info("{url} {key}", url="/chat?access_token=abcdef", key="swordfish-swordfish")
+        try:
+            raise ValueError("Authorization: Bearer abcdef and hunter2-hunter2")
+        except ValueError:
+            self.log.failure("it broke")
+        text = self.out.getvalue()
+        for secret in ("abcdef", "swordfish", "hunter2"):
+            self.assertNotIn(secret, text)
+
+    def test_fault_has_a_traceback(self) -> None:
+        """A fault of ours is written with where it happened, indented below its line."""
+        self.begin()
+        try:
+            raise ZeroDivisionError("x\nforged")
+        except ZeroDivisionError:
+            self.log.failure("it broke")
+        first, *rest = self.lines()
+        self.assertIn("critical [takotwist.test] it broke", first)
+        self.assertIn("test_log.py", "".join(rest))
+        self.assertIn("ZeroDivisionError: x", "".join(rest))
+        self.assertEqual([line for line in rest if not line.startswith("    ")], [])
+
+    def test_refusal_has_none(self) -> None:
+        """What was decided on purpose is a sentence with its code."""
+        self.begin()
+        self.log.failure("refused", Failure(VerifyRejected("Not you.")), LogLevel.info)
+        self.log.failure("reload", Failure(ConfigError("is wrong", key="a.b")), LogLevel.error)
+        self.assertEqual(
+            [line.partition("] ")[2] for line in self.lines()],
+            ["refused: Not you. (verify-rejected)", "reload: a.b: is wrong"],
+        )
+
+    def test_long_message(self) -> None:
+        """No peer fills the disk with one line."""
+        self.begin()
+        self.log.info("{text}", text="x" * 10 * LONGEST_MESSAGE)
+        self.assertLess(len(self.lines()[0]), LONGEST_MESSAGE + 100)
+
+    def test_event_that_cannot_be_formatted(self) -> None:
+        """A mistake in a format is a line, not an exception."""
+        self.begin()
+        self.log.info("{missing}")
+        self.assertEqual(len(self.lines()), 1)
+
+    def test_escaping_leaves_words_alone(self) -> None:
+        """Letters of every script stay as they are."""
+        self.assertEqual(escaped("été 東京 \\ ok"), "été 東京 \\ ok")
+
+
+class JsonTests(LogTestCase):
+    """For machines."""
+
+    def test_object(self) -> None:
+        """Each line is an object with the event's own fields beside the usual ones."""
+        self.begin("json")
+        self.log.warn("slow {topic}", topic="chat?a=b", count=3, part=object())
+        entry = json.loads(self.lines()[0])
+        entry.pop("time")
+        self.assertEqual(
+            entry,
+            {
+                "level": "warn",
+                "logger": "takotwist.test",
+                "message": "slow chat?a=b",
+                "topic": "chat?a=b",
+                "count": 3,
+            },
+        )
+
+    def test_secrets(self) -> None:
+        """A field that is named like a credential is taken out, as is one that holds one."""
+        self.begin("json")
+        self.log.info("x", token="abcdef", url="/?access_token=abcdef", note="hunter2-hunter2")
+        text = self.out.getvalue()
+        self.assertNotIn("abcdef", text)
+        self.assertNotIn("hunter2", text)
+
+    def test_fault(self) -> None:
+        """The exception's name and the traceback are fields; still one line."""
+        self.begin("json")
+        try:
+            raise ZeroDivisionError("x")
+        except ZeroDivisionError:
+            self.log.failure("it broke")
+        [line] = self.lines()
+        entry = json.loads(line)
+        self.assertEqual(entry["exception"], "ZeroDivisionError")
+        self.assertIn("test_log.py", entry["traceback"])
+
+    def test_field_cannot_replace_the_message(self) -> None:
+        """An event's own field does not take the place of a usual one."""
+        self.begin("json")
+        self.log.info("real", logger="fake", time="fake", message="fake")
+        entry = json.loads(self.lines()[0])
+        self.assertEqual((entry["logger"], entry["message"]), ("takotwist.test", "real"))
+        self.assertNotEqual(entry["time"], "fake")
