@@ -1,0 +1,70 @@
+/**
+ * Builds the package (`dist/`) and the one file that the server serves (`takotwist/static/`).
+ *
+ * `node build.mjs`            everything
+ * `node build.mjs --check`    nothing is written; fails where the committed file differs from a fresh build
+ *
+ * Prints the size of the core and fails when it is over its budget.
+ */
+
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { execFileSync } from "node:child_process";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+const BUDGET = 6000;
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const served = here("../../takotwist/static/");
+const { version } = JSON.parse(readFileSync(here("package.json"), "utf8"));
+
+/** The whole client as one minified ES module. */
+export async function bundle(entry = "src/index.ts") {
+  const { outputFiles } = await build({
+    absWorkingDir: here("."),
+    entryPoints: [entry],
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    write: false,
+    logLevel: "warning",
+  });
+  return outputFiles[0].contents;
+}
+
+/** The size that the budget is about, in bytes. */
+export function gzipped(contents) {
+  return gzipSync(contents, { level: 9 }).length;
+}
+
+/** What belongs into `takotwist/static/`: file name -> contents. */
+export async function servedFiles() {
+  const banner = `/*! takotwist ${version} | MIT */\n`;
+  const code = banner + new TextDecoder().decode(await bundle());
+  const sha256 = createHash("sha256").update(code).digest("hex");
+  const integrity = `sha384-${createHash("sha384").update(code).digest("base64")}`;
+  const manifest = { version, file: "client.js", immutable: `client.${sha256.slice(0, 16)}.js`, sha256, integrity };
+  return { "client.js": code, "client.json": `${JSON.stringify(manifest, null, 2)}\n` };
+}
+
+async function main() {
+  const size = gzipped(await bundle());
+  console.log(`core: ${size} bytes gzipped, budget ${BUDGET}`);
+  if (size >= BUDGET) throw new Error("the core is over its budget");
+
+  const files = await servedFiles();
+  if (process.argv.includes("--check")) {
+    for (const [name, contents] of Object.entries(files)) {
+      if (readFileSync(served + name, "utf8") !== contents) throw new Error(`takotwist/static/${name} is stale`);
+    }
+    return;
+  }
+  mkdirSync(served, { recursive: true });
+  for (const [name, contents] of Object.entries(files)) writeFileSync(served + name, contents);
+  rmSync(here("dist"), { recursive: true, force: true });
+  execFileSync(process.execPath, [here("node_modules/typescript/bin/tsc"), "-p", here("tsconfig.build.json")], { stdio: "inherit" });
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

@@ -1,0 +1,91 @@
+/**
+ * The parts put together: one client has one pool of connections.
+ *
+ * Rule: handles of one topic share a subscription and subscriptions of one server
+ * share a connection, unless what they ask for cannot be shared.
+ */
+
+import { ambient, type Environment } from "./environment.js";
+import { createHandle } from "./handle.js";
+import { createMux, type Mux } from "./mux.js";
+import { errorOf } from "./outcome.js";
+import { ask, refusal } from "./stream.js";
+import { createSubscription, type Subscription } from "./subscription.js";
+import { channelUrl, connectUrl, topicName } from "./topic.js";
+import type { AnyMessages, Channel, ChannelOptions, HistoryOptions, HistoryPage } from "./types.js";
+
+/** Defaults for every channel, and what to use in place of the globals. */
+export interface ClientOptions extends Omit<ChannelOptions, "params" | "cursor">, Partial<Environment> {}
+
+export interface Client {
+  /**
+   * A channel by name.
+   *
+   * Nothing connects before the first handler, iteration or publish.
+   * @throws TypeError for a `url` that is none, or without one where there is no page
+   */
+  channel<Messages extends object = AnyMessages>(name: string, options?: ChannelOptions): Channel<Messages>;
+}
+
+/** A client with connections of its own. */
+export function createClient(defaults: ClientOptions = {}): Client {
+  const environment: Environment = { ...ambient(), ...defaults };
+  const subscriptions = new Map<string, Subscription>();
+  const connections = new Map<Mux, string>();
+
+  /** The connection to a server; a second one where the topic is on the first already. */
+  function join(url: string, topic: string): Mux {
+    for (const [mux, to] of connections) if (to === url && !mux.has(topic)) return mux;
+    const mux = createMux(environment, url, () => connections.delete(mux));
+    connections.set(mux, url);
+    return mux;
+  }
+
+  function channel(name: string, options: ChannelOptions = {}): Channel {
+    const all: ChannelOptions = { ...defaults, ...options };
+    const { params = {}, transport = "auto", credentials, cursor, onGone } = all;
+    const { url: base = globalThis.location?.origin, header = "authorization", keepaliveMs = 25_000 } = all;
+    const gone = onGone ? "ask" : (all.stale ?? "reset");
+    const settings = { environment, base, header, keepaliveMs };
+    const url = connectUrl(base);
+    const topic = topicName(name, params);
+    // Functions count as the same: the newest listener's is asked.
+    const auth = typeof credentials === "function" ? "" : credentials;
+    const key = [base, topic, transport, gone, header, auth].join();
+
+    function subscription(): Subscription {
+      // A cursor of its own is no place that others can join.
+      const known = cursor ? undefined : subscriptions.get(key);
+      if (known) return known;
+      const made = createSubscription({
+        ...settings,
+        channel: name,
+        params,
+        name: topic,
+        transport,
+        cursor,
+        gone,
+        mux: environment.WebSocket && (() => join(url, topic)),
+        onEnd() {
+          if (subscriptions.get(key) === made) subscriptions.delete(key);
+        },
+      });
+      if (!cursor) subscriptions.set(key, made);
+      return made;
+    }
+
+    async function history(options?: HistoryOptions): Promise<HistoryPage> {
+      const token = typeof credentials === "function" ? await credentials({ refused: false }) : credentials;
+      const address = channelUrl(base, name, params, { ...options });
+      address.pathname += "/history";
+      const response = await ask(settings, address, token);
+      if (!response.ok) throw errorOf(await refusal(response));
+      return (await response.json()) as HistoryPage;
+    }
+
+    return createHandle(name, all, subscription, history);
+  }
+
+  // The map of types is the caller's word; at run time every message is the same.
+  return { channel: channel as Client["channel"] };
+}

@@ -1,0 +1,13 @@
+/** Durable realtime channels. `channel()` is all that most pages need. */
+
+import { type Client, createClient } from "./client.js";
+
+export { type Client, type ClientOptions, createClient } from "./client.js";
+export type { EventSourceLike, WebSocketLike } from "./environment.js";
+export { ChannelClosedError, ChannelGoneError, ChannelOverflowError, TakoError } from "./errors.js";
+export type * from "./types.js";
+
+let shared: Client | undefined;
+
+/** A channel of the client that all code of this page shares. See {@link Client.channel}. */
+export const channel: Client["channel"] = (name, options) => (shared ??= createClient()).channel(name, options);

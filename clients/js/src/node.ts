@@ -1,0 +1,34 @@
+/**
+ * The client for Node and the like, where the page's address and cookies are missing.
+ *
+ * Takes the global `WebSocket` (Node 22 and newer), else the one of the package
+ * `ws` where that is installed, else goes without: `auto` is then SSE.
+ */
+
+import { type Client, type ClientOptions, createClient as create } from "./client.js";
+import type { Environment } from "./environment.js";
+
+export type { Client, ClientOptions } from "./client.js";
+export type { EventSourceLike, WebSocketLike } from "./environment.js";
+export { ChannelClosedError, ChannelGoneError, ChannelOverflowError, TakoError } from "./errors.js";
+export type * from "./types.js";
+
+const WebSocket: Environment["WebSocket"] = globalThis.WebSocket ?? (await fromPackage());
+
+async function fromPackage(): Promise<Environment["WebSocket"]> {
+  try {
+    return (await import("ws")).WebSocket;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A client with connections of its own. */
+export function createClient(defaults: ClientOptions = {}): Client {
+  return create({ WebSocket, ...defaults });
+}
+
+let shared: Client | undefined;
+
+/** A channel of the client that all code of this process shares; needs a `url`. */
+export const channel: Client["channel"] = (name, options) => (shared ??= createClient()).channel(name, options);

@@ -1,0 +1,99 @@
+/**
+ * What an answer of the server means for a subscription.
+ *
+ * The one place that maps statuses, close codes and codes to what is done;
+ * `tests/vectors/client.json` has the same table for every language. Rule: a
+ * 4xx is an answer and final, everything else is the server's trouble and passes.
+ */
+
+import { ChannelGoneError, TakoError } from "./errors.js";
+
+export type Action = "open" | "now" | "backoff" | "reauthenticate" | "gone" | "stop";
+
+export interface Outcome {
+  readonly action: Action;
+  readonly code: string;
+  readonly message?: string | undefined;
+  /** Least time before the next try, in ms. */
+  readonly waitMs?: number;
+}
+
+/** No `Retry-After` is believed beyond this. */
+const RETRY_AFTER_CAP_MS = 300_000;
+
+/** What the protocol's words ask for; every other word is a refusal, and final. */
+function ofWord(code: string | null | undefined): Action | undefined {
+  const word = ` ${code} `;
+  if (" credentials-missing credentials-expired auth-frame-missing ".includes(word)) return "reauthenticate";
+  // A cursor that the server does not know cannot be resumed: as definite as too old.
+  if (" replay-too-old cursor-invalid ".includes(word)) return "gone";
+  const passing = " rate-limited internal-error auth-unavailable store-unavailable overloaded shutting-down ";
+  return passing.includes(word) ? "backoff" : undefined;
+}
+
+export const LOST: Outcome = { action: "backoff", code: "connection-lost" };
+export const SILENT: Outcome = { action: "backoff", code: "connection-silent" };
+export const BROKEN: Outcome = { action: "stop", code: "protocol-broken" };
+export const NO_CREDENTIALS: Outcome = { action: "backoff", code: "credentials-failed" };
+
+/** An `{"op":"error"}` that ends a topic. A word that is not known is a refusal. */
+export function ofCode(code = "refused", message?: string): Outcome {
+  return { action: ofWord(code) ?? "stop", code, message };
+}
+
+/**
+ * An HTTP answer.
+ * @param nowMs the wall clock, for a `Retry-After` that is a date
+ */
+export function ofStatus(
+  status: number,
+  code?: string | null,
+  message?: string,
+  retryAfter?: string | null,
+  nowMs = 0,
+): Outcome {
+  const passes = /^(0|408|425|429|5..)$/.test(`${status}`);
+  const byNumber = status === 401 ? "reauthenticate" : status === 410 ? "gone" : passes ? "backoff" : "stop";
+  return {
+    action: ofWord(code) ?? byNumber,
+    code: code ?? (status === 410 ? "replay-too-old" : `http-${status}`),
+    message,
+    waitMs: readRetryAfter(retryAfter ?? "", nowMs),
+  };
+}
+
+/** Whether a subscription's answer is an event stream. */
+export function isEventStream(contentType: string | null): boolean {
+  return /^text\/event-stream *(;|$)/i.test(contentType ?? "");
+}
+
+/** The close of a WebSocket; 1006 where it was cut or never made. */
+export function ofClose(closeCode: number, reason: string): Outcome {
+  if (closeCode === 1000 && reason === "connection expired") return { action: "now", code: "connection-expired" };
+  const refused = /^44..$/.test(`${closeCode}`);
+  const final = refused || /^10(0[23789]|10)$/.test(`${closeCode}`);
+  // Somebody between may have lost the reason; the number still says which.
+  const byNumber = { 1006: LOST.code, 4401: "credentials-missing", 4410: "replay-too-old", 4429: "rate-limited" }[closeCode];
+  const action = (refused && (ofWord(reason) ?? ofWord(byNumber))) || (final ? "stop" : "backoff");
+  return { action, code: reason || byNumber || `close-${closeCode}` };
+}
+
+/** A refusal of credentials is final where there is nothing new to offer. */
+export function withCredentials(outcome: Outcome, credentials: unknown): Outcome {
+  if (outcome.action !== "reauthenticate" || typeof credentials === "function") return outcome;
+  // A fixed value that only came too late may come in time.
+  return { ...outcome, action: credentials && outcome.code === "auth-frame-missing" ? "backoff" : "stop" };
+}
+
+/** Milliseconds of a `Retry-After` (RFC 9110, section 10.2.3); 0 where it says nothing. */
+export function readRetryAfter(text: string, nowMs: number): number {
+  // An HTTP date begins with the name of a day; without this check `-5` would be read as a year.
+  const wait = /^\d+$/.test(text) ? Number(text) * 1000 : /^[A-Z]/.test(text) ? Date.parse(text) - nowMs : 0;
+  return Math.min(Math.max(wait || 0, 0), RETRY_AFTER_CAP_MS);
+}
+
+export function errorOf(outcome: Outcome): TakoError {
+  return outcome.action === "gone"
+    ? new ChannelGoneError(outcome.code)
+    : new TakoError(outcome.code, outcome.message);
+}

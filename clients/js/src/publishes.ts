@@ -1,0 +1,109 @@
+/**
+ * Publishes that have no answer yet.
+ *
+ * Each is sent as soon as the topic is attached, and sent once more with the same
+ * idempotency key where the connection went away before its answer. Rule:
+ * bounded by count and bytes; past that the newest is refused, none is forgotten.
+ */
+
+import { type Environment, laterOrAwake } from "./environment.js";
+import { ChannelOverflowError, type TakoError } from "./errors.js";
+import type { Answer, Draft, Link } from "./link.js";
+import { errorOf } from "./outcome.js";
+import { createRetries } from "./retries.js";
+
+interface Entry extends Draft {
+  readonly owner: object;
+  readonly size: number;
+  readonly resolve: (id: string | null) => void;
+  readonly reject: (error: TakoError) => void;
+  sent?: boolean;
+}
+
+export interface PublishBounds {
+  readonly maxPublishes?: number;
+  readonly maxPublishBytes?: number;
+}
+
+export interface Publishes {
+  /**
+   * Keep and send.
+   * @param owner whose it is, for `drop`
+   */
+  add(owner: object, bounds: PublishBounds, type: string, data: unknown): Promise<string | null>;
+  /** The topic is attached to this link, or to none: what has no answer is sent again on the next. */
+  attach(link?: Link): void;
+  /** Fail those of one owner, or all. */
+  drop(error: TakoError, owner?: object): void;
+}
+
+export function createPublishes(environment: Environment): Publishes {
+  const entries = new Set<Entry>();
+  const retries = createRetries(environment);
+  let size = 0;
+  let link: Link | undefined;
+  let cancelRetry: (() => void) | undefined;
+
+  function flush(): void {
+    for (const entry of entries) {
+      if (!link || cancelRetry) return;
+      if (!entry.sent) {
+        const by = link;
+        entry.sent = true;
+        by.publish(entry, (answer) => by === link && answered(entry, answer));
+      }
+      if (link.serial) return;
+    }
+  }
+
+  function answered(entry: Entry, answer: Answer): void {
+    if (answer === null || typeof answer === "string") {
+      if (remove(entry)) entry.resolve(answer);
+    } else if (link?.serial && answer.action === "backoff") {
+      entry.sent = false;
+      cancelRetry = laterOrAwake(environment, retries.delay(answer), () => {
+        cancelRetry = undefined;
+        flush();
+      });
+      return;
+    } else if (link?.serial || !/^(shutting-down|credentials-expired)$/.test(answer.code)) {
+      if (remove(entry)) entry.reject(errorOf(answer));
+    } else return; // The topic ends next; what waits is sent when it is attached again.
+    retries.succeeded();
+    flush();
+  }
+
+  function remove(entry: Entry): boolean {
+    size -= entries.has(entry) ? entry.size : 0;
+    return entries.delete(entry);
+  }
+
+  return {
+    add: (owner, { maxPublishes = 256, maxPublishBytes = 2 ** 20 }, type, data) =>
+      new Promise((resolve, reject) => {
+        const text = JSON.stringify(data) as string | undefined;
+        if (text === undefined) throw new TypeError("data must be a JSON value");
+        if (entries.size >= maxPublishes || size + text.length > maxPublishBytes) {
+          throw new ChannelOverflowError("Too many messages wait to be published.");
+        }
+        size += text.length;
+        let key = "";
+        while (key.length < 22) key += environment.random().toString(36).slice(2);
+        // Parsed again: what the caller changes later is not what was published.
+        entries.add({ owner, size: text.length, type, data: JSON.parse(text), key, resolve, reject });
+        flush();
+      }),
+    attach(to) {
+      cancelRetry?.();
+      cancelRetry = undefined;
+      link = to;
+      for (const entry of entries) entry.sent = false;
+      flush();
+    },
+    drop(error, owner) {
+      for (const entry of entries) {
+        if ((!owner || entry.owner === owner) && remove(entry)) entry.reject(error);
+      }
+    },
+  };
+}

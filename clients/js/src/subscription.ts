@@ -1,0 +1,234 @@
+/**
+ * One topic, from the first connect to the end: cursor, state, and what happens
+ * after each outcome.
+ *
+ * Handles of one page that name the same topic share one of these. Rule: between
+ * two resets every message is delivered once, in order and without a gap,
+ * whatever happened to the connections meanwhile.
+ */
+
+import { laterOrAwake } from "./environment.js";
+import { TakoError } from "./errors.js";
+import type { Link, LinkEvents } from "./link.js";
+import type { Mux } from "./mux.js";
+import { errorOf, type Outcome, withCredentials } from "./outcome.js";
+import { createPublishes, type Publishes } from "./publishes.js";
+import { createRetries } from "./retries.js";
+import { openStream, type StreamSettings } from "./stream.js";
+import { newer } from "./topic.js";
+import type { Credentials, Gone, Message, Params, State, Transport } from "./types.js";
+
+/** Whoever listens to a subscription. */
+export interface Listener {
+  readonly credentials?: Credentials | undefined;
+  message(message: Message): void;
+  /** Continuity ended, and the subscription has gone on live. */
+  reset(gone: Gone): void;
+  /** Continuity ended: from where to go on? Only in the mode `ask`. */
+  ask(gone: Gone): unknown;
+  state(state: State, error: TakoError | undefined): void;
+}
+
+export interface SubscriptionSettings extends StreamSettings {
+  readonly channel: string;
+  readonly params: Params;
+  /** The topic's name on this page. */
+  readonly name: string;
+  readonly transport: Transport;
+  readonly cursor: string | undefined;
+  readonly gone: "reset" | "stop" | "ask";
+  /** The shared connection; `undefined` where there is no WebSocket. */
+  readonly mux: (() => Mux) | undefined;
+  readonly onEnd: () => void;
+}
+
+export interface Subscription {
+  readonly publishes: Publishes;
+  readonly state: () => State;
+  readonly cursor: () => string | undefined;
+  attach(listener: Listener): void;
+  detach(listener: Listener): void;
+}
+
+export function createSubscription(settings: SubscriptionSettings): Subscription {
+  const { environment, transport, gone, channel, params } = settings;
+  const listeners = new Set<Listener>();
+  const retries = createRetries(environment);
+  const publishes = createPublishes(environment);
+  let state: State = "connecting";
+  let lastCode: string | undefined;
+  let cursor = settings.cursor;
+  let mux: Mux | undefined;
+  /** Our place on the shared connection, and the stream that is used instead of it or stands in for it. */
+  let place: Link | undefined;
+  let stream: Link | undefined;
+  /** The one of the two that is attached. */
+  let carrier: Link | undefined;
+  let everAttached = false;
+  let cancelRetry: (() => void) | undefined;
+  let refused = false;
+  /** The reason of a reset that is told once the topic is attached again. */
+  let resetReason: string | undefined;
+
+  function attend(): void {
+    if (!listeners.size) finish();
+    else if (!place && !stream && !cancelRetry && state !== "closed") connect();
+  }
+
+  function connect(): void {
+    cancelRetry = undefined;
+    if (settings.mux && (transport === "auto" || transport === "websocket")) {
+      if (place) place.again?.();
+      else {
+        mux = settings.mux();
+        place = mux.join(settings.name, eventsOf(() => place));
+      }
+      if (transport === "websocket" || carrier || !mux?.blocked()) return;
+    }
+    if (stream) return;
+    const open = typeof transport === "function" ? transport : openStream;
+    stream = open(settings, eventsOf(() => stream));
+  }
+
+  /** @param self the link that these belong to, which does not exist yet when they are made */
+  function eventsOf(self: () => Link | undefined): LinkEvents {
+    return {
+      async request() {
+        const credentials = credentialsNow();
+        const auth = typeof credentials === "function" ? await credentials({ refused }) : credentials;
+        // The shared connection is there again: what stood in for it ends here, at a known cursor.
+        if (stream && self() === place) {
+          stream.close();
+          release(stream);
+          stream = undefined;
+        }
+        return { channel, params, cursor, auth: auth ?? undefined, reset: gone === "reset" };
+      },
+      attached() {
+        carrier = self();
+        everAttached = true;
+        refused = false;
+        retries.opened();
+        become("open");
+        publishes.attach(carrier);
+      },
+      moved,
+      message(message) {
+        tellReset();
+        if (cursor !== undefined && !newer(message.id, cursor)) return;
+        cursor = message.id;
+        retries.succeeded();
+        tell((listener) => listener.message(message));
+      },
+      reset({ reason = "replay-too-old", cursor: at }) {
+        cursor = at;
+        resetReason = reason;
+        tellReset();
+      },
+      retry: retries.rebase,
+      lost(outcome) {
+        release(self());
+        if (!carrier) trying(outcome);
+        if (mux?.blocked() && transport === "auto" && !cancelRetry) connect();
+      },
+      ended: (outcome) => ended(self(), outcome),
+    };
+  }
+
+  function tell(say: (listener: Listener) => void): void {
+    [...listeners].forEach(say);
+  }
+
+  /** The newest listener's: an older one may belong to a page that was left. */
+  function credentialsNow(): Credentials | undefined {
+    return [...listeners].pop()?.credentials;
+  }
+
+  function moved(to: string): void {
+    if (cursor === undefined || newer(to, cursor)) cursor = to;
+    tellReset();
+  }
+
+  function tellReset(): void {
+    const reason = resetReason;
+    resetReason = undefined;
+    if (reason) tell((listener) => listener.reset({ reason, ...(cursor && { cursor }) }));
+  }
+
+  function release(link: Link | undefined): void {
+    if (carrier !== link) return;
+    carrier = undefined;
+    publishes.attach();
+  }
+
+  function ended(link: Link | undefined, was: Outcome): void {
+    release(link);
+    if (link === stream) stream = undefined;
+    const outcome = withCredentials(was, credentialsNow());
+    refused ||= outcome.action === "reauthenticate";
+    if (outcome.action === "stop" || (outcome.action === "gone" && gone === "stop")) return stop(errorOf(outcome));
+    if (outcome.action === "gone") {
+      cursor = undefined;
+      if (gone === "ask") return void askWhere(outcome);
+      resetReason = outcome.code;
+    }
+    // Only a browser's EventSource hides its cursor: nobody can say what was missed.
+    else if (everAttached && cursor === undefined) resetReason ??= "no-cursor";
+    trying(outcome);
+    cancelRetry ??= laterOrAwake(environment, retries.delay(outcome), connect);
+  }
+
+  async function askWhere(outcome: Outcome): Promise<void> {
+    trying(outcome);
+    try {
+      const answers = await Promise.all([...listeners].map((listener) => listener.ask({ reason: outcome.code })));
+      cursor = answers.find((answer) => typeof answer === "string") as string | undefined;
+      if (state !== "closed") connect();
+    } catch (cause) {
+      stop(new TakoError("gone-failed", String(cause)));
+    }
+  }
+
+  function become(next: State, outcome?: Outcome): void {
+    if (state === next && lastCode === outcome?.code) return;
+    state = next;
+    lastCode = outcome?.code;
+    tell((listener) => listener.state(next, outcome && errorOf(outcome)));
+  }
+
+  /** Until it was open once it is connecting, however often it tries. */
+  function trying(outcome: Outcome): void {
+    become(state === "connecting" ? state : "reconnecting", outcome);
+  }
+
+  function stop(error: TakoError): void {
+    publishes.drop(error);
+    finish();
+    tell((listener) => listener.state("closed", error));
+  }
+
+  function finish(): void {
+    state = "closed";
+    cancelRetry?.();
+    carrier = undefined;
+    publishes.attach();
+    place?.close();
+    stream?.close();
+    settings.onEnd();
+  }
+
+  return {
+    publishes,
+    state: () => state,
+    cursor: () => cursor,
+    attach(listener) {
+      listeners.add(listener);
+      // A turn later, so that what is opened and closed at once, as in React's strict mode, connects once.
+      queueMicrotask(attend);
+    },
+    detach(listener) {
+      listeners.delete(listener);
+      queueMicrotask(attend);
+    },
+  };
+}

@@ -1,0 +1,150 @@
+/**
+ * The public types.
+ *
+ * `Messages` maps a message's type to its data, as in
+ * `{ msg: { text: string }; typing: { userId: string } }`.
+ * Rule: nothing here is `any`, so a wrong type or payload does not compile.
+ */
+
+import type { TakoError } from "./errors.js";
+import type { Link, LinkEvents } from "./link.js";
+import type { StreamSettings } from "./stream.js";
+
+/** A message map where nothing is known about a channel's messages. */
+export type AnyMessages = Record<string, unknown>;
+
+/** The message types of a map. */
+export type TypeOf<Messages extends object> = keyof Messages & string;
+
+type ParamValue = string | number | boolean;
+
+/** What binds a channel to a topic. Values that are `undefined` are left out. */
+export type Params = { readonly [name: string]: ParamValue | readonly ParamValue[] | undefined };
+
+/** One stored message of a topic (protocol, section 2). */
+export type Message<Messages extends object = AnyMessages> = {
+  [Type in TypeOf<Messages>]: {
+    /** Opaque; good as the `cursor` of a later subscription. */
+    readonly id: string;
+    readonly channel: string;
+    readonly type: Type;
+    readonly data: Messages[Type];
+    /** The topic's validated params, where the connection carries several topics. */
+    readonly params?: Params;
+  };
+}[TypeOf<Messages>];
+
+/** Continuity ended: something may have been missed. Reload your state, then go on. */
+export interface Gone {
+  /** `replay-too-old`, `cursor-invalid`, or `no-cursor` where no cursor was ever seen. */
+  readonly reason: string;
+  /** Where the subscription goes on, where the server said so. */
+  readonly cursor?: string;
+}
+
+/** The marker that stands among the messages where continuity ended. */
+export interface ResetMessage {
+  readonly id?: undefined;
+  readonly channel: string;
+  readonly type: "tako.reset";
+  readonly data: Gone;
+}
+
+/** What a subscriber is given: messages, and the markers between them. */
+export type Incoming<Messages extends object = AnyMessages> = Message<Messages> | ResetMessage;
+
+/** `open` is the only state in which messages arrive. `closed` is final. */
+export type State = "connecting" | "open" | "reconnecting" | "closed";
+
+/** A way of one's own to carry one topic, such as `eventSource` of `takotwist/eventsource`. */
+export type TransportFactory = (settings: StreamSettings, events: LinkEvents) => Link;
+
+/**
+ * - `auto`: the WebSocket that all channels of the page share; SSE while that cannot be opened.
+ * - `websocket`: only that.
+ * - `sse`: a `fetch` of its own, so headers work.
+ */
+export type Transport = "auto" | "websocket" | "sse" | TransportFactory;
+
+/** Why credentials are asked for. */
+export interface CredentialsRequest {
+  /** Whether the server refused the last ones: a cached token will not do. */
+  readonly refused: boolean;
+}
+
+/** The whole value of the header, such as `Bearer abc`; nothing means cookies alone. */
+export type Credentials =
+  | string
+  | ((request: CredentialsRequest) => string | null | undefined | Promise<string | null | undefined>);
+
+export interface ChannelOptions {
+  readonly params?: Params;
+  /** The server's origin, or the base address of its channels. Default: this page's origin. */
+  readonly url?: string;
+  readonly transport?: Transport;
+  /** A value, or a function that is called before every connect. Cookies go along by themselves. */
+  readonly credentials?: Credentials;
+  /** The header that the channel's definition names. Default: `authorization`. */
+  readonly header?: string;
+  /** Start after this message; `"0"` is everything still in the window. Default: live. */
+  readonly cursor?: string;
+  /**
+   * What an expired cursor does where there is no `onGone`: `reset` (default) goes on live and
+   * delivers one `tako.reset`; `stop` closes the channel with a `ChannelGoneError`.
+   */
+  readonly stale?: "reset" | "stop";
+  /**
+   * Called when the cursor is outside the replay window. Reload your state here. The channel goes
+   * on after the promise, from the cursor that it gives, or live.
+   */
+  readonly onGone?: (gone: Gone) => string | void | Promise<string | void>;
+  /** Unread messages that an iteration keeps before it fails. Default: 1000. */
+  readonly bufferSize?: number;
+  /** How often an SSE stream is heard of at least, in ms; twice that is dead. Default: 25000. */
+  readonly keepaliveMs?: number;
+  /** Publishes that may wait for a connection or an answer. Default: 256. */
+  readonly maxPublishes?: number;
+  /** The same in bytes of JSON. Default: 1 MiB. */
+  readonly maxPublishBytes?: number;
+}
+
+export interface HistoryOptions {
+  readonly after?: string;
+  /** 1 to 1000. */
+  readonly limit?: number;
+}
+
+export interface HistoryPage<Messages extends object = AnyMessages> {
+  readonly messages: readonly Message<Messages>[];
+  readonly cursor: string;
+  readonly more: boolean;
+}
+
+/** One channel with one binding of its params. Connects with the first handler, iteration or publish. */
+export interface Channel<Messages extends object = AnyMessages> extends AsyncIterable<Incoming<Messages>> {
+  readonly name: string;
+  readonly state: State;
+  /** Why it is reconnecting or closed. */
+  readonly error: TakoError | undefined;
+  /** The id of the last message seen; give it to another channel to go on there. */
+  readonly cursor: string | undefined;
+  /** Every message, and every `tako.reset`. Returns a function that removes the handler. */
+  subscribe(handler: (message: Incoming<Messages>) => void): () => void;
+  /** Messages of one type. */
+  on<Type extends TypeOf<Messages>>(
+    type: Type,
+    handler: (data: Messages[Type], message: Extract<Message<Messages>, { type: Type }>) => void,
+  ): () => void;
+  on(type: "tako.reset", handler: (gone: Gone, message: ResetMessage) => void): () => void;
+  /** Called at each change of `state`. */
+  onState(listener: (state: State, error: TakoError | undefined) => void): () => void;
+  /**
+   * Gives the stored message's id, or `null` where the channel's handler dropped the message.
+   * Kept while there is no connection and sent once there is, with one idempotency key.
+   */
+  publish<Type extends TypeOf<Messages>>(type: Type, data: Messages[Type]): Promise<string | null>;
+  /** Messages of the replay window (protocol, section 8). */
+  history(options?: HistoryOptions): Promise<HistoryPage<Messages>>;
+  /** Ends everything; publishes without an answer fail. */
+  close(): void;
+}

@@ -1,0 +1,248 @@
+/** The connection that all channels of a page share. */
+
+import { describe, expect, test } from "vitest";
+import { createClient } from "../src/index.js";
+import { message, World } from "./world.js";
+
+const url = "https://x.example";
+
+function setup() {
+  const world = new World();
+  return { world, client: createClient({ ...world.environment, url }) };
+}
+
+describe("one connection", () => {
+  test("carries twenty channels of a page, one subscription each", async () => {
+    const { world, client } = setup();
+    const seen: string[] = [];
+    const channels = Array.from({ length: 20 }, (_, room) => client.channel("chat", { params: { room } }));
+    channels.forEach((channel, room) => channel.subscribe((got) => seen.push(`${room}:${got.id}`)));
+    await world.accept();
+    expect(world.sockets.length).toBe(1);
+    expect(world.socket.url).toBe("wss://x.example/_tako/connect");
+    expect(world.socket.protocols).toEqual(["tako.v1"]);
+    expect(world.socket.count("subscribe")).toBe(20);
+    expect(channels.every(({ state }) => state === "open")).toBe(true);
+    world.socket.frame(message("7", { room: 13 }));
+    expect(seen).toEqual(["13:7"]);
+    channels.forEach((channel) => channel.close());
+    await world.settle();
+    expect(world.socket.closed).toBe(true);
+    expect([world.timers.size, world.sleepers.size]).toEqual([0, 0]);
+  });
+
+  test("has one subscription for all who name the same topic, however they spell it", async () => {
+    const { world, client } = setup();
+    const seen: string[] = [];
+    const one = client.channel("chat", { params: { a: 1, b: "x" } });
+    const two = client.channel("chat", { params: { b: "x", a: "1" } });
+    one.subscribe(({ id }) => seen.push(`one ${id}`));
+    two.subscribe(({ id }) => seen.push(`two ${id}`));
+    await world.accept();
+    expect(world.socket.count("subscribe")).toBe(1);
+    world.socket.frame(message("2", { a: 1, b: "x" }));
+    one.close();
+    await world.settle();
+    expect(world.socket.count("unsubscribe")).toBe(0);
+    world.socket.frame(message("3", { a: 1, b: "x" }));
+    expect(seen).toEqual(["one 2", "two 2", "two 3"]);
+    two.close();
+    await world.settle();
+    expect(world.socket.count("unsubscribe")).toBe(1);
+  });
+
+  test("is not shared by a topic that starts at a cursor of its own", async () => {
+    const { world, client } = setup();
+    client.channel("chat").subscribe(() => {});
+    client.channel("chat", { cursor: "5" }).subscribe(() => {});
+    await world.settle();
+    world.sockets.forEach((socket) => socket.open());
+    await world.settle();
+    expect(world.sockets.map((socket) => socket.last("subscribe").cursor)).toEqual([undefined, "5"]);
+  });
+
+  test("closed and opened again in one turn, as strict mode does, is one connection", async () => {
+    const { world, client } = setup();
+    const first = client.channel("chat");
+    first.subscribe(() => {});
+    first.close();
+    client.channel("chat").subscribe(() => {});
+    await world.accept();
+    expect(world.sockets.length).toBe(1);
+    expect(world.socket.count("subscribe")).toBe(1);
+  });
+
+  test("never opens for what was closed in the same turn", async () => {
+    const { world, client } = setup();
+    const channel = client.channel("chat");
+    channel.subscribe(() => {});
+    channel.close();
+    await world.settle();
+    expect(world.sockets.length).toBe(0);
+    expect([world.timers.size, world.sleepers.size]).toEqual([0, 0]);
+  });
+
+  test("ends with everything on it when the server refuses the page", async () => {
+    const { world, client } = setup();
+    const channel = client.channel("chat");
+    channel.subscribe(() => {});
+    await world.settle();
+    world.socket.lose(4403, "origin-rejected");
+    await world.settle();
+    expect([channel.state, channel.error?.code]).toEqual(["closed", "origin-rejected"]);
+    expect([world.timers.size, world.sleepers.size]).toEqual([0, 0]);
+  });
+});
+
+describe("reconnecting", () => {
+  test("is reported as a state, with the reason", async () => {
+    const { world, client } = setup();
+    const states: string[] = [];
+    const channel = client.channel("chat");
+    channel.onState((state, error) => states.push(`${state} ${error?.code ?? ""}`.trim()));
+    channel.subscribe(() => {});
+    expect(channel.state).toBe("connecting");
+    await world.accept("41");
+    world.socket.lose(1011, "internal-error");
+    await world.settle();
+    await world.advance(0);
+    await world.accept("41");
+    expect(world.socket.last("subscribe").cursor).toBe("41");
+    channel.close();
+    expect(states).toEqual(["open", "reconnecting internal-error", "open", "closed"]);
+  });
+
+  test("is at once when the connection's lifetime is over", async () => {
+    const { world, client } = setup();
+    world.chance = 0.9;
+    client.channel("chat").subscribe(() => {});
+    await world.accept();
+    await world.advance(6_000);
+    world.socket.lose(1000, "connection expired");
+    await world.advance(0);
+    expect(world.sockets.length).toBe(2);
+  });
+
+  test("is spread where the server stops", async () => {
+    const { world, client } = setup();
+    world.chance = 0.9;
+    client.channel("chat").subscribe(() => {});
+    await world.accept();
+    await world.advance(6_000);
+    world.socket.lose(1001, "shutting-down");
+    await world.advance(449);
+    expect(world.sockets.length).toBe(1);
+    await world.advance(2);
+    expect(world.sockets.length).toBe(2);
+  });
+
+  test("does not wait out its delay when the page is online or visible again", async () => {
+    const { world, client } = setup();
+    world.chance = 0.9;
+    client.channel("chat", { transport: "websocket" }).subscribe(() => {});
+    await world.settle();
+    for (let failure = 0; failure < 6; failure++) {
+      world.socket.lose();
+      await world.advance(30_000);
+    }
+    world.socket.lose();
+    const before = world.sockets.length;
+    await world.wake();
+    expect(world.sockets.length).toBe(before + 1);
+  });
+
+  test("begins when nobody answers a connection that is being made", async () => {
+    const { world, client } = setup();
+    client.channel("chat", { transport: "websocket" }).subscribe(() => {});
+    await world.settle();
+    await world.advance(9_999);
+    expect(world.sockets.length).toBe(1);
+    await world.advance(1);
+    expect(world.sockets.length).toBe(2);
+  });
+});
+
+describe("a silent connection", () => {
+  test("is asked after one of the server's keepalives and dead after two", async () => {
+    const { world, client } = setup();
+    client.channel("chat").subscribe(() => {});
+    await world.settle();
+    world.socket.open(2_000);
+    await world.advance(1_999);
+    expect(world.socket.count("ping")).toBe(0);
+    await world.advance(1);
+    const { ref } = world.socket.last("ping");
+    world.socket.frame({ op: "pong", ref });
+    await world.advance(1_999);
+    expect(world.socket.count("ping")).toBe(1);
+    await world.advance(1);
+    expect(world.socket.count("ping")).toBe(2);
+    await world.advance(2_000);
+    expect(world.sockets.length).toBe(2);
+    expect(world.sockets[0]?.closed).toBe(true);
+  });
+
+  test("is asked at once when the page wakes up, and given five seconds", async () => {
+    const { world, client } = setup();
+    client.channel("chat").subscribe(() => {});
+    await world.accept();
+    world.time += 3_600_000;
+    await world.wake();
+    expect(world.socket.count("ping")).toBe(1);
+    await world.advance(4_999);
+    expect(world.sockets.length).toBe(1);
+    await world.advance(1);
+    expect(world.sockets.length).toBe(2);
+  });
+});
+
+describe("where WebSocket is blocked", () => {
+  test("each channel takes SSE, and moves over without loss once it is not", async () => {
+    const { world, client } = setup();
+    const seen: (string | undefined)[] = [];
+    const channel = client.channel("chat");
+    channel.subscribe(({ id }) => seen.push(id));
+    await world.settle();
+    world.socket.lose();
+    await world.settle();
+    expect(world.requests.length).toBe(1);
+    world.request.stream();
+    await world.settle();
+    world.request.bytes(`id: 1\n\nid: 2\ndata: ${JSON.stringify(message("2"))}\n\n`);
+    await world.settle();
+    expect([channel.state, seen]).toEqual(["open", ["2"]]);
+    await world.advance(0);
+    await world.accept("2");
+    expect(world.request.live).toBe(false);
+    expect(world.socket.last("subscribe").cursor).toBe("2");
+    world.socket.frame(message("3", {}));
+    expect(seen).toEqual(["2", "3"]);
+    channel.close();
+    await world.settle();
+    expect([world.timers.size, world.sleepers.size]).toEqual([0, 0]);
+  });
+
+  test("a connection that worked before is given three tries, because a restart is likelier", async () => {
+    const { world, client } = setup();
+    client.channel("chat").subscribe(() => {});
+    await world.accept();
+    for (const requests of [0, 0, 0]) {
+      world.socket.lose();
+      await world.settle();
+      expect(world.requests.length).toBe(requests);
+      await world.advance(0);
+    }
+    world.socket.lose();
+    await world.settle();
+    expect(world.requests.length).toBe(1);
+  });
+
+  test("and where there is none at all, everything is SSE", async () => {
+    const world = new World();
+    const client = createClient({ ...world.environment, WebSocket: undefined, url });
+    client.channel("chat", { params: { roomId: "a" }, credentials: "Bearer abc", header: "x-token" }).subscribe(() => {});
+    await world.settle();
+    expect(world.request.url.href).toBe("https://x.example/_tako/channels/chat?roomId=a&stale=reset");
+    expect(world.request.headers.get("x-token")).toBe("Bearer abc");
+  });
+});
