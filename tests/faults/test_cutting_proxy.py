@@ -1,0 +1,102 @@
+"""The proxy that other tests are cut by."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ServerEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from tests.faults.cutting_proxy import CuttingProxy, Fate
+
+BYTES = bytes(range(256)) * 400
+
+
+class Talker(Protocol):
+    """Says `BYTES` again and again and keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard = bytearray()
+        self.gone: Deferred[float] = Deferred()
+
+    def connectionMade(self) -> None:
+        self.since = reactor.seconds()
+        self.transport.write(BYTES)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.heard += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.gone.callback(reactor.seconds() - self.since)
+
+
+class FateTests(SynchronousTestCase):
+    """What is drawn."""
+
+    def test_repeatable(self) -> None:
+        """The same seed gives the same fates, within the bounds, and each kind comes up."""
+
+        def fates(seed: int) -> list[Fate]:
+            random = Random(seed)
+            return [Fate.drawn(random, 0.2, 2.0) for _ in range(200)]
+
+        self.assertEqual(fates(1), fates(1))
+        self.assertNotEqual(fates(1), fates(2))
+        self.assertTrue(all(0.2 <= fate.seconds <= 2.0 for fate in fates(1)))
+        self.assertEqual({fate.ending for fate in fates(1)}, {"abort", "close", "half"})
+        self.assertEqual({fate.pace for fate in fates(1)}, {"straight", "late", "drops"})
+
+
+class ProxyTests(TestCase):
+    """What it does to connections."""
+
+    timeout = 30
+
+    async def test_cuts_and_never_changes(self) -> None:
+        """Every connection is cut in time; what arrived is the beginning of what was sent."""
+        heard_by_server: list[Talker] = []
+
+        def serve() -> Talker:
+            heard_by_server.append(Talker())
+            return heard_by_server[-1]
+
+        port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(
+            Factory.forProtocol(serve)
+        )
+        server = HostnameEndpoint(reactor, "127.0.0.1", port.getHost().port)
+        proxy = CuttingProxy(reactor, server, Random(7), shortest=0.05, longest=0.3)
+        through = HostnameEndpoint(reactor, "127.0.0.1", await proxy.listen())
+        talkers: list[Any] = []
+        for _ in range(30):
+            talkers.append(await through.connect(Factory.forProtocol(Talker)))
+        for talker in talkers:
+            lasted = await talker.gone
+            self.assertGreater(lasted, 0.04)
+            self.assertLess(lasted, 1.5)
+        await proxy.stop()
+        for talker in heard_by_server:
+            await talker.gone
+        await port.stopListening()
+        self.assertEqual(proxy.connections, 30)
+        self.assertEqual(proxy.cuts, 30)
+        for talker in [*talkers, *heard_by_server]:
+            self.assertTrue(BYTES.startswith(bytes(talker.heard)))
+        whole = [talker for talker in talkers if bytes(talker.heard) == BYTES]
+        self.assertGreater(len(whole), 5)
+        self.assertLess(len(whole), 30)
+
+    async def test_no_server(self) -> None:
+        """Without a server behind it, a connection is cut at once."""
+        nowhere = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Factory())
+        port = nowhere.getHost().port
+        await nowhere.stopListening()
+        proxy = CuttingProxy(reactor, HostnameEndpoint(reactor, "127.0.0.1", port), Random(1))
+        through = HostnameEndpoint(reactor, "127.0.0.1", await proxy.listen())
+        talker: Any = await through.connect(Factory.forProtocol(Talker))
+        await talker.gone
+        await proxy.stop()
