@@ -56,18 +56,36 @@ class StreamSink:
         self._request.write(data)
 
     def send(self, file: OpenedFile, offset: int, count: int) -> int:
-        """One frame, never beyond the peer's window: what is queued there spins Twisted's loop."""
-        connection, stream_id = self._stream._conn, self._stream.streamID
-        free = connection.remainingOutboundWindow(stream_id)
-        queued = connection.conn.local_flow_control_window(stream_id) - free
-        if queued >= QUEUE:
+        """One frame, never beyond what the peer's windows take."""
+        room = self._room()
+        if room <= 0:
             self.yield_turn()
             return 0
-        # With no window left, one byte in the queue is what makes Twisted pause us, and
-        # resume us when the window opens.
-        data = file.read(offset, min(count, FRAME, max(1, free)))
+        data = file.read(offset, min(count, FRAME, room))
         self._request.write(data)
         return len(data)
+
+    def _room(self) -> int:
+        """Bytes that may be queued now.
+
+        Not more than the windows, the connection's shared one too: on a stream that has
+        bytes queued and no window Twisted's sending loop turns without rest.
+        """
+        connection, stream_id = self._stream._conn, self._stream.streamID
+        window = connection.conn.local_flow_control_window(stream_id)
+        if window <= 0:
+            # One byte in the queue is what makes Twisted pause us, and resume us when the
+            # window opens; it does not look at a stream that has nothing to send.
+            return 1
+        free = connection.remainingOutboundWindow(stream_id)
+        waiting = sum(
+            len(chunk)
+            for queue in connection._outboundStreamQueues.values()
+            for chunk in queue
+            if isinstance(chunk, bytes)  # the end of a stream is queued as a mark
+        )
+        shared = connection.conn.outbound_flow_control_window - waiting
+        return int(min(QUEUE - (window - free), free, shared))
 
     def yield_turn(self) -> None:
         """Go on when the connection has moved: in the next turn, or when its socket drains."""
