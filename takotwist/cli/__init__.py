@@ -13,6 +13,10 @@ import click
 
 #: Name -> module of this package, whose `command` it is, and one sentence for the list.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "serve": ("serve", "Run the server in the foreground."),
+    "publish": ("publish", "Publish one message."),
+    "tail": ("tail", "Follow a topic."),
+    "channels": ("channels", "Show what is defined and who is connected."),
     "check-config": ("check_config", "Check the configuration and show what would run."),
     "config-doc": ("config_doc", "Explain every key of the configuration."),
     "keys": ("keys", "Make publish keys."),
@@ -67,5 +71,5 @@ def main() -> None:
       tako check-config                 what would run, or what is wrong
       tako config-doc | less            every key
       tako keys new                     a key to publish with
-      twistd -n tako --tls              the server, with HTTPS on localhost
+      tako serve --tls                  the server, with HTTPS on localhost
     """

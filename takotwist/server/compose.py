@@ -112,10 +112,15 @@ class Parts:
     limits: ConnectionLimits
     rates: Rates
     answers: Answers
-    admission: Admission
+    admissions: tuple[Admission, ...]
     store: Store
     public: Routes
     private: Routes
+
+    def close_doors(self) -> None:
+        """Let nobody new in."""
+        for admission in self.admissions:
+            admission.draining = True
 
     def change(self, config: Config) -> None:
         """Take up what a new configuration may change without dropping a connection."""
@@ -237,7 +242,7 @@ def compose(
             cost,
         )
 
-    def routes(publish: PublishTransport) -> Routes:
+    def routes(admission: Admission, publish: PublishTransport) -> Routes:
         return Routes(
             config.http.base_paths,
             answers,
@@ -248,13 +253,15 @@ def compose(
         )
 
     public = routes(
+        admission,
         publishing_over(
             lambda request: reloadable.keys.check(request.getHeader("authorization")),
             rates.publishes,
-        )
+        ),
     )
     public.elsewhere = elsewhere
-    private = routes(publishing_over(lambda request: None, None))
+    trusted = attrs.evolve(admission, trusted=True)
+    private = routes(trusted, publishing_over(lambda request: None, None))
 
     def store(
         channel: str, params: Mapping[str, Any], drafts: Sequence[Draft], key: str | None
@@ -285,7 +292,7 @@ def compose(
         connection_limits,
         rates,
         answers,
-        admission,
+        (admission, trusted),
         store,
         public,
         private,

@@ -210,7 +210,7 @@ class TakoService(MultiService):
 
     async def _stop(self) -> None:
         self.ready = False
-        self.parts.admission.draining = True
+        self.parts.close_doors()
         for one in self.listening:
             # What waits in a socket of systemd's stays there for our successor.
             one.port.stopReading()  # type: ignore[attr-defined]
@@ -233,6 +233,14 @@ def makeService(options: Options) -> TakoService:
     """
     from twisted.internet import reactor
 
+    return make_service(options, reactor)
+
+
+def make_service(options: Options, reactor: Any) -> TakoService:
+    """The service of these options, which also reads them again on SIGHUP.
+
+    :raises SystemExit: it cannot start; says why and what to do.
+    """
     try:
         service = TakoService(options.config(), reactor)
     except TakoError as wrong:

@@ -13,10 +13,11 @@ from typing import Any
 
 import attrs
 
+from takotwist.core.authorization import Grant, Operation
 from takotwist.core.outbox import Outbox, Turn
 from takotwist.errors import CredentialsMissing, OriginRejected, Refusal, ShuttingDown
 from takotwist.flow.attach import Attaching
-from takotwist.flow.authorize import Asked, Authorizing
+from takotwist.flow.authorize import Admitted, Asked, Authorizing, Presented
 from takotwist.flow.session import Session, Sessions
 from takotwist.transports.answers import Answers
 from takotwist.transports.asking import Asking
@@ -45,6 +46,9 @@ class Admission:
     :ivar outbox_bytes: most bytes that wait for one connection in one turn.
     :ivar max_message_bytes: most bytes of one message's `data`.
     :ivar publish_cost: counts messages against their sender's rate.
+    :ivar trusted: whether whoever reaches this listener may do everything: the
+        private one is reached by the operator and the app's own processes.
+    :ivar draining: whether nobody new is taken.
     """
 
     authorizing: Authorizing
@@ -58,6 +62,7 @@ class Admission:
     outbox_bytes: int
     max_message_bytes: int
     publish_cost: Callable[[str, int], None]
+    trusted: bool = False
     draining: bool = False
 
     async def ask(self, channel: str, asking: Asking) -> Asked:
@@ -70,8 +75,18 @@ class Admission:
 
     def check_credentials(self, asked: Asked, asking: Asking) -> None:
         """:raises CredentialsMissing: the channel declares some and none is there."""
-        if self.authorizing.missing(asked.definition, asking.presented):
+        if self.missing(asked, asking):
             raise CredentialsMissing
+
+    def missing(self, asked: Asked, asking: Asking) -> bool:
+        """Whether the channel declares credentials and none is there."""
+        return not self.trusted and self.authorizing.missing(asked.definition, asking.presented)
+
+    async def authorize(self, asked: Asked, operation: Operation, presented: Presented) -> Admitted:
+        """Ask the app; see `Authorizing.authorize`."""
+        if self.trusted:
+            return Admitted(asked, Grant())
+        return await self.authorizing.authorize(asked, operation, presented)
 
     def check_origin(self, request: Any) -> None:
         """Refuse pages of other origins.  A request without an origin comes from no page.

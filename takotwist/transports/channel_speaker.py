@@ -143,9 +143,7 @@ class ChannelSpeaker:
 
     async def _authenticate(self, frame: Authenticate) -> None:
         presented = self._presented.or_text(frame.token)
-        await self._follow(
-            await self._admission.authorizing.authorize(self._asked, "connect", presented)
-        )
+        await self._follow(await self._admission.authorize(self._asked, "connect", presented))
 
     async def _follow(self, admitted: Admitted) -> None:
         lifecycle = admitted.lifecycle
@@ -165,7 +163,7 @@ class ChannelSpeaker:
 
     async def _refresh(self, frame: Authenticate) -> None:
         presented = self._presented.or_text(frame.token)
-        admitted = await self._admission.authorizing.authorize(self._asked, "connect", presented)
+        admitted = await self._admission.authorize(self._asked, "connect", presented)
         if self._subscribed is not None and not self._wire.session.closed:
             self._wire.session.refresh(self._subscribed, admitted)
 

@@ -180,7 +180,7 @@ class Mux:
 
     async def _authorize(self, frame: OnTopic, asked: Asked, operation: Operation) -> Admitted:
         presented = self._presented.or_text(frame.auth)
-        return await self._admission.authorizing.authorize(asked, operation, presented)
+        return await self._admission.authorize(asked, operation, presented)
 
     def _stored(self, ref: Ref, result: Appended | Refusal | None) -> None:
         if isinstance(result, Refusal):

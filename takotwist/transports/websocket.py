@@ -90,7 +90,7 @@ class WebSocketTransport:
         by_frame = (
             definition.credentials is not None
             and definition.credentials.header_name is not None
-            and admission.authorizing.missing(definition, asking.presented)
+            and admission.missing(asked, asking)
         )
         if not by_frame:
             admission.check_credentials(asked, asking)
@@ -98,7 +98,7 @@ class WebSocketTransport:
         with admission.enter(request) as place:
             admitted: Admitted | None = None
             if not by_frame:
-                admitted = await admission.authorizing.authorize(asked, "connect", asking.presented)
+                admitted = await admission.authorize(asked, "connect", asking.presented)
             cursor = asking.cursor
             presented = asking.presented.kept_for(definition)
             wire = WebSocketWire(admission)

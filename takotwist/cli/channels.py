@@ -1,0 +1,61 @@
+"""``tako channels``: what a running server has defined and who is connected."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from takotwist.admin.channels import CHANNELS_PATH
+from takotwist.app.http_exchange import HttpExchange
+from takotwist.cli.configured import config_option
+from takotwist.cli.private_url import server_option, server_url
+
+
+@click.command("channels")
+@config_option
+@server_option
+@click.option("--json", "as_json", is_flag=True, help="Print the server's answer as it is.")
+def command(config: str | None, server: str | None, as_json: bool) -> None:
+    """Show what a running server has defined, and who is connected.
+
+    Asks the server on this machine through its private listener.
+
+    \b
+    Examples:
+      tako channels
+      tako channels --json | jq .topics
+    """
+    url = server_url(config, server)
+    exchange = HttpExchange(url)
+    try:
+        answer = exchange("GET", CHANNELS_PATH, {}, b"")
+    except OSError as failure:
+        raise click.ClickException(f"no server answers at {url}: {failure}") from None
+    finally:
+        exchange.close()
+    if answer.status != 200:
+        raise click.ClickException(f"{url} answered {answer.status}; is it the private listener?")
+    if as_json:
+        click.echo(answer.body.decode())
+        return
+    _show(json.loads(answer.body))
+
+
+def _show(said: dict[str, Any]) -> None:
+    for one in said["channels"]:
+        handlers = one["handlers"]
+        sends = "the app decides" if handlers is None else ", ".join(handlers)
+        access = "verified" if one["verified"] else "public"
+        transports = f"SSE and WebSocket (clients send: {sends})" if one["websocket"] else "SSE"
+        params = ", ".join(one["params"])
+        click.echo(f"{one['channel']}({params}): {access}, {transports}")
+        click.echo(f"    {one['subscribers']} subscribers, defined in {one['place']}")
+    if said["topics"]:
+        click.echo("\nTopics with subscribers:")
+    for topic in said["topics"]:
+        click.echo(f"{topic['subscribers']:8}  {topic['topic']}")
+    left = said["topics_in_all"] - len(said["topics"])
+    if left:
+        click.echo(f"          and {left} more")

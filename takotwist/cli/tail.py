@@ -1,0 +1,88 @@
+"""``tako tail``: follow a topic in a shell, resuming after every cut."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from takotwist.cli.configured import config_option
+from takotwist.cli.private_url import read_params, server_option, server_url
+
+
+@click.command("tail")
+@click.argument("channel")
+@click.option("-p", "--param", multiple=True, metavar="NAME=VALUE", help="A param of the topic.")
+@click.option("--cursor", metavar="ID", help="Begin after this message; 0: with the whole window.")
+@config_option
+@server_option
+@click.option("--header", metavar="TEXT", help="The credentials, such as 'Bearer abc'.")
+@click.option("--ca-file", metavar="FILE", help="Certificates to trust in place of the system's.")
+def command(
+    channel: str,
+    param: tuple[str, ...],
+    cursor: str | None,
+    config: str | None,
+    server: str | None,
+    header: str | None,
+    ca_file: str | None,
+) -> None:
+    """Follow a topic and print its messages, one JSON text a line.
+
+    It reconnects by itself and prints each message once. When messages were lost to the replay
+    window it says so on standard error. Through the private listener nobody is asked whether you
+    may.
+
+    \b
+    Examples:
+      tako tail chat -p roomId=lobby
+      tako tail chat -p roomId=lobby --cursor 0
+      tako tail news --server https://example.com
+    """
+    from twisted.internet.defer import ensureDeferred
+    from twisted.internet.task import react
+
+    url, params = server_url(config, server), read_params(param)
+    react(
+        lambda reactor: ensureDeferred(
+            _follow(reactor, url, channel, params, cursor, header, ca_file)
+        )
+    )
+
+
+async def _follow(
+    reactor: Any,
+    url: str,
+    channel: str,
+    params: dict[str, Any],
+    cursor: str | None,
+    header: str | None,
+    ca_file: str | None,
+) -> None:
+    from takotwist.client.events import Message
+    from takotwist.client.twisted import subscribe
+    from takotwist.errors import TakoError
+
+    try:
+        async with subscribe(
+            reactor,
+            url,
+            channel,
+            params=params,
+            cursor=cursor,
+            credentials=header,
+            ca_file=ca_file,
+            transport="sse",
+        ) as following:
+            async for event in following:
+                if isinstance(event, Message):
+                    message = {"id": event.id, "channel": event.channel, "type": event.type}
+                    click.echo(json.dumps(message | {"data": event.data}, ensure_ascii=False))
+                    sys.stdout.flush()
+                else:
+                    click.echo(f"messages were missed: {event.reason}", err=True)
+    except TakoError as refused:
+        click.echo(f"Error: {refused}", err=True)
+        raise SystemExit(1) from None
