@@ -64,12 +64,11 @@ def discover(source: str | Path, *, again: bool = False) -> Discovered:
             package = _package_name(folder.resolve())
             with _set_aside(package, again):
                 return _collected(_folder_modules(folder.resolve(), package), each=True)
-        if folder.is_file() and folder.suffix == ".py":
-            _add_to_path(folder.resolve().parent)
-            text = folder.stem
-        elif isinstance(source, str):
-            _add_to_path(Path.cwd())
+        if folder.is_file():
+            with _set_aside(folder.stem, again):
+                return _collected(_file_module(folder.resolve()), each=True)
         if _DOTTED.fullmatch(text):
+            _add_to_path(Path.cwd())
             with _set_aside(text, again):
                 return _collected(_dotted_modules(text), each=False)
     raise DefinitionError(f"there is no folder and no module {text!r}")
@@ -91,6 +90,16 @@ def _folder_modules(folder: Path, package: str) -> Iterator[tuple[str, ModuleTyp
         if not file.stem.isidentifier():
             raise DefinitionError("the name of the file cannot be imported", place=str(file))
         yield str(file), _imported(f"{package}.{file.stem}", str(file))
+
+
+def _file_module(file: Path) -> Iterator[tuple[str, ModuleType]]:
+    if file.suffix != ".py" or not file.stem.isidentifier():
+        raise DefinitionError("the name of the file cannot be imported", place=str(file))
+    _add_to_path(file.parent)
+    module = _imported(file.stem, str(file))
+    if Path(module.__file__ or "").resolve() != file:
+        raise DefinitionError("another module has the name of this file", place=str(file))
+    yield str(file), module
 
 
 def _dotted_modules(name: str) -> Iterator[tuple[str, ModuleType]]:

@@ -220,6 +220,11 @@ class TestModule(DiscoveryCase):
         file = self.write(f"{self.root}/{self.name}_file.py")
         for source in (file, str(file), file.name):
             self.assertEqual([one.name for one in discover(source).channels], ["chat"])
+        for name in ("json.py", "my-chat.py", "chat.txt"):
+            wrong = self.write(f"{self.root}/{name}")
+            refused = self.assertRaises(DefinitionError, discover, wrong)
+            self.assertEqual(refused.place, str(wrong))
+        self.assertIn("dumps", vars(__import__("json")))
 
     def test_package(self) -> None:
         """Of a package, it and its direct modules are read; re-exports count once."""
