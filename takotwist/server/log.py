@@ -133,6 +133,7 @@ class ServerLog:
         # Twisted tells of every factory that starts and stops.
         quieter = LogLevel.warn if config.log.level == "info" else level
         self._filter.setLogLevelForNamespace("twisted", quieter)
+        self._filter.setLogLevelForNamespace("log_legacy", quieter)
 
     def observer(self, out: TextIO) -> ILogObserver:
         """An observer that writes to `out`."""

@@ -15,6 +15,7 @@ from takotwist.server.compose import Parts
 from takotwist.server.config import Config
 from takotwist.streams.http_limits import Body, HttpLimits
 from takotwist.streams.site import HttpSite, make_site
+from takotwist.transports.client_script import client_scripts
 from takotwist.transports.site import Root, Routes, read_path
 
 
@@ -59,7 +60,7 @@ def error_body(status: int, sentence: str) -> tuple[bytes, bytes]:
 
 
 def add_pages(parts: Parts, health: Callable[[], Health]) -> None:
-    """Health for everybody; metrics and what is connected for the private listener."""
+    """Health and the client's script for everybody; metrics and what is connected for the private listener."""
     health_page = HealthPage(health)
 
     def gauges() -> Gauges:
@@ -70,7 +71,7 @@ def add_pages(parts: Parts, health: Callable[[], Health]) -> None:
             ready=health().ready,
         )
 
-    parts.public.pages = {HEALTH_PATH: health_page}
+    parts.public.pages = {HEALTH_PATH: health_page, **client_scripts()}
     parts.private.pages = {
         HEALTH_PATH: health_page,
         METRICS_PATH: MetricsPage(parts.tally, gauges, parts.log.stats),
