@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import takotwist
 from takotwist import errors
+from tests import typing_app
 
 
 class TestPublicNames(SynchronousTestCase):
@@ -49,3 +50,9 @@ class TestPublicNames(SynchronousTestCase):
         for code, kind in errors.REFUSALS.items():
             self.assertEqual(kind.code, code)
             self.assertIsInstance(errors.refusal_for(code), kind)
+
+    def test_typed_app(self) -> None:
+        """The app that the type checker is shown runs as well."""
+        self.assertEqual(typing_app.chat.definition.handlers, frozenset({"msg"}))
+        self.assertTrue(typing_app.news.definition.verified)
+        self.assertEqual(typing_app.chat.definition.lifecycle.replay_window_ms, 3_600_000)
