@@ -80,7 +80,7 @@ export function createClient(defaults: ClientOptions = {}): Client {
       address.pathname += "/history";
       const response = await ask(settings, address, token);
       if (!response.ok) throw errorOf(await refusal(response));
-      return (await response.json()) as HistoryPage;
+      return response.json() as Promise<HistoryPage>;
     }
 
     return createHandle(name, all, subscription, history);

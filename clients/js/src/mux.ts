@@ -68,7 +68,7 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
   let lastRef = 0;
   let misses = BLOCKED_AFTER - 1;
 
-  function send(op: string, frame: object, onAnswer?: (frame: Frame) => void): number {
+  function send(op: string, frame?: object, onAnswer?: (frame: Frame) => void): number {
     const ref = ++lastRef;
     if (onAnswer) waiting.set(ref, onAnswer);
     socket?.send(JSON.stringify({ op, ref, ...frame }));
@@ -109,7 +109,7 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
     if (outcome.action === "stop" || outcome.action === "gone") {
       // No cursor belongs to the connection as a whole, so there is nothing to start anew with.
       places.clear();
-      leaveIfIdle();
+      queueMicrotask(leaveIfIdle);
       for (const { events } of all) events.ended({ ...outcome, action: "stop" });
     } else {
       // Credentials belong to topics and are asked for before every subscribe, so a 4401 is only a delay.
@@ -160,7 +160,7 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
       misses = 0;
       watchdog?.stop();
       const keepalive = frame.lifecycle?.keepaliveIntervalMs ?? KEEPALIVE_MS;
-      watchdog = watch(environment, keepalive, () => lost(SILENT), () => send("ping", {}));
+      watchdog = watch(environment, keepalive, () => lost(SILENT), () => send("ping"));
       for (const place of places) if (!place.ended) void subscribe(place);
     } else if (frame?.op) waiting.get(frame.ref as number)?.(frame);
     else {
@@ -195,9 +195,10 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
           if (!places.delete(place)) return;
           if (place.ref) {
             waiting.delete(place.ref);
-            send("unsubscribe", place.said as object);
+            send("unsubscribe", place.said);
           }
-          leaveIfIdle();
+          // A turn later: who leaves one topic often joins another, as a page does that changes its room.
+          queueMicrotask(leaveIfIdle);
         },
       };
     },

@@ -69,7 +69,7 @@ export function isEventStream(contentType: string | null): boolean {
 
 /** The close of a WebSocket; 1006 where it was cut or never made. */
 export function ofClose(closeCode: number, reason: string): Outcome {
-  if (closeCode === 1000 && reason === "connection expired") return { action: "now", code: "connection-expired" };
+  if (closeCode === 1000 && reason === "connection expired") return { action: "now", code: reason };
   const refused = /^44..$/.test(`${closeCode}`);
   const final = refused || /^10(0[23789]|10)$/.test(`${closeCode}`);
   // Somebody between may have lost the reason; the number still says which.

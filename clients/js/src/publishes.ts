@@ -87,8 +87,7 @@ export function createPublishes(environment: Environment): Publishes {
           throw new ChannelOverflowError("Too many messages wait to be published.");
         }
         size += text.length;
-        let key = "";
-        while (key.length < 22) key += environment.random().toString(36).slice(2);
+        const key = `${environment.random()}${environment.random()}`;
         // Parsed again: what the caller changes later is not what was published.
         entries.add({ owner, size: text.length, type, data: JSON.parse(text), key, resolve, reject });
         flush();

@@ -64,16 +64,12 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
   let stream: Link | undefined;
   /** The one of the two that is attached. */
   let carrier: Link | undefined;
+  let started = false;
   let everAttached = false;
   let cancelRetry: (() => void) | undefined;
   let refused = false;
   /** The reason of a reset that is told once the topic is attached again. */
   let resetReason: string | undefined;
-
-  function attend(): void {
-    if (!listeners.size) finish();
-    else if (!place && !stream && !cancelRetry && state !== "closed") connect();
-  }
 
   function connect(): void {
     cancelRetry = undefined;
@@ -224,11 +220,12 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
     attach(listener) {
       listeners.add(listener);
       // A turn later, so that what is opened and closed at once, as in React's strict mode, connects once.
-      queueMicrotask(attend);
+      if (!started) queueMicrotask(() => listeners.size && connect());
+      started = true;
     },
     detach(listener) {
       listeners.delete(listener);
-      queueMicrotask(attend);
+      queueMicrotask(() => listeners.size || finish());
     },
   };
 }

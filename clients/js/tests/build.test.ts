@@ -1,0 +1,28 @@
+/** What the server serves is what the source says, and small. */
+
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { BUDGET, bundle, gzipped, servedFiles } from "../build.mjs";
+
+test("the core is within its budget", async () => expect(gzipped(await bundle())).toBeLessThan(BUDGET));
+
+test("the committed files of the server equal a fresh build", async () => {
+  for (const [name, contents] of Object.entries(await servedFiles())) {
+    const path = new URL(`../../../takotwist/static/${name}`, import.meta.url);
+    const same = readFileSync(path, "utf8") === contents;
+    expect(same, `run "npm run build" and commit takotwist/static/${name}`).toBe(true);
+  }
+});
+
+test("the served file is one module that needs no other", async () => {
+  const { "client.js": code } = await servedFiles();
+  const module = (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as Record<string, unknown>;
+  expect(Object.keys(module).sort()).toEqual([
+    "ChannelClosedError",
+    "ChannelGoneError",
+    "ChannelOverflowError",
+    "TakoError",
+    "channel",
+    "createClient",
+  ]);
+});

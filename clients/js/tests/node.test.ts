@@ -1,0 +1,99 @@
+/** The client of Node against a server on real sockets. */
+
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type Channel, createClient, type Client, type ClientOptions } from "../src/node.js";
+import { FakeServer } from "./server.js";
+
+let server: FakeServer;
+let opened: Channel[];
+
+beforeEach(async () => {
+  server = new FakeServer();
+  opened = [];
+  await server.listen();
+});
+
+afterEach(async () => {
+  opened.forEach((channel) => channel.close());
+  await server.close();
+});
+
+function open(client: Client, params: Record<string, string> = {}): Channel {
+  const channel = client.channel("chat", { params });
+  opened.push(channel);
+  return channel;
+}
+
+/** The next `count` messages' data. */
+async function take(channel: Channel, count: number): Promise<unknown[]> {
+  const seen: unknown[] = [];
+  for await (const { data } of channel) if (seen.push(data) === count) break;
+  return seen;
+}
+
+async function until(channel: Channel, state: string): Promise<void> {
+  if (channel.state !== state) await new Promise<void>((resolve) => channel.onState((now) => now === state && resolve()));
+}
+
+const connect = (options: ClientOptions = {}) => createClient({ url: server.url, ...options });
+
+describe.each(["auto", "websocket", "sse"] as const)("over %s", (transport) => {
+  test("messages arrive once and in order over any number of cuts", async () => {
+    const channel = open(connect({ transport, random: () => 0.1 }), { roomId: "a" });
+    const all = take(channel, 60);
+    await until(channel, "open");
+    for (let number = 0; number < 60; number++) {
+      server.publish("chat", { roomId: "a" }, "msg", number);
+      server.publish("chat", { roomId: "b" }, "msg", "elsewhere");
+      if (number % 10 === 5) {
+        server.cut();
+        await until(channel, "reconnecting");
+      }
+      if (number % 10 === 8) await until(channel, "open");
+    }
+    expect(await all).toEqual(Array.from({ length: 60 }, (_, number) => number));
+  });
+
+  test("what is published is stored once and comes back", async () => {
+    const channel = open(connect({ transport }));
+    const all = take(channel, 2);
+    const ids = await Promise.all([channel.publish("msg", "one"), channel.publish("msg", "two")]);
+    expect(await all).toEqual(["one", "two"]);
+    expect(new Set(ids).size).toBe(2);
+    expect(server.stored).toBe(2);
+  });
+});
+
+test("twenty channels use one connection", async () => {
+  const client = connect();
+  const channels = Array.from({ length: 20 }, (_, room) => open(client, { roomId: String(room) }));
+  const first = channels.map((channel) => take(channel, 1));
+  await Promise.all(channels.map((channel) => until(channel, "open")));
+  channels.forEach((_, room) => server.publish("chat", { roomId: String(room) }, "msg", room));
+  expect((await Promise.all(first)).flat()).toEqual(channels.map((_, room) => room));
+  expect([server.upgrades, server.subscribes]).toEqual([1, 20]);
+});
+
+test("where upgrades are cut off it falls back to SSE", async () => {
+  server.websocket = false;
+  const channel = open(connect());
+  const first = take(channel, 1);
+  await until(channel, "open");
+  server.publish("chat", {}, "msg", "through");
+  expect(await first).toEqual(["through"]);
+});
+
+test("history is read from the server", async () => {
+  server.publish("chat", {}, "msg", 1);
+  const page = await open(connect()).history();
+  expect(page.messages.map(({ data }) => data)).toEqual([1]);
+});
+
+test("refused credentials are asked for again", async () => {
+  server.token = "Bearer fresh";
+  const channel = connect({ credentials: ({ refused }) => (refused ? "Bearer fresh" : "Bearer stale") }).channel("chat");
+  opened.push(channel);
+  channel.subscribe(() => {});
+  await until(channel, "open");
+  expect(server.subscribes).toBe(2);
+});

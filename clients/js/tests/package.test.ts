@@ -1,0 +1,131 @@
+/** The package as its users get it: packed, installed, type-checked, built. */
+
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+const here = new URL("..", import.meta.url).pathname;
+const MINUTES = 60_000;
+
+function run(cwd: string, command: string, ...args: string[]): string {
+  try {
+    return execFileSync(command, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout: string; stderr: string };
+    throw new Error(`${command} ${args.join(" ")} failed:\n${stdout}\n${stderr}`, { cause: error });
+  }
+}
+
+const APP = `
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { channel, type Message } from "takotwist";
+import { useChannel, useChannelEvent } from "takotwist/react";
+
+interface Chat {
+  msg: { text: string };
+  typing: { userId: string };
+}
+
+async function log(): Promise<void> {
+  for await (const message of channel<Chat>("chat", { params: { roomId: "a" } })) {
+    if (message.type === "msg") console.log(message.data.text.toUpperCase());
+    else if (message.type === "tako.reset") console.log(message.data.reason);
+  }
+}
+
+// @ts-expect-error: text is a string
+void (() => channel<Chat>("chat").publish("msg", { text: 1 }));
+// @ts-expect-error: there is no such type
+void (() => channel<Chat>("chat").on("nope", () => {}));
+// @ts-expect-error: nothing in the public types is any
+void (() => channel<Chat>("chat").on("msg", (data) => data.nothing));
+// @ts-expect-error: an unknown channel's data is unknown
+void (() => channel("chat").subscribe((message: Message) => message.data.text));
+
+function Room() {
+  const { messages, status, error, send, clear } = useChannel<Chat>("chat", { params: { roomId: "a" }, limit: 50 });
+  useChannelEvent<Chat, "typing">("chat", "typing", ({ userId }) => console.log(userId), { params: { roomId: "a" } });
+  return (
+    <main onClick={clear}>
+      {status} {error?.code}
+      {messages.map((message) => (message.type === "msg" ? <p key={message.id}>{message.data.text}</p> : null))}
+      <button onClick={() => void send("msg", { text: "hi" })}>send</button>
+    </main>
+  );
+}
+
+void log();
+createRoot(document.body).render(<StrictMode><Room /></StrictMode>);
+`;
+
+describe("the packed package in an empty Vite project", () => {
+  const project = mkdtempSync(join(tmpdir(), "takotwist-vite-"));
+
+  beforeAll(() => {
+    const [packed] = JSON.parse(run(here, "npm", "pack", "--json", "--ignore-scripts", "--pack-destination", project)) as [
+      { filename: string; files: { path: string }[] },
+    ];
+    const paths = packed.files.map(({ path }) => path);
+    expect(paths).toContain("dist/index.d.ts");
+    expect(paths).toContain("README.md");
+    expect(paths.every((path) => /^(dist\/|README\.md$|LICENSE$|package\.json$)/.test(path))).toBe(true);
+    const { devDependencies } = JSON.parse(readFileSync(join(here, "package.json"), "utf8")) as {
+      devDependencies: Record<string, string>;
+    };
+    const use = (...names: string[]) => Object.fromEntries(names.map((name) => [name, devDependencies[name]]));
+    const compilerOptions = {
+      target: "ES2022",
+      module: "ESNext",
+      moduleResolution: "bundler",
+      lib: ["ES2022", "DOM", "DOM.Iterable"],
+      jsx: "react-jsx",
+      types: [],
+      strict: true,
+      noEmit: true,
+      // Our own declarations are to be checked too.
+      skipLibCheck: false,
+    };
+    const files = {
+      "package.json": {
+        name: "empty",
+        private: true,
+        type: "module",
+        dependencies: { takotwist: `file:${packed.filename}`, ...use("react", "react-dom") },
+        devDependencies: use("vite", "typescript", "@types/react", "@types/react-dom"),
+      },
+      "tsconfig.json": { compilerOptions, include: ["src"] },
+    };
+    for (const [name, value] of Object.entries(files)) writeFileSync(join(project, name), JSON.stringify(value, null, 2));
+    writeFileSync(join(project, "index.html"), '<!doctype html><script type="module" src="/src/main.tsx"></script>');
+    mkdirSync(join(project, "src"));
+    writeFileSync(join(project, "src/main.tsx"), APP);
+    run(project, "npm", "install", "--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts");
+  }, 5 * MINUTES);
+
+  afterAll(() => rmSync(project, { recursive: true, force: true }));
+
+  test("brings no dependency along", () => {
+    const { packages } = JSON.parse(readFileSync(join(project, "package-lock.json"), "utf8")) as {
+      packages: Record<string, { dependencies?: object }>;
+    };
+    expect(packages["node_modules/takotwist"]).toBeDefined();
+    expect(packages["node_modules/takotwist"]?.dependencies).toBeUndefined();
+    expect(readdirSync(join(project, "node_modules"))).not.toContain("ws");
+  });
+
+  test("type-checks", () => expect(run(project, "npx", "tsc")).toBe(""), MINUTES);
+
+  test("builds", () => {
+    run(project, "npx", "vite", "build", "--logLevel", "warn");
+    const [built] = readdirSync(join(project, "dist/assets"));
+    expect(readFileSync(join(project, "dist/assets", built as string), "utf8")).toContain("/_tako/connect".slice(1));
+  }, MINUTES);
+
+  test("runs in Node without the optional package ws", () => {
+    const script = 'import { createClient } from "takotwist/node"; console.log(typeof createClient({ url: "http://x" }).channel)';
+    expect(run(project, "node", "--input-type=module", "-e", script)).toBe("function\n");
+  });
+});
