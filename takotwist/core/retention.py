@@ -141,15 +141,14 @@ def drop_at(held: Held, watched_us: int, in_use_us: int = 0) -> int | None:
     :param watched_us: the last moment at which it had subscribers, or may have had.
     :param in_use_us: now, where it has subscribers now.
     """
-    moments = []
     active_us = max(held.active_us, in_use_us)
     if held.lifecycle.inactivity_ttl_ms:
-        moments.append(max(active_us, watched_us) + held.lifecycle.inactivity_ttl_ms * 1000)
+        return max(active_us, watched_us) + held.lifecycle.inactivity_ttl_ms * 1000
     if not held.count:
         # Nobody asked for this; it bounds the table of topics.  It costs a
         # cursor that is as old as this and belongs to a topic without messages.
-        moments.append(active_us + max(_DAY_US, _WINDOWS_REMEMBERED * held.window_us))
-    return min(moments, default=None)
+        return active_us + max(_DAY_US, _WINDOWS_REMEMBERED * held.window_us)
+    return None
 
 
 def due_at(held: Held, watched_us: int, in_use_us: int = 0) -> int:

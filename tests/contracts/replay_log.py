@@ -6,7 +6,10 @@ Mix `ReplayLogContract` into a test case that says how its log is made.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
@@ -17,6 +20,7 @@ from takotwist.core.message import Draft
 from takotwist.core.topic import Topic
 from takotwist.errors import CursorInvalid, ReplayTooOld, StoreUnavailable
 from takotwist.ports import IReplayLog
+from tests.contracts.replay_log_model import ModelLog
 
 SECOND = 1_000_000
 DAY = 24 * 3600 * SECOND
@@ -32,6 +36,41 @@ def entry(
     """An append of one message a text."""
     drafts = tuple(Draft("msg", b'"%s"' % text.encode()) for text in texts)
     return Append(topic, drafts, lifecycle or Lifecycle(), key)
+
+
+TOPICS = [LOBBY, KITCHEN, Topic.of("news", {})]
+
+LIFECYCLES = st.builds(
+    Lifecycle,
+    replay_window_ms=st.sampled_from([0, 1, 50, 600_000]),
+    inactivity_ttl_ms=st.sampled_from([0, 0, 1, 80, 5_000]),
+    replay_max_messages=st.sampled_from([1, 3, 10_000]),
+    replay_max_bytes=st.sampled_from([1024, 2**24]),
+)
+
+APPENDS = st.builds(
+    lambda topic, sizes, lifecycle, key: Append(
+        topic, tuple(Draft("msg", b"x" * size) for size in sizes), lifecycle, key
+    ),
+    st.sampled_from(TOPICS),
+    st.lists(st.sampled_from([1, 300, 900, 2000]), min_size=1, max_size=4),
+    LIFECYCLES,
+    st.sampled_from([None, None, "k1", "k2"]),
+)
+
+#: How the clock moves before a step, in microseconds: mostly on, now and then back.
+MOVES = st.sampled_from([0, 1, 1, 30_000, 90_000, 10 * SECOND, DAY + 1, -40_000, -3600 * SECOND])
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), MOVES, st.lists(APPENDS, min_size=1, max_size=3)),
+        st.tuples(
+            st.just("sweep"), MOVES, st.sets(st.sampled_from([topic.key for topic in TOPICS]))
+        ),
+        st.tuples(st.just("restart"), MOVES, st.none()),
+    ),
+    max_size=25,
+)
 
 
 class ReplayLogContract:
@@ -72,10 +111,10 @@ class ReplayLogContract:
     def texts(self, topic: Topic, after: int = EVERYTHING) -> list[str]:
         return [message.data.decode()[1:-1] for message in self.read(topic, after).messages]
 
-    def sweep(self, at: int, in_use: Collection[str] = ()) -> int:
+    def sweep(self, at: int, in_use: Collection[str] = (), log: IReplayLog | None = None) -> int:
         """Sweep until there is no more; the number of steps."""
         steps = 1
-        while self.successResultOf(self.log.sweep(at, in_use)):
+        while self.successResultOf((log or self.log).sweep(at, in_use)):
             steps += 1
             self.assertLess(steps, 1000, "a sweep always finds more")
         return steps
@@ -506,3 +545,57 @@ class ReplayLogContract:
         size = sum(message.size for one in appended for message in one.messages)
         stats = self.successResultOf(self.log.stats())
         self.assertEqual((stats.topics, stats.messages, stats.bytes), (2, 3, size))
+
+    # everything at once
+
+    @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(STEPS)
+    def test_agrees_with_the_model(self, steps: list[tuple[str, int, Any]]) -> None:
+        """Whatever is published, swept and restarted in whatever order, and however the clock
+        moves: what is read after any cursor, and which cursors are too old, is exactly what
+        the promises say."""
+        now = NOW
+        clock = Clock()
+        clock.advance(NOW / SECOND)
+        log = self.make_log(clock)
+        self.successResultOf(log.start())
+        model = ModelLog(head=NOW, removed=NOW, opened=NOW)
+        latest = now
+        for name, move, argument in steps:
+            now += move
+            if name != "append":
+                # Idleness is counted from sweeps and starts.  A log that finds itself
+                # in the past may drop a topic later than the model does.
+                now = max(now, latest)
+            latest = max(now, latest)
+            clock.rightNow = now / SECOND
+            if name == "append":
+                appended = self.successResultOf(log.append(argument, now))
+                self.assertEqual(
+                    [(one.repeated, [each.id for each in one.messages]) for one in appended],
+                    model.append(argument, now),
+                )
+            elif name == "sweep":
+                self.sweep(now, argument, log)
+                model.sweep(now, argument)
+            else:
+                self.successResultOf(log.stop())
+                log = self.make_again(log, clock)
+                self.successResultOf(log.start())
+                model.restart(int(clock.seconds() * SECOND))
+            self.assertEqual(log.head, model.head)
+            for topic in TOPICS:
+                self._agrees(log, model, topic)
+        self.successResultOf(log.stop())
+
+    def _agrees(self, log: IReplayLog, model: ModelLog, topic: Topic) -> None:
+        expected = model.topics.get(topic.key)
+        messages = expected.messages if expected else []
+        removed = expected.removed if expected else model.removed
+        page = self.successResultOf(log.read(topic, EVERYTHING, 10_000, 2**40))
+        self.assertEqual((page.head, page.removed), (model.head, removed))
+        self.assertEqual(list(page.messages), messages)
+        for message in messages:
+            after = self.successResultOf(log.read(topic, message.id, 2, 2**40))
+            rest = [one for one in messages if one.id > message.id]
+            self.assertEqual((list(after.messages), after.more), (rest[:2], len(rest) > 2))

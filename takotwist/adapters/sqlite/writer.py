@@ -166,7 +166,10 @@ def _shrink(db: sqlite3.Connection) -> bool:
     excess = free - max(_FREE_PAGES, pages // _FREE_SHARE)
     if excess <= 0:
         return False
-    db.execute(f"PRAGMA incremental_vacuum({min(excess, _VACUUM_PAGES)})").fetchall()
+    for _ in range(min(excess, _VACUUM_PAGES)):
+        # One at a time: Python steps a statement without columns only once, and
+        # each step of this one frees one page, whatever number it is given.
+        db.execute("PRAGMA incremental_vacuum(1)")
     return bool(excess > _VACUUM_PAGES)
 
 

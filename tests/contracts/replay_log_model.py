@@ -1,0 +1,121 @@
+"""A replay log written down as plainly as its promises, to hold the real ones against.
+
+It keeps whole lists and looks at every message each time, which no real log could.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import attrs
+
+from takotwist.core.channel import Lifecycle
+from takotwist.core.log import Append
+from takotwist.core.message import Message
+
+DAY = 24 * 3600 * 1_000_000
+
+
+@attrs.define
+class ModelTopic:
+    """One topic: what it holds, and what was once told in it.
+
+    :ivar gone: ids that were removed.
+    :ivar floor: the watermark at the time this topic came to be.
+    :ivar spared: when it was last not forgotten only because it had subscribers.
+    """
+
+    lifecycle: Lifecycle
+    floor: int
+    messages: list[Message] = attrs.field(factory=list)
+    gone: list[int] = attrs.field(factory=list)
+    answers: dict[str, tuple[Message, ...]] = attrs.field(factory=dict)
+    active: int = 0
+    spared: int = 0
+
+    @property
+    def removed(self) -> int:
+        return max([self.floor, *self.gone])
+
+    @property
+    def head(self) -> int:
+        return max([0, *self.gone, *(message.id for message in self.messages)])
+
+    def keep(self, kept: Sequence[Message]) -> None:
+        self.gone += [message.id for message in self.messages if message not in kept]
+        self.messages = list(kept)
+
+    def trim(self) -> None:
+        """Count and bytes."""
+        kept = self.messages[-self.lifecycle.replay_max_messages :]
+        while len(kept) > 1 and sum(one.size for one in kept) > self.lifecycle.replay_max_bytes:
+            kept = kept[1:]
+        self.keep(kept)
+
+
+@attrs.define
+class ModelLog:
+    """The log.  `now` in microseconds wherever it is given."""
+
+    head: int
+    removed: int
+    opened: int
+    topics: dict[str, ModelTopic] = attrs.field(factory=dict)
+    seen: dict[str, int] = attrs.field(factory=dict)
+    ttl_known: bool = False
+
+    def append(self, entries: Sequence[Append], now: int) -> list[tuple[bool, list[int]]]:
+        """Whether repeated, and the ids, of each entry."""
+        answers = []
+        for entry in entries:
+            topic = self.topics.get(entry.topic.key)
+            if topic is None:
+                topic = ModelTopic(entry.lifecycle, self.removed)
+                self.topics[entry.topic.key] = topic
+            topic.lifecycle, topic.active, topic.spared = entry.lifecycle, now, 0
+            self.ttl_known = self.ttl_known or entry.lifecycle.inactivity_ttl_ms > 0
+            key = entry.idempotency_key
+            first = topic.answers.get(key, ()) if key is not None else ()
+            if first and all(message in topic.messages for message in first):
+                answers.append((True, [message.id for message in first]))
+                continue
+            stored = []
+            for draft in entry.drafts:
+                self.head = max(self.head + 1, now) if not stored else self.head + 1
+                stored.append(Message(entry.topic, self.head, draft.type, draft.data))
+            topic.messages += stored
+            if key is not None:
+                topic.answers[key] = tuple(stored)
+            answers.append((False, [message.id for message in stored]))
+        for entry in entries:
+            self.topics[entry.topic.key].trim()
+        return answers
+
+    def sweep(self, now: int, in_use: Collection[str]) -> None:
+        """A whole sweep, to its end."""
+        if self.ttl_known:
+            self.seen.update(dict.fromkeys(in_use, now))
+        for key, topic in list(self.topics.items()):
+            window = topic.lifecycle.replay_window_ms * 1000
+            ttl = topic.lifecycle.inactivity_ttl_ms * 1000
+            idle = max(topic.active, self.seen.get(key, 0), self.opened)
+            dropped = bool(ttl) and idle + ttl <= now and key not in in_use
+            if not dropped:
+                topic.keep([one for one in topic.messages if one.id > now - window])
+                topic.trim()
+            forgotten = (
+                not ttl
+                and not topic.messages
+                and max(topic.active, topic.spared) + max(DAY, 10 * window) <= now
+            )
+            if forgotten and key in in_use:
+                forgotten, topic.spared = False, now
+            if dropped or forgotten:
+                self.removed = max(self.removed, topic.head)
+                del self.topics[key]
+
+    def restart(self, now: int) -> None:
+        """The server stops and starts."""
+        self.opened = now
+        self.seen = {}
+        self.ttl_known = any(topic.lifecycle.inactivity_ttl_ms for topic in self.topics.values())
