@@ -75,7 +75,11 @@ class QuicDriver:
             return
         now = self._tick()
         if self._quic.get_peer_address() is not None:
-            for data, address in self._quic.datagrams_to_send(now=now):
+            datagrams = self._quic.datagrams_to_send(now=now)
+            # Sending makes events too: the ids that these datagrams give out must
+            # be known before the peer can use them.
+            self._process_events()
+            for data, address in datagrams:
                 self._transmit(data, address)
         self._on_flushed()
         self._arm()

@@ -163,6 +163,26 @@ class ConnectionIdTests(SynchronousTestCase):
             self.assertNotEqual(set(table), before)
         self.assertLessEqual(len(table), 10)
 
+    def test_known_when_given_out(self) -> None:
+        """An id is known as soon as it is given out: a client may use it in its next packet."""
+        net = Net(Recorder())
+        client = net.stranger()
+        given: list[bytes] = []
+        unknown: list[bytes] = []
+        receive = client.receive
+
+        def look(data: bytes) -> None:
+            receive(data)
+            for each in client.quic._peer_cid_available:
+                given.append(each.cid)
+                if each.cid not in net.server.protocol._ids:
+                    unknown.append(each.cid)
+
+        self.patch(client, "receive", look)
+        net.pump()
+        self.assertGreater(len(given), 0)
+        self.assertEqual(unknown, [])
+
     def test_migration(self) -> None:
         """A client whose address changes, as a phone's does, keeps its connection."""
         net = Net(Recorder())
