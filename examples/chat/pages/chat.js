@@ -1,0 +1,111 @@
+// The page.  The channel delivers; what is kept for good comes from /messages.
+import { channel } from "/_tako/client.js";
+
+const ROOMS = ["lobby", "random"];
+const $ = (id) => document.getElementById(id);
+const shown = new Map(); // message id -> its list item, so that nothing is shown twice
+let room;
+let me;
+
+function item({ id, author, text, at }) {
+  if (shown.has(id)) return;
+  const li = document.createElement("li");
+  const time = document.createElement("time");
+  time.textContent = new Date(at * 1000).toLocaleTimeString();
+  const who = document.createElement("b");
+  who.textContent = author;
+  li.append(time, who, text);
+  li.dataset.id = id;
+  li.dataset.at = at;
+  shown.set(id, li);
+  const list = $("messages");
+  // Nearly always the last; what was loaded may come after what was pushed.
+  const next = [...list.children].findLast((one) => !(one.dataset.at > at));
+  next ? next.after(li) : list.prepend(li);
+  list.scrollTop = list.scrollHeight;
+}
+
+function notice(text) {
+  const li = document.createElement("li");
+  li.className = "notice";
+  li.textContent = text;
+  $("messages").append(li);
+}
+
+async function load(name) {
+  const kept = await (await fetch(`messages/${name}`)).json();
+  if (room?.name === name) kept.forEach(item);
+}
+
+function enter(name) {
+  room?.feed.close();
+  shown.clear();
+  $("messages").replaceChildren();
+  for (const button of $("rooms").children)
+    button.setAttribute("aria-current", String(button.textContent === name));
+  const feed = channel("rooms", { params: { roomId: name } });
+  room = { name, feed };
+  feed.on("said", item);
+  feed.on("typing", ({ author }) => author !== me && typing(author));
+  // Away for longer than the replay window: what was missed is in the app's own table.
+  feed.on("tako.reset", () => load(name));
+  feed.onState((state) => {
+    $("state").textContent = state;
+    $("state").dataset.state = state;
+  });
+  // Subscribed first and loaded second, so nothing falls in between.
+  load(name);
+}
+
+let quiet;
+function typing(author) {
+  $("typing").textContent = `${author} is typing…`;
+  clearTimeout(quiet);
+  quiet = setTimeout(() => ($("typing").textContent = "\u00a0"), 3000);
+}
+
+function begin(name) {
+  me = name;
+  $("login").hidden = true;
+  $("chat").hidden = false;
+  $("rooms").replaceChildren(
+    ...ROOMS.map((one) => {
+      const button = document.createElement("button");
+      button.textContent = one;
+      button.onclick = () => enter(one);
+      return button;
+    }),
+  );
+  enter(ROOMS[0]);
+}
+
+$("login").onsubmit = async (event) => {
+  event.preventDefault();
+  const name = new FormData(event.target).get("name");
+  const headers = { "content-type": "application/json" };
+  const answer = await fetch("login", { method: "POST", headers, body: JSON.stringify({ name }) });
+  if (answer.ok) begin((await answer.json()).name);
+};
+
+$("say").onsubmit = async (event) => {
+  event.preventDefault();
+  const field = event.target.elements.text;
+  const text = field.value;
+  field.value = "";
+  try {
+    await room.feed.publish("said", { text });
+  } catch (refused) {
+    notice(`not sent: ${refused.message}`);
+    field.value ||= text;
+  }
+};
+
+let told = 0;
+$("say").oninput = () => {
+  if (Date.now() - told < 2000) return;
+  told = Date.now();
+  room.feed.publish("typing", {}).catch(() => {});
+};
+
+const { name } = await (await fetch("me")).json();
+name ? begin(name) : ($("login").hidden = false);
