@@ -14,20 +14,24 @@ import asyncio
 import http.client
 import os
 import random
+import ssl
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote, urlencode
 
-import msgspec
-
-from takotwist.app.declared import to_builtins, to_json
 from takotwist.app.http_exchange import HttpAnswer, HttpExchange
+from takotwist.app.publish_wire import (
+    body_of,
+    draft_of,
+    read_answer,
+    retry_after,
+    target_of,
+)
 from takotwist.app.published import Published
 from takotwist.core.message import Draft
-from takotwist.errors import BodyInvalid, ConfigError, Refusal, Unreachable, refusal_for
+from takotwist.errors import ConfigError, Unreachable
 
 #: Where a server serves its channels unless the address names a path (protocol, section 3).
 DEFAULT_BASE_PATH = "/_tako/channels/"
@@ -101,7 +105,7 @@ class Publisher:
         :raises Unreachable: no answer within `patience`; the message may have been stored.
         :raises BodyInvalid: JSON has no form for `data`.
         """
-        drafts = (_draft(type, data),)
+        drafts = (draft_of(type, data),)
         return self.publish_now(channel, params or {}, drafts, idempotency_key)[0]
 
     def publish_many(
@@ -117,7 +121,7 @@ class Publisher:
         :param messages: pairs of type and data, in order.
         :raises: as `publish`.
         """
-        drafts = tuple(_draft(*message) for message in messages)
+        drafts = tuple(draft_of(*message) for message in messages)
         return self.publish_now(channel, params or {}, drafts, idempotency_key)
 
     async def publish_async(
@@ -130,7 +134,7 @@ class Publisher:
         idempotency_key: str | None = None,
     ) -> Published:
         """As `publish`, for asyncio: waits in a worker thread."""
-        drafts = (_draft(type, data),)
+        drafts = (draft_of(type, data),)
         return (await self.publish_soon(channel, params or {}, drafts, idempotency_key))[0]
 
     async def publish_many_async(
@@ -142,7 +146,7 @@ class Publisher:
         idempotency_key: str | None = None,
     ) -> list[Published]:
         """As `publish_many`, for asyncio: waits in a worker thread."""
-        drafts = tuple(_draft(*message) for message in messages)
+        drafts = tuple(draft_of(*message) for message in messages)
         return await self.publish_soon(channel, params or {}, drafts, idempotency_key)
 
     async def publish_soon(
@@ -177,12 +181,8 @@ class Publisher:
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
-        query = urlencode(_spelled(params), doseq=True)
-        target = f"{self._base}{quote(channel, safe='')}{'?' if query else ''}{query}"
-        body = msgspec.json.encode(
-            [{"type": draft.type, "data": msgspec.Raw(draft.data)} for draft in drafts]
-        )
-        return _read(self._answer("POST", target, headers, body, key))
+        target = target_of(self._base, channel, params)
+        return read_answer(self._answer("POST", target, headers, body_of(drafts), key))
 
     def _answer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, key: str
@@ -196,10 +196,13 @@ class Publisher:
                 last = self._exchange(method, target, headers, body)
             except (OSError, http.client.HTTPException) as broken:
                 reason = f"{broken}" or type(broken).__name__
+                if isinstance(broken, ssl.SSLCertVerificationError):
+                    # Another attempt meets the same certificate.
+                    give_up = 0.0
             if last is not None:
                 if last.status not in _PASSING:
                     return last
-                wait = max(wait, _retry_after(last))
+                wait = max(wait, retry_after(last))
             if self._clock() + wait >= give_up:
                 if last is not None:
                     return last
@@ -217,50 +220,3 @@ def environment_publisher() -> Publisher:
     :raises ConfigError: ``TAKO_PUBLISH_URL`` is not set.
     """
     return Publisher()
-
-
-def _draft(type: str, data: Any) -> Draft:
-    try:
-        return Draft(type, to_json(data))
-    except (TypeError, ValueError) as unusable:
-        raise BodyInvalid(f"data of message type {type!r}: {unusable}.") from None
-
-
-def _spelled(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Params as a query spells them: JSON's words for truth and nothing."""
-
-    def spell(value: Any) -> Any:
-        if isinstance(value, list):
-            return [spell(item) for item in value]
-        return value if isinstance(value, str) else to_json(value).decode()
-
-    return {name: spell(value) for name, value in to_builtins(params).items()}
-
-
-def _retry_after(answer: HttpAnswer) -> float:
-    said = answer.headers.get("retry-after", "")
-    return min(float(said), 60.0) if said.isascii() and said.isdigit() else 0.0
-
-
-def _read(answer: HttpAnswer) -> list[Published]:
-    """:raises Refusal: the answer is a no, or not of a takotwist server."""
-    try:
-        value = msgspec.json.decode(answer.body)
-    except msgspec.DecodeError:
-        value = None
-    if answer.status == 200:
-        try:
-            found = msgspec.convert(value, list[_Stored])
-        except msgspec.ValidationError:
-            raise Refusal("The answer is not that of a takotwist server.") from None
-        return [Published(one.id, one.channel, one.type, one.data) for one in found]
-    if isinstance(value, dict) and isinstance(value.get("code"), str):
-        raise refusal_for(value["code"], str(value.get("error") or "") or None)
-    raise Refusal(f"The server answered with HTTP status {answer.status}.")
-
-
-class _Stored(msgspec.Struct):
-    id: str
-    channel: str
-    type: str
-    data: Any

@@ -36,7 +36,7 @@ def internal_app(
 
     Coroutines among the channels' functions run each in an event loop of its own.
 
-    :param app: who answers everything else.  Left out: 404, for mounting at ``/channels``.
+    :param app: who answers everything else.  Left out: 403, for mounting at ``/channels``.
     :param channels: a folder, the name of a module, or the channels themselves.
     :param token: the server's ``[app] token``.  Left out: ``TAKO_APP_TOKEN``.
     :raises ConfigError: there is no token.

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from typing import Any
 
-import msgspec
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
-from twisted.logger import LogLevel, globalLogPublisher
-from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist import Channel, Context, Grant, Reject, VerifyRequest, define_channel
-from takotwist.adapters.authorize_local import LocalAuthorizer
-from takotwist.adapters.needs_asyncio import needs_asyncio
+from takotwist import Context, Grant, Reject, VerifyRequest, define_channel
 from takotwist.core.authorization import (
-    AuthRequest,
     Drop,
     Fanout,
     Frame,
-    HeaderCredential,
 )
 from takotwist.core.authorization import Reject as Rejected
 from takotwist.errors import (
@@ -29,48 +21,7 @@ from takotwist.errors import (
     Overloaded,
     VerifyRejected,
 )
-from tests.adapters.stepped_threads import SteppedPool, SteppedReactor
-
-
-class Room(msgspec.Struct, rename="camel"):
-    room_id: str
-
-
-class Msg(msgspec.Struct):
-    text: str
-
-
-def chat() -> Channel[Room]:
-    return define_channel("chat", params=Room, messages={"msg": Msg})
-
-
-REQUEST = AuthRequest("chat", "subscribe", {"roomId": "a"}, HeaderCredential("s3cret-token"))
-
-
-def frame(data: bytes = b'{"text":"hi"}', type: str = "msg") -> Frame:
-    return Frame("chat", {"roomId": "a"}, type, data, "u1")
-
-
-class AuthorizeLocalCase(SynchronousTestCase):
-    """A reactor, a pool, and the lines that were logged."""
-
-    def setUp(self) -> None:
-        self.reactor = SteppedReactor()
-        self.pool = SteppedPool()
-        self.logged: list[str] = []
-
-        def observe(event: Any) -> None:
-            if event.get("log_level") in (LogLevel.error, LogLevel.critical):
-                self.logged.append(event["log_format"].format(**event))
-
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
-
-    def authorizer(self, *channels: Channel[Any]) -> LocalAuthorizer:
-        return LocalAuthorizer(channels, self.reactor, self.pool)  # type: ignore[arg-type]
-
-    def asked(self, channel: Channel[Any], request: AuthRequest = REQUEST) -> Deferred[Grant]:
-        return self.authorizer(channel).authorize(request)
+from tests.adapters.local_case import REQUEST, AuthorizeLocalCase, Msg, Room, chat, frame
 
 
 class TestVerify(AuthorizeLocalCase):
@@ -236,71 +187,6 @@ class TestVerify(AuthorizeLocalCase):
         self.assertEqual(self.successResultOf(authorizer.authorize(REQUEST)), Grant())
 
 
-class TestDeadline(AuthorizeLocalCase):
-    def test_thread(self) -> None:
-        """A thread that hangs is an answer after five seconds, and is reported once."""
-        self.pool.held = True
-        channel = chat()
-        channel.verify(lambda request: True)
-        answer = self.asked(channel)
-        self.reactor.advance(4.9)
-        self.assertNoResult(answer)
-        self.reactor.advance(0.2)
-        self.failureResultOf(answer, AuthUnavailable)
-        self.assertIn("5.0 seconds", self.logged[0])
-        self.pool.step()
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
-
-    def test_coroutine_is_cancelled(self) -> None:
-        """A coroutine that hangs is cancelled, so nothing of it stays behind."""
-        cancelled: list[bool] = []
-        channel = chat()
-
-        @channel.verify
-        async def verify(request: VerifyRequest[Room]) -> bool:
-            await Deferred(lambda _: cancelled.append(True))
-            return True
-
-        answer = self.asked(channel)
-        self.reactor.advance(5.1)
-        self.failureResultOf(answer, AuthUnavailable)
-        self.assertEqual(cancelled, [True])
-
-    def test_caller_gives_up(self) -> None:
-        """A connection that is gone cancels its question, without a line in the log."""
-        cancelled: list[bool] = []
-        channel = chat()
-
-        @channel.verify
-        async def verify(request: VerifyRequest[Room]) -> bool:
-            await Deferred(lambda _: cancelled.append(True))
-            return True
-
-        answer = self.asked(channel)
-        answer.cancel()
-        answer.addErrback(lambda _: None)
-        self.assertEqual(cancelled, [True])
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
-
-    def test_hung_threads_keep_their_place(self) -> None:
-        """Threads that hang are not piled up: the next call waits until one ends."""
-        self.pool.held = True
-        channel = chat()
-        channel.verify(lambda request: True)
-        authorizer = self.authorizer(channel)
-        stuck = [authorizer.authorize(REQUEST) for _ in range(2)]
-        third = authorizer.authorize(REQUEST)
-        self.reactor.advance(6)
-        for one in stuck:
-            self.failureResultOf(one, AuthUnavailable)
-        self.assertEqual(len(self.pool.work), 2)
-        self.pool.step()
-        self.assertEqual(len(self.pool.work), 2)
-        self.pool.step()
-        self.pool.step()
-        self.assertEqual(self.successResultOf(third), Grant())
-
-
 class TestDispatch(AuthorizeLocalCase):
     def handled(self, handler: Any, given: Frame | None = None) -> Any:
         channel = chat()
@@ -380,105 +266,3 @@ class TestDispatch(AuthorizeLocalCase):
         while self.pool.work:
             self.pool.step()
         self.assertEqual(len([self.successResultOf(one) for one in waiting]), 3)
-
-
-class TestAsyncio(AuthorizeLocalCase):
-    def under_asyncio(self, channel: Channel[Any]) -> Grant:
-        async def main() -> Grant:
-            authorizer = self.authorizer(channel)
-            return await authorizer.authorize(REQUEST).asFuture(asyncio.get_running_loop())
-
-        return asyncio.run(main())
-
-    def test_both_kinds_in_one_coroutine(self) -> None:
-        """Under the asyncio reactor a coroutine may await asyncio and Deferreds in turn."""
-        channel = chat()
-        later: Deferred[str] = Deferred()
-
-        @channel.verify
-        async def verify(request: VerifyRequest[Room]) -> Grant:
-            assert asyncio.current_task() is not None
-            await asyncio.sleep(0)
-            asyncio.get_running_loop().call_soon(later.callback, "u")
-            first = await later
-            second = await asyncio.wait_for(asyncio.sleep(0, "v"), 1)
-            third = await succeed("w")
-            try:
-                await _failing()
-            except KeyError:
-                return Grant(subject=first + second + third)
-            return Grant()
-
-        self.assertEqual(self.under_asyncio(channel).subject, "uvw")
-
-    def test_cancelling_reaches_both_kinds(self) -> None:
-        """The deadline cancels a Deferred that an asyncio task waits for."""
-        cancelled: list[bool] = []
-        channel = chat()
-
-        @channel.verify
-        async def verify(request: VerifyRequest[Room]) -> Grant:
-            await Deferred(lambda _: cancelled.append(True))
-            return Grant()
-
-        async def main() -> None:
-            authorizer = self.authorizer(channel)
-            answer = authorizer.authorize(REQUEST)
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            self.reactor.advance(5.1)
-            self.failureResultOf(answer, AuthUnavailable)
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-
-        asyncio.run(main())
-        self.assertEqual(cancelled, [True])
-
-    def test_asyncio_without_its_reactor(self) -> None:
-        """Where no asyncio loop runs, the log says how to start the server."""
-
-        async def sleeps(request: Any) -> bool:
-            await asyncio.sleep(1)
-            return True
-
-        async def yields(request: Any) -> bool:
-            await asyncio.sleep(0)
-            return True
-
-        async def waits_for_future(request: Any) -> bool:
-            loop = asyncio.new_event_loop()
-            try:
-                await loop.create_future()
-            finally:
-                loop.close()
-            return True
-
-        for verifier in (sleeps, yields, waits_for_future):
-            self.logged.clear()
-            channel = chat()
-            channel.verify(verifier)
-            self.failureResultOf(self.asked(channel), AuthUnavailable)
-            self.assertEqual(len(self.logged), 1)
-            self.assertIn("twistd --reactor=asyncio tako", self.logged[0])
-
-    def test_found_at_start(self) -> None:
-        """A coroutine whose code reaches for asyncio is found without being called."""
-        channel = chat()
-
-        @channel.verify
-        async def verify(request: Any) -> bool:
-            await asyncio.sleep(1)
-            return True
-
-        channel.on("msg")(lambda data, context: data)
-        found = needs_asyncio([channel])
-        self.assertEqual(
-            [(one.what, one.package) for one in found], [("verify of channel 'chat'", "asyncio")]
-        )
-
-
-async def _failing() -> None:
-    await asyncio.sleep(0)
-    waits: Deferred[None] = Deferred()
-    asyncio.get_running_loop().call_soon(waits.errback, KeyError("x"))
-    await waits

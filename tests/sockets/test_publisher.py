@@ -132,7 +132,7 @@ class TestPublisherOverSockets(SynchronousTestCase):
             (f"https://localhost:{port}", None),
             (f"https://127.0.0.1:{port}", str(authority)),
         ):
-            publisher = Publisher(url, ca_file=trusted, patience=0.2)
+            publisher = Publisher(url, ca_file=trusted)
             failed = self.assertRaises(Unreachable, publisher.publish, "chat", None, "msg", 1)
             self.assertIn("CERTIFICATE_VERIFY_FAILED", str(failed))
         self.assertRaises(ConfigError, Publisher, "https://a", ca_file="/no/such/file")
