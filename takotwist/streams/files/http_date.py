@@ -9,6 +9,7 @@ from __future__ import annotations
 import calendar
 import re
 import time
+from functools import lru_cache
 
 _DAYS = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
 _MONTHS = (
@@ -70,6 +71,11 @@ def parse_http_date(value: bytes, now: float) -> int | None:
 
 def format_http_date(seconds: float) -> bytes:
     """The preferred form, as in ``Sun, 06 Nov 1994 08:49:37 GMT``; fractions are cut off."""
+    return _format(int(seconds))
+
+
+@lru_cache(maxsize=4096)
+def _format(seconds: int) -> bytes:
     year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(seconds)
     return b"%s, %02d %s %04d %02d:%02d:%02d GMT" % (
         *(_DAYS[weekday], day, _MONTHS[month - 1], year),

@@ -214,6 +214,10 @@ def _send(
     transmission = Transmission(
         request, variant.file, decided.body, sink, clock, policy.stall_timeout
     )
+    if transmission.start():
+        return succeed(True)
+    if is_gone(request):
+        return succeed(False)
     done: Deferred[bool] = Deferred(lambda _: transmission.abort("cancelled"))
 
     def finished(_: object) -> None:
@@ -226,7 +230,6 @@ def _send(
             done.callback(False)
 
     request.notifyFinish().addCallbacks(finished, lost)
-    transmission.start()
     return done
 
 

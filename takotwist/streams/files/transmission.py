@@ -54,20 +54,27 @@ class Transmission:
         self._held = False
         self._pumping = False
         self._over = False
+        self._complete = False
         self._moved = 0
         self._watch: IDelayedCall | None = None
         self._last_seen: tuple[int, int] = (-1, -1)
 
-    def start(self) -> None:
-        """Write the head, become the request's producer, begin."""
+    def start(self) -> bool:
+        """Write the head, become the request's producer, begin.
+
+        :return: whether that was all: the body has gone and the request is finished.
+        """
         self._request.write(b"")
         self._request.registerProducer(self, True)
         self._sink.begin(self)
         self._pump()
+        if self._complete:
+            return True
         if not self._over:
             # Most bodies are gone by now and need no clock.
             self._last_seen = self._progress()
             self._watch = self._clock.callLater(self._stall_timeout, self._look)
+        return False
 
     def pauseProducing(self) -> None:
         """Nothing more can go now."""
@@ -130,7 +137,7 @@ class Transmission:
         limit = self._moved + TURN
         while not (self._paused or self._held or self._over):
             if not self._pieces:
-                self._complete()
+                self._finish()
             elif self._moved >= limit:
                 self._sink.yield_turn()
             else:
@@ -147,9 +154,10 @@ class Transmission:
         if taken < len(piece):
             self._pieces.appendleft(Span(piece.start + taken, piece.stop))
 
-    def _complete(self) -> None:
+    def _finish(self) -> None:
         # Only here, when the last write did not leave us paused: the next request of a
         # pipeline is read when this one is finished, so this is what holds it back.
+        self._complete = True
         self.lost()
         self._sink.end()
         self._request.unregisterProducer()

@@ -7,6 +7,7 @@ so that nothing is ever compared in two spellings.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import blake2b
 
 import attrs
@@ -78,6 +79,7 @@ def parse_etags(value: bytes) -> AnyTag | tuple[ETag, ...] | None:
     return tuple(tags) or None
 
 
+@lru_cache(maxsize=4096)
 def tag_of(size: int, mtime_ns: int, inode: int, coding: str = "identity") -> ETag:
     """The strong tag of a file's content under one content coding.
 
