@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
 
 from twisted.internet import unix
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import AdoptedStreamServerEndpoint
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, _SystemdParser
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorCore
 from twisted.python.systemd import ListenFDs
 
@@ -27,14 +26,16 @@ def listen_on_passed(
     endpoint: EndpointText,
     factory: IProtocolFactory,
     backlog: int,
-    environ: Mapping[str, str] = os.environ,
+    passed: ListenFDs | None = None,
 ) -> Deferred[IListeningPort]:
     """Serve the socket that an endpoint such as ``systemd:domain=INET:index=0`` names.
 
     :param backlog: connections that the kernel holds until they are accepted.
+    :param passed: the sockets; by default those of this process.
     :raises ConfigError: there is no such socket, or it is of another kind.
     """
-    descriptor = _passed(endpoint, environ)
+    # Twisted takes them out of the environment when it is imported, so it alone knows them.
+    descriptor = _named(endpoint, _SystemdParser._sddaemon if passed is None else passed)
     family = _family(descriptor, endpoint)
     if family is not socket.AF_UNIX:
         adopting = AdoptedStreamServerEndpoint(reactor, descriptor, family)
@@ -43,9 +44,9 @@ def listen_on_passed(
     # A name that is no path keeps the port from the file: from changing its mode, which only its
     # owner may, and from removing it at the end, after which nobody could connect again.
     port = unix.Port(b"\0passed by systemd", factory, reactor=reactor)
-    passed = socket.socket(fileno=descriptor)
-    passed.setblocking(False)
-    port._preexistingSocket = passed
+    opened = socket.socket(fileno=descriptor)
+    opened.setblocking(False)
+    port._preexistingSocket = opened
     port.startListening()
     return succeed(_with_backlog(port, backlog))
 
@@ -57,13 +58,12 @@ def _with_backlog(port: IListeningPort, backlog: int) -> IListeningPort:
     return port
 
 
-def _passed(endpoint: EndpointText, environ: Mapping[str, str]) -> int:
-    sockets = ListenFDs.fromEnvironment(environ)
+def _named(endpoint: EndpointText, sockets: ListenFDs) -> int:
+    """The descriptor that the endpoint means."""
     descriptors, names = sockets.inheritedDescriptors(), sockets.inheritedNamedDescriptors()
     if not descriptors:
         raise ConfigError(
-            "systemd passed no socket to this process: it must be started by its .socket unit,"
-            " and stay in the foreground (twistd -n)"
+            "systemd passed no socket to this process: it must be started by its .socket unit"
         )
     name = endpoint.options.get("name")
     if name is not None and name not in names:
