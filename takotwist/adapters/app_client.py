@@ -39,6 +39,10 @@ TOKEN_HEADER = "X-Tako-Internal-Token"
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 1.0
 
+#: Seconds before the log says the same again, and how many reasons are remembered.
+_COMPLAINT_INTERVAL = 30.0
+_MAX_COMPLAINTS = 32
+
 #: What a proxy says while the app behind it is away.
 _AWAY = frozenset({502, 503, 504})
 
@@ -118,7 +122,7 @@ class AppClient:
         # A jar that takes nothing: one user's cookie must not go out with another's question.
         jar = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=()))
         self._http = HTTPClient(agent, cookiejar=jar, data_to_body_producer=ready_body)
-        self._complained_of: str | None = None
+        self._complained_at: dict[str, float] = {}
 
     def ask(
         self,
@@ -174,7 +178,6 @@ class AppClient:
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 await deferLater(self._clock, wait)
             else:
-                self._complained_of = None
                 return answer
 
     async def _attempt(
@@ -226,10 +229,15 @@ class AppClient:
         return AuthUnavailable("The app's answer cannot be used.")
 
     def _complain(self, reason: str) -> None:
-        # Ten thousand clients that come back to an app that is away are one line.
-        if reason != self._complained_of:
-            self._complained_of = reason
-            self.log.error("the app at {url}: {reason}", url=self.address.url, reason=reason)
+        # Ten thousand clients that come back to an app that is away are one line, and
+        # so are those whom an app serves by halves.
+        now = self._clock.seconds()
+        if now - self._complained_at.get(reason, -_COMPLAINT_INTERVAL) < _COMPLAINT_INTERVAL:
+            return
+        if len(self._complained_at) >= _MAX_COMPLAINTS:
+            self._complained_at.clear()
+        self._complained_at[reason] = now
+        self.log.error("the app at {url}: {reason}", url=self.address.url, reason=reason)
 
 
 class _TooLarge(Exception):
