@@ -30,7 +30,7 @@ from twisted.web.iweb import IAgent
 
 from takotwist.adapters.ready_body import ready_body
 from takotwist.adapters.waiting_line import WaitingLine
-from takotwist.errors import AuthUnavailable
+from takotwist.errors import AuthUnavailable, ConfigError
 
 #: Where server and app show each other their common secret.
 TOKEN_HEADER = "X-Tako-Internal-Token"
@@ -57,11 +57,17 @@ class AppAddress:
     :ivar url: ``http://``, ``https://``, with a path that goes before ours.
     :ivar name: the app's name, sent as ``Host: <name>.tako``.
     :ivar token: the common secret.
+    :raises ConfigError: there is no token, and with none anything would pass for our app.
     """
 
     url: str
     name: str
     token: str = attrs.field(repr=False)
+
+    @token.validator
+    def _is_there(self, attribute: object, token: str) -> None:
+        if not token:
+            raise ConfigError("an app elsewhere needs a token in common with us", key="app.token")
 
 
 @attrs.frozen(slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectError, ConnectionLost
@@ -17,8 +18,8 @@ from twisted.web.resource import Resource
 from zope.interface import implementer
 
 from takotwist.adapters.app_client import AppAnswer
-from takotwist.errors import AuthUnavailable, Overloaded
-from tests.adapters.app_in_memory import TOKEN, client_of
+from takotwist.errors import AuthUnavailable, ConfigError, Overloaded
+from tests.adapters.app_in_memory import ADDRESS, TOKEN, client_of
 
 
 class Answering(Resource):
@@ -104,6 +105,12 @@ class AppClientCase(SynchronousTestCase):
         self.assertEqual(headers["X-Tako-Internal-Token"], TOKEN)
         self.assertEqual(headers["Content-Type"], "application/json")
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_no_token(self) -> None:
+        """Without a token nothing is asked: anything that listens would pass for our app."""
+        refused = self.assertRaises(ConfigError, attrs.evolve, ADDRESS, token="")
+        self.assertEqual(refused.key, "app.token")
+        self.assertNotIn(TOKEN, repr(ADDRESS))
 
     def test_not_our_app(self) -> None:
         """An answer without the token, or with another, is no answer; the log says why."""
