@@ -49,29 +49,27 @@ class SocketSink:
     def __init__(self, request: Request, transport: Connection) -> None:
         self._request = request
         self._transport = transport
-        self._flow: Flow | None = None
 
     def begin(self, flow: Flow) -> None:
         """Wait until the head of the answer has left."""
-        self._flow = flow
         self._cork(True)
-        self._wait()
+        self._wait(flow)
 
     def end(self) -> None:
         """Push out what is left of the last segment."""
         self._cork(False)
 
-    def write(self, data: bytes) -> None:
+    def write(self, flow: Flow, data: bytes) -> None:
         """Through the transport's buffer, and wait until it has left."""
         self._request.write(data)
-        self._wait()
+        self._wait(flow)
 
-    def send(self, file: OpenedFile, offset: int, count: int) -> int:
+    def send(self, flow: Flow, file: OpenedFile, offset: int, count: int) -> int:
         """As much as the socket takes now."""
         try:
             sent = os.sendfile(self._transport.fileno(), file.descriptor, offset, count)
         except BlockingIOError:
-            self._wait()
+            self._wait(flow)
             return 0
         if sent == 0:
             raise FileChanged(f"the file ends at {offset}, {count} bytes early")
@@ -80,12 +78,12 @@ class SocketSink:
         self._request.sentLength += sent
         if sent < count:
             # The socket is full; asking it again only to hear so costs a system call.
-            self._wait()
+            self._wait(flow)
         return sent
 
-    def yield_turn(self) -> None:
+    def yield_turn(self, flow: Flow) -> None:
         """By the same way as for a full socket: it will be writable in the next turn."""
-        self._wait()
+        self._wait(flow)
 
     def _cork(self, on: bool) -> None:
         # Twisted's HTTP sets TCP_NODELAY, under which the kernel pushes half-full segments all
@@ -94,9 +92,8 @@ class SocketSink:
             with suppress(OSError):  # a Unix socket has none
                 self._transport.socket.setsockopt(socket.IPPROTO_TCP, _TCP_CORK, on)
 
-    def _wait(self) -> None:
-        assert self._flow is not None
-        self._flow.pauseProducing()
+    def _wait(self, flow: Flow) -> None:
+        flow.pauseProducing()
         # What FileDescriptor.write() does on a full buffer.  The reactor reports the socket
         # writable, doWrite() empties the buffer, finds a paused producer and resumes it.
         self._transport.producerPaused = True

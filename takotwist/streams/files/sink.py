@@ -31,7 +31,11 @@ class Flow(Protocol):
 
 
 class Sink(Protocol):
-    """Where the bytes go."""
+    """Where the bytes go.
+
+    The flow is told with each call and never kept: a sink and a transmission that hold each
+    other would be left to the garbage collector, once for every small file.
+    """
 
     def begin(self, flow: Flow) -> None:
         """The head of the answer has been written; bytes follow."""
@@ -39,10 +43,10 @@ class Sink(Protocol):
     def end(self) -> None:
         """Everything has been taken."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, flow: Flow, data: bytes) -> None:
         """Take all of `data`, which is small."""
 
-    def send(self, file: OpenedFile, offset: int, count: int) -> int:
+    def send(self, flow: Flow, file: OpenedFile, offset: int, count: int) -> int:
         """Take up to `count` bytes of `file` from `offset`.
 
         :return: how many were taken.  0 means that `flow` is paused or held now.
@@ -50,5 +54,5 @@ class Sink(Protocol):
         :raises OSError: the file cannot be read, or the other side is gone.
         """
 
-    def yield_turn(self) -> None:
+    def yield_turn(self, flow: Flow) -> None:
         """Enough for this turn of the reactor: stop `flow`, and see that it goes on in the next."""

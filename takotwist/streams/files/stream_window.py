@@ -42,24 +42,22 @@ class StreamSink:
         self._request = request
         self._stream = stream
         self._clock = clock
-        self._flow: Flow | None = None
 
     def begin(self, flow: Flow) -> None:
         """Nothing to wait for."""
-        self._flow = flow
 
     def end(self) -> None:
         """Nothing to do."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, flow: Flow, data: bytes) -> None:
         """Through the request."""
         self._request.write(data)
 
-    def send(self, file: OpenedFile, offset: int, count: int) -> int:
+    def send(self, flow: Flow, file: OpenedFile, offset: int, count: int) -> int:
         """One frame, never beyond what the peer's windows take."""
         room = self._room()
         if room <= 0:
-            self.yield_turn()
+            self.yield_turn(flow)
             return 0
         data = file.read(offset, min(count, FRAME, room))
         self._request.write(data)
@@ -87,19 +85,17 @@ class StreamSink:
         shared = connection.conn.outbound_flow_control_window - waiting
         return int(min(QUEUE - (window - free), free, shared))
 
-    def yield_turn(self) -> None:
+    def yield_turn(self, flow: Flow) -> None:
         """Go on when the connection has moved: in the next turn, or when its socket drains."""
-        assert self._flow is not None
-        self._flow.hold()
+        flow.hold()
         blocked = self._stream._conn._consumerBlocked
         if blocked is None:
-            self._clock.callLater(0, self._flow.release)
+            self._clock.callLater(0, flow.release)
         else:
             # Nothing leaves before the socket drains; asking every turn would be a busy loop.
-            blocked.addCallback(self._resume)
+            blocked.addCallback(self._release_soon, flow)
 
-    def _resume(self, result: object) -> object:
+    def _release_soon(self, result: object, flow: Flow) -> object:
         # A call of its own, because we are inside the connection's own chain here.
-        assert self._flow is not None
-        self._clock.callLater(0, self._flow.release)
+        self._clock.callLater(0, flow.release)
         return result

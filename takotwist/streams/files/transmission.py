@@ -139,17 +139,17 @@ class Transmission:
             if not self._pieces:
                 self._finish()
             elif self._moved >= limit:
-                self._sink.yield_turn()
+                self._sink.yield_turn(self)
             else:
                 self._move_piece(self._pieces.popleft(), limit)
 
     def _move_piece(self, piece: Piece, limit: int) -> None:
         if isinstance(piece, bytes):
-            self._sink.write(piece)
+            self._sink.write(self, piece)
             self._moved += len(piece)
             return
         count = min(len(piece), limit - self._moved)
-        taken = self._sink.send(self._file, piece.start, count)
+        taken = self._sink.send(self, self._file, piece.start, count)
         self._moved += taken
         if taken < len(piece):
             self._pieces.appendleft(Span(piece.start + taken, piece.stop))

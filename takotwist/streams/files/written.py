@@ -31,27 +31,24 @@ class WrittenSink:
     def __init__(self, request: Request, clock: IReactorTime) -> None:
         self._request = request
         self._clock = clock
-        self._flow: Flow | None = None
 
     def begin(self, flow: Flow) -> None:
         """Nothing to wait for."""
-        self._flow = flow
 
     def end(self) -> None:
         """Nothing to do."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, flow: Flow, data: bytes) -> None:
         """Through the request."""
         self._request.write(data)
 
-    def send(self, file: OpenedFile, offset: int, count: int) -> int:
+    def send(self, flow: Flow, file: OpenedFile, offset: int, count: int) -> int:
         """One chunk; a full transport pauses us from inside `write`."""
         data = file.read(offset, min(count, CHUNK))
         self._request.write(data)
         return len(data)
 
-    def yield_turn(self) -> None:
+    def yield_turn(self, flow: Flow) -> None:
         """By a call in the next turn."""
-        assert self._flow is not None
-        self._flow.hold()
-        self._clock.callLater(0, self._flow.release)
+        flow.hold()
+        self._clock.callLater(0, flow.release)
