@@ -207,7 +207,7 @@ class Replay:
     )
     sweep_interval_seconds: float = setting(
         Number(0.1, 3600),
-        5.0,
+        1.0,
         "How often old messages are removed; a window may be exceeded by that much.",
         unit="seconds",
     )
