@@ -29,6 +29,7 @@ interface Frame {
   readonly reason?: string;
   readonly code?: string;
   readonly error?: string;
+  readonly retryAfterMs?: number;
   readonly lifecycle?: { readonly keepaliveIntervalMs?: number };
 }
 
@@ -140,7 +141,7 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
         place.events.attached();
         if (frame.cursor) place.events.moved(frame.cursor);
       } else if (frame.op === "reset") place.events.reset(frame);
-      else end(place, ofCode(frame.code, frame.error));
+      else end(place, ofCode(frame.code, frame.error, frame.retryAfterMs));
     });
   }
 
@@ -184,7 +185,7 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
         publish({ type, data, key }, answer) {
           const ref = send("publish", { ...place.said, type, data, idempotencyKey: key }, (frame) => {
             waiting.delete(ref);
-            answer(frame.op === "ack" ? (frame.id ?? null) : ofCode(frame.code, frame.error));
+            answer(frame.op === "ack" ? (frame.id ?? null) : ofCode(frame.code, frame.error, frame.retryAfterMs));
           });
         },
         again() {

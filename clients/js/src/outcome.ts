@@ -15,7 +15,7 @@ export interface Outcome {
   readonly code: string;
   readonly message?: string | undefined;
   /** Least time before the next try, in ms. */
-  readonly waitMs?: number;
+  readonly waitMs?: number | undefined;
 }
 
 /** No `Retry-After` is believed beyond this. */
@@ -37,8 +37,8 @@ export const BROKEN: Outcome = { action: "stop", code: "protocol-broken" };
 export const NO_CREDENTIALS: Outcome = { action: "backoff", code: "credentials-failed" };
 
 /** An `{"op":"error"}` that ends a topic. A word that is not known is a refusal. */
-export function ofCode(code = "refused", message?: string): Outcome {
-  return { action: ofWord(code) ?? "stop", code, message };
+export function ofCode(code = "refused", message?: string, waitMs?: number): Outcome {
+  return { action: ofWord(code) ?? "stop", code, message, waitMs };
 }
 
 /**

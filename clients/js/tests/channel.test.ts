@@ -204,6 +204,23 @@ describe("publishing", () => {
     channel.close();
   });
 
+  test("has room again for what was answered, and stores what was meant when it was called", async () => {
+    const { world, channel } = await setup({ maxPublishBytes: 14 });
+    channel.subscribe(() => {});
+    await world.settle();
+    for (let turn = 0; turn < 3; turn++) {
+      const data = { text: "a" };
+      const outcome = settled(channel.publish("msg", data));
+      data.text = "changed";
+      await expect(channel.publish("msg", { text: "b" })).rejects.toBeInstanceOf(ChannelOverflowError);
+      if (!turn) await world.accept();
+      expect(world.socket.last("publish").data).toEqual({ text: "a" });
+      world.socket.frame({ op: "ack", ref: world.socket.last("publish").ref, id: "9" });
+      await world.settle();
+      expect(outcome).toEqual(["9"]);
+    }
+  });
+
   test("fails alone with the server's word", async () => {
     const { world, channel } = await setup();
     channel.subscribe(() => {});
@@ -400,6 +417,17 @@ describe("the browser's own EventSource", () => {
     (world.sources[1]?.onmessage as (event: unknown) => void)({ data: JSON.stringify(message("6")) });
     expect(seen).toEqual([{ reason: "no-cursor" }, "6"]);
   });
+});
+
+test("nothing is delivered after close, not even what is on its way", async () => {
+  const { world, channel, client } = await setup();
+  const seen: unknown[] = [];
+  channel.subscribe(({ id }) => seen.push(id));
+  client.channel("chat").subscribe(({ id }) => id === "2" && channel.close());
+  await world.accept();
+  world.socket.frame(message("2", {}));
+  world.socket.frame(message("3", {}));
+  expect(seen).toEqual(["2"]);
 });
 
 test("closing twice, or before anything was opened, does nothing", async () => {

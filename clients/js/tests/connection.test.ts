@@ -162,6 +162,106 @@ describe("reconnecting", () => {
   });
 });
 
+describe("a topic that the server ends", () => {
+  async function refused(code: string, more: object = {}) {
+    const { world, client } = setup();
+    const channel = client.channel("chat");
+    channel.subscribe(() => {});
+    await world.accept();
+    world.socket.frame({ op: "error", ref: world.socket.last("subscribe").ref, code, error: "", ...more });
+    return { world, channel };
+  }
+
+  test("is subscribed again on the same connection, when the server says", async () => {
+    const { world, channel } = await refused("overloaded", { retryAfterMs: 2_000 });
+    expect(channel.state).toBe("reconnecting");
+    await world.advance(1_999);
+    expect(world.socket.count("subscribe")).toBe(1);
+    await world.advance(1);
+    expect([world.socket.count("subscribe"), world.sockets.length]).toEqual([2, 1]);
+  });
+
+  test("keeps its own delay when the connection is cut meanwhile", async () => {
+    const { world, channel } = await refused("overloaded", { retryAfterMs: 10_000 });
+    world.socket.lose();
+    await world.advance(0);
+    world.socket.open();
+    await world.settle();
+    expect(world.socket.count("subscribe")).toBe(0);
+    expect(channel.error?.code).toBe("overloaded");
+    await world.advance(10_000);
+    expect(world.socket.count("subscribe")).toBe(1);
+  });
+
+  test("leaves nothing behind when it is closed while it waits", async () => {
+    const { world, channel } = await refused("overloaded");
+    channel.close();
+    await world.settle();
+    expect([world.timers.size, world.sleepers.size, world.socket.closed]).toEqual([0, 0, true]);
+  });
+
+  test("is not sent the answer to an older connection's frame", async () => {
+    const { world, client } = setup();
+    const channel = client.channel("chat");
+    const published: unknown[] = [];
+    channel.subscribe(() => {});
+    await world.accept();
+    channel.publish("msg", 1).then((id) => published.push(id), () => {});
+    const { ref } = world.socket.last("publish");
+    world.socket.lose();
+    await world.advance(0);
+    world.socket.open();
+    await world.settle();
+    world.socket.frame({ op: "ack", ref, id: "9" });
+    await world.settle();
+    expect(published).toEqual([]);
+    channel.close();
+  });
+
+  test("asks the newest listener for credentials", async () => {
+    const { world, client } = setup();
+    client.channel("chat", { credentials: () => "Bearer old" }).subscribe(() => {});
+    await world.accept();
+    client.channel("chat", { credentials: () => "Bearer new" }).subscribe(() => {});
+    world.socket.lose();
+    await world.advance(0);
+    await world.accept();
+    expect(world.socket.last("subscribe").auth).toBe("Bearer new");
+  });
+});
+
+describe("an SSE stream", () => {
+  async function streaming() {
+    const { world, client } = setup();
+    const channel = client.channel("chat", { transport: "sse" });
+    channel.subscribe(() => {});
+    await world.settle();
+    world.request.stream();
+    world.request.bytes("id: 5\n\n");
+    await world.settle();
+    return { world, channel };
+  }
+
+  test("that was silent for a keepalive is opened anew when the page wakes up", async () => {
+    const { world } = await streaming();
+    world.time += 24_000;
+    await world.wake();
+    expect(world.requests.length).toBe(1);
+    world.time += 2_000;
+    await world.wake();
+    await world.advance(0);
+    expect(world.requests.length).toBe(2);
+    expect(world.request.headers.get("last-event-id")).toBe("5");
+  });
+
+  test("whose block has no end is given up, not kept in memory", async () => {
+    const { world, channel } = await streaming();
+    for (let piece = 0; piece < 5; piece++) world.request.bytes(`data: ${"x".repeat(2 ** 20)}\n`);
+    await world.settle();
+    expect([channel.state, channel.error?.code]).toEqual(["closed", "protocol-broken"]);
+  });
+});
+
 describe("a silent connection", () => {
   test("is asked after one of the server's keepalives and dead after two", async () => {
     const { world, client } = setup();

@@ -17,6 +17,8 @@ type Frame = Record<string, unknown> & { params?: Record<string, unknown> };
 export class FakeServer {
   /** Whether WebSocket upgrades are let through. */
   websocket = true;
+  /** Files by path, for pages. */
+  readonly files = new Map<string, string>();
   /** Refuse every token but this, where there is one. */
   token: string | undefined;
   upgrades = 0;
@@ -112,8 +114,13 @@ export class FakeServer {
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? "/", this.url);
+    const file = this.files.get(url.pathname);
+    if (file !== undefined) {
+      const type = url.pathname.endsWith(".js") ? "text/javascript" : "text/html";
+      return void response.writeHead(200, { "content-type": type }).end(file);
+    }
     const [, , , channel = "", tail] = url.pathname.split("/");
-    const params = Object.fromEntries([...url.searchParams].filter(([name]) => !["stale", "after", "limit"].includes(name)));
+    const params = Object.fromEntries([...url.searchParams].filter(([name]) => !["stale", "after", "limit", "last_event_id"].includes(name)));
     const topic = channel + JSON.stringify(params);
     if (tail === "history") {
       const messages = this.#log.filter((message) => message.topic === topic);

@@ -1,0 +1,121 @@
+/** The file that a server serves, in Chromium: its WebSocket, its fetch, its EventSource. */
+
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { bundle, servedFiles } from "../build.mjs";
+import type { Channel, createClient as create, TransportFactory } from "../src/index.js";
+import { FakeServer } from "./server.js";
+
+interface Window {
+  client: ReturnType<typeof create>;
+  eventSource: TransportFactory;
+  channel: Channel;
+  seen: unknown[];
+  states: string[];
+}
+declare const window: Window & globalThis.Window;
+
+const PAGE = `<!doctype html><title>takotwist</title><script type="module">
+  import { createClient } from "/_tako/client.js";
+  import { eventSource } from "/eventsource.js";
+  Object.assign(window, { client: createClient(), eventSource, seen: [], states: [] });
+</script>`;
+
+let browser: Browser;
+let context: BrowserContext;
+let page: Page;
+let server: FakeServer;
+let files: Map<string, string>;
+
+beforeAll(async () => {
+  files = new Map([
+    ["/", PAGE],
+    ["/_tako/client.js", (await servedFiles())["client.js"]],
+    ["/eventsource.js", new TextDecoder().decode(await bundle("src/eventsource.ts"))],
+  ]);
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+}, 60_000);
+
+afterAll(() => browser?.close());
+
+beforeEach(async () => {
+  server = new FakeServer();
+  files.forEach((text, path) => server.files.set(path, text));
+  await server.listen();
+  context = await browser.newContext();
+  page = await context.newPage();
+  await page.goto(server.url);
+  await page.waitForFunction(() => window.client);
+});
+
+afterEach(async () => {
+  await context.close();
+  await server.close();
+});
+
+async function open(transport: "auto" | "websocket" | "sse" | "eventsource"): Promise<void> {
+  await page.evaluate((name) => {
+    const transport = name === "eventsource" ? window.eventSource : name;
+    window.channel = window.client.channel("chat", { params: { roomId: "ä b" }, transport });
+    window.channel.onState((state) => window.states.push(state));
+    window.channel.subscribe((message) => window.seen.push(message.data));
+  }, transport);
+  await page.waitForFunction(() => window.channel.state === "open");
+}
+
+const say = (data: unknown) => server.publish("chat", { roomId: "ä b" }, "msg", data);
+const seen = (count: number) =>
+  page.waitForFunction((wanted) => (window.seen.length >= wanted ? window.seen : null), count).then((got) => got.jsonValue());
+
+describe.each(["auto", "websocket", "sse", "eventsource"] as const)("over %s", (transport) => {
+  test("messages arrive, and those of a cut come after it", async () => {
+    await open(transport);
+    say("one");
+    await seen(1);
+    server.cut();
+    say("two");
+    say("three");
+    expect(await seen(3)).toEqual(["one", "two", "three"]);
+    await page.evaluate(() => window.channel.close());
+    expect(await page.evaluate(() => window.states.at(-1))).toBe("closed");
+  });
+});
+
+test("a page that goes offline and online again catches up at once", async () => {
+  await open("websocket");
+  const { port } = server;
+  await server.close();
+  await page.waitForFunction(() => window.states.includes("reconnecting"));
+  await context.setOffline(true);
+  say("meanwhile");
+  await server.listen(port);
+  await context.setOffline(false);
+  expect(await seen(1)).toEqual(["meanwhile"]);
+});
+
+test("where WebSocket is blocked, auto falls back to SSE", async () => {
+  server.websocket = false;
+  await open("auto");
+  say("through");
+  expect(await seen(1)).toEqual(["through"]);
+});
+
+test("what is published comes back with its id", async () => {
+  await open("auto");
+  expect(await page.evaluate(() => window.channel.publish("msg", { text: "hi" }))).toBe("101");
+  expect(await seen(1)).toEqual([{ text: "hi" }]);
+});
+
+test("twenty channels of a page use one connection", async () => {
+  const rooms = await page.evaluate(async () => {
+    const channels = Array.from({ length: 20 }, (_, room) => window.client.channel("chat", { params: { room } }));
+    channels.forEach((channel) => channel.subscribe(() => {}));
+    const open = (channel: Channel) => new Promise((resolve) => channel.onState((state) => state === "open" && resolve(0)));
+    await Promise.all(channels.map(open));
+    return channels.length;
+  });
+  expect([rooms, server.upgrades, server.subscribes]).toEqual([20, 1, 20]);
+});
