@@ -34,21 +34,17 @@ def main(endpoints: list[str]) -> None:
     """Listen and echo."""
     from twisted.internet import reactor, stdio
     from twisted.internet.defer import ensureDeferred
-    from twisted.internet.protocol import Factory, Protocol
+    from twisted.internet.protocol import Protocol
     from twisted.internet.task import react
 
     from takotwist.errors import ConfigError
     from takotwist.server.listen import Listen, close_listeners, open_listeners
-
-    class Echo(Protocol):
-        def dataReceived(self, data: bytes) -> None:
-            assert self.transport is not None
-            self.transport.write(data)
+    from tests.sockets.echo import EchoFactory
 
     async def run() -> None:
         from twisted.internet.defer import Deferred
 
-        factory = Factory.forProtocol(Echo)
+        factory = EchoFactory()
         try:
             opened = await open_listeners(
                 reactor, [Listen(endpoint=one, factory=factory) for one in endpoints]

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred
-from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 import takotwist
 from takotwist.server.config import ConfigProblems
 from takotwist.server.listen import Listen, Listening, close_listeners, open_listeners
+from tests.sockets.echo import EchoFactory, Guestbook
 
 ROOT = Path(takotwist.__file__).parents[1]
 PATIENCE = 20.0
@@ -33,14 +33,6 @@ def _echoed(family: int, address: object) -> bytes:
         return client.recv(64)
 
 
-class Echo(Protocol):
-    """Says what it hears."""
-
-    def dataReceived(self, data: bytes) -> None:
-        assert self.transport is not None
-        self.transport.write(data)
-
-
 class UnixSocketTests(TestCase):
     """The file of a Unix socket."""
 
@@ -51,8 +43,9 @@ class UnixSocketTests(TestCase):
         self.path = f"{folder.name}/a.sock"
 
     async def _open(self, text: str) -> list[Listening]:
-        factory = Factory.forProtocol(Echo)
-        opened = await open_listeners(reactor, [Listen(endpoint=text, factory=factory)])
+        guests = Guestbook(EchoFactory())
+        opened = await open_listeners(reactor, [Listen(endpoint=text, factory=guests)])
+        self.addCleanup(guests.everybody_gone)
         self.addCleanup(lambda: ensureDeferred(close_listeners(opened)))
         return opened
 
@@ -111,8 +104,7 @@ class PortTests(TestCase):
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = taken.getsockname()[1]
-            factory = Factory.forProtocol(Echo)
-            listen = Listen(endpoint=f"tcp:{port}:interface=127.0.0.1", factory=factory)
+            listen = Listen(endpoint=f"tcp:{port}:interface=127.0.0.1", factory=EchoFactory())
             error = await self.assertFailure(
                 ensureDeferred(open_listeners(reactor, [listen])), ConfigProblems
             )

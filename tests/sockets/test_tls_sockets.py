@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
@@ -21,16 +20,9 @@ from twisted.web.server import Site
 from takotwist.server.listen import Listen, close_listeners, open_listeners
 from takotwist.transports.development_ca import ensure_development_certificate
 from takotwist.transports.tls import ServerTls
+from tests.sockets.echo import EchoFactory, Guestbook
 
 PATIENCE = 20.0
-
-
-class Echo(Protocol):
-    """Says what it hears."""
-
-    def dataReceived(self, data: bytes) -> None:
-        assert self.transport is not None
-        self.transport.write(data)
 
 
 class Hello(Resource):
@@ -51,8 +43,10 @@ class TlsSocketTests(TestCase):
         self.tls = ServerTls(self.files.certificate, self.files.key)
 
     async def _listen(self, factory: Any) -> int:
-        listen = Listen(endpoint="tcp:0:interface=127.0.0.1", factory=factory, tls=self.tls)
+        guests = Guestbook(factory)
+        listen = Listen(endpoint="tcp:0:interface=127.0.0.1", factory=guests, tls=self.tls)
         opened = await open_listeners(reactor, [listen])
+        self.addCleanup(guests.everybody_gone)
         self.addCleanup(lambda: ensureDeferred(close_listeners(opened)))
         self.assertRegex(opened[0].address, r"^https://127\.0\.0\.1:\d+$")
         port: int = opened[0].port.getHost().port  # type: ignore[attr-defined]
@@ -75,7 +69,7 @@ class TlsSocketTests(TestCase):
 
     async def test_versions(self) -> None:
         """TLS 1.3 and 1.2 shake hands, verified strictly against the CA."""
-        port = await self._listen(Factory.forProtocol(Echo))
+        port = await self._listen(EchoFactory())
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             context = self._context()
             context.minimum_version = context.maximum_version = version
@@ -104,7 +98,7 @@ class TlsSocketTests(TestCase):
 
     async def test_reload(self) -> None:
         """A connection outlives the exchange of the certificate, and new ones get the new."""
-        port = await self._listen(Factory.forProtocol(Echo))
+        port = await self._listen(EchoFactory())
         context = self._context()
         old = await self._in_thread(lambda: self._connect(port, context))
         self.addCleanup(old.close)
@@ -124,7 +118,7 @@ class TlsSocketTests(TestCase):
 
     async def test_session_is_resumed(self) -> None:
         """Who comes back needs no full handshake."""
-        port = await self._listen(Factory.forProtocol(Echo))
+        port = await self._listen(EchoFactory())
         context = self._context()
 
         def twice() -> bool:
@@ -140,7 +134,7 @@ class TlsSocketTests(TestCase):
 
     async def test_stranger_does_not_trust_it(self) -> None:
         """Without the CA the certificate is worth nothing."""
-        port = await self._listen(Factory.forProtocol(Echo))
+        port = await self._listen(EchoFactory())
 
         def connect() -> None:
             with self.assertRaises(ssl.SSLCertVerificationError):

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from OpenSSL import SSL
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -66,7 +67,7 @@ class TlsTests(SynchronousTestCase):
 
     def test_site_negotiates_http2_and_http1(self) -> None:
         """A web site gets h2 from who offers it, http/1.1 from who offers only that."""
-        site = Site(Resource())
+        site = Site(Resource(), reactor=MemoryReactorClock())
         for offered, chosen in (
             ([b"h2", b"http/1.1"], b"h2"),
             ([b"http/1.1", b"h2"], b"h2"),
