@@ -20,17 +20,19 @@ class Chromium(ProcessProtocol):
     """A browser on `url`.
 
     :param profile: an empty folder for it.
+    :param switches: of its command line.
     :ivar gone: fires when it has ended.
     """
 
-    def __init__(self, reactor: Any, url: str, profile: Path) -> None:
+    def __init__(self, reactor: Any, url: str, profile: Path, *switches: str) -> None:
         self.gone: Deferred[None] = Deferred()
         self.errors = b""
         program = next(filter(None, map(shutil.which, PROGRAMS)), None)
         if program is None:
             raise RuntimeError(f"one of {', '.join(PROGRAMS)} must be installed")
         arguments = [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"]
-        arguments += ["--disable-dev-shm-usage", f"--user-data-dir={profile}", url]
+        arguments += ["--disable-dev-shm-usage", f"--user-data-dir={profile}"]
+        arguments += [*switches, url]
         self._process = reactor.spawnProcess(
             self, program, arguments, env={**os.environ, "HOME": str(profile)}
         )

@@ -129,3 +129,13 @@ class Sessions(Protocol):
 
     def connection_lost(self, reason: str) -> None:
         """The connection is over."""
+
+
+class SessionMaker(Protocol):
+    """What WebTransport is to a server."""
+
+    def __call__(self, link: Link) -> Sessions:
+        """The sessions of a new connection."""
+
+    def stop(self) -> None:
+        """The server is gone: no handler outlasts it."""

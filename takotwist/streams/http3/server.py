@@ -6,7 +6,6 @@ knows only what a connection asks of it.  Nothing happens before `start`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -20,7 +19,7 @@ from twisted.web.server import Site
 
 from takotwist.streams.http3.config import Http3Config
 from takotwist.streams.http3.endpoint import CONNECTION_ID_LENGTH, Http3Endpoint
-from takotwist.streams.http3.link import Header, Link, Sessions
+from takotwist.streams.http3.link import Header, Link, SessionMaker, Sessions
 from takotwist.streams.http3.request import serve_request
 
 #: More than any DATAGRAM frame that one packet can carry (RFC 9221 section 3).
@@ -45,7 +44,7 @@ class Http3Server:
         *,
         certificate: bytes,
         key: bytes,
-        webtransport: Callable[[Link], Sessions] | None = None,
+        webtransport: SessionMaker | None = None,
         config: Http3Config | None = None,
     ) -> None:
         self._reactor, self._site = reactor, site
@@ -91,6 +90,8 @@ class Http3Server:
             connection.close(ErrorCode.H3_NO_ERROR, "shutting down")
             connection.discard()
             self.protocol.terminated(connection)
+        if self._webtransport is not None:
+            self._webtransport.stop()
         port, self._port = self._port, None
         if port is not None:
             await maybeDeferred(port.stopListening)

@@ -21,6 +21,7 @@ class WebTransportRoute:
     """One path.
 
     :ivar sessions: how many are open on it now, over all connections.
+    :ivar ending: sessions that are over, and whose handlers are not.
     """
 
     path: str
@@ -28,6 +29,7 @@ class WebTransportRoute:
     config: WebTransportConfig
     admit: Admit | None = None
     sessions: int = field(default=0, init=False)
+    ending: set[WebTransportSession] = field(factory=set, init=False)
 
 
 def webtransport(

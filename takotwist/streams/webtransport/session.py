@@ -59,9 +59,11 @@ class WebTransportSession:
         config: WebTransportConfig,
         protocol: str | None,
         on_closed: Callable[[WebTransportSession], None],
+        on_idle: Callable[[WebTransportSession], None],
     ) -> None:
         self._link, self.id, self.request = link, session_id, request
-        self._config, self.protocol, self._on_closed = config, protocol, on_closed
+        self._config, self.protocol = config, protocol
+        self._on_closed, self._on_idle = on_closed, on_idle
         self.datagrams = Datagrams(link, session_id, config.max_datagrams)
         self.incoming_uni: Arrivals[WebTransportStream] = Arrivals(config.max_streams)
         self.incoming_bidi: Arrivals[WebTransportStream] = Arrivals(config.max_streams)
@@ -147,7 +149,7 @@ class WebTransportSession:
         task = Deferred.fromCoroutine(work)
         self._tasks.add(task)
         task.addErrback(self._failed)
-        task.addBoth(lambda _: self._tasks.discard(task))
+        task.addBoth(lambda _: self._task_done(task))
         if self._closed is not None:
             self._end_tasks()
 
@@ -155,6 +157,11 @@ class WebTransportSession:
     def working(self) -> bool:
         """Whether the handler, or something it started, has not returned yet."""
         return bool(self._tasks)
+
+    def cancel(self) -> None:
+        """Cancel whatever still works; its grace is over."""
+        for task in list(self._tasks):
+            task.cancel()
 
     # From the table
 
@@ -252,6 +259,11 @@ class WebTransportSession:
             if stream.finishing:
                 await stream.delivered()
         self.close()
+
+    def _task_done(self, task: Deferred[Any]) -> None:
+        self._tasks.discard(task)
+        if self._closed is not None and not self._tasks:
+            self._on_idle(self)
 
     def _failed(self, failure: Failure) -> None:
         if self._closed is not None and failure.check(CancelledError, SessionClosed):

@@ -40,6 +40,12 @@ class Routes:
         """The sessions of a new connection."""
         return SessionTable(link, self._routes)
 
+    def stop(self) -> None:
+        """Cancel the handlers of sessions that are over: the server is gone."""
+        for route in self._routes.values():
+            for session in list(route.ending):
+                session.cancel()
+
 
 class SessionTable:
     """Sessions by id.
@@ -123,9 +129,11 @@ class SessionTable:
             route.sessions -= 1
             del self._sessions[session.id]
             self._early.forget(session.id)
+            if session.working:
+                route.ending.add(session)
 
         session = WebTransportSession(
-            self._link, stream_id, request, route.config, protocol, closed
+            self._link, stream_id, request, route.config, protocol, closed, route.ending.discard
         )
         route.sessions += 1
         self._sessions[stream_id] = session

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from aioquic.h3.connection import ErrorCode
 from aioquic.quic.events import ConnectionTerminated, StreamReset
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.streams.http3 import Http3Config
@@ -94,6 +95,26 @@ class StopTests(SynchronousTestCase):
         net.pump(1)
         self.successResultOf(stopped)
         self.assertIn(b"\x00\x00\x03\xe9shutting-down", client.body(session))
+
+    def test_no_handler_outlasts_it(self) -> None:
+        """A handler that does not come to its end is cancelled with the stop, not after it."""
+        ended: list[str] = []
+
+        async def stick(session: WebTransportSession) -> None:
+            try:
+                await Deferred()
+            finally:
+                ended.append("ended")
+
+        net = Net(routes=[webtransport("/wt", stick)], config=Http3Config(drain_seconds=1))
+        client = net.client()
+        client.connect()
+        net.pump()
+        stopped = net.server.stop()
+        net.pump(1.1)
+        self.successResultOf(stopped)
+        self.assertEqual(ended, ["ended"])
+        self.assertEqual(net.clock.getDelayedCalls(), [])
 
 
 class CertificateTests(SynchronousTestCase):
