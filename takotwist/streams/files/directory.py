@@ -136,7 +136,11 @@ class StaticDir:
             # The original is open already; asking for it by name again could be another file.
             return opened if wanted == name else self._folder.open(wanted)
 
-        return respond(request, open_named, name, self._policy, vary=vary)
+        try:
+            return respond(request, open_named, name, self._policy, vary=vary)
+        except BaseException:
+            opened.close()
+            raise
 
     def _missing(self, request: Request, wanted: Inside, cannot: CannotOpen) -> None:
         if self._fallback is None or cannot.status != 404:

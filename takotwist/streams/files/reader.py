@@ -17,7 +17,7 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 
-from takotwist.streams.files.stream_window import http2_stream
+from takotwist.streams.files.stream_window import http2_stream, reset
 
 
 def is_gone(request: Request) -> bool:
@@ -51,6 +51,6 @@ def cut_off(request: Request, reason: str) -> None:
         channel.transport.abortConnection()
         return
     request.unregisterProducer()
-    channel.abortConnection()
+    reset(channel)
     # Twisted forgets the stream without telling the request.
     request.connectionLost(Failure(ConnectionAborted(reason)))

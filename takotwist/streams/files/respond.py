@@ -104,6 +104,7 @@ def serve_file(
         finished, with `False` when the reader went away or was dropped.  It never fails.
         Return it from a Klein route, or ignore it and return `NOT_DONE_YET`.
         Cancelling it cuts the reader off.
+    :raises ValueError: `precompressed` names a coding that has no suffix.
     """
     name = os.fsencode(path)
     policy = Policy(
@@ -154,8 +155,23 @@ def respond(
     if variant is None:
         send_refusal(request, 406, common, policy.render_error)
         return succeed(True)
+    try:
+        return _answer(request, variant, name, policy, common, range_header, content_type)
+    except BaseException:
+        variant.file.close()
+        raise
+
+
+def _answer(
+    request: Request,
+    variant: Variant,
+    name: bytes,
+    policy: Policy,
+    common: Headers,
+    range_header: bytes | None,
+    content_type: str | None,
+) -> Deferred[bool]:
     clock = _clock(request, policy)
-    now = clock.seconds()
     decided = answer(
         _conditions(request),
         range_header,
@@ -167,7 +183,7 @@ def respond(
             coding=variant.coding,
         ),
         common,
-        now,
+        clock.seconds(),
         _boundary,
     )
     return _send(request, decided, variant, clock, policy)

@@ -10,8 +10,11 @@ This file alone reaches into Twisted's `_http2`: there is no public way to ask.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+from h2.errors import ErrorCodes
+from h2.exceptions import StreamClosedError
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
@@ -29,6 +32,19 @@ def http2_stream(request: Request) -> Any | None:
     """The stream that carries `request`, `None` where it is not on HTTP/2."""
     channel = getattr(request, "channel", None)
     return channel if hasattr(channel, "streamID") and hasattr(channel, "_conn") else None
+
+
+def reset(stream: Any) -> None:
+    """End a stream in the middle, as our failure.
+
+    The stream's own `abortConnection` says NO_ERROR, which a client may take for a body that
+    was complete (RFC 9113, section 8.1).
+    """
+    connection, stream_id = stream._conn, stream.streamID
+    with suppress(StreamClosedError):
+        connection.conn.reset_stream(stream_id, error_code=ErrorCodes.INTERNAL_ERROR)
+    if connection._tryToWriteControlData():
+        connection._requestDone(stream_id)
 
 
 class StreamSink:

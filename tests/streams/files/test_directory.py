@@ -104,6 +104,18 @@ class Names(Folders):
         self.assertEqual(self.ask("/app.js").headers["cache-control"], "immutable")
         self.assertEqual(self.ask("/").headers["cache-control"], "no-cache")
 
+    def test_cache_control_that_fails(self) -> None:
+        """A mistake of the app in the middle of an answer leaves no file open."""
+
+        def control(name: str) -> str:
+            raise KeyError(name)
+
+        self.resource = static_dir(self.folder, cache_control=control)
+        before = len(os.listdir("/proc/self/fd"))
+        self.assertEqual(self.ask("/app.js").status, 500)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+
     def test_sidecars(self) -> None:
         """F8: sidecars are used without asking for it, and Vary says so in any case."""
         (self.folder / "app.js.br").write_bytes(b"brotli")

@@ -133,6 +133,14 @@ class Whole(Files):
         self.write("data.txt", CONTENT, modified=int(NOW) + 1000)
         self.assertEqual(self.ask().headers["last-modified"], format_http_date(NOW).decode())
 
+    def test_impossible_type(self) -> None:
+        """A mistake of the app in the middle of an answer leaves no file open."""
+        before = open_descriptors()
+        self.resource.options = {"content_type": "text/\u20ac"}
+        self.assertEqual(self.ask().status, 500)
+        self.assertEqual(len(self.flushLoggedErrors(UnicodeEncodeError)), 1)
+        self.assertEqual(open_descriptors(), before)
+
     def test_unknown_coding(self) -> None:
         """A coding without a known suffix is a mistake of the app, named at once."""
         self.resource.options = {"precompressed": ("deflate",)}

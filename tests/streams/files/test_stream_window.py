@@ -7,6 +7,7 @@ from pathlib import Path
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection as ClientConnection
+from h2.errors import ErrorCodes
 from h2.events import DataReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes, Settings
 from twisted.internet.base import DelayedCall
@@ -59,7 +60,7 @@ class Streams(SynchronousTestCase):
         self.client = ClientConnection(H2Configuration(client_side=True, header_encoding=None))
         self.body: dict[int, bytes] = {}
         self.ended: list[int] = []
-        self.reset: list[int] = []
+        self.reset: list[tuple[int, int]] = []
 
     def connect(self, window: int, connection_window: int = WIDE) -> None:
         """Open the connection with these windows."""
@@ -104,7 +105,7 @@ class Streams(SynchronousTestCase):
             elif isinstance(event, StreamEnded):
                 self.ended.append(event.stream_id)
             elif isinstance(event, StreamReset):
-                self.reset.append(event.stream_id)
+                self.reset.append((event.stream_id, event.error_code))
 
     def queued(self, stream: int = 1) -> int:
         """Bytes that wait inside Twisted."""
@@ -219,7 +220,8 @@ class Ends(Streams):
         self.turn(20)
         self.clock.advance(61)
         self.read()
-        self.assertEqual((self.reset, self.resource.results), ([1], [False]))
+        self.assertEqual(self.reset, [(1, ErrorCodes.INTERNAL_ERROR)])
+        self.assertEqual(self.resource.results, [False])
         self.path.write_bytes(b"short")
         self.ask(3)
         self.turn(20)
@@ -234,5 +236,5 @@ class Ends(Streams):
         self.client.increment_flow_control_window(WIDE, 1)
         self.flush()
         self.turn(20)
-        self.assertEqual((self.reset, self.ended), ([1], []))
+        self.assertEqual((self.reset, self.ended), ([(1, ErrorCodes.INTERNAL_ERROR)], []))
         self.assertEqual(self.resource.results, [False])
