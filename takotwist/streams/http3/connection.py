@@ -22,16 +22,14 @@ from aioquic.quic import events as quic
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import Logger
 
+from takotwist.streams.http3.admission import Application, begin_request
 from takotwist.streams.http3.config import Http3Config
 from takotwist.streams.http3.driver import QuicDriver
 from takotwist.streams.http3.framing import Http3Framing
-from takotwist.streams.http3.link import Header, Link, Sessions
+from takotwist.streams.http3.link import Header, Sessions
 from takotwist.streams.http3.quic import BoundedQuic
 from takotwist.streams.http3.stateless import Address
 from takotwist.streams.http3.streams import StreamTable
-
-#: The `:protocol` of an extended CONNECT: up to draft 14, and from draft 15 on.
-WEBTRANSPORT_TOKENS = (b"webtransport", b"webtransport-h3")
 
 _StreamEvent = quic.StreamDataReceived | quic.StreamReset | quic.StopSendingReceived
 
@@ -53,16 +51,6 @@ class ConnectionTable(Protocol):
 
     def terminated(self, connection: Http3Connection) -> None:
         """Nothing will come for this connection any more."""
-
-
-class Application(Protocol):
-    """What is served."""
-
-    def request(self, link: Link, stream_id: int, headers: list[Header]) -> None:
-        """A plain request arrived: answer it, or `Link.serve` the stream."""
-
-    def sessions(self, link: Link) -> Sessions | None:
-        """The WebTransport sessions of a new connection; `None` where there are none."""
 
 
 class Http3Connection:
@@ -221,29 +209,21 @@ class Http3Connection:
         requests = self._streams.requests
         receiver = requests.get(stream_id)
         if receiver is None:
-            fields = dict(headers)
-            if b":method" not in fields:  # trailers of a request answered early
-                return
+            if not any(name == b":method" for name, _ in headers):
+                return  # trailers of a request answered early
             self._next_request = max(self._next_request, stream_id + 4)
-            self._accept(stream_id, headers, fields)
+            begin_request(
+                self._streams,
+                stream_id,
+                headers,
+                application=self._application,
+                sessions=self._sessions,
+                max_header_bytes=self._config.max_header_bytes,
+                draining=self._draining,
+            )
             receiver = requests.get(stream_id)
         if ended and receiver is not None:
             receiver.data_received(b"", True)
-
-    def _accept(self, stream_id: int, headers: list[Header], fields: dict[bytes, bytes]) -> None:
-        link = self._streams
-        # 32 more for each field: RFC 9114 section 4.2.2.
-        size = sum(len(name) + len(value) + 32 for name, value in headers)
-        if self._draining:
-            link.reset(stream_id, ErrorCode.H3_REQUEST_REJECTED)
-        elif size > self._config.max_header_bytes:
-            link.send_headers(stream_id, [(b":status", b"431")], ended=True)
-        elif fields[b":method"] != b"CONNECT":
-            self._application.request(link, stream_id, headers)
-        elif self._sessions is None or fields.get(b":protocol") not in WEBTRANSPORT_TOKENS:
-            link.send_headers(stream_id, [(b":status", b"501")], ended=True)
-        else:
-            self._sessions.connect(stream_id, headers)
 
     def _webtransport_stream(self, event: WebTransportStreamDataReceived) -> None:
         streams = self._streams

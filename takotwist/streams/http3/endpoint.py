@@ -20,8 +20,9 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
 from takotwist.streams.http3 import stateless
+from takotwist.streams.http3.admission import Application
 from takotwist.streams.http3.config import AddressCheck, Http3Config
-from takotwist.streams.http3.connection import Application, Http3Connection
+from takotwist.streams.http3.connection import Http3Connection
 from takotwist.streams.http3.quic import BoundedQuic
 from takotwist.streams.http3.stateless import Address, RetryTokens
 

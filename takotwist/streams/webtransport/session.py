@@ -11,10 +11,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from aioquic.h3.connection import ErrorCode
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 
 from takotwist.streams.http3.link import Link
@@ -35,6 +34,7 @@ from takotwist.streams.webtransport.error_codes import (
 from takotwist.streams.webtransport.errors import SessionClosed, TooManyStreams
 from takotwist.streams.webtransport.request import SessionRequest
 from takotwist.streams.webtransport.stream import WebTransportStream
+from takotwist.streams.webtransport.work import Work
 
 
 class WebTransportSession:
@@ -63,7 +63,7 @@ class WebTransportSession:
     ) -> None:
         self._link, self.id, self.request = link, session_id, request
         self._config, self.protocol = config, protocol
-        self._on_closed, self._on_idle = on_closed, on_idle
+        self._on_closed = on_closed
         self.datagrams = Datagrams(link, session_id, config.max_datagrams)
         self.incoming_uni: Arrivals[WebTransportStream] = Arrivals(config.max_streams)
         self.incoming_bidi: Arrivals[WebTransportStream] = Arrivals(config.max_streams)
@@ -74,7 +74,12 @@ class WebTransportSession:
         self._capsules = CapsuleParser()
         self._closed: SessionClosed | None = None
         self._waiting: list[Deferred[None]] = []
-        self._tasks: set[Deferred[Any]] = set()
+        self._work = Work(
+            link.clock,
+            config.handler_grace,
+            lambda: self.close(1011, "internal-error"),
+            lambda: on_idle(self),
+        )
 
     @property
     def path(self) -> str:
@@ -146,22 +151,16 @@ class WebTransportSession:
         What it raises is logged and closes the session with 1011; when the
         session ends it has `WebTransportConfig.handler_grace` to do the same.
         """
-        task = Deferred.fromCoroutine(work)
-        self._tasks.add(task)
-        task.addErrback(self._failed)
-        task.addBoth(lambda _: self._task_done(task))
-        if self._closed is not None:
-            self._end_tasks()
+        self._work.start(work)
 
     @property
     def working(self) -> bool:
         """Whether the handler, or something it started, has not returned yet."""
-        return bool(self._tasks)
+        return bool(self._work)
 
     def cancel(self) -> None:
         """Cancel whatever still works; its grace is over."""
-        for task in list(self._tasks):
-            task.cancel()
+        self._work.cancel()
 
     # From the table
 
@@ -260,18 +259,6 @@ class WebTransportSession:
                 await stream.delivered()
         self.close()
 
-    def _task_done(self, task: Deferred[Any]) -> None:
-        self._tasks.discard(task)
-        if self._closed is not None and not self._tasks:
-            self._on_idle(self)
-
-    def _failed(self, failure: Failure) -> None:
-        if self._closed is not None and failure.check(CancelledError, SessionClosed):
-            return
-        if failure.check(SessionClosed) is None:
-            self.log.failure("WebTransport handler failed", failure)
-        self.close(1011, "internal-error")
-
     def _answer_close(self, closed: SessionClosed) -> None:
         self._link.send_data(self.id, b"", ended=True)
         self._end(closed)
@@ -280,6 +267,7 @@ class WebTransportSession:
         if self._closed is not None:
             return
         self._closed = closed
+        self._work.end()  # first: what fails from here on fails because of the end
         self._link.forget(self.id)
         self._on_closed(self)
         for stream in [*self._ours, *self._theirs]:
@@ -290,12 +278,6 @@ class WebTransportSession:
         self.incoming_uni.end(closed)
         self.incoming_bidi.end(closed)
         self._changed()
-        self._end_tasks()
-
-    def _end_tasks(self) -> None:
-        for task in list(self._tasks):
-            grace = self._link.clock.callLater(self._config.handler_grace, task.cancel)
-            task.addBoth(_cancel_call, grace)
 
     def _changed(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -311,9 +293,3 @@ class WebTransportSession:
         finally:
             if turn in self._waiting:
                 self._waiting.remove(turn)
-
-
-def _cancel_call(result: object, call: Any) -> object:
-    if call.active():
-        call.cancel()
-    return result

@@ -1,0 +1,54 @@
+"""What becomes of a new request: served, a session, or refused before anybody hears of it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from aioquic.h3.connection import ErrorCode
+
+from takotwist.streams.http3.link import Header, Link, Sessions
+
+#: The `:protocol` of an extended CONNECT: up to draft 14, and from draft 15 on.
+WEBTRANSPORT_TOKENS = (b"webtransport", b"webtransport-h3")
+
+
+class Application(Protocol):
+    """What is served."""
+
+    def request(self, link: Link, stream_id: int, headers: list[Header]) -> None:
+        """A plain request arrived: answer it, or `Link.serve` the stream."""
+
+    def sessions(self, link: Link) -> Sessions | None:
+        """The WebTransport sessions of a new connection; `None` where there are none."""
+
+
+def begin_request(
+    link: Link,
+    stream_id: int,
+    headers: list[Header],
+    *,
+    application: Application,
+    sessions: Sessions | None,
+    max_header_bytes: int,
+    draining: bool,
+) -> None:
+    """Begin the request that `headers` opens, or refuse it.
+
+    :param max_header_bytes: of the fields decoded, 32 more for each (RFC 9114 section 4.2.2).
+    :param draining: whether the connection takes no new requests.
+    """
+    fields = dict(headers)
+    size = sum(len(name) + len(value) + 32 for name, value in headers)
+    if draining:
+        link.reset(stream_id, ErrorCode.H3_REQUEST_REJECTED)
+        link.stop(stream_id, ErrorCode.H3_REQUEST_REJECTED)
+    elif size > max_header_bytes:
+        link.send_headers(stream_id, [(b":status", b"431")], ended=True)
+        link.stop(stream_id, ErrorCode.H3_NO_ERROR)
+    elif fields[b":method"] != b"CONNECT":
+        application.request(link, stream_id, headers)
+    elif sessions is None or fields.get(b":protocol") not in WEBTRANSPORT_TOKENS:
+        link.send_headers(stream_id, [(b":status", b"501")], ended=True)
+        link.stop(stream_id, ErrorCode.H3_NO_ERROR)
+    else:
+        sessions.connect(stream_id, headers)
