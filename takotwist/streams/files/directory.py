@@ -20,9 +20,10 @@ from zope.interface import implementer
 
 from takotwist.streams.files.opened import CannotOpen, Folder, IsFolder, OpenedFile
 from takotwist.streams.files.path import Inside, Refused, resolve
+from takotwist.streams.files.policy import Policy
 from takotwist.streams.files.reader import is_gone
 from takotwist.streams.files.refusal import ErrorRenderer, send_refusal
-from takotwist.streams.files.respond import Policy, answered_by_method, refuse_unopened, respond
+from takotwist.streams.files.respond import answered_by_method, refuse_unopened, respond
 
 # What the fallback depends on beside the path.
 _NAVIGATION_VARY = (b"Accept", b"Sec-Fetch-Mode")

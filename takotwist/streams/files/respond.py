@@ -19,56 +19,24 @@ from twisted.logger import Logger
 from twisted.web.server import Request, Site
 
 from takotwist.streams.files.answer import Answer, Headers, Representation, answer
-from takotwist.streams.files.conditions import Conditions
+from takotwist.streams.files.asked import conditions_of, joined, single
 from takotwist.streams.files.disposition import Disposition, content_disposition
 from takotwist.streams.files.media_type import media_type_of
 from takotwist.streams.files.opened import CannotOpen, OpenedFile, open_file
+from takotwist.streams.files.policy import Policy
 from takotwist.streams.files.reader import is_gone
 from takotwist.streams.files.refusal import ErrorRenderer, send_refusal
 from takotwist.streams.files.sendfile import SocketSink, plain_socket
 from takotwist.streams.files.sink import Sink
 from takotwist.streams.files.stream_window import StreamSink, http2_stream
 from takotwist.streams.files.transmission import Transmission
-from takotwist.streams.files.variant import Variant, check_codings, choose
+from takotwist.streams.files.variant import Variant, choose
 from takotwist.streams.files.written import CHUNK, WrittenSink
 
 METHODS = (b"GET", b"HEAD", b"OPTIONS")
 ALLOW = b"GET, HEAD, OPTIONS"
 
 _log = Logger()
-
-
-@attrs.frozen
-class Policy:
-    """How files are served, the same for every file of a folder.
-
-    :ivar cache_control: the header's value, or a callable from the file's name to it;
-        `None` sends none.
-    :ivar precompressed: codings for which sidecars are looked for, the favourite first.
-    :ivar render_error: makes the app's own error pages.
-    :ivar stall_timeout: seconds after which a reader that takes nothing is dropped.
-    :ivar reactor: the clock; `None` takes the one of the request's site.
-    :ivar headers: further headers for each answer that is about the file.
-    """
-
-    cache_control: str | Callable[[str], str | None] | None = "no-cache"
-    precompressed: tuple[str, ...] = attrs.field(default=(), converter=check_codings)
-    render_error: ErrorRenderer | None = None
-    stall_timeout: float = 60.0
-    reactor: IReactorTime | None = None
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-    def headers_for(self, name: str, vary: Sequence[bytes]) -> Headers:
-        """What every answer about the file `name` carries, refusals and 304 too."""
-        headers = [*self.headers, (b"X-Content-Type-Options", b"nosniff")]
-        control = self.cache_control(name) if callable(self.cache_control) else self.cache_control
-        if control is not None:
-            headers.append((b"Cache-Control", control.encode("ascii")))
-        if self.precompressed:
-            vary = (*vary, b"Accept-Encoding")
-        if vary:
-            headers.append((b"Vary", b", ".join(vary)))
-        return headers
 
 
 def serve_file(
@@ -138,8 +106,8 @@ def respond(
     if answered_by_method(request, policy.render_error):
         return succeed(True)
     header = request.requestHeaders.getRawHeaders
-    range_header = _single(header(b"Range")) if request.method == b"GET" else None
-    accept_encoding = _joined(header(b"Accept-Encoding"))
+    range_header = single(header(b"Range")) if request.method == b"GET" else None
+    accept_encoding = joined(header(b"Accept-Encoding"))
     common = policy.headers_for(os.fsdecode(name), vary)
     try:
         variant = choose(
@@ -173,7 +141,7 @@ def _answer(
 ) -> Deferred[bool]:
     clock = _clock(request, policy)
     decided = answer(
-        _conditions(request),
+        conditions_of(request),
         range_header,
         Representation(
             size=variant.file.size,
@@ -268,26 +236,6 @@ def _sink_for(request: Request, length: int, clock: IReactorTime) -> Sink:
             return SocketSink(request, transport)
     # A small body goes with its head in one send, which no sendfile can beat.
     return WrittenSink(request, clock)
-
-
-def _conditions(request: Request) -> Conditions:
-    header = request.requestHeaders.getRawHeaders
-    return Conditions(
-        if_match=_joined(header(b"If-Match")),
-        if_unmodified_since=_single(header(b"If-Unmodified-Since")),
-        if_none_match=_joined(header(b"If-None-Match")),
-        if_modified_since=_single(header(b"If-Modified-Since")),
-        if_range=_joined(header(b"If-Range")),
-    )
-
-
-def _joined(lines: Sequence[bytes] | None) -> bytes | None:
-    return b",".join(lines) if lines else None
-
-
-def _single(lines: Sequence[bytes] | None) -> bytes | None:
-    """The value of a header that is no list; repeated, it is malformed and ignored."""
-    return lines[0] if lines and len(lines) == 1 else None
 
 
 def _retry(status: int) -> list[tuple[bytes, bytes]]:
