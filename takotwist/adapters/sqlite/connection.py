@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
+from threading import Lock
 from typing import Literal, TypeVar
 
 from takotwist.adapters.sqlite.file import Content, Identity, StoreFile
@@ -30,6 +31,11 @@ _HARMLESS = frozenset({Kind.LOCKED, Kind.FULL})
 class Connection:
     """One thread's access to the file.
 
+    The writer's leads: a reader opens only the file that the writer has open, and
+    the writer closes the readers' before it leaves a file.  SQLite keeps one
+    shared memory for all connections of a process to one file, so a single one
+    left behind would tie the next to files that are gone.
+
     :param file: the file.
     :param side: ``write`` for the one writer.
     """
@@ -40,6 +46,9 @@ class Connection:
         self._db: sqlite3.Connection | None = None
         self._identity: Identity | None = None
         self._content: Content | None = None
+        self._in_use = Lock()
+        if not self._writes:
+            file.readers.append(self._shut)
 
     def run(
         self,
@@ -52,37 +61,43 @@ class Connection:
         :raises Trouble: the file cannot be used; nothing of `work` has happened,
             or nobody can see it any more.
         """
-        db = self._current()
-        try:
-            db.execute("BEGIN IMMEDIATE" if self._writes else "BEGIN")
-            result = work(db)
-            db.execute("COMMIT")
-        except sqlite3.Error as error:
-            trouble = Trouble.of(error)
-            self._undo(trouble)
-            raise trouble from error
-        except BaseException:
-            self._undo(None)
-            raise
-        if committed is not None:
-            committed(result)
-        if self._writes and not self._remember():
-            self.close()
-            raise Trouble(Kind.NOT_READY, "the file went away during the transaction")
-        return result
+        with self._in_use:
+            db = self._current()
+            try:
+                db.execute("BEGIN IMMEDIATE" if self._writes else "BEGIN")
+                result = work(db)
+                db.execute("COMMIT")
+            except sqlite3.Error as error:
+                trouble = Trouble.of(error)
+                self._undo(trouble)
+                raise trouble from error
+            except BaseException:
+                self._undo(None)
+                raise
+            if committed is not None:
+                committed(result)
+            if self._writes:
+                self._check_still_there()
+            return result
 
     def close_in_order(self) -> None:
-        """Close, with everything written home.  What fails is left to the next start."""
-        if self._db is not None and self._identity == self._file.identity():
-            with suppress(sqlite3.Error):
-                self._file.close_in_order(self._db)
-        self.close()
+        """Close the writer's, with everything written home.
+
+        What fails is left to the next start.
+        """
+        with self._in_use:
+            if self._db is not None and self._identity == self._file.identity():
+                with suppress(sqlite3.Error):
+                    self._file.close_in_order(self._db)
+            self._leave()
 
     def close(self) -> None:
-        """Close at once.  Called by adbapi too."""
-        db, self._db = self._db, None
-        if db is not None:
-            db.close()
+        """Close for good.  For adbapi."""
+        if self._writes:
+            self._leave()
+        else:
+            self._shut()
+            self._file.readers.remove(self._shut)
 
     def commit(self) -> None:
         """For adbapi: `run` has committed."""
@@ -91,35 +106,73 @@ class Connection:
         """For adbapi: `run` has undone what it could not commit."""
 
     def _current(self) -> sqlite3.Connection:
-        if self._db is not None and self._identity != self._file.identity():
-            self.close()
-        if self._db is not None and self._writes and self._content != self._file.content():
+        identity = self._file.identity()
+        if not self._writes:
+            if identity is None or identity != self._file.opened:
+                raise Trouble(Kind.NOT_READY, "the writer does not have it open")
+            if self._db is None:
+                self._db = self._file.open_to_read()
+            return self._db
+        if self._db is not None and (self._identity != identity or self._file.opened is None):
+            self._leave()
+        elif self._db is not None and self._content != self._file.content():
             # Only this connection writes the database file, so it was not us.
-            self.close()
+            self._leave()
             self._file.suspect()
         if self._db is None:
-            self._db = self._file.open_to_write() if self._writes else self._file.open_to_read()
-            self._identity = self._file.identity()
+            self._db = self._file.open_to_write()
+            self._identity = self._file.opened = self._file.identity()
             self._content = self._file.content()
         return self._db
 
-    def _remember(self) -> bool:
-        """After a commit: whether the file is still the one that was opened."""
+    def _check_still_there(self) -> None:
         self._content = self._file.content()
-        return self._identity is not None and self._identity == self._file.identity()
+        if self._identity is None or self._identity != self._file.identity():
+            self._leave()
+            raise Trouble(Kind.NOT_READY, "the file went away during the transaction")
+
+    def _leave(self) -> None:
+        """Close the writer's, after the readers'."""
+        self._file.opened = None
+        for shut in tuple(self._file.readers):
+            shut()
+        db, self._db = self._db, None
+        if db is None:
+            return
+        if self._identity is not None and self._identity != self._file.identity():
+            self._file.leave(db, self._identity)
+        else:
+            db.close()
+
+    def _shut(self) -> None:
+        """Close a reader's, when it has finished what it reads."""
+        with self._in_use:
+            db, self._db = self._db, None
+            if db is not None:
+                db.close()
 
     def _undo(self, trouble: Trouble | None) -> None:
-        if self._db is None:
-            return
+        harmless = trouble is None or trouble.kind in _HARMLESS
         try:
-            if self._db.in_transaction:
+            if self._db is not None and self._db.in_transaction:
                 self._db.execute("ROLLBACK")
         except sqlite3.Error:
-            self.close()
-        if trouble is not None and trouble.kind not in _HARMLESS:
-            self.close()
-            if self._writes and trouble.kind is Kind.DAMAGED:
+            harmless = False
+        if harmless:
+            return
+        if not self._writes:
+            db, self._db = self._db, None
+            if db is not None:
+                db.close()
+            if trouble is not None and trouble.kind is Kind.DAMAGED:
+                # The writer looks through the file before anybody uses it again: else
+                # it would be said to work and to be damaged in turn, topic by topic.
+                self._file.opened = None
                 self._file.suspect()
+            return
+        self._leave()
+        if trouble is not None and trouble.kind is Kind.DAMAGED:
+            self._file.suspect()
 
 
 def connect(file: StoreFile, side: Literal["write", "read"]) -> Connection:

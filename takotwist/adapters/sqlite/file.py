@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 from urllib.parse import quote
 
@@ -20,7 +22,6 @@ from takotwist.adapters.sqlite.migrations import (
     Step,
     bring_up_to_date,
     use_write_ahead_log,
-    version_of,
 )
 from takotwist.adapters.sqlite.trouble import Kind, Trouble
 from takotwist.core.retention import Watched
@@ -35,10 +36,19 @@ LOCK_SECONDS = 0.25
 WAL_BYTES = 8 * 2**20
 
 #: (device, inode) of the database, its -wal and its -shm.
-Identity = tuple[tuple[int, int], ...]
+Inode = tuple[int, int]
+Identity = tuple[Inode, Inode, Inode]
 
 #: What changes when somebody else writes into the database file.
 Content = tuple[int, int, int]
+
+
+def _identity(path: str) -> Inode | None:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def _decoded(text: bytes) -> str:
@@ -66,6 +76,8 @@ class StoreFile:
     :ivar boot: which run of the machine this is.
     :ivar last_id: the highest id that this process has reported.  A file that knows
         less has lost messages, whatever happened to it.
+    :ivar opened: the files that the writer has open, `None` where it has not.
+    :ivar readers: what closes each reader's connection.
     """
 
     path: str
@@ -75,16 +87,17 @@ class StoreFile:
     steps: tuple[Step, ...] = STEPS
     boot: str = attrs.field(factory=_boot)
     last_id: int = 0
+    opened: Identity | None = None
+    readers: list[Callable[[], None]] = attrs.field(factory=list, init=False)
     _suspect: bool = attrs.field(default=False, init=False)
     _damage: tuple[Content | None, str] | None = attrs.field(default=None, init=False)
 
     def identity(self) -> Identity | None:
         """Which files are at the path now; `None` where one is missing."""
-        try:
-            found = [os.stat(self.path + suffix) for suffix in ("", "-wal", "-shm")]
-        except OSError:
-            return None
-        return tuple((stat.st_dev, stat.st_ino) for stat in found)
+        main = _identity(self.path)
+        wal = _identity(self.path + "-wal")
+        shm = _identity(self.path + "-shm")
+        return None if main is None or wal is None or shm is None else (main, wal, shm)
 
     def content(self) -> Content | None:
         """Changes when the database file is written to, the write-ahead log aside."""
@@ -127,24 +140,35 @@ class StoreFile:
         return db
 
     def open_to_read(self) -> sqlite3.Connection:
-        """The file as it is.
+        """The file as the writer has it open.
 
-        :raises Trouble: `Kind.NOT_READY` where opening it to write may help.
+        :raises Trouble: it cannot be used.
         """
-        if not os.path.exists(self.path):
-            raise Trouble(Kind.NOT_READY, "there is no file")
         try:
             db = self._connect()
+            db.execute("PRAGMA query_only = ON")
         except sqlite3.Error as error:
             raise Trouble.of(error) from None
-        try:
-            if version_of(db) != self.steps[-1].number:
-                raise Trouble(Kind.NOT_READY, "its schema is another one")
-            db.execute("PRAGMA query_only = ON")
-        except (sqlite3.Error, Trouble) as error:
-            db.close()
-            raise error if isinstance(error, Trouble) else Trouble.of(error) from None
         return db
+
+    def leave(self, db: sqlite3.Connection, identity: Identity) -> None:
+        """Close a file of which at least a part is no longer at the path.
+
+        :param identity: the files that `db` has open, the last connection to them.
+        """
+        if _identity(self.path) == identity[0]:
+            # Only its -wal or -shm went.  They are still open here, so what is in
+            # them can come home; else it would be lost.
+            with suppress(sqlite3.Error):
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            db.close()
+            return
+        db.close()
+        for suffix, its in zip(("-wal", "-shm"), identity[1:], strict=True):
+            # What the old file left behind; SQLite would read it into the new one.
+            if _identity(self.path + suffix) == its:
+                with suppress(OSError):
+                    os.unlink(self.path + suffix)
 
     def close_in_order(self, db: sqlite3.Connection) -> None:
         """Everything home into the database file, and nothing left to doubt."""

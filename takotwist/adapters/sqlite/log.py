@@ -85,11 +85,15 @@ class SqliteReplayLog:
             return succeed(None)
         if not pools["write"].running:
             # The reactor never ran, so nothing was done and nothing will be.
-            return succeed(None).addCallback(lambda _: _close(pools))
+            for pool in pools.values():
+                pool.close()
+            return succeed(None)
         self._idle = Deferred()
         stopping = self._idle
+        # The writer last: who closes last writes the write-ahead log home.
+        stopping.addCallback(lambda _: pools["read"].close())
         stopping.addCallback(lambda _: pools["write"].runWithConnection(_close_in_order))
-        stopping.addCallback(lambda _: _close(pools))
+        stopping.addCallback(lambda _: pools["write"].close())
         self._finished(0)
         return stopping
 
@@ -200,12 +204,6 @@ def _run(
 
 def _close_in_order(connection: Connection) -> None:
     connection.close_in_order()
-
-
-def _close(pools: dict[str, ConnectionPool]) -> None:
-    # The writer last: who closes last writes the write-ahead log home.
-    pools["read"].close()
-    pools["write"].close()
 
 
 def _unavailable(failure: Failure) -> None:

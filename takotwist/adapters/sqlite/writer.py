@@ -136,7 +136,7 @@ def sweep(
             db.execute("UPDATE store SET removed = max(removed, ?)", (topic.held.head,))
         else:
             topic.save(db, due_at(topic.held, watched_us, in_use_us))
-    shrinkable = room > 0 and _shrink(db)
+    shrinkable = _shrink(db, _VACUUM_PAGES if room > 0 else 0)
     due = db.execute("SELECT 1 FROM topic WHERE due_us <= ? LIMIT 1", (now_us,)).fetchone()
     return due is not None or shrinkable, head(db)
 
@@ -159,18 +159,18 @@ def _remove(
     return gone.count
 
 
-def _shrink(db: sqlite3.Connection) -> bool:
-    """Give some free pages back to the disk; whether more could be given."""
+def _shrink(db: sqlite3.Connection, most: int) -> bool:
+    """Give up to `most` free pages back to the disk; whether more could be given."""
     [free] = db.execute("PRAGMA freelist_count").fetchone()
     [pages] = db.execute("PRAGMA page_count").fetchone()
     excess = free - max(_FREE_PAGES, pages // _FREE_SHARE)
     if excess <= 0:
         return False
-    for _ in range(min(excess, _VACUUM_PAGES)):
+    for _ in range(min(excess, most)):
         # One at a time: Python steps a statement without columns only once, and
         # each step of this one frees one page, whatever number it is given.
         db.execute("PRAGMA incremental_vacuum(1)")
-    return bool(excess > _VACUUM_PAGES)
+    return bool(excess > most)
 
 
 def _answered(
