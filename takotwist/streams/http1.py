@@ -108,10 +108,10 @@ class Http1Channel(_Channel):  # type: ignore[misc]
             self.loseConnection()
 
     def loseConnection(self) -> None:
-        super().loseConnection()
         if not self._let_go:
             self._let_go = True
             self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        super().loseConnection()
 
     def forceAbortClient(self) -> None:
         self._abortingCall = None

@@ -144,6 +144,8 @@ class Http2Connection(_Connection):  # type: ignore[misc]
         self.transport.write(self.conn.data_to_send())
         self._stillProducing = False
         self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        # TLS waits for its producer to go before it closes, and that is us.
+        self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def forceAbortClient(self) -> None:

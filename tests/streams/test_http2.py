@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from typing import Any
+
+import h2.events
+from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import NOT_DONE_YET
+
+from takotwist.streams.http_limits import HttpLimits
+from tests.streams.exchange import Http2Exchange
+
+
+class SlowReaderTests(SynchronousTestCase):
+    """A client that does not open its window costs nothing while it waits."""
+
+    def setUp(self) -> None:
+        self.bodies = {b"/large": b"x" * 200000, b"/small": b"y"}
+        self.exchange = Http2Exchange(lambda request: self.bodies[request.path])
+        self.exchange.read_windows = False
+
+    def test_the_sending_loop_rests(self) -> None:
+        """S9: with data to send and no window, nothing is scheduled but the idle timer."""
+        stream = self.exchange.ask("/large")
+        self.exchange.turn(50)
+        self.assertEqual(len(self.exchange.data(stream)), 65535)
+        pending = [call.getTime() for call in self.exchange.clock.getDelayedCalls()]
+        self.assertEqual([time for time in pending if time <= self.exchange.clock.seconds()], [])
+
+    def test_the_window_opens(self) -> None:
+        """When the window opens, the rest comes, and to the last byte."""
+        stream = self.exchange.ask("/large")
+        self.exchange.turn(50)
+        for _ in range(14):
+            self.exchange.client.increment_flow_control_window(10000, stream)
+            self.exchange.client.increment_flow_control_window(10000)
+            self.exchange.turn(5)
+        self.exchange.turn(50)
+        self.assertEqual(self.exchange.data(stream), self.bodies[b"/large"])
+        self.assertTrue(self.exchange.has(h2.events.StreamEnded, stream))
+
+    def test_the_window_opens_by_settings(self) -> None:
+        """A larger initial window, sent as a setting, opens the streams there are."""
+        stream = self.exchange.ask("/large")
+        self.exchange.turn(50)
+        self.exchange.client.increment_flow_control_window(1 << 20)
+        self.exchange.client.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 1 << 20})
+        self.exchange.turn(50)
+        self.assertEqual(self.exchange.data(stream), self.bodies[b"/large"])
+
+    def test_its_neighbours(self) -> None:
+        """Another stream of the connection is served meanwhile."""
+        self.exchange.client.increment_flow_control_window(1 << 20)
+        self.exchange.ask("/large")
+        self.exchange.turn(50)
+        stream = self.exchange.ask("/small")
+        self.assertEqual(self.exchange.data(stream), b"y")
+
+
+class ConnectionTests(SynchronousTestCase):
+    """A connection's bounds and its end."""
+
+    def test_settings(self) -> None:
+        """The limits are stated in the settings."""
+        exchange = Http2Exchange(lambda _: b"", HttpLimits(max_streams=7, max_head=5000))
+        self.assertEqual(exchange.client.remote_settings.max_concurrent_streams, 7)
+        self.assertEqual(exchange.client.remote_settings.max_header_list_size, 5000)
+
+    def test_too_many_headers(self) -> None:
+        """Past the bound a request is refused, and the connection goes on."""
+        exchange = Http2Exchange(lambda _: b"", HttpLimits(max_headers=10))
+        stream = exchange.ask("/", *((f"x-{n}", "y") for n in range(10)))
+        self.assertEqual(exchange.headers(stream)[":status"], "400")
+        self.assertEqual(exchange.headers(exchange.ask())[":status"], "200")
+
+    def test_too_large_a_head(self) -> None:
+        """A head past its bytes ends the connection."""
+        exchange = Http2Exchange(lambda _: b"", HttpLimits(max_head=1000))
+        exchange.ask("/", ("x", "y" * 2000))
+        self.assertTrue(exchange.has(h2.events.ConnectionTerminated))
+
+    def test_idle(self) -> None:
+        """A connection without requests is closed after the idle timeout, at once."""
+        exchange = Http2Exchange(lambda _: b"")
+        exchange.ask()
+        exchange.clock.advance(60)
+        exchange.turn(1)
+        self.assertTrue(exchange.has(h2.events.ConnectionTerminated))
+        self.assertFalse(exchange.transport.connected)
+        self.assertEqual(exchange.clock.getDelayedCalls(), [])
+
+    def test_request_at_work(self) -> None:
+        """One whose request is being answered is not, however long the answer takes."""
+        kept: list[Any] = []
+
+        def answer(request: Any) -> Any:
+            kept.append(request)
+            return NOT_DONE_YET
+
+        exchange = Http2Exchange(answer)
+        stream = exchange.ask()
+        exchange.clock.advance(60)
+        exchange.clock.advance(60)
+        kept[0].write(b"late")
+        kept[0].finish()
+        exchange.turn()
+        self.assertEqual(exchange.data(stream), b"late")
+
+    def test_body_that_does_not_come(self) -> None:
+        """One whose request is not all in is."""
+        exchange = Http2Exchange(lambda _: b"")
+        exchange.ask(method="POST", ended=False)
+        exchange.clock.advance(60)
+        exchange.turn(1)
+        self.assertTrue(exchange.has(h2.events.ConnectionTerminated))
+
+    def test_reset_before_the_body_is_in(self) -> None:
+        """A request that is taken back harms nobody."""
+        exchange = Http2Exchange(lambda _: b"")
+        stream = exchange.ask(method="POST", ended=False)
+        exchange.client.reset_stream(stream, ErrorCodes.CANCEL)
+        exchange.turn()
+        self.assertEqual(exchange.headers(exchange.ask())[":status"], "200")
+
+    def test_reset_after_an_early_answer(self) -> None:
+        """Nor does one that was answered before."""
+        exchange = Http2Exchange(lambda _: b"", HttpLimits(max_body=5))
+        stream = exchange.ask("/", ("content-length", "10"), method="POST", ended=False)
+        self.assertEqual(exchange.headers(stream)[":status"], "413")
+        exchange.client.reset_stream(stream, ErrorCodes.CANCEL)
+        exchange.turn()
+        self.assertEqual(exchange.headers(exchange.ask())[":status"], "200")
+
+    def test_body_ends_after_an_early_answer(self) -> None:
+        """Nor one that goes on to its end."""
+        exchange = Http2Exchange(lambda _: b"", HttpLimits(max_body=5))
+        stream = exchange.ask("/", ("content-length", "10"), method="POST", ended=False)
+        exchange.client.send_data(stream, b"x" * 10, end_stream=True)
+        exchange.turn()
+        self.assertFalse(exchange.has(h2.events.StreamReset))
+        self.assertEqual(exchange.headers(exchange.ask())[":status"], "200")
+
+    def test_hang_up_leaves_nothing(self) -> None:
+        """A connection that goes takes its timers with it."""
+        exchange = Http2Exchange(lambda _: NOT_DONE_YET)
+        exchange.ask()
+        exchange.transport.hang_up()
+        self.assertEqual(exchange.clock.getDelayedCalls(), [])

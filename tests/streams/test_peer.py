@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist.streams.peer import Peer, TrustedProxies, peer_of, resolve_peer
+from tests.streams.exchange import Http1Exchange
+
+PROXIES = TrustedProxies.of(["10.0.0.0/8", "2001:db8::1", "unix"])
+
+
+def _resolve(address: str | None, *forwarded_for: str, **more: Any) -> str | None:
+    more = {"secure": False, "host": "x", "trusted": PROXIES, **more}
+    return resolve_peer(address, forwarded_for=forwarded_for, **more).address
+
+
+class AddressTests(SynchronousTestCase):
+    """Who the client is."""
+
+    def test_a_stranger_is_not_believed(self) -> None:
+        """A forwarding header of somebody who is no proxy changes nothing."""
+        peer = resolve_peer(
+            "198.51.100.1",
+            secure=False,
+            host="me.example",
+            forwarded_for=["203.0.113.9"],
+            forwarded_proto=["https"],
+            forwarded_host=["evil.example"],
+            trusted=PROXIES,
+        )
+        self.assertEqual(peer, Peer("198.51.100.1", "http://me.example"))
+
+    def test_one_proxy(self) -> None:
+        """Behind a proxy, it is who the proxy says."""
+        self.assertEqual(_resolve("10.0.0.1", "203.0.113.9"), "203.0.113.9")
+
+    def test_forged(self) -> None:
+        """What the client itself put into the header is left of what the proxy added."""
+        self.assertEqual(_resolve("10.0.0.1", "1.1.1.1, 203.0.113.9"), "203.0.113.9")
+
+    def test_several_proxies(self) -> None:
+        """A chain is followed as far as it is trusted, over repeated lines too."""
+        self.assertEqual(_resolve("10.0.0.1", "1.1.1.1", "203.0.113.9, 10.0.0.2"), "203.0.113.9")
+        self.assertEqual(_resolve("10.0.0.1", "10.0.0.3,10.0.0.2"), "10.0.0.3")
+
+    def test_unix_socket(self) -> None:
+        """A peer on a Unix socket is a proxy where that is said."""
+        self.assertEqual(_resolve(None, "203.0.113.9"), "203.0.113.9")
+        self.assertIsNone(_resolve(None, "203.0.113.9", trusted=TrustedProxies.of([])))
+
+    def test_spellings(self) -> None:
+        """Ports, brackets, mapped addresses and zones."""
+        for spelled, address in [
+            ("203.0.113.9:1234", "203.0.113.9"),
+            ("[2001:db8::9]:1234", "2001:db8::9"),
+            ("2001:db8::9", "2001:db8::9"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
+        ]:
+            self.assertEqual(_resolve("::ffff:10.0.0.1", spelled), address)
+        self.assertEqual(_resolve("2001:db8::1", "203.0.113.9"), "203.0.113.9")
+
+    def test_nonsense(self) -> None:
+        """What is no address ends the chain."""
+        self.assertEqual(_resolve("10.0.0.1", "203.0.113.9, unknown"), "10.0.0.1")
+        self.assertEqual(_resolve("10.0.0.1", ""), "10.0.0.1")
+        self.assertEqual(_resolve("10.0.0.1"), "10.0.0.1")
+
+    def test_bad_configuration(self) -> None:
+        """An entry that is no address is refused by name."""
+        error = self.assertRaises(ValueError, TrustedProxies.of, ["10.0.0.1", "proxy.example"])
+        self.assertIn("'proxy.example'", str(error))
+
+
+class OwnOriginTests(SynchronousTestCase):
+    """As which origin the client reached us."""
+
+    def test_proxy_with_tls(self) -> None:
+        """A proxy's word on scheme and host is taken, the last one where there are several."""
+        peer = resolve_peer(
+            "10.0.0.1",
+            secure=False,
+            host="internal:8080",
+            forwarded_proto=["http, https"],
+            forwarded_host=["app.example.com"],
+            trusted=PROXIES,
+        )
+        self.assertEqual(peer.origin, "https://app.example.com")
+        self.assertTrue(peer.secure)
+
+    def test_of_a_request(self) -> None:
+        """The same from a request's headers."""
+        peers: list[Peer] = []
+
+        def answer(request: Any) -> bytes:
+            peers.append(peer_of(request, TrustedProxies.of(["192.0.2.0/24"])))
+            peers.append(peer_of(request))
+            return b""
+
+        exchange = Http1Exchange(answer)
+        exchange.ask("/", "X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https")
+        self.assertEqual(
+            peers,
+            [Peer("203.0.113.9", "https://example.com"), Peer("192.0.2.7", "http://example.com")],
+        )

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+
+from takotwist.streams.site import Access, make_site
+from tests.streams.exchange import Http1Exchange, Http2Exchange
+
+
+class SiteTests(SynchronousTestCase):
+    """The factory itself."""
+
+    def test_alpn(self) -> None:
+        """Over TLS it offers HTTP/2 before HTTP/1.1."""
+        site = make_site(Resource(), MemoryReactorClock())
+        self.assertEqual(site.acceptableProtocols(), [b"h2", b"http/1.1"])
+
+    def test_access(self) -> None:
+        """Each answer is told of, without the query, which may hold a credential."""
+        told: list[Access] = []
+        exchange = Http1Exchange(lambda request: b"hello", on_access=told.append)
+        exchange.ask("/a%20b?access_token=secret")
+        self.assertEqual(told, [Access("GET", "/a%20b", "HTTP/1.1", 200, 5, "192.0.2.7")])
+        self.assertNotIn("secret", repr(told))
+
+    def test_access_over_http2(self) -> None:
+        """The same over HTTP/2."""
+        told: list[Access] = []
+        exchange = Http2Exchange(lambda request: b"hello", on_access=told.append)
+        exchange.ask("/x?access_token=secret")
+        self.assertEqual(told, [Access("GET", "/x", "HTTP/2", 200, 5, "192.0.2.7")])
+
+    def test_no_clock_of_its_own(self) -> None:
+        """Listening starts no timer and opens no file."""
+        clock = MemoryReactorClock()
+        site = make_site(Resource(), clock)
+        site.doStart()
+        self.assertEqual(clock.getDelayedCalls(), [])
+        site.doStop()
+
+    def test_no_server_header(self) -> None:
+        """An answer does not say what it runs on."""
+        exchange = Http1Exchange(lambda request: b"hello")
+        exchange.ask()
+        self.assertNotIn("server", exchange.answer()[1])
+
+    def test_pipelined_requests(self) -> None:
+        """Requests sent at once are answered in order."""
+        exchange = Http1Exchange(lambda request: request.path)
+        exchange.transport.deliver(
+            b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % n for n in range(3))
+        )
+        bodies = [
+            part.rpartition(b"\r\n\r\n")[2] for part in exchange.transport.sent.split(b"HTTP")
+        ]
+        self.assertEqual(bodies[1:], [b"/0", b"/1", b"/2"])
