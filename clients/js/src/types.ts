@@ -128,7 +128,10 @@ export interface Channel<Messages extends object = AnyMessages> extends AsyncIte
   readonly error: TakoError | undefined;
   /** The id of the last message seen; give it to another channel to go on there. */
   readonly cursor: string | undefined;
-  /** Every message, and every `tako.reset`. Returns a function that removes the handler. */
+  /**
+   * Every message, and every `tako.reset`. Returns a function that removes the handler.
+   * One function counts once, however often it is given.
+   */
   subscribe(handler: (message: Incoming<Messages>) => void): () => void;
   /** Messages of one type. */
   on<Type extends TypeOf<Messages>>(

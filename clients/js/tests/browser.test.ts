@@ -84,7 +84,7 @@ describe.each(["auto", "websocket", "sse", "eventsource"] as const)("over %s", (
   });
 });
 
-test("a page that goes offline and online again catches up at once", async () => {
+test("a page that goes offline and online again catches up", async () => {
   await open("websocket");
   const { port } = server;
   await server.close();

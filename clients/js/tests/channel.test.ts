@@ -93,16 +93,18 @@ describe("iterating", () => {
     await expect(iterator.next()).rejects.toBeInstanceOf(ChannelOverflowError);
   });
 
-  test("leaves no handler behind when it is broken off", async () => {
-    const { world, channel } = await setup();
-    const done = (async () => {
-      for await (const { id } of channel) if (id) break;
+  test("that is broken off ends alone: the channel stays open for the others", async () => {
+    const { world, channel } = await setup({ bufferSize: 1 });
+    const seen: unknown[] = [];
+    channel.subscribe(({ id }) => seen.push(id));
+    const broken = (async () => {
+      for await (const { id } of channel) return id;
     })();
     await world.accept();
     world.socket.frame(message("2", {}));
-    await done;
-    for (let id = 3; id < 3_000; id++) world.socket.frame(message(String(id), {}));
-    expect(channel.state).toBe("open");
+    expect(await broken).toBe("2");
+    ["3", "4", "5"].forEach((id) => world.socket.frame(message(id, {})));
+    expect([channel.state, seen]).toEqual(["open", ["2", "3", "4", "5"]]);
   });
 });
 
