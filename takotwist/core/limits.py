@@ -97,14 +97,20 @@ class ConnectionLimits:
     open: int = attrs.field(default=0, init=False)
 
     def enter(self, address: str, now: float) -> None:
-        """:raises Overloaded: the server is full. :raises RateLimited: this address is."""
+        """Take a place.
+
+        :param address: empty for a peer that has none, such as one on a Unix socket.
+        :raises Overloaded: the server is full. :raises RateLimited: this address is.
+        """
         if self.open >= self.most:
             raise Overloaded("The server has as many connections as it takes.")
-        self.rate.take(address, now)
-        self.by_address.enter(address)
+        if address:
+            self.rate.take(address, now)
+            self.by_address.enter(address)
         self.open += 1
 
     def leave(self, address: str) -> None:
         """One connection of `address` is gone."""
         self.open -= 1
-        self.by_address.leave(address)
+        if address:
+            self.by_address.leave(address)

@@ -72,8 +72,8 @@ class Reloadable:
         return self.origins.permits(origin, self.peer(request).origin)
 
     def address(self, request: Any) -> str:
-        """What limits by address count a request under."""
-        return self.peer(request).address or "unix"
+        """What limits by address count a request under; empty on a Unix socket."""
+        return self.peer(request).address or ""
 
 
 @attrs.define(slots=True)

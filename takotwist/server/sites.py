@@ -60,7 +60,7 @@ def error_body(status: int, sentence: str) -> tuple[bytes, bytes]:
 
 
 def add_pages(parts: Parts, health: Callable[[], Health]) -> None:
-    """Health and the client's script for everybody; metrics and what is connected for the private listener."""
+    """Health and the client's script for all; metrics and who is connected for the private one."""
     health_page = HealthPage(health)
 
     def gauges() -> Gauges:

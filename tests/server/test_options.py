@@ -42,6 +42,7 @@ class OptionsTests(SynchronousTestCase):
         """Each flag arrives at its key, lists as often as they were typed."""
         for name in ("c.pem", "k.pem", "my.toml"):
             Path(name).touch()
+        Path("my.toml").write_text('[app]\ntoken = "t"')
         Path("defs").mkdir()
         config = self._parsed(
             "--config=my.toml",

@@ -35,7 +35,7 @@ def check(config: Config, problems: Collected) -> list[str]:
     _check_listeners(config, problems, warnings)
     _check_certificate(config, problems, warnings)
     _check_files(config, problems)
-    _check_app(config, warnings)
+    _check_app(config, problems, warnings)
     _check_sizes(config, problems)
     _warn_of_reach(config, warnings)
     return warnings
@@ -128,7 +128,7 @@ def _check_files(config: Config, problems: Collected) -> None:
         )
 
 
-def _check_app(config: Config, warnings: list[str]) -> None:
+def _check_app(config: Config, problems: Collected, warnings: list[str]) -> None:
     app = config.app
     if app.url is None:
         if app.channels is None and not config.channels:
@@ -138,8 +138,14 @@ def _check_app(config: Config, warnings: list[str]) -> None:
             )
         return
     if app.token is None:
-        warnings.append("app.url is set without app.token: anybody could answer for the app")
+        problems.add(
+            "is missing: server and app show each other a secret; set it or app.token_file",
+            key="app.token",
+            source=_source(config, "app.url"),
+        )
     parts = urlsplit(app.url)
+    if parts.scheme == "unix":
+        return
     address = as_address(parts.hostname or "")
     local = parts.hostname == "localhost" or (address is not None and address.is_loopback)
     if parts.scheme == "http" and not local:

@@ -37,7 +37,8 @@ def derive(
     values.setdefault("replay.path", state_dir / "replay.sqlite")
     private_off = _private(values, state_dir)
     _tls(values, sources, flags)
-    if "app.channels" not in values and (folder / CHANNELS_FOLDER).is_dir():
+    # With an app elsewhere that folder is the app's, and is asked for over HTTP.
+    if not {"app.channels", "app.url"} & values.keys() and (folder / CHANNELS_FOLDER).is_dir():
         values["app.channels"] = folder / CHANNELS_FOLDER
     return [
         warning

@@ -15,7 +15,7 @@ KIB, MIB = 2**10, 2**20
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """Every bound of the server.  Loopback and Unix sockets are not counted by address."""
+    """Every bound of the server.  Unix sockets are not counted by address."""
 
     max_connections: int = setting(
         Whole(1, 10_000_000),
@@ -112,12 +112,6 @@ class Limits:
         "Connections that may come at once before that rate holds.",
         unit="connections",
         live=True,
-    )
-    pending_authorizations: int = setting(
-        Whole(1, 1_000_000),
-        10_000,
-        "Connections that wait for the app's answer; one more is answered overloaded.",
-        unit="connections",
     )
     pending_appends: int = setting(
         Whole(1, 1_000_000),

@@ -76,13 +76,13 @@ class App:
     queue: int = setting(
         Whole(0, 1_000_000),
         10_000,
-        "Requests that wait for one of those; one more is answered auth-unavailable.",
+        "Requests that wait for one of those; one more is answered overloaded.",
         unit="requests",
     )
     deadline_seconds: float = setting(
         Number(0.1, 300),
         5.0,
-        "How long an answer of the app may take, waiting and retries included.",
+        "How long an answer of the app may take, retries included, once it is its turn.",
         unit="seconds",
     )
 

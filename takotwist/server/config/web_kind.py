@@ -48,10 +48,13 @@ class HttpUrl(Kind):
     @property
     def allowed(self) -> str:
         return (
-            'an http or https URL without user, query or fragment, such as "http://127.0.0.1:3000"'
+            'an http or https URL without user, query or fragment, such as "http://127.0.0.1:3000",'
+            ' or a Unix socket, such as "unix:/run/app.sock"'
         )
 
     def read(self, value: object, folder: Path) -> str:
+        if isinstance(value, str) and re.fullmatch(r"unix:[^\x00?#]+", value):
+            return f"unix:{folder / Path(value.removeprefix('unix:')).expanduser()}"
         if isinstance(value, str) and re.fullmatch(r"https?://[\x21-\x7e]+", value):
             try:
                 parts = urlsplit(value)

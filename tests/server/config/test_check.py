@@ -82,12 +82,11 @@ class CheckTests(FolderTestCase):
     def test_warnings(self) -> None:
         """What works and is unwise is said, and does not stop the server."""
         config = self.load(
-            '[app]\nurl = "http://app.example.com"\n[http]\nallowed_origins = ["*"]\n'
+            '[app]\nurl = "http://app.example.com"\ntoken = "t"\n[http]\nallowed_origins = ["*"]\n'
             'trusted_proxies = ["0.0.0.0/0"]\n[publish]\nkeys = ["short"]\n'
         )
         said = "\n".join(config.warnings)
         for words in (
-            "without app.token",
             "cross the network open",
             "every page may connect",
             "a client may say it is any address",
@@ -95,6 +94,11 @@ class CheckTests(FolderTestCase):
         ):
             self.assertIn(words, said)
         self.assertNotIn("short", said)
+
+    def test_app_without_a_token(self) -> None:
+        """An app elsewhere and the server need a secret, or anybody could answer for the app."""
+        [problem] = self.problems('[app]\nurl = "http://127.0.0.1:3000"')
+        self.assertIn("app.token: is missing", problem)
 
     def test_no_channels(self) -> None:
         """A server without any channel says how one is made."""
