@@ -1,0 +1,71 @@
+"""The log's side of the reactor: what its caller sees of the threads."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist.adapters.sqlite import SqliteReplayLog
+from takotwist.adapters.sqlite.trouble import Kind
+from takotwist.errors import StoreUnavailable
+from tests.adapters.sqlite.inline_pool import InlinePool
+from tests.contracts.replay_log import LOBBY, NOW, SECOND, entry
+
+
+class LogTests(SynchronousTestCase):
+    """A log with the SQL in the test's own thread."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW / SECOND)
+        self.log = SqliteReplayLog(self.mktemp(), reactor=self.clock, make_pool=InlinePool)
+        self.addCleanup(self.log.stop)
+
+    def test_start_without_a_folder(self) -> None:
+        """A store that cannot be opened yet is no error at the start."""
+        log = SqliteReplayLog(
+            self.mktemp() + "/missing/replay", reactor=self.clock, make_pool=InlinePool
+        )
+        self.addCleanup(log.stop)
+        self.successResultOf(log.start())
+        self.failureResultOf(log.append([entry(LOBBY, "a")], NOW), StoreUnavailable)
+        self.failureResultOf(log.read(LOBBY, 0, 1, 1), StoreUnavailable)
+        self.failureResultOf(log.sweep(NOW, ()), StoreUnavailable)
+        self.failureResultOf(log.stats(), StoreUnavailable)
+
+    def test_fault_of_our_own(self) -> None:
+        """What should not happen is logged with its traceback; the caller sees the log
+        unavailable, nothing is stored, and the next call works."""
+        self.successResultOf(self.log.start())
+        self.failureResultOf(self.log.append([entry(LOBBY, "a")], 2**80), StoreUnavailable)
+        self.assertEqual(len(self.flushLoggedErrors(OverflowError)), 1)
+        self.assertEqual(self.log.head, NOW)
+        [appended] = self.successResultOf(self.log.append([entry(LOBBY, "b")], NOW + 5))
+        self.assertEqual(appended.messages[0].id, NOW + 5)
+
+    def test_refusal_tells_nothing_of_our_inside(self) -> None:
+        """What a client may be told holds no path and no cause."""
+        self.successResultOf(self.log.start())
+        self.successResultOf(self.log.stop())
+        failure = self.failureResultOf(self.log.stats(), StoreUnavailable)
+        self.assertNotIn("/", failure.value.sentence)
+        for kind in Kind:
+            self.assertNotIn(kind.value[0], failure.value.sentence)
+
+    def test_stop_before_the_reactor_ran(self) -> None:
+        """A server that is stopped before it ran does not hang."""
+        reactor = MemoryReactorClock()
+        log = SqliteReplayLog(self.mktemp(), reactor=reactor)
+        self.assertNoResult(log.start())
+        self.successResultOf(log.stop())
+        self.failureResultOf(log.stats(), StoreUnavailable)
+
+    def test_starts_again(self) -> None:
+        """A stopped log can be started again and goes on with its file."""
+        self.successResultOf(self.log.start())
+        self.successResultOf(self.log.append([entry(LOBBY, "a")], NOW + 5))
+        self.successResultOf(self.log.stop())
+        self.successResultOf(self.log.start())
+        page = self.successResultOf(self.log.read(LOBBY, 0, 10, 1000))
+        self.assertEqual([message.id for message in page.messages], [NOW + 5])
