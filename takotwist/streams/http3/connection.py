@@ -101,7 +101,7 @@ class Http3Connection:
     def busy(self) -> bool:
         """Whether any request or session is under way."""
         sessions = self._sessions is not None and self._sessions.busy
-        return not self._over and (bool(self._streams.requests) or sessions)
+        return not self._over and (self._streams.busy or sessions)
 
     def datagram_received(self, data: bytes, address: Address) -> None:
         """One UDP datagram for this connection."""

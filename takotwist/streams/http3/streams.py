@@ -42,10 +42,17 @@ class StreamTable:
         self._max_datagrams = max_datagrams
         self._watchers: dict[int, Watcher] = {}
         self._resets: dict[int, int] = {}
+        self._leaving: set[int] = set()
         self._over = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way, or the end of its response not with the client yet."""
+        return bool(self.requests) or bool(self._leaving)
 
     def flushed(self) -> None:
         """Bytes have left, and acknowledgements may have made room: tell who waits for it."""
+        self._leaving = {each for each in self._leaving if not self._quic.delivered(each)}
         for stream_id, code in list(self._resets.items()):
             if self._quic.begun(stream_id):
                 del self._resets[stream_id]
@@ -61,6 +68,7 @@ class StreamTable:
         self.raw.clear()
         self._watchers.clear()
         self._resets.clear()
+        self._leaving.clear()
         return receivers
 
     # Link
@@ -112,7 +120,8 @@ class StreamTable:
 
     def forget(self, stream_id: int) -> None:
         self.raw.pop(stream_id, None)
-        self.requests.pop(stream_id, None)
+        if self.requests.pop(stream_id, None) is not None and not self._over:
+            self._leaving.add(stream_id)
         self._flush_soon()
 
     def hold(self, stream_id: int, count: int) -> None:

@@ -52,6 +52,23 @@ class StopTests(SynchronousTestCase):
         self.assertEqual(client.body(stream), b"done")
         self.assertTrue(client.ended(stream))
 
+    def test_what_was_written_is_delivered(self) -> None:
+        """A response that is written, and not yet with its client, is under way as well."""
+        resource = Open()
+        net = Net(resource)
+        client = net.client()
+        stream = client.request()
+        net.pump()
+        resource.request.write(b"x" * 500_000)
+        resource.request.finish()
+        stopped = net.server.stop()
+        net.pump(0.02)
+        self.assertNoResult(stopped)
+        net.pump(3)
+        self.successResultOf(stopped)
+        self.assertEqual(len(client.body(stream)), 500_000)
+        self.assertTrue(client.ended(stream))
+
     def test_what_does_not_end_is_ended(self) -> None:
         """A response that never ends holds the stop up for `drain_seconds`, no longer."""
         resource = Open()

@@ -1,0 +1,102 @@
+"""A client of aioquic's over a real UDP port of the reactor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aioquic.h3.connection import H3Connection
+from aioquic.h3.events import DataReceived, HeadersReceived
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
+from aioquic.quic.events import HandshakeCompleted
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import DatagramProtocol
+
+
+class Http3Client(DatagramProtocol):
+    """One connection to `address`.
+
+    :param cadata: the certificate to trust, PEM.
+    """
+
+    noisy = False
+
+    def __init__(self, reactor: Any, address: tuple[str, int], cadata: bytes) -> None:
+        configuration = QuicConfiguration(
+            is_client=True, alpn_protocols=["h3"], server_name="localhost"
+        )
+        configuration.load_verify_locations(cadata=cadata)
+        self._reactor, self._address = reactor, address
+        self._quic = QuicConnection(configuration=configuration)
+        self._h3 = H3Connection(self._quic)
+        self._timer: Any = None
+        self._closed = False
+        self._answers: dict[int, tuple[Deferred[tuple[int, bytes]], list[bytes]]] = {}
+        self._status: dict[int, int] = {}
+        self.connected: Deferred[None] = Deferred()
+
+    def startProtocol(self) -> None:
+        self._quic.connect(self._address, now=self._reactor.seconds())
+        self._flush()
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        self._quic.receive_datagram(datagram, self._address, now=self._reactor.seconds())
+        self._take()
+        self._flush()
+
+    def request(self, path: str, body: bytes = b"") -> Deferred[tuple[int, bytes]]:
+        """Ask; fires with the status and the body."""
+        stream_id = self._quic.get_next_available_stream_id()
+        answer: Deferred[tuple[int, bytes]] = Deferred()
+        self._answers[stream_id] = (answer, [])
+        self._h3.send_headers(
+            stream_id,
+            [
+                (b":method", b"POST" if body else b"GET"),
+                (b":scheme", b"https"),
+                (b":authority", b"localhost"),
+                (b":path", path.encode()),
+            ],
+        )
+        self._h3.send_data(stream_id, body, end_stream=True)
+        self._flush()
+        return answer
+
+    def close(self) -> Any:
+        """Close the connection and the port."""
+        self._quic.close()
+        self._flush()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._closed = True
+        assert self.transport is not None
+        return self.transport.stopListening()
+
+    def _flush(self) -> None:
+        assert self.transport is not None
+        now = self._reactor.seconds()
+        for data, _ in self._quic.datagrams_to_send(now=now):
+            self.transport.write(data, self._address)
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        due = self._quic.get_timer()
+        if due is not None and not self._closed:
+            self._timer = self._reactor.callLater(max(0, due - now), self._tick)
+
+    def _tick(self) -> None:
+        self._quic.handle_timer(now=max(self._reactor.seconds(), self._quic.get_timer() or 0))
+        self._take()
+        self._flush()
+
+    def _take(self) -> None:
+        while (event := self._quic.next_event()) is not None:
+            if isinstance(event, HandshakeCompleted):
+                self.connected.callback(None)
+            for each in self._h3.handle_event(event):
+                if isinstance(each, HeadersReceived):
+                    self._status[each.stream_id] = int(dict(each.headers)[b":status"])
+                elif isinstance(each, DataReceived):
+                    answer, parts = self._answers[each.stream_id]
+                    parts.append(each.data)
+                    if each.stream_ended:
+                        answer.callback((self._status[each.stream_id], b"".join(parts)))
