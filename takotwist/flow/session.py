@@ -17,7 +17,7 @@ from takotwist.core.fanout import Subscription
 from takotwist.core.limits import ConnectionLimits
 from takotwist.core.outbox import Outbox
 from takotwist.core.tally import Tally
-from takotwist.errors import CredentialsExpired, RateLimited, Refusal, ReplayTooOld
+from takotwist.errors import BodyInvalid, CredentialsExpired, RateLimited, Refusal, ReplayTooOld
 from takotwist.flow.attach import Attaching
 from takotwist.flow.authorize import Admitted, Authorizing
 from takotwist.flow.client_frames import ClientFrames
@@ -81,12 +81,14 @@ class Session:
         :param on_end: called when the server ends the subscription.
         :param on_full: see `ClientFrames`.
         :return: `None` where the connection closed meanwhile.
+        :raises BodyInvalid: it is followed already. :raises RateLimited: too many are.
         :raises Refusal: the topic cannot be followed from this cursor.
         """
         parts = self._sessions
         topic = admitted.asked.topic
         if topic.key in self.subscribed:
-            raise RateLimited(f"This connection follows {topic.key} already.")
+            # Not a rate: a client that tried again would be told the same.
+            raise BodyInvalid(f"This connection follows {topic.key} already.")
         if len(self.subscribed) >= parts.max_subscriptions:
             raise RateLimited(f"A connection may follow {parts.max_subscriptions} topics.")
         self._enter_subject(admitted.grant.subject)
