@@ -15,6 +15,7 @@ import msgspec
 from takotwist.client.errors import OutgoingFull
 from takotwist.client.policy import Policy
 from takotwist.codecs.tako_json import check_type, encode_value
+from takotwist.errors import MessageTooLarge
 
 
 @attrs.define(slots=True, eq=False)
@@ -56,12 +57,15 @@ class Outgoing:
 
         :param data: any JSON value, or what msgspec can make one of.
         :raises BodyInvalid: it is no JSON, or `type` is none.
+        :raises MessageTooLarge: the server would not take it.
         :raises OutgoingFull: too many wait.
         """
         check_type(type)
-        publish = Publish(
-            self._count, topic, type, msgspec.Raw(encode_value(data)), key or self._make_key()
-        )
+        encoded, most = encode_value(data), self._policy.max_data_bytes
+        if len(encoded) > most:
+            raise MessageTooLarge(f"data has {len(encoded)} bytes; at most {most} are taken.")
+        key = key or self._make_key()
+        publish = Publish(self._count, topic, type, msgspec.Raw(encoded), key)
         if (
             len(self._pending) >= self._policy.max_publishes
             or self._bytes + publish.size > self._policy.max_publish_bytes

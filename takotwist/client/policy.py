@@ -31,6 +31,8 @@ class Policy:
         the connection; the server then continues us from its log.
     :ivar max_publishes: publishes that may wait for a connection or an acknowledgement.
     :ivar max_publish_bytes: the same, in bytes.
+    :ivar max_data_bytes: of one publish's data.  The server's default; a frame far
+        beyond the server's own limit would cost the whole connection.
     """
 
     base_ms: float = 500
@@ -41,3 +43,4 @@ class Policy:
     buffer_messages: int = 1_000
     max_publishes: int = 1_000
     max_publish_bytes: int = 2**20
+    max_data_bytes: int = 65_536
