@@ -155,6 +155,7 @@ class Http3Connection:
             case _ if self._over:
                 pass
             case quic.HandshakeCompleted():
+                self._quic.forget_handshake()
                 if self._driver.handshake_ended():
                     self._table.handshake_ended()
             case quic.ProtocolNegotiated():

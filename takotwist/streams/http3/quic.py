@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from aioquic.buffer import Buffer
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import Limit, QuicConnection
 from aioquic.quic.packet import QuicFrameType
@@ -55,6 +56,13 @@ class BoundedQuic(QuicConnection):
         )
         self._unread: dict[int, int] = {}
         self._unread_in_all = 0
+
+    def forget_handshake(self) -> None:
+        """Give back the 48 KiB that the handshake's messages were written in.
+
+        Nothing is written there any more: we send no session tickets.
+        """
+        self._crypto_buffers = {epoch: Buffer(capacity=64) for epoch in self._crypto_buffers}
 
     # What the reader says
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aioquic.tls import Epoch
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -91,6 +92,23 @@ class CreditTests(SynchronousTestCase):
         self.net.pump(1)
         [connection] = self.net.server.protocol.connections
         self.assertEqual(connection._quic.unread, 0)
+
+    def test_memory_of_the_handshake(self) -> None:
+        """What only the handshake needed is given back, and a key update still works."""
+        [connection] = self.net.server.protocol.connections
+        room = sum(each.capacity for each in connection._quic._crypto_buffers.values())
+        self.assertLess(room, 1024)
+        self.client.quic.request_key_update()
+        stream = self.client.request()
+        self.net.pump()
+        self.assertEqual(self.client.status(stream), 200)
+
+    def test_stray_handshake_message(self) -> None:
+        """A handshake message after the handshake closes the connection, as it must."""
+        crypto = self.client.quic._crypto_streams[Epoch.ONE_RTT]
+        crypto.sender.write(b"\x04\x00\x00\x04abcd" * 40)
+        self.net.pump(3)
+        self.assertEqual(self.net.server.connections, 0)
 
     def test_stream_limit(self) -> None:
         """A client can have no more streams open than the bound, and can open more as they end."""
