@@ -116,6 +116,9 @@ class _Responder:
         self._stream = EventStream(request, headers, on_resume=self._resumed)
         self._room: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None
+        # Counted as well as timed: two sums of fractions of a second may differ in
+        # their last digit, and then the timer would be due, and due, and due.
+        self._written = self._seen_written = 0
         self._written_at = self._reactor.seconds()
         self._over: Deferred[None] = Deferred(lambda _: self._stream.abort())
 
@@ -143,12 +146,20 @@ class _Responder:
                 try:
                     item = await self._events.__anext__()
                 except StopAsyncIteration:
-                    return
+                    break
                 self._write(item)
-        finally:
-            aclose = getattr(self._events, "aclose", None)
-            if aclose is not None:
-                await aclose()
+        except GeneratorExit:
+            # The whole process ends around us: nothing can be awaited any more.
+            raise
+        except BaseException:
+            await self._close_events()
+            raise
+        await self._close_events()
+
+    async def _close_events(self) -> None:
+        aclose = getattr(self._events, "aclose", None)
+        if aclose is not None:
+            await aclose()
 
     def _write(self, item: Item) -> None:
         if isinstance(item, RawBlocks):
@@ -156,6 +167,7 @@ class _Responder:
         else:
             block = encode(item if isinstance(item, SseEvent) else SseEvent(data=item))
         self._stream.write(block)
+        self._written += 1
         self._written_at = self._reactor.seconds()
 
     def _resumed(self) -> None:
@@ -167,12 +179,13 @@ class _Responder:
         """The timer: not set anew at every event, but looked at when it is due."""
         assert self._keep_alive is not None
         now = self._reactor.seconds()
-        if now - self._written_at >= self._keep_alive:
+        if self._written == self._seen_written:
             if not self._stream.paused:
                 self._stream.write(KEEP_ALIVE)
             self._written_at = now
+        self._seen_written = self._written
         self._timer = self._reactor.callLater(
-            self._written_at + self._keep_alive - now, self._quiet
+            max(0.0, self._written_at + self._keep_alive - now), self._quiet
         )
 
     def _failed(self, failure: Failure) -> None:

@@ -11,8 +11,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from takotwist.streams.websocket_config import WebSocketConfig
 from takotwist.streams.websocket_connection import WebSocketConnection
 
-#: How often it is looked whether the client takes the answer to its handshake.
-_LOOK = 0.5
+#: How often, within the upgrade timeout, it is looked whether the client takes the
+#: answer to its handshake.
+_LOOKS = 20
 
 
 class Keepalive:
@@ -28,7 +29,8 @@ class Keepalive:
         self._life: IDelayedCall | None = None
         if config.max_lifetime is not None:
             self._life = reactor.callLater(config.max_lifetime, self._outlived)
-        self._deadline = reactor.seconds() + config.upgrade_timeout
+        self._looks_left = _LOOKS
+        self._look = config.upgrade_timeout / _LOOKS
         self._beat: IDelayedCall | None = reactor.callLater(0, self._answer_taken)
 
     def heard(self) -> None:
@@ -47,12 +49,11 @@ class Keepalive:
         self._beat = None
         if self._heard or not self._connection.buffered:
             self._rest(self._config.ping_interval)
-        elif self._reactor.seconds() >= self._deadline:
+        elif self._looks_left <= 0:
             self._connection.abort()
         else:
-            self._beat = self._reactor.callLater(
-                min(_LOOK, self._deadline - self._reactor.seconds()), self._answer_taken
-            )
+            self._looks_left -= 1
+            self._beat = self._reactor.callLater(self._look, self._answer_taken)
 
     def _rest(self, delay: float | None) -> None:
         if delay is not None and self._connection.open:

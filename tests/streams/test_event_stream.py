@@ -257,7 +257,7 @@ class Http2Tests(SynchronousTestCase):
         self.assertLessEqual(self.opened.stream.buffered, HIGH_WATER + 1000)
         self.exchange.client.increment_flow_control_window(1 << 20, stream)
         self.exchange.client.increment_flow_control_window(1 << 20)
-        self.exchange.turn(40)
+        self.exchange.turn(200)
         self.assertEqual(self.opened.told, ["pause", "resume"])
         self.assertEqual(self.opened.stream.buffered, 0)
 
@@ -274,7 +274,7 @@ class Http2Tests(SynchronousTestCase):
             run_due(exchange.clock)
             self.assertLess(written, 1 << 20)
         exchange.transport.unblock()
-        exchange.turn(40)
+        exchange.turn(200)
         self.assertEqual(self.opened.told, ["pause", "resume"])
         self.assertEqual(len(exchange.data(stream)), written)
 
