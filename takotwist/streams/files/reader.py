@@ -46,6 +46,9 @@ def unread(request: Request) -> int:
 def cut_off(request: Request, reason: str) -> None:
     """End the connection, or the HTTP/2 stream, so that the body is known not to be whole."""
     channel: Any = request.channel
+    if http2_stream(request) is None and channel.transport is None:
+        channel.abortConnection()  # HTTP/3: resets the one stream
+        return
     if http2_stream(request) is None:
         # Not loseConnection(), which would send what is queued and end in good order.
         channel.transport.abortConnection()

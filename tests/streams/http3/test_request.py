@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from aioquic.h3.connection import ErrorCode
 from aioquic.quic.events import StopSendingReceived, StreamReset
 from klein import Klein
@@ -11,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
 from takotwist.streams.event_stream import EventStream
+from takotwist.streams.files import static_dir
 from takotwist.streams.http3 import Http3Config
 from tests.streams.http3.resources import Open, Recorder
 from tests.streams.http3.wire import Net
@@ -157,6 +160,38 @@ class RequestTests(SynchronousTestCase):
         client.net.pump()
         self.assertTrue(resource.request.isSecure())
         self.assertEqual(resource.request.getHost().port, 443)
+
+    def test_files(self) -> None:
+        """A folder is served at the reader's pace, ranges and validators included."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "big").write_bytes(bytes(range(256)) * 4000)
+        net = Net()
+        net.site.resource = static_dir(folder, reactor=net.clock)
+        client = net.client()
+        whole, part = client.request("/big"), client.request("/big", range="bytes=1000-1009")
+        net.pump(5)
+        self.assertEqual(client.body(whole), bytes(range(256)) * 4000)
+        self.assertEqual((client.status(part), len(client.body(part))), (206, 10))
+        again = client.request("/big", if_none_match=client.headers(whole)[b"etag"].decode())
+        net.pump()
+        self.assertEqual(client.status(again), 304)
+
+    def test_file_that_shrinks(self) -> None:
+        """A file that is cut while it is sent ends in a reset, never in a shorter body."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "big").write_bytes(b"x" * 3_000_000)
+        net = Net()
+        net.site.resource = static_dir(folder, reactor=net.clock)
+        client = net.client()
+        stream = client.request("/big")
+        net.pump(0.03)
+        (folder / "big").write_bytes(b"")
+        net.pump(5)
+        self.assertIsNotNone(client.quic_event(StreamReset, stream))
+        self.assertFalse(client.ended(stream))
+        self.assertEqual(net.server.connections, 1)
 
     def test_event_stream_abort(self) -> None:
         """An event stream that is dropped is reset; the connection stays."""

@@ -212,11 +212,11 @@ class Net:
         config: Http3Config | None = None,
     ) -> None:
         self.clock = UdpClock()
-        site = Site(resource or Resource(), reactor=self.clock)
+        self.site = Site(resource or Resource(), reactor=self.clock)
         routes = list(routes)
         self.server = Http3Server(
             self.clock,
-            site,
+            self.site,
             certificate=certificate().certificate,
             key=certificate().key,
             webtransport=Routes(routes) if routes else None,
