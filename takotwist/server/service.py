@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -24,12 +25,13 @@ from twisted.python.threadpool import ThreadPool
 from takotwist.adapters.publish_local import LocalPublishing
 from takotwist.adapters.sqlite.log import SqliteReplayLog
 from takotwist.admin.health import Health
-from takotwist.errors import StoreUnavailable, TakoError
+from takotwist.errors import ConfigError, StoreUnavailable, TakoError
 from takotwist.server.compose import Parts, compose
 from takotwist.server.config import Config, needs_restart
 from takotwist.server.definitions import Definitions
 from takotwist.server.drain import drain, within
 from takotwist.server.listen import Listen, Listening, open_listeners
+from takotwist.server.monotonic import use_monotonic_time
 from takotwist.server.open_files import raise_open_files
 from takotwist.server.options import Options
 from takotwist.server.pages import load_pages
@@ -63,6 +65,8 @@ class TakoService(MultiService):
 
     def __init__(self, config: Config, reactor: Any, wall: Callable[[], float] = time.time) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        for folder in (config.state_dir, config.replay.path.parent):
+            make_folder(folder)
         self.config = config
         self.ready = False
         self.listening: Sequence[Listening] = ()
@@ -78,7 +82,10 @@ class TakoService(MultiService):
             random=random.random,
             new_id=lambda: secrets.token_urlsafe(9),
             log=SqliteReplayLog(
-                config.replay.path, reactor=reactor, durability=config.replay.durability
+                config.replay.path,
+                reactor=reactor,
+                wall=wall,
+                durability=config.replay.durability,
             ),
             registry=self.definitions.registry,
             authorizer=self.definitions.authorizer,
@@ -89,9 +96,9 @@ class TakoService(MultiService):
         self.definitions.load()
         add_pages(self.parts, self._health)
         self._tls = self._server_tls()
-        Ticker(self.parts.deadlines, self.parts.turn, self.parts.tally, reactor).setServiceParent(
-            self
-        )
+        parts = self.parts
+        ticker = Ticker(parts.deadlines, parts.turn, parts.tally, reactor)
+        ticker.setServiceParent(self)  # type: ignore[no-untyped-call]
         self._sweeper = Sweeper(
             self.parts.log,
             self.parts.fanout.keys,
@@ -176,7 +183,7 @@ class TakoService(MultiService):
                 "TLS by the development CA in {authority}; `tako trust` says how to trust it",
                 authority=str(files.authority),
             )
-        self._watch = CertificateWatch(server_tls, self._reactor, renew)
+        self._watch = CertificateWatch(server_tls, self._reactor, renew, wall=self._wall)
         self._watch.setServiceParent(self)  # type: ignore[no-untyped-call]
         return server_tls
 
@@ -226,6 +233,19 @@ class TakoService(MultiService):
         self.log.info("stopped")
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for the server's own files, where it is missing.
+
+    :raises ConfigError: it cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as failure:
+        raise ConfigError(
+            f"cannot be made: {failure.strerror}", key="state_dir", source=str(folder)
+        ) from None
+
+
 def makeService(options: Options) -> TakoService:
     """The service of ``twistd tako``.
 
@@ -241,6 +261,7 @@ def make_service(options: Options, reactor: Any) -> TakoService:
 
     :raises SystemExit: it cannot start; says why and what to do.
     """
+    use_monotonic_time(reactor)
     try:
         service = TakoService(options.config(), reactor)
     except TakoError as wrong:

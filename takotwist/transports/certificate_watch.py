@@ -31,6 +31,7 @@ class CertificateWatch(Service):
     :param tls: what to reload.
     :param clock: the reactor.
     :param renew: called once a day with the time; rewrites the files when they need it.
+    :param wall: unix time in seconds; the clock's own where absent.
     :param interval: seconds between two looks; a change is taken up at the second look that
         sees it, so within two of them.
     """
@@ -43,7 +44,9 @@ class CertificateWatch(Service):
         clock: IReactorTime,
         renew: Callable[[datetime], object] | None = None,
         interval: float = 5.0,
+        wall: Callable[[], float] | None = None,
     ) -> None:
+        self._wall = wall or clock.seconds
         self._tls = tls
         self._clock = clock
         self._renew = renew
@@ -100,12 +103,12 @@ class CertificateWatch(Service):
         if self._renew is None:
             return
         try:
-            self._renew(utc(self._clock.seconds()))
+            self._renew(utc(self._wall()))
         except (OSError, ConfigError) as bad:
             self.log.error("The certificate could not be renewed: {reason}", reason=str(bad))
 
     def _warn_of_expiry(self) -> None:
-        warning = self._tls.pair.expiry_warning(utc(self._clock.seconds()))
+        warning = self._tls.pair.expiry_warning(utc(self._wall()))
         if warning is not None:
             # Not under the name `warning`: Twisted takes that for one of Python's.
             self.log.warn("{sentence} ({file})", sentence=warning, file=str(self._tls.certificate))

@@ -71,7 +71,7 @@ class _Kept:
 class InMemoryReplayLog:
     """Messages of all topics, bounded by the topics' lifecycles.
 
-    :param clock: says when the log began.
+    :param clock: says when the log began, by unix time.
     """
 
     def __init__(self, clock: IReactorTime) -> None:

@@ -15,7 +15,6 @@ from typing import Literal
 from urllib.parse import quote
 
 import attrs
-from twisted.internet.interfaces import IReactorTime
 
 from takotwist.adapters.sqlite.migrations import (
     STEPS,
@@ -71,7 +70,7 @@ class StoreFile:
 
     :ivar path: where it is.
     :ivar durability: ``commit`` survives the end of the process, ``power`` the machine's.
-    :ivar clock: says at which id a new log begins.
+    :ivar wall: unix time in seconds: says at which id a new log begins.
     :ivar watched: is told the longest inactivity ttl found in the file.
     :ivar boot: which run of the machine this is.
     :ivar last_id: the highest id that this process has reported.  A file that knows
@@ -82,7 +81,7 @@ class StoreFile:
 
     path: str
     durability: Durability
-    clock: IReactorTime
+    wall: Callable[[], float]
     watched: Watched
     steps: tuple[Step, ...] = STEPS
     boot: str = attrs.field(factory=_boot)
@@ -205,7 +204,7 @@ class StoreFile:
             [verdict] = db.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
                 raise Trouble(Kind.DAMAGED, verdict)
-        now_us = int(self.clock.seconds() * 1_000_000)
+        now_us = int(self.wall() * 1_000_000)
         # FULL at first, whatever the durability: what is noted here has to be
         # on the disk before the commits that it speaks of.
         db.execute("PRAGMA synchronous = FULL")

@@ -41,7 +41,8 @@ class SqliteReplayLog:
     """See `IReplayLog`.
 
     :param path: of the database file; its folder has to exist.
-    :param reactor: whose threads and clock are used.
+    :param reactor: whose threads are used.
+    :param wall: unix time in seconds; the reactor's where absent.
     :param durability: ``commit``: what is acknowledged survives the end of the
         process, however it ends; ``power``: and the machine's.  With ``commit`` a
         machine that stopped under the log makes every older cursor too old,
@@ -57,16 +58,18 @@ class SqliteReplayLog:
         path: str | os.PathLike[str],
         *,
         reactor: IReactorTime,
+        wall: Callable[[], float] | None = None,
         durability: Durability = "commit",
         readers: int = 2,
         make_pool: Callable[..., ConnectionPool] = ConnectionPool,
     ) -> None:
         self.head = 0
         self._reactor = reactor
+        self._wall = wall or reactor.seconds
         self._readers = readers
         self._make_pool = make_pool
         self._watched = Watched()
-        self._file = StoreFile(os.fspath(path), durability, reactor, self._watched)
+        self._file = StoreFile(os.fspath(path), durability, self._wall, self._watched)
         self._condition = Condition(self._file.path)
         self._pools: dict[str, ConnectionPool] = {}
         self._under_way = 0
@@ -74,7 +77,7 @@ class SqliteReplayLog:
 
     def start(self) -> Deferred[None]:
         """See `IReplayLog`.  It is answered once the reactor runs: adbapi waits for that."""
-        self._watched.opened_us = int(self._reactor.seconds() * 1_000_000)
+        self._watched.opened_us = int(self._wall() * 1_000_000)
         self._pools = {"write": self._pool("write", 1), "read": self._pool("read", self._readers)}
         return self._open().addErrback(_unavailable)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -151,7 +152,7 @@ def _answer(
             coding=variant.coding,
         ),
         common,
-        clock.seconds(),
+        time.time(),
         _boundary,
     )
     return _send(request, decided, variant, clock, policy)

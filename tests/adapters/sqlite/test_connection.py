@@ -29,7 +29,7 @@ class ConnectionTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.path = self.mktemp()
-        self.file = StoreFile(self.path, "commit", Clock(), Watched())
+        self.file = StoreFile(self.path, "commit", Clock().seconds, Watched())
         self.writer = connect(self.file, "write")
         self.reader = connect(self.file, "read")
         self.addCleanup(self.writer.close)

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from takotwist.streams.files import serve_file
+from takotwist.streams.files import respond, serve_file
 from takotwist.streams.files.http_date import format_http_date
 from tests.streams.files.exchange import NOW, Connection, Reply, ask, parse
 
@@ -130,6 +130,7 @@ class Whole(Files):
 
     def test_file_from_the_future(self) -> None:
         """Last-Modified is never later than the answer's own date."""
+        self.patch(respond.time, "time", lambda: NOW)
         self.write("data.txt", CONTENT, modified=int(NOW) + 1000)
         self.assertEqual(self.ask().headers["last-modified"], format_http_date(NOW).decode())
 
