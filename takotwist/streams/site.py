@@ -51,6 +51,7 @@ class Access:
 class HttpSite(server.Site):
     """Made by `make_site`."""
 
+    noisy = False
     requestFactory = StreamRequest
 
     limits: HttpLimits
