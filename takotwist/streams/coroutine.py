@@ -12,6 +12,10 @@ from collections.abc import Coroutine, Generator
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+_log = Logger()
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Deferred[Any]:
@@ -27,9 +31,12 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Deferred[Any]:
     result: Deferred[Any] = Deferred(lambda _: _cancel(task))
 
     def finished(task: asyncio.Task[Any]) -> None:
-        if task.cancelled():
-            result.errback(CancelledError())
-        elif (error := task.exception()) is not None:
+        error = CancelledError() if task.cancelled() else task.exception()
+        if result.called:
+            # Cancelled: the Deferred says so at once, and the task had yet to clean up.
+            if error is not None and not isinstance(error, CancelledError):
+                _log.failure("A cancelled coroutine failed", failure=Failure(error))
+        elif error is not None:
             result.errback(error)
         else:
             result.callback(task.result())

@@ -76,7 +76,7 @@ class EventStream:
         self.closed = False
         #: Write bytes that are already framed for `framing`, one block or many
         #: joined, straight to the connection.  A plain attribute that holds the
-        #: transport's own method: a call less for each delivery.
+        #: method itself: a call less for each delivery.
         self.write_framed: Callable[[bytes], None] = _discard
 
     @property

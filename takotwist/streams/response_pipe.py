@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web._http2 import H2Connection, H2Stream
 from zope.interface import implementer
 
+from takotwist.streams.direct_send import direct_write
 from takotwist.streams.unsent import unsent_bytes
 
 #: Bytes waiting for one HTTP/2 stream past which its writer is paused, the same
@@ -67,7 +68,7 @@ class Http1Pipe:
 
     def __attrs_post_init__(self) -> None:
         self.transport = self._request.channel.transport
-        self.write = self.transport.write
+        self.write = direct_write(self.transport)
 
     def start(self) -> None:
         if ITCPTransport.providedBy(self.transport):

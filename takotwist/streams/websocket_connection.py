@@ -22,6 +22,7 @@ from takotwist.codecs.websocket_frame import (
     pong_frame,
     text_frame,
 )
+from takotwist.streams.direct_send import direct_write
 from takotwist.streams.unsent import unsent_bytes
 
 
@@ -94,8 +95,8 @@ class WebSocketConnection:
         self.paused = False
         self.closed = False
         #: Write frames that are already encoded, one or many joined, straight to
-        #: the connection.  A plain attribute that holds the transport's own
-        #: method: a call less for each delivery.
+        #: the connection.  A plain attribute that holds the method itself: a call
+        #: less for each delivery.
         self.write_frames: Callable[[bytes], None] = _nothing
 
     # what the caller does
@@ -165,7 +166,7 @@ class WebSocketConnection:
     def opened(self, protocol: Any) -> None:
         self._protocol = protocol
         self.transport = protocol.transport
-        self.write_frames = protocol.transport.write
+        self.write_frames = direct_write(protocol.transport)
         self.open = True
 
     def message_received(self, payload: bytes, is_binary: bool) -> None:

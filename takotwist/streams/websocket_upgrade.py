@@ -73,10 +73,12 @@ class WebSocketUpgrade:
         :return: the connection, open; `None` when the client has gone meanwhile.
         """
         channel = request.channel
-        if request._disconnected or channel is None or channel.transport is None:
+        if request._disconnected or channel is None:
             return None
         if not isinstance(channel, HTTPChannel):
             raise ValueError("only a request of HTTP/1.1 can be upgraded")
+        if channel.transport is None:
+            return None
         key = request.requestHeaders.getRawHeaders(b"sec-websocket-key")[0].strip().decode("ascii")
         waiting, request.notifications = request.notifications, []
         connection = WebSocketConnection(

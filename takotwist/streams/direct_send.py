@@ -1,0 +1,108 @@
+"""Bytes straight to the socket while a transport holds none, or else by the transport.
+
+A write through Twisted waits for the reactor to say that the socket takes data,
+which costs twice as much as the send itself.  Rule: here nothing is decided about
+a connection; what the kernel does not take at once, and every error, is left to
+the transport, and bytes never overtake what it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from OpenSSL.SSL import Error
+from twisted.internet import tcp
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+#: Most plain bytes in one TLS record (RFC 8446, section 5.1).
+RECORD = 2**14
+
+#: More than TLS adds to a record, whatever the cipher (RFC 5246, section 6.2.3).
+RECORD_OVERHEAD = 2048
+
+
+def direct_write(transport: Any) -> Callable[[bytes], None]:
+    """The cheapest way to write to `transport`, in place of its ``write``.
+
+    :param transport: of any kind.  One that is no TCP socket of a reactor, or TLS
+        on one, is written to by its own ``write``.
+    """
+    if type(transport) is tcp.Server and not transport.TLS:
+        return _Plain(transport).write
+    if (
+        isinstance(transport, TLSMemoryBIOProtocol)
+        and hasattr(transport, "_aggregator")
+        and type(transport.transport) is tcp.Server
+    ):
+        return _Tls(transport).write
+    write: Callable[[bytes], None] = transport.write
+    return write
+
+
+class _Plain:
+    """Writes to a TCP transport.
+
+    A socket that was closed or shut down raises like any other error, so whether
+    the transport is still connected is not asked for each write.
+    """
+
+    __slots__ = ("_send", "_transport")
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._send = transport.socket.send
+
+    def write(self, data: bytes) -> None:
+        transport = self._transport
+        if transport.dataBuffer or transport._tempDataBuffer:
+            transport.write(data)
+            return
+        try:
+            sent = self._send(data)
+        except OSError:
+            transport.write(data)
+            return
+        if sent != len(data):
+            transport.write(data[sent:])
+
+
+class _Tls:
+    """Writes to TLS on a TCP transport.
+
+    Twisted gathers small writes until the reactor's next turn, with a timer for
+    each connection; ours are joined per turn before they come here.
+    """
+
+    __slots__ = ("_below", "_tls")
+
+    def __init__(self, tls: Any) -> None:
+        self._tls = tls
+        self._below = _Plain(tls.transport).write
+
+    def write(self, data: bytes) -> None:
+        tls = self._tls
+        if (
+            len(data) > RECORD
+            or tls._aggregator._buffer
+            or tls._appSendBuffer
+            or tls.disconnecting
+            or tls._lostTLSConnection
+            or not tls._handshakeDone
+        ):
+            tls.write(data)
+            return
+        connection = tls._tlsConnection
+        try:
+            sent = connection.send(data)
+        except Error:
+            # Also where it wants to read first: then the transport will keep the data.
+            tls.write(data)
+            return
+        room = sent + RECORD_OVERHEAD
+        record = connection.bio_read(room)
+        self._below(record)
+        if len(record) == room:
+            tls._flushSendBIO()
+        if sent != len(data):
+            tls.write(data[sent:])
