@@ -32,6 +32,7 @@ class Subscription:
     :ivar on_open: called once, before the first message, with the cursor at which
         the subscription begins, and with the refusal that a reset stands for.
     :ivar on_end: called when the server ends the subscription, never after a detach.
+    :ivar forgotten_when_idle: whether the topic is dropped when nobody uses it.
     :ivar busy: a page is being read for it, or it is being continued just now.
     """
 
@@ -40,6 +41,7 @@ class Subscription:
     outbox: Outbox
     on_open: Callable[[int, ReplayTooOld | None], None]
     on_end: Callable[[Refusal], None]
+    forgotten_when_idle: bool = False
     replay: Replay = attrs.field(factory=lambda: Replay(0), init=False)
     busy: bool = attrs.field(default=False, init=False)
 
@@ -158,6 +160,10 @@ class FanOut:
     def audiences(self) -> Iterator[Audience]:
         """Every topic that has subscribers."""
         return iter(self._audiences.values())
+
+    def __contains__(self, key: str) -> bool:
+        """Whether the topic has subscribers."""
+        return key in self._audiences
 
     def keys(self) -> frozenset[str]:
         """Keys of the topics that have subscribers."""

@@ -45,30 +45,47 @@ class Tail:
 
     :ivar floor: every message of the topic with a greater id is here.
     :ivar window_us: messages older than this have left the topic's window.
+    :ivar keep_bytes: as have messages that this many bytes of newer ones push out.
     :ivar bytes: what they cost.
+    :ivar size: what the topic's own bound counts of them.
     """
 
     floor: int
     window_us: int
+    keep_bytes: int = 2**40
     bytes: int = 0
+    size: int = 0
     _items: list[Item] = attrs.field(factory=list, init=False)
 
     def append(self, items: Sequence[Item]) -> None:
         """Add the topic's next messages."""
         self._items.extend(items)
         self.bytes += sum(map(cost, items))
+        self.size += sum(item.size for item in items)
 
-    def shrink(self, max_bytes: int, max_messages: int, oldest_id: int) -> None:
-        """Forget the oldest until the bounds hold, and those with an id below `oldest_id`."""
-        excess, drop = self.bytes - max_bytes, 0
+    def shrink(self, max_bytes: int, max_messages: int, expired_id: int) -> None:
+        """Forget the oldest until the bounds hold, and those with an id up to `expired_id`.
+
+        The topic's own bounds are judged as the log judges them, or a cursor would be
+        too old for one and not for the other.
+        """
+        excess, oversize, drop = self.bytes - max_bytes, self.size - self.keep_bytes, 0
         for item in self._items:
-            if excess <= 0 and len(self._items) - drop <= max_messages and item.id >= oldest_id:
+            left = len(self._items) - drop
+            if (
+                excess <= 0
+                and left <= max_messages
+                and (oversize <= 0 or left == 1)
+                and item.id > expired_id
+            ):
                 break
             excess -= cost(item)
+            oversize -= item.size
             drop += 1
         if drop:
             self.floor = max(self.floor, self._items[drop - 1].id)
             self.bytes -= sum(map(cost, self._items[:drop]))
+            self.size -= sum(item.size for item in self._items[:drop])
             # A list and not a deque: pages are found by bisection, and moving
             # the few thousand pointers of a full tail costs less than a frame.
             del self._items[:drop]
@@ -111,12 +128,13 @@ class Tails:
         items: Sequence[Item],
         *,
         keep_messages: int,
+        keep_bytes: int,
         window_us: int,
         now_us: int,
     ) -> None:
         """Add the next messages of a topic, already committed.
 
-        :param keep_messages: the topic's own bound on its number of messages.
+        :param keep_messages: and `keep_bytes`: the topic's own bounds.
         :param window_us: the topic's window, and `now_us` the time; an id is a time.
         """
         tail = self._by_key.get(key)
@@ -126,6 +144,7 @@ class Tails:
         else:
             tail.window_us = window_us
             self._by_key.move_to_end(key)
+        tail.keep_bytes = keep_bytes
         before = tail.bytes
         tail.append(items)
         tail.shrink(self.topic_bytes, keep_messages, now_us - window_us)
@@ -154,6 +173,12 @@ class Tails:
         tail.shrink(self.topic_bytes, len(tail), now_us - tail.window_us)
         self.bytes += tail.bytes - before
         return tail.after(position, max_bytes)
+
+    def forget(self, key: str) -> None:
+        """Have no tail of this topic.  Harmless when there is none."""
+        tail = self._by_key.pop(key, None)
+        if tail is not None:
+            self.bytes -= tail.bytes
 
     def clear(self) -> None:
         """Forget all: the store behind was replaced."""

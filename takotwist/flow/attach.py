@@ -57,6 +57,10 @@ class Attaching:
         self.tally.subscriptions -= 1
         subscription.outbox.waiting.pop(subscription, None)
         self.fanout.detach(subscription)
+        key = subscription.topic.key
+        if subscription.forgotten_when_idle and key not in self.fanout:
+            # From here on the log may drop the topic, and the tail must not know better.
+            self.tails.forget(key)
 
     async def start(
         self, subscription: Subscription, cursor: int | None, reset_when_stale: bool

@@ -159,17 +159,25 @@ class Publishing:
         now_us = int(self.wall() * 1_000_000)
         for key, (append, items) in by_topic.items():
             self.tally.publishes += len(items)
-            self.tails.append(
-                key,
-                items,
-                keep_messages=append.lifecycle.replay_max_messages,
-                window_us=append.lifecycle.replay_window_ms * 1000,
-                now_us=now_us,
-            )
+            self._keep(key, items, append.lifecycle, now_us)
             delivered, behind = self.fanout.publish(key, items)
             self.tally.deliveries += delivered
             lagging += behind
         return lagging
+
+    def _keep(self, key: str, items: Sequence[Encoded], lifecycle: Lifecycle, now_us: int) -> None:
+        if lifecycle.inactivity_ttl_ms and key not in self.fanout:
+            # The log may drop this topic at any moment from its ttl on.
+            self.tails.forget(key)
+            return
+        self.tails.append(
+            key,
+            items,
+            keep_messages=lifecycle.replay_max_messages,
+            keep_bytes=lifecycle.replay_max_bytes,
+            window_us=lifecycle.replay_window_ms * 1000,
+            now_us=now_us,
+        )
 
     def _failed(self, failure: Failure, batch: list[_Publish]) -> None:
         self.tally.store_failures += 1

@@ -97,8 +97,15 @@ class Session:
             self.unsubscribe(topic.key)
             on_end(refusal)
 
-        window_us = admitted.lifecycle.replay_window_ms * 1000
-        subscription = Subscription(topic, window_us, self.outbox, on_open, ended)
+        lifecycle = admitted.lifecycle
+        subscription = Subscription(
+            topic,
+            lifecycle.replay_window_ms * 1000,
+            self.outbox,
+            on_open,
+            ended,
+            forgotten_when_idle=lifecycle.inactivity_ttl_ms > 0,
+        )
         frames = parts.way_in(admitted, on_full)
         subscribed = Subscribed(admitted, subscription, frames)
         self.subscribed[topic.key] = subscribed
