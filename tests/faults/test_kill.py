@@ -119,7 +119,9 @@ class KillTests(SynchronousTestCase):
             if reader.failure is not None:
                 raise reader.failure
 
-        acknowledged = {name: id for one in publishing for name, id in one.acknowledged.items()}
+        acknowledged = {
+            name: number for one in publishing for name, number in one.acknowledged.items()
+        }
         self.assertGreater(len(acknowledged), lives * 10)
         self.assertGreater(sum(one.uncertain for one in publishing), 0)
         for reader in reading:

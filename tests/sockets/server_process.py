@@ -93,7 +93,7 @@ class ServerProcess:
     def __init__(
         self,
         config: str = FAST,
-        channels: Mapping[str, str] | None = {"rooms.py": CHANNELS},  # noqa: B006
+        channels: Mapping[str, str] | None = {"rooms.py": CHANNELS},
         *,
         serve: bool = False,
         tls: bool = False,
