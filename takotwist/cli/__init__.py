@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "Run the server in the foreground."),
     "publish": ("publish", "Publish one message."),
     "tail": ("tail", "Follow a topic."),
+    "types": ("types", "Write the channels as TypeScript or Python types."),
     "channels": ("channels", "Show what is defined and who is connected."),
     "check-config": ("check_config", "Check the configuration and show what would run."),
     "config-doc": ("config_doc", "Explain every key of the configuration."),
