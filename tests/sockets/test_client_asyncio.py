@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import tempfile
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,6 +17,7 @@ from takotwist.client.events import Message, Reset
 from takotwist.client.policy import Policy
 from takotwist.errors import BodyInvalid, TransportNotEnabled, VerifyRejected
 from tests.client.fake_server import FakeServer
+from tests.sockets.trusted_certificate import write_certificates
 
 #: Short delays: the tests are about what happens, the vectors are about when.
 QUICK = Policy(base_ms=5, cap_ms=50)
@@ -298,6 +301,31 @@ class AsyncioTests(SynchronousTestCase):
         async def work() -> None:
             with FakeServer() as server, self.assertRaises(ValueError):
                 await texts(subscribe(server.url, "chat", params=A, credentials="a\r\nb: c"), 1)
+
+        run(work())
+
+    def test_authority_of_ones_own(self) -> None:
+        """With ``ca_file`` a development certificate is trusted, and without it never."""
+
+        async def work() -> None:
+            with tempfile.TemporaryDirectory() as folder:
+                authority, chain = write_certificates(Path(folder), "localhost")
+                tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                tls.load_cert_chain(chain)
+                with FakeServer(tls=tls) as server:
+                    server.publish("one")
+                    for transport in ("sse", "websocket"):
+                        own = {"params": A, "cursor": "0", "transport": transport}
+                        async with subscribe(
+                            server.url, "chat", ca_file=str(authority), policy=QUICK, **own
+                        ) as chat:
+                            self.assertEqual(await texts(chat, 1), ["one"])
+                        before = server.connections
+                        async with subscribe(server.url, "chat", policy=QUICK, **own) as chat:
+                            with self.assertRaises(TimeoutError):
+                                async with asyncio.timeout(0.3):
+                                    await chat.next_event()
+                        self.assertEqual(server.connections, before)
 
         run(work())
 

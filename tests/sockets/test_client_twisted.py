@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -16,6 +18,7 @@ from takotwist.client.policy import Policy
 from takotwist.client.twisted import Subscription, connect, subscribe
 from takotwist.errors import BodyInvalid, TransportNotEnabled, VerifyRejected
 from tests.client.fake_server import FakeServer
+from tests.sockets.trusted_certificate import write_certificates
 
 #: Short delays: the tests are about what happens, the vectors are about when.
 QUICK = Policy(base_ms=5, cap_ms=50)
@@ -200,6 +203,23 @@ class TwistedTests(TestCase):
             async with self.subscribe(server, credentials="a\r\nb: c") as chat:
                 with self.assertRaises(ValueError):
                     await texts(chat, 1)
+
+    async def test_authority_of_ones_own(self) -> None:
+        """With ``ca_file`` a development certificate is trusted, and without it never."""
+        with tempfile.TemporaryDirectory() as folder:
+            authority, chain = write_certificates(Path(folder), "localhost")
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(chain)
+            with FakeServer(tls=tls) as server:
+                server.publish("one")
+                for transport in ("sse", "websocket"):
+                    own: dict[str, Any] = {"cursor": "0", "transport": transport}
+                    async with self.subscribe(server, ca_file=str(authority), **own) as chat:
+                        self.assertEqual(await texts(chat, 1), ["one"])
+                    before = server.connections
+                    async with self.subscribe(server, **own):
+                        await deferLater(reactor, 0.3)
+                    self.assertEqual(server.connections, before)
 
     async def test_mux(self) -> None:
         """Many topics over one connection, each at its own cursor over a cut."""
