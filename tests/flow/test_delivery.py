@@ -140,7 +140,7 @@ class DeliveryWorld:
             self.clock.advance(1.0)
             for action in self.deadlines.tick(self.clock.seconds()):
                 action()
-            if not (self.log.appends_waiting or self.log.reads_waiting):
+            if not (self.log.appends_waiting or self.log.reads_waiting or len(self.deadlines)):
                 break
 
 
