@@ -84,11 +84,11 @@ class _Tls:
         tls = self._tls
         if (
             len(data) > RECORD
+            or tls._lostTLSConnection
+            or tls.disconnecting
+            or not tls._handshakeDone
             or tls._aggregator._buffer
             or tls._appSendBuffer
-            or tls.disconnecting
-            or tls._lostTLSConnection
-            or not tls._handshakeDone
         ):
             tls.write(data)
             return
