@@ -63,6 +63,11 @@ class Lifecycle:
                 )
 
 
+def is_channel_name(text: str) -> bool:
+    """Whether a channel may have this name."""
+    return _NAME.fullmatch(text) is not None
+
+
 @attrs.frozen(slots=True, kw_only=True)
 class Credentials:
     """Where a request for this channel carries its credentials.
@@ -106,7 +111,7 @@ class ChannelDefinition:
     lifecycle: Lifecycle = Lifecycle()
 
     def __attrs_post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not is_channel_name(self.name):
             raise DefinitionError(
                 f"channel name {self.name!r} must be 1 to 128 of the characters"
                 " A-Z a-z 0-9 . _ ~ : @ - and begin with a letter or digit"

@@ -18,6 +18,7 @@ from twisted.web.resource import IResource, Resource, getChildForRequest
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
+from takotwist.core.channel import is_channel_name
 from takotwist.errors import ChannelUnknown, NotFound, Refusal, UpgradeRequired
 from takotwist.streams.websocket_handshake import is_upgrade
 from takotwist.transports.answers import Answers
@@ -56,6 +57,9 @@ def read_path(path: bytes, bases: Sequence[str]) -> ChannelPath | None:
                 channel = unquote(segment, errors="strict")
             except UnicodeDecodeError:
                 raise ChannelUnknown from None
+            if not is_channel_name(channel):
+                # Klein would answer what its rules do not match, in HTML.
+                raise ChannelUnknown
             if slash and rest != "history":
                 raise NotFound
             return ChannelPath(channel, rest or None)
