@@ -42,8 +42,9 @@ from takotwist.transports.site import Routes
 from takotwist.transports.sse import SseTransport
 from takotwist.transports.websocket import WebSocketTransport
 
-#: What a client's frame has beside the message's data, in bytes.
-ENVELOPE_BYTES = 8 * 1024
+#: A frame of a client may be so many times the largest message: up to there it gets an
+#: answer that names the fault, past it the connection is closed.
+FRAME_FACTOR = 4
 
 
 @attrs.define(slots=True)
@@ -221,8 +222,8 @@ def compose(
     )
     upgrade = WebSocketUpgrade(
         WebSocketConfig(
-            max_frame_size=limits.max_message_bytes + ENVELOPE_BYTES,
-            max_message_size=limits.max_message_bytes + ENVELOPE_BYTES,
+            max_frame_size=limits.max_message_bytes * FRAME_FACTOR,
+            max_message_size=limits.max_message_bytes * FRAME_FACTOR,
         ),
         reactor,
     )
