@@ -1,0 +1,198 @@
+"""The reference pages that are written by the program they describe.
+
+    python -m tests.docs.generated        # writes them
+
+Rule: a test holds the pages equal to this, so nobody edits them by hand.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import click
+
+from takotwist.admin.metrics import Gauges, TallyCollector
+from takotwist.cli import main
+from takotwist.core.log import LogStats
+from takotwist.core.tally import Tally
+from takotwist.errors import Refusal, Retry
+from takotwist.server.config.reference import as_markdown
+from takotwist.server.options import Options
+from tests.docs.page import DOCS
+
+_BY_HAND = "This page is made by `python -m tests.docs.generated`; do not edit it."
+
+_CONFIGURATION = f"""\
+# Configuration
+
+{_BY_HAND}
+
+The server reads `tako.toml` in its working folder, or the file of `--config`. The environment wins over the
+file, and flags win over the environment. An unknown key, a wrong type or an impossible value is an error at
+start that names the file, the key and what is allowed.
+
+- `tako check-config` shows what would run, or all that is wrong. It opens and changes nothing.
+- `tako config-doc` prints this page in a terminal; with `--format toml`, as a file to begin with.
+- In the environment a list is separated by commas: `TAKO_HTTP_LISTEN=tcp:8080,tcp:8081`.
+- Relative paths are relative to the folder of the file.
+- "Change: on SIGHUP" means that `kill -HUP` takes up a new value without dropping a connection.
+
+"""
+
+_CLI = f"""\
+# Commands
+
+{_BY_HAND}
+
+`tako` is for people; `twistd tako` is the same server for a service manager. Both read the same
+[configuration](configuration.md).
+
+"""
+
+_ERRORS = f"""\
+# Errors
+
+{_BY_HAND}
+
+Every refusal has a code. It is the same word over HTTP (`{{"error": "<one sentence>", "code": "<code>"}}`), as the
+reason of a WebSocket close, in an `error` frame of `tako.v1`, and as an exception in Python
+(`takotwist.errors`). Go by the code; the sentence is for people and may change.
+
+| retry | what a client does |
+|---|---|
+{{retries}}
+
+An HTTP answer with the status 429 or 503 carries `Retry-After`, in whole seconds; an `error` frame carries
+`retryAfterMs`. Neither is ever a promise that it works then.
+
+| code | HTTP | close | retry | class | when |
+|---|---|---|---|---|---|
+{{rows}}
+
+Close codes without a refusal behind them: 1000 `connection expired` (the connection's lifetime is over: come
+back at once), 1003 `text-frames-only` (a binary frame was sent), and 1002, 1007 and 1009 of the WebSocket
+protocol itself.
+
+Beside `Refusal` there are, in Python only:
+
+| class | when |
+|---|---|
+{{others}}
+
+What only clients raise is in [the page of the Python client](../howto/python-client.md).
+"""
+
+_RETRY = {
+    Retry.NEVER: "Nothing: the same request gets the same answer.",
+    Retry.WITH_BACKOFF: "Tries again, later each time, with jitter.",
+    Retry.WITH_NEW_CREDENTIALS: "Gets new credentials and tries again.",
+    Retry.WITHOUT_CURSOR: "Reloads its state and begins without a cursor.",
+}
+
+
+def configuration() -> str:
+    """``docs/reference/configuration.md``."""
+    return _CONFIGURATION + as_markdown()
+
+
+def _sentence(kind: type) -> str:
+    first = inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0].split("\n:")[0]
+    return " ".join(first.split()).replace("``", "`").split(":param")[0].strip()
+
+
+def _leaves(kind: type[Refusal] = Refusal) -> Iterator[type[Refusal]]:
+    for below in kind.__subclasses__():
+        if below.__module__ == "takotwist.errors":
+            yield below
+            yield from _leaves(below)
+
+
+def errors() -> str:
+    """``docs/reference/errors.md``."""
+    from takotwist.errors import ConfigError, DefinitionError, Unreachable
+
+    rows = [
+        f"| `{one.code}` | {one.http_status} | {one.close_code} | {one.retry.value} |"
+        f" `{one.__name__}` | {_sentence(one)} |"
+        for one in _leaves()
+    ]
+    retries = [f"| {one.value} | {text} |" for one, text in _RETRY.items()]
+    others = [
+        f"| `{one.__name__}` | {_sentence(one)} |"
+        for one in (Unreachable, DefinitionError, ConfigError)
+    ]
+    return (
+        _ERRORS.replace("{rows}", "\n".join(rows))
+        .replace("{retries}", "\n".join(retries))
+        .replace("{others}", "\n".join(others))
+    )
+
+
+def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    context = click.Context(
+        command, info_name=" ".join(path), max_content_width=96, terminal_width=96
+    )
+    context.help_option_names = ["-h", "--help"]
+    yield " ".join(path), command.get_help(context).rstrip()
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from _commands(below, (*path, name))
+
+
+def cli() -> str:
+    """``docs/reference/cli.md``."""
+    parts = [_CLI]
+    for name, text in _commands(main, ("tako",)):
+        parts.append(f"## `{name}`\n\n```text\n{text}\n```\n\n")
+    options = "\n".join(_plugin_options())
+    parts.append(
+        "## `twistd tako`\n\nFlags of twistd itself (`-n`, `--pidfile`, `--logfile`,"
+        " `--reactor`) come before the word `tako`, these after it:\n\n| flag | meaning |\n"
+        f"|---|---|\n{options}\n"
+    )
+    return "".join(parts)
+
+
+def _plugin_options() -> Iterator[str]:
+    flags = [(name, text, False) for name, _, text in Options.optFlags]
+    flags += [(name, text, True) for name, _, _, text in Options.optParameters]
+    flags += [
+        (name.removeprefix("opt_").replace("_", "-"), inspect.getdoc(method) or "", True)
+        for name, method in inspect.getmembers(Options, inspect.isfunction)
+        if name in ("opt_listen", "opt_tls_listen")
+    ]
+    for name, text, takes_value in sorted(flags):
+        yield f"| `--{name}{'=' if takes_value else ''}` | {text} |"
+
+
+def metrics() -> str:
+    """The table of ``docs/howto/monitoring.md``."""
+    tally = Tally()
+    collector = TallyCollector(tally, lambda: Gauges(0, 0, 0, True))
+    collector.stats = LogStats(0, 0, 0)
+    tally.refusals["rate-limited"] = 1
+    rows = []
+    for metric in collector.collect():
+        suffix = "_total" if metric.type == "counter" else ""
+        labels = sorted({name for sample in metric.samples for name in sample.labels} - {"le"})
+        shown = f"{{{','.join(labels)}}}" if labels else ""
+        rows.append(
+            f"| `{metric.name}{suffix}{shown}` | {metric.type} | {metric.documentation} |"
+        )
+    return "\n".join(rows)
+
+
+PAGES: Mapping[Path, Callable[[], str]] = {
+    DOCS / "reference" / "configuration.md": configuration,
+    DOCS / "reference" / "errors.md": errors,
+    DOCS / "reference" / "cli.md": cli,
+}
+
+if __name__ == "__main__":
+    for path, make in PAGES.items():
+        path.write_text(make())
+        print(path)

@@ -1,0 +1,51 @@
+"""Every configuration that a page shows is one that the server takes."""
+
+from __future__ import annotations
+
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist.server.config import load_config
+from tests.docs.page import blocks, write_project
+
+#: Files that a configuration may name, and that are somewhere else in life.
+_SECRET = "a-secret-of-forty-characters-0123456789ab"
+
+
+def _made(folder: Path, said: dict[str, Any]) -> None:
+    app, publish, tls = said.get("app", {}), said.get("publish", {}), said.get("tls", {})
+    for folder_name in (app.get("channels"), app.get("pages")):
+        if folder_name and ":" not in folder_name:
+            (folder / folder_name).mkdir(parents=True, exist_ok=True)
+    for file in (app.get("token_file"), publish.get("keys_file")):
+        if file and not Path(file).is_absolute():
+            (folder / file).write_text(_SECRET)
+            (folder / file).chmod(0o600)
+
+
+class TestConfigBlocks(SynchronousTestCase):
+    def test_loads(self) -> None:
+        """Each one is read without a problem and without a warning."""
+        found = blocks("toml")
+        self.assertGreater(len(found), 10)
+        for block in found:
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                write_project(block.page, folder)
+                text = block.text.replace("/etc/tako/", f"{folder}/")
+                text = text.replace("/etc/letsencrypt/live/chat.example.com/", f"{folder}/")
+                _made(folder, tomllib.loads(text))
+                for absolute in ("app-token", "publish-keys", "fullchain.pem", "privkey.pem"):
+                    (folder / absolute).write_text(_SECRET)
+                    (folder / absolute).chmod(0o600)
+                (folder / "tako.toml").write_text(text)
+                environment = {"TAKO_APP_TOKEN": _SECRET} if "token" not in text else {}
+                try:
+                    config = load_config({}, environment, name)
+                except Exception as wrong:
+                    self.fail(f"{block.place}: {wrong}")
+                self.assertEqual(list(config.warnings), [], block.place)
