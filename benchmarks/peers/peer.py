@@ -1,0 +1,149 @@
+"""A server under measurement: how it is started, and what is sent to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from benchmarks import requests
+
+#: Where a server runs, and where the generator does.
+SERVER_CORE, GENERATOR_CORE = "0", "1"
+
+#: How long a server may take to listen.
+PATIENCE = 30.0
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@attrs.frozen
+class Publish:
+    """How messages get in.
+
+    :ivar open: sent once by each publisher.
+    :ivar opened: what comes back when it may go on; empty where nothing does.
+    :ivar unit: sent for each unit of `batch` messages.
+    :ivar ack: what stands once in each answer, and is for `per_ack` messages.
+    :ivar window: messages of a publisher that may be unanswered.
+    """
+
+    unit: bytes
+    ack: str = "HTTP/1.1 2"
+    batch: int = 1
+    per_ack: int = 1
+    window: int = 1
+    open: bytes = b""
+    opened: str = ""
+
+
+class Peer:
+    """One server.
+
+    :param folder: its own, for files.
+    :param certificate: PEM with chain and key, where it is to serve TLS.
+    :ivar subscribes: the kinds of subscribers that it serves.
+    """
+
+    name = ""
+    subscribes: Sequence[str] = ("sse", "websocket")
+    tls = True
+    #: What the stream begins with when a subscriber is live.
+    ready: Mapping[str, str] = {"sse": "\r\n\r\n", "websocket": "\r\n\r\n"}
+
+    def __init__(self, folder: Path, certificate: Path | None = None) -> None:
+        self.folder = folder
+        self.certificate = certificate
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        """What starts it."""
+        raise NotImplementedError
+
+    def subscribe(self, kind: str) -> bytes:
+        """What a subscriber sends."""
+        return {"sse": requests.get, "websocket": requests.upgrade}[kind](self.target(), {})
+
+    def target(self) -> str:
+        """Where messages are subscribed to and published."""
+        return f"/bench?n={requests.TOPIC}"
+
+    def publish(self, kind: str = "single") -> Publish:
+        """How a publisher publishes."""
+        if kind != "single":
+            raise LookupError(f"{self.name} does not publish by {kind}")
+        body = '{"type":"m","data":' + requests.data() + "}"
+        return Publish(requests.post(self.target(), {}, body))
+
+    # the process
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        log = (self.folder / f"{self.name}.log").open("ab")
+        self._process = subprocess.Popen(
+            ["taskset", "-c", SERVER_CORE, *self.command()],
+            cwd=self.folder,
+            env={**os.environ, **self.environment()},
+            stdout=log,
+            stderr=log,
+        )
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise RuntimeError(f"{self.name} does not listen; see {log.name}")
+
+    def environment(self) -> Mapping[str, str]:
+        """Of its process, beside our own."""
+        return {}
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+    @property
+    def pids(self) -> list[int]:
+        """Of its processes, whose CPU counts."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        return [self._process.pid, *map(int, children.read_text().split())]
+
+    def cpu(self) -> float:
+        """Seconds of CPU that it has used, user and system."""
+        ticks = 0
+        for pid in self.pids:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def resident(self) -> int:
+        """Bytes of memory that it has to itself."""
+        total = 0
+        for pid in self.pids:
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith(("Private_Clean:", "Private_Dirty:")):
+                    total += int(line.split()[1]) * 1024
+        return total
