@@ -71,7 +71,7 @@ class Audience:
         if not subscription.replay.open(self.fanned_out):
             return False
         outbox = subscription.outbox
-        self._live.setdefault(outbox.form, {})[subscription] = outbox.push
+        self._live.setdefault(outbox.form, {})[subscription] = outbox.deliver
         return True
 
     def close_gate(self, subscription: Subscription) -> None:
@@ -96,7 +96,7 @@ class Audience:
                     if len(part) == 1
                     else b"".join([item.frame(form) for item in part])
                 )
-                refused = [member for member, push in group.items() if not push(blob)]
+                refused = [member for member, deliver in group.items() if not deliver(blob)]
                 delivered += (len(group) - len(refused)) * len(part)
                 full += refused
             for subscription in full:

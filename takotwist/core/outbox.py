@@ -1,8 +1,8 @@
 """What one connection has been given in this turn of the reactor, bounded.
 
-Frames of one turn are joined and written once.  Rule: `push` never blocks and
-never buffers past the bound; a connection that cannot take more says so, and
-its subscriptions go on from the log later.
+Frames of one turn are joined and written once.  Rule: `push` and `deliver` never
+block and never buffer past the bound; a connection that cannot take more says
+so, and its subscriptions go on from the log later.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ class Outbox:
     :ivar limit: most bytes to hold before the transport has taken them.
     :ivar form: the wire form in which this connection takes messages.
     :ivar write: the transport's own.
+    :ivar deliver: what the fan-out calls: `push`, or where nothing is to be joined
+        `push_at_once`.
     :ivar paused: the transport's buffer is full.
     :ivar written_at: when bytes were last written, in seconds.
     :ivar waiting: subscriptions of this connection that go on once it takes more.
@@ -75,16 +77,27 @@ class Outbox:
     _turn: Turn
     form: object = attrs.field(default=None, init=False)
     write: Callable[[bytes], None] = attrs.field(default=_nowhere, init=False)
+    deliver: Callable[[bytes], bool] = attrs.field(init=False)
     paused: bool = attrs.field(default=False, init=False)
     written_at: float = attrs.field(default=0.0, init=False)
     waiting: dict[Subscription, None] = attrs.field(factory=dict, init=False)
     _pending: list[bytes] = attrs.field(factory=list, init=False)
     _size: int = attrs.field(default=0, init=False)
 
-    def connect(self, form: object, write: Callable[[bytes], None]) -> None:
-        """The connection is open: from now on it takes `form` by `write`."""
+    def __attrs_post_init__(self) -> None:
+        self.deliver = self.push
+
+    def connect(
+        self, form: object, write: Callable[[bytes], None], *, at_once: bool = False
+    ) -> None:
+        """The connection is open: from now on it takes `form` by `write`.
+
+        :param at_once: it follows one topic, so what the fan-out brings is all that
+            a turn has for it, joined already.  `write` must then not raise.
+        """
         self.form = form
         self.write = write
+        self.deliver = self.push_at_once if at_once else self.push
 
     def push(self, blob: bytes) -> bool:
         """Take frames for the connection.
@@ -103,6 +116,16 @@ class Outbox:
             return False
         self._pending.append(blob)
         self._size = size
+        return True
+
+    def push_at_once(self, blob: bytes) -> bool:
+        """As `push`, but written now: the turn's list costs as much as the write."""
+        if self.paused:
+            return False
+        if self._pending:
+            return self.push(blob)
+        self.written_at = self._turn.now
+        self.write(blob)
         return True
 
     def flush(self) -> None:

@@ -40,6 +40,11 @@ def direct_write(transport: Any) -> Callable[[bytes], None]:
     return write
 
 
+def is_direct(write: Callable[[bytes], None]) -> bool:
+    """Whether `write` is of `direct_write` and goes to a socket; then it never raises."""
+    return isinstance(getattr(write, "__self__", None), _Plain | _Tls)
+
+
 class _Plain:
     """Writes to a TCP transport.
 

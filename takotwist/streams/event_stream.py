@@ -13,6 +13,7 @@ from typing import Any, Literal
 from twisted.web.http_headers import Headers
 
 from takotwist.codecs.sse import chunk
+from takotwist.streams.direct_send import is_direct
 from takotwist.streams.response_pipe import pipe_for
 
 #: What an event stream says of itself.  ``no-transform`` keeps proxies from
@@ -83,6 +84,11 @@ class EventStream:
     def transport(self) -> Any:
         """The connection's transport (`ITransport`), or `None` where streams share it."""
         return None if self.closed or self._pipe is None else self._pipe.transport
+
+    @property
+    def direct(self) -> bool:
+        """Whether `write_framed` goes straight to a socket, and never raises."""
+        return is_direct(self.write_framed)
 
     @property
     def buffered(self) -> int:

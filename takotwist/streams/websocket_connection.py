@@ -22,7 +22,7 @@ from takotwist.codecs.websocket_frame import (
     pong_frame,
     text_frame,
 )
-from takotwist.streams.direct_send import direct_write
+from takotwist.streams.direct_send import direct_write, is_direct
 from takotwist.streams.unsent import unsent_bytes
 
 
@@ -155,6 +155,11 @@ class WebSocketConnection:
         if not self.closed and not self.reading:
             self.reading = True
             self.transport.resumeProducing()
+
+    @property
+    def direct(self) -> bool:
+        """Whether `write_frames` goes straight to a socket, and never raises."""
+        return is_direct(self.write_frames)
 
     @property
     def buffered(self) -> int:

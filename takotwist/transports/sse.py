@@ -95,7 +95,7 @@ class SseStream:
         stream.on_closed(self._gone)
         if stream.open():
             form = SSE_CHUNKED if stream.framing == "chunked" else SSE_RAW
-            self.outbox.connect(form, stream.write_framed)
+            self.outbox.connect(form, stream.write_framed, at_once=stream.direct)
             stream.write(preamble(cursor, reset))
 
     def end(self, refusal: Refusal | None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from takotwist.codecs.encode_once import WEBSOCKET_MUX
 from takotwist.codecs.websocket_frame import text_frame
 from takotwist.core.keepalive import Pings, Pulse
 from takotwist.core.outbox import Outbox
@@ -107,7 +108,9 @@ class WebSocketWire:
             return False
         self.session = place.open(kind, self.outbox, self.end)
         self._connection = connection
-        self.outbox.connect(form, connection.write_frames)
+        # A connection with many topics may have something of each in one turn.
+        at_once = connection.direct and form is not WEBSOCKET_MUX
+        self.outbox.connect(form, connection.write_frames, at_once=at_once)
         self.speaker = speaker(self)
         early, self._early = self._early, []
         for payload, is_binary in early:

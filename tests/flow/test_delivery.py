@@ -40,7 +40,14 @@ TOPICS = [Topic.of("chat", {"roomId": room}) for room in "ab"]
 class Client:
     """One subscriber, with a connection that the test can clog."""
 
-    def __init__(self, world: DeliveryWorld, topic: Topic, cursor: int | None, reset: bool) -> None:
+    def __init__(
+        self,
+        world: DeliveryWorld,
+        topic: Topic,
+        cursor: int | None,
+        reset: bool,
+        at_once: bool = False,
+    ) -> None:
         self.world = world
         self.topic = topic
         self.asked = cursor
@@ -50,10 +57,8 @@ class Client:
         self.ended: Refusal | None = None
         self.clogged = False
         self.outbox = Outbox(limit=200, turn=world.turn)
-        self.outbox.connect(PLAIN, self.write)
-        self.subscription = Subscription(
-            topic, world.window_us, self.outbox, self.opened, self.end
-        )
+        self.outbox.connect(PLAIN, self.write, at_once=at_once)
+        self.subscription = Subscription(topic, world.window_us, self.outbox, self.opened, self.end)
         world.clients.append(self)
         world.attaching.attach(self.subscription)
         starting = ensureDeferred(world.attaching.start(self.subscription, cursor, reset))
@@ -201,13 +206,14 @@ class DeliveryMachine(RuleBasedStateMachine):
         topic=st.sampled_from(TOPICS),
         back=st.one_of(st.none(), st.integers(0, 20)),
         reset=st.booleans(),
+        at_once=st.booleans(),
     )
-    def attach(self, topic: Topic, back: int | None, reset: bool) -> Client:
+    def attach(self, topic: Topic, back: int | None, reset: bool, at_once: bool) -> Client:
         cursor: int | None = None
         if back is not None:
             known = [0, *self.world.stored[topic.key]]
             cursor = known[-1 - min(back, len(known) - 1)]
-        return Client(self.world, topic, cursor, reset)
+        return Client(self.world, topic, cursor, reset, at_once)
 
     @rule(client=clients)
     def clog(self, client: Client) -> None:
