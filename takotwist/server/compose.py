@@ -117,6 +117,7 @@ class Parts:
     store: Store
     public: Routes
     private: Routes
+    _upgrades: Callable[[Config], WebSocketUpgrade]
 
     def close_doors(self) -> None:
         """Let nobody new in."""
@@ -132,6 +133,13 @@ class Parts:
             fresh.proxies,
             fresh.keys,
         )
+        upgrade = self._upgrades(config)
+        for admission in self.admissions:
+            admission.max_message_bytes = limits.max_message_bytes
+        for routes in (self.public, self.private):
+            routes.websocket.upgrade = upgrade
+            routes.publish.max_message_bytes = limits.max_message_bytes
+            routes.publish.max_body_bytes = limits.max_body_bytes
         self.limits.most = limits.max_connections
         self.limits.by_address.most = limits.max_connections_per_address
         self.limits.by_subject.most = limits.max_connections_per_subject
@@ -220,13 +228,14 @@ def compose(
         limits.max_message_bytes,
         lambda address, count: rates.frames.take(address, seconds(), count),
     )
-    upgrade = WebSocketUpgrade(
-        WebSocketConfig(
-            max_frame_size=limits.max_message_bytes * FRAME_FACTOR,
-            max_message_size=limits.max_message_bytes * FRAME_FACTOR,
-        ),
-        reactor,
-    )
+
+    def upgrades(config: Config) -> WebSocketUpgrade:
+        size = config.limits.max_message_bytes * FRAME_FACTOR
+        return WebSocketUpgrade(
+            WebSocketConfig(max_frame_size=size, max_message_size=size), reactor
+        )
+
+    upgrade = upgrades(config)
 
     def publishing_over(may_publish: Callable[[Any], None], rate: Rate | None) -> PublishTransport:
         def cost(request: Any, count: int) -> None:
@@ -297,4 +306,5 @@ def compose(
         store,
         public,
         private,
+        upgrades,
     )

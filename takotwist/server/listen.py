@@ -153,7 +153,10 @@ async def open_listeners(reactor: IReactorCore, wanted: Iterable[Listen]) -> lis
         if problems:
             raise ConfigProblems(problems)
     except BaseException:
-        await close_listeners(opened)
+        for one in opened:
+            # Not waited for: before the reactor runs a port does not come to its end, and
+            # whoever starts a server would wait for ever for its reason not to.
+            maybeDeferred(one.port.stopListening)
         raise
     return opened
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import secrets
-import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -35,6 +34,7 @@ from takotwist.server.monotonic import use_monotonic_time
 from takotwist.server.open_files import raise_open_files
 from takotwist.server.options import Options
 from takotwist.server.pages import load_pages
+from takotwist.server.signals import reload_on_hangup, stop_once
 from takotwist.server.sites import add_pages, site
 from takotwist.server.sweeper import Sweeper
 from takotwist.server.ticker import Ticker
@@ -257,7 +257,7 @@ def makeService(options: Options) -> TakoService:
 
 
 def make_service(options: Options, reactor: Any) -> TakoService:
-    """The service of these options, which also reads them again on SIGHUP.
+    """The service of these options, which also minds the signals of the process.
 
     :raises SystemExit: it cannot start; says why and what to do.
     """
@@ -266,12 +266,6 @@ def make_service(options: Options, reactor: Any) -> TakoService:
         service = TakoService(options.config(), reactor)
     except TakoError as wrong:
         raise SystemExit(f"takotwist: {wrong}") from None
-    reload_on_hangup(service, options, reactor)
-    return service
-
-
-def reload_on_hangup(service: TakoService, options: Options, reactor: Any) -> None:
-    """Have SIGHUP read the configuration again."""
 
     def reload() -> None:
         try:
@@ -282,4 +276,6 @@ def reload_on_hangup(service: TakoService, options: Options, reactor: Any) -> No
         except Exception:
             service.log.failure("reloading failed")
 
-    signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reload))
+    reload_on_hangup(reactor, reload)
+    stop_once(reactor)
+    return service
