@@ -96,9 +96,11 @@ class Audience:
                     if len(part) == 1
                     else b"".join([item.frame(form) for item in part])
                 )
-                refused = [member for member, deliver in group.items() if not deliver(blob)]
+                # The values alone: to look at each member too would fetch it from memory.
+                refused = {deliver for deliver in group.values() if not deliver(blob)}
                 delivered += (len(group) - len(refused)) * len(part)
-                full += refused
+                if refused:
+                    full += [member for member, deliver in group.items() if deliver in refused]
             for subscription in full:
                 self.close_gate(subscription)
                 subscription.replay.lagged(self.fanned_out)
