@@ -1,0 +1,115 @@
+"""What clients send over a connection, read into values."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist.codecs.client_frame import (
+    Authenticate,
+    Bad,
+    OnTopic,
+    Ping,
+    Send,
+    read_client_frame,
+)
+from takotwist.core.message import Draft
+from takotwist.errors import BodyInvalid, CursorInvalid, MessageTooLarge
+
+
+def read(value: Any, max_bytes: int = 1000) -> Any:
+    """Read a frame of this JSON value."""
+    return read_client_frame(json.dumps(value).encode(), max_bytes)
+
+
+class TestFrames(SynchronousTestCase):
+    """Every frame of the protocol."""
+
+    def test_send(self) -> None:
+        """A message, with and without what asks for an answer."""
+        self.assertEqual(read({"type": "m", "data": 1}), Send(Draft("m", b"1")))
+        self.assertEqual(
+            read({"type": "m", "data": None, "ref": "r", "idempotencyKey": "k"}),
+            Send(Draft("m", b"null"), "r", "k"),
+        )
+
+    def test_auth(self) -> None:
+        """Credentials and cursor; the cursor as text or number."""
+        for cursor in ("123", 123):
+            frame = read({"type": "tako.auth", "token": "Bearer abc", "lastMessageId": cursor})
+            self.assertEqual(frame, Authenticate("Bearer abc", 123))
+            self.assertNotIn("abc", repr(frame))
+        self.assertEqual(read({"type": "tako.auth", "token": "x"}), Authenticate("x"))
+
+    def test_bad_auth(self) -> None:
+        """A tako.auth frame that cannot be read is known to be one."""
+        for value in ({}, {"token": ""}, {"token": 1}, {"token": "x", "lastMessageId": "y"}):
+            frame = read({"type": "tako.auth"} | value)
+            self.assertIsInstance(frame, Bad)
+            self.assertTrue(frame.auth, value)
+
+    def test_on_topic(self) -> None:
+        """Frames that name their topic."""
+        self.assertEqual(
+            read({"op": "subscribe", "ref": 1, "channel": "c", "params": {"a": 1}, "cursor": "5",
+                  "auth": "Bearer x", "stale": "reset"}),
+            OnTopic("subscribe", 1, "c", {"a": 1}, 5, "Bearer x", True),
+        )  # fmt: skip
+        self.assertEqual(
+            read({"op": "publish", "channel": "c", "type": "m", "data": 1}),
+            OnTopic("publish", None, "c", {}, draft=Draft("m", b"1")),
+        )
+        self.assertEqual(read({"op": "unsubscribe", "channel": "c"}).op, "unsubscribe")
+        self.assertEqual(read({"op": "auth", "channel": "c", "auth": "x"}).auth, "x")
+
+    def test_ping(self) -> None:
+        """Is anybody there?"""
+        self.assertEqual(read({"op": "ping", "ref": 3}), Ping(3))
+
+    def test_bad(self) -> None:
+        """What is wrong is named, and the ref is given back where it could be read."""
+        for value, kind, named in (
+            ({"type": "m", "ref": 1}, BodyInvalid, "data"),
+            ({"data": 1, "ref": 1}, BodyInvalid, "type"),
+            ({"type": "tako.x", "data": 1, "ref": 1}, BodyInvalid, "tako."),
+            ({"op": "dance", "ref": 1}, BodyInvalid, "dance"),
+            ({"op": "subscribe", "ref": 1}, BodyInvalid, "channel"),
+            ({"op": "subscribe", "ref": 1, "channel": 5}, BodyInvalid, "channel"),
+            ({"op": "subscribe", "ref": 1, "channel": "c", "params": 5}, BodyInvalid, "params"),
+            ({"op": "subscribe", "ref": 1, "channel": "c", "cursor": "x"}, CursorInvalid, "cursor"),
+            ({"op": "subscribe", "ref": 1, "channel": "c", "stale": "x"}, BodyInvalid, "stale"),
+            ({"op": "auth", "ref": 1, "channel": "c"}, BodyInvalid, "auth"),
+            ({"op": "publish", "ref": 1, "channel": "c"}, BodyInvalid, "type"),
+            ({"type": "m", "data": "x" * 2000, "ref": 1}, MessageTooLarge, "data"),
+            ({"type": "m", "data": 1, "ref": 1, "idempotencyKey": "k" * 256}, BodyInvalid, "idem"),
+        ):
+            frame = read(value)
+            self.assertIsInstance(frame, Bad, value)
+            self.assertIsInstance(frame.refusal, kind)
+            self.assertEqual(frame.ref, 1)
+            self.assertIn(named, frame.refusal.sentence)
+
+    def test_no_object(self) -> None:
+        """What is no JSON object is refused without a ref."""
+        for text in (b"", b"[]", b"5", b"nonsense", b"\xff", b'{"ref":' + b"[" * 10_000):
+            frame = read_client_frame(text, 100)
+            self.assertIsInstance(frame, Bad)
+
+    @given(st.binary(max_size=80))
+    def test_anything(self, text: bytes) -> None:
+        """Whatever a peer sends, it is a frame."""
+        read_client_frame(text, 100)
+
+    @given(
+        st.dictionaries(
+            st.sampled_from(["op", "type", "data", "ref", "token", "cursor", "channel", "params"]),
+            st.one_of(st.none(), st.integers(), st.text(max_size=5), st.just({}), st.just([1])),
+        )
+    )
+    def test_any_object(self, value: dict[str, Any]) -> None:
+        """Whatever the fields hold, it is a frame."""
+        read(value)

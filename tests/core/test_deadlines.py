@@ -1,0 +1,82 @@
+"""Everything that shall happen at some time."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist.core.deadlines import Deadlines
+
+
+class TestDeadlines(SynchronousTestCase):
+    """Not before its time, and at most one grain after it."""
+
+    def run_until(self, deadlines: Deadlines, now: float) -> None:
+        """Do what is due."""
+        for action in deadlines.tick(now):
+            action()
+
+    def test_in_time(self) -> None:
+        """An action happens in the first tick at or after its time, once."""
+        deadlines, done = Deadlines(grain=0.25), []
+        deadlines.at(1.0, lambda: done.append("a"))
+        self.run_until(deadlines, 0.99)
+        self.assertEqual(done, [])
+        self.run_until(deadlines, 1.0)
+        self.run_until(deadlines, 2.0)
+        self.assertEqual((done, len(deadlines)), (["a"], 0))
+
+    def test_cancelled(self) -> None:
+        """What was cancelled does not happen and leaves nothing."""
+        deadlines, done = Deadlines(), []
+        one = deadlines.at(1.0, lambda: done.append("a"))
+        one.cancel()
+        one.cancel()
+        self.assertEqual(len(deadlines), 0)
+        self.run_until(deadlines, 5.0)
+        self.assertEqual(done, [])
+
+    def test_cancelled_by_another(self) -> None:
+        """Cancelling after it was taken up is harmless."""
+        deadlines = Deadlines()
+        one = deadlines.at(1.0, lambda: None)
+        (action,) = deadlines.tick(1.0)
+        one.cancel()
+        action()
+
+    def test_in_the_past(self) -> None:
+        """What is due already happens in the next tick."""
+        deadlines, done = Deadlines(), []
+        self.run_until(deadlines, 100.0)
+        deadlines.at(3.0, lambda: done.append("a"))
+        self.run_until(deadlines, 100.25)
+        self.assertEqual(done, ["a"])
+
+    def test_put_again_by_an_action(self) -> None:
+        """An action may put itself again."""
+        deadlines, done = Deadlines(grain=1.0), []
+
+        def beat() -> None:
+            done.append(len(done))
+            deadlines.at(float(len(done)) + 1, beat)
+
+        deadlines.at(1.0, beat)
+        for now in range(5):
+            self.run_until(deadlines, float(now))
+        self.assertEqual(done, [0, 1, 2, 3])
+
+    @given(st.lists(st.floats(0, 50), max_size=30), st.lists(st.floats(0, 5), max_size=40))
+    def test_any_times(self, times: list[float], steps: list[float]) -> None:
+        """However time passes, each happens once, not early, and not a grain late."""
+        deadlines, now, done = Deadlines(grain=0.25), 0.0, []
+        for when in times:
+            deadlines.at(when, lambda when=when: done.append(when))
+        for step in [*steps, 60.0]:
+            before, now, already = now, now + step, len(done)
+            self.run_until(deadlines, now)
+            for when in done[already:]:
+                self.assertGreaterEqual(now, when)
+                # A tick a grain after its time would have done it before.
+                self.assertLess(before, when + 0.25)
+        self.assertEqual(sorted(done), sorted(times))
