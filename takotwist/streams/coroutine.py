@@ -68,10 +68,28 @@ class _Bridge:
                 return finished.value
             try:
                 if isinstance(waited, Deferred):
-                    future = waited.asFuture(asyncio.get_running_loop())
-                    value = yield from future
+                    yield from _settled(waited)
+                    value = None
                 else:
                     value = yield waited
                 step = self._coroutine.send
             except BaseException as error:
                 step, value = self._coroutine.throw, error
+
+
+def _settled(deferred: Deferred[Any]) -> Generator[Any, Any, None]:
+    """Wait for `deferred` and leave it its result, which its own iterator takes from it."""
+    future = asyncio.get_running_loop().create_future()
+
+    def settle(result: Any) -> Any:
+        if not future.done():
+            future.set_result(None)
+        return result
+
+    deferred.addBoth(settle)
+    try:
+        yield from future
+    except BaseException:
+        deferred.cancel()
+        deferred.addErrback(lambda _: None)
+        raise

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
@@ -25,7 +25,7 @@ class Source(Resource):
 
     def __init__(self) -> None:
         super().__init__()
-        self._next: Deferred[Item | None] = Deferred()
+        self._given: DeferredQueue[Item | None] = DeferredQueue()
         self.asked: Deferred[None] = Deferred()
         self.closed: Deferred[None] = Deferred()
 
@@ -36,15 +36,14 @@ class Source(Resource):
 
     async def _events(self) -> AsyncIterator[Item]:
         try:
-            while (item := await self._next) is not None:
+            while (item := await self._given.get()) is not None:
                 yield item
         finally:
             self.closed.callback(None)
 
     def give(self, item: Item | None) -> None:
         """The next event; `None` ends the response."""
-        given, self._next = self._next, Deferred()
-        given.callback(item)
+        self._given.put(item)
 
 
 class OverHttp1(TestCase):

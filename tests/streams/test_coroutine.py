@@ -56,6 +56,16 @@ class WithALoopTests(SynchronousTestCase):
 
         self.assertEqual(self._in_loop(work), 3)
 
+    def test_later(self) -> None:
+        """What a Deferred comes to fire with later is what awaiting it gives."""
+
+        async def work() -> str:
+            waiting: Deferred[str] = Deferred()
+            asyncio.get_running_loop().call_soon(waiting.callback, "later")
+            return await waiting
+
+        self.assertEqual(self._in_loop(work), "later")
+
     def test_failures(self) -> None:
         """A failed Deferred raises in it, and what it raises is the result."""
 
