@@ -35,6 +35,6 @@ export class ChannelOverflowError extends TakoError {
 
 export class ChannelGoneError extends TakoError {
   constructor(reason: string) {
-    super(reason, "messages were missed: reload, then start anew");
+    super(reason, "messages were missed: reload");
   }
 }

@@ -31,8 +31,12 @@ export interface Publishes {
    * @param owner whose it is, for `drop`
    */
   add(owner: object, bounds: PublishBounds, type: string, data: unknown): Promise<string | null>;
-  /** The topic is attached to this link, or to none: what has no answer is sent again on the next. */
-  attach(link?: Link): void;
+  /**
+   * The topic is attached to this link, or to none: what has no answer is sent again on the next.
+   * @param better a connection is worth waiting for that takes what a serial link refuses, as a
+   *   server does that wants a publish key for a POST
+   */
+  attach(link?: Link, better?: boolean): void;
   /** Fail those of one owner, or all. */
   drop(error: TakoError, owner?: object): void;
 }
@@ -42,6 +46,7 @@ export function createPublishes(environment: Environment): Publishes {
   const retries = createRetries(environment);
   let size = 0;
   let link: Link | undefined;
+  let wait: boolean | undefined;
   let cancelRetry: (() => void) | undefined;
 
   function flush(): void {
@@ -66,9 +71,9 @@ export function createPublishes(environment: Environment): Publishes {
         flush();
       });
       return;
-    } else if (link?.serial || !/^(shutting-down|credentials-expired)$/.test(answer.code)) {
+    } else if (link?.serial ? !wait : !/^(shutting-down|credentials-expired)$/.test(answer.code)) {
       if (remove(entry)) entry.reject(errorOf(answer));
-    } else return; // The topic ends next; what waits is sent when it is attached again.
+    } else return; // What waits is sent when the topic, which ends next, or the better link is attached.
     retries.succeeded();
     flush();
   }
@@ -82,9 +87,9 @@ export function createPublishes(environment: Environment): Publishes {
     add: (owner, { maxPublishes = 256, maxPublishBytes = 2 ** 20 }, type, data) =>
       new Promise((resolve, reject) => {
         const text = JSON.stringify(data) as string | undefined;
-        if (text === undefined) throw new TypeError("data must be a JSON value");
+        if (text === undefined) throw new TypeError("data must be JSON");
         if (entries.size >= maxPublishes || size + text.length > maxPublishBytes) {
-          throw new ChannelOverflowError("Too many messages wait to be published.");
+          throw new ChannelOverflowError("Too many messages wait to be sent.");
         }
         size += text.length;
         const key = `${environment.random()}${environment.random()}`;
@@ -92,10 +97,11 @@ export function createPublishes(environment: Environment): Publishes {
         entries.add({ owner, size: text.length, type, data: JSON.parse(text), key, resolve, reject });
         flush();
       }),
-    attach(to) {
+    attach(to, better) {
       cancelRetry?.();
       cancelRetry = undefined;
       link = to;
+      wait = better;
       for (const entry of entries) entry.sent = false;
       flush();
     },

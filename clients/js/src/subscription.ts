@@ -66,6 +66,8 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
   let carrier: Link | undefined;
   let started = false;
   let everAttached = false;
+  /** The shared connection has carried it, so that it is worth waiting for. */
+  let everShared = false;
   let cancelRetry: (() => void) | undefined;
   let refused = false;
   /** The reason of a reset that is told once the topic is attached again. */
@@ -106,7 +108,8 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
         refused = false;
         retries.opened();
         become("open");
-        publishes.attach(carrier);
+        everShared ||= carrier === place;
+        publishes.attach(carrier, everShared);
       },
       moved,
       message(message) {
@@ -206,8 +209,7 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
   function finish(): void {
     state = "closed";
     cancelRetry?.();
-    carrier = undefined;
-    publishes.attach();
+    release(carrier);
     place?.close();
     stream?.close();
     settings.onEnd();

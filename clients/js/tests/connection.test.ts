@@ -337,6 +337,46 @@ describe("where WebSocket is blocked", () => {
     expect(world.requests.length).toBe(1);
   });
 
+  test("what SSE may not publish waits for a connection that worked before", async () => {
+    const { world, client } = setup();
+    const channel = client.channel("chat");
+    channel.subscribe(() => {});
+    await world.accept();
+    for (let failures = 0; failures < 4; failures++) {
+      world.socket.lose();
+      await world.settle();
+      await world.advance(0);
+    }
+    world.request.stream();
+    await world.settle();
+    expect(channel.state).toBe("open");
+    const published = channel.publish("msg", "hi");
+    await world.settle();
+    expect(world.request.method).toBe("POST");
+    world.request.answer(401, { code: "credentials-missing", error: "a publish key is wanted" });
+    await world.settle();
+    await world.accept();
+    const { ref, data } = world.socket.last("publish");
+    expect(data).toBe("hi");
+    world.socket.frame({ op: "ack", ref, id: "7" });
+    expect(await published).toBe("7");
+  });
+
+  test("but is refused where none ever worked", async () => {
+    const { world, client } = setup();
+    const channel = client.channel("chat");
+    channel.subscribe(() => {});
+    await world.settle();
+    world.socket.lose();
+    await world.settle();
+    world.request.stream();
+    await world.settle();
+    const refused = expect(channel.publish("msg", "hi")).rejects.toMatchObject({ code: "credentials-missing" });
+    await world.settle();
+    world.request.answer(401, { code: "credentials-missing", error: "a publish key is wanted" });
+    await refused;
+  });
+
   test("and where there is none at all, everything is SSE", async () => {
     const world = new World();
     const client = createClient({ ...world.environment, WebSocket: undefined, url });
