@@ -41,7 +41,8 @@ def _seconds() -> Histogram:
 class Tally:
     """Counters since the start.  Names are those of the metrics page.
 
-    :ivar connections: now open, by transport (``sse``, ``websocket``, ``mux``).
+    :ivar connections: now open, by transport (``sse``, ``websocket``, ``mux``,
+        ``webtransport``).
     :ivar refusals: by code.
     :ivar subscriptions: now attached.
     :ivar publishes: messages stored.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
@@ -35,13 +35,16 @@ from takotwist.server.open_files import raise_open_files
 from takotwist.server.options import Options
 from takotwist.server.pages import load_pages
 from takotwist.server.signals import reload_on_hangup, stop_once
-from takotwist.server.sites import add_pages, site
+from takotwist.server.sites import add_pages, announce, site
 from takotwist.server.sweeper import Sweeper
 from takotwist.server.ticker import Ticker
 from takotwist.transports.certificate import utc
 from takotwist.transports.certificate_watch import CertificateWatch
 from takotwist.transports.development_ca import ensure_development_certificate
 from takotwist.transports.tls import ServerTls
+
+if TYPE_CHECKING:
+    from takotwist.server.http3 import Http3Listeners
 
 __all__ = ["Options", "TakoService", "makeService"]
 
@@ -96,6 +99,10 @@ class TakoService(MultiService):
         self.definitions.load()
         add_pages(self.parts, self._health)
         self._tls = self._server_tls()
+        self._public = site(self.parts.public, config, reactor)
+        # Another one, because only its answers announce HTTP/3.
+        self._secure = site(self.parts.public, config, reactor)
+        self._http3 = self._http3_listeners()
         parts = self.parts
         ticker = Ticker(parts.deadlines, parts.turn, parts.tally, reactor)
         ticker.setServiceParent(self)  # type: ignore[no-untyped-call]
@@ -125,6 +132,8 @@ class TakoService(MultiService):
         opening.addCallbacks(self._opened, failures.append)
         if failures:
             raise SystemExit(f"takotwist: {failures[0].value}")
+        if self._http3 is not None:
+            self._open_http3(self._http3)
         self._threads.start()
         super().startService()  # type: ignore[no-untyped-call]
         ensureDeferred(self._become_ready()).addErrback(
@@ -137,6 +146,15 @@ class TakoService(MultiService):
             # Until we are ready whoever connects waits in the kernel's queue.
             one.port.stopReading()  # type: ignore[attr-defined]
 
+    def _open_http3(self, http3: Http3Listeners) -> None:
+        try:
+            http3.open()
+        except ConfigError as bad:
+            for one in self.listening:
+                maybeDeferred(one.port.stopListening)
+            raise SystemExit(f"takotwist: {bad}") from None
+        announce(self._secure, http3.alt_svc)
+
     async def _become_ready(self) -> None:
         # A log that cannot be opened has said so itself, and tries again.
         with suppress(StoreUnavailable):
@@ -146,16 +164,17 @@ class TakoService(MultiService):
         for one in self.listening:
             one.port.startReading()  # type: ignore[attr-defined]
             self.log.info("serving {address}", address=one.address)
+        for address in [] if self._http3 is None else self._http3.serve():
+            self.log.info("serving {address}", address=address)
         names = sorted(one.definition.name for one in self.definitions.registry)
         self.log.info("ready, channels: {channels}", channels=", ".join(names) if names else "none")
 
     def _wanted(self) -> list[Listen]:
         config = self.config
-        public = site(self.parts.public, config, self._reactor)
         private = site(self.parts.private, config, self._reactor)
-        wanted = [Listen(endpoint=one, factory=public) for one in config.http.listen]
+        wanted = [Listen(endpoint=one, factory=self._public) for one in config.http.listen]
         wanted += [
-            Listen(endpoint=one, factory=public, tls=self._tls, key="tls.listen")
+            Listen(endpoint=one, factory=self._secure, tls=self._tls, key="tls.listen")
             for one in config.tls.listen
         ]
         wanted += [
@@ -186,6 +205,14 @@ class TakoService(MultiService):
         self._watch = CertificateWatch(server_tls, self._reactor, renew, wall=self._wall)
         self._watch.setServiceParent(self)  # type: ignore[no-untyped-call]
         return server_tls
+
+    def _http3_listeners(self) -> Http3Listeners | None:
+        if self._tls is None or not self.config.http3.listen:
+            return None
+        # Here, because what it imports is an extra, and takes a tenth of a second.
+        from takotwist.server.http3 import Http3Listeners
+
+        return Http3Listeners(self._reactor, self.config, self.parts, self._public, self._tls)
 
     def _health(self) -> Health:
         return Health(self.ready, store=self.parts.publishing.storing)
@@ -222,8 +249,11 @@ class TakoService(MultiService):
             # What waits in a socket of systemd's stays there for our successor.
             one.port.stopReading()  # type: ignore[attr-defined]
             await maybeDeferred(one.port.stopListening)
+        # Begun before the drain, which ends what it waits for.
+        leaving = maybeDeferred(lambda: None if self._http3 is None else self._http3.stop())
         try:
             await drain(self.parts.sessions, self._reactor, self.config.limits.drain_seconds)
+            await within(self._reactor, FLUSH_SECONDS, leaving)
             await within(self._reactor, FLUSH_SECONDS, self.parts.publishing.stop())
             await within(self._reactor, FLUSH_SECONDS, super().stopService())  # type: ignore[no-untyped-call]
             await within(self._reactor, FLUSH_SECONDS, self.parts.log.stop())

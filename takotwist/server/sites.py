@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from twisted.web.resource import IResource, Resource
 
 from takotwist.admin.channels import CHANNELS_PATH, ChannelsPage
 from takotwist.admin.health import HEALTH_PATH, Health, HealthPage
@@ -38,6 +39,34 @@ def site(routes: Routes, config: Config, reactor: Any) -> HttpSite:
         error_body=error_body,
         body_rule=body_rule,
     )
+
+
+class Announcing(Resource):
+    """A resource whose answers tell browsers of the HTTP/3 listener (RFC 7838).
+
+    :param behind: what answers.
+    :param value: of ``Alt-Svc``.
+    """
+
+    isLeaf = True
+
+    def __init__(self, behind: IResource, value: bytes) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._behind = behind
+        self._value = value
+
+    def render(self, request: Any) -> Any:
+        """See `IResource`."""
+        request.responseHeaders.setRawHeaders(b"alt-svc", [self._value])
+        return self._behind.render(request)
+
+
+def announce(site: Any, value: bytes) -> None:
+    """Have all answers of `site` say where it is over HTTP/3.
+
+    :param value: of ``Alt-Svc``; a port in it is known only once it is open.
+    """
+    site.resource = Announcing(site.resource, value)
 
 
 _CODES = {

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
+    NoEncryption,
+    PrivateFormat,
     PublicFormat,
     load_pem_private_key,
 )
@@ -50,6 +52,16 @@ class CertificatePair:
         except x509.ExtensionNotFound:
             return ()
         return tuple(str(name.value) for name in extension.value)
+
+    @property
+    def chain_pem(self) -> bytes:
+        """The chain as a PEM file has it."""
+        return b"".join(one.public_bytes(Encoding.PEM) for one in self.chain)
+
+    @property
+    def key_pem(self) -> bytes:
+        """The private key as a PEM file has it."""
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     def expiry_warning(self, now: datetime) -> str | None:
         """A sentence when it is void or soon will be; `None` otherwise.

@@ -43,7 +43,7 @@ from takotwist.errors import (
 from takotwist.flow.authorize import Admitted, Asked, Presented
 from takotwist.flow.client_frames import ClientFrames
 from takotwist.transports.admission import Admission
-from takotwist.transports.wire import WebSocketWire
+from takotwist.transports.wire import Wire
 
 #: Frames of one connection that are being answered at once; beyond it nothing is read.
 MAX_UNDER_WAY = 32
@@ -69,7 +69,7 @@ class Mux:
         "_writers",
     )
 
-    def __init__(self, wire: WebSocketWire, admission: Admission, presented: Presented) -> None:
+    def __init__(self, wire: Wire, admission: Admission, presented: Presented) -> None:
         self._wire = wire
         self._admission = admission
         self._presented = presented

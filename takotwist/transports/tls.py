@@ -9,7 +9,7 @@ a new one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,6 +86,7 @@ class ServerTls:
     :param certificate: PEM file of certificate and chain.
     :param key: PEM file of the private key.
     :param profile: ``intermediate`` is TLS 1.2 and 1.3, ``modern`` is 1.3 only.
+    :ivar on_change: called after `pair` has become another one.
     :raises ConfigError: the files cannot be used.
     """
 
@@ -93,6 +94,7 @@ class ServerTls:
         self.certificate = certificate
         self.key = key
         self._profile: Profile = profile
+        self.on_change: Callable[[], None] = lambda: None
         self.pair = read_pair(certificate, key)
         self._context = make_context(self.pair, profile)
 
@@ -107,6 +109,7 @@ class ServerTls:
             return False
         self._context = make_context(pair, self._profile)
         self.pair = pair
+        self.on_change()
         return True
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:

@@ -48,6 +48,9 @@ class Wire(Protocol):
     def hold(self, full: bool) -> None:
         """Stop reading from the peer, or go on."""
 
+    def keep_alive(self, interval: float) -> None:
+        """Notice within two intervals, in seconds, that the peer is gone."""
+
 
 class WebSocketWire:
     """A wire on an open WebSocket.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from aioquic.h3.connection import H3Connection
-from aioquic.h3.events import DataReceived, HeadersReceived
+from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
-from aioquic.quic.events import HandshakeCompleted
+from aioquic.quic.events import HandshakeCompleted, QuicEvent
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import DatagramProtocol
 
@@ -27,13 +28,23 @@ class Http3Client(DatagramProtocol):
         )
         configuration.load_verify_locations(cadata=cadata)
         self._reactor, self._address = reactor, address
+        self._configure(configuration)
         self._quic = QuicConnection(configuration=configuration)
-        self._h3 = H3Connection(self._quic)
+        self._h3 = self._framing()
         self._timer: Any = None
         self._closed = False
         self._answers: dict[int, tuple[Deferred[tuple[int, bytes]], list[bytes]]] = {}
         self._status: dict[int, int] = {}
+        self._readers: dict[int, Callable[[bytes], None]] = {}
+        #: The fields of the last response.
+        self.fields: dict[bytes, bytes] = {}
         self.connected: Deferred[None] = Deferred()
+
+    def _configure(self, configuration: QuicConfiguration) -> None:
+        """What a kind of client has of its own."""
+
+    def _framing(self) -> H3Connection:
+        return H3Connection(self._quic)
 
     def startProtocol(self) -> None:
         self._quic.connect(self._address, now=self._reactor.seconds())
@@ -44,11 +55,23 @@ class Http3Client(DatagramProtocol):
         self._take()
         self._flush()
 
-    def request(self, path: str, body: bytes = b"") -> Deferred[tuple[int, bytes]]:
-        """Ask; fires with the status and the body."""
+    def request(
+        self,
+        path: str,
+        body: bytes = b"",
+        *,
+        fields: dict[str, str] | None = None,
+        on_data: Callable[[bytes], None] = lambda data: None,
+    ) -> Deferred[tuple[int, bytes]]:
+        """Ask; fires with the status and the body.
+
+        :param fields: further header fields.
+        :param on_data: called with the body as it comes.
+        """
         stream_id = self._quic.get_next_available_stream_id()
         answer: Deferred[tuple[int, bytes]] = Deferred()
         self._answers[stream_id] = (answer, [])
+        self._readers[stream_id] = on_data
         self._h3.send_headers(
             stream_id,
             [
@@ -56,6 +79,7 @@ class Http3Client(DatagramProtocol):
                 (b":scheme", b"https"),
                 (b":authority", b"localhost"),
                 (b":path", path.encode()),
+                *((name.encode(), value.encode()) for name, value in (fields or {}).items()),
             ],
         )
         self._h3.send_data(stream_id, body, end_stream=True)
@@ -63,7 +87,9 @@ class Http3Client(DatagramProtocol):
         return answer
 
     def close(self) -> Any:
-        """Close the connection and the port."""
+        """Close the connection and the port.  Harmless when repeated."""
+        if self._closed:
+            return None
         self._quic.close()
         self._flush()
         if self._timer is not None and self._timer.active():
@@ -92,11 +118,22 @@ class Http3Client(DatagramProtocol):
         while (event := self._quic.next_event()) is not None:
             if isinstance(event, HandshakeCompleted):
                 self.connected.callback(None)
-            for each in self._h3.handle_event(event):
+            for each in self._framed(event):
                 if isinstance(each, HeadersReceived):
-                    self._status[each.stream_id] = int(dict(each.headers)[b":status"])
-                elif isinstance(each, DataReceived):
-                    answer, parts = self._answers[each.stream_id]
-                    parts.append(each.data)
+                    self.fields = dict(each.headers)
+                    self._status[each.stream_id] = int(self.fields[b":status"])
                     if each.stream_ended:
-                        answer.callback((self._status[each.stream_id], b"".join(parts)))
+                        self._answered(each.stream_id)
+                elif isinstance(each, DataReceived) and each.stream_id in self._answers:
+                    self._answers[each.stream_id][1].append(each.data)
+                    self._readers[each.stream_id](each.data)
+                    if each.stream_ended:
+                        self._answered(each.stream_id)
+
+    def _framed(self, event: QuicEvent) -> list[H3Event]:
+        return self._h3.handle_event(event)
+
+    def _answered(self, stream_id: int) -> None:
+        answer, parts = self._answers.pop(stream_id, (None, []))
+        if answer is not None:
+            answer.callback((self._status[stream_id], b"".join(parts)))

@@ -10,7 +10,7 @@ from takotwist.server.config.lifecycle import LifecycleDefaults
 from takotwist.server.config.limits import Limits
 from takotwist.server.config.load import load_config
 from takotwist.server.config.problems import ConfigProblems
-from takotwist.server.config.sections import App, Http, Log, Private, Publish, Replay, Tls
+from takotwist.server.config.sections import App, Http, Http3, Log, Private, Publish, Replay, Tls
 
 __all__ = [
     "KEYS",
@@ -19,6 +19,7 @@ __all__ = [
     "Config",
     "ConfigProblems",
     "Http",
+    "Http3",
     "LifecycleDefaults",
     "Limits",
     "Log",

@@ -6,12 +6,14 @@ is a warning.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from takotwist.server.config.config import KEYS, Config
 from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText
 from takotwist.server.config.problems import Collected
+from takotwist.server.config.udp_address import UdpAddress
 from takotwist.transports.private_names import as_address
 
 #: Shorter than this, a key can be guessed by trying.
@@ -34,6 +36,7 @@ def check(config: Config, problems: Collected) -> list[str]:
     warnings: list[str] = []
     _check_listeners(config, problems, warnings)
     _check_certificate(config, problems, warnings)
+    _check_http3(config, problems)
     _check_files(config, problems)
     _check_app(config, problems, warnings)
     _check_sizes(config, problems)
@@ -104,6 +107,27 @@ def _check_certificate(config: Config, problems: Collected, warnings: list[str])
         warnings.append("tls.hosts is for the development certificate and has no effect here")
     if tls.certificate is not None and not tls.listen:
         warnings.append("tls.certificate has no effect, because tls.listen is empty")
+
+
+def _check_http3(config: Config, problems: Collected) -> None:
+    if not config.http3.listen:
+        return
+    source = _source(config, "http3.listen")
+    if not config.tls.listen:
+        problems.add(
+            "needs tls.listen too, whose certificate it shows and whose answers announce it",
+            key="http3.listen",
+            source=source,
+        )
+    if find_spec("aioquic") is None:
+        problems.add(
+            "needs aioquic: pip install 'takotwist[webtransport]'",
+            key="http3.listen",
+            source=source,
+        )
+    ports = [text for text in config.http3.listen if UdpAddress.parse(text).port]
+    for text in {text for text in ports if ports.count(text) > 1}:
+        problems.add(f"has {text} twice", key="http3.listen", source=source)
 
 
 def _check_files(config: Config, problems: Collected) -> None:

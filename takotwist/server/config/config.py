@@ -16,7 +16,7 @@ from takotwist.core.registry import Defined
 from takotwist.server.config.kind import Location
 from takotwist.server.config.lifecycle import LifecycleDefaults
 from takotwist.server.config.limits import Limits
-from takotwist.server.config.sections import App, Http, Log, Private, Publish, Replay, Tls
+from takotwist.server.config.sections import App, Http, Http3, Log, Private, Publish, Replay, Tls
 from takotwist.server.config.setting import Key, keys_of, setting
 
 
@@ -40,6 +40,7 @@ class Config:
     app: App = attrs.field(factory=App)
     http: Http = attrs.field(factory=Http)
     tls: Tls = attrs.field(factory=Tls)
+    http3: Http3 = attrs.field(factory=Http3)
     private: Private = attrs.field(factory=Private)
     publish: Publish = attrs.field(factory=Publish)
     replay: Replay = attrs.field(factory=Replay)
@@ -62,6 +63,7 @@ SECTIONS: Mapping[str, type[attrs.AttrsInstance]] = {
     "app": App,
     "http": Http,
     "tls": Tls,
+    "http3": Http3,
     "private": Private,
     "publish": Publish,
     "replay": Replay,

@@ -22,6 +22,8 @@ from takotwist.server.config.web_kind import (
     Network,
     Origin,
     Pages,
+    Proxy,
+    UdpEndpoint,
     PrivateHost,
     UrlPath,
 )
@@ -144,6 +146,18 @@ class Tls:
         (),
         "Private names and addresses, beside localhost, that the development certificate is for.",
     )
+
+@attrs.frozen(kw_only=True)
+class Http3:
+    """The public listeners over QUIC: HTTP/3, and channels over WebTransport."""
+
+    listen: tuple[str, ...] = setting(
+        Listed(UdpEndpoint()),
+        (),
+        "UDP ports, such as udp:8443, with the certificate of [tls], whose answers announce the"
+        " first of them (Alt-Svc). Needs pip install 'takotwist[webtransport]'.",
+    )
+
 
 
 @attrs.frozen(kw_only=True)

@@ -15,6 +15,7 @@ import attrs
 from takotwist.server.config.endpoint_text import EndpointText
 from takotwist.server.config.kind import Kind, Text, Unfit
 from takotwist.transports.private_names import DOMAINS, as_address, is_private
+from takotwist.server.config.udp_address import UdpAddress
 
 #: A token or publish key goes into a header, so: visible ASCII, no space (RFC 9110, section 5.5).
 TOKEN = Text(r"[\x21-\x7e]+", "visible ASCII characters without spaces")
@@ -40,6 +41,25 @@ class Endpoint(Kind):
 
 
 @attrs.frozen(slots=True)
+@attrs.frozen(slots=True)
+class UdpEndpoint(Kind):
+    """A UDP port, written as endpoint strings are."""
+
+    word = "UDP port"
+
+    @property
+    def allowed(self) -> str:
+        return 'a UDP port, such as "udp:8443" or "udp:8443:interface=192.0.2.1"'
+
+    def read(self, value: object, folder: Path) -> str:
+        if not isinstance(value, str):
+            raise self.refuse(value)
+        try:
+            return str(UdpAddress.parse(value))
+        except ValueError as bad:
+            raise Unfit(f"is {value!r}, which {bad}") from None
+
+
 class HttpUrl(Kind):
     """Where an HTTP server is: scheme, host, port, perhaps a path that goes before ours."""
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import field, frozen
 from attrs.validators import ge, gt
+
+
+def _texts(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
 
 
 @frozen(kw_only=True)
@@ -30,8 +36,8 @@ class WebTransportConfig:
         did; it is cancelled then.
     """
 
-    allowed_origins: tuple[str, ...] = field(default=(), converter=tuple)
-    protocols: tuple[str, ...] = field(default=(), converter=tuple)
+    allowed_origins: tuple[str, ...] = field(default=(), converter=_texts)
+    protocols: tuple[str, ...] = field(default=(), converter=_texts)
     max_sessions: int = field(default=10_000, validator=ge(1))
     max_sessions_per_connection: int = field(default=16, validator=ge(1))
     max_streams: int = field(default=64, validator=ge(1))

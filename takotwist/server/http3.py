@@ -1,0 +1,119 @@
+"""The HTTP/3 listeners: the public site over QUIC, and channels over WebTransport.
+
+Imported only where ``[http3] listen`` names a port, because aioquic is an extra.
+Rule: what is served here is the site of the TLS listener, under its certificate
+and its limits; nothing is served that TLS does not serve too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.web.server import Site
+
+from takotwist.errors import ConfigError
+from takotwist.server.compose import Parts
+from takotwist.server.config import Config
+from takotwist.server.config.udp_address import UdpAddress
+from takotwist.server.listen import shown
+from takotwist.streams.http3 import Http3Config, Http3Server, alt_svc
+from takotwist.streams.webtransport import Routes
+from takotwist.transports.tls import ServerTls
+from takotwist.transports.webtransport import WebTransportTransport
+
+#: Seconds for the last closes to arrive, after the drain.
+GRACE = 1.0
+
+
+@attrs.define(slots=True)
+class Opened:
+    """One port that is open."""
+
+    server: Http3Server
+    port: Any
+
+
+class Http3Listeners:
+    """All of them.
+
+    :param site: of the public listeners.
+    :param tls: whose certificate is shown.
+    """
+
+    def __init__(
+        self, reactor: Any, config: Config, parts: Parts, site: Site, tls: ServerTls
+    ) -> None:
+        self._reactor, self._site, self._tls = reactor, site, tls
+        self._addresses = [UdpAddress.parse(text) for text in config.http3.listen]
+        limits = config.limits
+        self._config = Http3Config(
+            max_connections=limits.max_connections,
+            max_header_bytes=limits.max_header_bytes,
+            max_body_bytes=limits.max_body_bytes,
+            drain_seconds=limits.drain_seconds + GRACE,
+        )
+        # Not `parts.admissions`: the other one there lets everybody in.
+        self._channels = WebTransportTransport(parts.public.sse.admission, reactor)
+        self._opened: list[Opened] = []
+
+    def open(self) -> None:
+        """Take the ports; nothing is read from them before `serve`.
+
+        :raises ConfigError: one cannot be had; then none is.
+        """
+        for address in self._addresses:
+            server = self._server()
+            try:
+                port = self._reactor.listenUDP(address.port, server.protocol, address.interface)
+            except CannotListenError as bad:
+                for one in self._opened:
+                    one.port.stopListening()
+                raise ConfigError(
+                    f"cannot listen: {getattr(bad.socketError, 'strerror', bad.socketError)}",
+                    key="http3.listen",
+                    source=str(address),
+                ) from None
+            port.stopReading()
+            self._opened.append(Opened(server, port))
+        self._tls.on_change = self._use_certificate
+
+    def serve(self) -> list[str]:
+        """Begin to answer; where, in words."""
+        for one in self._opened:
+            one.port.startReading()
+        return [f"{shown(one.port.getHost(), secure=True)} (HTTP/3)" for one in self._opened]
+
+    @property
+    def alt_svc(self) -> bytes:
+        """What TLS answers say of the first port, once it is open."""
+        return alt_svc(int(self._opened[0].port.getHost().port))
+
+    def stop(self) -> Deferred[Any]:
+        """Say GOAWAY, wait for what is under way, close, leave the ports."""
+        return DeferredList(
+            [Deferred.fromCoroutine(self._stop(one)) for one in self._opened], consumeErrors=True
+        )
+
+    async def _stop(self, opened: Opened) -> None:
+        opened.port.startReading()  # acknowledgements are to be read, ready or not
+        await opened.server.stop()
+        await maybeDeferred(opened.port.stopListening)
+
+    def _server(self) -> Http3Server:
+        pair = self._tls.pair
+        return Http3Server(
+            self._reactor,
+            self._site,
+            certificate=pair.chain_pem,
+            key=pair.key_pem,
+            webtransport=Routes([self._channels.route()]),
+            config=self._config,
+        )
+
+    def _use_certificate(self) -> None:
+        pair = self._tls.pair
+        for one in self._opened:
+            one.server.use_certificate(pair.chain_pem, pair.key_pem)
