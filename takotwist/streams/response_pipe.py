@@ -155,7 +155,9 @@ class Http2Pipe:
 
     def abort(self) -> None:
         connection = self._stream._conn
-        if self._stream.streamID in connection.streams:
+        # While the whole connection is being lost its streams are told one by one,
+        # and taking one out would break that round.
+        if connection._stillProducing and self._stream.streamID in connection.streams:
             self._stream.abortConnection()
             # H2Connection tells the request of a reset by the peer only.
             self._stream.connectionLost(Failure(ConnectionAborted()))

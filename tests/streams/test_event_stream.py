@@ -246,6 +246,23 @@ class Http2Tests(SynchronousTestCase):
         self.exchange.transport.hang_up()
         self.assertEqual(self.opened.told, ["closed"])
 
+    def test_hang_up_of_streams_that_end_each_other(self) -> None:
+        """An end that aborts or closes the connection's other streams disturbs nothing."""
+        opened: list[_Opened] = []
+
+        def answer(request: Any) -> Any:
+            opened.append(_Opened())
+            return opened[-1](request)
+
+        exchange = Http2Exchange(answer)
+        for _ in range(3):
+            exchange.ask()
+        opened[0].stream.on_closed(lambda: opened[1].stream.abort())
+        opened[0].stream.on_closed(lambda: opened[2].stream.close())
+        exchange.transport.hang_up()
+        self.assertEqual([one.told for one in opened], [["closed"]] * 3)
+        self.assertEqual(exchange.clock.getDelayedCalls(), [])
+
     def test_full_window(self) -> None:
         """S9: the stream pauses when the client's window is full, and memory is bounded."""
         self.exchange.read_windows = False
