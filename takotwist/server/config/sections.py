@@ -22,7 +22,6 @@ from takotwist.server.config.web_kind import (
     Network,
     Origin,
     Pages,
-    Proxy,
     UdpEndpoint,
     PrivateHost,
     UrlPath,
