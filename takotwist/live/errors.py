@@ -1,0 +1,114 @@
+"""What can become of a live object or of a send.
+
+    TakoError
+    ├── Abort                 either side said so; carries a value
+    ├── NetworkError          the connection was lost for too long (also a ConnectionError)
+    ├── ChannelClosedError    the object is closed, or is closing
+    ├── ChannelOverflowError  a send was dropped because too much waited
+    ├── ValidationError       data or an answer did not fit its declared type
+    ├── ListenerError         the other side's listener failed, or there is none
+    └── UsageError            the call makes no sense on this object
+
+Rule: each leaf but the last has one code on the wire (protocol, live objects,
+section 5), and `as_error` and `as_trouble` are the only translation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from takotwist.errors import TakoError
+from takotwist.live.frames import Trouble
+
+
+class LiveError(TakoError):
+    """The root of the tree above."""
+
+
+class Abort(LiveError):
+    """One side ended the object on purpose, or refused a call.
+
+    :ivar value: what it said; anything that JSON can carry.
+    """
+
+    def __init__(self, value: Any = None, message: str | None = None) -> None:
+        self.value = value
+        if message is None:
+            said = value.get("message") if isinstance(value, dict) else value
+            message = said if isinstance(said, str) else "Aborted"
+        super().__init__(message)
+
+
+class NetworkError(LiveError, ConnectionError):
+    """The connection was lost for longer than the object waits, or never made.
+
+    :ivar is_channel: whether it is a live object's and not a plain call's.
+    """
+
+    def __init__(self, message: str = "The connection was lost.", *, is_channel: bool = True):
+        self.is_channel = is_channel
+        super().__init__(message)
+
+
+class ChannelClosedError(LiveError):
+    """A send on a closed object, or what was under way when it closed."""
+
+    def __init__(self, message: str = "The channel is closed.") -> None:
+        super().__init__(message)
+
+
+class ChannelOverflowError(LiveError):
+    """Too much waited; this send, or this member, was dropped."""
+
+    def __init__(self, message: str = "More waits than the buffer holds.") -> None:
+        super().__init__(message)
+
+
+class ValidationError(LiveError):
+    """Data or an answer does not fit its declared type; names the path."""
+
+    def __init__(self, message: str = "The data does not fit its type.") -> None:
+        super().__init__(message)
+
+
+class ListenerError(LiveError):
+    """The listener that should have answered failed, or there is none; its side knows more."""
+
+    def __init__(self, message: str = "The listener failed.") -> None:
+        super().__init__(message)
+
+
+class UsageError(LiveError, TypeError):
+    """The call makes no sense on this object."""
+
+
+_BY_CODE: dict[str, type[LiveError]] = {
+    "network": NetworkError,
+    "closed": ChannelClosedError,
+    "overflow": ChannelOverflowError,
+    "validation": ValidationError,
+    "failed": ListenerError,
+}
+
+
+def as_error(trouble: Trouble) -> LiveError:
+    """The exception for what the wire says."""
+    if trouble.code == "abort":
+        value = msgspec.json.decode(trouble.value) if trouble.value else None
+        return Abort(value, trouble.message)
+    kind = _BY_CODE.get(trouble.code, ListenerError)
+    return kind(trouble.message) if trouble.message else kind()
+
+
+def as_trouble(error: LiveError) -> Trouble:
+    """What the wire says for an exception."""
+    if isinstance(error, Abort):
+        plain = Abort(error.value)
+        message = None if str(plain) == str(error) else str(error)
+        return Trouble("abort", msgspec.json.encode(error.value), message)
+    for code, kind in _BY_CODE.items():
+        if isinstance(error, kind):
+            return Trouble(code, None, str(error))
+    return Trouble("failed")

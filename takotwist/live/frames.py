@@ -1,0 +1,111 @@
+"""The frames of a live object, as values (protocol, live objects, section 5).
+
+Rule: `data` is bytes everywhere in here, JSON text or raw: encoded once, where
+the message is made, and read once, where it is listened to.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+Do = Literal[
+    "send",
+    "ack",
+    "publish",
+    "published",
+    "subscribe",
+    "unsubscribe",
+    "close",
+    "closed",
+    "credit",
+    "end",
+    "ended",
+]
+
+#: Frames that count as messages, against credit and in the waiting lanes.
+MESSAGES = frozenset({"send", "publish", "published"})
+
+#: Frames without a sequence number, which may be repeated and may be lost.
+UNSEQUENCED = frozenset({"credit", "end", "ended"})
+
+#: What a frame counts for at least in a lane, in bytes: what remembering it costs.
+LEAST = 64
+
+
+@attrs.frozen(slots=True)
+class Trouble:
+    """Why something ended or failed, as on the wire.
+
+    :ivar value: of ``abort``, JSON text.
+    """
+
+    code: str
+    value: bytes | None = None
+    message: str | None = None
+
+
+NETWORK = Trouble("network")
+CLOSED = Trouble("closed")
+TIMED_OUT = Trouble("closed", None, "close timed out")
+OVERFLOW = Trouble("overflow")
+
+
+@attrs.frozen(slots=True)
+class Position:
+    """What one side has received, and what the other may send (section 6).
+
+    :ivar seq: the last sequence number taken.
+    :ivar bytes: how many the other may have sent in the object's whole life.
+    :ivar messages: likewise.
+    """
+
+    seq: int
+    bytes: int
+    messages: int
+
+
+@attrs.frozen(slots=True)
+class Info:
+    """Where a publication stands among those of its key.
+
+    :ivar seq: counts from 1; of a durable key the id of the stored message.
+    :ivar timestamp: milliseconds since the epoch.
+    :ivar epoch: another one when the count began anew.
+    """
+
+    seq: int
+    timestamp: int
+    epoch: int
+
+
+@attrs.frozen(slots=True)
+class Frame:
+    """One frame; fields that its `do` does not have keep their default.
+
+    :ivar seq: 0 where it is not sequenced, or not yet.
+    :ivar data: JSON text, or raw bytes where `binary`.
+    :ivar ack: an answer is asked for.
+    :ivar of: of an ``ack``: the sequence number that it answers.
+    :ivar kind: of ``subscribe``: ``text`` or ``binary``.
+    :ivar timeout: of ``close``, seconds.
+    """
+
+    do: Do
+    seq: int = 0
+    data: bytes = b""
+    binary: bool = False
+    ack: bool = False
+    of: int = 0
+    error: Trouble | None = None
+    info: Info | None = None
+    kind: str = ""
+    cursor: int | None = None
+    timeout: float = 0.0
+    position: Position | None = None
+
+    @property
+    def weight(self) -> int:
+        """What it counts for in a lane, in bytes."""
+        return max(LEAST, len(self.data))
