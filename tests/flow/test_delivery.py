@@ -252,12 +252,12 @@ def check(client: Client, *, complete: bool) -> None:
         if complete:
             assert isinstance(client.ended, ReplayTooOld | CursorInvalid | StoreUnavailable)
         return
-    wanted = [id for id in world.stored[client.topic.key] if id > client.cursor]
+    wanted = [one for one in world.stored[client.topic.key] if one > client.cursor]
     if client.asked == 0 and not client.was_reset:
         # Everything still in the window: it begins somewhere, and then has no gap.
-        wanted = [id for id in wanted if client.received and id >= client.received[0]]
+        wanted = [one for one in wanted if client.received and one >= client.received[0]]
     given = client.received
-    reported = [id for id in given if id <= max(world.stored[client.topic.key], default=0)]
+    reported = [one for one in given if one <= max(world.stored[client.topic.key], default=0)]
     assert reported == wanted[: len(reported)], "a gap, a repetition or a wrong order"
     assert given == sorted(set(given))
     if complete and client.ended is None:

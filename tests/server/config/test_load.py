@@ -26,7 +26,10 @@ class LoadTests(FolderTestCase):
 
     def test_precedence(self) -> None:
         """Flags win over the environment, which wins over the file, which wins over defaults."""
-        toml = '[app]\nurl = "http://file"\ntoken = "t"\n[log]\nformat = "json"\n[limits]\ndrain_seconds = 3'
+        toml = (
+            '[app]\nurl = "http://file"\ntoken = "t"\n[log]\nformat = "json"\n'
+            "[limits]\ndrain_seconds = 3"
+        )
         environ = {"TAKO_APP_URL": "http://environment", "TAKO_LOG_FORMAT": "text"}
         config = self.load(toml, {"app-url": "http://flag"}, environ)
         self.assertEqual(config.app.url, "http://flag")

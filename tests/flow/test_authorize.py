@@ -1,0 +1,181 @@
+"""Channel known, params valid, credentials present, then the app is asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from takotwist.core.authorization import AuthRequest, Frame, Grant, HeaderCredential, Verdict
+from takotwist.core.channel import ChannelDefinition, Credentials
+from takotwist.core.params import Params
+from takotwist.core.registry import Defined, Registry
+from takotwist.core.tally import Tally
+from takotwist.errors import ChannelUnknown, CredentialsMissing, ParamsInvalid, VerifyRejected
+from takotwist.flow.authorize import NO_CREDENTIALS, Authorizing, Presented
+from takotwist.ports import IAuthorizer
+
+ROOM = Params.of(
+    {"type": "object", "properties": {"room": {"type": "string"}, "limit": {"type": "integer"}}}
+)
+
+
+def presented(header: str | None = None, cookie: str | None = None) -> Presented:
+    """Credentials as a request has them."""
+    return Presented(
+        lambda name: header if name == "authorization" else None,
+        lambda name: cookie if name == "session" else None,
+    )
+
+
+@implementer(IAuthorizer)
+class App:
+    """An app that answers at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[AuthRequest] = []
+        self.answer: Any = Grant(subject="ann")
+
+    def authorize(self, request: AuthRequest) -> Deferred[Grant]:
+        """See `IAuthorizer`."""
+        self.asked.append(request)
+        return succeed(self.answer) if isinstance(self.answer, Grant) else fail(self.answer)
+
+    def dispatch(self, frame: Frame) -> Deferred[Verdict]:
+        """Not asked here."""
+        raise NotImplementedError
+
+
+class TestAuthorizing(SynchronousTestCase):
+    """Who may do what."""
+
+    def setUp(self) -> None:
+        self.app, self.registry = App(), Registry()
+        self.authorizing = Authorizing(self.registry, self.app, Tally(), lambda: 0.0)
+
+    def define(self, **settings: Any) -> ChannelDefinition:
+        """Define the channel ``c``."""
+        definition = ChannelDefinition(**{"name": "c", "params": ROOM, **settings})
+        self.registry.add(Defined(definition, "here", local=True))
+        return definition
+
+    def ask(self, definition: ChannelDefinition, credentials: Presented) -> Any:
+        """Ask to connect to a room."""
+        asked = self.authorizing.bind_query(definition, {"room": ["a"], "limit": ["5"]})
+        return ensureDeferred(self.authorizing.authorize(asked, "connect", credentials))
+
+    def test_header_and_cookie(self) -> None:
+        """The app gets what the definition names, the header split, and all params."""
+        definition = self.define(
+            verified=True,
+            partition_by=("room",),
+            credentials=Credentials(header_name="authorization", cookie_name="session"),
+        )
+        admitted = self.successResultOf(self.ask(definition, presented("Bearer x", "y")))
+        self.assertEqual(
+            self.app.asked,
+            [
+                AuthRequest(
+                    "c", "connect", {"room": "a", "limit": 5}, HeaderCredential("x", "Bearer"), "y"
+                )
+            ],
+        )
+        self.assertEqual(admitted.asked.topic.key, "c?room=a")
+        self.assertEqual(admitted.grant.subject, "ann")
+
+    def test_missing(self) -> None:
+        """Declared and not there: the app is not asked, and the place is named."""
+        definition = self.define(
+            verified=True, credentials=Credentials(header_name="x-key", cookie_name="session")
+        )
+        refusal = self.failureResultOf(self.ask(definition, NO_CREDENTIALS), CredentialsMissing)
+        self.assertIn("'x-key'", refusal.value.sentence)
+        self.assertIn("'session'", refusal.value.sentence)
+        self.assertEqual(self.app.asked, [])
+
+    def test_one_of_two_is_enough(self) -> None:
+        """Where header and cookie are named, either lets the app decide."""
+        definition = self.define(
+            verified=True,
+            credentials=Credentials(header_name="authorization", cookie_name="session"),
+        )
+        self.successResultOf(self.ask(definition, presented(cookie="y")))
+        self.assertIsNone(self.app.asked[0].header)
+
+    def test_query_token(self) -> None:
+        """access_token stands for the header only where the definition allows it."""
+        token = Presented(lambda name: None, lambda name: None, "Bearer t")
+        refused = self.define(verified=True, credentials=Credentials(header_name="authorization"))
+        self.failureResultOf(self.ask(refused, token), CredentialsMissing)
+        allowed = ChannelDefinition(
+            name="d",
+            params=ROOM,
+            verified=True,
+            credentials=Credentials(header_name="authorization", query_token=True),
+        )
+        self.successResultOf(self.ask(allowed, token))
+        self.assertEqual(self.app.asked[0].header, HeaderCredential("t", "Bearer"))
+
+    def test_public(self) -> None:
+        """Nobody is asked about a public channel."""
+        self.successResultOf(self.ask(self.define(), NO_CREDENTIALS))
+        self.assertEqual(self.app.asked, [])
+
+    def test_refused(self) -> None:
+        """The app's no is the answer."""
+        self.app.answer = VerifyRejected()
+        self.failureResultOf(self.ask(self.define(verified=True), NO_CREDENTIALS), VerifyRejected)
+
+    def test_lifecycle_of_a_grant(self) -> None:
+        """The newest grant's lifecycle holds for publishes, until definitions are read again."""
+        definition = self.define(verified=True)
+        self.app.answer = Grant(replay_window_ms=5_000)
+        self.successResultOf(self.ask(definition, NO_CREDENTIALS))
+        self.assertEqual(self.authorizing.lifecycle(definition).replay_window_ms, 5_000)
+        self.authorizing.forget_lifecycles()
+        self.assertEqual(self.authorizing.lifecycle(definition), definition.lifecycle)
+
+    def test_params(self) -> None:
+        """Bad params are refused before anybody is asked."""
+        definition = self.define(verified=True)
+        self.assertRaises(ParamsInvalid, self.authorizing.bind_query, definition, {"limit": ["x"]})
+
+    def test_unknown(self) -> None:
+        """An unknown channel makes the registry be read again, where there is one to read."""
+        self.failureResultOf(ensureDeferred(self.authorizing.find("c")), ChannelUnknown)
+
+        async def refresh() -> bool:
+            self.define()
+            return True
+
+        self.authorizing.refresh = refresh
+        found = self.successResultOf(ensureDeferred(self.authorizing.find("c")))
+        self.assertEqual(found.name, "c")
+
+
+class TestPresented(SynchronousTestCase):
+    """Credentials, kept apart from their request."""
+
+    def test_kept(self) -> None:
+        """A connection keeps what its channel names, and nothing of the request."""
+        asked: list[str] = []
+
+        def header(name: str) -> str | None:
+            asked.append(name)
+            return "Bearer x"
+
+        definition = ChannelDefinition(
+            name="c", verified=True, credentials=Credentials(header_name="authorization")
+        )
+        kept = Presented(header, lambda name: None).kept_for(definition)
+        self.assertEqual((kept.header("authorization"), asked), ("Bearer x", ["authorization"]))
+        self.assertEqual(asked, ["authorization"])
+
+    def test_a_frame_wins(self) -> None:
+        """Credentials of a frame stand for the header; the cookie stays."""
+        mixed = presented("Bearer old", "y").or_text("Bearer new")
+        self.assertEqual(mixed.header("authorization"), "Bearer new")
+        self.assertEqual(mixed.cookie("session"), "y")
+        self.assertNotIn("new", repr(mixed))
