@@ -87,7 +87,8 @@ def define_channel(
     :param partition_by: the params that make the topic; the others are passed to
         `verify` and the handlers only.  Left out: all of them.
     :param forward_unhandled: store and fan out clients' frames whose type has no handler.
-    :param replay_window: how far back a reconnect may reach.  Default 600 s.
+    :param replay_window: how far back a reconnect may reach.  Default 600 s; this and
+        the five below may have other defaults in the server's ``[lifecycle]``.
     :param inactivity_ttl: drop a topic that is idle this long.  Default 0, never.
     :param keepalive_interval: between signs of life on an idle connection.  Default 25 s.
     :param max_connection_lifetime: a connection is ended after this.  Default 7200 s;
@@ -126,6 +127,7 @@ def define_channel(
         forward_unhandled=forward_unhandled,
         partition_by=_partition(partition_by, declared),
         lifecycle=Lifecycle(**lifecycle),
+        said=frozenset(lifecycle),
     )
     return Channel(place, definition, declared, payloads)
 

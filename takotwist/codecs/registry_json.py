@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-import attrs
 import msgspec
 
 from takotwist.core.channel import ChannelDefinition, Credentials, Lifecycle
@@ -78,6 +77,7 @@ def _definition(entry: _Entry) -> ChannelDefinition:
             handlers=None if entry.transport == "ws" else frozenset(),
             partition_by=None if entry.partition_by is None else tuple(entry.partition_by),
             lifecycle=Lifecycle(**lifecycle),
+            said=frozenset(lifecycle),
         )
     except DefinitionError as bad:
         raise DefinitionError(bad.reason, place=f"channel {entry.channel!r}") from None
@@ -107,12 +107,7 @@ def write_registry(definitions: Iterable[ChannelDefinition]) -> bytes:
 
 
 def _entry(definition: ChannelDefinition) -> _Entry:
-    default = Lifecycle()
-    lifecycle = {
-        name: value
-        for name, value in attrs.asdict(definition.lifecycle).items()
-        if value != getattr(default, name)
-    }
+    lifecycle = {name: getattr(definition.lifecycle, name) for name in definition.said}
     return _Entry(
         channel=definition.name,
         auth=_auth(definition),

@@ -98,6 +98,7 @@ class ChannelDefinition:
         ``transport: "ws"``); empty where the channel is SSE only.
     :ivar forward_unhandled: store and fan out a frame whose type has no handler.
     :ivar partition_by: names of the params that make the topic; `None` is all.
+    :ivar said: what of `lifecycle` the definition says itself; the rest are defaults.
     """
 
     name: str
@@ -109,6 +110,7 @@ class ChannelDefinition:
     forward_unhandled: bool = False
     partition_by: tuple[str, ...] | None = None
     lifecycle: Lifecycle = Lifecycle()
+    said: frozenset[str] = attrs.field(default=frozenset(Lifecycle.BOUNDS), eq=False)
 
     def __attrs_post_init__(self) -> None:
         if not is_channel_name(self.name):
@@ -123,6 +125,11 @@ class ChannelDefinition:
         for name in self.partition_by or ():
             if name not in self.params.names:
                 raise DefinitionError(f"partition_by names {name!r}, which is no param")
+
+    def with_defaults(self, default: Lifecycle) -> ChannelDefinition:
+        """The same, with `default` for whatever the definition leaves open."""
+        own = {name: getattr(self.lifecycle, name) for name in self.said}
+        return attrs.evolve(self, lifecycle=attrs.evolve(default, **own))
 
     @property
     def bidirectional(self) -> bool:

@@ -6,7 +6,7 @@ registry of an app elsewhere.  Rule: a reload that fails changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
@@ -24,7 +24,7 @@ from takotwist.adapters.needs_asyncio import needs_asyncio
 from takotwist.adapters.registry_http import HttpRegistry
 from takotwist.app.discovery import Discovered, discover
 from takotwist.app.published import Publishing
-from takotwist.core.registry import Registry
+from takotwist.core.registry import Defined, Registry
 from takotwist.errors import AuthUnavailable, DefinitionError
 from takotwist.server.config import Config
 
@@ -102,7 +102,7 @@ class Definitions:
         source = config.app.channels
         found = discover(source, again=again) if source is not None else Discovered(())
         elsewhere = self._elsewhere.defined if self._elsewhere is not None else ()
-        self.registry.replace(Registry.of([*found.defined, *config.channels, *elsewhere]))
+        self.registry.replace(_registry(config, found.defined, elsewhere))
         self._found, channels = found, found.channels
         self.config = config
         self._local.replace(channels)
@@ -144,13 +144,22 @@ class Definitions:
         assert self._elsewhere is not None
         try:
             self.registry.replace(
-                Registry.of(
-                    [
-                        *self._found.defined,
-                        *self.config.channels,
-                        *self._elsewhere.defined,
-                    ]
-                )
+                _registry(self.config, self._found.defined, self._elsewhere.defined)
             )
         except DefinitionError as bad:
             self._log.error("the app's registry is not used: {reason}", reason=str(bad))
+
+
+def _registry(config: Config, *others: Iterable[Defined]) -> Registry:
+    """All channels; those that were defined elsewhere get the configured lifecycle."""
+    default = config.lifecycle.lifecycle()
+    return Registry.of(
+        [
+            *config.channels,
+            *(
+                attrs.evolve(one, definition=one.definition.with_defaults(default))
+                for defined in others
+                for one in defined
+            ),
+        ]
+    )
