@@ -65,7 +65,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(true: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+def wait_until(true: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
     """Look again and again until `true()` is; its value.
 
     :raises AssertionError: it did not become so in `seconds`.
@@ -164,10 +164,13 @@ class ServerProcess:
 
     # its life
 
-    def start(self, *, ready: bool = True, **options: Any) -> ServerProcess:
+    def start(
+        self, *, ready: bool = True, before: Sequence[str] = (), **options: Any
+    ) -> ServerProcess:
         """Start it.
 
         :param ready: wait until it serves.
+        :param before: arguments of a Python that executes the command which follows them.
         :param options: of `subprocess.Popen`.
         :raises AssertionError: it does not come up; holds its log.
         """
@@ -175,7 +178,7 @@ class ServerProcess:
         environ = {key: value for key, value in os.environ.items() if not key.startswith("TAKO_")}
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                self.command,
+                [*([sys.executable, *before] if before else ()), *self.command],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -209,7 +212,7 @@ class ServerProcess:
         assert self._process is not None, "not started"
         self._process.send_signal(number)
 
-    def wait(self, seconds: float = 30.0) -> int:
+    def wait(self, seconds: float = 20.0) -> int:
         """Wait for its end; the exit code."""
         assert self._process is not None, "not started"
         code = self._process.wait(seconds)
