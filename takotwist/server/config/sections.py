@@ -19,11 +19,11 @@ from takotwist.server.config.web_kind import (
     Definitions,
     Endpoint,
     HttpUrl,
-    Network,
     Origin,
     Pages,
-    UdpEndpoint,
     PrivateHost,
+    Proxy,
+    UdpEndpoint,
     UrlPath,
 )
 
@@ -109,8 +109,8 @@ class Http:
         ' "*" is every page there is.',
         live=True,
     )
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = setting(
-        Listed(Network()),
+    trusted_proxies: tuple[IPv4Network | IPv6Network | Literal["unix"], ...] = setting(
+        Listed(Proxy()),
         (),
         "Addresses whose X-Forwarded-For is believed. Empty: nobody's.",
         live=True,
@@ -146,6 +146,7 @@ class Tls:
         "Private names and addresses, beside localhost, that the development certificate is for.",
     )
 
+
 @attrs.frozen(kw_only=True)
 class Http3:
     """The public listeners over QUIC: HTTP/3, and channels over WebTransport."""
@@ -156,7 +157,6 @@ class Http3:
         "UDP ports, such as udp:8443, with the certificate of [tls], whose answers announce the"
         " first of them (Alt-Svc). Needs pip install 'takotwist[webtransport]'.",
     )
-
 
 
 @attrs.frozen(kw_only=True)

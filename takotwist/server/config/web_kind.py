@@ -8,14 +8,15 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import attrs
 
 from takotwist.server.config.endpoint_text import EndpointText
 from takotwist.server.config.kind import Kind, Text, Unfit
-from takotwist.transports.private_names import DOMAINS, as_address, is_private
 from takotwist.server.config.udp_address import UdpAddress
+from takotwist.transports.private_names import DOMAINS, as_address, is_private
 
 #: A token or publish key goes into a header, so: visible ASCII, no space (RFC 9110, section 5.5).
 TOKEN = Text(r"[\x21-\x7e]+", "visible ASCII characters without spaces")
@@ -41,7 +42,6 @@ class Endpoint(Kind):
 
 
 @attrs.frozen(slots=True)
-@attrs.frozen(slots=True)
 class UdpEndpoint(Kind):
     """A UDP port, written as endpoint strings are."""
 
@@ -60,6 +60,7 @@ class UdpEndpoint(Kind):
             raise Unfit(f"is {value!r}, which {bad}") from None
 
 
+@attrs.frozen(slots=True)
 class HttpUrl(Kind):
     """Where an HTTP server is: scheme, host, port, perhaps a path that goes before ours."""
 
@@ -128,6 +129,20 @@ class Network(Kind):
             except ValueError:
                 pass
         raise self.refuse(value)
+
+
+@attrs.frozen(slots=True)
+class Proxy(Kind):
+    """Where a proxy is: an address, a network, or the other end of a Unix socket."""
+
+    word = "proxy"
+
+    @property
+    def allowed(self) -> str:
+        return f'{Network().allowed}, or "unix" for whoever connects to a Unix socket'
+
+    def read(self, value: object, folder: Path) -> IPv4Network | IPv6Network | Literal["unix"]:
+        return "unix" if value == "unix" else Network().read(value, folder)
 
 
 @attrs.frozen(slots=True)

@@ -16,6 +16,7 @@ from takotwist.server.config.web_kind import (
     Network,
     Origin,
     PrivateHost,
+    Proxy,
     UrlPath,
 )
 
@@ -57,6 +58,12 @@ class WebKindTests(SynchronousTestCase):
         self.assertEqual(Network().read("10.1.2.3/8", HERE), ip_network("10.0.0.0/8"))
         self.assertEqual(Network().read("::1", HERE), ip_network("::1/128"))
         self._all_refused(Network(), ["localhost", "10.0.0.0/33", 10])
+
+    def test_proxy(self) -> None:
+        """A proxy is at an address, or at the other end of a Unix socket."""
+        self.assertEqual(Proxy().read("10.1.2.3", HERE), ip_network("10.1.2.3/32"))
+        self.assertEqual(Proxy().read("unix", HERE), "unix")
+        self._all_refused(Proxy(), ["Unix", "localhost", 10])
 
     def test_url_path(self) -> None:
         """A base path begins and ends with a slash and climbs nowhere."""
