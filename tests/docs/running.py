@@ -80,7 +80,9 @@ class Running:
             check=False,
         )
         if check:
-            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}\n{self.said('log')}"
+            assert done.returncode == 0, (
+                f"{command}: {done.stdout}{done.stderr}\n{self.said('log')}"
+            )
         return done.stdout
 
     def start(

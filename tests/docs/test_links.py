@@ -13,7 +13,9 @@ from tests.docs.page import DOCS, ROOT, pages, project
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 _CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-_REPOSITORY_FILE = re.compile(r"[\w.-]+(?:/[\w.-]+)*/[\w.-]+\.(?:py|md|toml|ts|tsx|mjs|sh|sql|json)")
+_REPOSITORY_FILE = re.compile(
+    r"[\w.-]+(?:/[\w.-]+)*/[\w.-]+\.(?:py|md|toml|ts|tsx|mjs|sh|sql|json)"
+)
 
 
 def _prose(page: Path) -> str:
@@ -42,9 +44,7 @@ class TestLinks(SynchronousTestCase):
                 target = (page.parent / path).resolve() if path else page
                 if not target.exists():
                     dead.append(f"{page.relative_to(ROOT)}: {link}")
-                elif fragment and fragment not in map(
-                    anchor, _HEADING.findall(target.read_text())
-                ):
+                elif fragment and fragment not in map(anchor, _HEADING.findall(target.read_text())):
                     dead.append(f"{page.relative_to(ROOT)}: {link}: no such heading")
         self.assertEqual(dead, [])
 
@@ -52,7 +52,9 @@ class TestLinks(SynchronousTestCase):
         """Every page of the documentation is linked from its index."""
         index = DOCS / "README.md"
         linked = {(DOCS / link.partition("#")[0]).resolve() for link in _links(index)}
-        self.assertEqual([str(one) for one in DOCS.rglob("*.md") if one not in {*linked, index}], [])
+        self.assertEqual(
+            [str(one) for one in DOCS.rglob("*.md") if one not in {*linked, index}], []
+        )
 
     def test_named_files(self) -> None:
         """A file that a page names is in the project, or is one that the page itself describes."""

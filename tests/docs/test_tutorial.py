@@ -70,9 +70,7 @@ class TestTutorial(SynchronousTestCase):
         ada, bob = self.watch("ada"), self.watch("bob")
         ada.publish("bid", {"amount": 100, "bidder": "somebody else"}, timeout=20)
         for watching in (ada, bob):
-            self.assertEqual(
-                self.next_data(watching), ("bid", {"amount": 100, "bidder": "ada"})
-            )
+            self.assertEqual(self.next_data(watching), ("bid", {"amount": 100, "bidder": "ada"}))
         with self.assertRaises(VerifyRejected) as caught:
             bob.publish("bid", {"amount": 100}, timeout=20)
         self.assertIn("100", str(caught.exception))
