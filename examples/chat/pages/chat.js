@@ -48,7 +48,10 @@ function enter(name) {
   feed.on("said", item);
   feed.on("typing", ({ author }) => author !== me && typing(author));
   // Away for longer than the replay window: what was missed is in the app's own table.
-  feed.on("tako.reset", () => load(name));
+  feed.on("tako.reset", () => {
+    notice("You were away for long. What was said meanwhile has been loaded.");
+    load(name);
+  });
   feed.onState((state) => {
     $("state").textContent = state;
     $("state").dataset.state = state;

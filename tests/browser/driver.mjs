@@ -1,0 +1,114 @@
+/**
+ * Chromium for tests that are not written in JavaScript: a command a line on
+ * standard input, an answer a line on standard output, both JSON.
+ *
+ * Rule: a test says what happens and what must be true; in here is only how
+ * Chromium is told. Every command has an end, so no test hangs on it.
+ */
+
+import { spawn } from "node:child_process";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+const { chromium } = createRequire(new URL("../../clients/js/package.json", import.meta.url))("playwright-core");
+
+const SWITCHES = [
+  "--headless=new",
+  "--no-sandbox",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-dev-shm-usage",
+  "--disable-quic",
+  "--disable-sync",
+  "--no-first-run",
+  "--remote-debugging-port=0",
+  "about:blank",
+];
+
+let child;
+let browser;
+let context;
+const pages = [];
+
+/**
+ * Started here and not by Playwright, whose own browsers never hide a page: such a
+ * page cannot be frozen.
+ */
+async function launch({ program, home }) {
+  const profile = `--user-data-dir=${join(home, "profile")}`;
+  // Chromium looks in HOME for the certificates to trust.
+  child = spawn(program, [profile, ...SWITCHES], { env: { ...process.env, HOME: home }, stdio: ["ignore", "ignore", "pipe"] });
+  let said = "";
+  const address = await new Promise((resolve, reject) => {
+    child.on("exit", () => reject(new Error(`Chromium ended: ${said}`)));
+    child.stderr.on("data", (data) => {
+      said = (said + data).slice(-4000);
+      const found = /DevTools listening on (ws:\S+)/.exec(said);
+      if (found) resolve(found[1]);
+    });
+  });
+  browser = await chromium.connectOverCDP(address, { noDefaults: true });
+  [context] = browser.contexts();
+}
+
+async function quit() {
+  await browser?.close();
+  if (!child || child.exitCode !== null) return;
+  const gone = new Promise((resolve) => child.on("exit", resolve));
+  child.kill("SIGKILL");
+  await gone;
+}
+
+async function open({ url, viewport }) {
+  const page = await context.newPage();
+  await page.setViewportSize(viewport);
+  const said = [];
+  page.on("console", (message) => message.type() === "error" && said.push(message.text()));
+  page.on("pageerror", (error) => said.push(`uncaught: ${error.stack ?? error}`));
+  pages.push({ page, said });
+  await page.goto(url);
+  return pages.length - 1;
+}
+
+async function lifecycle({ page, state }) {
+  const { page: tab } = pages[page];
+  const session = await context.newCDPSession(tab);
+  await session.send("Page.setWebLifecycleState", { state });
+  await session.detach();
+  // Frozen pages are hidden ones; what was thawed is what the user has come back to.
+  if (state === "active") await tab.bringToFront();
+}
+
+const COMMANDS = {
+  launch,
+  open,
+  lifecycle,
+  run: ({ page, script }) => pages[page].page.evaluate(script),
+  async until({ page, script, seconds }) {
+    // Polled: a page that nobody sees has no animation frames.
+    const found = await pages[page].page.waitForFunction(script, undefined, { timeout: seconds * 1000, polling: 50 });
+    return found.jsonValue();
+  },
+  reload: async ({ page }) => void (await pages[page].page.reload()),
+  move: ({ page, x, y }) => pages[page].page.mouse.move(x, y, { steps: 5 }),
+  press: ({ page, x, y }) => pages[page].page.mouse.click(x, y),
+  offline: ({ offline }) => context.setOffline(offline),
+  said: ({ page }) => pages[page].said,
+  picture: async ({ page, file }) => void (await pages[page].page.screenshot({ path: file })),
+  close: ({ page }) => pages[page].page.close(),
+};
+
+async function answer({ command, ...given }) {
+  try {
+    return { value: (await COMMANDS[command](given)) ?? null };
+  } catch (error) {
+    return { error: `${command}: ${error.message ?? error}` };
+  }
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  process.stdout.write(`${JSON.stringify(await answer(JSON.parse(line)))}\n`);
+}
+// Whoever told us is gone.
+await quit();
