@@ -7,7 +7,7 @@ Rule: nothing happens before its time, and at most one `grain` after it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import attrs
 
@@ -46,23 +46,30 @@ class Deadlines:
         bucket[deadline] = None
         return deadline
 
-    def tick(self, now: float) -> list[Callable[[], None]]:
-        """The actions whose time has come, earliest bucket first.
+    def tick(self, now: float) -> Iterator[Callable[[], None]]:
+        """The actions whose time has come, earliest bucket first; none that was cancelled,
+        also not by an action before it.
 
-        The caller runs them, each under its own guard: one that fails must not
-        keep the others from happening.
+        The caller runs each as it comes, under a guard of its own: one that fails
+        must not keep the others from happening.
         """
         upto = int(now // self.grain)
         if upto <= self._done:
-            return []
+            return iter(())
         self._done = upto
-        actions: list[Callable[[], None]] = []
-        for index in sorted(index for index in self._buckets if index <= upto):
-            for deadline in self._buckets.pop(index):
-                if deadline.action is not None:
-                    actions.append(deadline.action)
-                deadline.action, deadline._slot = None, None
-        return actions
+        due = [
+            deadline
+            for index in sorted(index for index in self._buckets if index <= upto)
+            for deadline in self._buckets.pop(index)
+        ]
+        return _taken(due)
 
     def __len__(self) -> int:
         return sum(map(len, self._buckets.values()))
+
+
+def _taken(due: list[Deadline]) -> Iterator[Callable[[], None]]:
+    for deadline in due:
+        action, deadline.action, deadline._slot = deadline.action, None, None
+        if action is not None:
+            yield action
