@@ -1,0 +1,202 @@
+"""A whole server in memory, with a clock that a test turns: for your tests and ours.
+
+::
+
+    world = World(chat)
+    reader = world.subscribe("/channels/chat?roomId=lobby", {"Authorization": "Bearer ann"})
+    world.publish("/channels/chat?roomId=lobby", "msg", {"text": "hi"})
+    assert reader.messages[0]["data"] == {"text": "hi"}
+    world.advance(7200)
+    assert reader.ended
+
+It is the server's own composition over the replay log in memory: parsing, checks,
+authorization, handlers, replay and limits are those of production.  Rule: nothing
+happens but by a call of the test, and no time passes but by `advance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+
+import attrs
+import msgspec
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from takotwist.adapters.authorize_local import LocalAuthorizer
+from takotwist.adapters.memory.log import InMemoryReplayLog
+from takotwist.adapters.publish_local import LocalPublishing
+from takotwist.admin.health import Health
+from takotwist.app.channel import Channel
+from takotwist.app.discovery import Discovered
+from takotwist.core.registry import Registry
+from takotwist.ports import IAuthorizer, IReplayLog
+from takotwist.server.compose import Parts, compose
+from takotwist.server.config import Config
+from takotwist.server.drain import drain
+from takotwist.server.sites import add_pages, site
+from takotwist.server.sweeper import Sweeper
+from takotwist.server.ticker import Ticker
+from takotwist.testing.memory_peer import HttpPeer
+from takotwist.testing.memory_socket import MemorySocket
+
+#: When a world begins, in unix seconds.
+BEGINNING = 1_763_700_000.0
+
+#: How far the clock goes at once.
+STEP = 0.25
+
+
+class WorldClock(Clock):
+    """A clock whose threads are not real: what they pass on happens at once."""
+
+    def callFromThread(self, call: Any, *arguments: Any, **named: Any) -> None:
+        """See `IReactorFromThreads`."""
+        call(*arguments, **named)
+
+
+class _AtOnce:
+    """A thread pool that does all work where it is asked."""
+
+    max = 16
+
+    def callInThreadWithCallback(
+        self, on_result: Any, function: Any, *arguments: Any, **named: Any
+    ) -> None:
+        try:
+            result = function(*arguments, **named)
+        except BaseException:
+            on_result(False, Failure())
+        else:
+            on_result(True, result)
+
+
+class World:
+    """One server, its clock, and whoever connects to it.
+
+    :param channels: as `define_channel` returned them.
+    :param config: what differs from the defaults, such as ``Config(limits=Limits(...))``.
+    :param log: another replay log than one in memory.
+    :param authorizer: who is asked in place of the channels' own functions.
+    :ivar clock: the time; turn it with `advance`.
+    :ivar parts: the server, put together.
+    """
+
+    def __init__(
+        self,
+        *channels: Channel[Any],
+        config: Config | None = None,
+        log: IReplayLog | None = None,
+        authorizer: IAuthorizer | None = None,
+        random: float = 0.5,
+    ) -> None:
+        self.clock = WorldClock()
+        self.clock.rightNow = BEGINNING
+        self.config = config or Config()
+        names = count(1)
+        pool: Any = _AtOnce()
+        default = self.config.lifecycle.lifecycle()
+        defined = (
+            attrs.evolve(one, definition=one.definition.with_defaults(default))
+            for one in Discovered(channels).defined
+        )
+        self.parts: Parts = compose(
+            self.config,
+            reactor=self.clock,
+            wall=self.clock.seconds,
+            random=lambda: random,
+            new_id=lambda: f"c{next(names)}",
+            log=log or InMemoryReplayLog(self.clock),
+            registry=Registry.of([*self.config.channels, *defined]),
+            authorizer=authorizer or LocalAuthorizer(channels, self.clock, pool),
+        )
+        add_pages(self.parts, lambda: Health(True, store=self.parts.publishing.storing))
+        for channel in channels:
+            channel.bind(LocalPublishing(self.clock, self.parts.store, lambda: True))
+        self.parts.log.start()
+        self._public = site(self.parts.public, self.config, self.clock)
+        self._private = site(self.parts.private, self.config, self.clock)
+        parts = self.parts
+        self._ticker = Ticker(parts.deadlines, parts.turn, parts.tally, self.clock)
+        self._ticker.startService()
+        interval = self.config.replay.sweep_interval_seconds
+        Sweeper(
+            parts.log, parts.fanout.keys, self.clock.seconds, self.clock, interval
+        ).startService()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        whole, rest = divmod(seconds, STEP)
+        for _ in range(int(whole)):
+            self.clock.advance(STEP)
+        self.clock.advance(rest)
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | object = b"",
+        *,
+        private: bool = False,
+        address: str = "192.0.2.1",
+    ) -> HttpPeer:
+        """Send a request, on a connection of its own.
+
+        :param target: path and query.
+        :param body: bytes as they are, anything else as JSON.
+        :param private: on the private listener, where everything is allowed.
+        :param address: where the client is, for limits by address.
+        :return: the connection: whatever was answered at once is there.
+        """
+        peer = HttpPeer(self._connection(private, address), address)
+        data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        peer.ask(method, target, headers or {}, data)
+        return peer
+
+    def get(self, target: str, headers: Mapping[str, str] | None = None, **more: Any) -> HttpPeer:
+        """A GET; see `request`."""
+        return self.request("GET", target, headers, **more)
+
+    #: An event stream is a GET whose answer goes on.
+    subscribe = get
+
+    def connect(
+        self,
+        target: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        subprotocol: str | None = None,
+        private: bool = False,
+        address: str = "192.0.2.1",
+    ) -> MemorySocket:
+        """Open a WebSocket; see `request`.
+
+        :param subprotocol: ``tako.v1`` for the explicit protocol.
+        """
+        peer = MemorySocket(self._connection(private, address), address)
+        peer.open(target, subprotocol, headers or {})
+        return peer
+
+    def publish(self, target: str, type: str, data: object) -> Any:
+        """Publish one message, as the app would; the message as stored.
+
+        :param target: path and query of the topic.
+        """
+        answer = self.request("POST", target, body={"type": type, "data": data}, private=True)
+        assert answer.status == 200, answer.received.decode()
+        return answer.json
+
+    def stop(self) -> Deferred[None]:
+        """Begin the calm stop; turn the clock until the Deferred has fired."""
+        self.parts.close_doors()
+        seconds = self.config.limits.drain_seconds
+        return ensureDeferred(drain(self.parts.sessions, self.clock, seconds))
+
+    def _connection(self, private: bool, address: str) -> Any:
+        factory = self._private if private else self._public
+        return factory.buildProtocol(IPv4Address("TCP", address, 40_000))
