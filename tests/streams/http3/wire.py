@@ -210,8 +210,9 @@ class Net:
         resource: Resource | None = None,
         routes: Any = (),
         config: Http3Config | None = None,
+        clock: UdpClock | None = None,
     ) -> None:
-        self.clock = UdpClock()
+        self.clock = clock or UdpClock()
         self.site = Site(resource or Resource(), reactor=self.clock)
         routes = list(routes)
         self.server = Http3Server(

@@ -1,0 +1,230 @@
+"""A wire on one two-way stream of a WebTransport session.
+
+Each line is a frame; a line without one is a keepalive.  What QUIC has had
+acknowledged takes the place of pongs, because a page cannot be pinged.
+Rule: what `Mux` sees of it is what it sees of a WebSocket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from takotwist.codecs.encode_once import LINES_MUX
+from takotwist.core.keepalive import Pings, Pulse
+from takotwist.core.outbox import Outbox
+from takotwist.errors import MessageTooLarge, Refusal, ShuttingDown
+from takotwist.flow.session import Session
+from takotwist.streams.webtransport import (
+    StreamTransport,
+    WebTransportSession,
+    WebTransportStream,
+    run_protocol,
+)
+from takotwist.transports.admission import Admission, Place
+from takotwist.transports.wire import Speaker
+
+#: Seconds from the session to its stream.
+STREAM_SECONDS = 5.0
+
+#: How much longer than a message's data its line may be; a message that is only
+#: somewhat too large then gets an answer and not a close.
+LINE_FACTOR = 4
+
+
+@implementer(IPushProducer)
+class _Pressure:
+    """Tells a wire of its client's pace."""
+
+    def __init__(self, wire: WebTransportWire) -> None:
+        self._wire = wire
+
+    def pauseProducing(self) -> None:
+        """The client does not keep up."""
+        self._wire.outbox.paused = True
+
+    def resumeProducing(self) -> None:
+        """It has caught up."""
+        self._wire.caught_up()
+
+    def stopProducing(self) -> None:
+        """It is gone; the wire is told as a protocol."""
+
+
+class _Lines(LineReceiver):
+    """Cuts what comes into frames."""
+
+    delimiter = b"\n"
+
+    def __init__(self, wire: WebTransportWire, longest: int) -> None:
+        self._wire = wire
+        self.MAX_LENGTH = longest
+
+    def lineReceived(self, line: bytes) -> None:
+        self._wire.heard()
+        # A line without a frame is a keepalive.
+        if line.strip() and not self._wire.session.closed:
+            self._wire.speaker.received(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._wire.end(MessageTooLarge())
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._wire.stream_lost(reason)
+
+
+class WebTransportWire:
+    """A wire on one stream of a session.
+
+    :ivar ended: fires when the stream is over, with the code and the reason to close
+        the session with, or `None` where the client is gone.
+    """
+
+    session: Session
+    speaker: Speaker
+
+    def __init__(self, admission: Admission, session: WebTransportSession, place: Place) -> None:
+        self._admission = admission
+        self._webtransport = session
+        self._transport: StreamTransport | None = None
+        self._stream: WebTransportStream | None = None
+        self._lines: _Lines | None = None
+        self._pings: Pings | None = None
+        self._written = self._acknowledged = 0
+        self._holds = 0
+        self.outbox: Outbox = admission.new_outbox()
+        self.ended: Deferred[tuple[int, str] | None] = Deferred()
+        self.session = place.open("webtransport", self.outbox, self.end)
+        self.session.later("stream", admission.seconds() + STREAM_SECONDS, self._no_stream)
+
+    def open(
+        self, stream: WebTransportStream, speaker: Callable[[WebTransportWire], Speaker]
+    ) -> None:
+        """Speak on `stream`.
+
+        :param speaker: makes the speaker, which may send at once.
+        """
+        self.session.cancel("stream")
+        self._stream = stream
+        self._lines = _Lines(self, LINE_FACTOR * self._admission.max_message_bytes)
+        # The stream is read only when the speaker is there.
+        stream.pause()
+        self._transport = transport = run_protocol(stream, self._lines)
+        transport.registerProducer(_Pressure(self), True)
+        self.outbox.connect(LINES_MUX, self._write)
+        self.speaker = speaker(self)
+        stream.resume()
+
+    def send(self, frame: bytes) -> None:
+        """Write one control frame behind all that was pushed before."""
+        if self._transport is not None:
+            self.outbox.flush()
+            self._write(frame + b"\n")
+
+    def end(self, refusal: Refusal | None) -> None:
+        """Close with the refusal's code (protocol, section 5)."""
+        if self.session.closed:
+            return
+        self.outbox.flush()
+        if refusal is None:
+            self._finish(1000, "connection expired")
+        else:
+            if not isinstance(refusal, ShuttingDown):
+                self._admission.answers.tally.refusals[refusal.code] += 1
+            self._finish(refusal.close_code, refusal.code)
+
+    def hold(self, full: bool) -> None:
+        """Stop reading from the peer while anything holds."""
+        self._holds += 1 if full else -1
+        if self._lines is not None and not self.session.closed:
+            if full and self._holds == 1:
+                self._lines.pauseProducing()  # type: ignore[no-untyped-call]
+            elif self._holds == 0:
+                self._lines.resumeProducing()  # type: ignore[no-untyped-call]
+
+    def keep_alive(self, interval: float) -> None:
+        """Say something every `interval` seconds, and drop a client that takes none of two."""
+        self._pings = Pings(interval, self._admission.seconds())
+        self.session.later("keepalive", self._admission.seconds() + interval, self._beat)
+
+    # from the stream
+
+    def heard(self) -> None:
+        """The client has said something."""
+        if self._pings is not None:
+            self._pings.heard(self._admission.seconds())
+
+    def caught_up(self) -> None:
+        """The client has taken what was written."""
+        self.heard()
+        if not self.session.closed:
+            self._admission.attaching.resumed(self.outbox)
+
+    def stream_lost(self, reason: Failure) -> None:
+        """The stream, or all of the session, is over."""
+        closed = self._webtransport.closed
+        if closed is None and reason.check(ConnectionAborted):
+            self._over("the client does not read", (1013, "overloaded"))
+        elif closed is None:
+            self._over("the client ended its stream", (1000, ""))
+        elif closed.clean:
+            self._over(f"client closed ({closed.code})", None)
+        else:
+            self._over(f"connection lost ({closed.reason})", None)
+
+    def gone(self, why: str) -> None:
+        """The session is over before it had a stream."""
+        self._over(why, None)
+
+    # inside
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._written += len(data)
+            self._transport.write(data)
+
+    def _beat(self) -> None:
+        assert self._pings is not None and self._stream is not None
+        now = self._admission.seconds()
+        acknowledged = self._written - self._stream.buffered
+        if acknowledged > self._acknowledged:
+            # QUIC's acknowledgements stand in for pongs: a page cannot be pinged.
+            self._acknowledged = acknowledged
+            self._pings.heard(now)
+        pulse, again = self._pings.check(now)
+        if pulse is Pulse.DROP:
+            self._finish(1001, "no answer to keepalives")
+            return
+        if not self.outbox.paused:
+            self._write(b"\n")
+        self.session.later("keepalive", again, self._beat)
+
+    def _no_stream(self) -> None:
+        self._webtransport.close(1002, "stream-missing")
+
+    def _finish(self, code: int, reason: str) -> None:
+        """End the stream after what was written; the session follows."""
+        transport = self._transport
+        if transport is None:
+            self._webtransport.close(code, reason)
+        self._over(reason, (code, reason), transport)
+
+    def _over(
+        self, why: str, closing: tuple[int, str] | None, ending: StreamTransport | None = None
+    ) -> None:
+        if self.session.closed:
+            return
+        opened, self._transport = self._transport is not None, None
+        self.session.close(why)
+        if opened:
+            self.speaker.lost()
+        if ending is not None:
+            ending.loseConnection()
+        self.ended.callback(closing)

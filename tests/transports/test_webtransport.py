@@ -1,0 +1,424 @@
+"""Channels over WebTransport, on a clock and a network that the tests move."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aioquic.quic.events import StreamDataReceived
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist import Grant, define_channel
+from takotwist.adapters.authorize_local import LocalAuthorizer
+from takotwist.adapters.memory.log import InMemoryReplayLog
+from takotwist.core.message import Draft
+from takotwist.core.registry import Defined, Registry
+from takotwist.errors import InternalError
+from takotwist.server.compose import compose
+from takotwist.server.config import Config, Http, Limits
+from takotwist.server.ticker import Ticker
+from takotwist.streams.http3 import Http3Config
+from takotwist.streams.webtransport.capsules import CapsuleParser, CloseSession
+from takotwist.transports.webtransport import WebTransportTransport
+from tests.adapters.stepped_threads import SteppedPool
+from tests.streams.http3.wire import Client, Net, UdpClock
+
+ROOM = {
+    "type": "object",
+    "properties": {"roomId": {"type": "string"}},
+    "required": ["roomId"],
+}
+CHAT = {"channel": "chat", "params": {"roomId": "a"}}
+CLUB = {"channel": "club", "params": {"roomId": "a"}}
+
+
+def channels() -> list[Any]:
+    """One channel for all, and one for members."""
+    chat, club = define_channel("chat", params=ROOM), define_channel("club", params=ROOM)
+
+    async def said(data: Any, context: Any) -> Any:
+        return data
+
+    async def verify(request: Any) -> Any:
+        given = request.header.value if request.header else request.cookie
+        return Grant(subject="m1") if given == "member" else False
+
+    chat.on("msg")(said)
+    club.on("msg")(said)
+    club.verify(header="authorization", cookie="club")(verify)
+    return [chat, club]
+
+
+class Session:
+    """A client with one session and its stream."""
+
+    def __init__(self, client: Client, **fields: str) -> None:
+        self.client, self.net = client, client.net
+        self.id = client.connect("/_tako/connect", **fields)
+        self.net.pump()
+        self.stream = -1
+
+    @property
+    def status(self) -> int | None:
+        """Of the answer."""
+        return self.client.status(self.id)
+
+    def open(self, data: bytes = b"") -> Session:
+        """Open the stream."""
+        self.stream = self.client.open(self.id, data)
+        self.net.pump()
+        return self
+
+    def write(self, data: bytes, end: bool = False) -> None:
+        """Bytes on the stream."""
+        self.client.quic.send_stream_data(self.stream, data, end_stream=end)
+        self.net.pump()
+
+    def send(self, *frames: dict[str, Any]) -> None:
+        """Frames on the stream."""
+        self.write(b"".join(json.dumps(frame).encode() + b"\n" for frame in frames))
+
+    @property
+    def lines(self) -> list[bytes]:
+        """All lines that came."""
+        return self.client.raw.get(self.stream, b"").split(b"\n")[:-1]
+
+    @property
+    def frames(self) -> list[dict[str, Any]]:
+        """All frames that came."""
+        return [json.loads(line) for line in self.lines if line]
+
+    def texts(self) -> list[str]:
+        """What the messages say."""
+        return [frame["data"]["text"] for frame in self.frames if "op" not in frame]
+
+    @property
+    def closed(self) -> tuple[int, str] | None:
+        """How the server closed the session."""
+        for capsule in CapsuleParser().feed(self.client.body(self.id)):
+            if isinstance(capsule, CloseSession):
+                return capsule.code, capsule.reason
+        return None
+
+
+class ChannelsCase(SynchronousTestCase):
+    """A server in memory."""
+
+    limits = Limits()
+
+    def setUp(self) -> None:
+        self.clock = UdpClock()
+        self.clock.advance(1_700_000_000)  # also the time of day, of which messages have their ids
+        self._port = 50_000
+        found = channels()
+        log = InMemoryReplayLog(self.clock)
+        self.successResultOf(log.start())
+        self.parts = compose(
+            Config(limits=self.limits, http=Http(allowed_origins=("https://app.example",))),
+            reactor=self.clock,
+            wall=self.clock.seconds,
+            random=lambda: 0.5,
+            new_id=lambda: "c1",
+            log=log,
+            registry=Registry.of(Defined(one.definition, "here", True) for one in found),
+            authorizer=LocalAuthorizer(found, self.clock, SteppedPool()),
+        )
+        parts = self.parts
+        ticker = Ticker(parts.deadlines, parts.turn, parts.tally, self.clock)
+        ticker.startService()
+        self.addCleanup(ticker.stopService)
+        admission = parts.public.sse.admission
+        self.transport = WebTransportTransport(admission, self.clock)
+        self.net = Net(
+            routes=[self.transport.route()],
+            config=Http3Config(idle_timeout=1000, keepalive=400),
+            clock=self.clock,
+        )
+
+    def client(self) -> Client:
+        """A new client, from a port of its own."""
+        self._port += 1
+        return self.net.client(("192.0.2.7", self._port))
+
+    def session(self, **fields: str) -> Session:
+        """A session of a new client; its stream is open."""
+        return Session(self.client(), **fields).open()
+
+    def follow(self, session: Session, topic: dict[str, Any] = CHAT, **fields: Any) -> None:
+        """Subscribe."""
+        session.send({"op": "subscribe", "ref": "s", **topic, **fields})
+
+    def publish(self, *texts: str) -> None:
+        """From the server's own side."""
+        for text in texts:
+            self.clock.advance(0)
+            one = Draft("msg", json.dumps({"text": text}).encode())
+            stored: Deferred[Any] = self.parts.store("chat", {"roomId": "a"}, [one], None)
+            self.successResultOf(stored)
+            self.parts.turn.end()
+
+    def assert_nothing_left(self) -> None:
+        """No session, no place, no topic, no speaker."""
+        self.assertEqual(len(self.parts.sessions), 0)
+        self.assertEqual(self.parts.limits.open, 0)
+        self.assertEqual(list(self.parts.fanout.keys()), [])
+
+
+class FrameTests(ChannelsCase):
+    """What is said on the stream."""
+
+    def test_open(self) -> None:
+        """The first frame says who the connection is and how long it lives."""
+        session = self.session()
+        self.assertEqual(session.frames[0]["op"], "open")
+        self.assertEqual(session.frames[0]["connection"], "c1")
+        self.assertEqual(self.parts.tally.connections["webtransport"], 1)
+
+    def test_publish(self) -> None:
+        """Who follows a topic gets what is published to it, the publisher too."""
+        one, other = self.session(), self.session()
+        self.follow(one)
+        self.follow(other)
+        one.send({"op": "publish", "ref": 2, "type": "msg", "data": {"text": "a\nb"}, **CHAT})
+        self.assertEqual((one.texts(), other.texts()), (["a\nb"], ["a\nb"]))
+        [ack] = [frame for frame in one.frames if frame.get("ref") == 2]
+        self.assertEqual(ack["op"], "ack")
+
+    def test_cut_anywhere(self) -> None:
+        """Frames may come cut at any byte, and many at once."""
+        session = self.session()
+        text = json.dumps({"op": "subscribe", "ref": 1, **CHAT}) + "\n\r\n"
+        text += json.dumps({"op": "ping", "ref": "ä"}, ensure_ascii=False) + "\r\n"
+        for byte in text.encode():
+            self.client_bytes(session, bytes([byte]))
+        self.assertEqual(
+            [(frame["op"], frame.get("ref")) for frame in session.frames],
+            [("open", None), ("ack", 1), ("pong", "ä")],
+        )
+        session.send(*({"op": "ping", "ref": ref} for ref in range(500)))
+        self.assertEqual([frame["ref"] for frame in session.frames[3:]], list(range(500)))
+
+    def client_bytes(self, session: Session, data: bytes) -> None:
+        """Write, and let it arrive alone."""
+        session.client.quic.send_stream_data(session.stream, data)
+        self.net.pump(0.005)
+
+    def test_many_at_once(self) -> None:
+        """More frames than are worked on at once are all answered, in order on one topic."""
+        session = self.session()
+        self.follow(session)
+        session.send(
+            *(
+                {"op": "publish", "ref": n, "type": "msg", "data": {"text": str(n)}, **CHAT}
+                for n in range(150)
+            )
+        )
+        self.net.pump(1)
+        self.assertEqual(session.texts(), [str(n) for n in range(150)])
+
+    def test_bad_frame(self) -> None:
+        """A line that is no frame is answered, and the connection stays."""
+        session = self.session()
+        session.write(b"{\xff\n")
+        session.send({"op": "ping", "ref": 1})
+        self.assertEqual([frame["op"] for frame in session.frames], ["open", "error", "pong"])
+
+    def test_too_long(self) -> None:
+        """A line that is far too long closes the session as WebSocket's 1009 does."""
+        session = self.session()
+        session.write(b"x" * (5 * self.limits.max_message_bytes))
+        self.net.pump(3)
+        self.assertEqual(session.closed, (1009, "message-too-large"))
+        self.assert_nothing_left()
+
+    def test_resume(self) -> None:
+        """A client that comes back with its cursor gets what it missed, in order."""
+        first = self.session()
+        self.follow(first)
+        self.publish("one")
+        self.net.pump()
+        cursor = first.frames[-1]["id"]
+        first.client.quic.close()
+        self.net.pump(1)
+        self.assert_nothing_left()
+        self.publish(*map(str, range(300)))
+        second = self.session()
+        self.follow(second, cursor=cursor)
+        self.net.pump(2)
+        self.publish("live")
+        self.net.pump()
+        self.assertEqual(second.texts(), [*map(str, range(300)), "live"])
+
+
+class CredentialTests(ChannelsCase):
+    """Who somebody is."""
+
+    def answer(self, session: Session, **fields: str) -> str:
+        """What becomes of a subscribe to the members' channel."""
+        self.follow(session, CLUB, **fields)
+        frame = session.frames[-1]
+        return str(frame.get("code", frame["op"]))
+
+    def test_of_the_request(self) -> None:
+        """A header or a cookie of the request counts for all topics."""
+        self.assertEqual(self.answer(self.session(authorization="Bearer member")), "ack")
+        self.assertEqual(self.answer(self.session(cookie="a=b; club=member")), "ack")
+        self.assertEqual(self.answer(self.session(cookie="club=x")), "verify-rejected")
+
+    def test_of_the_topic(self) -> None:
+        """Credentials may come with the frame, and with another for the next."""
+        session = self.session()
+        self.assertEqual(self.answer(session), "credentials-missing")
+        self.assertEqual(self.answer(session, auth="Bearer nobody"), "verify-rejected")
+        self.assertEqual(self.answer(session, auth="Bearer member"), "ack")
+
+
+class AdmissionTests(ChannelsCase):
+    """Who gets in, before the 200."""
+
+    limits = Limits(max_connections=3, connect_rate=0.01, connect_burst=5)
+
+    def status(self, **fields: str) -> int | None:
+        """The answer to a session of a new client."""
+        return Session(self.client(), **fields).status
+
+    def test_origin(self) -> None:
+        """Pages of other origins get 403; allowed ones, and programs, get in."""
+        self.assertEqual(self.status(origin="https://evil.example"), 403)
+        self.assertEqual(self.status(origin="https://app.example"), 200)
+        self.assertEqual(self.status(), 200)
+        self.assertEqual(self.parts.tally.refusals["origin-rejected"], 1)
+
+    def test_full(self) -> None:
+        """Beyond the server's connections the answer is 503, and a place that is left is free."""
+        sessions = [Session(self.client()) for _ in range(3)]
+        self.assertEqual(self.status(), 503)
+        sessions[0].client.quic.close()
+        self.net.pump(2)
+        self.assertEqual(self.status(), 200)
+
+    def test_rate(self) -> None:
+        """Who comes too often gets 429."""
+        for _ in range(5):
+            session = self.session()
+            session.client.quic.close()
+            self.net.pump(0.01)
+        self.assertEqual(self.status(), 429)
+
+    def test_draining(self) -> None:
+        """A server that stops takes nobody."""
+        self.parts.close_doors()
+        self.assertEqual(self.status(), 503)
+        self.assert_nothing_left()
+
+    def test_query(self) -> None:
+        """A query that cannot be read is a bad request."""
+        client = self.client()
+        session = client.connect("/_tako/connect?access_token=%ff")
+        self.net.pump()
+        self.assertEqual(client.status(session), 400)
+
+
+class EndTests(ChannelsCase):
+    """How a connection ends."""
+
+    def test_no_stream(self) -> None:
+        """A session without a stream is closed after a while."""
+        session = Session(self.client())
+        self.net.pump(4.5, 0.1)
+        self.assertIsNone(session.closed)
+        self.net.pump(1, 0.1)
+        self.assertEqual(session.closed, (1002, "stream-missing"))
+        self.assert_nothing_left()
+
+    def test_second_stream(self) -> None:
+        """A second stream is refused; the first goes on."""
+        session = self.session()
+        second = session.client.open(session.id, b'{"op":"ping"}\n')
+        self.net.pump()
+        self.assertIsNone(session.client.quic_event(StreamDataReceived, second))
+        session.send({"op": "ping", "ref": 1})
+        self.assertEqual(session.frames[-1]["op"], "pong")
+
+    def test_stop(self) -> None:
+        """What was published before a stop arrives before its close."""
+        session = self.session()
+        self.follow(session)
+        self.publish(*map(str, range(200)))
+        for one in self.parts.sessions:
+            one.end(None)
+        self.net.pump(1)
+        self.assertEqual(session.texts(), [*map(str, range(200))])
+        self.assertEqual(session.closed, (1000, "connection expired"))
+        self.assert_nothing_left()
+
+    def test_refusal(self) -> None:
+        """A refusal closes with its code and name, and is counted."""
+        session = self.session()
+        for one in self.parts.sessions:
+            one.end(InternalError())
+            one.end(InternalError())
+        self.net.pump(1)
+        self.assertEqual(session.closed, (1011, "internal-error"))
+        self.assertEqual(self.parts.tally.refusals["internal-error"], 1)
+
+    def test_client_ends_its_stream(self) -> None:
+        """A client that ends its stream has left."""
+        session = self.session()
+        self.follow(session)
+        session.write(b"", end=True)
+        self.net.pump(1)
+        self.assertEqual(session.closed, (1000, ""))
+        self.assert_nothing_left()
+
+    def test_client_closes(self) -> None:
+        """A client that closes its session leaves nothing behind."""
+        session = self.session()
+        self.follow(session)
+        session.client.h3.send_data(session.id, b"", end_stream=True)
+        self.net.pump(1)
+        self.assert_nothing_left()
+        self.publish("nobody hears it")
+
+    def test_lifetime(self) -> None:
+        """A connection ends normally after its lifetime."""
+        session = self.session()
+        self.net.pump(7200, 5)
+        self.assertEqual(session.closed, (1000, "connection expired"))
+
+
+class PressureTests(ChannelsCase):
+    """Slow and silent clients."""
+
+    def test_slow(self) -> None:
+        """A client that takes nothing for a while is not written to, and misses nothing."""
+        session = self.session()
+        self.follow(session)
+        texts = [f"{number:04}" + "x" * 4000 for number in range(200)]
+        self.net.drop = lambda data: True
+        self.publish(*texts)
+        self.net.pump(0.1)
+        [ours] = self.parts.sessions
+        self.assertTrue(ours.outbox.paused)
+        self.assertEqual(self.parts.tally.catch_ups, 1)
+        self.net.drop = lambda data: False
+        self.net.pump(20, 0.02)
+        self.assertEqual(session.texts(), texts)
+
+    def test_silent(self) -> None:
+        """A client that says nothing stays for as long as it takes keepalives."""
+        session = self.session()
+        self.net.pump(300, 0.5)
+        self.assertIsNone(session.closed)
+        self.assertEqual(len([line for line in session.lines if not line]), 11)
+        self.assertEqual(len(self.parts.sessions), 1)
+
+    def test_dead(self) -> None:
+        """A client that takes none of two intervals is let go."""
+        self.session()
+        self.net.drop = lambda data: True
+        self.net.pump(50, 0.5)
+        self.assertEqual(len(self.parts.sessions), 1)
+        self.net.pump(30, 0.5)
+        self.assert_nothing_left()
