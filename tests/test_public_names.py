@@ -8,7 +8,7 @@ import sys
 from twisted.trial.unittest import SynchronousTestCase
 
 import takotwist
-from takotwist import errors
+from takotwist import errors, streams
 from tests import typing_app
 
 
@@ -35,6 +35,30 @@ class TestPublicNames(SynchronousTestCase):
         )
         for name in takotwist.__all__:
             self.assertTrue(getattr(takotwist, name).__doc__, name)
+
+    def test_streams(self) -> None:
+        """These and no others are public of the streaming primitives."""
+        self.assertEqual(
+            sorted(streams.__all__),
+            [
+                "ConnectionClosed",
+                "Deflate",
+                "HttpLimits",
+                "SseEvent",
+                "WebSocket",
+                "WebSocketConfig",
+                "json_event",
+                "last_event_id",
+                "last_event_id_bytes",
+                "make_site",
+                "serve_file",
+                "sse",
+                "static_dir",
+                "websocket",
+            ],
+        )
+        for name in streams.__all__:
+            self.assertTrue(getattr(streams, name).__doc__, name)
 
     def test_light(self) -> None:
         """Importing it loads neither Twisted nor a framework, and installs no reactor."""

@@ -21,7 +21,7 @@ from takotwist.adapters.callable_runner import (
     DeadlinePassed,
     Raised,
 )
-from takotwist.adapters.trampoline import wants_asyncio
+from takotwist.trampoline import wants_asyncio
 from takotwist.app.calls import (
     A,
     Call,

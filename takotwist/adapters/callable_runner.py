@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from takotwist.adapters.trampoline import drive
+from takotwist.trampoline import drive
 from takotwist.adapters.waiting_line import WaitingLine
 
 #: Seconds for one call of the app (protocol, section 9).

@@ -1,1 +1,38 @@
-"""Streaming primitives that any Klein or twisted.web resource can use."""
+"""Streaming primitives that any Klein or twisted.web resource can use.
+
+    from takotwist.streams import SseEvent, sse, websocket, serve_file, static_dir
+
+They know nothing of channels; the channel transports stand on them.
+WebTransport and HTTP/3 need the extra ``takotwist[webtransport]`` and are in
+`takotwist.streams.webtransport` and `takotwist.streams.http3`.
+"""
+
+from takotwist.codecs.sse import SseEvent
+from takotwist.streams.files import serve_file, static_dir
+from takotwist.streams.http_limits import HttpLimits
+from takotwist.streams.site import make_site
+from takotwist.streams.sse import (
+    json_event,
+    last_event_id,
+    last_event_id_bytes,
+    sse,
+)
+from takotwist.streams.websocket import ConnectionClosed, WebSocket, websocket
+from takotwist.streams.websocket_config import Deflate, WebSocketConfig
+
+__all__ = [
+    "ConnectionClosed",
+    "Deflate",
+    "HttpLimits",
+    "SseEvent",
+    "WebSocket",
+    "WebSocketConfig",
+    "json_event",
+    "last_event_id",
+    "last_event_id_bytes",
+    "make_site",
+    "serve_file",
+    "sse",
+    "static_dir",
+    "websocket",
+]
