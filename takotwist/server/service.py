@@ -25,6 +25,7 @@ from takotwist.adapters.publish_local import LocalPublishing
 from takotwist.adapters.sqlite.log import SqliteReplayLog
 from takotwist.admin.health import Health
 from takotwist.errors import ConfigError, StoreUnavailable, TakoError
+from takotwist.server.accepting import Accepting
 from takotwist.server.compose import Parts, compose
 from takotwist.server.config import Config, needs_restart
 from takotwist.server.definitions import Definitions
@@ -122,7 +123,9 @@ class TakoService(MultiService):
 
         :raises SystemExit: a listener cannot be opened; says which and what to do.
         """
-        shortage = raise_open_files().shortage(self.config.limits.max_connections)
+        open_files = raise_open_files()
+        self._accepting = Accepting(self._reactor, open_files.limit)
+        shortage = open_files.shortage(self.config.limits.max_connections)
         if shortage is not None:
             self.log.warn("{shortage}", shortage=shortage)
         for warning in self.config.warnings:
@@ -145,6 +148,7 @@ class TakoService(MultiService):
         for one in listening:
             # Until we are ready whoever connects waits in the kernel's queue.
             one.port.stopReading()  # type: ignore[attr-defined]
+            self._accepting.guard(one.port, last=one.listen.key == "private.listen")
 
     def _open_http3(self, http3: Http3Listeners) -> None:
         try:
@@ -245,6 +249,7 @@ class TakoService(MultiService):
     async def _stop(self) -> None:
         self.ready = False
         self.parts.close_doors()
+        self._accepting.stop()
         for one in self.listening:
             # What waits in a socket of systemd's stays there for our successor.
             one.port.stopReading()  # type: ignore[attr-defined]
