@@ -31,6 +31,16 @@ class Speaker(Protocol):
         """The connection has gone."""
 
 
+class _Nobody:
+    """Speaks while the real speaker is being made, which may end the connection at once."""
+
+    def received(self, text: bytes) -> None:
+        """Nobody listens."""
+
+    def lost(self) -> None:
+        """Nobody has to be told."""
+
+
 class Wire(Protocol):
     """One connection.
 
@@ -75,6 +85,7 @@ class WebSocketWire:
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
+        self.speaker = _Nobody()
         self._connection: WebSocketConnection | None = None
         self._early: list[tuple[bytes, bool]] = []
         self._pings: Pings | None = None
