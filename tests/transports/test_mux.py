@@ -1,0 +1,107 @@
+"""A connection that holds many topics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist import Channel, Grant, define_channel
+from takotwist.testing.world import World
+
+
+def chat() -> Channel[Any]:
+    """Public rooms with a handler."""
+    params = {"type": "object", "properties": {"roomId": {"type": "string"}}}
+    channel = define_channel("chat", params=params)
+    channel.on("msg")(lambda data, context: data)
+    return channel
+
+
+class MuxTests(SynchronousTestCase):
+    """One connection, `tako.v1`."""
+
+    def setUp(self) -> None:
+        self.slow: Deferred[Grant] = Deferred()
+        club = define_channel("club")
+
+        async def verify(request: Any) -> Grant:
+            return await self.slow
+
+        club.verify(verify)
+        club.on("msg")(lambda data, context: data)
+        self.world = World(chat(), club)
+        self.socket = self.world.connect("/_tako/connect", subprotocol="tako.v1")
+
+    def subscribe(self, room: str, **more: Any) -> Any:
+        frame = {"op": "subscribe", "ref": room, "channel": "chat", "params": {"roomId": room}}
+        self.socket.say({**frame, **more})
+        return self.socket.ops[-1]
+
+    def test_open(self) -> None:
+        """It begins with no topic, and says so."""
+        (opened,) = self.socket.ops
+        self.assertEqual(opened["op"], "open")
+        self.assertNotIn("cursor", opened)
+
+    def test_topics(self) -> None:
+        """Each message names its topic's params, behind the answer that began the topic."""
+        for room in "ab":
+            self.assertEqual(self.subscribe(room)["op"], "ack")
+        message = self.world.publish("/channels/chat?roomId=b", "msg", 1)
+        self.world.publish("/channels/chat?roomId=c", "msg", 2)
+        self.assertEqual(self.socket.messages, [{**message, "params": {"roomId": "b"}}])
+
+    def test_replay(self) -> None:
+        """Each topic has its own cursor."""
+        old = {
+            room: self.world.publish(f"/channels/chat?roomId={room}", "m", room) for room in "ab"
+        }
+        self.subscribe("a", cursor="0")
+        self.subscribe("b", cursor=old["b"]["id"])
+        self.assertEqual([message["data"] for message in self.socket.messages], ["a"])
+
+    def test_twice(self) -> None:
+        """A topic that is followed already is an error, and goes on."""
+        self.subscribe("a")
+        self.assertEqual(self.subscribe("a")["op"], "error")
+        self.world.publish("/channels/chat?roomId=a", "msg", 1)
+        self.assertEqual(len(self.socket.messages), 1)
+
+    def test_one_waits(self) -> None:
+        """While the app thinks about one topic, the others go on."""
+        self.socket.say({"op": "subscribe", "ref": "club", "channel": "club", "auth": "Bearer x"})
+        self.assertEqual(self.subscribe("a")["ref"], "a")
+        self.slow.callback(Grant(subject="ann"))
+        answer = self.socket.ops[-1]
+        self.assertEqual((answer["ref"], answer["subject"]), ("club", "ann"))
+
+    def test_left_while_one_waits(self) -> None:
+        """A client that leaves meanwhile leaves nothing behind."""
+        self.socket.say({"op": "subscribe", "channel": "club", "auth": "Bearer x"})
+        self.socket.leave()
+        self.assertEqual(len(self.world.parts.sessions), 0)
+        self.assertEqual(self.world.parts.fanout.keys(), frozenset())
+
+    def test_publish(self) -> None:
+        """A publish needs no subscription, and is answered when it is stored."""
+        frame = {"op": "publish", "ref": 7, "channel": "chat", "params": {"roomId": "a"}}
+        self.socket.say({**frame, "type": "msg", "data": "hi"})
+        answer = self.socket.ops[-1]
+        history = self.world.get("/channels/chat/history?roomId=a").json["messages"]
+        self.assertEqual((answer["op"], answer["ref"]), ("ack", 7))
+        self.assertEqual([message["id"] for message in history], [answer["id"]])
+
+    def test_unsubscribe(self) -> None:
+        """After it no message of the topic comes."""
+        self.subscribe("a")
+        self.subscribe("a", op="unsubscribe")
+        self.world.publish("/channels/chat?roomId=a", "msg", 1)
+        self.assertEqual(self.socket.messages, [])
+        self.assertEqual(self.subscribe("a", op="unsubscribe")["code"], "not-found")
+
+    def test_ping(self) -> None:
+        """A page that cannot send pings of the protocol asks by a frame."""
+        self.socket.say({"op": "ping", "ref": 3})
+        self.assertEqual(self.socket.ops[-1], {"op": "pong", "ref": 3})

@@ -1,0 +1,96 @@
+"""Which address is answered by what."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.static import Data
+
+from takotwist import define_channel
+from takotwist.errors import ChannelUnknown, NotFound
+from takotwist.server.config import Config
+from takotwist.server.config.sections import Http
+from takotwist.testing.world import World
+from takotwist.transports.site import ChannelPath, read_path
+
+BASES = ("/_tako/channels/", "/channels/")
+
+
+class PathTests(SynchronousTestCase):
+    """Reading a path."""
+
+    def test_channels(self) -> None:
+        """Below each base path is a channel, percent-encoded, or its history."""
+        self.assertEqual(read_path(b"/channels/chat", BASES), ChannelPath("chat", None))
+        self.assertEqual(read_path(b"/_tako/channels/a%2Eb", BASES), ChannelPath("a.b", None))
+        self.assertEqual(
+            read_path(b"/channels/chat/history", BASES), ChannelPath("chat", "history")
+        )
+
+    def test_others(self) -> None:
+        """Everything else is not ours."""
+        for path in (b"/", b"/channels/", b"/channels", b"/other/chat"):
+            self.assertIsNone(read_path(path, BASES))
+
+    def test_refused(self) -> None:
+        """Names that no channel has, and what is not below a channel."""
+        for path in (b"/channels/%ff", b"/channels/a%2Fb", b"/channels/.x", b"/channels//history"):
+            self.assertRaises(ChannelUnknown, read_path, path, BASES)
+        for path in (b"/channels/chat/", b"/channels/chat/members", b"/channels/chat/history/x"):
+            self.assertRaises(NotFound, read_path, path, BASES)
+
+
+class SiteTests(SynchronousTestCase):
+    """What the listeners serve."""
+
+    def test_base_paths(self) -> None:
+        """Configured base paths answer, and others do not."""
+        config = Config(http=Http(base_paths=("/live/",)))
+        world = World(define_channel("news"), config=config)
+        self.assertEqual(world.get("/live/news").status, 200)
+        self.assertEqual(world.get("/live/news/history").status, 200)
+        self.assertEqual(world.get("/channels/news").code, "not-found")
+
+    def test_health(self) -> None:
+        """Health on both listeners, metrics on the private one alone."""
+        world = World()
+        self.assertEqual(world.get("/_tako/health").json["ready"], True)
+        self.assertEqual(world.get("/_tako/health", private=True).status, 200)
+        self.assertEqual(world.get("/_tako/metrics").code, "not-found")
+        self.assertIn(b"tako_connections", world.get("/_tako/metrics", private=True).body)
+
+    def test_elsewhere(self) -> None:
+        """An app's own pages answer what is not ours, and never below our path."""
+        world = World(define_channel("news"))
+        page = Data(b"a page", "text/plain")
+        page.isLeaf = True
+        world.parts.public.elsewhere = page
+        self.assertEqual(world.get("/anything").body, b"a page")
+        self.assertEqual(world.get("/_tako/anything").code, "not-found")
+        self.assertEqual(world.get("/channels/none").code, "channel-unknown")
+
+    def test_client_script(self) -> None:
+        """The JavaScript client by its stable name, for any page."""
+        answer = World().get("/_tako/client.js")
+        self.assertEqual(answer.status, 200)
+        self.assertEqual(answer.headers["cache-control"], "no-cache")
+        self.assertEqual(answer.headers["access-control-allow-origin"], "*")
+
+    def test_private_is_trusted(self) -> None:
+        """Whoever reaches the private listener is asked for no credentials."""
+        channel = define_channel("club")
+        channel.verify(lambda request: False)
+        world = World(channel)
+        self.assertEqual(world.get("/channels/club").code, "credentials-missing")
+        self.assertEqual(world.get("/channels/club", private=True).status, 200)
+
+    def test_method(self) -> None:
+        """A subscription is asked for by GET; another method is told so."""
+        answer = World(define_channel("news")).request("PUT", "/channels/news")
+        self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, POST, OPTIONS"))
+
+    def test_doors_closed(self) -> None:
+        """Each admission refuses when the server stops, and says when to come again."""
+        world = World(define_channel("news"))
+        world.parts.close_doors()
+        answer = world.get("/channels/news")
+        self.assertEqual((answer.status, answer.code), (503, "shutting-down"))

@@ -1,0 +1,107 @@
+"""A channel over Server-Sent Events: the head, the first blocks, the order of the checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist import Channel, define_channel
+from takotwist.testing.world import World
+
+ROOM = "/channels/chat?roomId=a"
+
+
+def chat() -> Channel[Any]:
+    """Rooms that keep three messages."""
+    params = {
+        "type": "object",
+        "properties": {"roomId": {"type": "string"}},
+        "required": ["roomId"],
+    }
+    return define_channel("chat", params=params, replay_max_messages=3)
+
+
+class SseTests(SynchronousTestCase):
+    """One subscription."""
+
+    def setUp(self) -> None:
+        self.world = World(chat())
+
+    def test_head(self) -> None:
+        """The head keeps proxies from holding back; the first blocks set delay and cursor."""
+        reader = self.world.subscribe(ROOM)
+        self.assertEqual(reader.status, 200)
+        for name, value in {
+            "content-type": "text/event-stream; charset=utf-8",
+            "cache-control": "no-store, no-transform",
+            "x-accel-buffering": "no",
+        }.items():
+            self.assertEqual(reader.headers[name], value)
+        self.assertTrue(reader.body.startswith(b"retry: 2000\n\nid: "), reader.body)
+        self.assertEqual(reader.events, [])
+
+    def test_cursor_before_any_message(self) -> None:
+        """Who got nothing but the first blocks resumes without loss."""
+        reader = self.world.subscribe(ROOM)
+        reader.leave()
+        message = self.world.publish(ROOM, "msg", "meanwhile")
+        again = self.world.subscribe(ROOM, {"Last-Event-ID": reader.cursor})
+        self.assertEqual(again.messages, [message])
+
+    def test_which_cursor(self) -> None:
+        """The header wins over the query; both names of the query are read."""
+        first, second, third = (self.world.publish(ROOM, "msg", n) for n in range(3))
+        header = {"Last-Event-ID": second["id"]}
+        for query in ("last_event_id", "last_message_id"):
+            target = f"{ROOM}&{query}={first['id']}"
+            self.assertEqual(self.world.subscribe(target).messages, [second, third])
+            self.assertEqual(self.world.subscribe(target, header).messages, [third])
+
+    def test_everything(self) -> None:
+        """A cursor of 0 is everything in the window, and never too old."""
+        messages = [self.world.publish(ROOM, "msg", n) for n in range(5)]
+        reader = self.world.subscribe(f"{ROOM}&last_event_id=0")
+        self.assertEqual(reader.messages, messages[2:])
+
+    def test_reset(self) -> None:
+        """A stale cursor is 410, or where asked for a first event that says so."""
+        first, *_ = [self.world.publish(ROOM, "msg", n) for n in range(5)]
+        target = f"{ROOM}&last_event_id={first['id']}"
+        self.assertEqual(self.world.get(target).code, "replay-too-old")
+        reader = self.world.subscribe(f"{target}&stale=reset")
+        (event,) = reader.events
+        self.assertEqual((event.name, event.id), ("tako.reset", event.data["cursor"]))
+        message = self.world.publish(ROOM, "msg", "live")
+        self.assertEqual(reader.messages, [message])
+
+    def test_slow_reader(self) -> None:
+        """While its socket is full nothing is queued for it; then it gets what it missed."""
+        reader = self.world.subscribe(ROOM)
+        reader.stop_reading()
+        messages = [self.world.publish(ROOM, "msg", n) for n in range(3)]
+        self.assertEqual(reader.messages, [])
+        reader.read_on()
+        self.assertEqual(reader.messages, messages)
+
+    def test_passed_by(self) -> None:
+        """A reader that the window has passed by is ended, and told when it resumes."""
+        reader = self.world.subscribe(ROOM)
+        self.world.publish(ROOM, "msg", "seen")
+        reader.stop_reading()
+        for n in range(10):
+            self.world.publish(ROOM, "msg", n)
+        reader.read_on()
+        self.assertTrue(reader.ended)
+        self.assertEqual(len(reader.messages), 1)
+        again = self.world.get(ROOM, {"Last-Event-ID": reader.cursor})
+        self.assertEqual((again.status, again.code), (410, "replay-too-old"))
+
+    def test_nothing_is_left(self) -> None:
+        """A reader that has left is nowhere any more."""
+        reader = self.world.subscribe(ROOM)
+        self.assertEqual(len(self.world.parts.fanout.keys()), 1)
+        reader.leave()
+        self.assertEqual(len(self.world.parts.fanout.keys()), 0)
+        self.assertEqual(len(self.world.parts.sessions), 0)
+        self.assertEqual(len(self.world.parts.deadlines), 0)
