@@ -190,7 +190,7 @@ def _check_sizes(config: Config, problems: Collected) -> None:
 def _warn_of_reach(config: Config, warnings: list[str]) -> None:
     if "*" in config.http.allowed_origins:
         warnings.append('http.allowed_origins has "*": every page may connect, as its visitor')
-    if any(network.prefixlen == 0 for network in config.http.trusted_proxies):
+    if any(one != "unix" and one.prefixlen == 0 for one in config.http.trusted_proxies):
         warnings.append("http.trusted_proxies is everybody: a client may say it is any address")
     for number, key in enumerate(config.publish.keys, 1):
         if len(key) < SHORTEST_SAFE_KEY:
