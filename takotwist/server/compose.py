@@ -238,9 +238,9 @@ def compose(
     upgrade = upgrades(config)
 
     def publishing_over(may_publish: Callable[[Any], None], rate: Rate | None) -> PublishTransport:
-        def cost(request: Any, count: int) -> None:
+        def cost(sender: str, count: int) -> None:
             if rate is not None:
-                rate.take(request.getHeader("authorization") or "", seconds(), count)
+                rate.take(sender, seconds(), count)
 
         return PublishTransport(
             authorizing,
@@ -250,6 +250,7 @@ def compose(
             limits.max_message_bytes,
             limits.max_body_bytes,
             cost,
+            lambda: reloadable.keys,
         )
 
     def routes(admission: Admission, publish: PublishTransport) -> Routes:

@@ -6,6 +6,7 @@ what it refuses it answers with an empty 400.  Both are mended here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -14,8 +15,13 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
+from takotwist.streams.direct_send import direct_write
 from takotwist.streams.http_limits import HttpLimits
+from takotwist.streams.repeated import MAX_HEAD, AnswerAgain, Known, body_length
 from takotwist.streams.unsent import unsent_bytes
+
+#: Bytes that may wait behind a request that is being answered.
+MAX_HELD = 16 * 1024
 
 #: Untyped, as Twisted's class is in most of what is used of it here.
 _Channel: Any = HTTPChannel
@@ -30,6 +36,14 @@ class Http1Channel(_Channel):  # type: ignore[misc]
     #: A client that we let go and that neither reads nor goes is dropped after this long.
     abortTimeout = 15
     requests: list[Any]
+
+    #: The head of the request under way, where it may be remembered.
+    _head = b""
+    #: A request with a known head is being answered.
+    _answering_again = False
+    _write: Callable[[bytes], None] | None = None
+    #: What came behind that one, or the part of one that is here.
+    _held = b""
 
     def __init__(self, site: Any) -> None:
         super().__init__()
@@ -52,6 +66,14 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         if self._let_go:
             # TLS still delivers, until the client closes its side too.
             return
+        if self._held or self._answering_again:
+            data, self._held = self._held + data, b""
+            if self._answering_again:
+                self._hold(data)
+                return
+        idle = not self.requests and not self._buffer
+        if idle and data.startswith(b"POST ") and self._answer_again(data):
+            return
         if self._head_read:
             self.resetTimeout()
         elif not self._head_begun:
@@ -68,6 +90,8 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         request.begin()
 
     def requestDone(self, request: Any) -> None:
+        # Requests that came in the same read have other heads.
+        self._head = b""
         self._head_begun = self._head_read = False
         self._savedTimeOut = self.site.limits.idle_timeout
         super().requestDone(request)
@@ -102,7 +126,9 @@ class Http1Channel(_Channel):  # type: ignore[misc]
             request.connectionLost(Failure(ConnectionAborted()))
 
     def timeoutConnection(self) -> None:
-        if self.requests or self._buffer:
+        if self._answering_again:
+            self.setTimeout(self.timeOut)
+        elif self.requests or self._buffer or self._held:
             self._refuse(408, "The request took too long to come.")
         else:
             self.loseConnection()
@@ -121,6 +147,66 @@ class Http1Channel(_Channel):  # type: ignore[misc]
             self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
         else:
             self.transport.abortConnection()
+
+    # requests whose head is known
+
+    def remember(self, request: Any, answer: AnswerAgain) -> None:
+        """Answer requests with the head of `request`, which was answered, by `answer`."""
+        head, self._head = self._head, b""
+        length = body_length(request) if head and self.persistent else None
+        if length is not None:
+            self.site.repeated.remember(head, Known(length, answer))
+
+    def _answer_again(self, data: bytes) -> bool:
+        """Answer the request that `data` begins with, where its head is known."""
+        end = data.find(b"\r\n\r\n") + 4
+        head = data[:end]
+        known = self.site.repeated.get(head)
+        if known is None:
+            # An access log wants to see every request.
+            remembers = 4 <= end <= MAX_HEAD and self.site.on_access is None
+            self._head = head if remembers else b""
+            return False
+        if self._head_begun:
+            self._head_begun = False
+            self.setTimeout(self.site.limits.idle_timeout)
+        else:
+            self.resetTimeout()
+        whole = end + known.length
+        if len(data) < whole:
+            self._held = data
+            return True
+        self._answering_again = True
+        self._held = data[whole:]
+        if known.answer(data[end:whole], self._answered_again):
+            return True
+        self._answering_again = False
+        self._held = b""
+        self.site.repeated.forget(head)
+        self._head = head
+        self._head_begun = True
+        return False
+
+    def _answered_again(self, answer: bytes) -> None:
+        if self._write is None:
+            self._write = direct_write(self.transport)
+        self._write(answer)
+        self._answering_again = False
+        held, self._held = self._held, b""
+        if held:
+            if len(held) > MAX_HELD and not self._waitingForTransport:
+                self._networkProducer.resumeProducing()
+            self.dataReceived(held)
+
+    def _hold(self, data: bytes) -> None:
+        self._held = data
+        if len(data) > MAX_HELD:
+            self._networkProducer.pauseProducing()
+
+    def connectionLost(self, reason: Any = None) -> None:
+        # What came behind a request that is being answered was never begun.
+        self._held = b""
+        super().connectionLost(reason)
 
     # a body at the pace of its receiver
 

@@ -20,7 +20,9 @@ from twisted.web import server
 from twisted.web.error import UnsupportedMethod
 from twisted.web.http import HTTPChannel, datetimeToString, parse_qs
 
+from takotwist.streams.http1 import Http1Channel
 from takotwist.streams.http_limits import Body
+from takotwist.streams.repeated import AnswerAgain
 from takotwist.streams.request_body import BodyReceiver, RequestBody
 
 _log = Logger()
@@ -227,6 +229,14 @@ class StreamRequest(_Request):  # type: ignore[misc]
             self.channel.persistent = 0
         self.write(body)
         self.finish()
+
+    def remember(self, answer: AnswerAgain) -> None:
+        """Have requests with the very same head answered by `answer` from now on.
+
+        Nothing where the HTTP version has no such way.
+        """
+        if isinstance(self.channel, Http1Channel):
+            self.channel.remember(self, answer)
 
     def processingFailed(self, reason: Failure) -> Failure:
         _log.failure("A request failed", failure=reason)

@@ -21,6 +21,7 @@ from twisted.web.resource import IResource
 from takotwist.streams.http1 import Http1Channel
 from takotwist.streams.http2 import Http2Connection
 from takotwist.streams.http_limits import BodyRule, HttpLimits
+from takotwist.streams.repeated import RepeatedHeads
 from takotwist.streams.request import StreamRequest
 
 #: Status and sentence -> content type and body of an error's answer.
@@ -58,6 +59,7 @@ class HttpSite(server.Site):
     error_body: ErrorBody
     body_rule: BodyRule
     on_access: Callable[[Access], None] | None
+    repeated: RepeatedHeads
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         return HttpConnection(self)
@@ -138,4 +140,5 @@ def make_site(
     site.error_body = error_body
     site.body_rule = body_rule or (lambda _method, _path: bounds.max_body)
     site.on_access = on_access
+    site.repeated = RepeatedHeads()
     return site

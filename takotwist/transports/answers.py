@@ -68,12 +68,20 @@ class Answers:
 
     def json(self, request: Any, body: bytes, status: int = 200) -> None:
         """Answer with JSON that is encoded already."""
+        self.json_head(request, body, status)
+        self.send(request, body)
+
+    def json_head(self, request: Any, body: bytes, status: int = 200) -> None:
+        """Say that JSON comes; `send` sends it."""
         headers = request.responseHeaders
         request.setResponseCode(status)
         headers.setRawHeaders("Content-Type", ["application/json"])
         headers.setRawHeaders("Cache-Control", ["no-store"])
         headers.setRawHeaders("X-Content-Type-Options", ["nosniff"])
         headers.setRawHeaders("Content-Length", [str(len(body))])
+
+    def send(self, request: Any, body: bytes) -> None:
+        """Send a whole body, and end."""
         if request.method != b"HEAD":
             request.write(body)
         request.finish()

@@ -23,6 +23,7 @@ from takotwist.flow.publish import Publishing, validate
 from takotwist.transports.answers import Answers
 from takotwist.transports.asking import header_text, read_asking
 from takotwist.transports.body import whole_body
+from takotwist.transports.publish_again import PublishAgain
 from takotwist.transports.publish_lines import publish_lines
 
 #: Most messages in one array.
@@ -66,7 +67,9 @@ class PublishTransport:
         private listener.
     :ivar max_message_bytes: most bytes of one message's `data`.
     :ivar max_body_bytes: most bytes of a body that is no NDJSON.
-    :ivar cost: counts messages against their sender's rate: the sender, how many.
+    :ivar cost: counts messages against their sender's rate: the sender, which is
+        the Authorization header, and how many.
+    :ivar version: a new object whenever keys or origins have changed.
     """
 
     authorizing: Authorizing
@@ -75,7 +78,8 @@ class PublishTransport:
     may_publish: Callable[[Any], None]
     max_message_bytes: int
     max_body_bytes: int
-    cost: Callable[[Any, int], None]
+    cost: Callable[[str, int], None]
+    version: Callable[[], object]
 
     async def ask(self, request: Any, channel: str) -> tuple[Asked, str | None]:
         """Check everything but the body.
@@ -98,27 +102,37 @@ class PublishTransport:
         """
         asked, key = await self.ask(request, channel)
         kind = (header_text(request, "content-type") or "").partition(";")[0].strip().lower()
+        sender = request.getHeader("authorization") or ""
         if kind == NDJSON:
             self.answers.cors(request)
-            publish_lines(self, request, asked, key)
+            publish_lines(self, request, asked, sender, key)
             return
-        body = await whole_body(request, self.max_body_bytes)
-        drafts, many = read_drafts(body, self.max_message_bytes, MAX_BATCH)
-        messages = (await self.store(request, asked, drafts, key)).messages
+        drafts, many = self.read(await whole_body(request, self.max_body_bytes))
+        messages = (await self.store(sender, asked, drafts, key)).messages
         self.answers.cors(request)
-        self.answers.json(
-            request, encode_messages(messages) if many else encode_message(messages[0])
-        )
+        body = encode_messages(messages) if many else encode_message(messages[0])
+        self.answers.json_head(request, body)
+        if key is None:
+            request.remember(PublishAgain.of(self, request, asked, sender).answer)
+        self.answers.send(request, body)
+
+    def read(self, body: bytes) -> tuple[tuple[Draft, ...], bool]:
+        """The drafts of a body, and whether it is an array.
+
+        :raises BodyInvalid: :raises MessageTooLarge: as they say.
+        """
+        return read_drafts(body, self.max_message_bytes, MAX_BATCH)
 
     def store(
-        self, request: Any, asked: Asked, drafts: Sequence[Draft], key: str | None
+        self, sender: str, asked: Asked, drafts: Sequence[Draft], key: str | None
     ) -> Deferred[Appended]:
         """Validate and store.
 
+        :param sender: see `cost`.
         :raises BodyInvalid: :raises RateLimited: and nothing is stored.
         """
         validate(asked.definition, drafts)
-        self.cost(request, len(drafts))
+        self.cost(sender, len(drafts))
         return self.publishing.publish(
             asked.topic, drafts, self.authorizing.lifecycle(asked.definition), key
         )

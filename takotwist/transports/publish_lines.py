@@ -32,15 +32,18 @@ ENVELOPE_BYTES = 4096
 _logger = Logger()
 
 
-def publish_lines(transport: PublishTransport, request: Any, asked: Asked, key: str | None) -> None:
+def publish_lines(
+    transport: PublishTransport, request: Any, asked: Asked, sender: str, key: str | None
+) -> None:
     """Take the body of `request`, a `StreamRequest`.
 
+    :param sender: as rates count it.
     :param key: idempotency key; that of a line is ``<key>:<number of the line>``.
     """
     request.responseHeaders.setRawHeaders("Content-Type", ["application/x-ndjson"])
     request.responseHeaders.setRawHeaders("Cache-Control", ["no-store"])
     request.setResponseCode(200)
-    lines = _Lines(transport, request, asked, key)
+    lines = _Lines(transport, request, asked, sender, key)
     request.registerProducer(lines, True)
     request.stream_body(lines)
 
@@ -59,11 +62,17 @@ class _Lines:
     """One request; also the producer of its answer."""
 
     def __init__(
-        self, transport: PublishTransport, request: Any, asked: Asked, key: str | None
+        self,
+        transport: PublishTransport,
+        request: Any,
+        asked: Asked,
+        sender: str,
+        key: str | None,
     ) -> None:
         self._transport = transport
         self._request = request
         self._asked = asked
+        self._sender = sender
         self._key = key
         self._rest = b""
         self._number = 0
@@ -111,7 +120,7 @@ class _Lines:
         transport = self._transport
         try:
             draft = read_draft(line, transport.max_message_bytes)
-            storing = transport.store(self._request, self._asked, [draft], key)
+            storing = transport.store(self._sender, self._asked, [draft], key)
         except Refusal as refusal:
             place.text = encode_refusal(refusal)
             transport.answers.tally.refusals[refusal.code] += 1

@@ -1,0 +1,117 @@
+"""A publish whose head is known: only its body is read (see `streams.repeated`).
+
+body -> append -> answer.  Rule: what the whole way would refuse before it stores
+goes the whole way, so there is one place that says what is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import datetimeToString
+
+from takotwist.codecs.tako_json import encode_message, encode_messages
+from takotwist.core.log import Appended
+from takotwist.errors import ChannelUnknown, InternalError, Refusal
+from takotwist.flow.authorize import Asked
+from takotwist.transports.answers import encode_refusal
+
+if TYPE_CHECKING:
+    from takotwist.transports.publish import PublishTransport
+
+_logger = Logger()
+
+#: Fields of an answer that differ from one to the next.
+_OWN = frozenset({b"date", b"content-length"})
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> bytes:
+    date: bytes = datetimeToString(second)
+    return date
+
+
+@attrs.frozen(slots=True)
+class PublishAgain:
+    """Answers requests with one head.
+
+    :ivar sender: as rates count it.
+    :ivar version: of what may change while the server runs; when it has, the head
+        goes the whole way again.
+    """
+
+    transport: PublishTransport
+    asked: Asked
+    sender: str
+    version: object
+    _fields: bytes = attrs.field(repr=False)
+
+    @classmethod
+    def of(
+        cls, transport: PublishTransport, request: Any, asked: Asked, sender: str
+    ) -> PublishAgain:
+        """For the head of `request`, to which the answer's fields were given."""
+        fields = b"".join(
+            b"%b: %b\r\n" % (name, value)
+            for name, values in request.responseHeaders.getAllRawHeaders()
+            if name.lower() not in _OWN
+            for value in values
+        )
+        return cls(transport, asked, sender, transport.version(), fields)
+
+    def answer(self, body: bytes, done: Callable[[bytes], None]) -> bool:
+        """See `takotwist.streams.repeated.AnswerAgain`."""
+        transport = self.transport
+        definition = self.asked.definition
+        try:
+            known = transport.authorizing.registry.get(definition.name).definition
+            if known is not definition or transport.version() is not self.version:
+                return False
+            drafts, many = transport.read(body)
+            storing = transport.store(self.sender, self.asked, drafts, None)
+        except ChannelUnknown:
+            return False
+        except Refusal:
+            return False
+
+        def stored(appended: Appended) -> None:
+            messages = appended.messages
+            done(
+                self._text(200, encode_messages(messages) if many else encode_message(messages[0]))
+            )
+
+        def failed(failure: Failure) -> None:
+            refusal = failure.value
+            if not isinstance(refusal, Refusal):
+                _logger.failure("a publish failed", failure)
+                refusal = InternalError()
+            transport.answers.tally.refusals[refusal.code] += 1
+            after = refusal.retry_after
+            extra = b"" if after is None else b"Retry-After: %d\r\n" % max(1, math.ceil(after))
+            done(self._text(refusal.http_status, encode_refusal(refusal), extra))
+
+        storing.addCallbacks(stored, failed)
+        return True
+
+    def _text(self, status: int, body: bytes, extra: bytes = b"") -> bytes:
+        return b"HTTP/1.1 %d %b\r\n%b%bDate: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+            status,
+            _phrase(status),
+            self._fields,
+            extra,
+            _date(int(self.transport.publishing.wall())),
+            len(body),
+            body,
+        )
+
+
+@lru_cache(maxsize=64)
+def _phrase(status: int) -> bytes:
+    return HTTPStatus(status).phrase.encode("ascii")

@@ -1,0 +1,211 @@
+"""Requests with a head that was answered before: the same answers, by a shorter way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import NOT_DONE_YET
+
+from takotwist.streams.repeated import MAX_HEADS, Known, RepeatedHeads
+from tests.streams.exchange import Http1Exchange
+
+#: An answer as the short way makes it.
+SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b"
+
+
+class Echo:
+    """Answers with the body, and asks to be asked again the short way."""
+
+    def __init__(self) -> None:
+        self.long: list[bytes] = []
+        self.short: list[bytes] = []
+        self.waiting: list[tuple[bytes, Callable[[bytes], None]]] = []
+        self.says_no = False
+        self.remembers = True
+        self.waits = False
+
+    def __call__(self, request: Any) -> Any:
+        body = request.content.read()
+        self.long.append(body)
+        if self.remembers:
+            request.remember(self.again)
+        request.setHeader(b"content-length", b"%d" % len(body))
+        request.write(body)
+        request.finish()
+        return NOT_DONE_YET
+
+    def again(self, body: bytes, done: Callable[[bytes], None]) -> bool:
+        if self.says_no:
+            return False
+        self.short.append(body)
+        if self.waits:
+            self.waiting.append((body, done))
+        else:
+            done(SHORT % (len(body), body))
+        return True
+
+    def answer_one(self) -> None:
+        body, done = self.waiting.pop(0)
+        done(SHORT % (len(body), body))
+
+
+def post(body: bytes, *lines: str, path: str = "/") -> bytes:
+    """A whole request."""
+    head = [f"POST {path} HTTP/1.1", "Host: a", f"Content-Length: {len(body)}", *lines, "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+class RepeatedTests(SynchronousTestCase):
+    """One connection of a client that sends the same head again and again."""
+
+    def setUp(self) -> None:
+        self.echo = Echo()
+        self.exchange = Http1Exchange(self.echo)
+
+    def ask(self, data: bytes) -> bytes:
+        """Send, and the bodies that came back."""
+        self.exchange.transport.deliver(data)
+        return self.bodies()
+
+    def bodies(self) -> bytes:
+        """What was answered, without the heads."""
+        got, found = self.exchange.transport.take(), b""
+        while got:
+            head, _, rest = got.partition(b"\r\n\r\n")
+            self.assertTrue(head.startswith(b"HTTP/1.1 200 OK"), head)
+            length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+            found += rest[:length] + b" "
+            got = rest[length:]
+        return found
+
+    def test_second_time(self) -> None:
+        """The first request goes the whole way, and those like it the short one."""
+        for body in (b"one", b"two", b"six"):
+            self.assertEqual(self.ask(post(body)), body + b" ")
+        self.assertEqual(self.echo.long, [b"one"])
+        self.assertEqual(self.echo.short, [b"two", b"six"])
+
+    def test_another_head(self) -> None:
+        """A head that differs in a single byte goes the whole way."""
+        self.ask(post(b"one"))
+        self.ask(post(b"two", "X: y"))
+        self.ask(post(b"seven"))
+        self.assertEqual(self.echo.short, [])
+
+    def test_in_pieces(self) -> None:
+        """However the network cuts the requests, each is answered once, in order."""
+        stream = b"".join(post(b"%03d" % number) for number in range(20))
+        for size in (1, 7, 40, 66, 67, 68, 130, 1000):
+            self.setUp()
+            got = self.ask(post(b"xxx"))
+            for at in range(0, len(stream), size):
+                got += self.ask(stream[at : at + size])
+            self.assertEqual(got.split(), [b"xxx", *(b"%03d" % number for number in range(20))])
+            self.assertEqual(len(self.echo.long) + len(self.echo.short), 21)
+
+    def test_body_behind_its_head(self) -> None:
+        """A client that sends head and body apart is answered the short way too."""
+        self.ask(post(b"one"))
+        request = post(b"two")
+        self.assertEqual(self.ask(request[:-3]), b"")
+        self.assertEqual(self.ask(request[-3:]), b"two ")
+        self.assertEqual(self.echo.short, [b"two"])
+
+    def test_no(self) -> None:
+        """What the short way will not do goes the whole way, with all that came behind it."""
+        self.ask(post(b"one"))
+        self.echo.says_no = True
+        self.assertEqual(self.ask(post(b"two") + post(b"six")), b"two six ")
+        self.assertEqual(self.echo.long, [b"one", b"two", b"six"])
+
+    def test_pipelined_while_answering(self) -> None:
+        """What comes behind a request that is being answered waits for its turn."""
+        self.ask(post(b"one"))
+        self.echo.waits = True
+        self.assertEqual(self.ask(post(b"two") + post(b"six", "X: y")), b"")
+        self.assertEqual(self.ask(post(b"ten")), b"")
+        self.assertEqual(self.echo.short, [b"two"])
+        self.echo.answer_one()
+        self.assertEqual(self.bodies(), b"two six ")
+        self.echo.answer_one()
+        self.assertEqual(self.bodies(), b"ten ")
+
+    def test_much_behind(self) -> None:
+        """A client that sends without end while it waits is not read from."""
+        self.ask(post(b"one"))
+        self.echo.waits = True
+        self.ask(post(b"two"))
+        self.ask(post(b"y" * 60_000, path="/large"))
+        self.assertFalse(self.exchange.transport.reading)
+        self.echo.answer_one()
+        self.assertTrue(self.exchange.transport.reading)
+        self.assertEqual(self.bodies(), b"two " + b"y" * 60_000 + b" ")
+
+    def test_head_of_another(self) -> None:
+        """In one read, the second request's answer is not remembered under the first's head."""
+        self.echo.remembers = False
+        first, second = post(b"one", path="/first"), post(b"two", path="/second")
+        render = self.echo.__call__
+
+        def remember_the_second(request: Any) -> Any:
+            self.echo.remembers = request.path == b"/second"
+            return render(request)
+
+        self.exchange = Http1Exchange(remember_the_second)
+        self.assertEqual(self.ask(first + second), b"one two ")
+        self.assertEqual(self.ask(first), b"one ")
+        self.assertEqual(self.echo.short, [])
+
+    def test_slow_answer(self) -> None:
+        """The idle timeout does not cut a request that is being answered."""
+        self.ask(post(b"one"))
+        self.echo.waits = True
+        self.ask(post(b"two"))
+        for _ in range(10):
+            self.exchange.clock.advance(60)
+        self.echo.answer_one()
+        self.assertEqual(self.bodies(), b"two ")
+
+    def test_half_a_body(self) -> None:
+        """A client that does not finish its body is told so, and let go."""
+        self.ask(post(b"one"))
+        self.exchange.transport.deliver(post(b"two")[:-1])
+        for _ in range(10):
+            self.exchange.clock.advance(60)
+        self.assertTrue(self.exchange.transport.take().startswith(b"HTTP/1.1 408 "))
+
+    def test_idle(self) -> None:
+        """A connection that is silent after a short answer is closed."""
+        self.ask(post(b"one"))
+        self.ask(post(b"two"))
+        for _ in range(10):
+            self.exchange.clock.advance(60)
+        self.assertFalse(self.exchange.transport.connected)
+
+    def test_gone(self) -> None:
+        """An answer for a client that has gone goes nowhere, and what came behind is not begun."""
+        self.ask(post(b"one"))
+        self.echo.waits = True
+        self.ask(post(b"two") + post(b"six"))
+        self.exchange.transport.hang_up()
+        self.echo.answer_one()
+        self.assertEqual(self.echo.short, [b"two"])
+        self.assertEqual(self.exchange.clock.getDelayedCalls(), [])
+
+    def test_not_remembered(self) -> None:
+        """What may mean something else the next time is not remembered."""
+        for line in ("Connection: close", "Expect: 100-continue"):
+            self.setUp()
+            self.exchange.transport.deliver(post(b"one", line))
+            self.assertEqual(len(self.exchange.site.repeated), 0)
+
+    def test_bounded(self) -> None:
+        """The oldest head is forgotten for the newest."""
+        heads = RepeatedHeads()
+        for number in range(MAX_HEADS + 10):
+            heads.remember(b"%d" % number, Known(0, self.echo.again))
+        self.assertEqual(len(heads), MAX_HEADS)
+        self.assertIsNone(heads.get(b"9"))
+        self.assertIsNotNone(heads.get(b"10"))
