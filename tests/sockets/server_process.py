@@ -17,7 +17,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 import httpx
@@ -59,10 +61,16 @@ _BIN = Path(sys.executable).parent
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that nothing listens on.
+
+    From below those that the kernel gives out: between two starts of a server one of
+    these may become the near end of anybody's connection.
+    """
+    while True:
+        port = randrange(12_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(true: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
