@@ -1,0 +1,57 @@
+"""Programs that stand on a page whole: streams of one's own, and tests of one's channels."""
+
+from __future__ import annotations
+
+import asyncio
+
+import websockets
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.docs.page import DOCS, one
+from tests.docs.running import Running, eventually
+
+
+class TestPrograms(SynchronousTestCase):
+    timeout = 60
+
+    def start(self, page: str) -> Running:
+        running = Running(DOCS / page)
+        self.addCleanup(running.close)
+        command = one(page, "serve").text.replace("8080", str(running.port))
+        running.start(command, "log", errors_too=True)
+        probe = "curl -s -o heard-nothing -m 1 http://localhost:8080/nothing && echo up"
+        eventually(lambda: "up" in running.run(probe, check=False), "the program answers")
+        return running
+
+    def test_event_stream(self) -> None:
+        """A client that comes back goes on after the event that it saw."""
+        running = self.start("howto/sse.md")
+        running.start(one("howto/sse.md", "listen").text, "heard")
+        eventually(lambda: "id: 43\ndata: tick 43\n" in running.said("heard"), "the events")
+        self.assertTrue(running.said("heard").startswith("id: 42\ndata: tick 42\n\n"))
+
+    def test_websocket(self) -> None:
+        """What is sent comes back; a page of another origin is refused."""
+        running = self.start("howto/websocket.md")
+        url = f"ws://127.0.0.1:{running.port}/echo"
+
+        async def talk() -> tuple[str | bytes, int]:
+            async with websockets.connect(url, origin="https://app.example.com") as connection:  # type: ignore[arg-type]
+                await connection.send("hello")
+                echoed = await connection.recv()
+            try:
+                await websockets.connect(url, origin="https://elsewhere.example")  # type: ignore[arg-type]
+            except websockets.InvalidStatus as refused:
+                return echoed, refused.response.status_code
+            return echoed, 101
+
+        self.assertEqual(asyncio.run(talk()), ("hello", 403))
+
+    def test_testing(self) -> None:
+        """The tests on the page about testing pass."""
+        page = "howto/testing-your-channels.md"
+        running = Running(DOCS / page)
+        self.addCleanup(running.close)
+        running.environment["PYTHONPATH"] = str(running.folder)
+        (running.folder / "tests" / "__init__.py").write_text("")
+        running.run(one(page, "run").text)
