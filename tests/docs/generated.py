@@ -132,17 +132,17 @@ def errors() -> str:
     )
 
 
-def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    context = click.Context(
-        command, info_name=" ".join(path), max_content_width=96, terminal_width=96
-    )
-    context.help_option_names = ["-h", "--help"]
+def _commands(
+    command: click.Command, path: tuple[str, ...], parent: click.Context | None = None
+) -> Iterator[tuple[str, str]]:
+    settings = {**command.context_settings, "max_content_width": 96, "terminal_width": 96}
+    context = click.Context(command, parent=parent, info_name=path[-1], **settings)
     yield " ".join(path), command.get_help(context).rstrip()
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             below = command.get_command(context, name)
             assert below is not None
-            yield from _commands(below, (*path, name))
+            yield from _commands(below, (*path, name), context)
 
 
 def cli() -> str:

@@ -13,6 +13,8 @@ from takotwist.server.config import load_config
 from tests.docs.page import blocks, write_project
 
 #: Files that a configuration may name, and that are somewhere else in life.
+_ELSEWHERE = ("/etc/takotwist/", "/etc/tako/", "/etc/letsencrypt/live/chat.example.com/")
+
 _SECRET = "a-secret-of-forty-characters-0123456789ab"
 
 
@@ -36,8 +38,9 @@ class TestConfigBlocks(SynchronousTestCase):
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 write_project(block.page, folder)
-                text = block.text.replace("/etc/tako/", f"{folder}/")
-                text = text.replace("/etc/letsencrypt/live/chat.example.com/", f"{folder}/")
+                text = block.text
+                for place in _ELSEWHERE:
+                    text = text.replace(place, f"{folder}/")
                 _made(folder, tomllib.loads(text))
                 for absolute in ("app-token", "publish-keys", "fullchain.pem", "privkey.pem"):
                     (folder / absolute).write_text(_SECRET)
