@@ -27,7 +27,7 @@ from takotwist.flow.attach import Attaching
 from takotwist.flow.authorize import Authorizing
 from takotwist.flow.publish import Publishing, validate
 from takotwist.flow.reads import Reads
-from takotwist.flow.session import Sessions
+from takotwist.flow.sessions import Sessions
 from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.config import Config
 from takotwist.streams.origin import OriginPolicy

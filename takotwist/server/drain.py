@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from takotwist.errors import ShuttingDown
-from takotwist.flow.session import Sessions
+from takotwist.flow.sessions import Sessions
 
 #: Seconds between two groups of closings.
 STEP = 0.1

@@ -18,7 +18,8 @@ from takotwist.core.outbox import Outbox, Turn
 from takotwist.errors import CredentialsMissing, OriginRejected, Refusal, ShuttingDown
 from takotwist.flow.attach import Attaching
 from takotwist.flow.authorize import Admitted, Asked, Authorizing, Presented
-from takotwist.flow.session import Session, Sessions
+from takotwist.flow.session import Session
+from takotwist.flow.sessions import Sessions
 from takotwist.transports.answers import Answers
 from takotwist.transports.asking import Asking
 

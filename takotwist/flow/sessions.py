@@ -1,0 +1,97 @@
+"""All connections: places for new ones, and what sessions are made of.
+
+Rule: a place is taken before the app is asked, and given back exactly once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import attrs
+from twisted.logger import Logger
+
+from takotwist.core.deadlines import Deadlines
+from takotwist.core.limits import ConnectionLimits
+from takotwist.core.outbox import Outbox
+from takotwist.core.tally import Tally
+from takotwist.errors import Refusal
+from takotwist.flow.attach import Attaching
+from takotwist.flow.authorize import Admitted, Authorizing
+from takotwist.flow.client_frames import ClientFrames
+from takotwist.flow.publish import Publishing
+from takotwist.flow.session import Session
+from takotwist.ports import IAuthorizer
+
+
+@attrs.define(slots=True)
+class Sessions:
+    """All connections.
+
+    :ivar max_subscriptions: topics that one connection may follow.
+    :ivar seconds: the clock of the deadlines.
+    :ivar wall: unix time in seconds.
+    :ivar random: a number from 0 to 1, for spreading.
+    :ivar new_id: a fresh name for a connection.
+    """
+
+    limits: ConnectionLimits
+    max_subscriptions: int
+    attaching: Attaching
+    publishing: Publishing
+    authorizing: Authorizing
+    authorizer: IAuthorizer
+    deadlines: Deadlines
+    tally: Tally
+    seconds: Callable[[], float]
+    wall: Callable[[], float]
+    random: Callable[[], float]
+    new_id: Callable[[], str]
+    _open: dict[Session, None] = attrs.field(factory=dict, init=False)
+    _logger: Logger = attrs.field(factory=Logger, init=False)
+
+    def enter(self, address: str) -> None:
+        """Take a place for one more connection; `open` uses it, or `leave` gives it back.
+
+        :raises Overloaded: there is none. :raises RateLimited: not for this address.
+        """
+        self.limits.enter(address, self.seconds())
+
+    def leave(self, address: str) -> None:
+        """Give back a place that no session came to use."""
+        self.limits.leave(address)
+
+    def open(
+        self, kind: str, address: str, outbox: Outbox, end: Callable[[Refusal | None], None]
+    ) -> Session:
+        """A session on a place that was taken with `enter`."""
+        session = Session(self.new_id(), kind, address, self.seconds(), outbox, end, self)
+        outbox.written_at = session.opened_at
+        self._open[session] = None
+        self.tally.connections[kind] += 1
+        self.tally.connected[kind] += 1
+        return session
+
+    def way_in(self, admitted: Admitted, on_full: Callable[[bool], None]) -> ClientFrames:
+        """The way in for what a client sends on one topic."""
+        return ClientFrames(admitted, self.authorizer, self.authorizing, self.publishing, on_full)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._open))
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def closed(self, session: Session, why: str) -> None:
+        """A session has given back what it had taken; called by the session itself."""
+        self._open.pop(session, None)
+        self.tally.connections[session.kind] -= 1
+        self.limits.leave(session.address)
+        self._logger.info(
+            "{kind} {connection} from {address} ({subject}) ended after {seconds:.1f} s: {why}",
+            kind=session.kind,
+            connection=session.id,
+            address=session.address,
+            subject=session.subject,
+            seconds=self.seconds() - session.opened_at,
+            why=why,
+        )
