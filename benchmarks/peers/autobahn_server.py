@@ -1,6 +1,6 @@
 """Autobahn as its documentation shows it: `sendMessage` to each, publishing by POST.
 
-    python autobahn_server.py PORT
+python autobahn_server.py PORT
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Root(Resource):
             return self._sockets.render(request)
         data = json.dumps(json.loads(request.content.read())["data"])
         message = f'{{"id":"{next(messages)}","channel":"bench","type":"m","data":{data}}}'.encode()
-        topic = {name.decode(): [v.decode() for v in all] for name, all in request.args.items()}
+        topic = {
+            name.decode(): [v.decode() for v in values] for name, values in request.args.items()
+        }
         for subscriber in topics[str(topic)]:
             subscriber.sendMessage(message)
         request.setHeader("Content-Type", "application/json")

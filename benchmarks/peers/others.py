@@ -44,7 +44,7 @@ http {{
         location = /pub {{
             nchan_publisher http;
             nchan_channel_id $arg_n;
-            nchan_message_buffer_length 100;
+            nchan_message_buffer_length 20000;
             nchan_message_timeout 60s;
         }}
     }}

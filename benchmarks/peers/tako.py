@@ -1,4 +1,4 @@
-"""The program itself, with everything switched on: credentials, the log on disk, limits, metrics."""
+"""Our server with everything switched on: credentials, the log on disk, limits, metrics."""
 
 from __future__ import annotations
 

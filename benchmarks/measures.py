@@ -1,0 +1,119 @@
+"""The measurements beside the fan-out: connecting, resuming, holding, slow readers."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from typing import Any
+
+from benchmarks import requests
+from benchmarks.generator import Incorrect, Load, fan_out
+from benchmarks.peers.peer import Peer, Publish
+
+
+def connects(peer: Peer, kind: str, seconds: float = 1.5) -> dict[str, Any]:
+    """Connections opened, answered and closed, 64 at a time."""
+    load = Load(
+        peer,
+        mode="connect",
+        parallel=64,
+        subscribe=peer.subscribe(kind),
+        ready=peer.ready[kind],
+        seconds=seconds,
+    )
+    with load:
+        load.expect("READY")
+        load.go()
+        load.expect("BEGIN")
+        before = peer.cpu()
+        load.go()
+        result = load.result()
+    used = peer.cpu() - before
+    result["rate"] = result["handshakes"] / result["seconds"]
+    result["cpu_us"] = used / max(1, result["handshakes"]) * 1e6
+    return result
+
+
+def holds(peer: Peer, kind: str, connections: int, seconds: float) -> dict[str, Any]:
+    """Memory of connections that do nothing, and the CPU that they cost."""
+    empty = peer.resident()
+    load = Load(
+        peer,
+        mode="hold",
+        subscribers=connections,
+        subscribe=peer.subscribe(kind),
+        ready=peer.ready[kind],
+    )
+    with load:
+        load.expect("READY")
+        load.go()
+        time.sleep(3)
+        held = peer.resident()
+        before, began = peer.cpu(), time.monotonic()
+        time.sleep(seconds)
+        used, took = peer.cpu() - before, time.monotonic() - began
+        load.go()
+        result = load.result()
+    if result["failed"]:
+        raise Incorrect(f"{peer.name}: {result['failed']} connections ended")
+    result["bytes"] = (held - empty) / connections
+    result["core"] = used / took
+    return result
+
+
+def resumes(peer: Peer, clients: int, behind: int) -> dict[str, Any]:
+    """All clients come back after a restart, each `behind` messages late."""
+    way = peer.publish()
+    first = _publish(peer, way, 1)
+    _publish(peer, way, behind)
+    peer.stop()
+    peer.start()
+    asks = peer.subscribe("sse").replace(b"\r\n\r\n", b"\r\nLast-Event-ID: %b\r\n\r\n" % first)
+    load = Load(
+        peer,
+        mode="resume",
+        subscribers=clients,
+        subscribe=asks,
+        ready=peer.ready["sse"],
+        expect=behind,
+    )
+    with load:
+        load.expect("READY")
+        load.go()
+        result = load.result()
+    if result["failed"] or result["done"] != clients:
+        raise Incorrect(f"{peer.name}: {result}")
+    return result
+
+
+def _publish(peer: Peer, way: Publish, times: int) -> bytes:
+    """Publish over a blocking socket; the last message's id."""
+    unit = way.unit.replace(requests.MARK.encode(), b"~00:00000001")
+    with socket.create_connection(("127.0.0.1", peer.port), timeout=20) as client:
+        answer = b""
+        for _ in range(times):
+            client.sendall(unit)
+            answer = b""
+            while not answer.endswith(b"}"):
+                answer += client.recv(65536)
+    stored = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return str(stored["id"]).encode()
+
+
+def grows(peer: Peer, minutes: float) -> dict[str, Any]:
+    """Mixed load for a while: how much the memory of the second half grew over the first.
+
+    Subscribers of all kinds come and go; each round publishes to a thousand of them.
+    """
+    seen: list[int] = []
+    until = time.monotonic() + minutes * 60
+    while time.monotonic() < until:
+        for kind in peer.subscribes:
+            fan_out(peer, kind, 1000, 16, seconds=1)
+            connects(peer, kind, 0.5)
+        fan_out(peer, "sse", 1000, 16, slow=100, seconds=1)
+        seen.append(peer.resident())
+    half = len(seen) // 2
+    before, after = max(seen[:half], default=seen[0]), max(seen[half:])
+    return {"growth": after / before, "bytes": after, "rounds": len(seen)}
