@@ -15,18 +15,20 @@ import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
 from takotwist.app.channel import Channel
 from takotwist.core.registry import Defined
 from takotwist.errors import DefinitionError
+
+T = TypeVar("T")
 
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -57,20 +59,35 @@ def discover(source: str | Path, *, again: bool = False) -> Discovered:
         are loaded already.  Only the definitions' own modules are read anew.
     :raises DefinitionError: names the file and, where there is one, the line.
     """
+    return load(source, lambda modules, each: _collected(modules, each=each), again=again)
+
+
+def load(
+    source: str | Path,
+    collect: Callable[[Iterable[tuple[str, ModuleType]], bool], T],
+    *,
+    again: bool = False,
+) -> T:
+    """Load the modules of `source`, as `discover` does, and collect something of them.
+
+    :param collect: gets place and module of each while they are loaded, and whether
+        each of them must have something.
+    :raises DefinitionError: and then what was loaded before stays.
+    """
     folder = Path(source)
     text = str(source)
     with _import_settings():
         if folder.is_dir():
             package = _package_name(folder.resolve())
             with _set_aside(package, again):
-                return _collected(_folder_modules(folder.resolve(), package), each=True)
+                return collect(_folder_modules(folder.resolve(), package), True)
         if folder.is_file():
             with _set_aside(folder.stem, again):
-                return _collected(_file_module(folder.resolve()), each=True)
+                return collect(_file_module(folder.resolve()), True)
         if _DOTTED.fullmatch(text):
             _add_to_path(Path.cwd())
             with _set_aside(text, again):
-                return _collected(_dotted_modules(text), each=False)
+                return collect(_dotted_modules(text), False)
     raise DefinitionError(f"there is no folder and no module {text!r}")
 
 

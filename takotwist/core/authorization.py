@@ -12,7 +12,7 @@ import attrs
 
 from takotwist.core.channel import Lifecycle
 
-Operation = Literal["subscribe", "connect", "publish", "history"]
+Operation = Literal["subscribe", "connect", "publish", "history", "call"]
 
 
 @attrs.frozen(slots=True)

@@ -176,6 +176,16 @@ class Machine:
         if not self.ended:
             self._end(trouble, now)
 
+    def begin(self, now: float) -> None:
+        """The object has been handed out: from now on it waits for its first attach."""
+        if self.phase in (Phase.NEW, Phase.OVER):
+            self._since = now
+
+    def abandon(self) -> None:
+        """It is closed before it was handed out: nobody need agree."""
+        if not self.ended:
+            self._settle(None)
+
     # what the wire does
 
     def attach(self, position: Position, now: float) -> None:

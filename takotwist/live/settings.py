@@ -27,3 +27,7 @@ class Bounds:
     buffer_binary: int = 2 * 1024 * 1024
     window_bytes: int = 1024 * 1024
     window_messages: int = 1024
+
+    def with_buffer(self, limit: int) -> Bounds:
+        """The same with other bytes that wait, in both lanes."""
+        return attrs.evolve(self, buffer=limit, buffer_binary=limit)

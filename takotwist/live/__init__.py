@@ -1,0 +1,41 @@
+"""Live objects: `Channel`, `Broadcast` and `BroadcastChannel` between server and page.
+
+What an application imports.  Rule: it never loads the server.
+"""
+
+from takotwist.live.broadcast import Broadcast, Receipt
+from takotwist.live.broadcast_channel import BroadcastChannel
+from takotwist.live.call_context import CallContext, context
+from takotwist.live.channel import Channel
+from takotwist.live.errors import (
+    Abort,
+    ChannelClosedError,
+    ChannelOverflowError,
+    ListenerError,
+    LiveError,
+    NetworkError,
+    UsageError,
+    ValidationError,
+)
+from takotwist.live.function import Function, function
+from takotwist.live.outcome import Outcome
+
+__all__ = [
+    "Abort",
+    "Broadcast",
+    "BroadcastChannel",
+    "CallContext",
+    "Channel",
+    "ChannelClosedError",
+    "ChannelOverflowError",
+    "Function",
+    "ListenerError",
+    "LiveError",
+    "NetworkError",
+    "Outcome",
+    "Receipt",
+    "UsageError",
+    "ValidationError",
+    "context",
+    "function",
+]

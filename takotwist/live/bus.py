@@ -1,0 +1,131 @@
+"""Publications by key, delivered to whoever subscribes in this process.
+
+Rule: one counter a key, for text and bytes together, without a gap; all
+subscribers see the same order, also where one of them publishes while it is
+told; and one that fails disturbs nobody.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+import attrs
+from twisted.logger import Logger
+
+from takotwist.live.errors import UsageError
+from takotwist.live.frames import Info
+
+#: Keys without subscribers whose counters are remembered.
+MAX_IDLE_KEYS = 10_000
+
+
+@attrs.frozen(slots=True)
+class Publication:
+    """One message of a key.
+
+    :ivar data: JSON text, or raw bytes where `binary`.
+    """
+
+    info: Info
+    data: bytes
+    binary: bool
+
+
+Member = Callable[[Publication], None]
+
+
+@attrs.define(slots=True, eq=False)
+class _Key:
+    epoch: int
+    seq: int = 0
+    members: dict[int, tuple[bool, Member]] = attrs.field(factory=dict)
+    queue: deque[Publication] = attrs.field(factory=deque)
+    delivering: bool = False
+
+
+class Bus:
+    """All keys.
+
+    :param wall: unix time in seconds.
+    """
+
+    log = Logger()
+
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self.wall = wall
+        self._keys: OrderedDict[str, _Key] = OrderedDict()
+        self._idle: OrderedDict[str, None] = OrderedDict()
+        self._epoch = 0
+        self._next = 0
+
+    def publish(self, key: str, data: bytes, binary: bool) -> Info:
+        """Give a message to every subscriber of `key`, the publisher's own included."""
+        one = self._key(key)
+        one.seq += 1
+        info = Info(one.seq, self._milliseconds(), one.epoch)
+        one.queue.append(Publication(info, data, binary))
+        if not one.delivering:
+            self._deliver(one)
+        self._note_idle(key, one)
+        return info
+
+    def subscribe(self, key: str, binary: bool, member: Member) -> Callable[[], None]:
+        """Have `member` called with every later publication.
+
+        :param binary: which kind it is called with.
+        :return: call it to subscribe no more.  Harmless when repeated.
+        """
+        one = self._key(key)
+        self._next += 1
+        name = self._next
+        one.members[name] = (binary, member)
+        self._idle.pop(key, None)
+
+        def unsubscribe() -> None:
+            if one.members.pop(name, None) is not None:
+                self._note_idle(key, one)
+
+        return unsubscribe
+
+    def __len__(self) -> int:
+        """How many keys have subscribers."""
+        return len(self._keys) - len(self._idle)
+
+    def _deliver(self, one: _Key) -> None:
+        one.delivering = True
+        try:
+            while one.queue:
+                publication = one.queue.popleft()
+                for name, (binary, member) in list(one.members.items()):
+                    if binary != publication.binary or name not in one.members:
+                        continue
+                    try:
+                        member(publication)
+                    except Exception:
+                        self.log.failure("a subscriber failed")
+        finally:
+            one.delivering = False
+
+    def _key(self, key: str) -> _Key:
+        if not isinstance(key, str) or not key:
+            raise UsageError("key must be a text that is not empty")
+        one = self._keys.get(key)
+        if one is None:
+            # Another epoch than any before, so that a count that begins anew is seen.
+            self._epoch = max(self._epoch + 1, self._milliseconds())
+            one = self._keys[key] = _Key(self._epoch)
+        return one
+
+    def _note_idle(self, key: str, one: _Key) -> None:
+        if one.members or one.delivering:
+            return
+        self._idle.pop(key, None)
+        self._idle[key] = None
+        while len(self._idle) > MAX_IDLE_KEYS:
+            oldest, _ = self._idle.popitem(last=False)
+            del self._keys[oldest]
+
+    def _milliseconds(self) -> int:
+        return int(self.wall() * 1000)

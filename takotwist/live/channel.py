@@ -1,0 +1,122 @@
+"""`Channel`: a two-way pipe between the server and the one client that gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, get_args
+
+import attrs
+
+from takotwist.app.declared import to_json
+from takotwist.live.frames import Frame
+from takotwist.live.live_object import LiveObject
+from takotwist.live.message_types import ANYTHING, Direction, direction_of
+from takotwist.live.outcome import Outcome
+
+C = TypeVar("C")
+S = TypeVar("S")
+
+
+@attrs.frozen(slots=True)
+class ClientEnd:
+    """What a function returns for a channel: the other end of it."""
+
+    channel: LiveObject
+
+
+class Channel(LiveObject, Generic[C, S]):
+    """The server's end of a channel; return `channel.client` from a function.
+
+    ``Channel[ClientToServer, ServerToClient]`` takes a type for each direction:
+    ``Callable[[Message], Answer]``, or the message's alone.  Messages and answers that
+    come in are checked against them.
+
+    :param ack: whether `send` asks for an answer where it does not say.
+    :param buffer_limit: bytes that may wait in each lane while there is no client, or
+        it has no capacity.  Default: the configuration's.
+    """
+
+    kind = "channel"
+
+    def __init__(self, *, ack: bool = False, buffer_limit: int | None = None) -> None:
+        super().__init__(buffer_limit)
+        self.ack = ack
+
+    @property
+    def client(self) -> ClientEnd:
+        """The client's end, to be returned from a function."""
+        return ClientEnd(self)
+
+    def send(self, data: Any, *, ack: bool | None = None) -> Outcome[Any]:
+        """Send a message.
+
+        :param data: anything that JSON can carry.
+        :param ack: whether to ask for an answer; `None` is the channel's own.
+        :return: await it, or do not.  Without an answer it is there when the client
+            has capacity for the message; with one it is the answer.  It fails with
+            `ChannelClosedError`, `ChannelOverflowError` (too much waited, and this was the
+            oldest), `NetworkError`, `Abort`, and where an answer was asked for with
+            `ValidationError` or `ListenerError`; with `TypeError` or `ValueError` where
+            JSON has no form for `data`.
+        """
+        try:
+            encoded = to_json(data)
+        except (TypeError, ValueError) as unusable:
+            return Outcome.failed(unusable)
+        asks = self.ack if ack is None else ack
+        return self._send(Frame("send", data=encoded, ack=asks), Outcome())
+
+    def send_binary(
+        self, data: bytes | bytearray | memoryview, *, ack: bool = False
+    ) -> Outcome[Any]:
+        """Send bytes; as `send`, but the channel's own `ack` does not hold for it."""
+        try:
+            frame = Frame("send", data=bytes(memoryview(data)), binary=True, ack=ack)
+        except TypeError as unusable:
+            return Outcome.failed(unusable)
+        return self._send(frame, Outcome())
+
+    def listen(self, callback: Callable[[Any], Any]) -> Callable[[], None]:
+        """Hear of messages.
+
+        What it returns is the answer, where one is asked for (the last listener's).  A
+        coroutine is waited for.  Raising `Abort` ends the channel with its value.
+
+        :return: call it to listen no more.
+        """
+        return self._listen(self._texts, callback)
+
+    def listen_binary(self, callback: Callable[[bytes], Any]) -> Callable[[], None]:
+        """Hear of bytes; as `listen`."""
+        return self._listen(self._binaries, callback)
+
+    def _listen(
+        self, listeners: list[Callable[[Any], Any]], callback: Callable[[Any], Any]
+    ) -> Callable[[], None]:
+        # Wrapped, so that one function that listens twice stops listening once.
+        listener = _Listener(callback)
+        listeners.append(listener)
+
+        def unlisten() -> None:
+            if listener in listeners:
+                listeners.remove(listener)
+
+        return unlisten
+
+    def _direction(self, index: int) -> Direction:
+        said = get_args(getattr(self, "__orig_class__", None))
+        return direction_of(said[index]) if said else ANYTHING
+
+    def _inbound(self) -> Direction:
+        return self._direction(0)
+
+    def _outbound(self) -> Direction:
+        return self._direction(1)
+
+
+@attrs.define(slots=True, eq=False)
+class _Listener:
+    callback: Callable[[Any], Any]
+
+    def __call__(self, data: Any) -> Any:
+        return self.callback(data)

@@ -1,0 +1,313 @@
+"""What a wire says about live objects (protocol, live objects, sections 3 and 4).
+
+attach -> verify -> the session moves to this wire -> each object sends what was
+missed -> frames both ways -> cut.  Rule: a client that breaks the protocol
+loses its wire and its objects; one that is merely late or gone does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+import attrs
+import msgspec
+
+from takotwist.errors import BodyInvalid, Refusal, VerifyRejected
+from takotwist.live.codec import (
+    Unreadable,
+    read_binary,
+    read_text,
+    read_trouble,
+    trouble_json,
+    write_binary,
+    write_text,
+)
+from takotwist.live.errors import NetworkError
+from takotwist.live.frames import NETWORK, Frame, Position
+from takotwist.live.function import Verification
+from takotwist.live.sessions import MAX_OBJECTS, LiveSession, LiveSessions
+
+Ref = int | str | None
+
+
+class LiveWire(Protocol):
+    """One connection, as live objects need it."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether the client reads slower than is written."""
+
+    def send(self, frame: bytes) -> None:
+        """Write a text frame."""
+
+    def send_binary(self, payload: bytes) -> None:
+        """Write a binary frame."""
+
+    def end(self, refusal: Refusal | None) -> None:
+        """End the connection for a reason."""
+
+    def abort(self, reason: str) -> None:
+        """Drop the client without a word."""
+
+    def later(self, name: str, when: float, action: Callable[[], None]) -> None:
+        """Do something at a time, unless the connection has gone."""
+
+
+@attrs.frozen(slots=True)
+class LiveSettings:
+    """What clients are told, and how wires are watched.
+
+    :ivar told: the settings of ``live.attached``.
+    :ivar ping_interval: seconds.
+    """
+
+    told: Any
+    ping_interval: float
+
+
+class _Entry(msgspec.Struct):
+    id: str
+    seq: int = 0
+    bytes: int = 0
+    messages: int = 0
+    end: msgspec.Raw = msgspec.Raw()
+
+
+class _Op(msgspec.Struct):
+    op: str
+    ref: Ref = None
+    session: str | None = None
+    auth: str | None = None
+    open: list[_Entry] = []
+
+
+_OPS = msgspec.json.Decoder(_Op)
+
+#: Asks whether a wire is the subject's: verification and ``auth`` to its subject.
+Verify = Callable[[Verification, str | None], Awaitable[str | None]]
+
+
+class Link:
+    """The live objects on one wire."""
+
+    __slots__ = (
+        "_attaching",
+        "_gone",
+        "_heard_at",
+        "_session",
+        "_sessions",
+        "_settings",
+        "_verify",
+        "_wire",
+    )
+
+    def __init__(
+        self, wire: LiveWire, sessions: LiveSessions, settings: LiveSettings, verify: Verify
+    ) -> None:
+        self._wire = wire
+        self._sessions = sessions
+        self._settings = settings
+        self._verify = verify
+        self._session: LiveSession | None = None
+        self._attaching = False
+        self._gone = False
+        self._heard_at = sessions.home.seconds()
+
+    # what the wire tells
+
+    def received(self, op: str, text: bytes) -> Coroutine[Any, Any, None] | None:
+        """A text frame whose op begins with ``live`` has come.
+
+        :return: what is left to do, where the app is to be asked.
+        """
+        self.heard()
+        try:
+            if op == "live":
+                self._frame(*read_text(text))
+            elif op == "live.attach":
+                said = _OPS.decode(text)
+                if self._attaching:
+                    self._break("live.attach came twice")
+                else:
+                    self._attaching = True
+                    return self._attach(said)
+            elif op == "live.open":
+                self._open(_OPS.decode(text))
+            elif op == "live.leave":
+                if self._session is not None:
+                    self._session.end(NetworkError("The page has gone."))
+            else:
+                self._break(f"there is no op {op!r}")
+        except (Unreadable, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
+            self._break(str(bad))
+        return None
+
+    def received_binary(self, payload: bytes) -> None:
+        """A binary frame has come."""
+        self.heard()
+        try:
+            self._frame(*read_binary(payload))
+        except Unreadable as bad:
+            self._break(str(bad))
+
+    def heard(self) -> None:
+        """The client is alive."""
+        self._heard_at = self._sessions.home.seconds()
+
+    def block(self, blocked: bool) -> None:
+        """The wire takes no more, or does again."""
+        if self._session is not None:
+            for one in list(self._session.objects.values()):
+                one.block(blocked)
+
+    def lost(self, *, left: bool) -> None:
+        """The wire is gone.
+
+        :param left: the page has gone, and will not come again.
+        """
+        self._gone = True
+        session, self._session = self._session, None
+        if session is not None:
+            if left:
+                session.end(NetworkError("The page has gone."))
+            session.cut(self)
+
+    # as the session sees it
+
+    def transmit(self, name: str, frame: Frame) -> None:
+        """See `Carries`."""
+        if self._gone:
+            return
+        if frame.binary:
+            self._wire.send_binary(write_binary(name, frame))
+        else:
+            self._wire.send(write_text(name, frame))
+
+    def replaced(self) -> None:
+        """See `Carries`."""
+        self._session = None
+        self._wire.send(b'{"op":"live.fin"}')
+
+    def broken(self, reason: str) -> None:
+        """See `Carries`."""
+        self._break(reason)
+
+    # inside
+
+    def _frame(self, name: str, frame: Frame) -> None:
+        if self._session is None:
+            if not self._attaching:
+                self._break("a live frame before live.attach")
+            return
+        one = self._session.objects.get(name)
+        if one is not None:
+            one.receive(frame)
+
+    async def _attach(self, op: _Op) -> None:
+        try:
+            session = self._sessions.find(op.session)
+            with session.held():
+                await self._check(session, op.auth)
+                if not self._gone:
+                    self._take(session, op)
+        except Refusal as refusal:
+            self._attaching = False
+            refused = {"op": "live.refused", "ref": op.ref}
+            self._say({**refused, "code": refusal.code, "error": refusal.sentence})
+
+    def _take(self, session: LiveSession, op: _Op) -> None:
+        self._session = session
+        session.carry(self)
+        listed = {entry.id for entry in op.open}
+        for name, one in list(session.objects.items()):
+            if name not in listed and one.was_attached:
+                one.lose(NetworkError())
+        self._answer("live.attached", op, settings=self._settings.told)
+        self.heard()
+        self._beat_later()
+
+    async def _check(self, session: LiveSession, auth: str | None) -> None:
+        """:raises Refusal: the wire is not the subject's."""
+        if session.subject is None or session.verification is None:
+            return
+        if await self._verify(session.verification, auth) != session.subject:
+            raise VerifyRejected("The session belongs to another subject.")
+
+    def _open(self, op: _Op) -> None:
+        if self._session is None:
+            if not self._attaching:
+                self._break("live.open before live.attach")
+            return
+        self._answer("live.opened", op)
+
+    def _answer(self, name: str, op: _Op, **more: Any) -> None:
+        """Say what is here and what has ended, then let each object go on."""
+        assert self._session is not None
+        if len(op.open) > MAX_OBJECTS:
+            self._break(f"open lists more than {MAX_OBJECTS} objects")
+            return
+        here, ended, begin = [], [], []
+        for entry in op.open:
+            one = self._session.objects.get(entry.id)
+            if entry.end:
+                trouble = read_trouble(msgspec.json.decode(entry.end))
+                ended.append({"id": entry.id, "error": trouble_json(trouble)})
+                if one is not None:
+                    begin.append((one.receive, Frame("end", error=trouble)))
+            elif one is None:
+                ended.append({"id": entry.id, "error": trouble_json(NETWORK)})
+            elif one.outcome is not None:
+                ended.append({"id": entry.id, "error": trouble_json(one.outcome[0])})
+            else:
+                mine = one.position()
+                here.append(
+                    {
+                        "id": entry.id,
+                        "seq": mine.seq,
+                        "bytes": mine.bytes,
+                        "messages": mine.messages,
+                    }
+                )
+                position = Position(entry.seq, entry.bytes, entry.messages)
+                begin.append((one.attach, position))  # type: ignore[arg-type]
+        self._say({"op": name, "ref": op.ref, "open": here, "ended": ended, **more})
+        for method, argument in begin:
+            method(argument)
+            if self._session is None:
+                return
+        if self._wire.paused:
+            self.block(True)
+
+    def _beat_later(self) -> None:
+        when = self._sessions.home.seconds() + self._settings.ping_interval
+        self._wire.later("live ping", when, self._beat)
+
+    def _beat(self) -> None:
+        if self._gone:
+            return
+        silent = self._sessions.home.seconds() - self._heard_at
+        if not self._wire.paused:
+            # Behind a full buffer a ping would be as late as everything else.
+            if silent >= 2 * self._settings.ping_interval:
+                self._wire.abort("silent")
+                return
+            objects: Sequence[Any] = ()
+            if self._session is not None:
+                objects = list(self._session.objects.values())
+            for one in objects:
+                one.report()
+            self._wire.send(b'{"op":"ping"}')
+        self._beat_later()
+
+    def _break(self, reason: str) -> None:
+        """End the wire for good, and the session with it."""
+        if self._gone:
+            return
+        session = self._session
+        if session is not None:
+            session.end(NetworkError("The page broke the protocol."))
+        self._wire.end(BodyInvalid(f"live: {reason}"))
+
+    def _say(self, frame: Any) -> None:
+        self._wire.send(msgspec.json.encode(frame))

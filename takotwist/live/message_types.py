@@ -1,0 +1,82 @@
+"""The types of a live object's messages, from ``Channel[ClientToServer, ServerToClient]``.
+
+Each is ``Callable[[Message], Answer]``, or just the type of the message.  Rule:
+what comes in is checked, messages and answers; what goes out is the type
+checker's business.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+from functools import lru_cache
+from typing import Any, TypeVar, get_args, get_origin
+
+import attrs
+import msgspec
+
+from takotwist.app.declared import Declared, DoesNotFit, declare
+from takotwist.live.errors import UsageError, ValidationError
+
+
+def _read(declared: Declared | None, data: bytes) -> Any:
+    """:raises ValidationError: names the path."""
+    try:
+        return msgspec.json.decode(data) if declared is None else declared.read(data)
+    except DoesNotFit as misfit:
+        raise ValidationError(f"data{misfit.path}: {misfit.reason}") from None
+    except (msgspec.DecodeError, RecursionError) as bad:
+        raise ValidationError(f"data: {bad}") from None
+
+
+@attrs.frozen(slots=True)
+class Direction:
+    """One direction: what is said and what is answered.  `None` is anything."""
+
+    message: Declared | None = None
+    answer: Declared | None = None
+
+    def read_message(self, data: bytes) -> Any:
+        """:raises ValidationError: names the path."""
+        return _read(self.message, data)
+
+    def read_answer(self, data: bytes) -> Any:
+        """:raises ValidationError: names the path."""
+        return _read(self.answer, data)
+
+
+ANYTHING = Direction()
+
+
+def direction_of(said: Any) -> Direction:
+    """Understand one type argument.
+
+    :raises UsageError: JSON cannot carry it.
+    """
+    try:
+        return _cached(said)
+    except TypeError as unhashable:
+        if isinstance(unhashable, UsageError):
+            raise
+        return _direction(said)
+
+
+def _direction(said: Any) -> Direction:
+    message, answer = said, Any
+    if get_origin(said) is collections.abc.Callable:
+        taken, answer = get_args(said)
+        if taken is not Ellipsis and len(taken) != 1:
+            raise UsageError(f"{said} must take one argument, the message")
+        message = Any if taken is Ellipsis else taken[0]
+    return Direction(_declared(message), _declared(answer))
+
+
+_cached = lru_cache(maxsize=256)(_direction)
+
+
+def _declared(kind: Any) -> Declared | None:
+    if kind is Any or isinstance(kind, TypeVar):
+        return None
+    try:
+        return declare(kind, f"message type {kind!r}")
+    except Exception as unusable:
+        raise UsageError(str(unusable)) from None

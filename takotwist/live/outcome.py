@@ -1,0 +1,114 @@
+"""What a send will come to: awaitable from Deferreds and from asyncio alike.
+
+Rule: nobody has to wait for it.  One that fails unseen says nothing, because a
+send on a closed channel is told by `on_close` already.  Rejected: a Deferred,
+which logs what nobody looked at, and which asyncio code cannot await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from typing import Any, Generic, TypeVar
+
+from twisted.internet.defer import Deferred
+
+T = TypeVar("T")
+
+
+class Outcome(Generic[T]):
+    """A result that may not be there yet.  ``await`` it, or do not.
+
+    :ivar done: whether it is there.
+    """
+
+    __slots__ = ("_error", "_result", "_then", "done")
+
+    def __init__(self) -> None:
+        self.done = False
+        self._result: Any = None
+        self._error: Exception | None = None
+        self._then: list[Callable[[], None]] = []
+
+    @classmethod
+    def of(cls, result: T) -> Outcome[T]:
+        """One that is there."""
+        outcome: Outcome[T] = cls()
+        outcome.resolve(result)
+        return outcome
+
+    @classmethod
+    def failed(cls, error: Exception) -> Outcome[T]:
+        """One that failed."""
+        outcome: Outcome[T] = cls()
+        outcome.fail(error)
+        return outcome
+
+    def resolve(self, result: Any) -> None:
+        """It is there.  Only the first of `resolve` and `fail` counts."""
+        if not self.done:
+            self._result = result
+            self._finish()
+
+    def fail(self, error: Exception) -> None:
+        """It failed."""
+        if not self.done:
+            self._error = error
+            self._finish()
+
+    def result(self) -> T:
+        """What it came to.  :raises Exception: that it failed with, or it is not there yet."""
+        if not self.done:
+            raise RuntimeError("the outcome is not there yet: await it")
+        if self._error is not None:
+            raise self._error
+        outcome: T = self._result
+        return outcome
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Call when it is there; now if it is."""
+        if self.done:
+            call()
+        else:
+            self._then.append(call)
+
+    def as_deferred(self) -> Deferred[T]:
+        """The same for callbacks; a failure of this one is its owner's to handle."""
+        deferred: Deferred[T] = Deferred()
+
+        def settle() -> None:
+            if self._error is not None:
+                deferred.errback(self._error)
+            else:
+                deferred.callback(self._result)
+
+        self.then(settle)
+        return deferred
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        if not self.done:
+            loop = _loop_of_task()
+            if loop is not None:
+                future = loop.create_future()
+                self._then.append(lambda: None if future.done() else future.set_result(None))
+                yield from future
+            else:
+                waiting: Deferred[None] = Deferred()
+                self._then.append(lambda: waiting.callback(None))
+                yield waiting
+        return self.result()
+
+    def _finish(self) -> None:
+        self.done = True
+        then, self._then = self._then, []
+        for call in then:
+            call()
+
+
+def _loop_of_task() -> asyncio.AbstractEventLoop | None:
+    """The loop of the asyncio Task that is running, if one is."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+    return loop if asyncio.current_task(loop) is not None else None

@@ -1,0 +1,201 @@
+"""The live objects of each page, and the wire that carries them now.
+
+A session outlives its wires.  Rule: the table holds a hash of the page's
+secret, and a session only while it has an object or a wire; an object leaves it
+when its machine has nothing left to do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Protocol
+
+import attrs
+from twisted.logger import Logger
+
+from takotwist.errors import BodyInvalid, Overloaded, RateLimited, VerifyRejected
+from takotwist.live.errors import LiveError, NetworkError
+from takotwist.live.frames import Frame
+from takotwist.live.function import Verification
+from takotwist.live.home import Home
+from takotwist.live.live_object import LiveObject
+
+#: A page's secret: at least 128 bits in base64url.
+_SECRET = re.compile(r"[A-Za-z0-9_-]{22,128}")
+
+#: Live objects that one session may have.
+MAX_OBJECTS = 1000
+
+
+class Carries(Protocol):
+    """The wire of a session, as the session sees it."""
+
+    def transmit(self, name: str, frame: Frame) -> None:
+        """Send a frame of an object."""
+
+    def replaced(self) -> None:
+        """Another wire carries the session from now on."""
+
+    def broken(self, reason: str) -> None:
+        """The client broke the protocol."""
+
+
+@attrs.define(slots=True, eq=False)
+class LiveSession:
+    """One page.
+
+    :ivar subject: whose objects they are; `None` without a `verify`.
+    :ivar verification: asks whether a wire is that subject's.
+    :ivar wire: what carries its frames now.
+    """
+
+    _key: bytes = attrs.field(repr=False)
+    subject: str | None
+    verification: Verification | None
+    _sessions: LiveSessions
+    wire: Carries | None = None
+    _held: int = attrs.field(default=0, init=False)
+    objects: dict[str, LiveObject] = attrs.field(factory=dict, init=False)
+
+    def admit(self, one: LiveObject) -> None:
+        """Hand out a live object.
+
+        :raises RateLimited: the session has too many.
+        """
+        if len(self.objects) >= MAX_OBJECTS:
+            raise RateLimited(f"A page may have {MAX_OBJECTS} live objects.")
+        name = self._sessions.new_id()
+        self.objects[name] = one
+        one.settle_in(self._sessions.home, self, name)
+
+    def carry(self, wire: Carries) -> None:
+        """`wire` carries the session from now on."""
+        before, self.wire = self.wire, wire
+        if before is not None:
+            before.replaced()
+
+    def cut(self, wire: Carries) -> None:
+        """`wire` is gone."""
+        if self.wire is wire:
+            self.wire = None
+            for one in list(self.objects.values()):
+                one.detach()
+            self.tidy()
+
+    def end(self, error: LiveError) -> None:
+        """End all objects."""
+        for one in list(self.objects.values()):
+            one.lose(error)
+        self.tidy()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the session in the table while something is decided about it."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Leave the table when nothing is left."""
+        if not self.objects and self.wire is None and not self._held:
+            self._sessions.remove(self._key)
+
+    # as the objects see it
+
+    def transmit(self, one: LiveObject, frame: Frame) -> None:
+        """See `Carrier`."""
+        if self.wire is not None:
+            self.wire.transmit(one.id, frame)
+
+    def forgotten(self, one: LiveObject) -> None:
+        """See `Carrier`."""
+        self.objects.pop(one.id, None)
+        self.tidy()
+
+    def broken(self, reason: str) -> None:
+        """See `Carrier`."""
+        if self.wire is not None:
+            self.wire.broken(reason)
+
+
+@attrs.define(slots=True, eq=False)
+class LiveSessions:
+    """All sessions.
+
+    :ivar max_sessions: at once.
+    :ivar new_id: a fresh name for an object.
+    """
+
+    home: Home
+    max_sessions: int
+    new_id: Callable[[], str]
+    _table: dict[bytes, LiveSession] = attrs.field(factory=dict, init=False, repr=False)
+    _log: Logger = attrs.field(factory=Logger, init=False)
+
+    def take(
+        self, secret: str | None, subject: str | None, verification: Verification | None
+    ) -> LiveSession:
+        """The session of a caller whose function returned live objects.
+
+        :raises BodyInvalid: there is no good secret.
+        :raises VerifyRejected: the session is somebody else's.
+        :raises Overloaded: there are too many.
+        """
+        key = key_of(secret)
+        session = self._table.get(key)
+        if session is None:
+            if len(self._table) >= self.max_sessions:
+                raise Overloaded
+            session = self._table[key] = LiveSession(key, subject, verification, self)
+        elif session.subject is None and subject is not None:
+            # The page's first objects were for anybody; from now on they are this one's.
+            session.subject, session.verification = subject, verification
+        elif subject is not None and session.subject != subject:
+            raise VerifyRejected("The session belongs to another subject.")
+        return session
+
+    def find(self, secret: str | None) -> LiveSession:
+        """The session of a wire; an empty one where it is unknown.
+
+        :raises BodyInvalid: there is no good secret.
+        :raises Overloaded: there are too many.
+        """
+        key = key_of(secret)
+        session = self._table.get(key)
+        if session is None:
+            if len(self._table) >= self.max_sessions:
+                raise Overloaded
+            session = self._table[key] = LiveSession(key, None, None, self)
+        return session
+
+    def remove(self, key: bytes) -> None:
+        """Nothing is left of a session."""
+        self._table.pop(key, None)
+
+    def close(self) -> None:
+        """The server stops: every object ends, and its `on_close` runs."""
+        for session in list(self._table.values()):
+            session.end(NetworkError("The server stops."))
+
+    @property
+    def objects(self) -> int:
+        """How many live objects there are."""
+        return sum(len(session.objects) for session in self._table.values())
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+
+def key_of(secret: str | None) -> bytes:
+    """What the table knows of a secret.  :raises BodyInvalid: it is none."""
+    if secret is None or not _SECRET.fullmatch(secret):
+        raise BodyInvalid(
+            "The session must be a secret of 22 to 128 characters A-Z, a-z, 0-9, - and _."
+        )
+    return sha256(secret.encode("ascii")).digest()
