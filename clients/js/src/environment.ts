@@ -34,8 +34,12 @@ export interface Environment {
   random(): number;
   /** Call once after `ms`; gives what cancels it. */
   later(ms: number, run: () => void): () => void;
-  /** Call each time there is reason to hope again; gives what ends that. */
-  onWake(run: () => void): () => void;
+  /**
+   * Call each time there is reason to hope again; gives what ends that.
+   * @param leave called when the page is left. Browsers keep pages to go back to, and
+   *   their connections with them: to the server the user would still be there.
+   */
+  onWake(run: () => void, leave?: () => void): () => void;
 }
 
 /** This page, worker or process. Nothing is looked up before it is needed, so it renders on a server. */
@@ -49,11 +53,12 @@ export function ambient(): Environment {
       const timer = setTimeout(run, ms);
       return () => clearTimeout(timer);
     },
-    onWake(run) {
+    onWake(run, leave) {
       const listening = new AbortController();
       const { signal } = listening;
       const page = globalThis.document;
       globalThis.addEventListener?.("online", run, { signal });
+      globalThis.addEventListener?.("pagehide", leave as () => void, { signal });
       page?.addEventListener("visibilitychange", () => page.hidden || run(), { signal });
       return () => listening.abort();
     },

@@ -71,7 +71,7 @@ export function createHandle(
     const removeHandler = onMessage((message) => {
       if (items.length < bufferSize) items.push(message);
       // Said by an error, after what is buffered: nothing is missed in silence.
-      else overflow ??= new ChannelOverflowError("Too many messages wait to be read.");
+      else overflow ??= new ChannelOverflowError("Too many messages wait.");
       wake();
     });
     const removeListener = add<StateListener>(stateListeners, () => wake());

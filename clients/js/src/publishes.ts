@@ -89,7 +89,7 @@ export function createPublishes(environment: Environment): Publishes {
         const text = JSON.stringify(data) as string | undefined;
         if (text === undefined) throw new TypeError("data must be JSON");
         if (entries.size >= maxPublishes || size + text.length > maxPublishBytes) {
-          throw new ChannelOverflowError("Too many messages wait to be sent.");
+          throw new ChannelOverflowError("Too many messages wait.");
         }
         size += text.length;
         const key = `${environment.random()}${environment.random()}`;

@@ -46,7 +46,7 @@ export function watch(environment: Environment, keepaliveMs: number, dead: () =>
   const sleep = environment.onWake(() => {
     if (ask) asked || askFor(Math.min(HURRY_MS, limit));
     else if (now() - since > keepaliveMs) dead();
-  });
+  }, dead);
   wait();
 
   return {

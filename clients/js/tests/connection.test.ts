@@ -296,6 +296,26 @@ describe("a silent connection", () => {
   });
 });
 
+describe("a page that is left, and that the browser keeps to go back to", () => {
+  test.each(["auto", "sse"] as const)("holds no connection over %s, and is connected again when it is shown", async (transport) => {
+    const { world, client } = setup();
+    const channel = client.channel("chat", { transport });
+    channel.subscribe(() => {});
+    await world.settle();
+    if (transport === "auto") await world.accept();
+    else world.request.stream();
+    await world.settle();
+    expect(channel.state).toBe("open");
+    [...world.leavers].forEach((leave) => leave());
+    await world.settle();
+    expect(channel.state).toBe("reconnecting");
+    expect(transport === "auto" ? world.socket.closed : !world.request.live).toBe(true);
+    const before = world.sockets.length + world.requests.length;
+    await world.wake();
+    expect(world.sockets.length + world.requests.length).toBe(before + 1);
+  });
+});
+
 describe("where WebSocket is blocked", () => {
   test("each channel takes SSE, and moves over without loss once it is not", async () => {
     const { world, client } = setup();

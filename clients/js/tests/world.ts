@@ -156,6 +156,8 @@ export class World {
   readonly sources: FakeEventSource[] = [];
   readonly timers = new Set<Timer>();
   readonly sleepers = new Set<() => void>();
+  /** Who wants to know when the page is left. */
+  readonly leavers = new Set<() => void>();
   /** What `random()` gives. */
   chance = 0;
   readonly environment: Environment;
@@ -172,10 +174,15 @@ export class World {
         this.timers.add(timer);
         return () => void this.timers.delete(timer);
       },
-      onWake: (run) => {
+      onWake: (run, leave = () => {}) => {
         const own = () => run();
+        const ownLeave = () => leave();
         this.sleepers.add(own);
-        return () => void this.sleepers.delete(own);
+        this.leavers.add(ownLeave);
+        return () => {
+          this.sleepers.delete(own);
+          this.leavers.delete(ownLeave);
+        };
       },
       fetch: (input, init = {}) => {
         const request = new FakeRequest(this, String(input), init);
