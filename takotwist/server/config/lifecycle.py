@@ -34,7 +34,7 @@ def _count(name: str, meaning: str, unit: str) -> int:
 
 @attrs.frozen(kw_only=True)
 class LifecycleDefaults:
-    """What holds for the channels of this file, ``[channels.NAME]``, that do not say otherwise."""
+    """What holds for channels that do not say otherwise, wherever they are defined."""
 
     replay_window_seconds: float = _seconds(
         "replay_window", "How far back a client may resume. Older messages are removed."
