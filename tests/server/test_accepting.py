@@ -143,7 +143,7 @@ class AcceptingTests(SynchronousTestCase):
         self.clock.advance(LOOK_INTERVAL)
         self.assertFalse(self.port.reading)
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.port.disconnecting = False
+        self.port.disconnecting, self.port.reading = False, True
         self.fill()
         self.accepting.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])

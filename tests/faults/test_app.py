@@ -1,0 +1,147 @@
+"""An app elsewhere that is slow, hangs, answers nonsense, restarts or knows too much."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.faults.app_that_fails import TOKEN, FailingApp
+from tests.faults.seen import say
+from tests.faults.watching import publish
+from tests.sockets.readers import SseReader
+from tests.sockets.server_process import FAST, ServerProcess, wait_until
+
+#: Calls to the app at once, and seconds that one may take.
+PLACES, DEADLINE = 8, 1.0
+
+CONFIG = f"""
+{FAST}
+[app]
+url = "http://127.0.0.1:%d"
+token = "{TOKEN}"
+max_concurrency = {PLACES}
+queue = 40
+deadline_seconds = {DEADLINE}
+"""
+
+MEMBER = {"Authorization": "member"}
+
+
+class Reader(SseReader):
+    """Reads with a token."""
+
+    def _send(self, data: bytes) -> None:
+        super()._send(data.replace(b"\r\n\r\n", b"\r\nAuthorization: Bearer member\r\n\r\n", 1))
+
+
+class AppTests(SynchronousTestCase):
+    """What clients get while the app is not well."""
+
+    def setUp(self) -> None:
+        self.app = FailingApp()
+        self.addCleanup(self.app.close)
+        self.server = ServerProcess(CONFIG % self.app.port, None)
+        self.addCleanup(self.server.close)
+        self.server.start()
+
+    def ask(self, path: str = "/_tako/channels/chat/history?roomId=lobby") -> tuple[int, str]:
+        """Status and code of one request that the app must be asked about."""
+        with httpx.Client(base_url=self.server.url, timeout=30) as client:
+            answer = client.get(path, headers={"Authorization": "Bearer member"})
+            body = answer.json()
+            if answer.status_code == 503:
+                self.assertIn("Retry-After", answer.headers)
+            self.assertNotIn("secrets", answer.text)
+            return answer.status_code, body.get("code", "")
+
+    def crowd(self, count: int) -> Counter[tuple[int, str]]:
+        """The answers of so many requests at once."""
+        with ThreadPoolExecutor(count) as pool:
+            return Counter(pool.map(lambda _: self.ask(), range(count)))
+
+    def test_ways(self) -> None:
+        """Whatever the app does, each client has a 503 that says to come again within the
+        deadlines, never an entry or a refusal; who is in goes on; and all is well right after."""
+        reader = Reader(self.server.port, "chat", {"roomId": "lobby"}).begin()
+        self.addCleanup(reader.close)
+        for number, way in enumerate(("hanging", "garbage", "500", "token", "long", "closing")):
+            self.app.way, self.app.most = way, 0
+            began = time.monotonic()
+            answers = self.crowd(16)
+            took = time.monotonic() - began
+            publish(self.server, {"n": number}, seconds=5)
+            reader.read_until(number + 1)
+            say(
+                f"the app: {way}; 16 clients at once",
+                f"{dict(answers)} in {took:.1f} s, at most {self.app.most} calls at once",
+            )
+            self.assertEqual(answers, {(503, "auth-unavailable"): 16})
+            # The app notices late that one it was asked by has gone, and already has the next.
+            self.assertLessEqual(self.app.most, 2 * PLACES)
+            self.assertLess(took, 2 * DEADLINE + 5)
+            self.app.way = "well"
+            self.assertEqual(self.ask()[0], 200)
+        self.server.assert_clean(TOKEN, "Bearer member")
+
+    def test_slow(self) -> None:
+        """A slow app is asked by as many as are configured at once; the others wait and are
+        served; and past the queue they are told that it is too much."""
+        self.app.way, self.app.most = "slow", 0
+        answers = self.crowd(PLACES + 30)
+        self.assertEqual(answers, {(200, ""): PLACES + 30})
+        self.assertEqual(self.app.most, PLACES)
+        say(f"a slow app, {PLACES + 30} clients", f"{dict(answers)}, {self.app.most} calls at once")
+        self.app.way = "hanging"
+        answers = self.crowd(PLACES + 80)
+        say(f"a hanging app, {PLACES + 80} clients", f"{dict(answers)}")
+        self.assertGreater(answers[503, "overloaded"], 0)
+        self.assertEqual({status for status, _ in answers}, {503})
+        self.assertLessEqual(self.app.most, 2 * PLACES)
+
+    def test_restart(self) -> None:
+        """An app that restarts is a pause for those who come, and no error."""
+        self.app.stop()
+        again = threading.Timer(0.4, self.app.start)
+        again.start()
+        answers = self.crowd(PLACES)
+        again.join()
+        say("the app away for 0.4 s", f"{dict(answers)}")
+        self.assertEqual(answers, {(200, ""): PLACES})
+
+    def test_ten_thousand_definitions(self) -> None:
+        """A registry of ten thousand channels is taken, in bounded memory, while others are served;
+        made-up names do not make the app work."""
+        before = self.server.memory
+        self.app.channels = ["chat", *(f"channel-{number}" for number in range(9_999))]
+        began = time.monotonic()
+        self.server.reload()
+        wait_until(
+            lambda: self.ask("/_tako/channels/channel-9998/history?roomId=a")[0] == 200,
+            "the last channel",
+        )
+        took, grown = time.monotonic() - began, self.server.memory - before
+        calls = self.app.calls
+        for number in range(50):
+            status, code = self.ask(f"/_tako/channels/unknown-{number}/history?roomId=a")
+            self.assertEqual((status, code), (404, "channel-unknown"))
+        say(
+            "a registry of 10,000 channels, and 50 unknown names",
+            f"used after {took:.1f} s, {grown >> 20} MiB more; {self.app.calls - calls} calls",
+        )
+        self.assertLess(took, 20)
+        self.assertLess(grown, 300 << 20)
+        self.assertLess(self.app.calls - calls, 10)
+        self.server.assert_clean()
+
+    def test_too_many_definitions(self) -> None:
+        """A registry of more is not used, which the log says; what was known stays in force."""
+        self.app.channels = [f"channel-{number}" for number in range(10_001)]
+        self.server.reload()
+        wait_until(lambda: "the registry has 10001 channels" in self.server.log, "a word of it")
+        self.assertEqual(self.ask()[0], 200)
+        say("a registry of 10,001 channels", "not used, and the one before stays")
