@@ -21,7 +21,6 @@ from takotwist.adapters.callable_runner import (
     DeadlinePassed,
     Raised,
 )
-from takotwist.trampoline import wants_asyncio
 from takotwist.app.calls import (
     A,
     Call,
@@ -37,6 +36,7 @@ from takotwist.app.failure_text import failure_text
 from takotwist.core.authorization import AuthRequest, Frame, Grant, Verdict
 from takotwist.errors import AuthUnavailable, ChannelUnknown
 from takotwist.ports import IAuthorizer
+from takotwist.trampoline import wants_asyncio
 
 #: What an operator does about code that needs asyncio.
 REMEDY = "this reactor does not run it; start with `tako serve` or `twistd --reactor=asyncio tako`"

@@ -19,8 +19,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from takotwist.trampoline import drive
 from takotwist.adapters.waiting_line import WaitingLine
+from takotwist.trampoline import drive
 
 #: Seconds for one call of the app (protocol, section 9).
 DEADLINE = 5.0
@@ -114,6 +114,10 @@ class CallableRunner:
         self, line: WaitingLine, work: Deferred[Any], give_up: Callable[[Deferred[Any]], None]
     ) -> Deferred[Any]:
         """An answer for the caller, who may give up before the work really ends."""
+        if work.called and not work.paused:
+            # Done before it could be late, as most coroutines are that wait for nothing.
+            line.leave()
+            return work
         answer: Deferred[Any] = Deferred(lambda _: give_up(work))
 
         def ended(result: Any) -> None:

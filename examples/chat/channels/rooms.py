@@ -5,6 +5,7 @@ from typing import Literal
 from chat.messages import messages
 from chat.sessions import sessions
 from msgspec import Struct
+
 from takotwist import Grant, Reject, define_channel
 
 

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 from klein import Klein
-from takotwist.streams.files import static_dir
 from twisted.internet.threads import deferToThread
 
 from chat.messages import messages
 from chat.sessions import sessions
+from takotwist.streams.files import static_dir
 
 site = Klein()
 ROOMS = ("lobby", "random")
