@@ -46,7 +46,13 @@ export async function servedFiles() {
   const sha256 = createHash("sha256").update(code).digest("hex");
   const integrity = `sha384-${createHash("sha384").update(code).digest("base64")}`;
   const manifest = { version, file: "client.js", immutable: `client.${sha256.slice(0, 16)}.js`, sha256, integrity };
-  return { "client.js": code, "client.json": `${JSON.stringify(manifest, null, 2)}\n` };
+  // Whole, with what it shares with the core: a page may load it beside any build of that.
+  const webTransport = banner + new TextDecoder().decode(await bundle("src/webtransport.ts"));
+  return {
+    "client.js": code,
+    "client.json": `${JSON.stringify(manifest, null, 2)}\n`,
+    "webtransport.js": webTransport,
+  };
 }
 
 async function main() {

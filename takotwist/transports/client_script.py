@@ -1,8 +1,9 @@
 """The JavaScript client, for pages without a bundler.
 
-Two names: ``/_tako/client.js`` is always the newest, and caches ask each time;
-``/_tako/client.<hash>.js`` is exactly one build, and caches keep it.  Rule: an
-old page that names an old build is not given another one.
+``/_tako/client.js`` is always the newest, and caches ask each time;
+``/_tako/client.<hash>.js`` is exactly one build, and caches keep it.
+``/_tako/webtransport.js`` goes beside either.  Rule: an old page that names an
+old build is not given another one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from takotwist.streams.files import serve_file
 
 #: Where it is served.
 CLIENT_FOLDER = "/_tako/"
+
+#: The transport that a page asks for by itself.
+WEBTRANSPORT = "webtransport.js"
 
 
 class _Build(msgspec.Struct):
@@ -55,7 +59,7 @@ class ClientScript(Resource):
 
 
 def client_scripts() -> Mapping[str, IResource]:
-    """The script by both its paths."""
+    """The scripts by their paths."""
     folder = Path(str(files("takotwist") / "static"))
     build = msgspec.json.decode((folder / "client.json").read_bytes(), type=_Build)
     path = folder / build.file
@@ -64,4 +68,5 @@ def client_scripts() -> Mapping[str, IResource]:
         f"{CLIENT_FOLDER}{build.immutable}": ClientScript(
             path, "public, max-age=31536000, immutable"
         ),
+        f"{CLIENT_FOLDER}{WEBTRANSPORT}": ClientScript(folder / WEBTRANSPORT, "no-cache"),
     }

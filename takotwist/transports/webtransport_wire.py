@@ -207,7 +207,7 @@ class WebTransportWire:
         self.session.later("keepalive", again, self._beat)
 
     def _no_stream(self) -> None:
-        self._webtransport.close(1002, "stream-missing")
+        self._webtransport.close(1013, "stream-missing")
 
     def _finish(self, code: int, reason: str) -> None:
         """End the stream after what was written; the session follows."""

@@ -329,7 +329,7 @@ class EndTests(ChannelsCase):
         self.net.pump(4.5, 0.1)
         self.assertIsNone(session.closed)
         self.net.pump(1, 0.1)
-        self.assertEqual(session.closed, (1002, "stream-missing"))
+        self.assertEqual(session.closed, (1013, "stream-missing"))
         self.assert_nothing_left()
 
     def test_second_stream(self) -> None:

@@ -56,8 +56,11 @@ export type Incoming<Messages extends object = AnyMessages> = Message<Messages> 
 /** `open` is the only state in which messages arrive. `closed` is final. */
 export type State = "connecting" | "open" | "reconnecting" | "closed";
 
-/** A way of one's own to carry one topic, such as `eventSource` of `takotwist/eventsource`. */
-export type TransportFactory = (settings: StreamSettings, events: LinkEvents) => Link;
+/**
+ * A way of one's own to carry one topic, such as `eventSource` of `takotwist/eventsource` and
+ * `webTransport()` of `takotwist/webtransport`. `name` is the topic's on this page.
+ */
+export type TransportFactory = (settings: StreamSettings & { readonly name: string }, events: LinkEvents) => Link;
 
 /**
  * - `auto`: the WebSocket that all channels of the page share; SSE while that cannot be opened.
