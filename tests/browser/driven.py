@@ -63,10 +63,13 @@ class Browser:
             raise AssertionError(answer["error"])
         return answer["value"]
 
-    def open(self, url: str, width: int = 1000, height: int = 700) -> Page:
-        """A page in a tab of its own."""
+    def open(self, url: str, width: int = 1000, height: int = 700, *, apart: bool = False) -> Page:
+        """A page in a tab, which hides those before it.
+
+        :param apart: in a window of its own, so that both are seen.
+        """
         viewport = {"width": width, "height": height}
-        return Page(self, self.tell("open", url=url, viewport=viewport))
+        return Page(self, self.tell("open", url=url, viewport=viewport, apart=apart))
 
     def offline(self, offline: bool) -> None:
         """What the machine would tell all pages: that there is no network, or one again."""

@@ -60,8 +60,19 @@ async function quit() {
   await gone;
 }
 
-async function open({ url, viewport }) {
-  const page = await context.newPage();
+/** A window of its own: of the tabs of one window all but one are hidden, and draw nothing. */
+async function newWindow() {
+  const session = await browser.newBrowserCDPSession();
+  const [page] = await Promise.all([
+    context.waitForEvent("page"),
+    session.send("Target.createTarget", { url: "about:blank", newWindow: true }),
+  ]);
+  await session.detach();
+  return page;
+}
+
+async function open({ url, viewport, apart }) {
+  const page = apart ? await newWindow() : await context.newPage();
   await page.setViewportSize(viewport);
   const said = [];
   page.on("console", (message) => message.type() === "error" && said.push(message.text()));
