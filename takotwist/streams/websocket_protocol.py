@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
-from autobahn.websocket.protocol import TrafficStats
+from autobahn.websocket.protocol import TrafficStats, WebSocketProtocol
 from twisted.logger import Logger
 
 from takotwist.streams.websocket_connection import WebSocketConnection
@@ -117,6 +117,15 @@ class AutobahnProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     @property
     def maxMessagePayloadSize(self) -> int:
         return self.factory.maxMessagePayloadSize  # type: ignore[no-any-return]
+
+    # Autobahn's server class does no more here than count connections, and colour
+    # for a terminal what a log line that is off would say.
+
+    def _connectionMade(self) -> None:
+        WebSocketProtocol._connectionMade(self)
+
+    def _connectionLost(self, reason: Any) -> None:
+        WebSocketProtocol._connectionLost(self, reason)
 
     # from the transport
 
