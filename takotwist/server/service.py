@@ -30,8 +30,8 @@ from takotwist.server.compose import Parts, compose
 from takotwist.server.config import Config, needs_restart
 from takotwist.server.definitions import Definitions
 from takotwist.server.drain import drain, within
+from takotwist.server.garbage import settle_garbage
 from takotwist.server.listen import Listen, Listening, open_listeners
-from takotwist.server.live import compose_live
 from takotwist.server.monotonic import use_monotonic_time
 from takotwist.server.open_files import raise_open_files
 from takotwist.server.options import Options
@@ -97,8 +97,6 @@ class TakoService(MultiService):
             refresh=self.definitions.refresh,
             elsewhere=load_pages(config.app.pages, config.folder),
         )
-        self.live = compose_live(self.parts, reactor=reactor, pool=self._threads)
-        self.definitions.on_functions = self.live.replace
         self.definitions.bind(LocalPublishing(reactor, self.parts.store))
         self.definitions.load()
         add_pages(self.parts, self._health)
@@ -238,7 +236,6 @@ class TakoService(MultiService):
         self.definitions.load(config, again=True)
         self.config = config
         self.parts.change(config)
-        self.live.change(config.live)
         ensureDeferred(self.definitions.read_registry()).addErrback(
             lambda failure: self.log.failure("reading the registry failed", failure)
         )
