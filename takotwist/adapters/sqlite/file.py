@@ -8,6 +8,7 @@ and nobody's damaged file is deleted or moved, that is for the operator.
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -56,12 +57,16 @@ def _decoded(text: bytes) -> str:
 
 
 def _boot() -> str:
-    """Which run of the machine this is; "?" where the system does not say."""
+    """Which run of the machine this is.
+
+    Where the system does not say, each run of the process is one of its own: then
+    a log that was not closed in order owns up to losses, rather than hope.
+    """
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()
     except OSError:
-        return "?"
+        return f"?{secrets.token_hex(8)}"
 
 
 @attrs.define(slots=True, eq=False)

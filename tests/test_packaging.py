@@ -1,0 +1,71 @@
+"""What is installed is what runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from twisted.trial.unittest import TestCase
+
+ROOT = Path(__file__).parent.parent
+
+#: The twistd command, whatever it is called here.
+TWISTD = "from twisted.scripts.twistd import run; run()"
+
+
+class TestWheel(TestCase):
+    """A wheel, built and installed apart from the checkout."""
+
+    timeout = 300
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        self.run_pip("wheel", "--no-deps", "--wheel-dir", str(self.folder), str(ROOT))
+        (self.wheel,) = self.folder.glob("*.whl")
+
+    def run_pip(self, *arguments: str) -> None:
+        """Run pip, which must succeed."""
+        command = [sys.executable, "-m", "pip", "--quiet", *arguments]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+
+    def test_installed(self) -> None:
+        """The plugin, the schema and the scripts are in it, and twistd finds it."""
+        names = zipfile.ZipFile(self.wheel).namelist()
+        for wanted in (
+            "twisted/plugins/takotwist_plugin.py",
+            "takotwist/py.typed",
+            "takotwist/adapters/sqlite/schema/001_begin.sql",
+            "takotwist/static/client.js",
+            "takotwist/static/client.json",
+        ):
+            self.assertIn(wanted, names)
+        tops = {name.split("/")[0] for name in names}
+        self.assertEqual(
+            {top for top in tops if not top.endswith(".dist-info")}, {"takotwist", "twisted"}
+        )
+        target = self.folder / "installed"
+        self.run_pip("install", "--no-deps", "--target", str(target), str(self.wheel))
+        environment = {**os.environ, "PYTHONPATH": str(target)}
+        shown = subprocess.run(
+            [sys.executable, "-c", TWISTD, "tako", "--help"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+            env=environment,
+        )
+        self.assertIn("--app-url", shown.stdout, shown.stderr)
+        where = subprocess.run(
+            [sys.executable, "-c", "import takotwist; print(takotwist.__file__)"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=self.folder,
+            env=environment,
+        )
+        self.assertTrue(where.stdout.startswith(str(target)), where.stdout)
