@@ -19,8 +19,15 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const served = here("../../takotwist/static/");
 const { version } = JSON.parse(readFileSync(here("package.json"), "utf8"));
 
-/** The whole client as one minified ES module. */
-export async function bundle(entry = "src/index.ts") {
+/**
+ * The whole client as one minified ES module.
+ * @param core a file to import the core from, which is then not in the bundle
+ */
+export async function bundle(entry = "src/index.ts", core = undefined) {
+  const elsewhere = {
+    name: "core",
+    setup: (plugins) => plugins.onResolve({ filter: /^\.\/index\.js$/ }, () => ({ path: core, external: true })),
+  };
   const { outputFiles } = await build({
     absWorkingDir: here("."),
     entryPoints: [entry],
@@ -30,6 +37,7 @@ export async function bundle(entry = "src/index.ts") {
     target: "es2022",
     write: false,
     logLevel: "warning",
+    plugins: core ? [elsewhere] : [],
   });
   return outputFiles[0].contents;
 }
@@ -39,18 +47,31 @@ export function gzipped(contents) {
   return gzipSync(contents, { level: 9 }).length;
 }
 
+/** What is served: the name that stays, the name of exactly this build, and what it is known by. */
+function manifestOf(name, code) {
+  const sha256 = createHash("sha256").update(code).digest("hex");
+  const integrity = `sha384-${createHash("sha384").update(code).digest("base64")}`;
+  return { version, file: `${name}.js`, immutable: `${name}.${sha256.slice(0, 16)}.js`, sha256, integrity };
+}
+
 /** What belongs into `takotwist/static/`: file name -> contents. */
 export async function servedFiles() {
   const banner = `/*! takotwist ${version} | MIT */\n`;
   const code = banner + new TextDecoder().decode(await bundle());
-  const sha256 = createHash("sha256").update(code).digest("hex");
-  const integrity = `sha384-${createHash("sha384").update(code).digest("base64")}`;
-  const manifest = { version, file: "client.js", immutable: `client.${sha256.slice(0, 16)}.js`, sha256, integrity };
+  const manifest = manifestOf("client", code);
+  // Beside the core and not with it, because both use one connection. Exactly one build of this
+  // goes with exactly one build of that.
+  const live = async (core) => banner + new TextDecoder().decode(await bundle("src/live.ts", core));
+  const pinned = await live(`./${manifest.immutable}`);
+  const liveManifest = { ...manifestOf("live", pinned), pinned: "live.pinned.js" };
   // Whole, with what it shares with the core: a page may load it beside any build of that.
   const webTransport = banner + new TextDecoder().decode(await bundle("src/webtransport.ts"));
   return {
     "client.js": code,
     "client.json": `${JSON.stringify(manifest, null, 2)}\n`,
+    "live.js": await live("./client.js"),
+    "live.pinned.js": pinned,
+    "live.json": `${JSON.stringify(liveManifest, null, 2)}\n`,
     "webtransport.js": webTransport,
   };
 }

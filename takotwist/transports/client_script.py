@@ -2,7 +2,8 @@
 
 ``/_tako/client.js`` is always the newest, and caches ask each time;
 ``/_tako/client.<hash>.js`` is exactly one build, and caches keep it.
-``/_tako/webtransport.js`` goes beside either.  Rule: an old page that names an
+``/_tako/live.js`` and ``/_tako/live.<hash>.js`` are live objects, each with the
+first of its kind.  ``/_tako/webtransport.js`` goes beside either.  Rule: an old page that names an
 old build is not given another one.
 """
 
@@ -25,10 +26,20 @@ CLIENT_FOLDER = "/_tako/"
 #: The transport that a page asks for by itself.
 WEBTRANSPORT = "webtransport.js"
 
+#: What says under which names a script is served.
+BUILDS = ("client.json", "live.json")
+
 
 class _Build(msgspec.Struct):
+    """A script by two names.
+
+    :ivar pinned: the file of the immutable name, where that is another one: it
+        imports other scripts by their immutable names.
+    """
+
     file: str
     immutable: str
+    pinned: str | None = None
 
 
 class ClientScript(Resource):
@@ -61,12 +72,11 @@ class ClientScript(Resource):
 def client_scripts() -> Mapping[str, IResource]:
     """The scripts by their paths."""
     folder = Path(str(files("takotwist") / "static"))
-    build = msgspec.json.decode((folder / "client.json").read_bytes(), type=_Build)
-    path = folder / build.file
-    return {
-        f"{CLIENT_FOLDER}{build.file}": ClientScript(path, "no-cache"),
-        f"{CLIENT_FOLDER}{build.immutable}": ClientScript(
-            path, "public, max-age=31536000, immutable"
-        ),
-        f"{CLIENT_FOLDER}{WEBTRANSPORT}": ClientScript(folder / WEBTRANSPORT, "no-cache"),
-    }
+    scripts = {WEBTRANSPORT: ClientScript(folder / WEBTRANSPORT, "no-cache")}
+    for name in BUILDS:
+        build = msgspec.json.decode((folder / name).read_bytes(), type=_Build)
+        scripts[build.file] = ClientScript(folder / build.file, "no-cache")
+        scripts[build.immutable] = ClientScript(
+            folder / (build.pinned or build.file), "public, max-age=31536000, immutable"
+        )
+    return {f"{CLIENT_FOLDER}{name}": script for name, script in scripts.items()}

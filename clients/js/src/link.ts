@@ -6,6 +6,7 @@
  * was called, a link is silent.
  */
 
+import type { WebSocketLike } from "./environment.js";
 import type { Outcome } from "./outcome.js";
 import type { Message, Params } from "./types.js";
 
@@ -20,8 +21,11 @@ export interface Request {
 }
 
 export interface LinkEvents {
-  /** Rejects where no credentials can be had. */
-  request(): Promise<Request>;
+  /**
+   * Rejects where no credentials can be had.
+   * @param socket the shared connection, which is open, where that is the link
+   */
+  request(socket?: WebSocketLike): Promise<Request>;
   attached(): void;
   /** The cursor moved without a message. */
   moved(cursor: string): void;

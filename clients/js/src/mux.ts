@@ -129,7 +129,7 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
 
   async function subscribe(place: Place): Promise<void> {
     const before = socket;
-    const request = await place.events.request().catch(() => undefined);
+    const request = await place.events.request(before).catch(() => undefined);
     if (before !== socket || !places.has(place) || place.ref) return;
     if (!request) return end(place, NO_CREDENTIALS);
     const { reset, ...asked } = request;

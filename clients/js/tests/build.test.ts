@@ -26,3 +26,12 @@ test("the served file is one module that needs no other", async () => {
     "createClient",
   ]);
 });
+
+test("live objects are beside the core and not in it", async () => {
+  const files = await servedFiles();
+  const { immutable } = JSON.parse(files["client.json"]) as { immutable: string };
+  expect(files["live.js"]).toContain('from"./client.js"');
+  expect(files["live.pinned.js"]).toContain(`from"./${immutable}"`);
+  expect(files["live.pinned.js"].replaceAll(immutable, "client.js")).toBe(files["live.js"]);
+  expect(files["client.js"]).not.toContain("live.attach");
+});

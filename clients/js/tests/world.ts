@@ -29,8 +29,8 @@ export class FakeSocket implements WebSocketLike {
     this.protocols = protocols;
   }
 
-  send(text: string): void {
-    const frame = JSON.parse(text) as Record<string, unknown>;
+  send(text: string | Uint8Array): void {
+    const frame = (typeof text === "string" ? JSON.parse(text) : { binary: [...text] }) as Record<string, unknown>;
     this.sent.push(frame);
     this.world.log.push({ send: frame });
   }

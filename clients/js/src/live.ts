@@ -1,0 +1,173 @@
+/**
+ * Live objects: call a function of the server, and hold the other end of what it returns.
+ *
+ *     const { channel } = await call("onClock", []);
+ *     channel.listen((time) => console.log(time));
+ *
+ * All live objects of a page share one connection, the one of its channel
+ * subscriptions. Rule: a result's live objects are there before it is returned, so
+ * who listens in the same turn misses nothing.
+ */
+
+import { channel as sharedChannel, type Client, type ClientOptions, TakoError } from "./index.js";
+import { BroadcastChannel } from "./live_broadcast.js";
+import { Channel } from "./live_channel.js";
+import type { ConnectionSettings } from "./live_connection.js";
+import { Abort, NetworkError, ValidationError } from "./live_errors.js";
+import { Session } from "./live_session.js";
+import { parse } from "./link.js";
+import { ask } from "./stream.js";
+import type { SubscriptionSettings } from "./subscription.js";
+import { connectUrl } from "./topic.js";
+
+export { ChannelClosedError, ChannelGoneError, ChannelOverflowError, TakoError } from "./index.js";
+export { BroadcastChannel, type SubscribeOptions } from "./live_broadcast.js";
+export { Channel, type Direction, type SendOptions } from "./live_channel.js";
+export { Abort, NetworkError, ValidationError } from "./live_errors.js";
+export type { Info } from "./live_frames.js";
+export type { CloseOptions } from "./live_object.js";
+
+/** Functions by name, as `tako types` writes them. */
+export type AnyFunctions = Record<string, (...args: any[]) => any>;
+
+export interface LiveOptions extends Pick<ClientOptions, "url" | "header" | "credentials"> {
+  /** Whose connection is shared. Default: the one of `channel()`. */
+  readonly client?: Client;
+}
+
+export interface Live<Functions extends object = AnyFunctions> {
+  /**
+   * Call a function of the server.
+   * @param args by position, or an object of them by name
+   * @returns its result; live objects stand where the function put them
+   * @throws Abort where the function refused, ValidationError where the arguments do not fit,
+   *   NetworkError where there was no answer, TakoError with the server's word otherwise
+   */
+  call<Name extends keyof Functions & string>(
+    name: Name,
+    args?: Functions[Name] extends (...args: infer Args) => unknown ? Args | Readonly<Record<string, unknown>> : never,
+  ): Promise<Functions[Name] extends (...args: any[]) => infer Result ? Awaited<Result> : never>;
+  /** End all live objects at once, as leaving the page does. */
+  close(): void;
+}
+
+/** Where a live object belongs. */
+interface Entry {
+  readonly path: readonly (string | number)[];
+  readonly id: string;
+  readonly kind: "channel" | "broadcast";
+  readonly ack?: boolean;
+}
+
+interface Answer {
+  readonly result?: unknown;
+  readonly live?: readonly Entry[];
+  readonly code?: string;
+  readonly error?: string;
+  readonly value?: unknown;
+}
+
+/** 256 bits, as the protocol's letters. */
+function newSecret(): string {
+  const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  return Array.from(crypto.getRandomValues(new Uint8Array(43)), (byte) => letters[byte % 64]).join("");
+}
+
+/** Put live objects into a result. */
+function place(result: unknown, session: Session, entries: readonly Entry[]): unknown {
+  const root = { result };
+  for (const { path, id, kind, ack } of entries) {
+    const object = kind === "broadcast" ? new BroadcastChannel(session, id) : new Channel(session, id, ack === true);
+    const keys = ["result", ...path];
+    const last = keys.pop() as string;
+    const parent = keys.reduce((value: any, key) => value[key], root);
+    parent[last] = object;
+    session.add(id, object);
+  }
+  return root.result;
+}
+
+function errorOf(status: number, { code = `http-${status}`, error, value }: Answer): TakoError {
+  if (code === "aborted") return new Abort(value);
+  if (status === 400) return new ValidationError(error);
+  return new TakoError(code, error);
+}
+
+/** Calls with live objects of their own. */
+export function createLive<Functions extends object = AnyFunctions>(options: LiveOptions = {}): Live<Functions> {
+  const { client, ...given } = options;
+  const open: Client["channel"] = client ? client.channel : sharedChannel;
+  let session: Session | undefined;
+  let secret: string | undefined;
+  let calls = 0;
+
+  /** What the client's channels are made of; the transport of one is told. */
+  const settings = () =>
+    new Promise<ConnectionSettings>((resolve) => {
+      const handle = open("", {
+        ...given,
+        transport(made) {
+          const { mux, environment, base, header, keepaliveMs } = made as SubscriptionSettings;
+          resolve({ mux, environment, base, header, keepaliveMs, credentials: given.credentials });
+          queueMicrotask(() => handle.close());
+          return { publish() {}, close() {} };
+        },
+      });
+      handle.subscribe(() => {});
+    });
+  let known: Promise<ConnectionSettings> | undefined;
+
+  /** A secret is of one user; where nothing is left of one it is forgotten. */
+  function forget(): void {
+    if (!calls && !session) secret = undefined;
+  }
+
+  async function call(name: string, args: readonly unknown[] | object = []): Promise<unknown> {
+    calls++;
+    try {
+      const all = await (known ??= settings());
+      const body = JSON.stringify(Array.isArray(args) ? { args } : { named: args });
+      secret ??= newSecret();
+      const mine = secret;
+      const headers = { "content-type": "application/json", "tako-session": mine };
+      const url = new URL(connectUrl(all.base).replace(/^ws/, "http"));
+      url.pathname = url.pathname.replace(/connect$/, `functions/${encodeURIComponent(name)}`);
+      const { credentials } = all;
+      const post = async (refused: boolean) => {
+        const auth = typeof credentials === "function" ? await credentials({ refused }) : credentials;
+        const response = await ask(all, url, auth, { method: "POST", headers, body });
+        return [response.status, (parse(await response.text()) ?? {}) as Answer] as const;
+      };
+      const asked = async (refused: boolean) => post(refused).catch((cause: unknown) => Promise.reject(lost(cause)));
+      let [status, answer] = await asked(false);
+      if (status === 401 && typeof credentials === "function") [status, answer] = await asked(true);
+      if (status !== 200) throw errorOf(status, answer);
+      if (!answer.live) return answer.result;
+      session ??= new Session({
+        ...all,
+        secret: mine,
+        onEnd() {
+          session = undefined;
+          forget();
+        },
+      });
+      return place(answer.result, session, answer.live);
+    } finally {
+      calls--;
+      forget();
+    }
+  }
+
+  return { call: call as Live<Functions>["call"], close: () => session?.leave() };
+}
+
+function lost(cause: unknown): NetworkError {
+  const error = new NetworkError(false);
+  error.cause = cause;
+  return error;
+}
+
+let shared: Live | undefined;
+
+/** Call a function of the server this page came from. See {@link Live.call}. */
+export const call: Live["call"] = (name, args) => (shared ??= createLive()).call(name, args as never);

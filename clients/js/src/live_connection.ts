@@ -1,0 +1,217 @@
+/**
+ * Which wire carries the live objects: an event stream at first, the shared WebSocket as soon
+ * as that is there, and another one after each cut (protocol, live objects, section 3).
+ *
+ * Rule: one wire is in use. The WebSocket belongs to the channel subscriptions, which open it
+ * again by themselves; it is given up where its `tako.v1` does not answer.
+ */
+
+import { laterOrAwake, type WebSocketLike } from "./environment.js";
+import { FIRST_REF, type Payload, socketWire, streamWire, type Wire, type WireEvents } from "./live_wires.js";
+import type { Link } from "./link.js";
+import type { Mux } from "./mux.js";
+import { LOST, type Outcome, withCredentials } from "./outcome.js";
+import type { StreamSettings } from "./stream.js";
+import { connectUrl } from "./topic.js";
+import type { Credentials } from "./types.js";
+
+const PROBE_MS = 3_000;
+const RETRY_MS = 500;
+const RETRY_CAP_MS = 5_000;
+
+export interface ConnectionSettings extends StreamSettings {
+  readonly credentials: Credentials | undefined;
+  /** The WebSocket that channel subscriptions share; `undefined` where there is none. */
+  readonly mux: (() => Mux) | undefined;
+}
+
+export interface ConnectionEvents extends Omit<WireEvents, "lost"> {
+  /** There is a wire to attach on. What was attached before is no more. */
+  ready(): void;
+  /** The wire is gone; another one is being made. */
+  lost(): void;
+  /** The server will never have us. */
+  refused(): void;
+}
+
+export interface Connection {
+  open(): void;
+  send(payload: Payload): void;
+  /** The wire carries our objects. */
+  confirm(): void;
+  /** The wire is of no use; make another one. */
+  fail(): void;
+  close(): void;
+}
+
+export function createConnection(settings: ConnectionSettings, events: ConnectionEvents): Connection {
+  const { environment, credentials } = settings;
+  /** In use. */
+  let current: Wire | undefined;
+  /** Opening, and not in use yet. */
+  let stream: Wire | undefined;
+  /** Open, and not in use yet. */
+  let socket: Wire | undefined;
+  /** Was in use until a better one came, which is not confirmed yet. */
+  let old: Wire | undefined;
+  /** The WebSocket, while it is open. */
+  let shared: Wire | undefined;
+  let confirmed = false;
+  let place: Link | undefined;
+  let mux: Mux | undefined;
+  let cancelRetry: (() => void) | undefined;
+  let cancelProbe: (() => void) | undefined;
+  let attempts = 0;
+  let refused = false;
+  let streamRefused = false;
+  let closed = false;
+
+  function use(wire: Wire): void {
+    cancelRetry?.();
+    cancelRetry = undefined;
+    if (wire !== stream) stream?.drop();
+    stream = undefined;
+    if (wire === socket) socket = undefined;
+    old = current;
+    current = wire;
+    confirmed = false;
+    events.ready();
+  }
+
+  function cut(outcome: Outcome): void {
+    const was = current ?? stream;
+    old?.drop();
+    old = current = stream = undefined;
+    confirmed = false;
+    if (was) events.lost();
+    if (closed) return;
+    refused ||= outcome.action === "reauthenticate";
+    if (socket) return use(socket);
+    const edge = Math.min(RETRY_CAP_MS, RETRY_MS * 2 ** attempts++);
+    const delay = edge * (0.5 + environment.random() / 2) + (outcome.waitMs ?? 0);
+    cancelRetry ??= laterOrAwake(environment, delay, connect);
+  }
+
+  function connect(): void {
+    cancelRetry = undefined;
+    if (closed || current || stream) return;
+    if (settings.mux && !place) join(settings.mux());
+    // The shared connection may have been open.
+    if (!current && !streamRefused) void openStream();
+  }
+
+  async function openStream(): Promise<void> {
+    // Held here, so that a second one does not begin while the first asks for credentials.
+    const pending: Wire = { send() {}, drop() {} };
+    stream = pending;
+    try {
+      const auth = typeof credentials === "function" ? await credentials({ refused }) : credentials;
+      if (stream !== pending) return;
+      const made: Wire = streamWire(settings, connectUrl(settings.base), auth, () => stream === made && use(made), {
+        text: (said, text) => (made === current || made === old) && events.text(said, text),
+        binary: (payload) => (made === current || made === old) && events.binary(payload),
+        lost: (outcome) => streamLost(made, outcome),
+      });
+      stream = made;
+    } catch {
+      if (stream === pending) cut(LOST);
+    }
+  }
+
+  function streamLost(wire: Wire, was: Outcome): void {
+    if (wire === old) old = undefined;
+    if (wire !== current && wire !== stream) return;
+    const outcome = withCredentials(was, credentials);
+    if (outcome.action !== "stop" && outcome.action !== "gone") return cut(outcome);
+    streamRefused = true;
+    current = stream = undefined;
+    if (!place || mux?.blocked()) events.refused();
+  }
+
+  function join(to: Mux): void {
+    mux = to;
+    const nothing = () => {};
+    // A request that is never answered keeps a place on the connection without a subscription.
+    place = to.join("", {
+      request(opened) {
+        if (opened) socketOpened(opened);
+        return new Promise(nothing);
+      },
+      lost: () => socketLost(mux?.blocked() === true && streamRefused),
+      ended() {
+        place = undefined;
+        socketLost(streamRefused || current === shared);
+      },
+      attached: nothing,
+      moved: nothing,
+      message: nothing,
+      reset: nothing,
+      retry: nothing,
+    });
+  }
+
+  function socketOpened(opened: WebSocketLike): void {
+    const ref = FIRST_REF;
+    const wire = socketWire(opened, {
+      text(said, text) {
+        if (said.ref === ref) {
+          // Too late is no answer: what took so long would carry no message better.
+          if (!shared) return;
+          cancelProbe?.();
+          cancelProbe = undefined;
+          socket = wire;
+          upgrade();
+        } else if (wire === current) events.text(said, text);
+      },
+      binary: (payload) => wire === current && events.binary(payload),
+    });
+    shared = wire;
+    if (!current) return use(wire);
+    wire.send(JSON.stringify({ op: "ping", ref }));
+    cancelProbe = environment.later(PROBE_MS, () => (shared = undefined));
+  }
+
+  /** Where both work, the WebSocket is used; what is under way on the stream ends first. */
+  function upgrade(): void {
+    if (socket && (confirmed || !current)) use(socket);
+  }
+
+  function socketLost(final: boolean): void {
+    const was = shared;
+    shared = socket = undefined;
+    cancelProbe?.();
+    cancelProbe = undefined;
+    if (final) {
+      current = undefined;
+      events.refused();
+    } else if (was && was === current) cut(LOST);
+  }
+
+  return {
+    open: connect,
+    send: (payload) => current?.send(payload),
+    confirm() {
+      attempts = 0;
+      refused = streamRefused = false;
+      confirmed = true;
+      old?.drop();
+      old = undefined;
+      upgrade();
+    },
+    fail() {
+      const wire = current;
+      if (!wire) return;
+      wire.drop();
+      // The socket's owner has told it already.
+      if (wire === current) cut(LOST);
+    },
+    close() {
+      closed = true;
+      cancelRetry?.();
+      cancelProbe?.();
+      for (const wire of [current !== shared ? current : undefined, stream, old]) wire?.drop();
+      current = stream = old = socket = undefined;
+      place?.close();
+    },
+  };
+}

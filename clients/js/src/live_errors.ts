@@ -1,0 +1,71 @@
+/**
+ * What can become of a live object, of a send or of a call.
+ *
+ *     TakoError
+ *     ├── Abort                  either side said so, or the function did; has its value
+ *     ├── NetworkError           the connection was lost for too long, or never made
+ *     ├── ChannelClosedError     the object is closed, or is closing
+ *     ├── ChannelOverflowError   a send was dropped because too much waited
+ *     ├── ChannelGoneError       a durable cursor is too old
+ *     └── ValidationError        arguments, data or an answer did not fit their declared type
+ *
+ * A listener that failed is a plain `TakoError` with the code `failed`. Rule: `errorOf` and
+ * `troubleOf` are the only translation from and to the wire (protocol, live objects, section 5).
+ */
+
+import { ChannelClosedError, ChannelGoneError, ChannelOverflowError, TakoError } from "./index.js";
+import type { Trouble } from "./live_frames.js";
+
+/** One side ended the object on purpose, or a function refused its call. */
+export class Abort extends TakoError {
+  /** What it said; anything that JSON can carry. */
+  readonly abortValue: unknown;
+
+  constructor(value?: unknown, message?: string) {
+    const said = typeof value === "object" ? (value as { message?: unknown } | null)?.message : value;
+    super("abort", message ?? (typeof said === "string" ? said : "Aborted"));
+    this.abortValue = value;
+  }
+}
+
+export class NetworkError extends TakoError {
+  /** Whether it is a live object's and not a call's. */
+  readonly isChannel: boolean;
+
+  constructor(isChannel: boolean, message = "The connection was lost.") {
+    super("network", message);
+    this.isChannel = isChannel;
+  }
+}
+
+export class ValidationError extends TakoError {
+  constructor(message = "The data does not fit its type.") {
+    super("validation", message);
+  }
+}
+
+export function errorOf({ code, value, message }: Trouble): TakoError {
+  switch (code) {
+    case "abort":
+      return new Abort(value, message);
+    case "network":
+      return new NetworkError(true, message);
+    case "overflow":
+      return new ChannelOverflowError(message ?? "Too many messages wait.");
+    case "validation":
+      return new ValidationError(message);
+    case "closed": {
+      const error = new ChannelClosedError();
+      error.message = message ?? "The channel is closed.";
+      return error;
+    }
+    default:
+      if (message === "replay-too-old") return new ChannelGoneError(message);
+      return new TakoError("failed", message ?? "The listener failed.");
+  }
+}
+
+export function troubleOf({ abortValue, message }: Abort): Trouble {
+  const plain = new Abort(abortValue).message === message;
+  return { code: "abort", ...(abortValue !== undefined && { value: abortValue }), ...(!plain && { message }) };
+}

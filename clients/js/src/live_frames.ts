@@ -1,0 +1,223 @@
+/**
+ * The frames of live objects as values, as text and as binary (protocol, live objects, section 5).
+ *
+ * Rule: `data` stays what the wire has, JSON text or bytes: encoded once where the
+ * message is made, read once where it is listened to. What is read here is complete.
+ */
+
+export type Do =
+  | "send"
+  | "ack"
+  | "publish"
+  | "published"
+  | "subscribe"
+  | "unsubscribe"
+  | "close"
+  | "closed"
+  | "credit"
+  | "end"
+  | "ended";
+
+/** Why something ended or failed, as on the wire. */
+export interface Trouble {
+  readonly code: string;
+  readonly value?: unknown;
+  readonly message?: string | undefined;
+}
+
+/** What one side has received, and what the other may send in the object's whole life (section 6). */
+export interface Position {
+  readonly seq: number;
+  readonly bytes: number;
+  readonly messages: number;
+}
+
+/** Where a publication stands among those of its key. */
+export interface Info {
+  /** Counts from 1; of a durable key the id of the stored message. */
+  readonly seq: number;
+  /** Milliseconds since the epoch. */
+  readonly timestamp: number;
+  /** Another one when the count began anew. */
+  readonly epoch: number;
+}
+
+export interface Frame {
+  readonly do: Do;
+  /** From 1; absent where it is not sequenced, or not yet. */
+  readonly seq?: number;
+  readonly data?: string | Uint8Array<ArrayBuffer>;
+  /** Bytes of `data` on the wire. */
+  readonly size: number;
+  readonly ack?: boolean;
+  readonly of?: number;
+  readonly error?: Trouble | null;
+  readonly info?: Info;
+  readonly kind?: string;
+  readonly cursor?: number;
+  readonly timeoutMs?: number;
+  readonly position?: Position;
+}
+
+export const NETWORK: Trouble = { code: "network" };
+export const CLOSED: Trouble = { code: "closed" };
+export const TIMED_OUT: Trouble = { code: "closed", message: "close timed out" };
+export const OVERFLOW: Trouble = { code: "overflow" };
+
+/** A frame that the protocol does not know; the message names the field. */
+export class Unreadable extends Error {}
+
+const BINARY_KINDS = ["send ", "send ack", "publish ", "published "];
+const LAST_SEQ = 2 ** 32 - 1;
+const INFO_BYTES = 24;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** Bytes of a text as UTF-8. */
+function sizeOf(text: string): number {
+  let size = text.length;
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    // Each half of a surrogate pair is two of its four bytes.
+    if (unit > 0x7f) size += unit > 0x7ff && (unit < 0xd800 || unit > 0xdfff) ? 2 : 1;
+  }
+  return size;
+}
+
+/** A frame without a number, around JSON text or bytes. */
+export function draft(what: Do, data: string | Uint8Array<ArrayBuffer>, more?: Partial<Frame>): Frame {
+  return { do: what, size: typeof data === "string" ? sizeOf(data) : data.byteLength, data, ...more };
+}
+
+/** Whether it counts against credit and in the waiting lanes. */
+export function isMessage(frame: Frame): boolean {
+  return frame.do === "send" || frame.do === "publish" || frame.do === "published";
+}
+
+/** Text frames are lane 0, binary ones lane 1. */
+export function laneOf(frame: Frame): 0 | 1 {
+  return frame.data instanceof Uint8Array ? 1 : 0;
+}
+
+/** What it counts for in a lane, in bytes: at least what remembering it costs. */
+export function weightOf(frame: Frame): number {
+  return Math.max(64, frame.size);
+}
+
+/** `data` stands last, so that its text can be found without parsing. */
+function writeText(id: string, frame: Frame): string {
+  const { do: what, seq, ack, of, info, error, timeoutMs, position, kind, cursor, data } = frame;
+  const head = JSON.stringify({
+    op: "live",
+    id,
+    do: what,
+    seq,
+    ack: ack || undefined,
+    of,
+    info,
+    error: what === "end" ? (error ?? null) : error,
+    timeoutMs,
+    ...(position && { at: position.seq, bytes: position.bytes, messages: position.messages }),
+    kind,
+    cursor,
+  });
+  return data === undefined ? head : `${head.slice(0, -1)},"data":${data as string}}`;
+}
+
+function writeBinary(id: string, frame: Frame, data: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { info } = frame;
+  const name = encoder.encode(id);
+  const head = 2 + name.length + 4;
+  const whole = new Uint8Array(head + (info ? INFO_BYTES : 0) + data.length);
+  const view = new DataView(whole.buffer);
+  whole[0] = BINARY_KINDS.indexOf(`${frame.do} ${frame.ack ? "ack" : ""}`) + 1;
+  whole[1] = name.length;
+  whole.set(name, 2);
+  view.setUint32(head - 4, frame.seq as number);
+  if (info) {
+    [info.seq, info.timestamp, info.epoch].forEach((number, at) => view.setBigUint64(head + at * 8, BigInt(number)));
+  }
+  whole.set(data, whole.length - data.length);
+  return whole;
+}
+
+/** As it stands on the wire. */
+export function write(id: string, frame: Frame): string | Uint8Array<ArrayBuffer> {
+  return frame.data instanceof Uint8Array ? writeBinary(id, frame, frame.data) : writeText(id, frame);
+}
+
+function whole(value: unknown, least: number, field: string): number {
+  if (!Number.isSafeInteger(value) || (value as number) < least) throw new Unreadable(`${field} must be a number from ${least}`);
+  return value as number;
+}
+
+function readCursor(said: unknown): number | undefined {
+  if (said === undefined || said === null) return undefined;
+  return whole(typeof said === "string" && /^\d{1,16}$/.test(said) ? Number(said) : said, 0, "cursor");
+}
+
+/**
+ * @param text the frame as it came
+ * @param said the same, parsed
+ * @throws Unreadable as it says
+ */
+export function readText(text: string, said: Record<string, any>): [id: string, frame: Frame] {
+  const { id, do: what, seq, of, error, info, kind, timeoutMs } = said;
+  if (typeof id !== "string") throw new Unreadable("id is missing");
+  if (what === "credit") {
+    const [at, bytes, messages] = ["at", "bytes", "messages"].map((field) => whole(said[field], 0, field));
+    return [id, { do: what, size: 0, position: { seq: at, bytes, messages } as Position }];
+  }
+  if (what === "ended") return [id, { do: what, size: 0 }];
+  if (what === "end") return [id, { do: what, size: 0, error: error ?? null }];
+  const frame = { do: what as Do, seq: whole(seq, 1, "seq"), size: 0 };
+  if (seq > LAST_SEQ) throw new Unreadable("seq must have 32 bits");
+  switch (what) {
+    case "closed":
+      return [id, frame];
+    case "close":
+      if (!(timeoutMs >= 0)) throw new Unreadable("timeoutMs must be a number from 0");
+      return [id, { ...frame, timeoutMs }];
+    case "subscribe":
+    case "unsubscribe": {
+      if (kind !== "text" && kind !== "binary") throw new Unreadable("kind must be text or binary");
+      const cursor = readCursor(said.cursor);
+      return [id, { ...frame, kind, ...(cursor !== undefined && { cursor }) }];
+    }
+    case "ack":
+      if (error) return [id, { ...frame, of: whole(of, 1, "of"), error }];
+  }
+  if (!/^(send|ack|publish|published)$/.test(what)) throw new Unreadable("do is unknown");
+  if (said.data === undefined) throw new Unreadable("data is missing");
+  const data = text.slice(text.indexOf('"data":') + 7, text.lastIndexOf("}"));
+  const more = { ...(said.ack && { ack: true }), ...(what === "ack" && { of: whole(of, 1, "of") }), ...(info && { info }) };
+  return [id, draft(what, data, { seq, ...more })];
+}
+
+/** @throws Unreadable as it says */
+export function readBinary(payload: Uint8Array<ArrayBuffer>): [id: string, frame: Frame] {
+  const [what, ack] = (BINARY_KINDS[(payload[0] ?? 0) - 1]?.split(" ") ?? []) as [Do, string];
+  if (!what) throw new Unreadable("the kind of a binary frame is unknown");
+  const at = 2 + (payload[1] ?? 0);
+  const body = at + 4 + (what === "published" ? INFO_BYTES : 0);
+  if (payload.length < body) throw new Unreadable("a binary frame is cut short");
+  const view = new DataView(payload.buffer, payload.byteOffset);
+  const number = (index: number) => Number(view.getBigUint64(at + 4 + index * 8));
+  const info = what === "published" && { info: { seq: number(0), timestamp: number(1), epoch: number(2) } };
+  const seq = whole(view.getUint32(at), 1, "seq");
+  // Copied: what the listener keeps is not the buffer of the wire.
+  return [decoder.decode(payload.subarray(2, at)), draft(what, payload.slice(body), { seq, ...(ack && { ack: true }), ...info })];
+}
+
+/** Bytes of a line that begins with `~`. */
+export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+  const binary = atob(text);
+  return Uint8Array.from(binary, (unit) => unit.charCodeAt(0));
+}
+
+export function toBase64(bytes: Uint8Array): string {
+  let binary = "";
+  // Pieces, because the arguments of one call are limited.
+  for (let at = 0; at < bytes.length; at += 8192) binary += String.fromCharCode(...bytes.subarray(at, at + 8192));
+  return btoa(binary);
+}

@@ -1,0 +1,258 @@
+/**
+ * One end of a live object: frames and calls in, frames and events out (sections 5 to 7).
+ *
+ * The server's end follows the same steps, which `tests/vectors/live.json` writes
+ * out. Rule: time is an argument, in milliseconds; nothing here waits, and what was
+ * taken from a caller comes out again: sent, answered or failed.
+ */
+
+import { CLOSED, type Frame, laneOf, NETWORK, OVERFLOW, type Position, TIMED_OUT, type Trouble } from "./live_frames.js";
+import { Inflow } from "./live_lanes.js";
+import { type Bounds, Outgoing, type Output } from "./live_outgoing.js";
+
+/** Lingering: closed gracefully, but the other side may need frames again. Over: it may not know yet. */
+export type Phase = "new" | "open" | "lingering" | "over" | "forgotten";
+
+export class Machine<Handle> {
+  phase: Phase = "new";
+  /** Whether a wire carries its frames now. */
+  attached = false;
+  /** Why it ended, `null` for a graceful end, once it has. */
+  outcome: Trouble | null = null;
+  readonly #bounds: Bounds;
+  readonly #inflow: Inflow;
+  readonly #outgoing: Outgoing<Handle>;
+  readonly #requests = new Set<number>();
+  readonly #closing = { ours: false, theirs: false, closeSent: false, closedSent: false, closedReceived: false };
+  #closeBy = Infinity;
+  #out: Output<Handle>[] = [];
+  #blocked = false;
+  #since: number;
+
+  constructor(bounds: Bounds, now: number) {
+    this.#bounds = bounds;
+    this.#since = now;
+    this.#inflow = new Inflow(bounds.windowBytes, bounds.windowMessages);
+    this.#outgoing = new Outgoing(bounds, this.#out);
+  }
+
+  /** The outputs since the last time. */
+  take(): Output<Handle>[] {
+    return this.#out.splice(0);
+  }
+
+  /** Whether it is over for its user. */
+  get ended(): boolean {
+    return this.phase !== "new" && this.phase !== "open";
+  }
+
+  /** Whether nothing more can be sent. */
+  get closed(): boolean {
+    return this.ended || this.#closing.ours || this.#closing.theirs;
+  }
+
+  /** When `tick` has something to do; `Infinity` for never. */
+  get deadline(): number {
+    const { connectTtlMs, reconnectTimeoutMs } = this.#bounds;
+    if (this.phase === "forgotten") return Infinity;
+    if (this.ended) return this.#since + reconnectTimeoutMs;
+    if (this.phase === "new") return Math.min(this.#closeBy, this.#since + (connectTtlMs ?? Infinity));
+    return this.attached ? this.#closeBy : Math.min(this.#closeBy, this.#since + reconnectTimeoutMs);
+  }
+
+  /** What this side has, to be told to the other side now. */
+  position(): Position {
+    return this.#inflow.say();
+  }
+
+  /** A message, or a change of a subscription, without a number yet. */
+  send(frame: Frame, handle: Handle | undefined, now: number): void {
+    const outgoing = this.#outgoing;
+    if (this.closed) return outgoing.fail(handle, CLOSED);
+    outgoing.push(frame, handle);
+    this.#flush(now);
+    const lane = laneOf(frame);
+    while (outgoing.over(lane)) {
+      if (frame.do === "published") return this.#end(OVERFLOW, now);
+      outgoing.dropOldest(lane);
+    }
+  }
+
+  /** Answer a request. Harmless when it was answered, or nobody waits any more. */
+  answer(of: number, answer: Pick<Frame, "data" | "error" | "size">, now: number): void {
+    this.#inflow.consumed(of);
+    if (this.#requests.delete(of)) this.#outgoing.pushAnswer({ do: "ack", of, ...answer });
+    this.#flush(now);
+  }
+
+  /** All listeners of a message have settled. Harmless when repeated. */
+  consumed(seq: number, now: number): void {
+    this.#inflow.consumed(seq);
+    this.#flush(now);
+  }
+
+  /** @param excused requests that cannot be answered before the close is over */
+  close(timeoutMs: number, now: number, excused: Iterable<number> = []): void {
+    if (this.ended) return;
+    this.#closing.ours = true;
+    this.#closeBy = Math.min(this.#closeBy, now + timeoutMs);
+    for (const seq of excused) this.answer(seq, { error: CLOSED, size: 0 }, now);
+    this.#flush(now);
+  }
+
+  /** End at once, with an error. */
+  end(trouble: Trouble, now: number): void {
+    if (!this.ended) this.#end(trouble, now);
+  }
+
+  /** A wire carries the object from now on; the position is the other side's. */
+  attach(position: Position, now: number): void {
+    if (this.phase === "over" || this.phase === "forgotten") return;
+    this.attached = true;
+    this.#blocked = false;
+    if (this.phase === "new") {
+      this.phase = "open";
+      this.#out.push({ opened: true });
+    }
+    if (!this.#outgoing.again(position)) {
+      // The other side lacks what is not here any more.
+      if (this.ended) this.#forget();
+      else this.#end(NETWORK, now);
+      return;
+    }
+    if (this.ended && this.#closing.closedReceived) this.#out.push({ frame: { do: "end", error: null, size: 0 } });
+    this.#flush(now);
+  }
+
+  /** The wire is gone. */
+  detach(now: number): void {
+    if (!this.attached) return;
+    this.attached = false;
+    if (!this.ended) this.#since = now;
+  }
+
+  /** The wire takes no more for now, or does again. */
+  block(blocked: boolean, now: number): void {
+    this.#blocked = blocked;
+    this.#flush(now);
+  }
+
+  /** Tell the other side what it has not been told; at each ping. */
+  report(): void {
+    if (this.attached && this.#inflow.news) this.#credit();
+  }
+
+  receive(frame: Frame, now: number): void {
+    const seq = frame.seq ?? 0;
+    if (this.phase === "forgotten") return;
+    if (!seq) this.#control(frame, now);
+    else if (seq <= this.#inflow.seq) return;
+    else if (seq !== this.#inflow.seq + 1) this.#broken(`seq ${seq} follows ${this.#inflow.seq}`, now);
+    else if (!this.#inflow.take(frame)) this.#broken("more than the credit allows", now);
+    else this.#taken(frame, now);
+    this.#flush(now);
+  }
+
+  /** Time has passed. */
+  tick(now: number): void {
+    if (now < this.deadline) return;
+    if (this.ended) this.#forget();
+    else this.#end(now >= this.#closeBy ? TIMED_OUT : NETWORK, now);
+  }
+
+  #taken(frame: Frame, now: number): void {
+    const closing = this.#closing;
+    if (frame.do === "ack") this.#outgoing.answered(frame);
+    else if (frame.do === "close") {
+      closing.theirs = true;
+      this.#closeBy = Math.min(this.#closeBy, now + (frame.timeoutMs as number));
+    } else if (frame.do === "closed") closing.closedReceived = true;
+    else if (this.ended) this.#inflow.consumed(frame.seq as number);
+    else {
+      if (frame.ack || frame.do === "publish") this.#requests.add(frame.seq as number);
+      this.#out.push({ deliver: frame });
+    }
+  }
+
+  #control(frame: Frame, now: number): void {
+    if (frame.do === "credit") {
+      if (!this.#outgoing.granted(frame.position as Position)) this.#broken("a report of what was never sent", now);
+    } else if (frame.do === "ended") {
+      if (this.phase === "over") this.#forget();
+    } else {
+      if (!this.ended) this.#settle(frame.error ?? null);
+      if (this.attached) this.#out.push({ frame: { do: "ended", size: 0 } });
+      this.#forget();
+    }
+  }
+
+  /** Send what can be sent, and draw the conclusions for the close. */
+  #flush(now: number): void {
+    if (this.attached && !this.#blocked) {
+      if (!this.ended) {
+        this.#outgoing.flush();
+        this.#closeOn(now);
+      }
+      if (this.#inflow.due) this.#credit();
+    }
+    const { ours, theirs, closedSent, closedReceived } = this.#closing;
+    const complete = theirs ? closedSent && (closedReceived || !ours) : closedReceived;
+    if (complete && !this.ended) this.#closeGracefully(now);
+  }
+
+  #closeOn(now: number): void {
+    const closing = this.#closing;
+    if (closing.ours && !closing.closeSent && !this.#outgoing.waits) {
+      closing.closeSent = true;
+      this.#outgoing.number({ do: "close", size: 0, timeoutMs: Math.round(Math.max(0, this.#closeBy - now)) });
+    }
+    const due = closing.theirs && !closing.closedSent && (closing.closeSent || !closing.ours);
+    if (due && !this.#outgoing.owes && !this.#requests.size) {
+      closing.closedSent = true;
+      this.#outgoing.number({ do: "closed", size: 0 });
+    }
+  }
+
+  #closeGracefully(now: number): void {
+    this.#settle(null);
+    this.#since = now;
+    if (this.#closing.closedReceived && this.attached) this.#out.push({ frame: { do: "end", error: null, size: 0 } });
+    // Who has said `closed` may have to say it, and what was before it, again.
+    if (this.#closing.closedSent) this.phase = "lingering";
+  }
+
+  #credit(): void {
+    this.#out.push({ frame: { do: "credit", size: 0, position: this.#inflow.say() } });
+  }
+
+  #end(trouble: Trouble, now: number): void {
+    this.#settle(trouble);
+    this.#outgoing.forget();
+    this.#since = now;
+    if (this.attached) this.#out.push({ frame: { do: "end", error: trouble, size: 0 } });
+    // It need not be remembered: it is also what an unknown id means.
+    if (trouble.code === "network") this.#forget();
+  }
+
+  /** It is over for its user: everything of theirs comes out. */
+  #settle(trouble: Trouble | null): void {
+    this.outcome = trouble;
+    this.phase = "over";
+    this.#requests.clear();
+    this.#outgoing.settle(trouble);
+    this.#out.push({ ended: trouble });
+  }
+
+  #forget(): void {
+    this.phase = "forgotten";
+    this.attached = false;
+    this.#outgoing.forget();
+    this.#out.push({ forgotten: true });
+  }
+
+  #broken(reason: string, now: number): void {
+    this.#out.push({ broken: reason });
+    if (this.ended) this.#forget();
+    else this.#end(NETWORK, now);
+  }
+}

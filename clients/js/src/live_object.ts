@@ -1,0 +1,239 @@
+/**
+ * The page's end of a live object: a frame machine with the page's functions around it.
+ *
+ * Rule: outputs of the machine are carried out one after the other, never one
+ * inside the other: what a listener sends while it runs comes behind what was
+ * being sent.
+ */
+
+import type { Environment } from "./environment.js";
+import { ChannelOverflowError, TakoError } from "./index.js";
+import { Abort, errorOf, troubleOf } from "./live_errors.js";
+import { draft, type Frame, type Trouble } from "./live_frames.js";
+import { Machine } from "./live_machine.js";
+import type { Bounds, Output } from "./live_outgoing.js";
+
+const CLOSE_TIMEOUT_MS = 5_000;
+
+/** The session that an object belongs to, as the object sees it. */
+export interface Carrier {
+  readonly environment: Environment;
+  readonly bounds: Bounds & { readonly maxMessageBytes: number };
+  transmit(id: string, frame: Frame): void;
+  forgotten(id: string): void;
+  broken(): void;
+}
+
+export interface CloseOptions {
+  /** Milliseconds for both sides to be done. Default: 5000. */
+  readonly timeout?: number;
+}
+
+/** Who waits for what became of a send. */
+interface Handle {
+  resolve(value: unknown): void;
+  reject(error: TakoError): void;
+}
+
+type CloseListener = (error: TakoError | undefined) => unknown;
+
+/** What both kinds of live objects have. */
+export abstract class LiveObject {
+  readonly #carrier: Carrier;
+  readonly #id: string;
+  readonly #machine: Machine<Handle>;
+  readonly #openListeners: (() => unknown)[] = [];
+  readonly #closeListeners: CloseListener[] = [];
+  /** Requests whose listeners have not answered yet. */
+  readonly #answering = new Set<number>();
+  #opened = false;
+  #error: TakoError | undefined;
+  #closing: Promise<0 | 1> | undefined;
+  #closed!: (code: Promise<0 | 1>) => void;
+  #carrying = false;
+  #deadline = Infinity;
+  #cancelDeadline: (() => void) | undefined;
+
+  /** @internal */
+  constructor(carrier: Carrier, id: string) {
+    this.#carrier = carrier;
+    this.#id = id;
+    this.#machine = new Machine(carrier.bounds, carrier.environment.now());
+    this.#schedule();
+  }
+
+  /** Whether nothing more can be sent. */
+  get isClosed(): boolean {
+    return this.#machine.closed;
+  }
+
+  /** Call once when the object is attached for the first time; at once where it has been. */
+  onOpen(listener: () => unknown): void {
+    if (this.#opened) void guarded(listener);
+    else if (!this.#machine.ended) this.#openListeners.push(listener);
+  }
+
+  /** Call once at the permanent end, with the error or `undefined`; at once where it has ended. */
+  onClose(listener: CloseListener): void {
+    if (this.#machine.ended) void guarded(() => listener(this.#error));
+    else this.#closeListeners.push(listener);
+  }
+
+  /**
+   * Close gracefully: what was sent arrives, what was asked is answered, and close listeners settle.
+   * @returns 0 where the other side agreed, 1 where the time was up or an error came first
+   * @throws RangeError where the timeout is no number from 0
+   */
+  close({ timeout = CLOSE_TIMEOUT_MS }: CloseOptions = {}): Promise<0 | 1> {
+    if (!(timeout >= 0)) throw new RangeError("timeout must be a number of milliseconds from 0");
+    if (!this.#closing) {
+      this.#closing = new Promise((resolve) => (this.#closed = resolve));
+      if (this.#machine.ended) this.#closed(Promise.resolve(this.#error ? 1 : 0));
+      // Nobody can tell which listener called, so none is waited for.
+      else this.act((machine, now) => machine.close(timeout, now, [...this.#answering]));
+    }
+    return this.#closing;
+  }
+
+  /** End at once; close listeners of both sides get an `Abort` with the value. Harmless at the end. */
+  abort(value?: unknown, message?: string): void {
+    this.act((machine, now) => machine.end(troubleOf(new Abort(value, message)), now));
+  }
+
+  /** @internal What the session does with it; outputs are carried out afterwards. */
+  act(input: (machine: Machine<Handle>, now: number) => void): void {
+    input(this.#machine, this.#carrier.environment.now());
+    if (this.#carrying) return;
+    this.#carrying = true;
+    try {
+      for (let outputs = this.#machine.take(); outputs.length; outputs = this.#machine.take()) {
+        for (const output of outputs) this.#carryOut(output);
+      }
+    } finally {
+      this.#carrying = false;
+    }
+    this.#schedule();
+  }
+
+  /** Send a message; the promise may be ignored. */
+  protected sendFrame(frame: Frame): Promise<unknown> {
+    const { maxMessageBytes } = this.#carrier.bounds;
+    const promise = new Promise<unknown>((resolve, reject) => {
+      if (frame.size > maxMessageBytes) throw new ChannelOverflowError(`A message has at most ${maxMessageBytes} bytes.`);
+      this.act((machine, now) => machine.send(frame, { resolve, reject }, now));
+    });
+    // Whoever does not wait does not want to hear of it.
+    promise.catch(() => {});
+    return promise;
+  }
+
+  /** Tell the other side what this one listens to. Nothing to tell once it is closing. */
+  protected change(frame: Frame): void {
+    if (!this.isClosed) this.act((machine, now) => machine.send(frame, undefined, now));
+  }
+
+  /** Let listeners hear a message, all at once; it is consumed when all have settled. */
+  protected hear(frame: Frame, listeners: (() => unknown)[]): void {
+    const consumed = () => this.act((machine, now) => machine.consumed(frame.seq as number, now));
+    const results = listeners.map((listener) => guarded(listener, (error) => this.#failed(error)));
+    if (results.some((result) => result)) void Promise.all(results).then(consumed);
+    else consumed();
+  }
+
+  /** Let listeners answer a request, one after the other; the last one's value is the answer. */
+  protected async answer(frame: Frame, listeners: (() => unknown)[]): Promise<void> {
+    const of = frame.seq as number;
+    let answer: Pick<Frame, "data" | "error" | "size">;
+    this.#answering.add(of);
+    try {
+      let value: unknown;
+      for (const listener of listeners) value = await listener();
+      answer = draft("ack", json(value ?? null));
+      if (!listeners.length) answer = { error: { code: "failed", message: "There is no listener." }, size: 0 };
+    } catch (error) {
+      this.#failed(error);
+      // What went wrong is this side's business.
+      answer = { error: { code: "failed", message: "The listener failed." }, size: 0 };
+    }
+    this.#answering.delete(of);
+    this.act((machine, now) => machine.answer(of, answer, now));
+  }
+
+  /** A message for listeners has come. */
+  protected abstract deliver(frame: Frame): void;
+
+  /** No listener is called any more. */
+  protected abstract deafen(): void;
+
+  #failed(error: unknown): void {
+    if (error instanceof Abort) this.abort(error.abortValue, error.message);
+    else console.error(error);
+  }
+
+  #carryOut(output: Output<Handle>): void {
+    if ("frame" in output) this.#carrier.transmit(this.#id, output.frame);
+    else if ("deliver" in output) this.deliver(output.deliver);
+    else if ("sent" in output) output.sent.resolve(undefined);
+    else if ("answered" in output) output.answered.resolve(JSON.parse(output.data));
+    else if ("failed" in output) output.failed.reject(errorOf(output.error));
+    else if ("opened" in output) this.#open();
+    else if ("ended" in output) this.#end(output.ended);
+    else if ("forgotten" in output) this.#carrier.forgotten(this.#id);
+    else this.#carrier.broken();
+  }
+
+  #open(): void {
+    this.#opened = true;
+    for (const listener of this.#openListeners.splice(0)) void guarded(listener);
+  }
+
+  #end(trouble: Trouble | null): void {
+    this.#error = trouble ? errorOf(trouble) : undefined;
+    this.deafen();
+    const settled = Promise.all(this.#closeListeners.splice(0).map((listener) => guarded(() => listener(this.#error))));
+    this.#openListeners.length = 0;
+    this.#closing ??= new Promise((resolve) => (this.#closed = resolve));
+    this.#closed(settled.then(() => (trouble ? 1 : 0)));
+  }
+
+  #schedule(): void {
+    const { deadline } = this.#machine;
+    if (deadline === this.#deadline) return;
+    const { later, now } = this.#carrier.environment;
+    this.#cancelDeadline?.();
+    this.#deadline = deadline;
+    this.#cancelDeadline = undefined;
+    if (deadline === Infinity) return;
+    this.#cancelDeadline = later(Math.max(0, deadline - now()), () => {
+      // What the browser calls early is asked for again.
+      this.#deadline = Infinity;
+      this.act((machine, at) => machine.tick(at));
+    });
+  }
+}
+
+/** Call; gives a promise only where there is something to wait for. A failure is told and not thrown. */
+function guarded(listener: () => unknown, failed: (error: unknown) => void = console.error): Promise<void> | undefined {
+  try {
+    const result = listener();
+    if (typeof (result as PromiseLike<unknown> | undefined)?.then !== "function") return undefined;
+    return Promise.resolve(result).then(() => {}, failed);
+  } catch (error) {
+    failed(error);
+    return undefined;
+  }
+}
+
+/** @throws TypeError where JSON has no form for it */
+export function json(data: unknown): string {
+  const text = JSON.stringify(data) as string | undefined;
+  if (text === undefined) throw new TypeError("data must be JSON");
+  return text;
+}
+
+/** A copy: what the caller changes later is not what was sent. */
+export function copyOf(data: ArrayBuffer | ArrayBufferView): Uint8Array<ArrayBuffer> {
+  return ArrayBuffer.isView(data)
+    ? new Uint8Array(new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength))
+    : new Uint8Array(data.slice(0));
+}

@@ -1,0 +1,495 @@
+/** Live objects on a network and a clock that the test moves: wires, attaching, ends. */
+
+import { describe, expect, test } from "vitest";
+import { createClient } from "../src/index.js";
+import {
+  Abort,
+  type BroadcastChannel,
+  type Channel,
+  ChannelClosedError,
+  ChannelOverflowError,
+  createLive,
+  type Live,
+  NetworkError,
+  TakoError,
+  ValidationError,
+} from "../src/live.js";
+import { type FakeRequest, World } from "./world.js";
+
+type Said = Record<string, any>;
+const WINDOW = { bytes: 1_000_000, messages: 1_000 };
+
+/** A page that calls functions, and the server's side of it played by hand. */
+class Page {
+  readonly world = new World();
+  readonly client: ReturnType<typeof createClient>;
+  readonly live: Live;
+  settings: Said = { pingIntervalMs: 5_000, reconnectTimeoutMs: 60_000, idleTimeoutMs: 60_000 };
+
+  constructor(webSocket = true) {
+    const { WebSocket, ...rest } = this.world.environment;
+    this.client = createClient({ ...rest, WebSocket: webSocket ? WebSocket : undefined, url: "https://x.example" });
+    this.live = createLive({ client: this.client, url: "https://x.example" });
+  }
+
+  posts(part: string): FakeRequest[] {
+    return this.world.requests.filter(({ method, url }) => method === "POST" && url.pathname.includes(part));
+  }
+
+  /** The newest event stream. */
+  get stream(): FakeRequest {
+    const found = this.world.requests.findLast(({ method }) => method === "GET");
+    if (!found) throw new Error("no stream was asked for");
+    return found;
+  }
+
+  /** Call a function whose answer is known. */
+  async call<Result>(answer: Said, status = 200): Promise<Result> {
+    const result = this.live.call("onTest", ["a"]) as Promise<Result>;
+    result.catch(() => {});
+    await this.world.settle();
+    this.posts("/functions/").at(-1)?.answer(status, answer);
+    await this.world.settle();
+    return result;
+  }
+
+  channel(id = "c", ack = false): Promise<{ channel: Channel }> {
+    return this.call({ result: { channel: null }, live: [{ path: ["channel"], id, kind: "channel", ack }] });
+  }
+
+  down(...frames: (Said | string)[]): Promise<void> {
+    for (const frame of frames) this.stream.bytes(`data: ${typeof frame === "string" ? frame : JSON.stringify(frame)}\n\n`);
+    return this.world.settle();
+  }
+
+  async openStream(): Promise<void> {
+    this.stream.stream();
+    await this.down({ op: "open", connection: "s", upstream: "key", maxBatchBytes: 1000 });
+  }
+
+  /** What was posted upstream since the last time; each POST is answered. */
+  async up(): Promise<Said[]> {
+    const frames: Said[] = [];
+    await this.world.settle();
+    for (;;) {
+      const posts = this.posts("/connect/").filter((post) => !this.#answered.has(post));
+      if (!posts.length) return frames;
+      expect(posts.length, "one POST at a time").toBe(1);
+      for (const post of posts) {
+        this.#answered.add(post);
+        expect(post.body.endsWith("\n")).toBe(true);
+        for (const line of post.body.trimEnd().split("\n")) {
+          frames.push(line[0] === "~" ? { binary: [...Buffer.from(line.slice(1), "base64")] } : (JSON.parse(line) as Said));
+        }
+        post.answer(204);
+      }
+      await this.world.settle();
+    }
+  }
+  readonly #answered = new Set<FakeRequest>();
+
+  attached(attach: Said, seq: Record<string, number> = {}): Said {
+    const open = (attach.open as Said[]).map(({ id }) => ({ id, seq: seq[id] ?? 0, ...WINDOW }));
+    return { op: "live.attached", ref: attach.ref, open, ended: [], settings: this.settings };
+  }
+
+  /** Attach on the event stream. */
+  async attachStream(seq: Record<string, number> = {}): Promise<Said> {
+    await this.openStream();
+    const attach = (await this.up())[0] as Said;
+    expect(attach.op).toBe("live.attach");
+    await this.down(this.attached(attach, seq));
+    return attach;
+  }
+
+  async nothingLeft(): Promise<void> {
+    await this.world.settle();
+    expect(this.world.timers.size).toBe(0);
+    expect(this.world.sleepers.size).toBe(0);
+  }
+}
+
+const send = (seq: number, data: unknown, more: Said = {}) => ({ op: "live", id: "c", do: "send", seq, ...more, data });
+
+describe("a call", () => {
+  test("puts live objects where they belong and gives the rest as it is", async () => {
+    const page = new Page(false);
+    const result = await page.call<{ a: [number, Channel]; room: BroadcastChannel; n: number }>({
+      result: { a: [1, null], room: null, n: 2 },
+      live: [
+        { path: ["a", 1], id: "c", kind: "channel", ack: false },
+        { path: ["room"], id: "b", kind: "broadcast" },
+      ],
+    });
+    expect([result.a[0], result.n]).toEqual([1, 2]);
+    expect(typeof result.a[1].listen).toBe("function");
+    expect(typeof result.room.subscribe).toBe("function");
+    const [post] = page.posts("/functions/");
+    expect(post?.url.pathname).toBe("/_tako/functions/onTest");
+    expect(JSON.parse(post?.body ?? "")).toEqual({ args: ["a"] });
+    expect(post?.headers.get("tako-session")).toMatch(/^[\w-]{22,128}$/);
+    page.live.close();
+    await page.nothingLeft();
+  });
+
+  test.each([
+    [422, { code: "aborted", value: { why: 1 } }, Abort],
+    [400, { code: "body-invalid", error: "args[0]: no" }, ValidationError],
+    [404, { code: "not-found", error: "No." }, TakoError],
+  ])("of %i fails with its error", async (status, body, kind) => {
+    const page = new Page(false);
+    const failure = await page.call<never>(body, status).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(kind);
+    if (failure instanceof Abort) expect(failure.abortValue).toEqual({ why: 1 });
+    await page.nothingLeft();
+  });
+
+  test("without an answer is a NetworkError of a call", async () => {
+    const page = new Page(false);
+    const result = page.live.call("onTest").catch((error: unknown) => error);
+    await page.world.settle();
+    page.world.request.failed();
+    const error = (await result) as NetworkError;
+    expect(error).toBeInstanceOf(NetworkError);
+    expect(error.isChannel).toBe(false);
+  });
+});
+
+describe("over an event stream", () => {
+  test("messages go both ways, in order, text and binary", async () => {
+    const page = new Page(false);
+    const { channel } = await page.channel();
+    const got: unknown[] = [];
+    channel.onOpen(() => got.push("open"));
+    channel.listen((message) => void got.push(message));
+    channel.listenBinary((data) => void got.push([...data]));
+    void channel.send("early");
+    const attach = await page.attachStream();
+    expect(attach.session).toBe(page.posts("/functions/")[0]?.headers.get("tako-session"));
+    void channel.sendBinary(new Uint8Array([7, 255]));
+    void channel.send({ é: 1 });
+    const frames = await page.up();
+    expect(frames[0]).toEqual(send(1, "early"));
+    expect(frames[1]).toEqual({ binary: [1, 1, 99, 0, 0, 0, 2, 7, 255] });
+    expect(frames[2]).toEqual(send(3, { é: 1 }));
+    await page.down(send(1, "hello"), `~${Buffer.from([1, 1, 99, 0, 0, 0, 2, 9]).toString("base64")}`);
+    expect(got).toEqual(["open", "hello", [9]]);
+    page.live.close();
+    await page.nothingLeft();
+  });
+
+  test("a ping is answered, behind the news; silence cuts", async () => {
+    const page = new Page(false);
+    const { channel } = await page.channel();
+    await page.attachStream();
+    await page.down(send(1, "x"), { op: "ping" });
+    const frames = await page.up();
+    expect(frames.map(({ op, at }) => [op, at])).toEqual([["live", 1], ["pong", undefined]]);
+    const { stream } = page;
+    await page.world.advance(10_000);
+    expect(stream.live).toBe(false);
+    expect(channel.isClosed).toBe(false);
+    page.live.close();
+    await page.nothingLeft();
+  });
+
+  test("after a cut only what is missing is sent again, and what came twice is heard once", async () => {
+    const page = new Page(false);
+    const { channel } = await page.channel();
+    const got: unknown[] = [];
+    let opened = 0;
+    channel.onOpen(() => opened++);
+    channel.listen((message) => void got.push(message));
+    await page.attachStream();
+    void channel.send("one");
+    void channel.send("two");
+    await page.up();
+    await page.down(send(1, "a"));
+    page.stream.failed();
+    await page.world.settle();
+    void channel.send("three");
+    await page.world.advance(1_000);
+    const attach = await page.attachStream({ c: 1 });
+    expect(attach.open).toEqual([{ id: "c", seq: 1, bytes: 1_048_576 + 3, messages: 1_025 }]);
+    expect(await page.up()).toEqual([send(2, "two"), send(3, "three")]);
+    await page.down(send(1, "a"), send(2, "b"));
+    expect([got, opened]).toEqual([["a", "b"], 1]);
+    page.live.close();
+    await page.nothingLeft();
+  });
+
+  test("where it does not come back in time the channel ends with NetworkError", async () => {
+    const page = new Page(false);
+    page.settings.reconnectTimeoutMs = 1_000;
+    const { channel } = await page.channel();
+    const ends: unknown[] = [];
+    channel.onClose((error) => ends.push(error));
+    await page.attachStream();
+    const asked = channel.send("x", { ack: true }).catch((error: unknown) => error);
+    page.stream.failed();
+    await page.world.advance(999);
+    expect(ends).toEqual([]);
+    await page.world.advance(1);
+    expect(ends).toEqual([expect.any(NetworkError)]);
+    expect((ends[0] as NetworkError).isChannel).toBe(true);
+    expect(await asked).toBeInstanceOf(NetworkError);
+    await expect(channel.send("late")).rejects.toBeInstanceOf(ChannelClosedError);
+    await page.nothingLeft();
+  });
+
+  test("what the server has ended meanwhile ends here, with its reason", async () => {
+    const page = new Page(false);
+    const { channel } = await page.channel();
+    const ends: unknown[] = [];
+    channel.onClose((error) => ends.push(error));
+    await page.openStream();
+    const [attach] = await page.up();
+    await page.down({ ...page.attached(attach as Said), open: [], ended: [{ id: "c", error: { code: "abort", value: 7 } }] });
+    expect((ends[0] as Abort).abortValue).toBe(7);
+    page.live.close();
+    await page.nothingLeft();
+  });
+
+  test("a later object is opened on the same wire", async () => {
+    const page = new Page(false);
+    await page.channel("c");
+    await page.attachStream();
+    const { channel } = await page.channel("d");
+    let opened = false;
+    channel.onOpen(() => (opened = true));
+    const [open] = (await page.up()) as [Said];
+    expect(open).toMatchObject({ op: "live.open", open: [{ id: "d", seq: 0 }] });
+    await page.down({ op: "live.opened", ref: open.ref, open: [{ id: "d", seq: 0, ...WINDOW }], ended: [] });
+    expect(opened).toBe(true);
+    page.live.close();
+    await page.nothingLeft();
+  });
+});
+
+describe("answers", () => {
+  test("the last listener's value is the answer; an error's text stays here", async () => {
+    const page = new Page(false);
+    const { channel } = await page.channel();
+    channel.listen(() => "first");
+    const unlisten = channel.listen(async (message) => ({ got: message }));
+    await page.attachStream();
+    await page.down(send(1, 5, { ack: true }));
+    expect(await page.up()).toEqual([{ op: "live", id: "c", do: "ack", seq: 1, of: 1, data: { got: 5 } }]);
+    unlisten();
+    const said: unknown[] = [];
+    const { error } = console;
+    console.error = (what: unknown) => said.push(String(what));
+    channel.listen(() => {
+      throw new Error("secret");
+    });
+    await page.down(send(2, 5, { ack: true }));
+    console.error = error;
+    expect(said).toEqual(["Error: secret"]);
+    expect(JSON.stringify(await page.up())).not.toContain("secret");
+    page.live.close();
+    await page.nothingLeft();
+  });
+
+  test("channel-wide ack is for send and not for sendBinary", async () => {
+    const page = new Page(false);
+    const { channel } = await page.channel("c", true);
+    await page.attachStream();
+    const asked = channel.send("x");
+    await channel.sendBinary(new Uint8Array(1));
+    expect((await page.up())[0]).toEqual(send(1, "x", { ack: true }));
+    await page.down({ op: "live", id: "c", do: "ack", seq: 1, of: 1, data: { ok: true } });
+    expect(await asked).toEqual({ ok: true });
+    page.live.close();
+  });
+
+  test("an Abort in a listener ends both sides with its value", async () => {
+    const page = new Page(false);
+    const { channel } = await page.channel();
+    const ends: unknown[] = [];
+    channel.onClose((error) => ends.push(error));
+    channel.listen(() => {
+      throw new Abort({ no: 1 });
+    });
+    await page.attachStream();
+    await page.down(send(1, 5));
+    expect((ends[0] as Abort).abortValue).toEqual({ no: 1 });
+    const [end] = await page.up();
+    expect(end).toEqual({ op: "live", id: "c", do: "end", error: { code: "abort", value: { no: 1 } } });
+    page.live.close();
+  });
+});
+
+describe("capacity", () => {
+  test("an awaited send waits for credit; the oldest of too many is dropped", async () => {
+    const page = new Page(false);
+    page.settings.bufferBytes = 150;
+    const { channel } = await page.channel();
+    await page.openStream();
+    const [attach] = await page.up();
+    await page.down({ ...page.attached(attach as Said), open: [{ id: "c", seq: 0, bytes: 100, messages: 1 }] });
+    await channel.send("goes");
+    const outcomes = [1, 2, 3].map((each) => channel.send(each).then(() => "sent", (error: unknown) => error));
+    await page.up();
+    await page.down({ op: "live", id: "c", do: "credit", at: 1, bytes: 100, messages: 9 });
+    expect(await outcomes[0]).toBeInstanceOf(ChannelOverflowError);
+    expect(await Promise.all(outcomes.slice(1))).toEqual(["sent", "sent"]);
+    expect((await page.up()).map(({ data }) => data as unknown)).toEqual([2, 3]);
+    page.live.close();
+  });
+});
+
+describe("closing", () => {
+  test("waits for the other side, tells once, and leaves nothing but the idle time", async () => {
+    const page = new Page(false);
+    const { channel } = await page.channel();
+    const ends: unknown[] = [];
+    channel.onClose((error) => ends.push(error));
+    await page.attachStream();
+    const closed = channel.close();
+    expect(channel.close()).toBe(closed);
+    expect((await page.up())[0]).toMatchObject({ do: "close", seq: 1, timeoutMs: 5_000 });
+    await page.down({ op: "live", id: "c", do: "closed", seq: 1 });
+    expect(await closed).toBe(0);
+    expect(ends).toEqual([undefined]);
+    expect((await page.up()).at(-1)).toMatchObject({ do: "end", error: null });
+    await page.down({ op: "live", id: "c", do: "ended" });
+    for (let time = 0; time < 60_000; time += 5_000) {
+      await page.down({ op: "ping" });
+      await page.up();
+      await page.world.advance(5_000);
+    }
+    await page.nothingLeft();
+  });
+
+  test("without an answer takes exactly its time", async () => {
+    const page = new Page(false);
+    const { channel } = await page.channel();
+    await page.attachStream();
+    let code: number | undefined;
+    void channel.close({ timeout: 700 }).then((value) => (code = value));
+    await page.world.advance(699);
+    expect(code).toBe(undefined);
+    await page.world.advance(1);
+    expect(code).toBe(1);
+    page.live.close();
+    await page.nothingLeft();
+  });
+});
+
+describe("the WebSocket", () => {
+  /** Both wires open, the channel on the stream, and the probe answered. */
+  async function upgraded(page: Page): Promise<Said> {
+    page.world.socket.open();
+    await page.world.settle();
+    const probe = page.world.socket.last("ping");
+    page.world.socket.frame({ op: "pong", ref: probe.ref });
+    await page.world.settle();
+    return page.world.socket.last("live.attach");
+  }
+
+  test("takes over from the stream without losing, doubling or reordering", async () => {
+    const page = new Page();
+    const { channel } = await page.channel();
+    const got: unknown[] = [];
+    channel.listen((message) => void got.push(message));
+    await page.attachStream();
+    const { stream } = page;
+    void channel.send(1);
+    await page.up();
+    const attach = await upgraded(page);
+    // Between the two wires: waits here, and still comes there.
+    void channel.send(2);
+    await page.down(send(1, "old"));
+    page.world.socket.frame(page.attached(attach, { c: 0 }));
+    page.world.socket.frame(send(1, "old"));
+    page.world.socket.frame(send(2, "new"));
+    await page.world.settle();
+    expect(stream.live).toBe(false);
+    expect(page.world.socket.sent.filter((frame) => frame.op === "live")).toEqual([send(1, 1), send(2, 2)]);
+    expect(got).toEqual(["old", "new"]);
+    page.live.close();
+    await page.nothingLeft();
+  });
+
+  test("is the one that channel subscriptions use, and is used at once where it is open", async () => {
+    const page = new Page();
+    const subscription = page.client.channel("chat");
+    const told: unknown[] = [];
+    subscription.subscribe((message) => told.push(message.data));
+    await page.world.accept();
+    const { channel } = await page.channel();
+    await page.world.settle();
+    expect(page.world.sockets.length).toBe(1);
+    expect(page.world.requests.filter(({ method }) => method === "GET")).toEqual([]);
+    page.world.socket.frame(page.attached(page.world.socket.last("live.attach")));
+    const got: unknown[] = [];
+    channel.listen((message) => void got.push(message));
+    page.world.socket.frame(send(1, "live"));
+    page.world.socket.frame({ id: "2", channel: "chat", type: "msg", data: "durable" });
+    await page.world.settle();
+    expect([got, told]).toEqual([["live"], ["durable"]]);
+    page.live.close();
+    expect(page.world.socket.closed).toBe(false);
+    subscription.close();
+    await page.nothingLeft();
+  });
+
+  test("stays unused where it does not answer the probe", async () => {
+    const page = new Page();
+    await page.channel();
+    await page.attachStream();
+    page.world.socket.open();
+    await page.world.advance(3_000);
+    page.world.socket.frame({ op: "pong", ref: page.world.socket.last("ping").ref });
+    await page.world.settle();
+    expect(page.world.socket.count("live.attach")).toBe(0);
+    expect(page.stream.live).toBe(true);
+    page.live.close();
+    await page.nothingLeft();
+  });
+
+  test("a cut of it is bridged by a stream until it is there again", async () => {
+    const page = new Page();
+    const { channel } = await page.channel();
+    await page.attachStream();
+    page.world.socket.frame(page.attached(await upgraded(page)));
+    await page.world.settle();
+    page.world.socket.lose();
+    void channel.send("meanwhile");
+    await page.world.advance(1_000);
+    expect(page.world.sockets.length).toBe(2);
+    await page.attachStream();
+    expect(await page.up()).toEqual([send(1, "meanwhile")]);
+    page.world.socket.frame(page.attached(await upgraded(page), { c: 1 }));
+    await page.world.settle();
+    void channel.send("after");
+    expect(page.world.socket.last("live")).toEqual(send(2, "after"));
+    page.live.close();
+    await page.nothingLeft();
+  });
+});
+
+describe("a broadcast", () => {
+  test("tells the server of the first subscriber and the last; publishing gives the place", async () => {
+    const page = new Page(false);
+    const room = await page.call<BroadcastChannel>({ result: null, live: [{ path: [], id: "b", kind: "broadcast" }] });
+    await page.attachStream();
+    const got: unknown[] = [];
+    const leave = room.subscribe((message, { seq }) => void got.push([message, seq]));
+    room.subscribe(() => {})();
+    const receipt = room.publish("hi");
+    const frames = await page.up();
+    expect(frames.map((frame) => frame.do as unknown)).toEqual(["subscribe", "publish"]);
+    const info = { seq: 5, timestamp: 1, epoch: 1 };
+    await page.down(
+      { op: "live", id: "b", do: "published", seq: 1, info, data: "hi" },
+      { op: "live", id: "b", do: "ack", seq: 2, of: 2, data: info },
+    );
+    expect(await receipt).toEqual(info);
+    expect(got).toEqual([["hi", 5]]);
+    leave();
+    expect((await page.up()).at(-1)).toMatchObject({ do: "unsubscribe", kind: "text" });
+    page.live.close();
+    await page.nothingLeft();
+  });
+});
