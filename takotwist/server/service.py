@@ -38,6 +38,7 @@ from takotwist.server.options import Options
 from takotwist.server.pages import load_pages
 from takotwist.server.signals import reload_on_hangup, stop_once
 from takotwist.server.sites import add_pages, announce, site
+from takotwist.server.state_lock import lock_log, sign_lock
 from takotwist.server.sweeper import Sweeper
 from takotwist.server.ticker import Ticker
 from takotwist.transports.certificate import utc
@@ -72,6 +73,7 @@ class TakoService(MultiService):
         super().__init__()  # type: ignore[no-untyped-call]
         for folder in (config.state_dir, config.replay.path.parent):
             make_folder(folder)
+        self._lock = lock_log(config.replay.path)
         self.config = config
         self.ready = False
         self.listening: Sequence[Listening] = ()
@@ -126,6 +128,7 @@ class TakoService(MultiService):
         """
         open_files = raise_open_files()
         self._accepting = Accepting(self._reactor, open_files.limit)
+        sign_lock(self._lock)
         shortage = open_files.shortage(self.config.limits.max_connections)
         if shortage is not None:
             self.log.warn("{shortage}", shortage=shortage)
