@@ -21,8 +21,8 @@ from twisted.web.server import Request, Site
 from takotwist.streams.files import serve_file
 
 PAGE = b"""<!doctype html><title>Video</title>
-<video src="/video" controls style="max-width: 100%"></video>
-<p><a href="/download">Download</a></p>
+<video src="video" controls style="max-width: 100%"></video>
+<p><a href="download">Download</a></p>
 """
 
 
