@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from takotwist.codecs.tako_json import encode_message, read_draft
 from takotwist.core.log import Appended
+from takotwist.core.message import Draft
 from takotwist.errors import InternalError, MessageTooLarge, Refusal
 from takotwist.flow.authorize import Asked
 from takotwist.transports.answers import encode_refusal
@@ -77,6 +78,7 @@ class _Lines:
         self._rest = b""
         self._number = 0
         self._answers: deque[_Answer] = deque()
+        self._read: list[tuple[_Answer, Draft]] = []
         self._ended = False
         self._gone = False
         self._slow_client = False
@@ -88,6 +90,7 @@ class _Lines:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._line(line)
+        self._store_read()
         limit = self._transport.max_message_bytes + ENVELOPE_BYTES
         if len(self._rest) > limit:
             self._number += 1
@@ -102,6 +105,7 @@ class _Lines:
         """See `BodyReceiver`."""
         if self._rest:
             self._line(self._rest)
+            self._store_read()
         self._ended = True
         self.flush()
 
@@ -116,32 +120,56 @@ class _Lines:
         self._number += 1
         place = _Answer()
         self._answers.append(place)
-        key = None if self._key is None else f"{self._key}:{self._number}"
+        try:
+            draft = read_draft(line, self._transport.max_message_bytes)
+        except Refusal as refusal:
+            self._refused(place, refusal)
+            return
+        if self._key is None:
+            self._read.append((place, draft))
+        else:
+            self._store([(place, draft)], f"{self._key}:{self._number}")
+
+    def _store_read(self) -> None:
+        """Store together what came together: lines of one read would share a transaction anyway."""
+        read, self._read = self._read, []
+        if read:
+            self._store(read, None)
+
+    def _store(self, lines: list[tuple[_Answer, Draft]], key: str | None) -> None:
         transport = self._transport
         try:
-            draft = read_draft(line, transport.max_message_bytes)
-            storing = transport.store(self._sender, self._asked, [draft], key)
+            storing = transport.store(self._sender, self._asked, [one for _, one in lines], key)
         except Refusal as refusal:
-            place.text = encode_refusal(refusal)
-            transport.answers.tally.refusals[refusal.code] += 1
+            if len(lines) == 1:
+                self._refused(lines[0][0], refusal)
+            else:
+                # Not all of them need be at fault.
+                for line in lines:
+                    self._store([line], None)
             return
         storing.addCallbacks(
-            lambda appended: self._stored(place, appended),
-            lambda failure: self._failed(place, failure),
+            lambda appended: self._stored(lines, appended),
+            lambda failure: self._failed(lines, failure),
         )
 
-    def _stored(self, place: _Answer, appended: Appended) -> None:
-        place.text = encode_message(appended.messages[0])
-        self._answered(place)
+    def _stored(self, lines: list[tuple[_Answer, Draft]], appended: Appended) -> None:
+        for (place, _), message in zip(lines, appended.messages, strict=True):
+            place.text = encode_message(message)
+        self._answered(lines[0][0])
 
-    def _failed(self, place: _Answer, failure: Failure) -> None:
+    def _failed(self, lines: list[tuple[_Answer, Draft]], failure: Failure) -> None:
         refusal = failure.value
         if not isinstance(refusal, Refusal):
             _logger.failure("a line could not be stored", failure)
             refusal = InternalError()
-        self._transport.answers.tally.refusals[refusal.code] += 1
+        for place, _ in lines:
+            self._refused(place, refusal)
+        self._answered(lines[0][0])
+
+    def _refused(self, place: _Answer, refusal: Refusal) -> None:
         place.text = encode_refusal(refusal)
-        self._answered(place)
+        self._transport.answers.tally.refusals[refusal.code] += 1
 
     def _refuse(self, refusal: Refusal) -> None:
         place = _Answer()
