@@ -126,13 +126,21 @@ class PublishTransport:
     def store(
         self, sender: str, asked: Asked, drafts: Sequence[Draft], key: str | None
     ) -> Deferred[Appended]:
-        """Validate and store.
+        """`check`, and `keep`."""
+        self.check(sender, asked, drafts)
+        return self.keep(asked, drafts, key)
+
+    def check(self, sender: str, asked: Asked, drafts: Sequence[Draft]) -> None:
+        """Whether they may be stored.
 
         :param sender: see `cost`.
-        :raises BodyInvalid: :raises RateLimited: and nothing is stored.
+        :raises BodyInvalid: :raises RateLimited: as they say.
         """
         validate(asked.definition, drafts)
         self.cost(sender, len(drafts))
+
+    def keep(self, asked: Asked, drafts: Sequence[Draft], key: str | None) -> Deferred[Appended]:
+        """Store what was checked; see `Publishing.publish`."""
         return self.publishing.publish(
             asked.topic, drafts, self.authorizing.lifecycle(asked.definition), key
         )

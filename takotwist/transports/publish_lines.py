@@ -122,6 +122,7 @@ class _Lines:
         self._answers.append(place)
         try:
             draft = read_draft(line, self._transport.max_message_bytes)
+            self._transport.check(self._sender, self._asked, [draft])
         except Refusal as refusal:
             self._refused(place, refusal)
             return
@@ -137,17 +138,7 @@ class _Lines:
             self._store(read, None)
 
     def _store(self, lines: list[tuple[_Answer, Draft]], key: str | None) -> None:
-        transport = self._transport
-        try:
-            storing = transport.store(self._sender, self._asked, [one for _, one in lines], key)
-        except Refusal as refusal:
-            if len(lines) == 1:
-                self._refused(lines[0][0], refusal)
-            else:
-                # Not all of them need be at fault.
-                for line in lines:
-                    self._store([line], None)
-            return
+        storing = self._transport.keep(self._asked, [draft for _, draft in lines], key)
         storing.addCallbacks(
             lambda appended: self._stored(lines, appended),
             lambda failure: self._failed(lines, failure),
