@@ -1,7 +1,8 @@
 """HTTP/2 on Twisted's connection, mended where a slow or early-answered peer hurts it.
 
-Three things: it spins when a peer's window is full; it fails on data for a
-stream that was already answered; and its idle timer ends quiet responses.
+Four things: it spins when a peer's window is full; it fails on data for a stream
+that was already answered, and on a request that came with its reset; and its
+idle timer ends quiet responses.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ class Http2Connection(_Connection):  # type: ignore[misc]
     # requests
 
     def _requestReceived(self, event: Any) -> None:
+        known = self.conn.streams.get(event.stream_id)
+        if known is None or known.closed:
+            # Reset in the same read: all of it was parsed before we are told of the
+            # first part, and what would answer now fails.  It also costs us least so.
+            return
         super()._requestReceived(event)
         stream = self.streams[event.stream_id]
         request = stream._request

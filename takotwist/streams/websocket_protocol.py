@@ -190,6 +190,18 @@ class AutobahnProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     def _max_message_size_exceeded(self, size: int, limit: int, reason: str) -> None:
         self._fail_connection(1009, "message-too-large")
 
+    # Autobahn keeps the pieces of a message in a list: two bytes in a fragment or in a
+    # segment of their own take forty there, and an empty fragment eight, without an end.
+
+    def onMessageFrameData(self, payload: bytes) -> None:
+        if not self.failedByMe:
+            _gather(self.frame_data, payload)
+
+    def onMessageFrame(self, payload: list[bytes]) -> None:
+        if not self.failedByMe:
+            for piece in payload:
+                _gather(self.message_data, piece)
+
     def onMessageEnd(self) -> None:
         if not self.failedByMe:
             message = b"".join(self.message_data)
@@ -241,6 +253,16 @@ class AutobahnProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         deflate.start_compress_message()
         compressed = deflate.compress_message_data(payload) + deflate.end_compress_message()
         self.sendFrame(opcode=2 if is_binary else 1, payload=compressed, rsv=4)
+
+
+def _gather(pieces: list[Any], piece: bytes | bytearray) -> None:
+    """Put `piece` to the others, of which there is never more than one in the list."""
+    if not pieces:
+        pieces.append(piece)
+    elif piece:
+        if not isinstance(pieces[0], bytearray):
+            pieces[0] = bytearray(pieces[0])
+        pieces[0] += piece
 
 
 # Set from the table, so that what is dropped from a connection always has its default.

@@ -19,7 +19,7 @@ from takotwist.client import twisted as for_twisted
 from takotwist.client.events import Event, Message
 from takotwist.client.policy import Policy
 from tests.faults.cutting_proxy import CuttingProxy
-from tests.faults.server_process import ServerProcess
+from tests.sockets.server_process import ServerProcess
 
 #: Comes back fast, so that a test sees many cuts.
 QUICK = Policy(base_ms=20, cap_ms=200)

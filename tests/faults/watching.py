@@ -159,6 +159,11 @@ class Canary:
         self.delivered = 0
         self._failure: BaseException | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether it has met a fault."""
+        return self._failure is not None
+
     def __enter__(self) -> Canary:
         self._thread.start()
         return self
