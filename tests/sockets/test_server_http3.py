@@ -147,6 +147,17 @@ class SiteTests(Http3Case):
 
         self.assertEqual(await deferToThread(ask), [f'h3=":{self.udp_port}"; ma=86400', None])
 
+    def test_port_in_use(self) -> None:
+        """A port that somebody has is named, and nothing is served."""
+        other = ServerProcess(tls=True)
+        self.addCleanup(other.close)
+        listen = f'[http3]\nlisten = ["udp:{self.udp_port}:interface=127.0.0.1"]\n'
+        other.write_config(FAST + listen)
+        other.start(ready=False)
+        self.assertEqual(other.wait(), 1)
+        self.assertIn("http3.listen: cannot listen: Address already in use", other.log)
+        self.assertNotIn("Traceback", other.log)
+
     async def test_certificate_reload(self) -> None:
         """New connections get the renewed certificate."""
         old = self.client()
