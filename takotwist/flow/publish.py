@@ -52,10 +52,7 @@ def validate(definition: ChannelDefinition, drafts: Sequence[Draft]) -> None:
 class _Publish:
     append: Append
     answer: Deferred[Appended]
-
-    @property
-    def size(self) -> int:
-        return self.append.size
+    size: int
 
 
 @attrs.define(slots=True)
@@ -98,7 +95,7 @@ class Publishing:
             if self._stopping is not None:
                 raise ShuttingDown
             append = Append(topic, tuple(drafts), lifecycle, idempotency_key)
-            self.group.offer(_Publish(append, answer))
+            self.group.offer(_Publish(append, answer, append.size))
         except Refusal as refusal:
             answer.errback(Failure(refusal))
             return answer
