@@ -154,8 +154,8 @@ class HostileTests(SynchronousTestCase):
     # clients that never finish
 
     def test_never_finish(self) -> None:
-        """Half a request, half a TLS handshake, a TLS connection that asks nothing, and HTTP/2
-        without its preface: each is let go after the time for a head."""
+        """Half a request, half a TLS handshake, and a TLS connection that asks nothing are let go
+        after the time for a head; those and half of HTTP/2's preface take little of us."""
         with self.bearing("50 each of four kinds of unfinished handshakes"):
             kinds: dict[str, list[socket.socket]] = {"plain": [], "tls": [], "asks": [], "h2": []}
             for _ in range(50):
@@ -170,12 +170,9 @@ class HostileTests(SynchronousTestCase):
                 kinds["h2"].append(self.connect(tls=True, alpn="h2"))
                 kinds["h2"][-1].sendall(b"PRI * HTTP/2.0\r\n\r\nSM")
             began = time.monotonic()
-            for name, ones in kinds.items():
-                for one in ones:
-                    try:
-                        self.ends(one, 16)
-                    except TimeoutError:
-                        self.assertEqual(name, "h2", "is not let go")
+            # HTTP/2 has no head to wait for: its connections go with the idle timeout.
+            for one in kinds["plain"] + kinds["tls"] + kinds["asks"]:
+                self.ends(one, 30)
             self.assertLess(time.monotonic() - began, 40)
 
     def test_slow_bodies(self) -> None:
