@@ -9,6 +9,7 @@ exists only on this side of the wire.
         ├── Gone               the cursor is void: reload your state
         ├── UnexpectedAnswer   somebody who is no takotwist server answered
         ├── ProtocolBroken     what came is no message
+        ├── NoAnswer           a page of history could not be had
         ├── OutgoingFull       too many publishes wait for a connection
         └── SubscriptionClosed the caller closed it
 """
@@ -56,6 +57,12 @@ class ProtocolBroken(ClientError):
     """The server sent what is no message; skipping it would be a silent loss."""
 
     code = "protocol-broken"
+
+
+class NoAnswer(ClientError):
+    """The server could not be asked, or did not answer in time.  Says why."""
+
+    code = "no-answer"
 
 
 class OutgoingFull(ClientError):

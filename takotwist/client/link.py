@@ -37,11 +37,16 @@ class Due(Enum):
 
 @attrs.define(slots=True)
 class Link:
-    """One connection and its successors."""
+    """One connection and its successors.
+
+    :ivar trouble: why the last connection failed, in words for a person; `None` where
+        there is one, or where its end was none.
+    """
 
     _policy: Policy
     retries: Retries
     state: State = State.IDLE
+    trouble: str | None = None
     _keepalive_ms: float = attrs.field(init=False)
     _opened_at: float | None = None
     _heard_at: float = 0.0
@@ -67,6 +72,7 @@ class Link:
         :param keepalive_ms: its own interval.
         """
         self.state = State.OPEN
+        self.trouble = None
         self._opened_at = now
         self._asks = asks
         self._keepalive_ms = keepalive_ms or self._policy.keepalive_ms
@@ -96,11 +102,13 @@ class Link:
         stable = opened is not None and now - opened >= self._policy.stable_ms
         self._opened_at = None
         self._retry_at = now + self.retries.delay(outcome, stable)
+        self.trouble = outcome.trouble
         self.state = State.WAITING
 
     def closed(self) -> None:
         """Nothing shall follow."""
         self.state = State.CLOSED
+        self.trouble = None
 
     def idle(self) -> None:
         """Nothing shall follow for now."""

@@ -64,9 +64,12 @@ class Machine(ABC):
         """An HTTP answer came, to the request or in place of an upgrade."""
         self._ended(outcome, now)
 
-    def lost(self, now: float) -> None:
-        """The connection was cut, or could not be made."""
-        self._ended(CUT, now)
+    def lost(self, now: float, why: str = "") -> None:
+        """The connection was cut, or could not be made.
+
+        :param why: in words for a person, where more is known.
+        """
+        self._ended(attrs.evolve(CUT, sentence=why) if why else CUT, now)
 
     def closed_by_peer(self, close_code: int, reason: str, now: float) -> None:
         """The WebSocket was closed."""

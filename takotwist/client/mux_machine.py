@@ -64,6 +64,11 @@ class MuxMachine(Machine):
         """The id of the last event given out for `topic`, or where the server said it stands."""
         return self._topics[topic].continuity.cursor
 
+    def trouble(self, topic: int) -> str | None:
+        """Why `topic` is being tried again: the connection's trouble, or its own."""
+        found = self._topics.get(topic)
+        return self.link.trouble or (None if found is None else found.trouble)
+
     # The caller.
 
     def subscribed(

@@ -38,6 +38,7 @@ class MuxTopic:
     :ivar ref: of its subscribe on the present connection, or `None`.
     :ivar key: the topic as the server named it in its ack, or `None` before.
     :ivar retry_at: when to subscribe again, or `None` where only the connection counts.
+    :ivar trouble: why it has ended and is subscribed again, in words for a person.
     """
 
     number: int
@@ -50,6 +51,7 @@ class MuxTopic:
     ref: int | None = None
     key: str | None = None
     retry_at: float | None = None
+    trouble: str | None = None
     gone_outcome: Outcome | None = None
     _live_since: float | None = None
 
@@ -65,6 +67,7 @@ class MuxTopic:
     def acked(self, params: Mapping[str, Any] | None, now: float) -> None:
         """The server let us in, and said what the topic is called."""
         self.state = TopicState.LIVE
+        self.trouble = None
         self.key = Topic.of(self.channel, self.params if params is None else params).key
         self._live_since = now
 
@@ -81,3 +84,4 @@ class MuxTopic:
         self.connection_lost()
         self.state = TopicState.WAITING
         self.retry_at = now + self.retries.delay(outcome, stable)
+        self.trouble = outcome.trouble

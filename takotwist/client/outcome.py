@@ -46,6 +46,11 @@ class Outcome:
     sentence: str = ""
     wait_ms: float = 0.0
 
+    @property
+    def trouble(self) -> str | None:
+        """What went wrong, in words for a person; `None` where nothing did."""
+        return None if self.action is Action.NOW else self.sentence or self.code
+
     def with_credentials(self, kind: CredentialsKind) -> Outcome:
         """This outcome for one whose credentials are `kind`: a fixed value has nothing new to
         offer, unless it was only too slow."""

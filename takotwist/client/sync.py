@@ -14,15 +14,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, TypeVar
 
 from takotwist.client import asyncio as skin
 from takotwist.client.errors import SubscriptionClosed
 from takotwist.client.events import Event
+from takotwist.client.history import History
 from takotwist.client.link import State
 
-__all__ = ["Subscription", "subscribe"]
+__all__ = ["History", "Subscription", "history", "subscribe"]
 
 T = TypeVar("T")
 
@@ -78,6 +80,11 @@ class Subscription:
     def state(self) -> State:
         """Where the connection stands."""
         return self._inner.state
+
+    @property
+    def trouble(self) -> str | None:
+        """Why there is no connection and another is tried; `None` while all is well."""
+        return self._inner.trouble
 
     def next(self, timeout: float | None = None) -> Event:
         """The next event.
@@ -149,3 +156,13 @@ def subscribe(url: str, channel: str, **options: Any) -> Subscription:
         client's thread.
     """
     return Subscription(url, channel, **options)
+
+
+def history(url: str, channel: str, **options: Any) -> History:
+    """One page of what is kept of a topic, for a script.
+
+    :param options: those of `takotwist.client.asyncio.history`, which says what is raised.
+    """
+    # A thread, for a script that has a loop under way already, as a notebook does.
+    with ThreadPoolExecutor(1, "takotwist-history") as pool:
+        return pool.submit(asyncio.run, skin.history(url, channel, **options)).result()

@@ -55,6 +55,10 @@ class TestPythonClient(SynchronousTestCase):
         """And the script."""
         self.assertRegex(self.program("script"), r"^stored as \d+\n\{'text': 'hi'\}\n$")
 
+    def test_history(self) -> None:
+        """A page of what is kept; here nothing is."""
+        self.assertRegex(self.program("history"), r"^go on after \d+ that is all\n$")
+
     def test_gone(self) -> None:
         """A cursor that is too old is one `Reset`."""
         self.assertEqual(self.program("gone"), "reload: replay-too-old\n")

@@ -325,6 +325,7 @@ class AsyncioTests(SynchronousTestCase):
                             with self.assertRaises(TimeoutError):
                                 async with asyncio.timeout(0.3):
                                     await chat.next_event()
+                            self.assertIn("certificate verify failed", chat.trouble or "")
                         self.assertEqual(server.connections, before)
 
         run(work())

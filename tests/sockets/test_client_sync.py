@@ -6,10 +6,10 @@ import threading
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.client.errors import SubscriptionClosed
+from takotwist.client.errors import NoAnswer, SubscriptionClosed
 from takotwist.client.events import Message
 from takotwist.client.link import State
-from takotwist.client.sync import subscribe
+from takotwist.client.sync import history, subscribe
 from takotwist.errors import VerifyRejected
 from tests.client.fake_server import FakeServer
 
@@ -51,6 +51,20 @@ class SyncTests(SynchronousTestCase):
             server.refusals.append((4403, "verify-rejected"))
             with subscribe(server.url, "chat", params=A) as chat:
                 self.assertRaises(VerifyRejected, list, chat)
+
+    def test_history(self) -> None:
+        """Pages of what is kept; a server that is not there is said to be."""
+        with FakeServer() as server:
+            for text in ("one", "two", "three"):
+                server.publish(text)
+            first = history(server.url, "chat", params=A, limit=2)
+            self.assertEqual([one.data["text"] for one in first.messages], ["one", "two"])
+            self.assertTrue(first.more)
+            rest = history(server.url, "chat", params=A, after=first.cursor)
+            self.assertEqual([one.data["text"] for one in rest.messages], ["three"])
+            self.assertFalse(rest.more)
+            url = server.url
+        self.assertRaises(NoAnswer, history, url, "chat", params=A)
 
     def test_closed(self) -> None:
         """Once closed nothing can be asked, and no thread is left."""

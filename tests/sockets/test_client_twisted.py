@@ -12,10 +12,10 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.trial.unittest import TestCase
 
-from takotwist.client.errors import Gone, SubscriptionClosed
+from takotwist.client.errors import Gone, NoAnswer, SubscriptionClosed
 from takotwist.client.events import Message, Reset
 from takotwist.client.policy import Policy
-from takotwist.client.twisted import Subscription, connect, subscribe
+from takotwist.client.twisted import Subscription, connect, history, subscribe
 from takotwist.errors import BodyInvalid, TransportNotEnabled, VerifyRejected
 from tests.client.fake_server import FakeServer
 from tests.sockets.trusted_certificate import write_certificates
@@ -217,9 +217,25 @@ class TwistedTests(TestCase):
                     async with self.subscribe(server, ca_file=str(authority), **own) as chat:
                         self.assertEqual(await texts(chat, 1), ["one"])
                     before = server.connections
-                    async with self.subscribe(server, **own):
+                    async with self.subscribe(server, **own) as chat:
                         await deferLater(reactor, 0.3)
+                        self.assertIn("certificate verify failed", chat.trouble or "")
                     self.assertEqual(server.connections, before)
+
+    async def test_history(self) -> None:
+        """Pages of what is kept; a page's cursor is where the next begins."""
+        with FakeServer() as server:
+            for text in ("one", "two", "three"):
+                server.publish(text)
+            first = await history(reactor, server.url, "chat", params=A, limit=2)
+            self.assertEqual([one.data["text"] for one in first.messages], ["one", "two"])
+            self.assertTrue(first.more)
+            rest = await history(reactor, server.url, "chat", params=A, after=first.cursor)
+            self.assertEqual([one.data["text"] for one in rest.messages], ["three"])
+            self.assertFalse(rest.more)
+            url = server.url
+        with self.assertRaises(NoAnswer):
+            await history(reactor, url, "chat", params=A)
 
     async def test_mux(self) -> None:
         """Many topics over one connection, each at its own cursor over a cut."""

@@ -14,16 +14,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from takotwist.client.asyncio.mux import Mux, MuxDriver
+from takotwist.client.asyncio.page import history
 from takotwist.client.asyncio.subscription import OwnDriver, OwnSubscription, Subscription
 from takotwist.client.credentials import Credentials, kind_of
 from takotwist.client.driver import GoneChoice, Seat, mode_of
+from takotwist.client.history import History
 from takotwist.client.inbox import Inbox
 from takotwist.client.mux_machine import MuxMachine
 from takotwist.client.policy import Policy, Transport
 from takotwist.client.subscription_machine import SubscriptionMachine
 from takotwist.client.target import Target
 
-__all__ = ["Mux", "Subscription", "connect", "subscribe"]
+__all__ = ["History", "Mux", "Subscription", "connect", "history", "subscribe"]
 
 
 def _key() -> str:

@@ -86,8 +86,8 @@ async def carry_sse(
             async for data in response.content.iter_any():
                 line.tell(machine.bytes_received, data, line.now())
                 await line.may_read()
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        line.tell(machine.lost, line.now())
+    except (aiohttp.ClientError, OSError, TimeoutError) as failed:
+        line.tell(machine.lost, line.now(), str(failed) or type(failed).__name__)
     else:
         line.tell(machine.ended, line.now())
 
@@ -129,8 +129,8 @@ async def carry_websocket(
         wait = refused.headers.get("Retry-After") if refused.headers else None
         outcome = of_status(refused.status, retry_after=wait, now_ms=time.time() * 1000)
         line.tell(machine.answered, outcome, line.now())
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        line.tell(machine.lost, line.now())
+    except (aiohttp.ClientError, OSError, TimeoutError) as failed:
+        line.tell(machine.lost, line.now(), str(failed) or type(failed).__name__)
 
 
 async def _read(line: Line, machine: Any, ws: aiohttp.ClientWebSocketResponse) -> None:

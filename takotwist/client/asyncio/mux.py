@@ -81,6 +81,11 @@ class MuxSubscription(Subscription):
         """Where the connection stands."""
         return State.CLOSED if self._seat.inbox.ended else self._machine.link.state
 
+    @property
+    def trouble(self) -> str | None:
+        """See `Subscription.trouble`."""
+        return None if self._topic is None else self._machine.trouble(self._topic)
+
     async def publish(
         self, type: str, data: Any, *, idempotency_key: str | None = None
     ) -> str | None:

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 
 from takotwist.client.credentials import Credentials, kind_of
 from takotwist.client.driver import GoneChoice, Seat, mode_of
+from takotwist.client.history import History
 from takotwist.client.inbox import Inbox
 from takotwist.client.mux_machine import MuxMachine
 from takotwist.client.policy import Policy, Transport
@@ -24,9 +25,10 @@ from takotwist.client.target import Target
 from takotwist.client.twisted.driver import Signal
 from takotwist.client.twisted.endpoint import endpoint_for
 from takotwist.client.twisted.mux import Mux, MuxDriver
+from takotwist.client.twisted.page import history
 from takotwist.client.twisted.subscription import OwnDriver, OwnSubscription, Subscription
 
-__all__ = ["Mux", "Subscription", "connect", "subscribe"]
+__all__ = ["History", "Mux", "Subscription", "connect", "history", "subscribe"]
 
 
 def _key() -> str:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol as BodyProtocol
 from twisted.internet.protocol import connectionDone
@@ -22,6 +24,7 @@ from twisted.web.http import PotentialDataLoss
 from takotwist.client.errors import ProtocolBroken
 from takotwist.client.frames import SUBPROTOCOL
 from takotwist.client.outcome import Action, Outcome, of_status, read_refusal
+from takotwist.client.twisted.trouble import sentence_of
 
 #: Most that is read of an error's body.
 ERROR_BODY_BYTES = 65_536
@@ -75,7 +78,7 @@ async def carry_sse(
         if isinstance(failed, ValueError | TypeError):
             # A header that cannot be sent is the caller's error and would fail again.
             raise
-        line.tell(machine.lost, line.now())
+        line.tell(machine.lost, line.now(), sentence_of(failed))
         return
     outcome = of_status(response.code, content_type=_header(response, "content-type"))
     if outcome.action is not Action.OPEN:
@@ -121,6 +124,7 @@ class _WebSocket(WebSocketClientProtocol):  # type: ignore[misc]
         self._line, self._machine, self._opened = line, machine, opened
         self._subprotocol: str | None = None
         self._told = False
+        self._why = ""
         self.ended: Deferred[None] = Deferred()
 
     def onConnect(self, response: Any) -> None:
@@ -166,13 +170,19 @@ class _WebSocket(WebSocketClientProtocol):  # type: ignore[misc]
         if self.wasMaxMessagePayloadSizeExceeded:
             self._line.tell(self._machine.broke, ProtocolBroken("A message was too long."))
         else:
-            self._tell(self._machine.lost)
+            self._tell(self._machine.lost, why=self._why)
         self.ended.callback(None)
 
-    def _tell(self, fact: Callable[..., None], *args: Any) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        # Autobahn gives `onClose` a text made of this, with the library's words around it.
+        if not reason.check(ConnectionDone):
+            self._why = sentence_of(reason.value)
+        super().connectionLost(reason)
+
+    def _tell(self, fact: Callable[..., None], *args: Any, **more: Any) -> None:
         if not self._told:
             self._told = True
-            self._line.tell(fact, *args, self._line.now())
+            self._line.tell(partial(fact, **more), *args, self._line.now())
 
 
 async def carry_websocket(
@@ -217,6 +227,6 @@ async def carry_websocket(
     except Exception as failed:
         if isinstance(failed, ValueError | TypeError):
             raise
-        line.tell(machine.lost, line.now())
+        line.tell(machine.lost, line.now(), sentence_of(failed))
         return
     await socket.ended

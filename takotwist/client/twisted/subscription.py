@@ -43,6 +43,12 @@ class Subscription(ABC):
     def state(self) -> State:
         """Where the connection stands."""
 
+    @property
+    @abstractmethod
+    def trouble(self) -> str | None:
+        """Why there is no connection and another is tried, such as a certificate that is not
+        trusted; in words for a person.  `None` while all is well."""
+
     @abstractmethod
     def publish(
         self, type: str, data: Any, *, idempotency_key: str | None = None
@@ -169,6 +175,11 @@ class OwnSubscription(Subscription):
     def state(self) -> State:
         """Where the connection stands."""
         return self._machine.link.state
+
+    @property
+    def trouble(self) -> str | None:
+        """See `Subscription.trouble`."""
+        return self._machine.link.trouble
 
     def publish(
         self, type: str, data: Any, *, idempotency_key: str | None = None

@@ -1,0 +1,73 @@
+"""Fetches a page of history on an asyncio loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+
+from takotwist.client.asyncio.carriers import session_for
+from takotwist.client.asyncio.driver import value_of
+from takotwist.client.credentials import Credentials, headers_of
+from takotwist.client.errors import NoAnswer
+from takotwist.client.history import (
+    MAX_PAGE_BYTES,
+    PAGE_SECONDS,
+    History,
+    read_history,
+    too_long,
+)
+from takotwist.client.target import Target
+
+
+async def history(
+    url: str,
+    channel: str,
+    *,
+    params: Mapping[str, Any] | None = None,
+    after: str | None = None,
+    limit: int | None = None,
+    credentials: Credentials = None,
+    header: str = "authorization",
+    ca_file: str | None = None,
+    timeout: float = PAGE_SECONDS,
+) -> History:
+    """One page of what is kept of a topic.  Asked once; try again as you see fit.
+
+    :param url: as for `subscribe`.
+    :param after: an id; `None` for the beginning of what is kept.
+    :param limit: most messages, from 1 to 1000; `None` for the server's default.
+    :param credentials: as for `subscribe`.
+    :param ca_file: PEM of the only authority to trust.
+    :param timeout: seconds for all of it.
+    :raises ValueError: `url` is none.
+    :raises Refusal: the server refused.
+    :raises NoAnswer: it could not be asked, or not in time.
+    :raises UnexpectedAnswer: :raises ProtocolBroken: what came is no page.
+    """
+    target, params = Target.of(url), params or {}
+    headers = headers_of(await value_of(credentials), header)
+    try:
+        async with (
+            asyncio.timeout(timeout),
+            session_for(target, ca_file) as session,
+            session.get(
+                target.history(channel, params, after, limit),
+                headers=headers,
+                allow_redirects=False,
+            ) as response,
+        ):
+            body = bytearray()
+            async for data in response.content.iter_any():
+                body += data
+                if len(body) > MAX_PAGE_BYTES:
+                    raise too_long()
+            wait = response.headers.get("Retry-After")
+            return read_history(response.status, bytes(body), params, wait, time.time() * 1000)
+    except TimeoutError:
+        raise NoAnswer(f"The server did not answer within {timeout:g} s.") from None
+    except (aiohttp.ClientError, OSError) as failed:
+        raise NoAnswer(str(failed) or type(failed).__name__) from failed

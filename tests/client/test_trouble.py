@@ -1,0 +1,45 @@
+"""The words for what went wrong with a connection."""
+
+from __future__ import annotations
+
+from OpenSSL.SSL import Error as TlsError
+from twisted.internet.error import DNSLookupError
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import ResponseNeverReceived
+
+from takotwist.client.link import Link, State
+from takotwist.client.outcome import CUT, Action, Outcome
+from takotwist.client.policy import Policy
+from takotwist.client.retries import Retries
+from takotwist.client.twisted.trouble import sentence_of
+
+TLS = TlsError([("SSL routines", "", "certificate verify failed")])
+
+
+class TroubleTests(SynchronousTestCase):
+    """`trouble` of a link, and `sentence_of`."""
+
+    def test_sentences(self) -> None:
+        """Lists of failures and of tuples become one sentence."""
+        self.assertEqual(sentence_of(TLS), "TLS: certificate verify failed")
+        wrapped = ResponseNeverReceived([Failure(TLS)])
+        self.assertEqual(sentence_of(wrapped), "TLS: certificate verify failed")
+        self.assertIn("no such host", sentence_of(DNSLookupError("no such host")))
+        self.assertEqual(sentence_of(KeyError()), "KeyError")
+
+    def test_while_it_is_tried(self) -> None:
+        """It stands from the end of one connection to the opening of another."""
+        policy = Policy()
+        link = Link(policy, Retries(policy, lambda: 0.5))
+        self.assertIsNone(link.trouble)
+        link.connecting(0)
+        link.lost(CUT, 1)
+        link.connecting(2)
+        self.assertEqual(link.trouble, CUT.sentence)
+        link.opened(3)
+        self.assertIsNone(link.trouble)
+        link.lost(Outcome(Action.BACKOFF, "http-502"), 4)
+        self.assertEqual((link.state, link.trouble), (State.WAITING, "http-502"))
+        link.lost(Outcome(Action.NOW, "connection-expired", "connection expired"), 5)
+        self.assertIsNone(link.trouble)
