@@ -106,9 +106,10 @@ export function createLive<Functions extends object = AnyFunctions>(options: Liv
     new Promise<ConnectionSettings>((resolve) => {
       const handle = open("", {
         ...given,
+        // With a cursor of its own it shares no subscription, so the transport is asked.
+        cursor: "0",
         transport(made) {
-          const { mux, environment, base, header, keepaliveMs } = made as SubscriptionSettings;
-          resolve({ mux, environment, base, header, keepaliveMs, credentials: given.credentials });
+          resolve({ ...(made as SubscriptionSettings), credentials: given.credentials });
           queueMicrotask(() => handle.close());
           return { publish() {}, close() {} };
         },

@@ -21,6 +21,8 @@ const RETRY_CAP_MS = 5_000;
 
 export interface ConnectionSettings extends StreamSettings {
   readonly credentials: Credentials | undefined;
+  /** Of the place on the shared connection: two of one name are never on one, as two sessions may not be. */
+  readonly name: string;
   /** The WebSocket that channel subscriptions share; `undefined` where there is none. */
   readonly mux: (() => Mux) | undefined;
 }
@@ -132,7 +134,7 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
     mux = to;
     const nothing = () => {};
     // A request that is never answered keeps a place on the connection without a subscription.
-    place = to.join("", {
+    place = to.join(settings.name, {
       request(opened) {
         if (opened) socketOpened(opened);
         return new Promise(nothing);

@@ -10,7 +10,7 @@ import type { WebSocketLike } from "./environment.js";
 import { eventStream } from "./event_stream.js";
 import { parse } from "./link.js";
 import { fromBase64, toBase64 } from "./live_frames.js";
-import { isEventStream, LOST, ofStatus, type Outcome } from "./outcome.js";
+import { isEventStream, LOST, ofClose, ofStatus, type Outcome } from "./outcome.js";
 import { ask, refusal, type StreamSettings } from "./stream.js";
 
 export type Payload = string | Uint8Array<ArrayBuffer>;
@@ -94,6 +94,8 @@ export function streamWire(
     if (data.startsWith("~")) return events.binary(fromBase64(data.slice(1)));
     const said = parse(data) as Said | undefined;
     if (!said?.op) return lost(LOST);
+    // An event stream has no close codes of its own.
+    if (said.op === "close") return lost(ofClose(said.code, said.reason));
     if (said.op !== "open") return events.text(said, data);
     upstreamKey = said.upstream;
     maxBatchBytes = said.maxBatchBytes ?? maxBatchBytes;

@@ -434,6 +434,23 @@ describe("the WebSocket", () => {
     await page.nothingLeft();
   });
 
+  test("carries one session: another one has another connection", async () => {
+    const page = new Page();
+    const other = createLive({ client: page.client, url: "https://x.example" });
+    await page.channel();
+    const result = other.call("onTest");
+    await page.world.settle();
+    page.posts("/functions/").at(-1)?.answer(200, { result: null, live: [{ path: [], id: "d", kind: "channel" }] });
+    expect(await result).toBeDefined();
+    await page.world.settle();
+    expect(page.world.sockets.length).toBe(2);
+    const secrets = page.posts("/functions/").map(({ headers }) => headers.get("tako-session"));
+    expect(new Set(secrets).size).toBe(2);
+    page.live.close();
+    other.close();
+    await page.nothingLeft();
+  });
+
   test("stays unused where it does not answer the probe", async () => {
     const page = new Page();
     await page.channel();
