@@ -13,8 +13,9 @@ from typing import Any
 
 import attrs
 
-#: Longer heads are not remembered, and not more than so many.
-MAX_HEAD, MAX_HEADS = 2048, 1024
+#: Longer heads are not remembered, and not more than so many: a head is of one topic, and
+#: only of a publisher whose key was good.
+MAX_HEAD, MAX_HEADS = 2048, 8192
 
 #: Bodies longer than this are not: they come in many pieces anyway.
 MAX_BODY = 64 * 1024
