@@ -1,0 +1,90 @@
+"""What a request asks is read from its URL and headers, and what is bad is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
+
+from takotwist.errors import CursorInvalid, ParamsInvalid
+from takotwist.transports.asking import (
+    MAX_FIELDS,
+    Asking,
+    read_all_presented,
+    read_asking,
+    read_fields,
+)
+
+
+class Request:
+    """A request line and headers."""
+
+    def __init__(self, query: str, headers: dict[str, str] | None = None) -> None:
+        self.uri = f"/channels/chat?{query}".encode()
+        self.requestHeaders = Headers({k: [v] for k, v in (headers or {}).items()})
+        self.received_cookies = {b"session": b"s1"}
+
+    def getCookie(self, name: bytes) -> bytes | None:
+        """See `IRequest`."""
+        return self.received_cookies.get(name)
+
+
+def read(query: str, **headers: str) -> Asking:
+    """Of a request with this query; ``_`` in a header's name is ``-``."""
+    request: Any = Request(query, {k.replace("_", "-"): v for k, v in headers.items()})
+    return read_asking(request)
+
+
+class TestAsking(SynchronousTestCase):
+    """`read_asking` and what it is made of."""
+
+    def test_params(self) -> None:
+        """Fields are params with their values in order, but for the reserved ones."""
+        asking = read("a=1&b=&a=%C3%A9&last_event_id=5&access_token=t")
+        self.assertEqual(asking.params, {"a": ["1", "é"], "b": [""]})
+        self.assertEqual(asking.reserved("access_token"), "t")
+        self.assertIsNone(asking.reserved("stale"))
+
+    def test_extra(self) -> None:
+        """A route may keep further fields for itself."""
+        request: Any = Request("after=3&a=1")
+        asking = read_asking(request, extra=("after",))
+        self.assertEqual((asking.params, asking.reserved("after")), ({"a": ["1"]}, "3"))
+
+    def test_cursor(self) -> None:
+        """The header goes before the query; an empty one counts as none; a bad one is named."""
+        self.assertIsNone(read("a=1").cursor)
+        self.assertEqual(read("last_message_id=4").cursor, 4)
+        self.assertEqual(read("last_event_id=5&last_message_id=4").cursor, 5)
+        self.assertEqual(read("last_event_id=5", last_event_id="6").cursor, 6)
+        self.assertEqual(read("last_event_id=5", last_event_id="").cursor, 5)
+        for asking, name in (
+            (read("last_event_id=x"), "last_event_id"),
+            (read("", last_event_id="x"), "Last-Event-ID"),
+        ):
+            with self.assertRaises(CursorInvalid) as raised:
+                _ = asking.cursor
+            self.assertIn(name, raised.exception.sentence)
+
+    def test_stale(self) -> None:
+        """``stale`` is ``reset`` or nothing."""
+        self.assertTrue(read("stale=reset").reset_when_stale)
+        self.assertFalse(read("").reset_when_stale)
+        with self.assertRaises(CursorInvalid):
+            read("stale=no")
+
+    def test_bad_query(self) -> None:
+        """What is no UTF-8, or has too many fields, is refused."""
+        for query in (b"/?a=%ff", b"/?a=\xc3\xa9", b"/?" + b"&".join([b"a=1"] * (MAX_FIELDS + 1))):
+            with self.assertRaises(ParamsInvalid):
+                read_fields(query)
+        self.assertEqual(len(read_fields(b"/?" + b"&".join([b"a=1"] * MAX_FIELDS))), MAX_FIELDS)
+
+    def test_presented_apart(self) -> None:
+        """All credentials of a request can be kept without keeping the request."""
+        request: Any = Request("access_token=t", {"Authorization": "Bearer x"})
+        presented = read_all_presented(request)
+        self.assertEqual(presented.header("authorization"), "Bearer x")
+        self.assertEqual(presented.cookie("session"), "s1")
+        self.assertIsNone(presented.cookie("other"))
