@@ -47,6 +47,7 @@ class Definitions:
     _connections: HTTPConnectionPool | None
     _found: Discovered = attrs.field(factory=lambda: Discovered(()))
     _publishing: Publishing | None = None
+    _client: AppClient | None = None
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     @classmethod
@@ -83,7 +84,9 @@ class Definitions:
         )
         router = AuthorizerRouter(registry, local, HttpAuthorizer(client))
         elsewhere = HttpRegistry(client, reactor)
-        return cls(config, runs_asyncio, registry, router, local, elsewhere, connections)
+        return cls(
+            config, runs_asyncio, registry, router, local, elsewhere, connections, client=client
+        )
 
     def bind(self, publishing: Publishing) -> None:
         """Say how the app's channels publish in this process."""
@@ -96,16 +99,22 @@ class Definitions:
 
         :param config: a new configuration, on a reload.
         :param again: read the app's files anew.
-        :raises DefinitionError: and then nothing has changed.
+        :raises DefinitionError: :raises ConfigError: and then nothing has changed.
         """
         config = config or self.config
         source = config.app.channels
         found = discover(source, again=again) if source is not None else Discovered(())
         elsewhere = self._elsewhere.defined if self._elsewhere is not None else ()
+        client = self._client
+        address = None
+        if client is not None:
+            address = attrs.evolve(client.address, token=config.app.token or "")
         self.registry.replace(_registry(config, found.defined, elsewhere))
         self._found, channels = found, found.channels
         self.config = config
         self._local.replace(channels)
+        if client is not None and address is not None:
+            client.address = address
         if self._publishing is not None:
             for channel in channels:
                 channel.bind(self._publishing)
