@@ -51,6 +51,17 @@ WEBSOCKET_MUX = WireForm(
     lambda message: websocket_frame.text_frame(encode_message_with_params(message)),
 )
 
+
+def _sse_mux_block(message: Message) -> bytes:
+    return b"data: %b\n\n" % encode_message_with_params(message)
+
+
+#: Server-Sent Events of a connection that holds many topics.
+SSE_MUX_RAW = WireForm("sse mux", _sse_mux_block)
+
+#: The same on HTTP/1.1, each block one chunk of the transfer coding.
+SSE_MUX_CHUNKED = WireForm("sse mux chunked", lambda message: sse.chunk(_sse_mux_block(message)))
+
 #: One line of JSON: byte streams that carry many topics.
 LINES_MUX = WireForm("lines mux", lambda message: encode_message_with_params(message) + b"\n")
 

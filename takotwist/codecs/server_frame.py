@@ -5,6 +5,7 @@ Rule: control frames carry ``op``, messages never do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -29,17 +30,23 @@ def _topic(topic: Topic) -> dict[str, Any]:
     return {"channel": topic.channel, "params": dict(sorted(topic.params.items()))}
 
 
-def open_frame(cursor: int | None, connection: str, lifecycle: Lifecycle) -> bytes:
+def open_frame(
+    cursor: int | None,
+    connection: str,
+    lifecycle: Lifecycle,
+    more: Mapping[str, Any] | None = None,
+) -> bytes:
     """The first frame of a connection.
 
     :param cursor: `None` on a connection that begins without a topic.
+    :param more: further fields, of this transport.
     """
     frame: dict[str, Any] = {"op": "open"}
     if cursor is not None:
         frame["cursor"] = str(cursor)
     frame["connection"] = connection
     frame["lifecycle"] = lifecycle_fields(lifecycle)
-    return msgspec.json.encode(frame)
+    return msgspec.json.encode(frame | dict(more or {}))
 
 
 def reset_frame(reset: ReplayTooOld, ref: Ref = None, topic: Topic | None = None) -> bytes:

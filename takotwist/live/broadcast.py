@@ -6,18 +6,16 @@ from what the server knows, never from what a client sent.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 import msgspec
-from twisted.internet.defer import Deferred
 
 from takotwist.app.declared import to_json
 from takotwist.live.bus import Bus, Publication
 from takotwist.live.callbacks import Round, log_failure
 from takotwist.live.frames import Info
-from takotwist.live.home import drive_deferreds
 from takotwist.live.outcome import Outcome
 
 
@@ -49,8 +47,6 @@ class Broadcast:
     """A keyed bus for this process.  It has no instances."""
 
     bus: Bus = Bus()
-    #: Runs the coroutines of subscribers; a server sets its own.
-    drive: Callable[[Awaitable[Any]], Deferred[Any]] = staticmethod(drive_deferreds)
 
     def __init__(self) -> None:
         raise TypeError("Broadcast has no instances: use its methods, or BroadcastChannel(key=...)")
@@ -84,21 +80,16 @@ class Broadcast:
         :param callback: gets the message and its `Receipt`; may be a coroutine function.
         :return: call it to subscribe no more.
         """
-        return subscribe_to(cls.bus, cls._drive, key, False, callback)
+        return subscribe_to(cls.bus, key, False, callback)
 
     @classmethod
     def subscribe_binary(cls, key: str, callback: Callable[[bytes, Receipt], Any]) -> Unsubscribe:
         """The same for bytes."""
-        return subscribe_to(cls.bus, cls._drive, key, True, callback)
-
-    @classmethod
-    def _drive(cls, awaitable: Awaitable[Any]) -> Deferred[Any]:
-        return cls.drive(awaitable)
+        return subscribe_to(cls.bus, key, True, callback)
 
 
 def subscribe_to(
     bus: Bus,
-    drive: Callable[[Awaitable[Any]], Deferred[Any]],
     key: str,
     binary: bool,
     callback: Callable[[Any, Receipt], Any],
@@ -113,6 +104,6 @@ def subscribe_to(
         # Decoded for each: what one of them changes, the others do not see.
         data = publication.data if binary else msgspec.json.decode(publication.data)
         receipt = Receipt.of(key, publication.info)
-        Round(drive, settled).all_at_once((callback,), (data, receipt))
+        Round(settled).all_at_once((callback,), (data, receipt))
 
     return bus.subscribe(key, binary, member)

@@ -74,7 +74,7 @@ class BroadcastChannel(LiveObject, Generic[M]):
     def _subscribe(self, binary: bool, callback: Callable[[Any, Receipt], Any]) -> Unsubscribe:
         if self._machine.ended:
             return lambda: None
-        unsubscribe = subscribe_to(self._bus, self._drive_app, self.key, binary, callback)
+        unsubscribe = subscribe_to(self._bus, self.key, binary, callback)
         self._subscriptions.append(unsubscribe)
 
         def leave() -> None:
@@ -99,9 +99,6 @@ class BroadcastChannel(LiveObject, Generic[M]):
     @property
     def _bus(self) -> Bus:
         return Broadcast.bus if self._home is None else self._home.bus
-
-    def _drive_app(self, awaitable: Any) -> Any:
-        return (Broadcast.drive if self._home is None else self._home.drive)(awaitable)
 
     def _inbound(self) -> Direction:
         said = get_args(getattr(self, "__orig_class__", None))

@@ -8,7 +8,7 @@ error but a decision.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar, copy_context
 from typing import Any
 
@@ -18,10 +18,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from takotwist.app.failure_text import failure_text
+from takotwist.trampoline import drive
 
 _log = Logger()
-
-Drive = Callable[[Awaitable[Any]], Deferred[Any]]
 
 #: What is being listened to now: the object, and the request under way, if it is one.
 listening_to: ContextVar[tuple[object, int] | None] = ContextVar("listening_to", default=None)
@@ -49,7 +48,7 @@ def accepts_argument(callback: Callable[..., Any]) -> bool:
 
 
 def call(
-    drive: Drive, callback: Callable[..., Any], arguments: Sequence[Any]
+    callback: Callable[..., Any], arguments: Sequence[Any]
 ) -> tuple[Any, Deferred[Any] | None]:
     """Call a function of the app.
 
@@ -68,7 +67,6 @@ class Round:
     :param done: called once with the last listener's value, or with what was raised.
     """
 
-    drive: Drive
     done: Callable[[Any, BaseException | None], None]
 
     def one_by_one(
@@ -83,7 +81,7 @@ class Round:
         def go_on(value: Any) -> None:
             for listener in rest:
                 try:
-                    value, waits = context.run(call, self.drive, listener, (data,))
+                    value, waits = context.run(call, listener, (data,))
                 except Exception as error:
                     self.done(None, error)
                     return
@@ -109,7 +107,7 @@ class Round:
 
         for listener in listeners:
             try:
-                _, waits = call(self.drive, listener, arguments)
+                _, waits = call(listener, arguments)
             except Exception as error:
                 left += 1
                 settled(error)

@@ -17,11 +17,16 @@ C = TypeVar("C")
 S = TypeVar("S")
 
 
-@attrs.frozen(slots=True)
 class ClientEnd:
-    """What a function returns for a channel: the other end of it."""
+    """What a function returns for a channel: the other end of it.
 
-    channel: LiveObject
+    A plain class, because an attrs one would be written as an object of its fields.
+    """
+
+    __slots__ = ("channel",)
+
+    def __init__(self, channel: LiveObject) -> None:
+        self.channel = channel
 
 
 class Channel(LiveObject, Generic[C, S]):

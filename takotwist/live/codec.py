@@ -133,6 +133,8 @@ def read_text(text: bytes) -> tuple[str, Frame]:
         return wire.id, Frame(do, error=_trouble(wire.error), position=position)
     if not 1 <= wire.seq <= _LAST_SEQ:
         raise Unreadable("seq must be a number from 1")
+    if b"\n" in data or b"\r" in data:
+        raise Unreadable("data must stand on one line")
     if do in ("send", "publish", "published") and not data:
         raise Unreadable("data is missing")
     if do == "ack" and not data and wire.error is None:

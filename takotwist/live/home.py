@@ -6,11 +6,10 @@ collects what it is told.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import attrs
-from twisted.internet.defer import Deferred
 
 from takotwist.core.deadlines import Deadlines
 from takotwist.live.settings import Bounds
@@ -19,25 +18,15 @@ if TYPE_CHECKING:
     from takotwist.live.bus import Bus
 
 
-def drive_deferreds(awaitable: Awaitable[Any]) -> Deferred[Any]:
-    """Run a coroutine that waits for Deferreds; where no server gave another driver."""
-
-    async def wait() -> Any:
-        return await awaitable
-
-    return Deferred.fromCoroutine(wait())
-
-
 @attrs.frozen(slots=True, eq=False)
 class Home:
     """The services.
 
+    :ivar bounds: of the objects.
     :ivar seconds: the clock of the deadlines.
-    :ivar drive: runs a coroutine of the app to its end.
     """
 
     bounds: Bounds
     seconds: Callable[[], float]
     deadlines: Deadlines
-    drive: Callable[[Awaitable[Any]], Deferred[Any]]
     bus: Bus

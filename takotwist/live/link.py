@@ -60,10 +60,12 @@ class LiveSettings:
 
     :ivar told: the settings of ``live.attached``.
     :ivar ping_interval: seconds.
+    :ivar max_message_bytes: most bytes of one message's data.
     """
 
     told: Any
     ping_interval: float
+    max_message_bytes: int
 
 
 class _Entry(msgspec.Struct):
@@ -199,6 +201,9 @@ class Link:
         if self._session is None:
             if not self._attaching:
                 self._break("a live frame before live.attach")
+            return
+        if len(frame.data) > self._settings.max_message_bytes:
+            self._break("data is larger than maxMessageBytes")
             return
         one = self._session.objects.get(name)
         if one is not None:

@@ -27,7 +27,7 @@ from takotwist.live.errors import (
     as_trouble,
 )
 from takotwist.live.frames import TIMED_OUT, Frame, Position, Trouble
-from takotwist.live.home import Home, drive_deferreds
+from takotwist.live.home import Home
 from takotwist.live.machine import Machine, Phase
 from takotwist.live.message_types import ANYTHING, Direction
 from takotwist.live.outcome import Outcome
@@ -280,7 +280,6 @@ class LiveObject:
         return ANYTHING
 
     def _deliver(self, frame: Frame) -> None:
-        assert self._home is not None
         listeners = tuple(self._binaries if frame.binary else self._texts)
         if not listeners:
             self._settled(frame, None, _NO_LISTENER)
@@ -292,7 +291,7 @@ class LiveObject:
             except ValidationError as misfit:
                 self._settled(frame, None, as_trouble(misfit))
                 return
-        one = Round(self._home.drive, lambda value, error: self._listened(frame, value, error))
+        one = Round(lambda value, error: self._listened(frame, value, error))
         if frame.ack:
             one.one_by_one(listeners, data, self, frame.seq)
         else:
@@ -350,8 +349,7 @@ class LiveObject:
         """Call; what fails is a line in the log.  A Deferred where it waits."""
         token = closing.set(self) if self._machine.ended else None
         try:
-            drive = self._home.drive if self._home is not None else drive_deferreds
-            _, waits = callbacks.call(drive, callback, arguments)
+            _, waits = callbacks.call(callback, arguments)
         except Exception as error:
             log_failure(f"a callback of {self!r}", error)
             return None

@@ -46,6 +46,9 @@ from takotwist.transports.websocket import WebSocketTransport
 #: answer that names the fault, past it the connection is closed.
 FRAME_FACTOR = 4
 
+#: What a frame of a live object has beside its data, in bytes.
+LIVE_ENVELOPE_BYTES = 4 * 1024
+
 
 @attrs.define(slots=True)
 class Reloadable:
@@ -230,7 +233,10 @@ def compose(
     )
 
     def upgrades(config: Config) -> WebSocketUpgrade:
-        size = config.limits.max_message_bytes * FRAME_FACTOR
+        size = max(
+            config.limits.max_message_bytes * FRAME_FACTOR,
+            config.live.max_message_bytes + LIVE_ENVELOPE_BYTES,
+        )
         return WebSocketUpgrade(
             WebSocketConfig(max_frame_size=size, max_message_size=size), reactor
         )

@@ -6,7 +6,7 @@ registry of an app elsewhere.  Rule: a reload that fails changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -26,6 +26,8 @@ from takotwist.app.discovery import Discovered, discover
 from takotwist.app.published import Publishing
 from takotwist.core.registry import Defined, Registry
 from takotwist.errors import AuthUnavailable, DefinitionError
+from takotwist.live.discovery import discover_functions
+from takotwist.live.function import Function
 from takotwist.server.config import Config
 
 
@@ -36,6 +38,7 @@ class Definitions:
     :ivar runs_asyncio: whether asyncio coroutines can run.
     :ivar registry: the same object for the life of the server; its content is replaced.
     :ivar authorizer: asks whoever defined the channel.
+    :ivar on_functions: called with the functions that pages may call, when they are read.
     """
 
     config: Config
@@ -45,6 +48,7 @@ class Definitions:
     _local: LocalAuthorizer
     _elsewhere: HttpRegistry | None
     _connections: HTTPConnectionPool | None
+    on_functions: Callable[[Mapping[str, Function[..., Any]]], None] = lambda functions: None
     _found: Discovered = attrs.field(factory=lambda: Discovered(()))
     _publishing: Publishing | None = None
     _client: AppClient | None = None
@@ -104,6 +108,8 @@ class Definitions:
         config = config or self.config
         source = config.app.channels
         found = discover(source, again=again) if source is not None else Discovered(())
+        source = config.app.functions
+        functions = discover_functions(source, again=again) if source is not None else {}
         elsewhere = self._elsewhere.defined if self._elsewhere is not None else ()
         client = self._client
         address = None
@@ -115,6 +121,7 @@ class Definitions:
         self._local.replace(channels)
         if client is not None and address is not None:
             client.address = address
+        self.on_functions(functions)
         if self._publishing is not None:
             for channel in channels:
                 channel.bind(self._publishing)

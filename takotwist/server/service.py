@@ -32,6 +32,7 @@ from takotwist.server.definitions import Definitions
 from takotwist.server.drain import drain, within
 from takotwist.server.garbage import settle_garbage
 from takotwist.server.listen import Listen, Listening, open_listeners
+from takotwist.server.live import compose_live
 from takotwist.server.monotonic import use_monotonic_time
 from takotwist.server.open_files import raise_open_files
 from takotwist.server.options import Options
@@ -99,6 +100,8 @@ class TakoService(MultiService):
             refresh=self.definitions.refresh,
             elsewhere=load_pages(config.app.pages, config.folder),
         )
+        self.live = compose_live(self.parts, reactor=reactor, pool=self._threads)
+        self.definitions.on_functions = self.live.replace
         self.definitions.bind(LocalPublishing(reactor, self.parts.store))
         self.definitions.load()
         add_pages(self.parts, self._health)
@@ -239,6 +242,7 @@ class TakoService(MultiService):
         self.definitions.load(config, again=True)
         self.config = config
         self.parts.change(config)
+        self.live.change(config.live)
         ensureDeferred(self.definitions.read_registry()).addErrback(
             lambda failure: self.log.failure("reading the registry failed", failure)
         )
@@ -261,6 +265,8 @@ class TakoService(MultiService):
         # Begun before the drain, which ends what it waits for.
         leaving = maybeDeferred(lambda: None if self._http3 is None else self._http3.stop())
         try:
+            # Their functions hear of the end while everything still works.
+            self.live.sessions.close()
             await drain(self.parts.sessions, self._reactor, self.config.limits.drain_seconds)
             await within(self._reactor, FLUSH_SECONDS, leaving)
             await within(self._reactor, FLUSH_SECONDS, self.parts.publishing.stop())

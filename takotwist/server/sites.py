@@ -26,6 +26,9 @@ def site(routes: Routes, config: Config, reactor: Any) -> HttpSite:
 
     def body_rule(method: bytes, path: bytes) -> Any:
         # Publishes are read as they come; nothing else of ours has a body.
+        live = routes.live.body_limit(path) if routes.live is not None else None
+        if live is not None:
+            return live
         try:
             here = read_path(path, routes.bases) if method == b"POST" else None
         except TakoError:

@@ -16,7 +16,7 @@ happens but by a call of the test, and no time passes but by `advance`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Any
 
@@ -34,10 +34,13 @@ from takotwist.admin.health import Health
 from takotwist.app.channel import Channel
 from takotwist.app.discovery import Discovered
 from takotwist.core.registry import Registry
+from takotwist.live.bus import Bus
+from takotwist.live.function import Function
 from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.compose import Parts, compose
 from takotwist.server.config import Config
 from takotwist.server.drain import drain
+from takotwist.server.live import LiveParts, compose_live
 from takotwist.server.sites import add_pages, site
 from takotwist.server.sweeper import Sweeper
 from takotwist.server.ticker import Ticker
@@ -82,8 +85,10 @@ class World:
     :param config: what differs from the defaults, such as ``Config(limits=Limits(...))``.
     :param log: another replay log than one in memory.
     :param authorizer: who is asked in place of the channels' own functions.
+    :param functions: that pages may call, as `takotwist.live.function` returned them.
     :ivar clock: the time; turn it with `advance`.
     :ivar parts: the server, put together.
+    :ivar live: its live objects.
     """
 
     def __init__(
@@ -93,6 +98,7 @@ class World:
         log: IReplayLog | None = None,
         authorizer: IAuthorizer | None = None,
         random: float = 0.5,
+        functions: Iterable[Function[..., Any]] = (),
     ) -> None:
         self.clock = WorldClock()
         self.clock.rightNow = BEGINNING
@@ -114,6 +120,10 @@ class World:
             registry=Registry.of([*self.config.channels, *defined]),
             authorizer=authorizer or LocalAuthorizer(channels, self.clock, pool),
         )
+        self.live: LiveParts = compose_live(
+            self.parts, reactor=self.clock, pool=pool, bus=Bus(self.clock.seconds)
+        )
+        self.live.replace({one.name: one for one in functions})
         add_pages(self.parts, lambda: Health(True, store=self.parts.publishing.storing))
         for channel in channels:
             channel.bind(LocalPublishing(self.clock, self.parts.store, lambda: True))

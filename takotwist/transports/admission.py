@@ -20,6 +20,7 @@ from takotwist.flow.attach import Attaching
 from takotwist.flow.authorize import Admitted, Asked, Authorizing, Presented
 from takotwist.flow.session import Session
 from takotwist.flow.sessions import Sessions
+from takotwist.live.link import Link, LiveWire
 from takotwist.transports.answers import Answers
 from takotwist.transports.asking import Asking
 
@@ -50,6 +51,7 @@ class Admission:
     :ivar trusted: whether whoever reaches this listener may do everything: the
         private one is reached by the operator and the app's own processes.
     :ivar draining: whether nobody new is taken.
+    :ivar live: what speaks of live objects on a wire, where there are any.
     """
 
     authorizing: Authorizing
@@ -65,6 +67,7 @@ class Admission:
     publish_cost: Callable[[str, int], None]
     trusted: bool = False
     draining: bool = False
+    live: Callable[[LiveWire, Presented], Link] | None = None
 
     async def ask(self, channel: str, asking: Asking) -> Asked:
         """Channel known, params valid.

@@ -7,6 +7,9 @@ answer to its frame; it never closes the connection.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -43,6 +46,7 @@ from takotwist.errors import (
 from takotwist.flow.authorize import Admitted, Asked, Presented
 from takotwist.flow.client_frames import ClientFrames
 from takotwist.transports.admission import Admission
+from takotwist.transports.live_frames import live_frames
 from takotwist.transports.wire import Wire
 
 #: Frames of one connection that are being answered at once; beyond it nothing is read.
@@ -56,10 +60,12 @@ class Mux:
     """Speaks ``tako.v1`` about any number of topics.
 
     :param presented: credentials of the upgrade, for topics that bring none.
+    :param opening: what the first frame has besides, on this transport.
     """
 
     __slots__ = (
         "_admission",
+        "_live",
         "_logger",
         "_presented",
         "_refs",
@@ -69,7 +75,14 @@ class Mux:
         "_writers",
     )
 
-    def __init__(self, wire: Wire, admission: Admission, presented: Presented) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        admission: Admission,
+        presented: Presented,
+        opening: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._live = live_frames(wire, admission, presented)
         self._wire = wire
         self._admission = admission
         self._presented = presented
@@ -81,10 +94,12 @@ class Mux:
         lifecycle = Lifecycle()
         wire.keep_alive(lifecycle.keepalive_interval_ms / 1000)
         wire.session.live_until(lifecycle.max_connection_lifetime_ms)
-        wire.send(open_frame(None, wire.session.id, lifecycle))
+        wire.send(open_frame(None, wire.session.id, lifecycle, opening))
 
     def received(self, text: bytes) -> None:
         """A frame has come."""
+        if self._live is not None and self._live.take(text, self._track):
+            return
         frame = read_client_frame(text, self._admission.max_message_bytes)
         if isinstance(frame, Ping):
             self._wire.send(pong_frame(frame.ref))
@@ -97,8 +112,14 @@ class Mux:
         else:
             self._run(frame)
 
+    def received_binary(self, payload: bytes) -> bool:
+        """A binary frame has come.  Whether it was taken."""
+        return self._live is not None and self._live.take_binary(payload)
+
     def lost(self) -> None:
         """The connection has gone."""
+        if self._live is not None:
+            self._live.lost()
         for doing in list(self._under_way):
             doing.cancel()
         for writer in self._writers.values():
@@ -216,6 +237,18 @@ class Mux:
             if isinstance(result, Failure):
                 self._failed(result, frame.ref)
             mine.callback(None)
+
+        done.addBoth(finished)
+
+    def _track(self, doing: Coroutine[Any, Any, None]) -> None:
+        """Have something done while the connection lasts."""
+        done = ensureDeferred(doing)
+        self._under_way.add(done)
+
+        def finished(result: object) -> None:
+            self._under_way.discard(done)
+            if isinstance(result, Failure) and not result.check(CancelledError):
+                self._logger.failure("a frame failed", result)
 
         done.addBoth(finished)
 

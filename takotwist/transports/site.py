@@ -23,6 +23,7 @@ from takotwist.errors import ChannelUnknown, NotFound, Refusal, UpgradeRequired
 from takotwist.streams.websocket_handshake import is_upgrade
 from takotwist.transports.answers import Answers
 from takotwist.transports.history import HistoryTransport
+from takotwist.transports.live_routes import LiveRoutes
 from takotwist.transports.publish import PublishTransport
 from takotwist.transports.sse import SseTransport
 from takotwist.transports.websocket import WebSocketTransport
@@ -72,6 +73,7 @@ class Routes:
 
     :ivar bases: base paths of channels, each with a slash at both ends.
     :ivar pages: further routes below ``/_tako/``: rule and what answers it.
+    :ivar live: functions and their live objects, where the app has any.
     :ivar elsewhere: what answers every other path, such as an app's own pages.
     """
 
@@ -82,6 +84,7 @@ class Routes:
     publish: PublishTransport
     history: HistoryTransport
     pages: Mapping[str, IResource] = attrs.field(factory=dict)
+    live: LiveRoutes | None = None
     elsewhere: IResource | None = None
 
 
@@ -153,11 +156,13 @@ class Root(Resource):
             return NOT_DONE_YET
         if here is not None:
             return self._channel(request, here)
+        if request.path == CONNECT and is_upgrade(request.requestHeaders):
+            return routes.answers.run(request, lambda: routes.websocket.connect_many(request))
+        live = routes.live
+        if live is not None and live.serves(request.path):
+            return routes.answers.run(request, lambda: live.answer(request))
         if request.path == CONNECT:
-            answering = routes.websocket.connect_many
-            if not is_upgrade(request.requestHeaders):
-                answering = _upgrade_required
-            return routes.answers.run(request, lambda: answering(request))
+            return routes.answers.run(request, lambda: _upgrade_required(request))
         if request.path.decode("latin-1") in routes.pages:
             return self._klein.render(request)
         if routes.elsewhere is not None and not request.path.startswith(b"/_tako/"):

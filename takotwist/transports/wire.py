@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from takotwist.codecs.encode_once import WEBSOCKET_MUX
-from takotwist.codecs.websocket_frame import text_frame
+from takotwist.codecs.websocket_frame import binary_frame, text_frame
 from takotwist.core.keepalive import Pings, Pulse
 from takotwist.core.outbox import Outbox
 from takotwist.errors import Refusal, ShuttingDown
@@ -75,6 +75,8 @@ class WebSocketWire:
         "_end_reason",
         "_holds",
         "_pings",
+        "left",
+        "on_pressure",
         "outbox",
         "session",
         "speaker",
@@ -91,6 +93,9 @@ class WebSocketWire:
         self._pings: Pings | None = None
         self._end_reason: str | None = None
         self._holds = 0
+        #: Whether the peer has closed as who has gone for good does.
+        self.left = False
+        self.on_pressure: Callable[[bool], None] = lambda blocked: None
         self.outbox: Outbox = admission.new_outbox()
 
     def open(
@@ -136,6 +141,21 @@ class WebSocketWire:
         if self._connection is not None:
             self.outbox.flush()
             self._connection.write_frames(text_frame(frame))
+
+    def send_binary(self, payload: bytes) -> None:
+        """Write one binary frame behind all that was pushed before."""
+        if self._connection is not None:
+            self.outbox.flush()
+            self._connection.write_frames(binary_frame(payload))
+
+    @property
+    def paused(self) -> bool:
+        """Whether the peer reads slower than is written."""
+        return self._connection is not None and self._connection.paused
+
+    def later(self, name: str, when: float, action: Callable[[], None]) -> None:
+        """Do something at a time, unless the connection has gone."""
+        self.session.later(name, when, action)
 
     def end(self, refusal: Refusal | None) -> None:
         """Close with the refusal's code (protocol, section 5)."""
@@ -193,6 +213,9 @@ class WebSocketWire:
             return
         self._heard(b"")
         if is_binary:
+            take = getattr(self.speaker, "received_binary", None)
+            if take is not None and take(payload):
+                return
             self._end_reason = "binary frame"
             connection.close(1003, "text-frames-only")
             self._gone("binary frame")
@@ -205,13 +228,16 @@ class WebSocketWire:
 
     def _paused(self) -> None:
         self.outbox.paused = True
+        self.on_pressure(True)
 
     def _resumed(self) -> None:
         self._heard(b"")
         if not self.session.closed:
             self._admission.attaching.resumed(self.outbox)
+            self.on_pressure(False)
 
     def _closed(self, code: int, reason: str, clean: bool) -> None:
+        self.left = clean and code in (1000, 1001)
         self._gone(f"client closed ({code})" if clean else f"connection lost ({code})")
 
     def _gone(self, why: str) -> None:

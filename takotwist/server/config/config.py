@@ -16,6 +16,7 @@ from takotwist.core.registry import Defined
 from takotwist.server.config.kind import Location
 from takotwist.server.config.lifecycle import LifecycleDefaults
 from takotwist.server.config.limits import Limits
+from takotwist.server.config.live import Live
 from takotwist.server.config.sections import App, Http, Http3, Log, Private, Publish, Replay, Tls
 from takotwist.server.config.setting import Key, keys_of, setting
 
@@ -46,6 +47,7 @@ class Config:
     replay: Replay = attrs.field(factory=Replay)
     lifecycle: LifecycleDefaults = attrs.field(factory=LifecycleDefaults)
     limits: Limits = attrs.field(factory=Limits)
+    live: Live = attrs.field(factory=Live)
     log: Log = attrs.field(factory=Log)
     channels: tuple[Defined, ...] = ()
     file: Path | None = None
@@ -69,6 +71,7 @@ SECTIONS: Mapping[str, type[attrs.AttrsInstance]] = {
     "replay": Replay,
     "lifecycle": LifecycleDefaults,
     "limits": Limits,
+    "live": Live,
     "log": Log,
 }
 

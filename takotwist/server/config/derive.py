@@ -19,6 +19,9 @@ TLS_DEFAULT = "tcp:8443"
 #: The folder of definitions where none is named.
 CHANNELS_FOLDER = "channels"
 
+#: The folder of functions where none is named.
+FUNCTIONS_FOLDER = "functions"
+
 
 def derive(
     values: dict[str, Any],
@@ -40,6 +43,8 @@ def derive(
     # With an app elsewhere that folder is the app's, and is asked for over HTTP.
     if not {"app.channels", "app.url"} & values.keys() and (folder / CHANNELS_FOLDER).is_dir():
         values["app.channels"] = folder / CHANNELS_FOLDER
+    if "app.functions" not in values and (folder / FUNCTIONS_FOLDER).is_dir():
+        values["app.functions"] = folder / FUNCTIONS_FOLDER
     return [
         warning
         for warning in (

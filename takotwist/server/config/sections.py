@@ -60,6 +60,13 @@ class App:
         derived='"channels" where there is such a folder',
         live=True,
     )
+    functions: Path | str | None = setting(
+        Definitions(),
+        None,
+        "The folder, file or dotted module with the functions that pages may call.",
+        derived='"functions" where there is such a folder',
+        live=True,
+    )
     pages: Path | str | None = setting(
         Pages(),
         None,

@@ -1,0 +1,137 @@
+"""The parts list of live objects, beside that of `compose`.
+
+Rule: they are served where the app has functions, and on the public listeners
+alone: whom an object belongs to is who called.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import attrs
+from twisted.python.threadpool import ThreadPool
+
+from takotwist.adapters.callable_runner import CallableRunner, DeadlinePassed, Raised
+from takotwist.core.limits import Rate
+from takotwist.flow.authorize import Presented
+from takotwist.live.broadcast import Broadcast
+from takotwist.live.bus import Bus
+from takotwist.live.calls import Calls
+from takotwist.live.function import Function, Verification
+from takotwist.live.home import Home
+from takotwist.live.link import Link, LiveSettings, LiveWire
+from takotwist.live.sessions import LiveSessions
+from takotwist.live.settings import Bounds
+from takotwist.server.compose import Parts
+from takotwist.server.config.live import Live as LiveConfig
+from takotwist.transports.live_functions import LiveFunctions
+from takotwist.transports.live_routes import LiveRoutes
+from takotwist.transports.live_sse import LiveSse
+
+#: Frames of one message in base64 and its envelope, beside others, fit into a POST.
+BATCH_FACTOR = 2
+
+
+@attrs.define(slots=True, eq=False)
+class LiveParts:
+    """Live objects, put together."""
+
+    home: Home
+    sessions: LiveSessions
+    calls: Calls
+    rate: Rate
+
+    def replace(self, functions: Mapping[str, Function[..., Any]]) -> None:
+        """From now on serve these.  Calls under way end as they began."""
+        self.calls.functions = functions
+
+    def change(self, config: LiveConfig) -> None:
+        """Take up what a new configuration may change."""
+        self.rate.change(config.call_rate, config.call_burst)
+
+
+def compose_live(
+    parts: Parts, *, reactor: Any, pool: ThreadPool, bus: Bus | None = None
+) -> LiveParts:
+    """Add live objects to the server.
+
+    :param pool: threads for plain functions.
+    :param bus: of broadcasts; left out, the one that `Broadcast` has.
+    """
+    config = parts.config.live
+    [admission, *_] = parts.admissions
+    # `Broadcast` has no instances, so the newest server of a process is the one it means.
+    Broadcast.bus = bus or Broadcast.bus
+    home = Home(bounds_of(config), reactor.seconds, parts.deadlines, Broadcast.bus)
+    sessions = LiveSessions(home, config.max_sessions, lambda: secrets.token_urlsafe(9))
+    runner = CallableRunner(reactor, pool, deadline=config.call_timeout_seconds)
+    calls = Calls(home, sessions, _running(runner), lambda: secrets.token_hex(8))
+    rate = Rate(config.call_rate, config.call_burst)
+    settings = LiveSettings(_told(config), config.ping_interval_seconds, config.max_message_bytes)
+
+    def link(wire: LiveWire, presented: Presented) -> Link:
+        def verify(verification: Verification, auth: str | None) -> Awaitable[str | None]:
+            shown = presented.or_text(auth)
+            return calls.subject_of(verification, shown.header, shown.cookie, "")
+
+        return Link(wire, sessions, settings, verify)
+
+    admission.live = link
+    functions = LiveFunctions(
+        admission,
+        calls,
+        lambda address: rate.take(address, reactor.seconds()),
+        config.max_call_bytes,
+    )
+    parts.public.live = LiveRoutes(
+        functions, LiveSse(admission, BATCH_FACTOR * config.max_message_bytes)
+    )
+    return LiveParts(home, sessions, calls, rate)
+
+
+def bounds_of(config: LiveConfig) -> Bounds:
+    """What the server's ends keep and wait for."""
+    return Bounds(
+        connect_ttl=config.connect_ttl_seconds,
+        reconnect_timeout=config.reconnect_timeout_seconds,
+        replay=config.replay_bytes,
+        replay_binary=config.replay_bytes_binary,
+        buffer=config.buffer_limit,
+        buffer_binary=config.buffer_limit_binary,
+        window_bytes=config.window_bytes,
+        window_messages=config.window_messages,
+    )
+
+
+def _told(config: LiveConfig) -> Mapping[str, int]:
+    """What clients are told (protocol, live objects, section 4)."""
+    return {
+        "connectTtlMs": round(config.connect_ttl_seconds * 1000),
+        "reconnectTimeoutMs": round(config.reconnect_timeout_seconds * 1000),
+        "idleTimeoutMs": round(config.idle_timeout_seconds * 1000),
+        "pingIntervalMs": round(config.ping_interval_seconds * 1000),
+        "replayBytes": config.client_replay_bytes,
+        "replayBytesBinary": config.client_replay_bytes_binary,
+        "bufferBytes": config.buffer_limit,
+        "bufferBytesBinary": config.buffer_limit_binary,
+        "windowBytes": config.window_bytes,
+        "windowMessages": config.window_messages,
+        "maxMessageBytes": config.max_message_bytes,
+    }
+
+
+def _running(runner: CallableRunner) -> Callable[[Callable[[], Any]], Awaitable[Any]]:
+    async def run(function: Callable[[], Any]) -> Any:
+        try:
+            result = await runner.run(function)
+        except DeadlinePassed:
+            raise RuntimeError("it did not return in time") from None
+        if isinstance(result, Raised):
+            if isinstance(result.error, Exception):
+                raise result.error
+            raise RuntimeError(f"it raised {type(result.error).__name__}") from result.error
+        return result
+
+    return run

@@ -1,0 +1,223 @@
+"""A connection with many topics as an event stream, and POSTs for the way up.
+
+For places where WebSocket is blocked (protocol, live objects, section 3).  Each
+event's data is one frame as a line; each line of a POST is one frame.  Rule:
+what `Mux` sees of it is what it sees of a WebSocket.
+"""
+
+from __future__ import annotations
+
+import secrets
+from base64 import b64encode
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import msgspec
+from twisted.internet.defer import Deferred
+
+from takotwist.codecs.encode_once import SSE_MUX_CHUNKED, SSE_MUX_RAW
+from takotwist.codecs.sse import SseEvent, encode
+from takotwist.core.keepalive import Comments, Pulse
+from takotwist.core.outbox import Outbox
+from takotwist.errors import BodyInvalid, MethodNotAllowed, NotFound, Refusal, ShuttingDown
+from takotwist.flow.session import Session
+from takotwist.streams.event_stream import EventStream
+from takotwist.transports.admission import Admission, Place
+from takotwist.transports.asking import read_all_presented
+from takotwist.transports.mux import Mux
+from takotwist.transports.wire import Speaker
+
+KEEPALIVE = encode(SseEvent(comment="keepalive"))
+
+#: The content type of a POST upstream.
+LINES = "application/x-ndjson"
+
+
+class EventStreamWire:
+    """A wire on an open event stream.
+
+    :param forget: called when it has ended.
+    :ivar key: names it for the POSTs of its client; a secret.
+    """
+
+    session: Session
+
+    def __init__(
+        self, admission: Admission, request: Any, key: str, forget: Callable[[], object]
+    ) -> None:
+        self.key = key
+        self.speaker: Speaker | None = None
+        self._forget = forget
+        self.on_pressure: Callable[[bool], None] = lambda blocked: None
+        self.left = False
+        self._admission = admission
+        self._stream = EventStream(request, on_pause=self._paused, on_resume=self._resumed)
+        self._comments: Comments | None = None
+        self._holds = 0
+        self._free: list[Deferred[None]] = []
+        self.outbox: Outbox = admission.new_outbox()
+
+    def open(self, place: Place, speaker: Callable[[EventStreamWire], Speaker]) -> None:
+        """Send the head, and speak."""
+        self.session = place.open("mux-sse", self.outbox, self.end)
+        if not self._stream.open():
+            self._gone("client left")
+            return
+        form = SSE_MUX_CHUNKED if self._stream.framing == "chunked" else SSE_MUX_RAW
+        self.outbox.connect(form, self._stream.write_framed)
+        self.speaker = speaker(self)
+        self._stream.on_closed(lambda: self._gone("client left"))
+
+    # as `Mux` and the live objects see it
+
+    @property
+    def paused(self) -> bool:
+        """Whether the client reads slower than is written."""
+        return self._stream.paused
+
+    @property
+    def held(self) -> bool:
+        """Whether no more is to be read."""
+        return self._holds > 0
+
+    def send(self, frame: bytes) -> None:
+        """Write one frame behind all that was pushed before."""
+        self.outbox.flush()
+        self._write(b"data: " + frame + b"\n\n")
+
+    def send_binary(self, payload: bytes) -> None:
+        """Write one binary frame."""
+        self.send(b"~" + b64encode(payload))
+
+    def later(self, name: str, when: float, action: Callable[[], None]) -> None:
+        """Do something at a time, unless the connection has gone."""
+        self.session.later(name, when, action)
+
+    def end(self, refusal: Refusal | None) -> None:
+        """Say why and end the response."""
+        if self.session.closed:
+            return
+        code, reason = 1000, "connection expired"
+        if refusal is not None:
+            code, reason = refusal.close_code, refusal.code
+            if not isinstance(refusal, ShuttingDown):
+                self._admission.answers.tally.refusals[refusal.code] += 1
+        self.send(msgspec.json.encode({"op": "close", "code": code, "reason": reason}))
+        self._gone(reason)
+        self._stream.close()
+
+    def abort(self, reason: str) -> None:
+        """Drop the client without a word."""
+        if not self.session.closed:
+            self._gone(reason)
+            self._stream.abort()
+
+    def hold(self, full: bool) -> None:
+        """Hold the answers of POSTs back, or let them go."""
+        self._holds += 1 if full else -1
+        if not self._holds:
+            self._let_go()
+
+    def free(self) -> Deferred[None]:
+        """Fires when nothing holds any more."""
+        waiting: Deferred[None] = Deferred()
+        if self._holds and not self.session.closed:
+            self._free.append(waiting)
+        else:
+            waiting.callback(None)
+        return waiting
+
+    def keep_alive(self, interval: float) -> None:
+        """Write a comment whenever nothing was written for `interval` seconds."""
+        self._comments = Comments(interval)
+        self._beat()
+
+    # inside
+
+    def _write(self, block: bytes) -> None:
+        self._stream.write(block)
+        self.outbox.written_at = self._admission.seconds()
+
+    def _beat(self) -> None:
+        assert self._comments is not None
+        pulse, again = self._comments.check(self._admission.seconds(), self.outbox.written_at)
+        if pulse is Pulse.SPEAK and not self._stream.paused:
+            self._write(KEEPALIVE)
+        self.session.later("keepalive", again, self._beat)
+
+    def _paused(self) -> None:
+        self.outbox.paused = True
+        self.on_pressure(True)
+
+    def _resumed(self) -> None:
+        if not self.session.closed:
+            self._admission.attaching.resumed(self.outbox)
+            self.on_pressure(False)
+
+    def _gone(self, why: str) -> None:
+        if not self.session.closed:
+            self.session.close(why)
+            if self.speaker is not None:
+                self.speaker.lost()
+            self._forget()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        free, self._free = self._free, []
+        for waiting in free:
+            waiting.callback(None)
+
+
+@attrs.define(slots=True)
+class LiveSse:
+    """Answers GETs that open an event stream, and the POSTs that go with them.
+
+    :ivar max_batch_bytes: of one POST.
+    """
+
+    admission: Admission
+    max_batch_bytes: int
+    _wires: dict[str, EventStreamWire] = attrs.field(factory=dict, init=False, repr=False)
+
+    async def open(self, request: Any) -> None:
+        """Open a stream.
+
+        :param request: `twisted.web.iweb.IRequest`, nothing written yet.
+        :raises Refusal: and then nothing has been written.
+        """
+        admission = self.admission
+        presented = read_all_presented(request)
+        admission.check_origin(request)
+        if request.method != b"GET":
+            raise MethodNotAllowed
+        with admission.enter(request) as place:
+            admission.answers.cors(request)
+            key = secrets.token_urlsafe(24)
+            wire = EventStreamWire(admission, request, key, lambda: self._wires.pop(key, None))
+            self._wires[key] = wire
+            more = {"upstream": wire.key, "maxBatchBytes": self.max_batch_bytes}
+            wire.open(place, lambda wire: Mux(wire, admission, presented, more))
+
+    async def post(self, request: Any, key: str) -> None:
+        """Take frames.
+
+        :raises Refusal: and then nothing has been written.
+        """
+        admission = self.admission
+        admission.check_origin(request)
+        if request.method != b"POST":
+            raise MethodNotAllowed(allow=("POST", "OPTIONS"))
+        wire = self._wires.get(key)
+        if wire is None or wire.session.closed:
+            raise NotFound("This connection has ended.")
+        content_type = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
+        if content_type != LINES:
+            raise BodyInvalid(f"Content-Type must be {LINES} here.")
+        for line in request.content.read().split(b"\n"):
+            if line.strip() and wire.speaker is not None and not wire.session.closed:
+                wire.speaker.received(line)
+        await wire.free()
+        admission.answers.cors(request)
+        request.setResponseCode(204)
+        request.finish()
