@@ -33,8 +33,8 @@ export interface Publishes {
   add(owner: object, bounds: PublishBounds, type: string, data: unknown): Promise<string | null>;
   /**
    * The topic is attached to this link, or to none: what has no answer is sent again on the next.
-   * @param better a connection is worth waiting for that takes what a serial link refuses, as a
-   *   server does that wants a publish key for a POST
+   * @param better a connection is worth waiting for that takes what a serial link would be refused,
+   *   by a server that wants a publish key for a POST
    */
   attach(link?: Link, better?: boolean): void;
   /** Fail those of one owner, or all. */
@@ -51,7 +51,7 @@ export function createPublishes(environment: Environment): Publishes {
 
   function flush(): void {
     for (const entry of entries) {
-      if (!link || cancelRetry) return;
+      if (!link || cancelRetry || wait) return;
       if (!entry.sent) {
         const by = link;
         entry.sent = true;
@@ -71,9 +71,9 @@ export function createPublishes(environment: Environment): Publishes {
         flush();
       });
       return;
-    } else if (link?.serial ? !wait : !/^(shutting-down|credentials-expired)$/.test(answer.code)) {
+    } else if (link?.serial || !/^(shutting-down|credentials-expired)$/.test(answer.code)) {
       if (remove(entry)) entry.reject(errorOf(answer));
-    } else return; // What waits is sent when the topic, which ends next, or the better link is attached.
+    } else return; // Sent again when the topic, which ends next, is attached.
     retries.succeeded();
     flush();
   }
@@ -101,7 +101,7 @@ export function createPublishes(environment: Environment): Publishes {
       cancelRetry?.();
       cancelRetry = undefined;
       link = to;
-      wait = better;
+      wait = to?.serial && better;
       for (const entry of entries) entry.sent = false;
       flush();
     },
