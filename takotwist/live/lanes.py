@@ -101,6 +101,7 @@ class Replay:
 
     limits: tuple[int, int]
     reported: int = 0
+    _last: int = attrs.field(default=0, init=False)
     _sent: deque[_Sent] = attrs.field(factory=deque, init=False)
     _sizes: list[int] = attrs.field(factory=lambda: [0, 0], init=False)
 
@@ -116,6 +117,7 @@ class Replay:
         if weight > self.limits[frame.binary]:
             # A hole: the frame may have arrived, and where it has not the object fails.
             kept, weight = None, LEAST
+        self._last = frame.seq
         self._sent.append(_Sent(frame.seq, weight, frame.binary, kept))
         self._sizes[frame.binary] += weight
 
@@ -125,8 +127,7 @@ class Replay:
         :return: `False` where that cannot be: it is less than it said before, or
             more than was sent.
         """
-        last = self._sent[-1].seq if self._sent else self.reported
-        if not self.reported <= seq <= last:
+        if not self.reported <= seq <= self._last:
             return False
         while self._sent and self._sent[0].seq <= seq:
             sent = self._sent.popleft()

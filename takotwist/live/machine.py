@@ -325,7 +325,7 @@ class Machine:
         self._since = now
         if self.attached:
             self._out.append(Transmit(Frame("end", error=trouble)))
-        if trouble == NETWORK:
+        if trouble.code == NETWORK.code:
             # It need not be remembered: it is also what an unknown id means.
             self._forget()
 

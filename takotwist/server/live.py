@@ -63,7 +63,8 @@ def compose_live(
     config = parts.config.live
     [admission, *_] = parts.admissions
     # `Broadcast` has no instances, so the newest server of a process is the one it means.
-    Broadcast.bus = bus or Broadcast.bus
+    if bus is not None:
+        Broadcast.bus = bus
     home = Home(bounds_of(config), reactor.seconds, parts.deadlines, Broadcast.bus)
     sessions = LiveSessions(home, config.max_sessions, lambda: secrets.token_urlsafe(9))
     runner = CallableRunner(reactor, pool, deadline=config.call_timeout_seconds)

@@ -164,7 +164,7 @@ class Page:
         self.attaching = False
         self.pongs = True
         self.ops: list[Any] = []
-        self._read: dict[int, int] = {}
+        self._read: dict[Any, int] = {}
         self._lines: list[bytes] = []
 
     @property
@@ -303,8 +303,8 @@ class Page:
 
     def _take(self, wire: Any) -> bool:
         frames = self._frames(wire)
-        done = self._read.get(id(wire), 0)
-        self._read[id(wire)] = len(frames)
+        done = self._read.get(wire, 0)
+        self._read[wire] = len(frames)
         for binary, payload in frames[done:]:
             if binary:
                 self._to_end(*read_binary(payload))

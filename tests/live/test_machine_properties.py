@@ -115,7 +115,7 @@ class MachinePropertyTests(SynchronousTestCase):
         for move in after:
             if move[0] == "step":
                 pair.step(int(str(move[1])), bool(move[2]))
-            elif move[0] in ("cut", "connect"):
+            elif move[0] in ("cut", "connect", "ping"):
                 getattr(pair, str(move[0]))()
         pair.cut()
         pair.connect()
