@@ -123,6 +123,26 @@ class ConnectionTests(SynchronousTestCase):
         exchange.turn()
         self.assertEqual(exchange.headers(exchange.ask())[":status"], "200")
 
+    def test_reset_in_the_same_read(self) -> None:
+        """A request that comes together with its reset is not asked about, and harms nobody."""
+        asked: list[bytes] = []
+
+        def answer(request: Any) -> bytes:
+            asked.append(request.path)
+            return b"y"
+
+        exchange = Http2Exchange(answer)
+        head = [(":method", "GET"), (":scheme", "https"), (":authority", "example.com")]
+        for _ in range(3):
+            stream = exchange.client.get_next_available_stream_id()
+            exchange.client.send_headers(stream, [*head, (":path", "/back")], end_stream=True)
+            exchange.client.reset_stream(stream, ErrorCodes.CANCEL)
+        exchange.turn()
+        self.assertEqual(asked, [])
+        self.assertEqual(exchange.server.streams, {})
+        self.assertEqual(exchange.data(exchange.ask("/next")), b"y")
+        self.assertEqual(asked, [b"/next"])
+
     def test_reset_after_an_early_answer(self) -> None:
         """Nor does one that was answered before."""
         exchange = Http2Exchange(lambda _: b"", HttpLimits(max_body=5))
