@@ -83,6 +83,7 @@ interface Kept {
 export class Replay {
   /** The last number that the other side has. */
   reported = 0;
+  #last = 0;
   #kept: Kept[] = [];
   readonly #sizes = [0, 0];
   readonly #limit: Limit;
@@ -105,12 +106,13 @@ export class Replay {
     // A hole: the frame may have arrived, and where it has not the object fails.
     const kept = weightOf(frame) > this.#limit(lane) ? { seq, lane, weight: 64 } : { seq, lane, weight: weightOf(frame), frame };
     (this.#sizes[lane] as number) += kept.weight;
+    this.#last = frame.seq as number;
     this.#kept.push(kept);
   }
 
   /** The other side has everything up to `seq`. False where that cannot be. */
   report(seq: number): boolean {
-    if (seq < this.reported || seq > (this.#kept.at(-1)?.seq ?? this.reported)) return false;
+    if (seq < this.reported || seq > this.#last) return false;
     const gone = this.#kept.findIndex((kept) => kept.seq > seq);
     for (const { lane, weight } of this.#kept.splice(0, gone < 0 ? Infinity : gone)) (this.#sizes[lane] as number) -= weight;
     this.reported = seq;
