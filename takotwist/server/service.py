@@ -268,6 +268,9 @@ class TakoService(MultiService):
             # Their functions hear of the end while everything still works.
             self.live.sessions.close()
             await drain(self.parts.sessions, self._reactor, self.config.limits.drain_seconds)
+            # Not before the drain: clients there are that drop all their streams at a GOAWAY,
+            # and would come back in one moment.
+            self._secure.leave()
             await within(self._reactor, FLUSH_SECONDS, leaving)
             await within(self._reactor, FLUSH_SECONDS, self.parts.publishing.stop())
             await within(self._reactor, FLUSH_SECONDS, super().stopService())  # type: ignore[no-untyped-call]

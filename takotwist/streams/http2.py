@@ -13,6 +13,7 @@ from h2.connection import H2Connection as Hyper
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes, Settings
 from h2.stream import StreamState
+from hyperframe.frame import GoAwayFrame
 from twisted.web._http2 import _END_STREAM_SENTINEL, H2Connection
 
 from takotwist.streams.http_limits import HttpLimits
@@ -52,6 +53,15 @@ class Http2Connection(_Connection):  # type: ignore[misc]
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
         self._wake()
+
+    def leave(self) -> None:
+        """Say GOAWAY without an error: no new requests, those there are go on.
+
+        RFC 9113, section 6.8.  As a frame of our own: h2's `close_connection` takes the
+        connection for closed, and what is still to be sent would fail.
+        """
+        last = self.conn.highest_inbound_stream_id
+        self.transport.write(GoAwayFrame(0, last_stream_id=last, error_code=0).serialize())
 
     # requests
 

@@ -60,6 +60,12 @@ class HttpSite(server.Site):
     body_rule: BodyRule
     on_access: Callable[[Access], None] | None
     repeated: RepeatedHeads
+    http2_connections: set[Http2Connection]
+
+    def leave(self) -> None:
+        """Tell HTTP/2 clients to send no more requests here; what is under way goes on."""
+        for connection in self.http2_connections:
+            connection.leave()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         return HttpConnection(self)
@@ -103,6 +109,8 @@ class HttpConnection(Protocol):
         self._channel.dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if isinstance(self._channel, Http2Connection):
+            self._channel.site.http2_connections.discard(self._channel)
         self._channel.connectionLost(reason)
 
     def _change_to_http2(self) -> None:
@@ -111,6 +119,7 @@ class HttpConnection(Protocol):
         producer.unregisterProducer()
         old.setTimeout(None)
         self._channel = new
+        new.site.http2_connections.add(new)
         new.makeConnection(self.transport)
         # So that the transport's pressure reaches the sending loop.
         producer.registerProducer(new, True)
@@ -141,4 +150,5 @@ def make_site(
     site.body_rule = body_rule or (lambda _method, _path: bounds.max_body)
     site.on_access = on_access
     site.repeated = RepeatedHeads()
+    site.http2_connections = set()
     return site

@@ -67,6 +67,28 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(exchange.client.remote_settings.max_concurrent_streams, 7)
         self.assertEqual(exchange.client.remote_settings.max_header_list_size, 5000)
 
+    def test_leave(self) -> None:
+        """A stop is told by GOAWAY; what was asked before it is answered to the end."""
+        waiting: list[Any] = []
+
+        def answer(request: Any) -> int:
+            waiting.append(request)
+            return NOT_DONE_YET
+
+        exchange = Http2Exchange(answer)
+        stream = exchange.ask("/")
+        exchange.site.leave()
+        exchange.turn(5)
+        (goaway,) = [
+            event for event in exchange.events if isinstance(event, h2.events.ConnectionTerminated)
+        ]
+        self.assertEqual((goaway.error_code, goaway.last_stream_id), (0, stream))
+        waiting[0].write(b"whole")
+        waiting[0].finish()
+        exchange.clock.pump([0.0] * 20)
+        # Read as bytes: this client's library takes a connection for closed after a GOAWAY.
+        self.assertIn(b"whole", exchange.transport.take())
+
     def test_too_many_headers(self) -> None:
         """Past the bound a request is refused, and the connection goes on."""
         exchange = Http2Exchange(lambda _: b"", HttpLimits(max_headers=10))
