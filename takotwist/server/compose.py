@@ -120,7 +120,7 @@ class Parts:
     store: Store
     public: Routes
     private: Routes
-    _upgrades: Callable[[Config], WebSocketUpgrade]
+    _upgrades: Callable[[Config], tuple[WebSocketUpgrade, WebSocketUpgrade]]
 
     def close_doors(self) -> None:
         """Let nobody new in."""
@@ -136,11 +136,12 @@ class Parts:
             fresh.proxies,
             fresh.keys,
         )
-        upgrade = self._upgrades(config)
+        upgrade, upgrade_many = self._upgrades(config)
         for admission in self.admissions:
             admission.max_message_bytes = limits.max_message_bytes
         for routes in (self.public, self.private):
             routes.websocket.upgrade = upgrade
+            routes.websocket.upgrade_many = upgrade_many
             routes.publish.max_message_bytes = limits.max_message_bytes
             routes.publish.max_body_bytes = limits.max_body_bytes
         self.limits.most = limits.max_connections
@@ -232,16 +233,17 @@ def compose(
         lambda address, count: rates.frames.take(address, seconds(), count),
     )
 
-    def upgrades(config: Config) -> WebSocketUpgrade:
-        size = max(
-            config.limits.max_message_bytes * FRAME_FACTOR,
-            config.live.max_message_bytes + LIVE_ENVELOPE_BYTES,
-        )
-        return WebSocketUpgrade(
-            WebSocketConfig(max_frame_size=size, max_message_size=size), reactor
-        )
+    def upgrades(config: Config) -> tuple[WebSocketUpgrade, WebSocketUpgrade]:
+        def of(size: int) -> WebSocketUpgrade:
+            return WebSocketUpgrade(
+                WebSocketConfig(max_frame_size=size, max_message_size=size), reactor
+            )
 
-    upgrade = upgrades(config)
+        # To one channel, and to what may hold live objects too.
+        channel = config.limits.max_message_bytes * FRAME_FACTOR
+        return of(channel), of(max(channel, config.live.max_message_bytes + LIVE_ENVELOPE_BYTES))
+
+    upgrade, upgrade_many = upgrades(config)
 
     def publishing_over(may_publish: Callable[[Any], None], rate: Rate | None) -> PublishTransport:
         def cost(sender: str, count: int) -> None:
@@ -264,7 +266,7 @@ def compose(
             config.http.base_paths,
             answers,
             SseTransport(admission),
-            WebSocketTransport(admission, upgrade),
+            WebSocketTransport(admission, upgrade, upgrade_many),
             publish,
             HistoryTransport(admission, log),
         )

@@ -39,10 +39,15 @@ EXPLICIT = "tako.v1"
 
 @attrs.define(slots=True)
 class WebSocketTransport:
-    """Answers upgrade requests."""
+    """Answers upgrade requests.
+
+    :ivar upgrade: to one channel; `upgrade_many`: to many topics and live objects, whose
+        frames may be larger.
+    """
 
     admission: Admission
     upgrade: WebSocketUpgrade
+    upgrade_many: WebSocketUpgrade
 
     async def connect(self, request: Any, channel: str) -> None:
         """Connect to one channel.
@@ -70,7 +75,7 @@ class WebSocketTransport:
             with admission.enter(request) as place:
                 WebSocketWire(admission).open(
                     request,
-                    self.upgrade,
+                    self.upgrade_many,
                     EXPLICIT,
                     place,
                     "mux",
