@@ -39,12 +39,14 @@ class Gauges:
     :ivar pending_appends: publishes that wait to be stored.
     :ivar tail_bytes: memory of the topics' tails.
     :ivar ready: whether new connections are served.
+    :ivar timers: what waits for its time: the reactor's calls and our deadlines.
     """
 
     topics: int
     pending_appends: int
     tail_bytes: int
     ready: bool
+    timers: int
 
 
 def _histogram(name: str, text: str, histogram: Histogram) -> HistogramMetricFamily:
@@ -121,6 +123,7 @@ class TallyCollector(Collector):
             "tako_pending_appends", "Publishes that wait to be stored.", gauges.pending_appends
         )
         yield GaugeMetricFamily("tako_tail_bytes", "Memory of the tails.", gauges.tail_bytes)
+        yield GaugeMetricFamily("tako_timers", "Timers that wait for their time.", gauges.timers)
         yield GaugeMetricFamily("tako_ready", "Whether connections are served.", gauges.ready)
         yield GaugeMetricFamily(
             "tako_store_available", "Whether the replay log answers.", self.stats is not None

@@ -104,7 +104,7 @@ class TakoService(MultiService):
         self.definitions.on_functions = self.live.replace
         self.definitions.bind(LocalPublishing(reactor, self.parts.store))
         self.definitions.load()
-        add_pages(self.parts, self._health)
+        add_pages(self.parts, self._health, reactor)
         self._tls = self._server_tls()
         self._public = site(self.parts.public, config, reactor)
         # Another one, because only its answers announce HTTP/3.

@@ -91,7 +91,7 @@ def error_body(status: int, sentence: str) -> tuple[bytes, bytes]:
     return b"application/json", msgspec.json.encode({"error": sentence, "code": code})
 
 
-def add_pages(parts: Parts, health: Callable[[], Health]) -> None:
+def add_pages(parts: Parts, health: Callable[[], Health], reactor: Any) -> None:
     """Health and the client's script for all; metrics and who is connected for the private one."""
     health_page = HealthPage(health)
 
@@ -101,6 +101,7 @@ def add_pages(parts: Parts, health: Callable[[], Health]) -> None:
             pending_appends=parts.publishing.group.waiting,
             tail_bytes=parts.attaching.tails.bytes,
             ready=health().ready,
+            timers=len(reactor.getDelayedCalls()) + len(parts.deadlines),
         )
 
     parts.public.pages = {HEALTH_PATH: health_page, **client_scripts()}

@@ -18,7 +18,7 @@ class TestMetrics(SynchronousTestCase):
 
     def samples(self, tally: Tally, stats: Deferred[LogStats]) -> dict[tuple[str, str], float]:
         """Name and first label -> value."""
-        page = MetricsPage(tally, lambda: Gauges(3, 4, 5, True), lambda: stats)
+        page = MetricsPage(tally, lambda: Gauges(3, 4, 5, True, 6), lambda: stats)
         request = DummyRequest([b""])
         page.render(request)
         families = text_string_to_metric_families(b"".join(request.written).decode())
@@ -45,6 +45,7 @@ class TestMetrics(SynchronousTestCase):
             ("tako_topics", ""): 3,
             ("tako_pending_appends", ""): 4,
             ("tako_tail_bytes", ""): 5,
+            ("tako_timers", ""): 6,
             ("tako_store_available", ""): 1,
             ("tako_stored_messages", ""): 2,
             ("tako_commit_seconds_bucket", "0.001"): 0,

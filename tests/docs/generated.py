@@ -174,7 +174,7 @@ def _plugin_options() -> Iterator[str]:
 def metrics() -> str:
     """The table of ``docs/howto/monitoring.md``."""
     tally = Tally()
-    collector = TallyCollector(tally, lambda: Gauges(0, 0, 0, True))
+    collector = TallyCollector(tally, lambda: Gauges(0, 0, 0, True, 0))
     collector.stats = LogStats(0, 0, 0)
     tally.refusals["rate-limited"] = 1
     rows = []

@@ -1,211 +1,229 @@
 """A server under a mixed load for as long as one likes, and what it holds meanwhile.
 
-    python -m tests.faults.soak [--minutes 30]
+    python -m tests.faults.soak [--minutes 30] [--load 0.7]
 
-Rule: it begins full within seconds (its window is short), so that whatever still
-grows between the middle third and the last is a leak and not a beginning.
+The load is a part of what this machine was just measured to do.  Rule: the window is
+short, so that whatever still grows between the middle third and the last is a leak
+and not a beginning.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import statistics
 import sys
-import threading
 import time
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import attrs
 
-from tests.faults.watching import Publishing, Reading
+from tests.faults.load import PUBLISHERS, ROOM, Audience, InOrder, Publisher, Visits
+from tests.faults.samples import Held, Sample, Sampler
+from tests.faults.watching import Reading
 from tests.sockets.readers import READERS, Reader
 from tests.sockets.server_process import FAST, ServerProcess
 
-ROOM = {"roomId": "lobby"}
+#: Seconds of its load that a topic keeps, and that a measurement takes.
+WINDOW, MEASURING = 10.0, 15.0
 
-#: Messages that a topic keeps; the load publishes so many in ten seconds.
-KEPT = 200
-
-CONFIG = f"{FAST}\n[lifecycle]\nreplay_max_messages = {KEPT}\n"
-
-PUBLISHERS = 2
-RATE = 10.0
-
-#: Seconds that one who comes and goes stays and stays away.
-STAYS, AWAY = 0.7, 0.2
-
-MIB = 1 << 20
+#: Subscribers beside those who look at what they read: who read and forget, and who never read.
+READING, SILENT = 50, 4
 
 
-@attrs.frozen
-class Sample:
-    """What a server holds at one moment.
-
-    :ivar memory: resident, in bytes.
-    :ivar database: bytes of the store's files, its journal with them.
-    """
-
-    memory: int
-    descriptors: int
-    threads: int
-    database: int
-
-
-#: What may be added to the middle third's median: a hundredth part of it, and so much.
-TOLERANCE = Sample(memory=2 * MIB, descriptors=4, threads=1, database=MIB // 2)
-
-
-def sample(server: ServerProcess) -> Sample:
-    """Look once."""
-    process = Path(f"/proc/{server.pid}")
-    state = server.folder / "state"
-    return Sample(
-        memory=server.memory,
-        descriptors=len(list((process / "fd").iterdir())),
-        threads=len(list((process / "task").iterdir())),
-        database=sum(file.stat().st_size for file in state.glob("replay.sqlite*")),
-    )
-
-
-class Visits(threading.Thread):
-    """Sends a reader away and lets it come back, by a word or by a reset in turn.
-
-    The reader resumes each time, so that over all visits it sees each message once.
-    """
-
-    def __init__(self, reader: Reader) -> None:
-        super().__init__(daemon=True)
-        self.reader = reader
-        self.visits = 0
-        self.failure: BaseException | None = None
-        self._over = threading.Event()
-
-    def run(self) -> None:
-        try:
-            while not self._over.is_set():
-                self._visit()
-        except BaseException as failure:
-            self.failure = failure
-        finally:
-            self.reader.close()
-
-    def _visit(self) -> None:
-        self.reader.connect()
-        leave = time.monotonic() + STAYS
-        while time.monotonic() < leave:
-            with contextlib.suppress(TimeoutError):
-                self.reader.read(timeout=0.2)
-        self.reader.cut(abort=bool(self.visits % 2))
-        self.visits += 1
-        self._over.wait(AWAY)
-
-    def stop(self) -> Reader:
-        """Be away; the reader, who can go on elsewhere.
-
-        :raises BaseException: what went wrong.
-        """
-        self._over.set()
-        self.join(30)
-        assert not self.is_alive(), "a visit that does not end"
-        if self.failure is not None:
-            raise self.failure
-        return self.reader
+def config(rate: float) -> str:
+    """A configuration whose window is `WINDOW` seconds of `rate` messages a second."""
+    return f"{FAST}\n[lifecycle]\nreplay_max_messages = {max(200, int(rate * WINDOW))}\n"
 
 
 @attrs.frozen
 class Soaked:
     """What came of it.
 
-    :ivar samples: one a second.
     :ivar published: messages that were acknowledged, each of which all readers have seen.
     :ivar visits: of those who come and go.
+    :ivar audience_bytes: that came to those who read and forget.
+    :ivar slowest: seconds that the slowest publish took.
+    :ivar busy: part of one processor that the server used.
     """
 
-    samples: list[Sample]
+    held: Held
+    seconds: float
     published: int
     visits: int
-
-    def medians(self) -> tuple[Sample, Sample]:
-        """Of the middle third and of the last."""
-        third = len(self.samples) // 3
-        middle, last = self.samples[third : 2 * third], self.samples[2 * third :]
-        return _median(middle), _median(last)
-
-    def grown(self, tolerance: Sample = TOLERANCE) -> list[str]:
-        """Names of what the server held more of in the last third than in the middle one."""
-        middle, last = self.medians()
-        return [
-            name
-            for name, allowed in attrs.asdict(tolerance).items()
-            if getattr(last, name) > getattr(middle, name) * 1.01 + allowed
-        ]
+    audience_bytes: int
+    slowest: float
+    busy: float
 
     def table(self) -> str:
         """For who reads it."""
-        middle, last = self.medians()
-        lines = [f"{'':12}{'middle third':>16}{'last third':>16}{'most':>16}"]
-        for name in attrs.fields_dict(Sample):
-            most = max(getattr(one, name) for one in self.samples)
-            lines.append(
-                f"{name:12}{getattr(middle, name):>16,}{getattr(last, name):>16,}{most:>16,}"
-            )
-        lines.append(f"{self.published:,} messages, {self.visits:,} visits")
-        return "\n".join(lines)
-
-
-def _median(samples: list[Sample]) -> Sample:
-    return Sample(
-        *(
-            int(statistics.median(getattr(one, name) for one in samples))
-            for name in attrs.fields_dict(Sample)
+        return (
+            f"{self.held.table()}\n"
+            f"{self.published:,} messages in {self.seconds:,.0f} s"
+            f" ({self.published / self.seconds:,.0f} a second), the slowest publish"
+            f" {self.slowest * 1000:,.0f} ms; server {self.busy:.0%} of a processor;"
+            f" {self.visits:,} visits; {self.audience_bytes / (1 << 20):,.0f} MiB to the audience\n"
+            f"each of {2 * len(READERS)} readers saw each message once and in order"
         )
+
+
+class Load:
+    """All threads of a load.
+
+    :param rates: messages a second of each publisher; `None` for as many as are answered.
+    """
+
+    def __init__(self, server: ServerProcess, rates: Sequence[float | None]) -> None:
+        self.readers = [_reader(kind, server) for kind in (*READERS.values(), *READERS.values())]
+        staying, coming = self.readers[: len(READERS)], self.readers[len(READERS) :]
+        self._staying = [Reading(reader) for reader in staying]
+        self._visits = [Visits(reader) for reader in coming]
+        self.publishers: list[Publisher] = [
+            kind(server, rate) for kind, rate in zip(PUBLISHERS, rates, strict=True)
+        ]
+        self.audience = Audience(server, READING, SILENT)
+        self._threads = [*self._staying, *self._visits, self.audience, *self.publishers]
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def check(self) -> None:
+        """:raises BaseException: what has gone wrong so far."""
+        for thread in self._threads:
+            if thread.failure is not None:
+                raise thread.failure
+
+    @property
+    def published(self) -> int:
+        """Messages so far."""
+        return sum(one.published for one in self.publishers)
+
+    @property
+    def seen(self) -> int:
+        """Messages that the last of those who stay has seen."""
+        return min(_seen(reading.reader).count for reading in self._staying)
+
+    @property
+    def visits(self) -> int:
+        """So far."""
+        return sum(one.visits for one in self._visits)
+
+    def stop(self) -> None:
+        """Publish no more, and have everybody read to the end.
+
+        :raises AssertionError: a message was lost, doubled, out of order or refused.
+        """
+        for publisher in self.publishers:
+            publisher.stop()
+        last = max(publisher.last_id for publisher in self.publishers)
+        # Who is away sees the rest as one who stays.
+        for visit in self._visits:
+            reading = Reading(visit.stop())
+            self._staying.append(reading)
+            reading.start()
+        for reading in self._staying:
+            reading.reach(last, 120)
+            assert not reading.gone, "a cursor that is too old"
+            told = {one.by: one.published - 1 for one in self.publishers if one.published}
+            assert _seen(reading.reader).last == told, "lost"
+        self.audience.stop()
+
+
+def _reader(kind: type[Reader], server: ServerProcess) -> Reader:
+    reader = kind(server.port, "chat", ROOM)
+    reader.on_message = InOrder()
+    return reader
+
+
+def _seen(reader: Reader) -> InOrder:
+    assert isinstance(reader.on_message, InOrder)
+    return reader.on_message
+
+
+def measure(server: ServerProcess, seconds: float = MEASURING) -> list[float]:
+    """Messages a second that each publisher can publish and all readers can follow."""
+    load = Load(server, [None] * len(PUBLISHERS))
+    load.start()
+    time.sleep(seconds)
+    load.check()
+    follow = load.seen / max(1, load.published)
+    rates = [one.published * follow / seconds for one in load.publishers]
+    load.stop()
+    return rates
+
+
+def soak(
+    server: ServerProcess,
+    seconds: float,
+    rates: Sequence[float],
+    told: Callable[[float, Sample], None] = lambda since, sample: None,
+) -> Soaked:
+    """Load `server` and watch it.
+
+    :param seconds: at least 3.
+    :param told: called with each sample and the seconds since the beginning.
+    :raises AssertionError: a message was lost, doubled, out of order or refused.
+    """
+    load, sampler = Load(server, rates), Sampler(server)
+    samples: list[Sample] = []
+    used, began = sampler.cpu(), time.monotonic()
+    load.start()
+    while (since := time.monotonic() - began) < seconds:
+        time.sleep(1.0)
+        load.check()
+        samples.append(sampler.sample())
+        told(since, samples[-1])
+    seconds, used = time.monotonic() - began, sampler.cpu() - used
+    load.stop()
+    sampler.close()
+    return Soaked(
+        Held(samples),
+        seconds,
+        load.published,
+        load.visits,
+        load.audience.bytes,
+        max(one.slowest for one in load.publishers),
+        used / seconds,
     )
 
 
-def soak(server: ServerProcess, seconds: float) -> Soaked:
-    """Load `server` and watch it; `seconds` are at least 3.
-
-    :raises AssertionError: a message was lost, doubled, out of order or refused.
-    """
-    port = server.port
-    staying = [Reading(kind(port, "chat", ROOM)) for kind in READERS.values()]
-    visiting = [Visits(kind(port, "chat", ROOM)) for kind in READERS.values()]
-    publishing = [Publishing(server, RATE) for _ in range(PUBLISHERS)]
-    samples: list[Sample] = []
-    for thread in (*staying, *visiting, *publishing):
-        thread.start()
-    over = time.monotonic() + seconds
-    while time.monotonic() < over:
-        time.sleep(1.0)
-        samples.append(sample(server))
-    for publisher in publishing:
-        publisher.stop()
-        assert not publisher.refused, publisher.refused
-    published = sorted(id for one in publishing for id in one.acknowledged.values())
-    # Who is away sees the rest as one who stays.
-    staying += [Reading(one.stop()) for one in visiting]
-    for reading in staying[len(visiting) :]:
-        reading.start()
-    for reading in staying:
-        assert reading.finish(published[-1]) == published, "lost"
-        assert not reading.gone, "a cursor that is too old"
-    return Soaked(samples, len(published), sum(one.visits for one in visiting))
+def injected(rates: Sequence[float]) -> str:
+    """The load in words."""
+    each = ", ".join(
+        f"{rate:.0f} a second as {kind.by}" for kind, rate in zip(PUBLISHERS, rates, strict=True)
+    )
+    return (
+        f"{each}; {len(READERS)} readers that stay, {len(READERS)} that come and go, every other"
+        f" time by a reset; {READING} that read and forget, {SILENT} that never read"
+    )
 
 
 def main() -> int:
     """Soak, and say what came of it; 1 where something grew."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
-    minutes = parser.parse_args().minutes
-    server = ServerProcess(CONFIG)
+    parser.add_argument("--load", type=float, default=0.7, help="part of what was measured")
+    options = parser.parse_args()
+
+    def told(since: float, sample: Sample) -> None:
+        if int(since) % 60 == 0:
+            print(f"{since / 60:4.0f} min  {sample}", flush=True)
+
+    server = ServerProcess(config(10_000))
     try:
-        soaked = soak(server.start(), minutes * 60)
+        measured = measure(server.start())
+    finally:
+        server.close()
+    rates = [options.load * rate for rate in measured]
+    print(f"measured: {sum(measured):,.0f} messages a second\ninjected: {injected(rates)}")
+    server = ServerProcess(config(sum(rates)))
+    try:
+        soaked = soak(server.start(), options.minutes * 60, rates, told)
         server.assert_clean()
     finally:
         server.close()
-    print(soaked.table())
-    grown = soaked.grown()
+    print(f"saw:\n{soaked.table()}")
+    grown = soaked.held.grown()
     print("grown: " + ", ".join(grown) if grown else "nothing grows")
     return 1 if grown else 0
 

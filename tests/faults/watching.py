@@ -129,18 +129,25 @@ class Reading(threading.Thread):
         finally:
             reader.close()
 
-    def finish(self, last: int, seconds: float = 30.0) -> list[int]:
-        """Read up to the message `last`; all ids that were seen.
+    def reach(self, last: int, seconds: float = 30.0) -> None:
+        """Read up to the message `last`, and be done.
 
-        :raises AssertionError: it does not come, or not each once and in order.
+        :raises AssertionError: it does not come. :raises BaseException: what went wrong.
         """
         self._until = last
         self.join(seconds)
         self._over = True
         if self.failure is not None:
             raise self.failure
+        assert not self.is_alive(), f"{last} does not come; the last was {self.reader.cursor}"
+
+    def finish(self, last: int, seconds: float = 30.0) -> list[int]:
+        """`reach`; all ids that were seen.
+
+        :raises AssertionError: not each came once and in order.
+        """
+        self.reach(last, seconds)
         seen = [int(message["id"]) for message in self.reader.messages]
-        assert not self.is_alive(), f"{last} does not come; the last was {seen[-1:]}"
         assert seen == sorted(set(seen)), "doubled or out of order"
         return seen
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -38,7 +39,7 @@ class Cut(Exception):
 class Reader:
     """Reads one topic, connection after connection.
 
-    :ivar messages: all that was seen.
+    :ivar messages: all that was seen, unless `on_message` does something else with it.
     :ivar cursor: where to resume; begin with ``"0"`` for the whole window.
     :ivar connections: so far.
     """
@@ -54,6 +55,7 @@ class Reader:
     ) -> None:
         self.port, self.channel, self.params, self.cursor = port, channel, params, cursor
         self.messages: list[dict[str, Any]] = []
+        self.on_message: Callable[[dict[str, Any]], None] = self.messages.append
         self.connections = 0
         self.begun = False
         self._socket: socket.socket | None = None
@@ -137,7 +139,7 @@ class Reader:
         self._socket.sendall(data)
 
     def _message(self, message: dict[str, Any]) -> None:
-        self.messages.append(message)
+        self.on_message(message)
         self.cursor = message["id"]
 
     def _target(self, **more: str) -> str:
