@@ -24,7 +24,10 @@ _KINDS: dict[tuple[Do, bool], int] = {
     ("publish", False): 3,
     ("published", False): 4,
 }
-_BY_KIND = {number: kind for kind, number in _KINDS.items()}
+#: ``published`` of a durable object.
+_STORED = 5
+_CURSOR = struct.Struct("!Q")
+_BY_KIND = {number: kind for kind, number in _KINDS.items()} | {_STORED: ("published", False)}
 _LAST_SEQ = 2**32 - 1
 
 
@@ -42,6 +45,7 @@ class _Info(msgspec.Struct):
     seq: int
     timestamp: int
     epoch: int
+    cursor: str | int | None = None
 
 
 class _Wire(msgspec.Struct):
@@ -55,6 +59,7 @@ class _Wire(msgspec.Struct):
     info: _Info | None = None
     kind: str = ""
     cursor: str | int | None = None
+    stale: str = ""
     timeoutMs: float = 0.0
     at: int = -1
     bytes: int = -1
@@ -99,8 +104,7 @@ def write_text(id: str, frame: Frame) -> bytes:
     if frame.do == "ack":
         said["of"] = frame.of
     if frame.info is not None:
-        info = frame.info
-        said["info"] = {"seq": info.seq, "timestamp": info.timestamp, "epoch": info.epoch}
+        said["info"] = frame.info.said
     if frame.do == "end" or (frame.do == "ack" and frame.error is not None):
         said["error"] = trouble_json(frame.error)
     elif frame.do == "close":
@@ -112,6 +116,8 @@ def write_text(id: str, frame: Frame) -> bytes:
         said["kind"] = frame.kind
     if frame.cursor is not None:
         said["cursor"] = frame.cursor
+    if frame.reset:
+        said["stale"] = "reset"
     if frame.data:
         said["data"] = msgspec.Raw(frame.data)
     return msgspec.json.encode(said)
@@ -141,9 +147,13 @@ def read_text(text: bytes) -> tuple[str, Frame]:
         raise Unreadable("data or error is missing")
     if do in ("subscribe", "unsubscribe") and wire.kind not in ("text", "binary"):
         raise Unreadable("kind must be text or binary")
+    if wire.stale not in ("", "reset"):
+        raise Unreadable("stale must be reset")
     if do == "close" and not 0 <= wire.timeoutMs < 1e12:
         raise Unreadable("timeoutMs must be a number from 0")
-    info = wire.info and Info(wire.info.seq, wire.info.timestamp, wire.info.epoch)
+    info = wire.info and Info(
+        wire.info.seq, wire.info.timestamp, wire.info.epoch, _cursor(wire.info.cursor)
+    )
     return wire.id, Frame(
         do,
         wire.seq,
@@ -154,6 +164,7 @@ def read_text(text: bytes) -> tuple[str, Frame]:
         info=info or None,
         kind=wire.kind,
         cursor=_cursor(wire.cursor),
+        reset=bool(wire.stale),
         timeout=wire.timeoutMs / 1000,
     )
 
@@ -171,11 +182,12 @@ def _cursor(said: str | int | None) -> int | None:
 def write_binary(id: str, frame: Frame) -> bytes:
     """A binary frame."""
     name = id.encode("ascii")
-    kind = _KINDS[frame.do, frame.ack]
-    head = bytes((kind, len(name))) + name + _SEQ.pack(frame.seq)
-    if frame.info is not None:
-        head += _INFO.pack(frame.info.seq, frame.info.timestamp, frame.info.epoch)
-    return head + frame.data
+    kind, place, info = _KINDS[frame.do, frame.ack], b"", frame.info
+    if info is not None:
+        place = _INFO.pack(info.seq, info.timestamp, info.epoch)
+        if info.cursor is not None:
+            kind, place = _STORED, place + _CURSOR.pack(info.cursor)
+    return bytes((kind, len(name))) + name + _SEQ.pack(frame.seq) + place + frame.data
 
 
 def read_binary(payload: bytes) -> tuple[str, Frame]:
@@ -184,14 +196,21 @@ def read_binary(payload: bytes) -> tuple[str, Frame]:
         raise Unreadable("the kind of a binary frame is unknown")
     do, ack = _BY_KIND[payload[0]]
     at = 2 + payload[1]
-    body = at + _SEQ.size + (_INFO.size if do == "published" else 0)
+    after = body = at + _SEQ.size
+    if do == "published":
+        body += _INFO.size + (_CURSOR.size if payload[0] == _STORED else 0)
     name = payload[2:at]
     if len(payload) < body or not name.isascii():
         raise Unreadable("a binary frame is cut short")
     (seq,) = _SEQ.unpack_from(payload, at)
     if seq == 0:
         raise Unreadable("seq must be a number from 1")
-    info = Info(*_INFO.unpack_from(payload, at + _SEQ.size)) if do == "published" else None
+    info = None
+    if do == "published":
+        info = Info(*_INFO.unpack_from(payload, after))
+        if payload[0] == _STORED:
+            (cursor,) = _CURSOR.unpack_from(payload, after + _INFO.size)
+            info = Info(info.seq, info.timestamp, info.epoch, cursor)
     return name.decode("ascii"), Frame(do, seq, payload[body:], True, ack, info=info)
 
 

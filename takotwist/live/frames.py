@@ -70,14 +70,28 @@ class Position:
 class Info:
     """Where a publication stands among those of its key.
 
-    :ivar seq: counts from 1; of a durable key the id of the stored message.
+    :ivar seq: counts from 1.
     :ivar timestamp: milliseconds since the epoch.
     :ivar epoch: another one when the count began anew.
+    :ivar cursor: of a durable key the id of the stored message.
     """
 
     seq: int
     timestamp: int
     epoch: int
+    cursor: int | None = None
+
+    @property
+    def said(self) -> dict[str, int | str]:
+        """As JSON carries it."""
+        said: dict[str, int | str] = {
+            "seq": self.seq,
+            "timestamp": self.timestamp,
+            "epoch": self.epoch,
+        }
+        if self.cursor is not None:
+            said["cursor"] = str(self.cursor)
+        return said
 
 
 @attrs.frozen(slots=True)
@@ -89,6 +103,8 @@ class Frame:
     :ivar ack: an answer is asked for.
     :ivar of: of an ``ack``: the sequence number that it answers.
     :ivar kind: of ``subscribe``: ``text`` or ``binary``.
+    :ivar cursor: of ``subscribe``: where it begins; `None` is where the server says.
+    :ivar reset: of ``subscribe``: begin now where the cursor is too old.
     :ivar timeout: of ``close``, seconds.
     """
 
@@ -102,6 +118,7 @@ class Frame:
     info: Info | None = None
     kind: str = ""
     cursor: int | None = None
+    reset: bool = False
     timeout: float = 0.0
     position: Position | None = None
 
