@@ -15,10 +15,10 @@ from twisted.internet.error import CannotListenError
 from twisted.web.server import Site
 
 from takotwist.errors import ConfigError
-from takotwist.server.compose import Parts
 from takotwist.server.config import Config
 from takotwist.server.config.udp_address import UdpAddress
 from takotwist.server.listen import shown
+from takotwist.server.parts import Parts
 from takotwist.streams.http3 import Http3Config, Http3Server, alt_svc
 from takotwist.streams.webtransport import Routes
 from takotwist.transports.tls import ServerTls

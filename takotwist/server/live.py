@@ -24,8 +24,8 @@ from takotwist.live.home import Home
 from takotwist.live.link import Link, LiveSettings, LiveWire
 from takotwist.live.sessions import LiveSessions
 from takotwist.live.settings import Bounds
-from takotwist.server.compose import Parts
 from takotwist.server.config.live import Live as LiveConfig
+from takotwist.server.parts import Parts
 from takotwist.transports.live_functions import LiveFunctions
 from takotwist.transports.live_routes import LiveRoutes
 from takotwist.transports.live_sse import LiveSse

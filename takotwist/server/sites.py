@@ -12,8 +12,8 @@ from takotwist.admin.channels import CHANNELS_PATH, ChannelsPage
 from takotwist.admin.health import HEALTH_PATH, Health, HealthPage
 from takotwist.admin.metrics import METRICS_PATH, Gauges, MetricsPage
 from takotwist.errors import REFUSALS, Refusal, TakoError
-from takotwist.server.compose import Parts
 from takotwist.server.config import Config
+from takotwist.server.parts import Parts
 from takotwist.streams.http_limits import Body, HttpLimits
 from takotwist.streams.site import HttpSite, make_site
 from takotwist.transports.client_script import client_scripts

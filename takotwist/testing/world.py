@@ -37,10 +37,11 @@ from takotwist.core.registry import Registry
 from takotwist.live.bus import Bus
 from takotwist.live.function import Function
 from takotwist.ports import IAuthorizer, IReplayLog
-from takotwist.server.compose import Parts, compose
+from takotwist.server.compose import compose
 from takotwist.server.config import Config
 from takotwist.server.drain import drain
 from takotwist.server.live import LiveParts, compose_live
+from takotwist.server.parts import Parts
 from takotwist.server.sites import add_pages, site
 from takotwist.server.sweeper import Sweeper
 from takotwist.server.ticker import Ticker

@@ -1,0 +1,125 @@
+"""Everything the server listens on: plain, TLS, private, and HTTP/3 where it is asked for.
+
+Opened before the process gives up its rights, read only once the server is ready.
+Rule: until then whoever connects waits in the kernel's queue, and is not refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+
+from takotwist.errors import TakoError
+from takotwist.server.accepting import Accepting
+from takotwist.server.config import Config
+from takotwist.server.listen import Listen, Listening, open_listeners
+from takotwist.server.parts import Parts
+from takotwist.server.sites import announce, site
+from takotwist.streams.site import HttpSite
+from takotwist.transports.tls import ServerTls
+
+if TYPE_CHECKING:
+    from takotwist.server.http3 import Http3Listeners
+
+
+@attrs.define(slots=True, eq=False)
+class Listeners:
+    """The listeners of one server.  Made with `of`.
+
+    :ivar opened: those over TCP and Unix sockets, once they are.
+    """
+
+    _reactor: Any
+    _wanted: Sequence[Listen]
+    _secure: HttpSite
+    _http3: Http3Listeners | None
+    opened: Sequence[Listening] = attrs.field(default=(), init=False)
+    _accepting: Accepting | None = attrs.field(default=None, init=False)
+
+    @classmethod
+    def of(cls, config: Config, parts: Parts, reactor: Any, tls: ServerTls | None) -> Listeners:
+        """As configured; nothing is opened.
+
+        :param tls: of the TLS listeners and HTTP/3; `None` where there are none.
+        """
+        public = site(parts.public, config, reactor)
+        # Another one, because only its answers announce HTTP/3.
+        secure = site(parts.public, config, reactor)
+        private = site(parts.private, config, reactor)
+        wanted = [Listen(endpoint=one, factory=public) for one in config.http.listen]
+        wanted += [
+            Listen(endpoint=one, factory=secure, tls=tls, key="tls.listen")
+            for one in config.tls.listen
+        ]
+        wanted += [
+            Listen(endpoint=one, factory=private, key="private.listen")
+            for one in config.private.listen
+        ]
+        http3 = None
+        if tls is not None and config.http3.listen:
+            # Here, because what it imports is an extra, and takes a tenth of a second.
+            from takotwist.server.http3 import Http3Listeners
+
+            http3 = Http3Listeners(reactor, config, parts, public, tls)
+        return cls(reactor, wanted, secure, http3)
+
+    def open(self, open_files: int) -> None:
+        """Open all of them, and read from none.
+
+        :param open_files: that this process may have.
+        :raises TakoError: one cannot be opened; then none is.
+        """
+        accepting = self._accepting = Accepting(self._reactor, open_files)
+        opening = ensureDeferred(open_listeners(self._reactor, self._wanted))
+        failures: list[Any] = []
+
+        def opened(listening: Sequence[Listening]) -> None:
+            self.opened = listening
+            for one in listening:
+                one.port.stopReading()  # type: ignore[attr-defined]
+                accepting.guard(one.port, last=one.listen.key == "private.listen")
+
+        opening.addCallbacks(opened, failures.append)
+        if failures:
+            failures[0].raiseException()
+        if self._http3 is not None:
+            self._open_http3(self._http3)
+
+    def _open_http3(self, http3: Http3Listeners) -> None:
+        try:
+            http3.open()
+        except TakoError:
+            for one in self.opened:
+                maybeDeferred(one.port.stopListening)
+            raise
+        announce(self._secure, http3.alt_svc)
+
+    def read(self) -> list[str]:
+        """Let in whoever waits, and all who come.
+
+        :return: where, as a person would open it.
+        """
+        for one in self.opened:
+            one.port.startReading()  # type: ignore[attr-defined]
+        http3 = [] if self._http3 is None else self._http3.serve()
+        return [one.address for one in self.opened] + http3
+
+    async def close(self) -> Deferred[Any]:
+        """Accept nobody more; connections stay.
+
+        :return: fires when HTTP/3 is done, which waits for its connections to end.
+        """
+        if self._accepting is not None:
+            self._accepting.stop()
+        for one in self.opened:
+            # What waits in a socket of systemd's stays there for our successor.
+            one.port.stopReading()  # type: ignore[attr-defined]
+            await maybeDeferred(one.port.stopListening)
+        return maybeDeferred(lambda: None if self._http3 is None else self._http3.stop())
+
+    def leave(self) -> None:
+        """Say to HTTP/2 connections that there is nothing more for them (GOAWAY)."""
+        self._secure.leave()

@@ -1,0 +1,88 @@
+"""The server, put together: what `compose` returns.
+
+Whoever needs a part takes it from here by its name.  Rule: a part is made once;
+SIGHUP changes what is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from takotwist.adapters.publish_local import Store
+from takotwist.core.deadlines import Deadlines
+from takotwist.core.fanout import FanOut
+from takotwist.core.limits import ConnectionLimits
+from takotwist.core.outbox import Turn
+from takotwist.core.registry import Registry
+from takotwist.core.tally import Tally
+from takotwist.flow.attach import Attaching
+from takotwist.flow.authorize import Authorizing
+from takotwist.flow.publish import Publishing
+from takotwist.flow.sessions import Sessions
+from takotwist.ports import IAuthorizer, IReplayLog
+from takotwist.server.config import Config
+from takotwist.server.reloadable import Rates, Reloadable
+from takotwist.server.upgrades import Upgrades
+from takotwist.transports.admission import Admission
+from takotwist.transports.answers import Answers
+from takotwist.transports.site import Routes
+
+
+@attrs.define(slots=True, eq=False, kw_only=True)
+class Parts:
+    """See the module.
+
+    :ivar limits: of connections.
+    :ivar admissions: of the public listeners and of the private one.
+    :ivar store: stores on one topic, for the app's code in this process.
+    :ivar upgrades: the WebSockets of a configuration.
+    """
+
+    config: Config
+    reloadable: Reloadable
+    registry: Registry
+    authorizer: IAuthorizer
+    log: IReplayLog
+    tally: Tally
+    deadlines: Deadlines
+    turn: Turn
+    fanout: FanOut
+    attaching: Attaching
+    publishing: Publishing
+    authorizing: Authorizing
+    sessions: Sessions
+    limits: ConnectionLimits
+    rates: Rates
+    answers: Answers
+    admissions: tuple[Admission, Admission]
+    store: Store
+    public: Routes
+    private: Routes
+    upgrades: Callable[[Config], Upgrades]
+
+    def close_doors(self) -> None:
+        """Let nobody new in."""
+        for admission in self.admissions:
+            admission.draining = True
+
+    def change(self, config: Config) -> None:
+        """Take up what a new configuration may change without dropping a connection."""
+        limits, upgrades = config.limits, self.upgrades(config)
+        self.reloadable.change(config)
+        self.rates.change(config)
+        for admission in self.admissions:
+            admission.max_message_bytes = limits.max_message_bytes
+        for routes in (self.public, self.private):
+            routes.websocket.upgrade = upgrades.one
+            routes.websocket.upgrade_many = upgrades.many
+            routes.publish.max_message_bytes = limits.max_message_bytes
+            routes.publish.max_body_bytes = limits.max_body_bytes
+        self.limits.most = limits.max_connections
+        self.limits.by_address.most = limits.max_connections_per_address
+        self.limits.by_subject.most = limits.max_connections_per_subject
+        self.limits.rate.change(limits.connect_rate, limits.connect_burst)
+        self.sessions.max_subscriptions = limits.max_subscriptions_per_connection
+        self.authorizing.forget_lifecycles()
+        self.config = config

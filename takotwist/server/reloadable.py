@@ -1,0 +1,78 @@
+"""What SIGHUP may change without dropping a connection.
+
+Each is made `of` a configuration and takes up another one with `change`.  Rule:
+whoever uses one holds the object, and never a copy of what is in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from takotwist.core.limits import Rate
+from takotwist.server.config import Config
+from takotwist.streams.origin import OriginPolicy
+from takotwist.streams.peer import Peer, TrustedProxies, peer_of
+from takotwist.transports.publish import PublishKeys
+
+
+@attrs.define(slots=True)
+class Reloadable:
+    """Who is believed: origins of pages, proxies, publish keys."""
+
+    origins: OriginPolicy
+    proxies: TrustedProxies
+    keys: PublishKeys = attrs.field(repr=False)
+
+    @classmethod
+    def of(cls, config: Config) -> Reloadable:
+        """As configured."""
+        return cls(
+            OriginPolicy.of(config.http.allowed_origins or None),
+            TrustedProxies.of(map(str, config.http.trusted_proxies)),
+            PublishKeys.of(config.publish.keys),
+        )
+
+    def change(self, config: Config) -> None:
+        """As configured from now on."""
+        fresh = Reloadable.of(config)
+        self.origins, self.proxies, self.keys = fresh.origins, fresh.proxies, fresh.keys
+
+    def peer(self, request: Any) -> Peer:
+        """Who a request is from, trusted proxies looked through."""
+        return peer_of(request, self.proxies)
+
+    def allows(self, request: Any, origin: str) -> bool:
+        """Whether a page of `origin` may use the server for this request."""
+        return self.origins.permits(origin, self.peer(request).origin)
+
+    def address(self, request: Any) -> str:
+        """What limits by address count a request under; empty on a Unix socket."""
+        return self.peer(request).address or ""
+
+    def check_key(self, request: Any) -> None:
+        """:raises Refusal: the request shows no publish key, or a wrong one."""
+        self.keys.check(request.getHeader("authorization"))
+
+
+@attrs.define(slots=True)
+class Rates:
+    """How fast messages may come: `frames` from clients, `publishes` with a key."""
+
+    frames: Rate
+    publishes: Rate
+
+    @classmethod
+    def of(cls, config: Config) -> Rates:
+        """As configured."""
+        limits, publish = config.limits, config.publish
+        return cls(
+            Rate(limits.publish_rate, limits.publish_burst), Rate(publish.rate, publish.burst)
+        )
+
+    def change(self, config: Config) -> None:
+        """As configured from now on; what was taken stays taken."""
+        limits, publish = config.limits, config.publish
+        self.frames.change(limits.publish_rate, limits.publish_burst)
+        self.publishes.change(publish.rate, publish.burst)
