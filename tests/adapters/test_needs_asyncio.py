@@ -34,7 +34,12 @@ class TestNeedsAsyncio(SynchronousTestCase):
             "import asyncio\nasync def verify(request): await asyncio.sleep(1)",
             "from asyncio import sleep\nasync def verify(request): await sleep(1)",
             "async def verify(request):\n import asyncio.events\n return True",
-            "import asyncio\nasync def verify(request): return await other()",
+            "import asyncio\nasync def other(): await asyncio.sleep(1)\n"
+            "async def verify(request): return await other()",
+            "import asyncio\nclass Store:\n async def find(self): await asyncio.sleep(1)\n"
+            "store = Store()\nasync def verify(request): return await store.find()",
+            "import asyncio\nasync def verify(request):\n"
+            " return [await one for one in map(lambda n: asyncio.sleep(n), [1])]",
         ):
             self.assertEqual(self.found(written(source)), [("verify of channel 'chat'", "asyncio")])
 
@@ -56,6 +61,15 @@ class TestNeedsAsyncio(SynchronousTestCase):
             "from twisted.internet.defer import succeed\n"
             "async def verify(request): return await succeed(True)",
             "async def verify(request): return request.databases.motor",
+            "import asyncio\nasync def verify(request): return request.asyncio",
+            # what is beside it in the file, and not used by it
+            "import asyncio\ndef main(): asyncio.run(None)\n"
+            "from twisted.internet.defer import succeed\n"
+            "async def verify(request): return await succeed(True)",
+            # a library over Deferreds that knows asyncio too
+            "import treq\nasync def verify(request): return await treq.get('http://x')",
+            "from twisted.internet.task import deferLater\n"
+            "async def verify(request): return await deferLater(None, 1)",
         ):
             self.assertEqual(self.found(written(source)), [])
 
