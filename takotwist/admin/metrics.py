@@ -79,7 +79,7 @@ class TallyCollector(Collector):
         ever = CounterMetricFamily(
             "tako_connected", "Connections accepted since the start.", labels=["transport"]
         )
-        for transport in ("sse", "websocket", "mux", "webtransport"):
+        for transport in ("sse", "websocket", "mux", "mux-sse", "webtransport"):
             now.add_metric([transport], self._tally.connections[transport])
             ever.add_metric([transport], self._tally.connected[transport])
         yield now

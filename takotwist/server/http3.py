@@ -18,6 +18,7 @@ from takotwist.errors import ConfigError
 from takotwist.server.config import Config
 from takotwist.server.config.udp_address import UdpAddress
 from takotwist.server.listen import shown
+from takotwist.server.live import BATCH_FACTOR
 from takotwist.server.parts import Parts
 from takotwist.streams.http3 import Http3Config, Http3Server, alt_svc
 from takotwist.streams.webtransport import Routes
@@ -56,7 +57,9 @@ class Http3Listeners:
             drain_seconds=limits.drain_seconds + GRACE,
         )
         # Not `parts.admissions`: the other one there lets everybody in.
-        self._channels = WebTransportTransport(parts.public.sse.admission, reactor)
+        admission = parts.public.sse.admission
+        live = BATCH_FACTOR * config.live.max_message_bytes if admission.live is not None else 0
+        self._channels = WebTransportTransport(admission, reactor, live)
         self._opened: list[Opened] = []
 
     def open(self) -> None:

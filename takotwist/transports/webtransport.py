@@ -30,13 +30,21 @@ from takotwist.transports.admission import Admission, Place
 from takotwist.transports.asking import read_all_presented
 from takotwist.transports.connect_request import ConnectRequest
 from takotwist.transports.mux import Mux
-from takotwist.transports.webtransport_wire import LINE_FACTOR, WebTransportWire
+from takotwist.transports.webtransport_wire import WebTransportWire
 
 #: Where sessions are opened: the path of the WebSocket that carries many topics.
 CONNECT = "/_tako/connect"
 
 #: The application protocol, where the client can name one.
 EXPLICIT = "tako.v1"
+
+#: How much longer than a message's data its line may be; a message that is only
+#: somewhat too large then gets an answer and not a close.
+LINE_FACTOR = 4
+
+#: Bytes that may wait for a client where there are live objects.  What each object may have
+#: under way is what bounds it; past that a client that came back would be cut off again.
+LIVE_BUFFERED = 2**31
 
 #: Seconds for a client to take what was written before a close.
 CLOSE_SECONDS = 2.0
@@ -47,10 +55,12 @@ class WebTransportTransport:
     """Answers requests for a session.
 
     :ivar clock: for the time that a close may take.
+    :ivar max_live_line_bytes: most bytes of one frame of a live object; 0 where there are none.
     """
 
     admission: Admission
     clock: IReactorTime
+    max_live_line_bytes: int = 0
     #: Places between the answer 200 and the handler, which is called in the same turn.
     _entered: dict[int, tuple[Place, ConnectRequest]] = attrs.field(factory=dict, init=False)
 
@@ -58,6 +68,7 @@ class WebTransportTransport:
         """The route of `CONNECT`."""
         admission = self.admission
         most = admission.outbox_bytes + LINE_FACTOR * admission.max_message_bytes
+        buffered = WebTransportConfig().high_water + 2 * most
         return webtransport(
             CONNECT,
             self._serve,
@@ -69,7 +80,7 @@ class WebTransportTransport:
                 protocols=[EXPLICIT],
                 max_streams=1,
                 max_datagrams=1,
-                max_buffered=WebTransportConfig().high_water + 2 * most,
+                max_buffered=LIVE_BUFFERED if self.max_live_line_bytes else buffered,
             ),
         )
 
@@ -91,7 +102,8 @@ class WebTransportTransport:
     async def _serve(self, session: WebTransportSession) -> None:
         place, asking = self._entered.pop(id(session.request))
         admission = self.admission
-        wire = WebTransportWire(admission, session, place)
+        longest = max(LINE_FACTOR * admission.max_message_bytes, self.max_live_line_bytes)
+        wire = WebTransportWire(admission, session, place, longest)
         try:
             stream = await session.incoming_bidi.next()
         except SessionClosed:

@@ -1,26 +1,24 @@
 """A wire on one two-way stream of a WebTransport session.
 
-Each line is a frame; a line without one is a keepalive.  What QUIC has had
-acknowledged takes the place of pongs, because a page cannot be pinged.
+Each line is a frame, a binary one as ``~`` and base64; a line without one is a
+keepalive.  What QUIC has had acknowledged takes the place of pongs, because a page
+cannot be pinged.
 Rule: what `Mux` sees of it is what it sees of a WebSocket.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted
-from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import connectionDone
-from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from takotwist.codecs.encode_once import LINES_MUX
 from takotwist.core.keepalive import Pings, Pulse
 from takotwist.core.outbox import Outbox
-from takotwist.errors import MessageTooLarge, Refusal, ShuttingDown
+from takotwist.errors import Refusal, ShuttingDown
 from takotwist.flow.session import Session
 from takotwist.streams.webtransport import (
     StreamTransport,
@@ -29,60 +27,19 @@ from takotwist.streams.webtransport import (
     run_protocol,
 )
 from takotwist.transports.admission import Admission, Place
+from takotwist.transports.webtransport_lines import Lines, Pressure
 from takotwist.transports.wire import Speaker
 
 #: Seconds from the session to its stream.
 STREAM_SECONDS = 5.0
 
-#: How much longer than a message's data its line may be; a message that is only
-#: somewhat too large then gets an answer and not a close.
-LINE_FACTOR = 4
-
-
-@implementer(IPushProducer)
-class _Pressure:
-    """Tells a wire of its client's pace."""
-
-    def __init__(self, wire: WebTransportWire) -> None:
-        self._wire = wire
-
-    def pauseProducing(self) -> None:
-        """The client does not keep up."""
-        self._wire.outbox.paused = True
-
-    def resumeProducing(self) -> None:
-        """It has caught up."""
-        self._wire.caught_up()
-
-    def stopProducing(self) -> None:
-        """It is gone; the wire is told as a protocol."""
-
-
-class _Lines(LineReceiver):
-    """Cuts what comes into frames."""
-
-    delimiter = b"\n"
-
-    def __init__(self, wire: WebTransportWire, longest: int) -> None:
-        self._wire = wire
-        self.MAX_LENGTH = longest
-
-    def lineReceived(self, line: bytes) -> None:
-        self._wire.heard()
-        # A line without a frame is a keepalive.
-        if line.strip() and not self._wire.session.closed:
-            self._wire.speaker.received(line)
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        self._wire.end(MessageTooLarge())
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._wire.stream_lost(reason)
-
 
 class WebTransportWire:
     """A wire on one stream of a session.
 
+    :param max_line_bytes: most bytes of one frame.
+    :ivar left: whether the client has closed as who has gone for good does.
+    :ivar on_pressure: told when the client does not keep up, and when it does again.
     :ivar ended: fires when the stream is over, with the code and the reason to close
         the session with, or `None` where the client is gone.
     """
@@ -90,15 +47,24 @@ class WebTransportWire:
     session: Session
     speaker: Speaker
 
-    def __init__(self, admission: Admission, session: WebTransportSession, place: Place) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        session: WebTransportSession,
+        place: Place,
+        max_line_bytes: int,
+    ) -> None:
         self._admission = admission
+        self._max_line_bytes = max_line_bytes
         self._webtransport = session
         self._transport: StreamTransport | None = None
         self._stream: WebTransportStream | None = None
-        self._lines: _Lines | None = None
+        self._lines: Lines | None = None
         self._pings: Pings | None = None
         self._written = self._acknowledged = 0
         self._holds = 0
+        self.left = False
+        self.on_pressure: Callable[[bool], None] = lambda blocked: None
         self.outbox: Outbox = admission.new_outbox()
         self.ended: Deferred[tuple[int, str] | None] = Deferred()
         self.session = place.open("webtransport", self.outbox, self.end)
@@ -113,11 +79,11 @@ class WebTransportWire:
         """
         self.session.cancel("stream")
         self._stream = stream
-        self._lines = _Lines(self, LINE_FACTOR * self._admission.max_message_bytes)
+        self._lines = Lines(self, self._max_line_bytes)
         # The stream is read only when the speaker is there.
         stream.pause()
         self._transport = transport = run_protocol(stream, self._lines)
-        transport.registerProducer(_Pressure(self), True)
+        transport.registerProducer(Pressure(self), True)
         self.outbox.connect(LINES_MUX, self._write)
         self.speaker = speaker(self)
         stream.resume()
@@ -127,6 +93,26 @@ class WebTransportWire:
         if self._transport is not None:
             self.outbox.flush()
             self._write(frame + b"\n")
+
+    def send_binary(self, payload: bytes) -> None:
+        """Write one binary frame behind all that was pushed before."""
+        self.send(b"~" + b64encode(payload))
+
+    @property
+    def paused(self) -> bool:
+        """Whether the client reads slower than is written."""
+        return self._stream is not None and self._stream.paused
+
+    def later(self, name: str, when: float, action: Callable[[], None]) -> None:
+        """Do something at a time, unless the connection has gone."""
+        self.session.later(name, when, action)
+
+    def abort(self, reason: str) -> None:
+        """Drop the client without a word."""
+        transport = self._transport
+        self._over(reason, None)
+        if transport is not None:
+            transport.abortConnection()
 
     def end(self, refusal: Refusal | None) -> None:
         """Close with the refusal's code (protocol, section 5)."""
@@ -161,11 +147,23 @@ class WebTransportWire:
         if self._pings is not None:
             self._pings.heard(self._admission.seconds())
 
+    def received(self, line: bytes) -> None:
+        """A line has come; one without a frame is a keepalive."""
+        self.heard()
+        if line.strip() and not self.session.closed:
+            self.speaker.received(line)
+
+    def fell_behind(self) -> None:
+        """The client takes less than is written."""
+        self.outbox.paused = True
+        self.on_pressure(True)
+
     def caught_up(self) -> None:
         """The client has taken what was written."""
         self.heard()
         if not self.session.closed:
             self._admission.attaching.resumed(self.outbox)
+            self.on_pressure(False)
 
     def stream_lost(self, reason: Failure) -> None:
         """The stream, or all of the session, is over."""
@@ -175,6 +173,7 @@ class WebTransportWire:
         elif closed is None:
             self._over("the client ended its stream", (1000, ""))
         elif closed.clean:
+            self.left = closed.code in (1000, 1001)
             self._over(f"client closed ({closed.code})", None)
         else:
             self._over(f"connection lost ({closed.reason})", None)

@@ -19,6 +19,7 @@ import { parse } from "./link.js";
 import { ask } from "./stream.js";
 import type { SubscriptionSettings } from "./subscription.js";
 import { connectUrl } from "./topic.js";
+import type { TransportFactory } from "./types.js";
 
 export { ChannelClosedError, ChannelGoneError, ChannelOverflowError, TakoError } from "./index.js";
 export { BroadcastChannel, type SubscribeOptions } from "./live_broadcast.js";
@@ -33,6 +34,11 @@ export type AnyFunctions = Record<string, (...args: any[]) => any>;
 export interface LiveOptions extends Pick<ClientOptions, "url" | "header" | "credentials"> {
   /** Whose connection is shared. Default: the one of `channel()`. */
   readonly client?: Client;
+  /**
+   * All begin on an event stream. `auto` goes over to the WebSocket that channel subscriptions use,
+   * `webTransport()` to the session of those that were given the same one, `sse` stays.
+   */
+  readonly transport?: "auto" | "sse" | TransportFactory;
 }
 
 export interface Live<Functions extends object = AnyFunctions> {
@@ -95,7 +101,7 @@ function errorOf(status: number, { code = `http-${status}`, error, value }: Answ
 
 /** Calls with live objects of their own. */
 export function createLive<Functions extends object = AnyFunctions>(options: LiveOptions = {}): Live<Functions> {
-  const { client, ...given } = options;
+  const { client, transport = "auto", ...given } = options;
   const open: Client["channel"] = client ? client.channel : sharedChannel;
   let session: Session | undefined;
   let secret: string | undefined;
@@ -109,7 +115,9 @@ export function createLive<Functions extends object = AnyFunctions>(options: Liv
         // With a cursor of its own it shares no subscription, so the transport is asked.
         cursor: "0",
         transport(made) {
-          resolve({ ...(made as SubscriptionSettings), credentials: given.credentials });
+          const { mux } = made as SubscriptionSettings;
+          const shared = typeof transport === "function" ? transport.shared?.(made) : transport === "auto" ? mux : undefined;
+          resolve({ ...made, credentials: given.credentials, mux: shared });
           queueMicrotask(() => handle.close());
           return { publish() {}, close() {} };
         },

@@ -208,16 +208,3 @@ export function readBinary(payload: Uint8Array<ArrayBuffer>): [id: string, frame
   // Copied: what the listener keeps is not the buffer of the wire.
   return [decoder.decode(payload.subarray(2, at)), draft(what, payload.slice(body), { seq, ...(ack && { ack: true }), ...info })];
 }
-
-/** Bytes of a line that begins with `~`. */
-export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
-  const binary = atob(text);
-  return Uint8Array.from(binary, (unit) => unit.charCodeAt(0));
-}
-
-export function toBase64(bytes: Uint8Array): string {
-  let binary = "";
-  // Pieces, because the arguments of one call are limited.
-  for (let at = 0; at < bytes.length; at += 8192) binary += String.fromCharCode(...bytes.subarray(at, at + 8192));
-  return btoa(binary);
-}

@@ -6,10 +6,10 @@
  * session's. Once `lost` was told or `drop` was called, a wire is silent.
  */
 
+import { fromBase64, toBase64 } from "./base64.js";
 import type { WebSocketLike } from "./environment.js";
 import { eventStream } from "./event_stream.js";
 import { parse } from "./link.js";
-import { fromBase64, toBase64 } from "./live_frames.js";
 import { isEventStream, LOST, ofClose, ofStatus, type Outcome } from "./outcome.js";
 import { ask, refusal, type StreamSettings } from "./stream.js";
 

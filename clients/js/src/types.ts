@@ -8,6 +8,7 @@
 
 import type { TakoError } from "./errors.js";
 import type { Link, LinkEvents } from "./link.js";
+import type { Mux } from "./mux.js";
 import type { StreamSettings } from "./stream.js";
 
 /** A message map where nothing is known about a channel's messages. */
@@ -60,7 +61,14 @@ export type State = "connecting" | "open" | "reconnecting" | "closed";
  * A way of one's own to carry one topic, such as `eventSource` of `takotwist/eventsource` and
  * `webTransport()` of `takotwist/webtransport`. `name` is the topic's on this page.
  */
-export type TransportFactory = (settings: StreamSettings & { readonly name: string }, events: LinkEvents) => Link;
+export interface TransportFactory {
+  (settings: StreamSettings & { readonly name: string }, events: LinkEvents): Link;
+  /**
+   * The connection that it shares among topics, for live objects too; `undefined` where there can be none.
+   * A factory without this carries topics only.
+   */
+  readonly shared?: (settings: StreamSettings & { readonly name: string }) => (() => Mux) | undefined;
+}
 
 /**
  * - `auto`: the WebSocket that all channels of the page share; SSE while that cannot be opened.

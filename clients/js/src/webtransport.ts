@@ -7,8 +7,9 @@
  * is a WebSocket; only in here is there a session, a stream, and lines on it.
  */
 
+import { fromBase64, toBase64 } from "./base64.js";
 import type { Environment, WebSocketLike } from "./environment.js";
-import type { Link } from "./link.js";
+import type { Link, LinkEvents } from "./link.js";
 import { createMux, type Mux } from "./mux.js";
 import { connectUrl } from "./topic.js";
 import type { TransportFactory } from "./types.js";
@@ -24,6 +25,8 @@ export interface WebTransportLike {
   close(info?: { closeCode?: number; reason?: string }): void;
 }
 
+type Settings = Parameters<TransportFactory>[0];
+
 export type WebTransportClass = new (url: string, options: object) => WebTransportLike;
 
 export interface WebTransportSettings {
@@ -35,9 +38,15 @@ export interface WebTransportSettings {
   readonly WebTransport?: WebTransportClass;
 }
 
-/** A connection to be shared: call it once, and give what it returns to every channel. */
+let made = 0;
+
+/**
+ * A connection to be shared: call it once, and give what it returns to every channel, and to
+ * `createLive` for live objects.
+ */
 export function webTransport({ url, WebTransport: given, ...options }: WebTransportSettings = {}): TransportFactory {
   const connections = new Map<Mux, string>();
+  const number = ++made;
 
   function join(environment: Environment, to: string, topic: string): Mux {
     for (const [mux, address] of connections) if (address === to && !mux.has(topic)) return mux;
@@ -46,14 +55,28 @@ export function webTransport({ url, WebTransport: given, ...options }: WebTransp
     return mux;
   }
 
-  return ({ environment, base, name }, events) => {
-    const WebTransport = given ?? (globalThis as { WebTransport?: WebTransportClass }).WebTransport;
-    const to = connectUrl(url ?? base).replace(/^ws/, "http");
+  /** Where sessions are opened; not https where there can be none. */
+  function addressOf(base: string): string {
+    return connectUrl(url ?? base).replace(/^ws/, "http");
+  }
+
+  function shared({ environment, base, name }: Settings): (() => Mux) | undefined {
+    const WebTransport = classOf();
+    const to = addressOf(base);
+    if (!WebTransport || !to.startsWith("https:")) return undefined;
+    return () => join({ ...environment, WebSocket: socketClass(WebTransport, options) }, to, name);
+  }
+
+  function classOf(): WebTransportClass | undefined {
+    return given ?? (globalThis as { WebTransport?: WebTransportClass }).WebTransport;
+  }
+
+  function open(settings: Settings, events: LinkEvents): Link {
+    const mux = shared(settings);
     let link: Link | undefined;
     let over = false;
-    if (WebTransport && to.startsWith("https:")) {
-      const WebSocket = socketClass(WebTransport, options);
-      link = join({ ...environment, WebSocket }, to, name).join(name, {
+    if (mux) {
+      link = mux().join(settings.name, {
         ...events,
         ended(outcome) {
           // Whoever tries again asks for a new link.
@@ -62,7 +85,7 @@ export function webTransport({ url, WebTransport: given, ...options }: WebTransp
         },
       });
     } else {
-      const message = WebTransport ? `WebTransport needs https, not ${to}` : "There is no WebTransport here.";
+      const message = classOf() ? `WebTransport needs https, not ${addressOf(settings.base)}` : "There is no WebTransport here.";
       // A turn later: nobody is told of the end of a link that it does not have yet.
       queueMicrotask(() => over || events.ended({ action: "stop", code: "no-webtransport", message }));
     }
@@ -73,7 +96,10 @@ export function webTransport({ url, WebTransport: given, ...options }: WebTransp
         link?.close();
       },
     };
-  };
+  }
+
+  // What a client knows a transport by: two of these are not the same, though their code is.
+  return Object.assign(open, { shared, toString: () => `webTransport ${number}` });
 }
 
 function socketClass(WebTransport: WebTransportClass, options: object): NonNullable<Environment["WebSocket"]> {
@@ -89,9 +115,11 @@ function socketClass(WebTransport: WebTransportClass, options: object): NonNulla
       void this.#run();
     }
 
-    send(text: string): void {
+    /** Bytes are a frame of live objects. */
+    send(payload: string | Uint8Array): void {
+      const line = typeof payload === "string" ? payload : `~${toBase64(payload)}`;
       // What fails here fails the reading too, where it is told.
-      this.#writer?.write(new TextEncoder().encode(`${text}\n`)).catch(() => {});
+      this.#writer?.write(new TextEncoder().encode(`${line}\n`)).catch(() => {});
     }
 
     close(closeCode = 1000, reason = ""): void {
@@ -127,7 +155,10 @@ function socketClass(WebTransport: WebTransportClass, options: object): NonNulla
         if (done) return;
         const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
         rest = lines.pop() as string;
-        for (const data of lines) if (data.trim()) (this.onmessage as ((event: object) => void) | null)?.({ data });
+        for (const line of lines) {
+          const data = line.startsWith("~") ? fromBase64(line.slice(1)).buffer : line;
+          if (line.trim()) (this.onmessage as ((event: object) => void) | null)?.({ data });
+        }
       }
     }
   };

@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import { createClient } from "../src/index.js";
+import { type Channel, createLive } from "../src/live.js";
 import { webTransport, type WebTransportLike } from "../src/webtransport.js";
 import { message, World } from "./world.js";
 
@@ -196,5 +197,75 @@ describe("channels over WebTransport", () => {
       expect([channel.state, channel.error?.code]).toEqual(["closed", "no-webtransport"]);
       expect(FakeSession.all).toEqual([]);
     }
+  });
+});
+
+test("two values of webTransport() are two transports, whose channels share nothing", async () => {
+  FakeSession.all = [];
+  const world = new World();
+  const client = createClient({ ...world.environment, url });
+  const [one, other] = ["https://one.example", "https://other.example"].map((to) =>
+    client.channel("chat", { transport: webTransport({ WebTransport: FakeSession, url: to }) }),
+  );
+  one?.subscribe(() => {});
+  other?.subscribe(() => {});
+  await world.settle();
+  expect(FakeSession.all.map((session) => session.url)).toEqual([
+    "https://one.example/_tako/connect",
+    "https://other.example/_tako/connect",
+  ]);
+});
+
+describe("live objects over WebTransport", () => {
+  async function called(options: object = {}) {
+    FakeSession.all = [];
+    const world = new World();
+    const transport = webTransport({ WebTransport: FakeSession, ...options });
+    const client = createClient({ ...world.environment, url });
+    const live = createLive({ client, url, transport });
+    const result = live.call("onTest") as Promise<Channel>;
+    await world.settle();
+    world.request.answer(200, { result: null, live: [{ path: [], id: "c", kind: "channel" }] });
+    const channel = await result;
+    await world.settle();
+    return { world, client, live, transport, channel, session: () => FakeSession.all.at(-1) as FakeSession };
+  }
+  const attached = (ref: unknown) => {
+    const open = [{ id: "c", seq: 0, bytes: 1000, messages: 10 }];
+    return { op: "live.attached", ref, open, ended: [], settings: {} };
+  };
+
+  test("go over to the session that channels share, text and binary as lines", async () => {
+    const { world, client, live, transport, channel, session } = await called();
+    const got: unknown[] = [];
+    channel.listen((message) => void got.push(message));
+    channel.listenBinary((data) => void got.push([...data]));
+    client.channel("chat", { transport }).subscribe(() => {});
+    await world.settle();
+    // The event stream, which every live session begins on, is not answered here.
+    expect(world.sockets).toEqual([]);
+    await accept(world, session());
+    expect(FakeSession.all.length).toBe(1);
+    session().frame({ op: "pong", ref: session().frames("ping").at(-1)?.ref });
+    await world.settle();
+    session().frame(attached(session().frames("live.attach")[0]?.ref));
+    await world.settle();
+    await channel.send("hi");
+    await channel.sendBinary(new Uint8Array([0, 10, 255]));
+    const frame = Buffer.from([1, 1, 99, 0, 0, 0, 2, 0, 10, 255]).toString("base64");
+    expect(session().sent.slice(-2)).toEqual(['{"op":"live","id":"c","do":"send","seq":1,"data":"hi"}\n', `~${frame}\n`]);
+    session().bytes(new TextEncoder().encode(`~${Buffer.from([1, 1, 99, 0, 0, 0, 1, 10, 13]).toString("base64")}\n`));
+    session().frame({ op: "live", id: "c", do: "send", seq: 2, data: { n: 1 } });
+    await world.settle();
+    expect(got).toEqual([[10, 13], { n: 1 }]);
+    live.close();
+  });
+
+  test("stay on the event stream where there is no WebTransport", async () => {
+    const { world, live, channel } = await called({ WebTransport: undefined });
+    expect(world.requests.at(-1)?.headers.get("accept")).toBe("text/event-stream");
+    expect(FakeSession.all).toEqual([]);
+    expect(channel.isClosed).toBe(false);
+    live.close();
   });
 });

@@ -1,0 +1,76 @@
+"""What a WebTransport stream tells its wire: lines, the end, and the client's pace.
+
+Rule: nothing is decided here.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from takotwist.errors import MessageTooLarge, Refusal
+
+
+class Told(Protocol):
+    """Who is told."""
+
+    def received(self, line: bytes) -> None:
+        """A line has come."""
+
+    def end(self, refusal: Refusal | None) -> None:
+        """The client broke a bound."""
+
+    def stream_lost(self, reason: Failure) -> None:
+        """The stream is over."""
+
+    def fell_behind(self) -> None:
+        """The client takes less than is written."""
+
+    def caught_up(self) -> None:
+        """The client has taken what was written."""
+
+
+@implementer(IPushProducer)
+class Pressure:
+    """Tells a wire of its client's pace."""
+
+    def __init__(self, wire: Told) -> None:
+        self._wire = wire
+
+    def pauseProducing(self) -> None:
+        """The client does not keep up."""
+        self._wire.fell_behind()
+
+    def resumeProducing(self) -> None:
+        """It has caught up."""
+        self._wire.caught_up()
+
+    def stopProducing(self) -> None:
+        """It is gone; the wire is told as a protocol."""
+
+
+class Lines(LineReceiver):
+    """Cuts what comes into lines.
+
+    :param longest: bytes of a line; a longer one ends the wire.
+    """
+
+    delimiter = b"\n"
+
+    def __init__(self, wire: Told, longest: int) -> None:
+        self._wire = wire
+        self.MAX_LENGTH = longest
+
+    def lineReceived(self, line: bytes) -> None:
+        self._wire.received(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._wire.end(MessageTooLarge())
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._wire.stream_lost(reason)
