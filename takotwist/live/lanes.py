@@ -74,6 +74,11 @@ class Waiting:
         self._sizes[binary] -= item.frame.weight
         return item
 
+    @property
+    def size(self) -> int:
+        """Bytes of both lanes."""
+        return sum(self._sizes)
+
     def clear(self) -> list[Item]:
         """Take out everything."""
         items, self._items, self._sizes = list(self._items), deque(), [0, 0]
@@ -134,6 +139,11 @@ class Replay:
             self._sizes[sent.binary] -= sent.weight
         self.reported = seq
         return True
+
+    @property
+    def size(self) -> int:
+        """Bytes of both lanes."""
+        return sum(self._sizes)
 
     def missing(self) -> Iterator[Frame | None]:
         """What must be sent again, in order; `None` is a frame that was not kept."""

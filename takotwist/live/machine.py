@@ -9,79 +9,31 @@ sent, answered or failed.
 from __future__ import annotations
 
 from collections.abc import Collection
-from enum import Enum
 
-from takotwist.live.closing import Closing
-from takotwist.live.credit import Inflow
-from takotwist.live.frames import (
-    CLOSED,
-    NETWORK,
-    OVERFLOW,
-    TIMED_OUT,
-    UNSEQUENCED,
-    Frame,
-    Position,
-    Trouble,
-)
+from takotwist.live.ending import Ending, Phase
+from takotwist.live.frames import CLOSED, NETWORK, OVERFLOW, UNSEQUENCED, Frame, Position, Trouble
+from takotwist.live.incoming import Incoming, Verdict
 from takotwist.live.outgoing import Outgoing
-from takotwist.live.outputs import (
-    Broken,
-    Deliver,
-    Ended,
-    Forgotten,
-    Opened,
-    Output,
-    Transmit,
-)
+from takotwist.live.outputs import Opened, Output
 from takotwist.live.settings import Bounds
 
-
-class Phase(Enum):
-    """How far the object's life has come."""
-
-    NEW = "never attached"
-    OPEN = "attached once"
-    LINGERING = "closed gracefully; the other side may need frames again"
-    OVER = "ended; the other side may not know"
-    FORGOTTEN = "nothing is left"
+__all__ = ["Machine", "Phase"]
 
 
 class Machine:
     """One end of one live object.
 
     Every input may leave outputs, which `take` gives; times are seconds.
-
-    :ivar phase: how far its life has come.
-    :ivar attached: whether a wire carries its frames now.
-    :ivar outcome: why it ended, `None` for a graceful end, once it has.
     """
 
-    __slots__ = (
-        "_blocked",
-        "_bounds",
-        "_closing",
-        "_inflow",
-        "_out",
-        "_outgoing",
-        "_requests",
-        "_since",
-        "attached",
-        "outcome",
-        "phase",
-    )
+    __slots__ = ("_blocked", "_ending", "_incoming", "_out", "_outgoing")
 
     def __init__(self, bounds: Bounds, now: float) -> None:
-        self.phase = Phase.NEW
-        self.attached = False
-        self.outcome: Trouble | None = None
-        self._bounds = bounds
         self._blocked = False
-        self._since = now
-        self._requests: set[int] = set()
-        self._inflow = Inflow(bounds.window_bytes, bounds.window_messages)
         self._out: list[Output] = []
+        self._incoming = Incoming(bounds, self._out)
         self._outgoing = Outgoing(bounds, self._out)
-        self._closing = Closing()
+        self._ending = Ending(bounds, now, self._incoming, self._outgoing, self._out)
 
     # what it says of itself
 
@@ -92,33 +44,52 @@ class Machine:
         return out
 
     @property
+    def phase(self) -> Phase:
+        """How far its life has come."""
+        return self._ending.phase
+
+    @property
+    def attached(self) -> bool:
+        """Whether a wire carries its frames now."""
+        return self._ending.attached
+
+    @property
+    def outcome(self) -> Trouble | None:
+        """Why it ended, `None` for a graceful end, once it has."""
+        return self._ending.outcome
+
+    @property
     def ended(self) -> bool:
         """Whether the object is over for its user."""
-        return self.phase not in (Phase.NEW, Phase.OPEN)
+        return self._ending.ended
 
     @property
     def closed(self) -> bool:
         """Whether nothing more can be sent."""
-        return self.ended or self._closing.begun
+        return self.ended or self._ending.closing.begun
 
     @property
     def deadline(self) -> float | None:
         """When `tick` has something to do."""
-        if self.phase is Phase.FORGOTTEN:
-            return None
-        if self.ended:
-            return self._since + self._bounds.reconnect_timeout
-        ends = [] if self._closing.deadline is None else [self._closing.deadline]
-        if self.phase is Phase.NEW:
-            if self._bounds.connect_ttl is not None:
-                ends.append(self._since + self._bounds.connect_ttl)
-        elif not self.attached:
-            ends.append(self._since + self._bounds.reconnect_timeout)
-        return min(ends, default=None)
+        return self._ending.deadline
+
+    @property
+    def ready(self) -> bool:
+        """Whether a message would be sent at once, if it is small."""
+        return self.attached and not self._blocked and not self.closed and self._outgoing.ready
+
+    def would_send(self, frame: Frame) -> bool:
+        """Whether this message would be sent at once."""
+        return self.ready and self._outgoing.fits(frame)
+
+    @property
+    def held(self) -> int:
+        """Bytes that wait, or that may have to be sent again."""
+        return self._outgoing.held
 
     def position(self) -> Position:
         """What this side has, to be told to the other side now."""
-        return self._inflow.say()
+        return self._incoming.position()
 
     # what its user does
 
@@ -136,7 +107,7 @@ class Machine:
         self._flush(now)
         while outgoing.over(frame.binary):
             if frame.do == "published":
-                self._end(OVERFLOW, now)
+                self._ending.end(OVERFLOW, now)
                 return
             outgoing.drop_oldest(frame.binary)
 
@@ -145,15 +116,13 @@ class Machine:
 
         :param data: JSON text, where there is no trouble.
         """
-        self._inflow.consumed(of)
-        if of in self._requests:
-            self._requests.discard(of)
+        if self._incoming.answered(of):
             self._outgoing.push_answer(Frame("ack", of=of, data=data, error=trouble))
         self._flush(now)
 
     def consumed(self, seq: int, now: float) -> None:
         """All listeners of a message have settled.  Harmless when repeated."""
-        self._inflow.consumed(seq)
+        self._incoming.consumed(seq)
         self._flush(now)
 
     def close(self, timeout: float, now: float, excused: Collection[int] = ()) -> None:
@@ -165,8 +134,9 @@ class Machine:
         """
         if self.ended:
             return
-        self._closing.ours = True
-        self._closing.until(now + timeout)
+        closing = self._ending.closing
+        closing.ours = True
+        closing.until(now + timeout)
         for seq in excused:
             self.answer(seq, b"", CLOSED, now)
         self._flush(now)
@@ -174,17 +144,16 @@ class Machine:
     def end(self, trouble: Trouble, now: float) -> None:
         """End at once, with an error."""
         if not self.ended:
-            self._end(trouble, now)
+            self._ending.end(trouble, now)
 
     def begin(self, now: float) -> None:
         """The object has been handed out: from now on it waits for its first attach."""
-        if self.phase in (Phase.NEW, Phase.OVER):
-            self._since = now
+        self._ending.begin(now)
 
     def abandon(self) -> None:
         """It is closed before it was handed out: nobody need agree."""
         if not self.ended:
-            self._settle(None)
+            self._ending.settle(None)
 
     # what the wire does
 
@@ -193,29 +162,27 @@ class Machine:
 
         :param position: what the other side has, and what it lets us send.
         """
-        if self.phase in (Phase.OVER, Phase.FORGOTTEN):
+        ending = self._ending
+        if ending.phase in (Phase.OVER, Phase.FORGOTTEN):
             return
-        self.attached, self._blocked = True, False
-        if self.phase is Phase.NEW:
-            self.phase = Phase.OPEN
+        ending.attached, self._blocked = True, False
+        if ending.phase is Phase.NEW:
+            ending.phase = Phase.OPEN
             self._out.append(Opened())
         if not self._outgoing.again(position):
             # The other side lacks what is not here any more.
-            if self.ended:
-                self._forget()
+            if ending.ended:
+                ending.forget()
             else:
-                self._end(NETWORK, now)
+                ending.end(NETWORK, now)
             return
-        if self.ended and self._closing.closed_received:
-            self._out.append(Transmit(Frame("end")))
+        if ending.ended:
+            ending.confirm_close()
         self._flush(now)
 
     def detach(self, now: float) -> None:
         """The wire is gone."""
-        if self.attached:
-            self.attached = False
-            if not self.ended:
-                self._since = now
+        self._ending.detach(now)
 
     def block(self, blocked: bool, now: float) -> None:
         """The wire takes no more for now, or does again."""
@@ -224,8 +191,8 @@ class Machine:
 
     def report(self) -> None:
         """Tell the other side what it has not been told; at each ping."""
-        if self.attached and self._inflow.news:
-            self._credit()
+        if self.attached:
+            self._incoming.report(when_due=False)
 
     def receive(self, frame: Frame, now: float) -> None:
         """A frame has come."""
@@ -233,119 +200,51 @@ class Machine:
             return
         if frame.do in UNSEQUENCED:
             self._control(frame, now)
-        elif frame.seq <= self._inflow.seq:
-            return
-        elif frame.seq != self._inflow.seq + 1:
-            self._broken(f"seq {frame.seq} follows {self._inflow.seq}", now)
-        elif not self._inflow.take(frame):
-            self._broken("more than the credit allows", now)
         else:
-            self._taken(frame, now)
+            verdict = self._incoming.judge(frame)
+            if verdict is Verdict.DUPLICATE:
+                return
+            if verdict is Verdict.NEXT:
+                self._taken(frame, now)
+            else:
+                self._ending.broken(verdict.value, now)
         self._flush(now)
 
     def tick(self, now: float) -> None:
         """Time has passed."""
-        deadline = self.deadline
-        if deadline is None or now < deadline:
-            return
-        if self.ended:
-            self._forget()
-        elif self._closing.deadline is not None and now >= self._closing.deadline:
-            self._end(TIMED_OUT, now)
-        else:
-            self._end(NETWORK, now)
+        self._ending.tick(now)
 
     # inside
 
     def _taken(self, frame: Frame, now: float) -> None:
+        closing = self._ending.closing
         if frame.do == "ack":
             self._outgoing.answered(frame)
         elif frame.do == "close":
-            self._closing.theirs = True
-            self._closing.until(now + frame.timeout)
+            closing.theirs = True
+            closing.until(now + frame.timeout)
         elif frame.do == "closed":
-            self._closing.closed_received = True
+            closing.closed_received = True
         elif self.ended:
-            self._inflow.consumed(frame.seq)
+            self._incoming.consumed(frame.seq)
         else:
-            if frame.ack or frame.do == "publish":
-                self._requests.add(frame.seq)
-            self._out.append(Deliver(frame))
+            self._incoming.deliver(frame)
 
     def _control(self, frame: Frame, now: float) -> None:
-        if frame.do == "credit":
+        if frame.do == "end":
+            self._ending.end_received(frame.error)
+        elif frame.do == "ended":
+            self._ending.ended_received()
+        else:
             assert frame.position is not None
             if not self._outgoing.granted(frame.position):
-                self._broken("a report of what was never sent", now)
-        elif frame.do == "ended":
-            if self.phase is Phase.OVER:
-                self._forget()
-        else:
-            if not self.ended:
-                self._settle(frame.error)
-            if self.attached:
-                self._out.append(Transmit(Frame("ended")))
-            self._forget()
+                self._ending.broken("a report of what was never sent", now)
 
     def _flush(self, now: float) -> None:
         """Send what can be sent, and draw the conclusions for the close."""
         if self.attached and not self._blocked:
             if not self.ended:
                 self._outgoing.flush()
-                self._close_on(now)
-            if self._inflow.due:
-                self._credit()
-        if not self.ended and self._closing.complete:
-            self._close_gracefully(now)
-
-    def _close_on(self, now: float) -> None:
-        closing, outgoing = self._closing, self._outgoing
-        if closing.close_due and not outgoing.waits:
-            assert closing.deadline is not None
-            closing.close_sent = True
-            outgoing.number(Frame("close", timeout=max(0.0, closing.deadline - now)))
-        if closing.closed_due and not outgoing.owes and not self._requests:
-            closing.closed_sent = True
-            outgoing.number(Frame("closed"))
-
-    def _close_gracefully(self, now: float) -> None:
-        self._settle(None)
-        self._since = now
-        if self._closing.closed_received and self.attached:
-            self._out.append(Transmit(Frame("end")))
-        # Who has said `closed` may have to say it, and what was before it, again.
-        self.phase = Phase.LINGERING if self._closing.closed_sent else Phase.OVER
-
-    def _credit(self) -> None:
-        self._out.append(Transmit(Frame("credit", position=self._inflow.say())))
-
-    def _end(self, trouble: Trouble, now: float) -> None:
-        self._settle(trouble)
-        self._outgoing.forget()
-        self._since = now
-        if self.attached:
-            self._out.append(Transmit(Frame("end", error=trouble)))
-        if trouble.code == NETWORK.code:
-            # It need not be remembered: it is also what an unknown id means.
-            self._forget()
-
-    def _settle(self, trouble: Trouble | None) -> None:
-        """It is over for its user: everything of theirs comes out."""
-        self.outcome = trouble
-        self.phase = Phase.OVER
-        self._requests.clear()
-        self._outgoing.settle(trouble)
-        self._out.append(Ended(trouble))
-
-    def _forget(self) -> None:
-        self.phase = Phase.FORGOTTEN
-        self.attached = False
-        self._outgoing.forget()
-        self._out.append(Forgotten())
-
-    def _broken(self, reason: str, now: float) -> None:
-        self._out.append(Broken(reason))
-        if self.ended:
-            self._forget()
-        else:
-            self._end(NETWORK, now)
+                self._ending.send_closes(now)
+            self._incoming.report(when_due=True)
+        self._ending.conclude(now)

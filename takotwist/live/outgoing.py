@@ -45,6 +45,20 @@ class Outgoing:
         """Whether something of ours is under way: a message, an answer, a request."""
         return bool(self._waiting or self._answers or self.pending)
 
+    @property
+    def ready(self) -> bool:
+        """Whether nothing stands before a further message, and there is credit for one."""
+        return not self._waiting and not self._answers and self._outflow.open
+
+    def fits(self, frame: Frame) -> bool:
+        """Whether it could be sent again."""
+        return self._replay.fits(frame)
+
+    @property
+    def held(self) -> int:
+        """Bytes that wait, or that may have to be sent again."""
+        return self._waiting.size + self._replay.size
+
     def push(self, frame: Frame, handle: object | None) -> None:
         """Let a message wait for its turn."""
         self._waiting.push(Item(frame, handle))
@@ -131,6 +145,7 @@ class Outgoing:
         if item.counts:
             self._outflow.sent(frame)
         if frame.ack or frame.do == "publish":
+            # Also of a `subscribe` that asks where it begins.
             self.pending[frame.seq] = item.handle
         elif item.handle is not None:
             self.out.append(Sent(item.handle))

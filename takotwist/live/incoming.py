@@ -1,0 +1,83 @@
+"""What one end receives: in sequence, within its credit, each request answered once (section 6).
+
+Rule: what is not the next frame is a duplicate or breaks the protocol; there is
+no third case.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from takotwist.live.credit import Inflow
+from takotwist.live.frames import Frame, Position
+from takotwist.live.outputs import Deliver, Output, Transmit
+from takotwist.live.settings import Bounds
+
+
+class Verdict(Enum):
+    """What a sequenced frame is."""
+
+    NEXT = "taken"
+    DUPLICATE = "dropped without a word"
+    SKIPS = "a sequence number was skipped"
+    OVER_CREDIT = "more than the credit allows"
+
+
+class Incoming:
+    """The receiving half of a `Machine`.
+
+    :param out: where outputs go, a list that the machine empties.
+    """
+
+    __slots__ = ("_inflow", "_requests", "out")
+
+    def __init__(self, bounds: Bounds, out: list[Output]) -> None:
+        self.out = out
+        self._inflow = Inflow(bounds.window_bytes, bounds.window_messages)
+        self._requests: set[int] = set()
+
+    @property
+    def owes(self) -> bool:
+        """Whether requests to us are not answered yet."""
+        return bool(self._requests)
+
+    def judge(self, frame: Frame) -> Verdict:
+        """Take a sequenced frame, where it is the next one."""
+        expected = self._inflow.seq + 1
+        if frame.seq != expected:
+            return Verdict.DUPLICATE if frame.seq < expected else Verdict.SKIPS
+        return Verdict.NEXT if self._inflow.take(frame) else Verdict.OVER_CREDIT
+
+    def deliver(self, frame: Frame) -> None:
+        """A message, or a change of a subscription, is for the user."""
+        if frame.ack or frame.do == "publish":
+            self._requests.add(frame.seq)
+        self.out.append(Deliver(frame))
+
+    def answered(self, seq: int) -> bool:
+        """A request is answered now.  `False` where it was, or nobody waits any more."""
+        self._inflow.consumed(seq)
+        if seq not in self._requests:
+            return False
+        self._requests.discard(seq)
+        return True
+
+    def consumed(self, seq: int) -> None:
+        """All listeners of a message have settled.  Harmless when repeated."""
+        self._inflow.consumed(seq)
+
+    def settle(self) -> None:
+        """It is over: nobody waits for answers."""
+        self._requests.clear()
+
+    def position(self) -> Position:
+        """What this side has, to be told to the other side now."""
+        return self._inflow.say()
+
+    def report(self, *, when_due: bool) -> None:
+        """Tell the other side what it has not been told.
+
+        :param when_due: only what should not wait for a ping.
+        """
+        if self._inflow.due if when_due else self._inflow.news:
+            self.out.append(Transmit(Frame("credit", position=self._inflow.say())))
