@@ -14,6 +14,7 @@ import { BroadcastChannel } from "./live_broadcast.js";
 import { Channel } from "./live_channel.js";
 import type { ConnectionSettings } from "./live_connection.js";
 import { Abort, NetworkError, ValidationError } from "./live_errors.js";
+import { type Leaving, leaving as thisPage } from "./live_leaving.js";
 import { Session } from "./live_session.js";
 import { parse } from "./link.js";
 import { ask } from "./stream.js";
@@ -27,6 +28,7 @@ export { Channel, type Direction, type SendOptions } from "./live_channel.js";
 export { Abort, NetworkError, ValidationError } from "./live_errors.js";
 export type { Info } from "./live_frames.js";
 export type { CloseOptions } from "./live_object.js";
+export type { Gone } from "./types.js";
 
 /** Functions by name, as `tako types` writes them. */
 export type AnyFunctions = Record<string, (...args: any[]) => any>;
@@ -63,6 +65,7 @@ interface Entry {
   readonly id: string;
   readonly kind: "channel" | "broadcast";
   readonly ack?: boolean;
+  readonly durable?: boolean;
 }
 
 interface Answer {
@@ -82,8 +85,9 @@ function newSecret(): string {
 /** Put live objects into a result. */
 function place(result: unknown, session: Session, entries: readonly Entry[]): unknown {
   const root = { result };
-  for (const { path, id, kind, ack } of entries) {
-    const object = kind === "broadcast" ? new BroadcastChannel(session, id) : new Channel(session, id, ack === true);
+  for (const { path, id, kind, ack, durable } of entries) {
+    const object =
+      kind === "broadcast" ? new BroadcastChannel(session, id, durable === true) : new Channel(session, id, ack === true);
     const keys = ["result", ...path];
     const last = keys.pop() as string;
     const parent = keys.reduce((value: any, key) => value[key], root);
@@ -100,7 +104,11 @@ function errorOf(status: number, { code = `http-${status}`, error, value }: Answ
 }
 
 /** Calls with live objects of their own. */
-export function createLive<Functions extends object = AnyFunctions>(options: LiveOptions = {}): Live<Functions> {
+export function createLive<Functions extends object = AnyFunctions>(
+  options: LiveOptions = {},
+  /** @internal In place of the page's. */
+  leaving: Leaving = thisPage,
+): Live<Functions> {
   const { client, transport = "auto", ...given } = options;
   const open: Client["channel"] = client ? client.channel : sharedChannel;
   let session: Session | undefined;
@@ -155,6 +163,7 @@ export function createLive<Functions extends object = AnyFunctions>(options: Liv
       session ??= new Session({
         ...all,
         secret: mine,
+        leaving,
         onEnd() {
           session = undefined;
           forget();

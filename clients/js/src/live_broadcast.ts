@@ -6,26 +6,52 @@
  */
 
 import { draft, type Frame, type Info } from "./live_frames.js";
-import { type Carrier, copyOf, json, LiveObject } from "./live_object.js";
+import { type Carrier, copyOf, guarded, json, LiveObject } from "./live_object.js";
+import { newer } from "./topic.js";
+import type { Gone } from "./types.js";
 
+/** Of a durable broadcast, and for its first subscriber: a membership begins at one place. */
 export interface SubscribeOptions {
-  /** Of a durable broadcast: `info.seq` of the last message seen, or 0 for all that is kept. */
-  readonly cursor?: number;
+  /** Begin after this one, an `info.cursor`; `"0"` is all that is kept. Default: as the function said, or now. */
+  readonly cursor?: string;
+  /**
+   * Called where the cursor is too old: reload your state; the member goes on from now. Without it
+   * the object ends with `ChannelGoneError`.
+   */
+  readonly onGone?: (gone: Gone) => void;
 }
 
 type Listener<Data> = (data: Data, info: Info) => unknown;
 
+/** What a durable broadcast answers to a subscribe. */
+interface Begun {
+  readonly cursor: string;
+  readonly reset?: string;
+}
+
 export class BroadcastChannel<Message = unknown> extends LiveObject {
+  /** Whether its messages are kept, so that a member can go on where another one ended. */
+  readonly durable: boolean;
   readonly #listeners = new Set<{ listen: Listener<Message> }>();
   readonly #binaryListeners = new Set<{ listen: Listener<Uint8Array<ArrayBuffer>> }>();
+  #cursor: string | undefined;
 
   /** @internal Only a server function makes one. */
-  constructor(carrier: Carrier, id: string) {
+  constructor(carrier: Carrier, id: string, durable: boolean) {
     super(carrier, id);
+    this.durable = durable;
   }
 
   /**
-   * Publish to every member, this one too.
+   * Where to go on: of the last message that came, or where the subscription began. Give it to
+   * `subscribe` of the object that the next call returns. `undefined` where nothing is kept.
+   */
+  get cursor(): string | undefined {
+    return this.#cursor;
+  }
+
+  /**
+   * Publish to every member, this one too. To a durable broadcast it is stored first.
    * @returns the place of the message among those of the key
    */
   publish(message: Message): Promise<Info> {
@@ -36,7 +62,10 @@ export class BroadcastChannel<Message = unknown> extends LiveObject {
     return this.sendFrame(draft("publish", copyOf(data))) as Promise<Info>;
   }
 
-  /** Receive what is published from now on, or from a cursor. Returns what ends it. */
+  /**
+   * Receive what is published from now on, or after a cursor. Returns what ends it.
+   * @throws TypeError where the options cannot be held: see {@link SubscribeOptions}
+   */
   subscribe(listener: Listener<Message>, options?: SubscribeOptions): () => void {
     return this.#add(this.#listeners, listener, "text", options);
   }
@@ -48,6 +77,7 @@ export class BroadcastChannel<Message = unknown> extends LiveObject {
   protected deliver(frame: Frame): void {
     const { data } = frame;
     const info = frame.info as Info;
+    this.#cursor = info.cursor ?? this.#cursor;
     const calls =
       data instanceof Uint8Array
         ? [...this.#binaryListeners].map(({ listen }) => () => listen(data, info))
@@ -64,13 +94,27 @@ export class BroadcastChannel<Message = unknown> extends LiveObject {
     listeners: Set<{ listen: Listener<Data> }>,
     listener: Listener<Data>,
     kind: string,
-    { cursor }: SubscribeOptions = {},
+    { cursor, onGone }: SubscribeOptions = {},
   ): () => void {
+    if (cursor !== undefined && !this.durable) throw new TypeError("this broadcast keeps nothing: no cursor");
+    if (cursor !== undefined && listeners.size) throw new TypeError("the subscription has begun: a cursor is for the first");
     const entry = { listen: listener };
-    if (!listeners.size) this.change({ do: "subscribe", size: 0, kind, ...(cursor !== undefined && { cursor }) });
+    if (!listeners.size) this.#join(kind, cursor, onGone);
     listeners.add(entry);
     return () => {
       if (listeners.delete(entry) && !listeners.size) this.change({ do: "unsubscribe", size: 0, kind });
     };
+  }
+
+  #join(kind: string, cursor: string | undefined, onGone: SubscribeOptions["onGone"]): void {
+    const frame: Frame = { do: "subscribe", size: 0, kind };
+    if (!this.durable) return this.change(frame);
+    const from = { ...(cursor !== undefined && { cursor }), ...(onGone && { stale: "reset" }) };
+    this.request({ ...frame, ack: true, ...from }, (answer) => {
+      const { cursor: at, reset } = answer as Begun;
+      // Of two kinds, that which began before the other's last message may lack some of it.
+      if (reset || this.#cursor === undefined || newer(this.#cursor, at)) this.#cursor = at;
+      if (reset) void guarded(() => onGone?.({ reason: reset, cursor: at }));
+    });
   }
 }

@@ -43,6 +43,8 @@ export interface Connection {
   confirm(): void;
   /** The wire is of no use; make another one. */
   fail(): void;
+  /** Whether the server knows of the shared connection and of no other. */
+  onSocket(): boolean;
   close(): void;
 }
 
@@ -201,12 +203,13 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
       upgrade();
     },
     fail() {
-      const wire = current;
+      const wire = current ?? stream;
       if (!wire) return;
       wire.drop();
       // The socket's owner has told it already.
-      if (wire === current) cut(LOST);
+      if (wire === (current ?? stream)) cut(LOST);
     },
+    onSocket: () => confirmed && current === shared,
     close() {
       closed = true;
       cancelRetry?.();

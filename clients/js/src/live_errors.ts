@@ -9,7 +9,8 @@
  *     ├── ChannelGoneError       a durable cursor is too old
  *     └── ValidationError        arguments, data or an answer did not fit their declared type
  *
- * A listener that failed is a plain `TakoError` with the code `failed`. Rule: `errorOf` and
+ * A listener that failed is a plain `TakoError` with the code `failed`; what could not be stored is
+ * one with the server's word, such as `store-unavailable`. Rule: `errorOf` and
  * `troubleOf` are the only translation from and to the wire (protocol, live objects, section 5).
  */
 
@@ -60,7 +61,9 @@ export function errorOf({ code, value, message }: Trouble): TakoError {
       return error;
     }
     default:
-      if (message === "replay-too-old") return new ChannelGoneError(message);
+      if (message === "replay-too-old" || message === "cursor-invalid") return new ChannelGoneError(message);
+      // One word is the server's, of what it could not store.
+      if (message && /^[a-z-]+$/.test(message)) return new TakoError(message);
       return new TakoError("failed", message ?? "The listener failed.");
   }
 }

@@ -34,12 +34,14 @@ export interface Position {
 
 /** Where a publication stands among those of its key. */
 export interface Info {
-  /** Counts from 1; of a durable key the id of the stored message. */
+  /** Counts from 1. */
   readonly seq: number;
   /** Milliseconds since the epoch. */
   readonly timestamp: number;
   /** Another one when the count began anew. */
   readonly epoch: number;
+  /** Of a durable key: where to go on after this message. Opaque, and greater than all before. */
+  readonly cursor?: string;
 }
 
 export interface Frame {
@@ -54,7 +56,8 @@ export interface Frame {
   readonly error?: Trouble | null;
   readonly info?: Info;
   readonly kind?: string;
-  readonly cursor?: number;
+  readonly cursor?: string | number;
+  readonly stale?: string;
   readonly timeoutMs?: number;
   readonly position?: Position;
 }
@@ -67,9 +70,9 @@ export const OVERFLOW: Trouble = { code: "overflow" };
 /** A frame that the protocol does not know; the message names the field. */
 export class Unreadable extends Error {}
 
-const BINARY_KINDS = ["send ", "send ack", "publish ", "published "];
+const BINARY_KINDS = ["send ", "send ack", "publish ", "published ", "published stored"];
 const LAST_SEQ = 2 ** 32 - 1;
-const INFO_BYTES = 24;
+const NUMBER_BYTES = 8;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -106,7 +109,7 @@ export function weightOf(frame: Frame): number {
 
 /** `data` stands last, so that its text can be found without parsing. */
 function writeText(id: string, frame: Frame): string {
-  const { do: what, seq, ack, of, info, error, timeoutMs, position, kind, cursor, data } = frame;
+  const { do: what, seq, ack, of, info, error, timeoutMs, position, kind, cursor, stale, data } = frame;
   const head = JSON.stringify({
     op: "live",
     id,
@@ -120,23 +123,24 @@ function writeText(id: string, frame: Frame): string {
     ...(position && { at: position.seq, bytes: position.bytes, messages: position.messages }),
     kind,
     cursor,
+    stale,
   });
   return data === undefined ? head : `${head.slice(0, -1)},"data":${data as string}}`;
 }
 
 function writeBinary(id: string, frame: Frame, data: Uint8Array): Uint8Array<ArrayBuffer> {
   const { info } = frame;
+  const numbers = info ? [info.seq, info.timestamp, info.epoch, ...(info.cursor === undefined ? [] : [info.cursor])] : [];
   const name = encoder.encode(id);
   const head = 2 + name.length + 4;
-  const whole = new Uint8Array(head + (info ? INFO_BYTES : 0) + data.length);
+  const whole = new Uint8Array(head + numbers.length * NUMBER_BYTES + data.length);
   const view = new DataView(whole.buffer);
-  whole[0] = BINARY_KINDS.indexOf(`${frame.do} ${frame.ack ? "ack" : ""}`) + 1;
+  const more = frame.ack ? "ack" : info?.cursor === undefined ? "" : "stored";
+  whole[0] = BINARY_KINDS.indexOf(`${frame.do} ${more}`) + 1;
   whole[1] = name.length;
   whole.set(name, 2);
   view.setUint32(head - 4, frame.seq as number);
-  if (info) {
-    [info.seq, info.timestamp, info.epoch].forEach((number, at) => view.setBigUint64(head + at * 8, BigInt(number)));
-  }
+  numbers.forEach((number, at) => view.setBigUint64(head + at * NUMBER_BYTES, BigInt(number)));
   whole.set(data, whole.length - data.length);
   return whole;
 }
@@ -182,7 +186,9 @@ export function readText(text: string, said: Record<string, any>): [id: string, 
     case "unsubscribe": {
       if (kind !== "text" && kind !== "binary") throw new Unreadable("kind must be text or binary");
       const cursor = readCursor(said.cursor);
-      return [id, { ...frame, kind, ...(cursor !== undefined && { cursor }) }];
+      const { stale } = said;
+      if (stale !== undefined && stale !== "reset") throw new Unreadable("stale must be reset");
+      return [id, { ...frame, kind, ...(said.ack && { ack: true }), ...(cursor !== undefined && { cursor }), ...(stale && { stale }) }];
     }
     case "ack":
       if (error) return [id, { ...frame, of: whole(of, 1, "of"), error }];
@@ -196,15 +202,17 @@ export function readText(text: string, said: Record<string, any>): [id: string, 
 
 /** @throws Unreadable as it says */
 export function readBinary(payload: Uint8Array<ArrayBuffer>): [id: string, frame: Frame] {
-  const [what, ack] = (BINARY_KINDS[(payload[0] ?? 0) - 1]?.split(" ") ?? []) as [Do, string];
+  const [what, more] = (BINARY_KINDS[(payload[0] ?? 0) - 1]?.split(" ") ?? []) as [Do, string];
   if (!what) throw new Unreadable("the kind of a binary frame is unknown");
   const at = 2 + (payload[1] ?? 0);
-  const body = at + 4 + (what === "published" ? INFO_BYTES : 0);
+  const stored = more === "stored";
+  const body = at + 4 + (what === "published" ? (stored ? 4 : 3) * NUMBER_BYTES : 0);
   if (payload.length < body) throw new Unreadable("a binary frame is cut short");
   const view = new DataView(payload.buffer, payload.byteOffset);
-  const number = (index: number) => Number(view.getBigUint64(at + 4 + index * 8));
-  const info = what === "published" && { info: { seq: number(0), timestamp: number(1), epoch: number(2) } };
+  const number = (index: number) => Number(view.getBigUint64(at + 4 + index * NUMBER_BYTES));
+  const cursor = stored && { cursor: String(number(3)) };
+  const info = what === "published" && { info: { seq: number(0), timestamp: number(1), epoch: number(2), ...cursor } };
   const seq = whole(view.getUint32(at), 1, "seq");
   // Copied: what the listener keeps is not the buffer of the wire.
-  return [decoder.decode(payload.subarray(2, at)), draft(what, payload.slice(body), { seq, ...(ack && { ack: true }), ...info })];
+  return [decoder.decode(payload.subarray(2, at)), draft(what, payload.slice(body), { seq, ...(more === "ack" && { ack: true }), ...info })];
 }

@@ -132,6 +132,11 @@ export abstract class LiveObject {
     if (!this.isClosed) this.act((machine, now) => machine.send(frame, undefined, now));
   }
 
+  /** Tell the other side, which answers; the answer is handled before anything that comes after it. */
+  protected request(frame: Frame, answered: (answer: unknown) => void): void {
+    if (!this.isClosed) this.act((machine, now) => machine.send(frame, { resolve: answered, reject() {} }, now));
+  }
+
   /** Let listeners hear a message, all at once; it is consumed when all have settled. */
   protected hear(frame: Frame, listeners: (() => unknown)[]): void {
     const consumed = () => this.act((machine, now) => machine.consumed(frame.seq as number, now));
@@ -213,7 +218,7 @@ export abstract class LiveObject {
 }
 
 /** Call; gives a promise only where there is something to wait for. A failure is told and not thrown. */
-function guarded(listener: () => unknown, failed: (error: unknown) => void = console.error): Promise<void> | undefined {
+export function guarded(listener: () => unknown, failed: (error: unknown) => void = console.error): Promise<void> | undefined {
   try {
     const result = listener();
     if (typeof (result as PromiseLike<unknown> | undefined)?.then !== "function") return undefined;

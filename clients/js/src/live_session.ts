@@ -8,8 +8,10 @@
 
 import { type Connection, type ConnectionSettings, createConnection } from "./live_connection.js";
 import { type Frame, NETWORK, type Position, readBinary, readText, type Trouble, write } from "./live_frames.js";
+import type { Leaving } from "./live_leaving.js";
 import type { Carrier, LiveObject } from "./live_object.js";
 import { FIRST_REF, type Said } from "./live_wires.js";
+import { connectUrl } from "./topic.js";
 import { type Watchdog, watch } from "./watchdog.js";
 
 /** Half of the time for the answer to an attach. */
@@ -32,6 +34,7 @@ const DEFAULTS = {
 
 export interface SessionSettings extends ConnectionSettings {
   readonly secret: string;
+  readonly leaving: Leaving;
   /** It is over; another one is made for the next object. */
   onEnd(): void;
 }
@@ -54,6 +57,7 @@ export class Session implements Carrier {
   #cancelIdle: (() => void) | undefined;
   #asking = false;
   #over = false;
+  readonly #stay: () => void;
 
   constructor(settings: SessionSettings) {
     this.#settings = settings;
@@ -64,6 +68,7 @@ export class Session implements Carrier {
       text: (said, text) => this.#text(said, text),
       binary: (payload) => this.#read(() => readBinary(payload)),
     });
+    this.#stay = settings.leaving.onHide((kept) => this.#hidden(kept));
   }
 
   get environment() {
@@ -113,10 +118,21 @@ export class Session implements Carrier {
   #finish(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#stay();
     this.#cancelIdle?.();
     this.#watchdog?.stop();
     this.#connection.close();
     this.#settings.onEnd();
+  }
+
+  /** @param kept the browser may show it again, and all goes on then */
+  #hidden(kept: boolean): void {
+    if (kept) this.#connection.fail();
+    // A WebSocket says it by its close.
+    else if (!this.#connection.onSocket()) {
+      const { base, secret: session, leaving } = this.#settings;
+      leaving.beacon(`${connectUrl(base).replace(/^ws/, "http")}/leave`, JSON.stringify({ session }));
+    }
   }
 
   #send(said: object): void {

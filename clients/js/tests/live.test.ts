@@ -7,6 +7,7 @@ import {
   type BroadcastChannel,
   type Channel,
   ChannelClosedError,
+  ChannelGoneError,
   ChannelOverflowError,
   createLive,
   type Live,
@@ -24,12 +25,24 @@ class Page {
   readonly world = new World();
   readonly client: ReturnType<typeof createClient>;
   readonly live: Live;
+  /** Who is told that the page is left, and what was said then. */
+  readonly hiders = new Set<(kept: boolean) => void>();
+  readonly beacons: [url: string, body: string][] = [];
   settings: Said = { pingIntervalMs: 5_000, reconnectTimeoutMs: 60_000, idleTimeoutMs: 60_000 };
 
   constructor(webSocket = true) {
     const { WebSocket, ...rest } = this.world.environment;
     this.client = createClient({ ...rest, WebSocket: webSocket ? WebSocket : undefined, url: "https://x.example" });
-    this.live = createLive({ client: this.client, url: "https://x.example" });
+    this.live = createLive(
+      { client: this.client, url: "https://x.example" },
+      {
+        onHide: (run) => {
+          this.hiders.add(run);
+          return () => this.hiders.delete(run);
+        },
+        beacon: (url, body) => this.beacons.push([url, body]),
+      },
+    );
   }
 
   posts(part: string): FakeRequest[] {
@@ -106,6 +119,24 @@ class Page {
     await this.world.settle();
     expect(this.world.timers.size).toBe(0);
     expect(this.world.sleepers.size).toBe(0);
+    expect(this.hiders.size).toBe(0);
+  }
+
+  /** The page is left, before anybody else hears of it. */
+  async hide(kept: boolean): Promise<void> {
+    for (const run of [...this.hiders]) run(kept);
+    for (const run of [...this.world.leavers]) run();
+    await this.world.settle();
+  }
+
+  /** Both wires open, the channel on the stream, and the probe answered. */
+  async upgraded(): Promise<Said> {
+    this.world.socket.open();
+    await this.world.settle();
+    const probe = this.world.socket.last("ping");
+    this.world.socket.frame({ op: "pong", ref: probe.ref });
+    await this.world.settle();
+    return this.world.socket.last("live.attach");
   }
 }
 
@@ -377,16 +408,6 @@ describe("closing", () => {
 });
 
 describe("the WebSocket", () => {
-  /** Both wires open, the channel on the stream, and the probe answered. */
-  async function upgraded(page: Page): Promise<Said> {
-    page.world.socket.open();
-    await page.world.settle();
-    const probe = page.world.socket.last("ping");
-    page.world.socket.frame({ op: "pong", ref: probe.ref });
-    await page.world.settle();
-    return page.world.socket.last("live.attach");
-  }
-
   test("takes over from the stream without losing, doubling or reordering", async () => {
     const page = new Page();
     const { channel } = await page.channel();
@@ -396,7 +417,7 @@ describe("the WebSocket", () => {
     const { stream } = page;
     void channel.send(1);
     await page.up();
-    const attach = await upgraded(page);
+    const attach = await page.upgraded();
     // Between the two wires: waits here, and still comes there.
     void channel.send(2);
     await page.down(send(1, "old"));
@@ -469,7 +490,7 @@ describe("the WebSocket", () => {
     const page = new Page();
     const { channel } = await page.channel();
     await page.attachStream();
-    page.world.socket.frame(page.attached(await upgraded(page)));
+    page.world.socket.frame(page.attached(await page.upgraded()));
     await page.world.settle();
     page.world.socket.lose();
     void channel.send("meanwhile");
@@ -477,7 +498,7 @@ describe("the WebSocket", () => {
     expect(page.world.sockets.length).toBe(2);
     await page.attachStream();
     expect(await page.up()).toEqual([send(1, "meanwhile")]);
-    page.world.socket.frame(page.attached(await upgraded(page), { c: 1 }));
+    page.world.socket.frame(page.attached(await page.upgraded(), { c: 1 }));
     await page.world.settle();
     void channel.send("after");
     expect(page.world.socket.last("live")).toEqual(send(2, "after"));
@@ -506,6 +527,150 @@ describe("a broadcast", () => {
     expect(got).toEqual([["hi", 5]]);
     leave();
     expect((await page.up()).at(-1)).toMatchObject({ do: "unsubscribe", kind: "text" });
+    page.live.close();
+    await page.nothingLeft();
+  });
+});
+
+describe("a durable broadcast", () => {
+  const durable = (page: Page) =>
+    page.call<BroadcastChannel>({ result: null, live: [{ path: [], id: "b", kind: "broadcast", durable: true }] });
+  const answer = (data: Said) => ({ op: "live", id: "b", do: "ack", seq: 1, of: 1, data });
+  const published = (seq: number, cursor: string, data: unknown) => {
+    return { op: "live", id: "b", do: "published", seq, info: { seq, timestamp: 1, epoch: 1, cursor }, data };
+  };
+
+  test("begins where it is told, and knows where to go on, also after a cut", async () => {
+    const page = new Page(false);
+    const room = await durable(page);
+    await page.attachStream();
+    const got: unknown[] = [];
+    room.subscribe((message, { cursor }) => void got.push([message, cursor]), { cursor: "17" });
+    expect(room.cursor).toBe(undefined);
+    expect(await page.up()).toEqual([{ op: "live", id: "b", do: "subscribe", seq: 1, ack: true, kind: "text", cursor: "17" }]);
+    await page.down(answer({ cursor: "17" }));
+    expect(room.cursor).toBe("17");
+    await page.down(published(2, "20", "a"), published(3, "21", "b"));
+    expect([got, room.cursor]).toEqual([[["a", "20"], ["b", "21"]], "21"]);
+    page.stream.failed();
+    await page.world.advance(1_000);
+    await page.attachStream({ b: 1 });
+    expect(room.cursor).toBe("21");
+    await page.down(published(4, "22", "c"));
+    expect(room.cursor).toBe("22");
+    page.live.close();
+    expect(room.cursor).toBe("22");
+    await page.nothingLeft();
+  });
+
+  test("an answer and what comes right behind it leave the newer cursor", async () => {
+    const page = new Page(false);
+    const room = await durable(page);
+    await page.attachStream();
+    room.subscribe(() => {});
+    expect((await page.up())[0]).not.toHaveProperty("cursor");
+    await page.down(answer({ cursor: "17" }), published(2, "18", "a"));
+    expect(room.cursor).toBe("18");
+    page.live.close();
+  });
+
+  test("a cursor that is too old ends it with ChannelGoneError", async () => {
+    const page = new Page(false);
+    const room = await durable(page);
+    const ends: unknown[] = [];
+    room.onClose((error) => ends.push(error));
+    await page.attachStream();
+    room.subscribe(() => {}, { cursor: "1" });
+    await page.up();
+    await page.down({ op: "live", id: "b", do: "end", error: { code: "failed", message: "replay-too-old" } });
+    expect(ends).toEqual([expect.any(ChannelGoneError)]);
+    expect((ends[0] as ChannelGoneError).code).toBe("replay-too-old");
+    page.live.close();
+    await page.nothingLeft();
+  });
+
+  test("where somebody reloads the state it goes on from now, told before the first message", async () => {
+    const page = new Page(false);
+    const room = await durable(page);
+    const got: unknown[] = [];
+    await page.attachStream();
+    room.subscribe((message) => void got.push(message), { cursor: "1", onGone: (gone) => void got.push(gone) });
+    expect((await page.up())[0]).toMatchObject({ cursor: "1", stale: "reset" });
+    await page.down(answer({ cursor: "50", reset: "replay-too-old" }), published(2, "51", "a"));
+    expect(got).toEqual([{ reason: "replay-too-old", cursor: "50" }, "a"]);
+    page.live.close();
+  });
+
+  test("what could not be stored fails with the server's word", async () => {
+    const page = new Page(false);
+    const room = await durable(page);
+    await page.attachStream();
+    const failed = room.publish("x").catch((error: unknown) => error);
+    await page.up();
+    await page.down({ op: "live", id: "b", do: "ack", seq: 1, of: 1, error: { code: "failed", message: "store-unavailable" } });
+    expect(((await failed) as TakoError).code).toBe("store-unavailable");
+    page.live.close();
+  });
+
+  test("a cursor is for what is kept, and for the first subscriber", async () => {
+    const page = new Page(false);
+    const room = await durable(page);
+    const plain = await page.call<BroadcastChannel>({ result: null, live: [{ path: [], id: "p", kind: "broadcast" }] });
+    expect(() => plain.subscribe(() => {}, { cursor: "1" })).toThrow(TypeError);
+    room.subscribe(() => {});
+    expect(() => room.subscribe(() => {}, { cursor: "1" })).toThrow(TypeError);
+    room.subscribeBinary(() => {}, { cursor: "1" });
+    page.live.close();
+  });
+});
+
+describe("a page that is left", () => {
+  test("for good says so, by what reaches the server though its stream has ended", async () => {
+    const page = new Page(false);
+    await page.channel();
+    await page.attachStream();
+    await page.hide(false);
+    const session = page.posts("/functions/")[0]?.headers.get("tako-session");
+    expect(page.beacons).toEqual([["https://x.example/_tako/connect/leave", JSON.stringify({ session })]]);
+    page.live.close();
+    await page.nothingLeft();
+  });
+
+  test("says nothing twice: a WebSocket is closed as who leaves does", async () => {
+    const page = new Page();
+    await page.channel();
+    await page.attachStream();
+    page.world.socket.frame(page.attached(await page.upgraded()));
+    await page.world.settle();
+    await page.hide(false);
+    expect(page.beacons).toEqual([]);
+    expect(page.world.socket.closes).toEqual([1000]);
+    page.live.close();
+  });
+
+  test.each([false, true])("and kept goes on where it was when it is shown again (WebSocket: %s)", async (webSocket) => {
+    const page = new Page(webSocket);
+    const { channel } = await page.channel();
+    const ends: unknown[] = [];
+    channel.onClose((error) => ends.push(error));
+    await page.attachStream();
+    if (webSocket) {
+      page.world.socket.frame(page.attached(await page.upgraded()));
+      await page.world.settle();
+    }
+    const wire = webSocket ? undefined : page.stream;
+    await page.hide(true);
+    expect(page.beacons).toEqual([]);
+    if (webSocket) expect(page.world.socket.closes[0], "not as who leaves does").toBe(4000);
+    else expect(wire?.live).toBe(false);
+    void channel.send("back");
+    await page.world.wake();
+    if (webSocket) page.world.socket.open();
+    else await page.openStream();
+    await page.world.settle();
+    const attach = webSocket ? page.world.socket.last("live.attach") : ((await page.up())[0] as Said);
+    expect((attach.open as Said[]).map(({ id }) => id as string)).toEqual(["c"]);
+    expect(ends).toEqual([]);
     page.live.close();
     await page.nothingLeft();
   });

@@ -14,17 +14,21 @@ interface Step {
   position?: Said;
   deadlineMs?: number | null;
 }
-interface Vectors {
-  version: number;
-  bounds: Bounds;
+interface Cases {
   machine: { name: string; bounds?: Partial<Bounds>; steps: Step[] }[];
   binary: { id: string; hex: string; frame: Said; info?: Said }[];
   text: { text: string; id: string; dataBytes: number }[];
   unreadable: { text?: string; hex?: string }[];
 }
+interface Vectors extends Cases {
+  version: number;
+  bounds: Bounds;
+  durable: Cases;
+}
 
 const path = new URL("../../../tests/vectors/live.json", import.meta.url);
 const vectors = JSON.parse(readFileSync(path, "utf8")) as Vectors;
+const all = <Kind extends keyof Cases>(kind: Kind) => [...vectors[kind], ...vectors.durable[kind]] as Cases[Kind];
 
 const bytes = (text: string, encoding: "hex" | "base64") => Uint8Array.from(Buffer.from(text, encoding));
 const parse = (text: string) => readText(text, JSON.parse(text) as Said);
@@ -96,7 +100,7 @@ function play(machine: Machine<number>, step: Step): void {
 test("the file is of the version that these tests know", () => expect(vectors.version).toBe(1));
 
 describe("a machine", () => {
-  test.each(vectors.machine.map((row) => [row.name, row] as const))("%s", (_name, { bounds, steps }) => {
+  test.each(all("machine").map((row) => [row.name, row] as const))("%s", (_name, { bounds, steps }) => {
     const machine = new Machine<number>({ ...vectors.bounds, ...bounds }, 0);
     for (const [at, step] of steps.entries()) {
       play(machine, step);
@@ -110,19 +114,19 @@ describe("a machine", () => {
 });
 
 describe("frames on the wire", () => {
-  test.each(vectors.binary)("$hex", ({ id, hex, frame, info }) => {
+  test.each(all("binary"))("$hex", ({ id, hex, frame, info }) => {
     const [name, read] = readBinary(bytes(hex, "hex"));
     expect(name).toBe(id);
     expect(frameJson(read)).toEqual(frame);
     expect(read.info).toEqual(info);
     expect(Buffer.from(write(id, read) as Uint8Array).toString("hex")).toBe(hex);
   });
-  test.each(vectors.text)("$text", ({ text, id, dataBytes }) => {
+  test.each(all("text"))("$text", ({ text, id, dataBytes }) => {
     const [name, frame] = parse(text);
     expect([name, frame.size]).toEqual([id, dataBytes]);
     expect(write(id, frame)).toBe(text);
   });
-  test.each(vectors.unreadable)("unreadable: $text$hex", ({ text, hex }) => {
+  test.each(all("unreadable"))("unreadable: $text$hex", ({ text, hex }) => {
     expect(() => (hex === undefined ? parse(text as string) : readBinary(bytes(hex, "hex")))).toThrow();
   });
 });

@@ -35,8 +35,12 @@ export class FakeSocket implements WebSocketLike {
     this.world.log.push({ send: frame });
   }
 
-  close(): void {
+  /** Codes that it was closed with. */
+  readonly closes: (number | undefined)[] = [];
+
+  close(code?: number): void {
     if (!this.closed) this.world.log.push({ drop: true });
+    this.closes.push(code);
     this.closed = true;
   }
 
