@@ -6,7 +6,7 @@ server sees are as fresh as the app can make them; caching is the app's choice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from takotwist.client.outcome import Action, Outcome
@@ -29,6 +29,19 @@ def kind_of(credentials: Credentials) -> CredentialsKind:
     if credentials is None:
         return "none"
     return "callable" if callable(credentials) else "fixed"
+
+
+async def value_of(
+    credentials: Credentials, ask: Callable[..., Awaitable[Any]]
+) -> CredentialsValue:
+    """The value, asked for anew where it comes from a callable.
+
+    :param ask: calls a function whose result may have to be waited for.
+    """
+    if callable(credentials):
+        value: CredentialsValue = await ask(credentials)
+        return value
+    return credentials
 
 
 def headers_of(value: CredentialsValue, header: str) -> dict[str, str]:

@@ -1,20 +1,19 @@
 """Carries out what a machine wants, on whatever loop.
 
-What the skins share; each adds connections, a timer and its kind of future.
+What the skins share; each adds lines, a timer, and its own way to wait.
 Rule: intents are carried out here and decided nowhere here.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Protocol
 
 import attrs
 
-from takotwist.client.credentials import Credentials
+from takotwist.client.credentials import Credentials, CredentialsValue, value_of
 from takotwist.client.errors import Gone
-from takotwist.client.inbox import Inbox
 from takotwist.client.intents import (
     AskCredentials,
     AskGone,
@@ -28,28 +27,27 @@ from takotwist.client.intents import (
     Stop,
 )
 from takotwist.client.machine import Machine
-from takotwist.client.policy import OnGone, Policy
+from takotwist.client.policy import Policy
+from takotwist.client.seat import Seat
 from takotwist.client.target import Target
-
-#: The kind of machine that is driven.
-M = TypeVar("M", bound=Machine)
-
-#: What a caller wants when continuity ends: a word, or a callable that gets the
-#: `Gone` and gives the cursor to go on from, or `None` for live; it may be awaited.
-GoneChoice = OnGone | Callable[[Gone], Any]
-
-
-def mode_of(choice: GoneChoice) -> OnGone:
-    """:raises ValueError: when it is none of the choices."""
-    if callable(choice):
-        return "ask"
-    if choice not in ("reset", "raise"):
-        raise ValueError("on_gone must be 'reset', 'raise' or a callable")
-    return choice
 
 
 class Line(Protocol):
     """One connection, or the attempt at one."""
+
+    def tell(self, fact: Callable[..., None], *args: Any) -> None:
+        """Tell the machine a fact, and carry out what it wants then; nothing once it is cut."""
+
+    async def sse(self, url: str, headers: Mapping[str, str]) -> None:
+        """Make a request for an event stream and read it to its end."""
+
+    async def websocket(
+        self, url: str, headers: Mapping[str, str], opened: Callable[[str | None], None]
+    ) -> None:
+        """Open a WebSocket and read it to its end.
+
+        :param opened: called with the subprotocol that the server chose.
+        """
 
     def send(self, text: str) -> None:
         """Send a text frame."""
@@ -58,36 +56,58 @@ class Line(Protocol):
         """Close it, whatever it is doing, and say nothing more of it."""
 
 
+class Connection(Protocol):
+    """A machine, with each of its topics by number."""
+
+    @property
+    def machine(self) -> Machine:
+        """What is driven."""
+
+    async def carry(self, driver: Driver, connect: Connect, line: Line) -> None:
+        """Make a connection and read it to its end."""
+
+    async def ask_credentials(self, driver: Driver, topic: int) -> None:
+        """Ask for a topic's credentials and tell the machine."""
+
+    def trouble(self, topic: int) -> str | None:
+        """Why a topic is being tried again, in words for a person."""
+
+    def publish(self, topic: int, type: str, data: Any, key: str | None) -> int:
+        """Take a publish; its outcome comes as `Settle` with the number returned.
+
+        :raises TakoError: it cannot be taken.
+        """
+
+    def refreshed(self, topic: int, token: str) -> None:
+        """There are new credentials of a topic."""
+
+    def gone_answered(self, topic: int, cursor: str | None, now: float) -> None:
+        """The app answered `AskGone`: where to go on, `None` for live."""
+
+    def left(self, topic: int) -> None:
+        """The caller wants no more of a topic."""
+
+
 @attrs.define(eq=False)
-class Seat:
-    """One subscription as its driver sees it.
-
-    :ivar news: called when there is something to take.
-    :ivar publishes: futures of the loop's own kind, by number.
-    """
-
-    inbox: Inbox
-    credentials: Credentials
-    on_gone: GoneChoice
-    news: Callable[[], None]
-    publishes: dict[int, Any] = attrs.field(factory=dict)
-
-
-@attrs.define(eq=False)
-class Driver(ABC, Generic[M]):
+class Driver(ABC):
     """See the module.
 
-    :ivar machine: what is driven.
-    :ivar seats: subscriptions by number; one with number 0 where there is only one.
+    :ivar connection: whose machine is driven.
+    :ivar seats: subscriptions by number, from their begin to their end.
     """
 
-    machine: M
+    connection: Connection
     policy: Policy
     target: Target
     ca_file: str | None = None
-    seats: dict[int, Seat] = attrs.field(factory=dict)
+    seats: dict[int, Seat] = attrs.field(factory=dict, init=False)
     _line: Line | None = attrs.field(default=None, init=False)
     _pumping: bool = attrs.field(default=False, init=False)
+
+    @property
+    def machine(self) -> Machine:
+        """What is driven."""
+        return self.connection.machine
 
     def pump(self) -> None:
         """Carry out what the machine wants."""
@@ -146,16 +166,41 @@ class Driver(ABC, Generic[M]):
         """A publish has its outcome."""
 
     @abstractmethod
-    def ask_credentials(self, topic: int) -> None:
-        """Ask for a topic's credentials and tell the machine."""
+    def ask(self, function: Callable[..., Any], *args: Any) -> Awaitable[Any]:
+        """Call a function of the caller's, whose result may have to be waited for."""
 
     @abstractmethod
-    def ask_gone(self, gone: Gone, topic: int, choice: Callable[[Gone], Any]) -> None:
-        """Ask the app and tell the machine."""
+    def run(self, work: Coroutine[Any, Any, None]) -> object:
+        """Run a coroutine that ends with us; what fails in it is given up."""
 
     @abstractmethod
+    async def close(self) -> None:
+        """Let go of everything; returns when nothing of ours is under way."""
+
+    async def value_of(self, credentials: Credentials) -> CredentialsValue:
+        """The value, asked for anew where it comes from a callable."""
+        return await value_of(credentials, self.ask)
+
     def give_up(self, topic: int, error: Exception) -> None:
         """The caller's own callable failed: that subscription is over."""
+        seat = self.seats.get(topic)
+        if seat is not None:
+            seat.inbox.end(error)
+            self.connection.left(topic)
+            self.pump()
+
+    async def _ask_credentials(self, topic: int) -> None:
+        await self.connection.ask_credentials(self, topic)
+        self.pump()
+
+    async def _ask_gone(self, gone: Gone, topic: int, choice: Callable[[Gone], Any]) -> None:
+        try:
+            cursor = await self.ask(choice, gone)
+        except Exception as failed:
+            self.give_up(topic, failed)
+        else:
+            self.connection.gone_answered(topic, cursor, self.now())
+            self.pump()
 
     def _carry_out(self, intent: Intent) -> None:
         match intent:
@@ -173,11 +218,11 @@ class Driver(ABC, Generic[M]):
                     if number in seat.publishes:
                         self.resolve(seat.publishes.pop(number), id, error)
             case AskCredentials(topic):
-                self.ask_credentials(topic)
+                self.run(self._ask_credentials(topic))
             case AskGone(gone, topic):
                 choice = self.seats[topic].on_gone if topic in self.seats else None
                 if isinstance(gone, Gone) and callable(choice):
-                    self.ask_gone(gone, topic, choice)
+                    self.run(self._ask_gone(gone, topic, choice))
             case Deliver() | Move() | Stop():
                 self._for_seat(intent)
 
@@ -192,5 +237,7 @@ class Driver(ABC, Generic[M]):
                 seat.inbox.move(cursor)
             case Stop(error):
                 seat.inbox.end(error)
+                # Not in `close`: that may be called while intents before this one wait.
+                del self.seats[intent.topic]
                 self.made_room()
         seat.news()

@@ -330,6 +330,24 @@ class AsyncioTests(SynchronousTestCase):
 
         run(work())
 
+    def test_mux_credentials_that_are_no_text(self) -> None:
+        """A topic whose credentials cannot go into a frame ends with an error; others go on."""
+
+        async def work() -> None:
+            with FakeServer() as server:
+                async with connect(server.url, policy=QUICK) as mux:
+                    a = mux.subscribe("chat", params=A, cursor="0")
+                    wrong = mux.subscribe(
+                        "chat", params={"roomId": "b"}, credentials=lambda: {"cookie": "c"}
+                    )
+                    async with a, wrong:
+                        with self.assertRaises(ValueError):
+                            await texts(wrong, 1)
+                        server.publish("a1")
+                        self.assertEqual(await texts(a, 1), ["a1"])
+
+        run(work())
+
     def test_mux(self) -> None:
         """Many topics over one connection, each at its own cursor over a cut."""
 

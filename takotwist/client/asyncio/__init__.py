@@ -9,27 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from takotwist.client.asyncio.mux import Mux, MuxDriver
+from takotwist.client.asyncio.driver import Driver
+from takotwist.client.asyncio.mux import Mux
 from takotwist.client.asyncio.page import history
-from takotwist.client.asyncio.subscription import OwnDriver, OwnSubscription, Subscription
-from takotwist.client.credentials import Credentials, kind_of
-from takotwist.client.driver import GoneChoice, Seat, mode_of
+from takotwist.client.asyncio.subscription import Subscription
+from takotwist.client.connections import OwnConnection, SharedConnection
+from takotwist.client.credentials import Credentials
 from takotwist.client.history import History
-from takotwist.client.inbox import Inbox
-from takotwist.client.mux_machine import MuxMachine
+from takotwist.client.options import SubscriptionOptions, mux_machine
 from takotwist.client.policy import Policy, Transport
-from takotwist.client.subscription_machine import SubscriptionMachine
+from takotwist.client.seat import GoneChoice
 from takotwist.client.target import Target
 
 __all__ = ["History", "Mux", "Subscription", "connect", "history", "subscribe"]
-
-
-def _key() -> str:
-    return uuid.uuid4().hex
 
 
 def subscribe(
@@ -62,31 +57,15 @@ def subscribe(
     :param ca_file: PEM of the only authority to trust, as for a development certificate.
     :raises ValueError: `url` or `on_gone` is none.
     """
-    policy = policy or Policy()
-    machine = SubscriptionMachine.starting_at(
-        cursor,
-        params or {},
-        policy=policy,
-        random=random.random,
-        make_key=_key,
-        transport=transport,
-        credentials=kind_of(credentials),
-        on_gone=mode_of(on_gone),
+    policy, target = policy or Policy(), Target.of(url)
+    options = SubscriptionOptions(
+        channel, params, cursor, credentials, on_gone, transport, header, auth_frame
     )
+    connection = OwnConnection(options.machine(policy, random.random), options)
+    driver = Driver(connection, policy, target, ca_file)
     news = asyncio.Event()
-    seat = Seat(Inbox(policy.buffer_messages, cursor), credentials, on_gone, news.set)
-    driver = OwnDriver(
-        machine,
-        policy,
-        Target.of(url),
-        ca_file,
-        {0: seat},
-        channel=channel,
-        params=params or {},
-        header=header,
-        auth_frame=auth_frame,
-    )
-    return OwnSubscription(driver, seat, news, machine)
+    seat = options.seat(policy, news.set)
+    return Subscription(driver, seat, lambda: connection.begin(driver.now()), True, news)
 
 
 def connect(
@@ -101,6 +80,6 @@ def connect(
     :param url: as for `subscribe`; one with a path is the connection's own address.
     :param headers: of the upgrade, such as a cookie.
     """
-    policy = policy or Policy()
-    machine = MuxMachine.idle(policy=policy, random=random.random, make_key=_key)
-    return Mux(MuxDriver(machine, policy, Target.of(url), ca_file, headers=headers or {}))
+    policy, target = policy or Policy(), Target.of(url)
+    connection = SharedConnection(mux_machine(policy, random.random), headers or {})
+    return Mux(Driver(connection, policy, target, ca_file), connection)

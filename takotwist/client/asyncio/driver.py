@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from abc import abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import aiohttp
 import attrs
 
 from takotwist.client import driver
-from takotwist.client.asyncio.carriers import session_for
-from takotwist.client.credentials import Credentials, CredentialsValue
-from takotwist.client.driver import M, Seat
-from takotwist.client.errors import Gone
+from takotwist.client.asyncio.carriers import carry_sse, carry_websocket, session_for
 from takotwist.client.intents import Connect
+from takotwist.client.seat import Seat
 
 
 async def called(function: Callable[..., Any], *args: Any) -> Any:
     """The result of a function that may be a coroutine's."""
     result = function(*args)
     return await result if inspect.isawaitable(result) else result
-
-
-async def value_of(credentials: Credentials) -> CredentialsValue:
-    """The value, asked for anew where it comes from a callable."""
-    if callable(credentials):
-        value: CredentialsValue = await called(credentials)
-        return value
-    return credentials
 
 
 @attrs.define(eq=False)
@@ -40,7 +29,7 @@ class Line:
     :ivar outgoing: text frames to send on it.
     """
 
-    driver: Driver[Any]
+    driver: Driver
     outgoing: asyncio.Queue[str] = attrs.field(factory=asyncio.Queue)
     task: asyncio.Task[None] | None = None
     _cut: bool = False
@@ -60,6 +49,18 @@ class Line:
         if not self._cut:
             await self.driver.may_read()
 
+    async def sse(self, url: str, headers: Mapping[str, str]) -> None:
+        """Make a request for an event stream and read it to its end."""
+        await carry_sse(self, self.driver.machine, self.driver.session(), url, headers)
+
+    async def websocket(
+        self, url: str, headers: Mapping[str, str], opened: Callable[[str | None], None]
+    ) -> None:
+        """Open a WebSocket and read it to its end."""
+        driver = self.driver
+        most = driver.policy.max_message_bytes
+        await carry_websocket(self, driver.machine, driver.session(), url, headers, most, opened)
+
     def send(self, text: str) -> None:
         """Send a text frame."""
         self.outgoing.put_nowait(text)
@@ -72,7 +73,7 @@ class Line:
 
 
 @attrs.define(eq=False)
-class Driver(driver.Driver[M]):
+class Driver(driver.Driver):
     """See the module."""
 
     _session: aiohttp.ClientSession | None = attrs.field(default=None, init=False)
@@ -100,10 +101,12 @@ class Driver(driver.Driver[M]):
         """Look again whether reading may go on."""
         self._room.set()
 
-    async def publish(self, seat: Seat, take: Callable[..., int], *args: Any) -> str | None:
+    async def publish(
+        self, seat: Seat, topic: int, type: str, data: Any, key: str | None
+    ) -> str | None:
         """Publish, and wait for the outcome."""
         future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        number = take(*args)
+        number = self.connection.publish(topic, type, data, key)
         seat.publishes[number] = future
         self.made_room()
         self.pump()
@@ -138,46 +141,30 @@ class Driver(driver.Driver[M]):
             self._session = session_for(self.target, self.ca_file)
         return self._session
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def ask(self, function: Callable[..., Any], *args: Any) -> Awaitable[Any]:
+        """Call a function of the caller's, whose result may have to be waited for."""
+        return called(function, *args)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine that ends with us."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(self._minded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def open_line(self, connect: Connect) -> Line:
-        """Begin a connection."""
-        line = Line(self)
-        line.task = self.spawn(self._carry(connect, line))
-        return line
-
-    async def _carry(self, connect: Connect, line: Line) -> None:
+    async def _minded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
-            await self.carry(connect, line)
+            await work
         except Exception as failed:
             # Not the network's doing: a header that cannot be sent, a certificate
             # that cannot be read.
             self.give_up_all(failed)
 
-    @abstractmethod
-    async def carry(self, connect: Connect, line: Line) -> None:
-        """Make a connection and read it to its end."""
-
-    @abstractmethod
-    def gone_answered(self, topic: int, cursor: str | None) -> None:
-        """Tell the machine where the app wants to go on."""
-
-    def ask_gone(self, gone: Gone, topic: int, choice: Callable[[Gone], Any]) -> None:
-        """Ask the app and tell the machine."""
-        self.spawn(self._ask_gone(gone, topic, choice))
-
-    async def _ask_gone(self, gone: Gone, topic: int, choice: Callable[[Gone], Any]) -> None:
-        try:
-            cursor = await called(choice, gone)
-        except Exception as failed:
-            self.give_up(topic, failed)
-        else:
-            self.gone_answered(topic, cursor)
+    def open_line(self, connect: Connect) -> Line:
+        """Begin a connection."""
+        line = Line(self)
+        line.task = self.run(self.connection.carry(self, connect, line))
+        return line
 
     def set_timer(self, at: float | None) -> None:
         """Call `woke` at this time of the machine, and at no other."""

@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 
 from takotwist.client.asyncio.carriers import session_for
-from takotwist.client.asyncio.driver import value_of
-from takotwist.client.credentials import Credentials, headers_of
+from takotwist.client.asyncio.driver import called
+from takotwist.client.credentials import Credentials, headers_of, value_of
 from takotwist.client.errors import NoAnswer
 from takotwist.client.history import (
     MAX_PAGE_BYTES,
@@ -49,7 +49,7 @@ async def history(
     :raises UnexpectedAnswer: :raises ProtocolBroken: what came is no page.
     """
     target, params = Target.of(url), params or {}
-    headers = headers_of(await value_of(credentials), header)
+    headers = headers_of(await value_of(credentials, called), header)
     try:
         async with (
             asyncio.timeout(timeout),

@@ -8,31 +8,25 @@ async with subscribe(reactor, "https://app.example", "chat", params={"roomId": "
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from takotwist.client.credentials import Credentials, kind_of
-from takotwist.client.driver import GoneChoice, Seat, mode_of
+from takotwist.client.connections import OwnConnection, SharedConnection
+from takotwist.client.credentials import Credentials
 from takotwist.client.history import History
-from takotwist.client.inbox import Inbox
-from takotwist.client.mux_machine import MuxMachine
+from takotwist.client.options import SubscriptionOptions, mux_machine
 from takotwist.client.policy import Policy, Transport
-from takotwist.client.subscription_machine import SubscriptionMachine
+from takotwist.client.seat import GoneChoice
 from takotwist.client.target import Target
-from takotwist.client.twisted.driver import Signal
+from takotwist.client.twisted.driver import Driver, Signal
 from takotwist.client.twisted.endpoint import endpoint_for
-from takotwist.client.twisted.mux import Mux, MuxDriver
+from takotwist.client.twisted.mux import Mux
 from takotwist.client.twisted.page import history
-from takotwist.client.twisted.subscription import OwnDriver, OwnSubscription, Subscription
+from takotwist.client.twisted.subscription import Subscription
 
 __all__ = ["History", "Mux", "Subscription", "connect", "history", "subscribe"]
-
-
-def _key() -> str:
-    return uuid.uuid4().hex
 
 
 def subscribe(
@@ -71,32 +65,15 @@ def subscribe(
     :raises ValueError: `url` or `on_gone` is none.
     """
     policy, target = policy or Policy(), Target.of(url)
-    machine = SubscriptionMachine.starting_at(
-        cursor,
-        params or {},
-        policy=policy,
-        random=random,
-        make_key=_key,
-        transport=transport,
-        credentials=kind_of(credentials),
-        on_gone=mode_of(on_gone),
+    options = SubscriptionOptions(
+        channel, params, cursor, credentials, on_gone, transport, header, auth_frame
     )
+    connection = OwnConnection(options.machine(policy, random), options)
+    endpoint = endpoint or endpoint_for(reactor, target, ca_file)
+    driver = Driver(connection, policy, target, ca_file, reactor=reactor, endpoint=endpoint)
     news = Signal()
-    seat = Seat(Inbox(policy.buffer_messages, cursor), credentials, on_gone, news.fire)
-    driver = OwnDriver(
-        machine,
-        policy,
-        target,
-        ca_file,
-        {0: seat},
-        reactor=reactor,
-        endpoint=endpoint or endpoint_for(reactor, target, ca_file),
-        channel=channel,
-        params=params or {},
-        header=header,
-        auth_frame=auth_frame,
-    )
-    return OwnSubscription(driver, seat, news, machine)
+    seat = options.seat(policy, news.fire)
+    return Subscription(driver, seat, lambda: connection.begin(driver.now()), True, news)
 
 
 def connect(
@@ -115,14 +92,7 @@ def connect(
     :param headers: of the upgrade, such as a cookie.
     """
     policy, target = policy or Policy(), Target.of(url)
-    return Mux(
-        MuxDriver(
-            MuxMachine.idle(policy=policy, random=random, make_key=_key),
-            policy,
-            target,
-            ca_file,
-            reactor=reactor,
-            endpoint=endpoint or endpoint_for(reactor, target, ca_file),
-            headers=headers or {},
-        )
-    )
+    connection = SharedConnection(mux_machine(policy, random), headers or {})
+    endpoint = endpoint or endpoint_for(reactor, target, ca_file)
+    driver = Driver(connection, policy, target, ca_file, reactor=reactor, endpoint=endpoint)
+    return Mux(driver, connection)

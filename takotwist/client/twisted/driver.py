@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, cast
 
 import attrs
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IStreamClientEndpoint
 from twisted.python.failure import Failure
 from twisted.web.client import Agent
 
 from takotwist.client import driver
-from takotwist.client.credentials import Credentials, CredentialsValue
-from takotwist.client.driver import M, Seat
-from takotwist.client.errors import Gone
 from takotwist.client.intents import Connect
+from takotwist.client.seat import Seat
+from takotwist.client.twisted.carriers import carry_sse, carry_websocket
 from takotwist.client.twisted.endpoint import Abortable, OneEndpoint
 from takotwist.errors import TakoError
-
-
-def value_of(credentials: Credentials) -> Deferred[CredentialsValue]:
-    """The value, asked for anew where it comes from a callable."""
-    if callable(credentials):
-        return cast("Deferred[CredentialsValue]", maybeDeferred(credentials))
-    return succeed(credentials)
 
 
 @attrs.define(eq=False)
@@ -52,7 +43,7 @@ class Signal:
 class Line:
     """One connection.  Once cut, it has nothing more to say."""
 
-    driver: Driver[Any]
+    driver: Driver
     endpoint: Abortable
     work: Deferred[None] | None = None
     _producer: IPushProducer | None = None
@@ -79,6 +70,27 @@ class Line:
     def carries(self, send: Callable[[bytes], None]) -> None:
         """Text frames can be sent from now on."""
         self._send = send
+
+    async def sse(self, url: str, headers: Mapping[str, str]) -> None:
+        """Make a request for an event stream and read it to its end."""
+        client = self.driver.client(self.endpoint)
+        await carry_sse(self, self.driver.machine, client, url, headers)
+
+    async def websocket(
+        self, url: str, headers: Mapping[str, str], opened: Callable[[str | None], None]
+    ) -> None:
+        """Open a WebSocket and read it to its end."""
+        driver = self.driver
+        await carry_websocket(
+            self,
+            driver.machine,
+            driver.reactor,
+            self.endpoint,
+            url,
+            headers,
+            driver.policy.max_message_bytes,
+            opened,
+        )
 
     def send(self, text: str) -> None:
         """Send a text frame."""
@@ -109,7 +121,7 @@ class Line:
 
 
 @attrs.define(eq=False)
-class Driver(driver.Driver[M]):
+class Driver(driver.Driver):
     """See the module.
 
     :ivar reactor: time and connections.
@@ -134,10 +146,12 @@ class Driver(driver.Driver[M]):
         if isinstance(self._line, Line):
             self._line.balance()
 
-    def publish(self, seat: Seat, take: Callable[..., int], *args: Any) -> Deferred[str | None]:
+    def publish(
+        self, seat: Seat, topic: int, type: str, data: Any, key: str | None
+    ) -> Deferred[str | None]:
         """Publish; fires with the outcome."""
         try:
-            number = take(*args)
+            number = self.connection.publish(topic, type, data, key)
         except TakoError as refused:
             return fail(refused)
         outcome: Deferred[str | None] = Deferred(lambda _: seat.publishes.pop(number, None))
@@ -160,8 +174,12 @@ class Driver(driver.Driver[M]):
             cancel()
             await work
 
+    def ask(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        """Call a function of the caller's, whose result may have to be waited for."""
+        return maybeDeferred(function, *args)
+
     def run(
-        self, work: Coroutine[Deferred[Any], Any, None], cancel: Callable[[], None] | None = None
+        self, work: Coroutine[Any, Any, None], cancel: Callable[[], None] | None = None
     ) -> Deferred[None]:
         """Run a coroutine that ends with us.
 
@@ -185,28 +203,8 @@ class Driver(driver.Driver[M]):
         line = Line(self, Abortable(self.endpoint))
         # Not at once: what follows in `pump` must find the line in its place.
         self._line = line
-        line.work = self.run(self.carry(connect, line), line.cut)
+        line.work = self.run(self.connection.carry(self, connect, line), line.cut)
         return line
-
-    @abstractmethod
-    async def carry(self, connect: Connect, line: Line) -> None:
-        """Make a connection and read it to its end."""
-
-    @abstractmethod
-    def gone_answered(self, topic: int, cursor: str | None) -> None:
-        """Tell the machine where the app wants to go on."""
-
-    def ask_gone(self, gone: Gone, topic: int, choice: Callable[[Gone], Any]) -> None:
-        """Ask the app and tell the machine."""
-        self.run(self._ask_gone(gone, topic, choice))
-
-    async def _ask_gone(self, gone: Gone, topic: int, choice: Callable[[Gone], Any]) -> None:
-        try:
-            cursor = await maybeDeferred(choice, gone)
-        except Exception as failed:
-            self.give_up(topic, failed)
-        else:
-            self.gone_answered(topic, cursor)
 
     def set_timer(self, at: float | None) -> None:
         """Call `woke` at this time of the machine, and at no other."""

@@ -8,12 +8,12 @@ from typing import Any
 
 import treq
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
 
-from takotwist.client.credentials import Credentials, headers_of
+from takotwist.client.credentials import Credentials, headers_of, value_of
 from takotwist.client.errors import NoAnswer, ProtocolBroken
 from takotwist.client.history import (
     MAX_PAGE_BYTES,
@@ -23,7 +23,6 @@ from takotwist.client.history import (
     too_long,
 )
 from takotwist.client.target import Target
-from takotwist.client.twisted.driver import value_of
 from takotwist.client.twisted.endpoint import Abortable, OneEndpoint, endpoint_for
 from takotwist.client.twisted.trouble import sentence_of
 
@@ -57,7 +56,7 @@ async def history(
     :raises UnexpectedAnswer: :raises ProtocolBroken: what came is no page.
     """
     target, params = Target.of(url), params or {}
-    headers = headers_of(await value_of(credentials), header)
+    headers = headers_of(await value_of(credentials, maybeDeferred), header)
     connection = Abortable(endpoint or endpoint_for(reactor, target, ca_file))
     client = HTTPClient(Agent.usingEndpointFactory(reactor, OneEndpoint(connection)))
     asking = Deferred.fromCoroutine(

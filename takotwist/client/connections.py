@@ -1,0 +1,148 @@
+"""The two kinds of connection, as drivers and subscriptions use them: every topic by number.
+
+One has a topic of its own, whose number is 0; the other carries many.  Rule: what a
+machine is told and asked on behalf of a caller goes through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from takotwist.client.credentials import UNAVAILABLE, kind_of, token_of
+from takotwist.client.driver import Driver, Line
+from takotwist.client.intents import Connect
+from takotwist.client.mux_machine import MuxMachine
+from takotwist.client.options import SubscriptionOptions
+from takotwist.client.seat import mode_of
+from takotwist.client.subscription_machine import SubscriptionMachine
+
+
+@attrs.frozen(eq=False)
+class OwnConnection:
+    """For one topic.  See `takotwist.client.driver.Connection`."""
+
+    machine: SubscriptionMachine
+    options: SubscriptionOptions
+
+    def begin(self, now: float) -> int:
+        """The caller wants it to begin; the topic's number."""
+        self.machine.started(now)
+        return 0
+
+    async def carry(self, driver: Driver, connect: Connect, line: Line) -> None:
+        """Make a connection and read it to its end."""
+        options, machine = self.options, self.machine
+        try:
+            value = await driver.value_of(options.credentials)
+        except Exception:
+            line.tell(machine.failed, UNAVAILABLE, driver.now())
+            return
+        if connect.carrier == "sse":
+            await line.sse(*options.sse(driver.target, connect, value))
+            return
+        token = token_of(value) if options.auth_frame else None
+        url, headers = options.websocket(driver.target, connect, value)
+        await line.websocket(
+            url,
+            headers,
+            lambda protocol: line.tell(machine.opened, protocol, token, driver.now()),
+        )
+
+    async def ask_credentials(self, driver: Driver, topic: int) -> None:
+        """Never wanted here: `carry` asks before each connection."""
+        raise NotImplementedError
+
+    def trouble(self, topic: int) -> str | None:
+        """Why there is no connection."""
+        return self.machine.link.trouble
+
+    def publish(self, topic: int, type: str, data: Any, key: str | None) -> int:
+        """Take a publish."""
+        return self.machine.publish(type, data, key)
+
+    def refreshed(self, topic: int, token: str) -> None:
+        """There are new credentials."""
+        self.machine.refreshed(token)
+
+    def gone_answered(self, topic: int, cursor: str | None, now: float) -> None:
+        """The app says where to go on."""
+        self.machine.gone_answered(cursor, now)
+
+    def left(self, topic: int) -> None:
+        """The caller wants no more."""
+        self.machine.closed()
+
+
+@attrs.frozen(eq=False)
+class SharedConnection:
+    """For many topics.  See `takotwist.client.driver.Connection`.
+
+    :ivar headers: of the upgrade, such as cookies.
+    """
+
+    machine: MuxMachine
+    headers: Mapping[str, str]
+
+    def begin(self, options: SubscriptionOptions, now: float) -> int:
+        """The caller wants a topic; its number.
+
+        :raises ValueError: the connection has that topic already.
+        :raises SubscriptionClosed: it has been closed.
+        """
+        return self.machine.subscribed(
+            options.channel,
+            options.params,
+            now,
+            cursor=options.cursor,
+            credentials=kind_of(options.credentials),
+            on_gone=mode_of(options.on_gone),
+        )
+
+    async def carry(self, driver: Driver, connect: Connect, line: Line) -> None:
+        """Make a connection and read it to its end."""
+        await line.websocket(
+            driver.target.mux(),
+            self.headers,
+            lambda protocol: line.tell(self.machine.opened, protocol, driver.now()),
+        )
+
+    async def ask_credentials(self, driver: Driver, topic: int) -> None:
+        """Ask for a topic's credentials and tell the machine."""
+        seat = driver.seats.get(topic)
+        if seat is None:
+            return
+        try:
+            value = await driver.value_of(seat.credentials)
+        except Exception:
+            self.machine.credentials_failed(topic, UNAVAILABLE, driver.now())
+            return
+        try:
+            token = token_of(value)
+        except ValueError as wrong:
+            # That topic's caller is at fault, and the others go on.
+            driver.give_up(topic, wrong)
+        else:
+            self.machine.credentials_given(topic, token)
+
+    def trouble(self, topic: int) -> str | None:
+        """Why there is no connection, or why this topic is tried again."""
+        return self.machine.trouble(topic)
+
+    def publish(self, topic: int, type: str, data: Any, key: str | None) -> int:
+        """Take a publish."""
+        return self.machine.publish(topic, type, data, key)
+
+    def refreshed(self, topic: int, token: str) -> None:
+        """There are new credentials of a topic."""
+        self.machine.refreshed(topic, token)
+
+    def gone_answered(self, topic: int, cursor: str | None, now: float) -> None:
+        """The app says where a topic goes on."""
+        self.machine.gone_answered(topic, cursor, now)
+
+    def left(self, topic: int) -> None:
+        """The caller wants no more of a topic."""
+        self.machine.unsubscribed(topic)

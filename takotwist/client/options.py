@@ -1,0 +1,101 @@
+"""What a caller asks of one subscription, whatever loop it runs on.
+
+The skins show these arguments to their callers; what follows from them is here.
+Rule: nothing here waits.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from takotwist.client.credentials import Credentials, CredentialsValue, headers_of, kind_of
+from takotwist.client.inbox import Inbox
+from takotwist.client.intents import Connect
+from takotwist.client.mux_machine import MuxMachine
+from takotwist.client.policy import Policy, Transport
+from takotwist.client.seat import GoneChoice, Seat, mode_of
+from takotwist.client.subscription_machine import SubscriptionMachine
+from takotwist.client.target import Target
+
+
+def _key() -> str:
+    return uuid.uuid4().hex
+
+
+def mux_machine(policy: Policy, random: Callable[[], float]) -> MuxMachine:
+    """The machine of a connection for many topics."""
+    return MuxMachine.idle(policy=policy, random=random, make_key=_key)
+
+
+def _or_none_at_all(params: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return params or {}
+
+
+def _is_choice(options: Any, attribute: Any, choice: GoneChoice) -> None:
+    mode_of(choice)
+
+
+@attrs.frozen(slots=True)
+class SubscriptionOptions:
+    """One topic, and how it is wanted; see `takotwist.client.asyncio.subscribe`.
+
+    `transport`, `header` and `auth_frame` are of a connection of its own.
+
+    :raises ValueError: `on_gone` is none.
+    """
+
+    channel: str
+    params: Mapping[str, Any] = attrs.field(converter=_or_none_at_all)
+    cursor: str | None
+    credentials: Credentials
+    on_gone: GoneChoice = attrs.field(validator=_is_choice)
+    transport: Transport = "auto"
+    header: str = "authorization"
+    auth_frame: bool = False
+
+    def machine(self, policy: Policy, random: Callable[[], float]) -> SubscriptionMachine:
+        """The machine of a connection of its own."""
+        return SubscriptionMachine.starting_at(
+            self.cursor,
+            self.params,
+            policy=policy,
+            random=random,
+            make_key=_key,
+            transport=self.transport,
+            credentials=kind_of(self.credentials),
+            on_gone=mode_of(self.on_gone),
+        )
+
+    def seat(self, policy: Policy, news: Callable[[], None]) -> Seat:
+        """Where its events wait for the caller.
+
+        :param news: called when there is something to take.
+        """
+        inbox = Inbox(policy.buffer_messages, self.cursor)
+        return Seat(inbox, self.credentials, self.on_gone, news)
+
+    def sse(
+        self, target: Target, connect: Connect, value: CredentialsValue
+    ) -> tuple[str, dict[str, str]]:
+        """URL and headers of a request for an event stream.
+
+        :param value: the credentials of this moment.
+        """
+        url = target.sse(self.channel, self.params, stale_reset=connect.stale_reset)
+        headers = headers_of(value, self.header)
+        if connect.cursor is not None:
+            headers["Last-Event-ID"] = connect.cursor
+        return url, headers
+
+    def websocket(
+        self, target: Target, connect: Connect, value: CredentialsValue
+    ) -> tuple[str, dict[str, str]]:
+        """URL and headers of an upgrade; without credentials where the first frame has them."""
+        url = target.websocket(
+            self.channel, self.params, cursor=connect.cursor, stale_reset=connect.stale_reset
+        )
+        return url, {} if self.auth_frame else headers_of(value, self.header)

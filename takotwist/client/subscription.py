@@ -1,0 +1,113 @@
+"""One subscription as a caller sees it: what is the same on every loop.
+
+Rule: a skin adds how its results are waited for, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import attrs
+
+from takotwist.client.credentials import token_of
+from takotwist.client.driver import Driver
+from takotwist.client.errors import SubscriptionClosed
+from takotwist.client.events import Event
+from takotwist.client.link import State
+from takotwist.client.seat import Seat
+
+#: A skin's kind of driver.
+D = TypeVar("D", bound=Driver)
+
+
+@attrs.define(eq=False)
+class AnySubscription(Generic[D]):
+    """Messages of one topic, over as many connections as it takes."""
+
+    _driver: D
+    _seat: Seat
+    _begin: Callable[[], int]
+    #: Whether the connection is of this subscription alone, and ends with it.
+    _own: bool
+    _topic: int | None = attrs.field(default=None, init=False)
+
+    @property
+    def cursor(self) -> str | None:
+        """The id of the last event that was taken; good as ``cursor=`` of a later one."""
+        return self._seat.inbox.cursor
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        return State.CLOSED if self._seat.inbox.ended else self._driver.machine.link.state
+
+    @property
+    def trouble(self) -> str | None:
+        """Why there is no connection and another is tried, such as a certificate that is not
+        trusted; in words for a person.  `None` while all is well."""
+        return None if self._topic is None else self._driver.connection.trouble(self._topic)
+
+    def start(self) -> None:
+        """Connect.  Reading and publishing do it too."""
+        if self._topic is None and not self._seat.inbox.ended:
+            self._topic = self._begin()
+            self._driver.seats[self._topic] = self._seat
+            self._driver.pump()
+
+    def started(self) -> int:
+        """The number of the topic, which is begun where it was not.
+
+        :raises SubscriptionClosed: it was closed before it began.
+        """
+        self.start()
+        if self._topic is None:
+            raise SubscriptionClosed("The subscription is closed.")
+        return self._topic
+
+    async def refresh_credentials(self) -> None:
+        """Show the server credentials that are asked for anew, before the old ones expire."""
+        token = token_of(await self._driver.value_of(self._seat.credentials))
+        if token is not None and self._topic is not None:
+            self._driver.connection.refreshed(self._topic, token)
+            self._driver.pump()
+
+    async def close(self) -> None:
+        """End it; publishes without an outcome fail with `SubscriptionClosed`.
+
+        A connection for many topics stays for the others.
+        """
+        if self._topic is not None:
+            self._driver.connection.left(self._topic)
+            self._driver.pump()
+        self._seat.inbox.end(None)
+        self._seat.news()
+        if self._own:
+            await self._driver.close()
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _take(self) -> Event | None:
+        """The next event; `None` while there is none.
+
+        :raises StopAsyncIteration: the subscription was closed.
+        """
+        self.start()
+        inbox = self._seat.inbox
+        event = inbox.take()
+        if event is not None:
+            self._driver.took(self._seat)
+        elif inbox.ended:
+            raise inbox.error or StopAsyncIteration
+        return event
