@@ -8,16 +8,16 @@ could miss a removal between the two.
 from __future__ import annotations
 
 import attrs
+import msgspec
 
 from takotwist.core.channel import Lifecycle
 from takotwist.core.cursor import EVERYTHING
-from takotwist.core.message import Draft, Message
+from takotwist.core.message import MESSAGE_BYTES, Draft, Message
 from takotwist.core.topic import Topic
 from takotwist.errors import CursorInvalid, ReplayTooOld
 
 
-@attrs.frozen(slots=True)
-class Append:
+class Append(msgspec.Struct, frozen=True, gc=False):
     """Messages to be stored on one topic, all or none.
 
     :ivar lifecycle: the topic's bounds; the log remembers the newest it was told.
@@ -33,11 +33,13 @@ class Append:
     @property
     def size(self) -> int:
         """Bytes, for bounds."""
-        return sum(len(draft.data) + len(draft.type) + 64 for draft in self.drafts)
+        drafts = self.drafts
+        return len(drafts) * MESSAGE_BYTES + sum(
+            [len(draft.data) + len(draft.type) for draft in drafts]
+        )
 
 
-@attrs.frozen(slots=True)
-class Appended:
+class Appended(msgspec.Struct, frozen=True, gc=False):
     """The answer to one `Append`, given after its transaction committed.
 
     :ivar messages: as stored, in order.

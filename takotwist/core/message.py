@@ -7,19 +7,25 @@ them into frames.
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 
 from takotwist.core.topic import Topic
 
 #: Longest `type`, in characters (protocol, section 2).
 MAX_TYPE_LENGTH = 128
 
+#: What a message counts for beside its data and its type, in bytes.
+MESSAGE_BYTES = 64
+
 #: Types that only the server may use.
 RESERVED_TYPE_PREFIX = "tako."
 
 
-@attrs.frozen(slots=True)
-class Draft:
+# Two of these are made for each message: a msgspec Struct costs a fifth of a frozen
+# attrs class.  They hold no cycles, so the garbage collector need not look at them.
+
+
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """What somebody wants to publish.
 
     :ivar type: 1 to 128 characters, not beginning with ``tako.``.
@@ -30,8 +36,7 @@ class Draft:
     data: bytes
 
 
-@attrs.frozen(slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One stored publication on a topic.
 
     :ivar id: strictly increasing within the topic, unique in the store.
@@ -47,4 +52,4 @@ class Message:
     @property
     def size(self) -> int:
         """Bytes that this message counts for in a window, a tail or an outbox."""
-        return len(self.data) + len(self.type) + 64
+        return len(self.data) + len(self.type) + MESSAGE_BYTES

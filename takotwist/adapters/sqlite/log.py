@@ -21,9 +21,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from takotwist.adapters.sqlite import reader, writer
+from takotwist.adapters.sqlite import reader, removal, writer
 from takotwist.adapters.sqlite.connection import Connection
 from takotwist.adapters.sqlite.file import Durability, StoreFile
+from takotwist.adapters.sqlite.known import Known
+from takotwist.adapters.sqlite.staying import StayingThread
 from takotwist.adapters.sqlite.trouble import Condition, Kind, Trouble
 from takotwist.core.log import Append, Appended, LogStats, Page
 from takotwist.core.retention import Watched
@@ -71,7 +73,9 @@ class SqliteReplayLog:
         self._watched = Watched()
         self._file = StoreFile(os.fspath(path), durability, self._wall, self._watched)
         self._condition = Condition(self._file.path)
+        self._known = Known()
         self._pools: dict[str, ConnectionPool] = {}
+        self._writing: StayingThread | None = None
         self._under_way = 0
         self._idle: Deferred[None] | None = None
 
@@ -79,6 +83,7 @@ class SqliteReplayLog:
         """See `IReplayLog`.  It is answered once the reactor runs: adbapi waits for that."""
         self._watched.opened_us = int(self._wall() * 1_000_000)
         self._pools = {"write": self._pool("write", 1), "read": self._pool("read", self._readers)}
+        self._writing = StayingThread(self._pools["write"], self._reactor)
         return self._open().addErrback(_unavailable)
 
     def stop(self) -> Deferred[None]:
@@ -91,10 +96,13 @@ class SqliteReplayLog:
             for pool in pools.values():
                 pool.close()
             return succeed(None)
+        writing, self._writing = self._writing, None
+        assert writing is not None
         self._idle = Deferred()
         stopping = self._idle
         # The writer last: who closes last writes the write-ahead log home.
         stopping.addCallback(lambda _: pools["read"].close())
+        stopping.addCallback(lambda _: writing.let_go())
         stopping.addCallback(lambda _: pools["write"].runWithConnection(_close_in_order))
         stopping.addCallback(lambda _: pools["write"].close())
         self._finished(0)
@@ -104,7 +112,13 @@ class SqliteReplayLog:
         """See `IReplayLog`."""
         for entry in entries:
             self._watched.told(entry.lifecycle.inactivity_ttl_ms)
-        work = partial(writer.append, entries=entries, now_us=now_us, watched=self._watched)
+        work = partial(
+            writer.append,
+            entries=entries,
+            now_us=now_us,
+            watched=self._watched,
+            known=self._known,
+        )
         return self._write(work)
 
     def read(self, topic: Topic, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
@@ -117,7 +131,9 @@ class SqliteReplayLog:
         self._watched.see(in_use, now_us)
         # A copy: the caller's own changes while the writer looks at it.
         used = frozenset(in_use)
-        work = partial(writer.sweep, now_us=now_us, in_use=used, watched=self._watched)
+        work = partial(
+            removal.sweep, now_us=now_us, in_use=used, watched=self._watched, known=self._known
+        )
         return self._write(work)
 
     def stats(self) -> Deferred[LogStats]:
@@ -130,13 +146,17 @@ class SqliteReplayLog:
         )
 
     def _open(self) -> Deferred[None]:
-        return self._write(lambda db: (None, writer.head(db)))
+        return self._write(lambda db: (None, writer.head(db, self._known)))
 
     def _write(self, work: Callable[[sqlite3.Connection], tuple[T, int]]) -> Deferred[T]:
         """Do `work`, which returns an answer and the head after it, in the writer's thread."""
-        return self._in_thread("write", work, self._committed).addCallbacks(
-            self._wrote, self._failed, errbackArgs=("write",)
+        if self._writing is None:
+            return fail(StoreUnavailable())
+        self._under_way += 1
+        doing: Deferred[tuple[T, int]] = self._writing.do(
+            lambda connection: connection.run(work, self._committed)
         )
+        return doing.addCallbacks(self._wrote, self._failed_writing)
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
         """Do `work` in a reader's thread; a file that is gone is first made anew."""
@@ -145,24 +165,19 @@ class SqliteReplayLog:
             trouble = failure.value
             if not isinstance(trouble, Trouble) or trouble.kind is not Kind.NOT_READY:
                 return fail(failure)
-            return self._open().addCallback(lambda _: self._in_thread("read", work))
+            return self._open().addCallback(lambda _: self._in_reader(work))
 
         return (
-            self._in_thread("read", work)
+            self._in_reader(work)
             .addErrback(make_ready)
             .addCallbacks(self._has_read, self._failed, errbackArgs=("read",))
         )
 
-    def _in_thread(
-        self,
-        side: Literal["write", "read"],
-        work: Callable[[sqlite3.Connection], T],
-        committed: Callable[[T], object] | None = None,
-    ) -> Deferred[T]:
+    def _in_reader(self, work: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
         if not self._pools:
             return fail(StoreUnavailable())
         self._under_way += 1
-        doing: Deferred[T] = self._pools[side].runWithConnection(_run, work, committed)
+        doing: Deferred[T] = self._pools["read"].runWithConnection(Connection.run, work)
         return doing.addBoth(self._finished_with)
 
     def _finished_with(self, result: T) -> T:
@@ -178,12 +193,18 @@ class SqliteReplayLog:
     def _committed(self, result: tuple[Any, int]) -> None:
         # In the writer's thread, before anything else can go wrong.
         self._file.last_id = max(self._file.last_id, result[1])
+        self._known.settle()
 
     def _wrote(self, result: tuple[T, int]) -> T:
+        self._finished(1)
         answer, head = result
         self.head = max(self.head, head)
         self._condition.worked("write")
         return answer
+
+    def _failed_writing(self, failure: Failure) -> Failure:
+        self._finished(1)
+        return self._failed(failure, "write")
 
     def _has_read(self, result: T) -> T:
         self._condition.worked("read")
@@ -195,14 +216,6 @@ class SqliteReplayLog:
         elif not isinstance(failure.value, StoreUnavailable):
             self.log.failure("The replay log failed", failure)
         return Failure(StoreUnavailable())
-
-
-def _run(
-    connection: Connection,
-    work: Callable[[sqlite3.Connection], T],
-    committed: Callable[[T], object] | None,
-) -> T:
-    return connection.run(work, committed)
 
 
 def _close_in_order(connection: Connection) -> None:

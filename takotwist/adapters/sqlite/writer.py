@@ -1,4 +1,4 @@
-"""What the one writer does: each function below is the inside of one transaction.
+"""What the one writer does with what is published: the inside of one transaction.
 
 Rule: every step is small, because all that is published waits behind it.
 """
@@ -6,171 +6,150 @@ Rule: every step is small, because all that is published waits behind it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
+from takotwist.adapters.sqlite.known import Known
+from takotwist.adapters.sqlite.removal import remove
 from takotwist.adapters.sqlite.rows import TopicRow
 from takotwist.core.log import Append, Appended
-from takotwist.core.message import Message
-from takotwist.core.retention import (
-    APPEND_MESSAGES,
-    STEP_MESSAGES,
-    STEP_TOPICS,
-    Watched,
-    cut,
-    drop_at,
-    due_at,
-)
+from takotwist.core.message import MESSAGE_BYTES, Message
+from takotwist.core.retention import APPEND_MESSAGES, Watched, due_at
 from takotwist.core.topic import Topic
 
-#: Pages that the file may have free before it is made smaller: they are reused,
-#: and moving pages back and forth would only cost.  And most pages in one step.
-_FREE_PAGES, _FREE_SHARE, _VACUUM_PAGES = 1024, 4, 256
+#: Messages in one statement.  Each statement gives the interpreter's lock away and asks
+#: for it again, and has a price of its own besides.
+_ROWS = 16
 
-# The text goes in as bytes: a type may hold a lone surrogate, as JSON may, and
-# one such message must not fail the whole transaction.
-_INSERT = (
+# With a key.  The text goes in as bytes: a type may hold a lone surrogate, as JSON
+# may, and one such message must not fail the whole transaction.
+_INSERT_KEYED = (
     "INSERT INTO message (topic, id, size, type, idempotency_key, span, data)"
     " VALUES (?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?)"
 )
 
-_Row = tuple[int, int, int, bytes, bytes | None, int | None, bytes]
+
+@lru_cache(maxsize=_ROWS)
+def _insert(rows: int) -> str:
+    """The statement for so many messages without a key."""
+    values = ", ".join(["(?, ?, ?, ?, ?)"] * rows)
+    return f"INSERT INTO message (topic, id, size, type, data) VALUES {values}"
 
 
-def head(db: sqlite3.Connection) -> int:
+def head(db: sqlite3.Connection, known: Known) -> int:
     """The highest id ever given out."""
-    [head] = db.execute("SELECT head FROM store").fetchone()
-    return int(head)
+    known.begin(db)
+    return known.head
 
 
 def append(
-    db: sqlite3.Connection, entries: Sequence[Append], now_us: int, watched: Watched
+    db: sqlite3.Connection,
+    entries: Sequence[Append],
+    now_us: int,
+    watched: Watched,
+    known: Known,
 ) -> tuple[list[Appended], int]:
     """Store `entries`; the answers, and the head after them.
 
     :param watched: when topics were last in use.
     """
-    return _Batch(db, now_us).store(entries, watched)
+    known.begin(db)
+    return _Batch(db, now_us, known).store(entries, watched)
 
 
 class _Batch:
     """One append under way."""
 
-    def __init__(self, db: sqlite3.Connection, now_us: int) -> None:
+    def __init__(self, db: sqlite3.Connection, now_us: int, known: Known) -> None:
         self._db = db
         self._now_us = now_us
-        self._head, self._removed = db.execute("SELECT head, removed FROM store").fetchone()
+        self._known = known
+        self._head = known.head
         self._topics: dict[str, TopicRow] = {}
-        self._rows: list[_Row] = []
+        #: Five for each message.
+        self._values: list[Any] = []
         self._keys: dict[tuple[int, str], tuple[Message, ...]] = {}
 
     def store(self, entries: Sequence[Append], watched: Watched) -> tuple[list[Appended], int]:
-        before = self._head
+        db, known = self._db, self._known
         appended = [self._store(entry) for entry in entries]
-        self._db.executemany(_INSERT, self._rows)
+        self._insert()
         for key, topic in self._topics.items():
             if topic.held.too_large:
-                _remove(self._db, topic, None, APPEND_MESSAGES)
-            topic.save(self._db, min(topic.due_us, due_at(topic.held, watched.last(key))))
-        if self._head != before:
-            self._db.execute("UPDATE store SET head = ?", (self._head,))
+                remove(db, topic, None, APPEND_MESSAGES)
+            topic.save(db, min(topic.due_us, due_at(topic.held, watched.last(key))))
+        if self._head != known.head:
+            db.execute("UPDATE store SET head = ?", (self._head,))
+            known.head = self._head
         return appended, self._head
 
     def _store(self, entry: Append) -> Appended:
         topic = self._topic(entry)
         if topic is None:
             return Appended(())
-        topic.held.lifecycle = entry.lifecycle
-        topic.held.active_us = self._now_us
-        key = entry.idempotency_key
+        held, key = topic.held, entry.idempotency_key
+        held.lifecycle = entry.lifecycle
+        held.active_us = self._now_us
         if key is not None:
             known = self._keys.get((topic.id, key)) or _answered(
                 self._db, entry.topic, topic.id, _encoded(key)
             )
             if known:
                 return Appended(known, repeated=True)
-        first = max(self._head + 1, self._now_us)
-        messages = tuple(
-            Message(entry.topic, number, draft.type, draft.data)
-            for number, draft in enumerate(entry.drafts, first)
+        first = next_id = max(self._head + 1, self._now_us)
+        if not entry.drafts:
+            return Appended(())
+        number, of, values = topic.id, entry.topic, self._values
+        start, size, messages = len(values), 0, []
+        for draft in entry.drafts:
+            kind, data = draft.type, draft.data
+            its_size = len(data) + len(kind) + MESSAGE_BYTES
+            messages.append(Message(of, next_id, kind, data))
+            values += (number, next_id, its_size, kind, data)
+            size += its_size
+            next_id += 1
+        stored = tuple(messages)
+        if key is not None or not "".join([one.type for one in stored]).isascii():
+            del values[start:]
+            self._insert_keyed(number, stored, key)
+        if key is not None:
+            self._keys[number, key] = stored
+        held.add(first, len(stored), size)
+        self._head = next_id - 1
+        return Appended(stored)
+
+    def _insert(self) -> None:
+        values = self._values
+        for at in range(0, len(values), 5 * _ROWS):
+            some = values[at : at + 5 * _ROWS]
+            self._db.execute(_insert(len(some) // 5), some)
+
+    def _insert_keyed(self, topic: int, messages: Sequence[Message], key: str | None) -> None:
+        """The first of them says how many they are."""
+        marks: list[tuple[bytes | None, int | None]] = [(None, None)] * len(messages)
+        if key is not None:
+            marks[0] = (_encoded(key), len(messages))
+        self._db.executemany(
+            _INSERT_KEYED,
+            [
+                (topic, one.id, one.size, _encoded(one.type), *mark, one.data)
+                for one, mark in zip(messages, marks, strict=True)
+            ],
         )
-        if messages:
-            self._rows += (
-                (topic.id, one.id, one.size, _encoded(one.type), None, None, one.data)
-                for one in messages
-            )
-            if key is not None:
-                at = len(self._rows) - len(messages)
-                row = self._rows[at]
-                self._rows[at] = (*row[:4], _encoded(key), len(messages), row[6])
-                self._keys[topic.id, key] = messages
-            topic.held.add(first, len(messages), entry.size)
-            self._head = messages[-1].id
-        return Appended(messages)
 
     def _topic(self, entry: Append) -> TopicRow | None:
         key = entry.topic.key
-        topic = self._topics.get(key) or TopicRow.find(self._db, key)
+        topic = self._topics.get(key)
         if topic is None:
-            if not entry.drafts:
-                return None
-            topic = TopicRow.make(self._db, key, entry.lifecycle, self._removed)
-        self._topics[key] = topic
+            topic = self._known.topic(self._db, key)
+            if topic is None:
+                if not entry.drafts:
+                    return None
+                topic = TopicRow.make(self._db, key, entry.lifecycle, self._known.removed)
+                self._known.add(topic)
+            self._topics[key] = topic
         return topic
-
-
-def sweep(
-    db: sqlite3.Connection, now_us: int, in_use: Collection[str], watched: Watched
-) -> tuple[bool, int]:
-    """Remove one step of what is no longer kept; whether there is more, and the head."""
-    room = STEP_MESSAGES
-    for topic in TopicRow.due(db, now_us, STEP_TOPICS):
-        if room <= 0:
-            break
-        in_use_us = now_us if topic.key in in_use else 0
-        watched_us = watched.last(topic.key)
-        dropped_us = drop_at(topic.held, watched_us, in_use_us)
-        drop = dropped_us is not None and dropped_us <= now_us
-        room -= _remove(db, topic, now_us, room, everything=drop)
-        if drop and not topic.held.count:
-            db.execute("DELETE FROM topic WHERE id = ?", (topic.id,))
-            db.execute("UPDATE store SET removed = max(removed, ?)", (topic.held.head,))
-        else:
-            topic.save(db, due_at(topic.held, watched_us, in_use_us))
-    shrinkable = _shrink(db, _VACUUM_PAGES if room > 0 else 0)
-    due = db.execute("SELECT 1 FROM topic WHERE due_us <= ? LIMIT 1", (now_us,)).fetchone()
-    return due is not None or shrinkable, head(db)
-
-
-def _remove(
-    db: sqlite3.Connection,
-    topic: TopicRow,
-    now_us: int | None,
-    most: int,
-    *,
-    everything: bool = False,
-) -> int:
-    sizes = db.execute("SELECT id, size FROM message WHERE topic = ? ORDER BY id", (topic.id,))
-    gone = cut(topic.held, now_us, sizes, most, everything=everything)
-    sizes.close()
-    if gone is None:
-        return 0
-    db.execute("DELETE FROM message WHERE topic = ? AND id <= ?", (topic.id, gone.up_to))
-    topic.held.take(gone)
-    return gone.count
-
-
-def _shrink(db: sqlite3.Connection, most: int) -> bool:
-    """Give up to `most` free pages back to the disk; whether more could be given."""
-    [free] = db.execute("PRAGMA freelist_count").fetchone()
-    [pages] = db.execute("PRAGMA page_count").fetchone()
-    excess = free - max(_FREE_PAGES, pages // _FREE_SHARE)
-    if excess <= 0:
-        return False
-    for _ in range(min(excess, most)):
-        # One at a time: Python steps a statement without columns only once, and
-        # each step of this one frees one page, whatever number it is given.
-        db.execute("PRAGMA incremental_vacuum(1)")
-    return bool(excess > most)
 
 
 def _answered(

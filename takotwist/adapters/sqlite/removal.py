@@ -1,0 +1,115 @@
+"""How messages leave the file: what is too old or too much goes, in small steps.
+
+Rule: every step is small, because all that is published waits behind it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+
+from takotwist.adapters.sqlite.known import Known
+from takotwist.adapters.sqlite.rows import TopicRow
+from takotwist.core.retention import (
+    STEP_MESSAGES,
+    STEP_TOPICS,
+    Cut,
+    Watched,
+    cut,
+    drop_at,
+    due_at,
+)
+
+#: Pages that the file may have free before it is made smaller: they are reused,
+#: and moving pages back and forth would only cost.  And most pages in one step.
+_FREE_PAGES, _FREE_SHARE, _VACUUM_PAGES = 1024, 4, 256
+
+
+#: From so many messages over the bound on, they are counted off in one statement.
+_SURPLUS = 8
+
+
+def sweep(
+    db: sqlite3.Connection,
+    now_us: int,
+    in_use: Collection[str],
+    watched: Watched,
+    known: Known,
+) -> tuple[bool, int]:
+    """Remove one step of what is no longer kept; whether there is more, and the head."""
+    known.begin(db)
+    room = STEP_MESSAGES
+    for topic in TopicRow.due(db, now_us, STEP_TOPICS):
+        if room <= 0:
+            break
+        known.topics.pop(topic.key, None)
+        in_use_us = now_us if topic.key in in_use else 0
+        watched_us = watched.last(topic.key)
+        dropped_us = drop_at(topic.held, watched_us, in_use_us)
+        drop = dropped_us is not None and dropped_us <= now_us
+        room -= remove(db, topic, now_us, room, everything=drop)
+        if drop and not topic.held.count:
+            db.execute("DELETE FROM topic WHERE id = ?", (topic.id,))
+            known.removed = max(known.removed, topic.held.head)
+            db.execute("UPDATE store SET removed = ?", (known.removed,))
+        else:
+            topic.save(db, due_at(topic.held, watched_us, in_use_us))
+    shrinkable = _shrink(db, _VACUUM_PAGES if room > 0 else 0)
+    due = db.execute("SELECT 1 FROM topic WHERE due_us <= ? LIMIT 1", (now_us,)).fetchone()
+    return due is not None or shrinkable, known.head
+
+
+def remove(
+    db: sqlite3.Connection,
+    topic: TopicRow,
+    now_us: int | None,
+    most: int,
+    *,
+    everything: bool = False,
+) -> int:
+    """Remove one step from the old end of `topic`; how many messages went.
+
+    :param now_us: and the others: see `retention.cut`.
+    """
+    surplus = min(most, topic.held.count - topic.held.lifecycle.replay_max_messages)
+    if surplus >= _SURPLUS and not everything:
+        # These go whatever they are, so nobody has to look at each.
+        size, last = db.execute(
+            "SELECT sum(size), max(id) FROM"
+            " (SELECT id, size FROM message WHERE topic = ? ORDER BY id LIMIT ?)",
+            (topic.id, surplus),
+        ).fetchone()
+        after = db.execute(
+            "SELECT id FROM message WHERE topic = ? AND id > ? ORDER BY id LIMIT 1",
+            (topic.id, last),
+        ).fetchone()
+        _take(db, topic, Cut(last, surplus, size, 0 if after is None else after[0]))
+        if now_us is None and not topic.held.too_large:
+            return surplus
+        return surplus + remove(db, topic, now_us, most - surplus)
+    sizes = db.execute("SELECT id, size FROM message WHERE topic = ? ORDER BY id", (topic.id,))
+    gone = cut(topic.held, now_us, sizes, most, everything=everything)
+    sizes.close()
+    if gone is None:
+        return 0
+    _take(db, topic, gone)
+    return gone.count
+
+
+def _take(db: sqlite3.Connection, topic: TopicRow, gone: Cut) -> None:
+    db.execute("DELETE FROM message WHERE topic = ? AND id <= ?", (topic.id, gone.up_to))
+    topic.held.take(gone)
+
+
+def _shrink(db: sqlite3.Connection, most: int) -> bool:
+    """Give up to `most` free pages back to the disk; whether more could be given."""
+    [free] = db.execute("PRAGMA freelist_count").fetchone()
+    [pages] = db.execute("PRAGMA page_count").fetchone()
+    excess = free - max(_FREE_PAGES, pages // _FREE_SHARE)
+    if excess <= 0:
+        return False
+    for _ in range(min(excess, most)):
+        # One at a time: Python steps a statement without columns only once, and
+        # each step of this one frees one page, whatever number it is given.
+        db.execute("PRAGMA incremental_vacuum(1)")
+    return bool(excess > most)
