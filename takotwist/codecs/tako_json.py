@@ -7,6 +7,7 @@ copied.  So an envelope is put together, not printed.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -61,10 +62,15 @@ def payload(raw: bytes | memoryview, place: str = "data") -> bytes:
         data.decode("utf-8")
         # Full decoding and not only skipping: numbers out of range and bad
         # escapes inside the value must be this publisher's error.
-        value = msgspec.json.decode(data)
+        value = _ANY.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
         raise BodyInvalid(f"{place} is no JSON value: {bad}") from None
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _deeper(value, MAX_DEPTH):
+    # Each level is two bytes at least, so most need not be looked at.
+    if (
+        len(data) > 2 * MAX_DEPTH
+        and data.count(b"[") + data.count(b"{") > MAX_DEPTH
+        and _deeper(value, MAX_DEPTH)
+    ):
         raise BodyInvalid(f"{place} is nested deeper than {MAX_DEPTH} levels.")
     # JSON strings hold no raw line ends, so these are white space between tokens.
     if b"\n" in data or b"\r" in data:
@@ -81,12 +87,32 @@ def _deeper(value: Any, levels: int) -> bool:
 
 def _draft(read: _Draft, place: str, max_bytes: int) -> Draft:
     check_type(read.type, f"{place}type")
-    data = payload(memoryview(read.data), f"{place}data")
+    data = payload(read.data, f"{place}data")
     if len(data) > max_bytes:
         raise MessageTooLarge(f"{place}data has {len(data)} bytes; at most {max_bytes} are taken.")
     return Draft(read.type, data)
 
 
+def _drafts(read: list[_Draft], max_bytes: int) -> tuple[Draft, ...]:
+    drafts: list[Draft] = []
+    for one in read:
+        kind = one.type
+        if not 1 <= len(kind) <= MAX_TYPE_LENGTH or kind.startswith(RESERVED_TYPE_PREFIX):
+            check_type(kind, f"[{len(drafts)}].type")
+        try:
+            data = payload(one.data)
+        except BodyInvalid:
+            data = payload(one.data, f"[{len(drafts)}].data")
+        if len(data) > max_bytes:
+            raise MessageTooLarge(
+                f"[{len(drafts)}].data has {len(data)} bytes; at most {max_bytes} are taken."
+            )
+        drafts.append(Draft(kind, data))
+    return tuple(drafts)
+
+
+#: Any value.
+_ANY = msgspec.json.Decoder()
 _ONE = msgspec.json.Decoder(_Draft)
 _MANY = msgspec.json.Decoder(list[_Draft])
 
@@ -119,16 +145,21 @@ def read_drafts(body: bytes, max_bytes: int, max_count: int) -> tuple[tuple[Draf
         raise BodyInvalid("The array is empty: there is nothing to publish.")
     if len(read) > max_count:
         raise MessageTooLarge(f"The array has {len(read)} messages; at most {max_count} are taken.")
-    drafts = tuple(_draft(one, f"[{index}].", max_bytes) for index, one in enumerate(read))
-    return drafts, True
+    return _drafts(read, max_bytes), True
+
+
+@lru_cache(maxsize=1024)
+def _between(channel: str, kind: str) -> bytes:
+    """What stands between id and data, which differ from message to message."""
+    names = msgspec.json.encode(channel), msgspec.json.encode(kind)
+    return b'","channel":%b,"type":%b,"data":' % names
 
 
 def encode_message(message: Message) -> bytes:
     """``{"id","channel","type","data"}``, in that order."""
-    return b'{"id":"%d","channel":%b,"type":%b,"data":%b}' % (
+    return b'{"id":"%d%b%b}' % (
         message.id,
-        msgspec.json.encode(message.topic.channel),
-        msgspec.json.encode(message.type),
+        _between(message.topic.channel, message.type),
         message.data,
     )
 

@@ -60,8 +60,9 @@ class Tail:
     def append(self, items: Sequence[Item]) -> None:
         """Add the topic's next messages."""
         self._items.extend(items)
-        self.bytes += sum(map(cost, items))
-        self.size += sum(item.size for item in items)
+        size = sum([item.size for item in items])
+        self.bytes += 3 * size + ITEM_OVERHEAD * len(items)
+        self.size += size
 
     def shrink(self, max_bytes: int, max_messages: int, expired_id: int) -> None:
         """Forget the oldest until the bounds hold, and those with an id up to `expired_id`.
@@ -70,8 +71,9 @@ class Tail:
         too old for one and not for the other.
         """
         excess, oversize, drop = self.bytes - max_bytes, self.size - self.keep_bytes, 0
+        left = len(self._items) + 1
         for item in self._items:
-            left = len(self._items) - drop
+            left -= 1
             if (
                 excess <= 0
                 and left <= max_messages
@@ -79,13 +81,13 @@ class Tail:
                 and item.id > expired_id
             ):
                 break
-            excess -= cost(item)
+            excess -= 3 * item.size + ITEM_OVERHEAD
             oversize -= item.size
             drop += 1
         if drop:
             self.floor = max(self.floor, self._items[drop - 1].id)
-            self.bytes -= sum(map(cost, self._items[:drop]))
-            self.size -= sum(item.size for item in self._items[:drop])
+            self.bytes = excess + max_bytes
+            self.size = oversize + self.keep_bytes
             # A list and not a deque: pages are found by bisection, and moving
             # the few thousand pointers of a full tail costs less than a frame.
             del self._items[:drop]

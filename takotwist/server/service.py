@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -85,6 +86,7 @@ class TakoService(MultiService):
             refresh=self.definitions.refresh,
             elsewhere=load_pages(config.app.pages, config.folder),
         )
+        self.parts.publishing.soon = partial(reactor.callLater, 0)
         self.live = compose_live(self.parts, reactor=reactor, pool=self._threads)
         self.definitions.on_functions = self.live.replace
         self.definitions.bind(LocalPublishing(reactor, self.parts.store))
