@@ -7,34 +7,30 @@ connection that cannot be had at all ends the topics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 
 from takotwist.client import frames
 from takotwist.client.continuity import Continuity
+from takotwist.client.delivery import Delivery
 from takotwist.client.errors import ProtocolBroken, SubscriptionClosed
 from takotwist.client.events import read_message, read_object
-from takotwist.client.intents import (
-    AskCredentials,
-    AskGone,
-    Connect,
-    Deliver,
-    Move,
-    Send,
-    Settle,
-    Stop,
-)
+from takotwist.client.intents import AskCredentials, AskGone, Connect, Send, Stop
 from takotwist.client.link import Link, State
 from takotwist.client.machine import Machine
 from takotwist.client.mux_topic import MuxTopic, TopicState
+from takotwist.client.mux_topics import MuxTopics
 from takotwist.client.outcome import Action, Outcome, of_code
 from takotwist.client.outgoing import Outgoing
 from takotwist.client.policy import CredentialsKind, OnGone, Policy
 from takotwist.client.retries import Retries
 from takotwist.core.topic import Topic
 from takotwist.errors import TakoError, refusal_for
+
+#: Where a topic stands while the server may say something of it.
+HEARD_OF = (TopicState.SUBSCRIBING, TopicState.LIVE)
 
 
 @attrs.define(slots=True)
@@ -44,8 +40,7 @@ class MuxMachine(Machine):
     _policy: Policy
     _random: Callable[[], float]
     _outgoing: Outgoing
-    _topics: dict[int, MuxTopic] = attrs.field(factory=dict, init=False)
-    _count: int = attrs.field(default=0, init=False)
+    _topics: MuxTopics = attrs.field(factory=MuxTopics, init=False)
     _refs: int = attrs.field(default=0, init=False)
 
     @classmethod
@@ -59,10 +54,6 @@ class MuxMachine(Machine):
         """
         link = Link(policy, Retries(policy, random))
         return cls(link, policy, random, Outgoing(policy, make_key))
-
-    def cursor(self, topic: int) -> str | None:
-        """The id of the last event given out for `topic`, or where the server said it stands."""
-        return self._topics[topic].continuity.cursor
 
     def trouble(self, topic: int) -> str | None:
         """Why `topic` is being tried again: the connection's trouble, or its own."""
@@ -83,23 +74,20 @@ class MuxMachine(Machine):
     ) -> int:
         """The caller wants a topic; intents name it by the number returned.
 
-        :raises ValueError: it has that topic already: two cursors of one topic on
-            one connection cannot be told apart.
+        :raises ValueError: it has that topic already.
         """
         if self.link.state is State.CLOSED:
             raise SubscriptionClosed("The connection is closed.")
+        number = self._topics.next_number()
         topic = MuxTopic(
-            self._count,
+            number,
             channel,
             dict(params),
-            Continuity.starting_at(cursor, on_gone),
+            Delivery(Continuity.starting_at(cursor, on_gone), number),
             Retries(self._policy, self._random),
             credentials,
         )
-        if any(topic.asked_key in (other.asked_key, other.key) for other in self._topics.values()):
-            raise ValueError(f"{topic.asked_key} is already subscribed on this connection")
-        self._count += 1
-        self._topics[topic.number] = topic
+        self._topics.add(topic)
         if self.link.state is State.IDLE:
             self._connect(now)
         elif self.link.state is State.OPEN:
@@ -108,8 +96,8 @@ class MuxMachine(Machine):
 
     def credentials_given(self, topic: int, token: str | None) -> None:
         """`AskCredentials` was answered."""
-        found = self._topics.get(topic)
-        if found is None or found.state is not TopicState.ASKING:
+        found = self._topics.get(topic, TopicState.ASKING)
+        if found is None:
             return
         found.subscribing(self._next_ref())
         more = {"cursor": found.continuity.cursor, "auth": token}
@@ -119,8 +107,8 @@ class MuxMachine(Machine):
 
     def credentials_failed(self, topic: int, outcome: Outcome, now: float) -> None:
         """`AskCredentials` could not be answered."""
-        found = self._topics.get(topic)
-        if found is not None and found.state is TopicState.ASKING:
+        found = self._topics.get(topic, TopicState.ASKING)
+        if found is not None:
             self._topic_ended(found, outcome, now)
 
     def publish(self, topic: int, type: str, data: Any, key: str | None = None) -> int:
@@ -137,8 +125,8 @@ class MuxMachine(Machine):
 
     def refreshed(self, topic: int, token: str) -> None:
         """There are new credentials of a topic; shown to the server where it is live."""
-        found = self._topics.get(topic)
-        if found is not None and found.state is TopicState.LIVE:
+        found = self._topics.get(topic, TopicState.LIVE)
+        if found is not None:
             self._request("auth", found, self._next_ref(), auth=token)
 
     def unsubscribed(self, topic: int) -> None:
@@ -146,7 +134,7 @@ class MuxMachine(Machine):
         found = self._topics.get(topic)
         if found is None:
             return
-        if found.state in (TopicState.SUBSCRIBING, TopicState.LIVE):
+        if found.state in HEARD_OF:
             self._request("unsubscribe", found, self._next_ref())
         self._stop_topic(found, None)
 
@@ -185,49 +173,30 @@ class MuxMachine(Machine):
             self.broke(broken)
             return
         self.link.delivered()
-        key = Topic.of(message.channel, message.params).key
-        for topic in self._topics.values():
-            if topic.state is TopicState.LIVE and topic.key == key:
-                topic.retries.succeeded()
-                for event in topic.continuity.received(message):
-                    self._intents.append(Deliver(event, topic.continuity.cursor, topic.number))
-                return
+        topic = self._topics.live(Topic.of(message.channel, message.params))
+        if topic is not None:
+            topic.retries.succeeded()
+            self._intents += topic.delivery.received(message)
 
     def _controlled(self, said: frames.Control | None, now: float) -> None:
         match said:
             case frames.Opened(_, keepalive_ms):
                 self.link.opened(now, asks=True, keepalive_ms=keepalive_ms)
-                for topic in list(self._topics.values()):
-                    if topic.state is TopicState.WAITING and topic.retry_at is None:
-                        self._begin(topic)
+                for topic in self._topics.waiting():
+                    self._begin(topic)
             case frames.Acked(ref, id, cursor, params):
-                if (publish := self._outgoing.answered(ref)) is not None:
-                    self._intents.append(Settle(publish.number, id))
-                for topic in self._with_ref(ref, TopicState.SUBSCRIBING):
+                self._intents += self._outgoing.acked(ref, id)
+                for topic in self._topics.with_ref(ref, TopicState.SUBSCRIBING):
                     topic.acked(params, now)
-                    self._attached(topic, cursor)
+                    self._intents += topic.delivery.attached(cursor)
+                    self._flush(topic)
             case frames.WasReset(ref, reason, cursor):
-                for topic in self._with_ref(ref, TopicState.SUBSCRIBING, TopicState.LIVE):
-                    reset = topic.continuity.was_reset(reason, cursor)
-                    self._intents.append(Deliver(reset, cursor, topic.number))
+                for topic in self._topics.with_ref(ref, *HEARD_OF):
+                    self._intents.append(topic.delivery.was_reset(reason, cursor))
             case frames.Failed(ref, code, sentence):
-                if (publish := self._outgoing.answered(ref)) is not None:
-                    error = refusal_for(code, sentence)
-                    self._intents.append(Settle(publish.number, error=error))
-                for topic in self._with_ref(ref, TopicState.SUBSCRIBING, TopicState.LIVE):
+                self._intents += self._outgoing.failed(ref, refusal_for(code, sentence))
+                for topic in self._topics.with_ref(ref, *HEARD_OF):
                     self._topic_ended(topic, of_code(code, sentence), now)
-
-    def _with_ref(self, ref: object, *states: TopicState) -> Iterator[MuxTopic]:
-        for topic in list(self._topics.values()):
-            if topic.ref is not None and topic.ref == ref and topic.state in states:
-                yield topic
-
-    def _attached(self, topic: MuxTopic, cursor: str | None) -> None:
-        resets, moved = topic.continuity.attached(cursor)
-        self._intents += [Deliver(reset, reset.cursor, topic.number) for reset in resets]
-        if moved and not resets and cursor is not None:
-            self._intents.append(Move(cursor, topic.number))
-        self._flush(topic)
 
     # The topics.
 
@@ -265,10 +234,8 @@ class MuxMachine(Machine):
         topic.failed(outcome, now, self._policy.stable_ms)
 
     def _stop_topic(self, topic: MuxTopic, error: TakoError | None) -> None:
-        del self._topics[topic.number]
-        for publish in self._outgoing.give_up(topic.number):
-            why = error or SubscriptionClosed("The subscription was closed.")
-            self._intents.append(Settle(publish.number, error=why))
+        self._topics.remove(topic)
+        self._intents += self._outgoing.give_up(error, topic.number)
         self._intents.append(Stop(error, topic.number))
 
     # The link.
@@ -278,16 +245,15 @@ class MuxMachine(Machine):
         """When to call `woke`, or `None`."""
         times = [self.link.wake_at]
         if self.link.state is State.OPEN:
-            times += [topic.retry_at for topic in self._topics.values()]
+            times.append(self._topics.next_due)
         return min((time for time in times if time is not None), default=None)
 
     def woke(self, now: float) -> None:
         """Time has passed.  Harmless when it is too early."""
         Machine.woke(self, now)
         if self.link.state is State.OPEN:
-            for topic in list(self._topics.values()):
-                if topic.retry_at is not None and topic.retry_at <= now:
-                    self._begin(topic)
+            for topic in self._topics.due(now):
+                self._begin(topic)
 
     def _connect(self, now: float) -> None:
         self.link.connecting(now)
@@ -304,7 +270,7 @@ class MuxMachine(Machine):
         if self.link.state is State.CLOSED:
             return
         self._outgoing.connection_lost()
-        for topic in self._topics.values():
+        for topic in self._topics:
             topic.connection_lost()
         if outcome.action is Action.STOP:
             self._stop(outcome.error())
@@ -315,5 +281,5 @@ class MuxMachine(Machine):
 
     def _stop(self, error: TakoError | None) -> None:
         self.link.closed()
-        for topic in list(self._topics.values()):
+        for topic in self._topics:
             self._stop_topic(topic, error)

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from takotwist.client.continuity import Continuity
+from takotwist.client.delivery import Delivery
 from takotwist.client.outcome import Outcome
 from takotwist.client.policy import CredentialsKind
 from takotwist.client.retries import Retries
@@ -35,6 +36,7 @@ class MuxTopic:
 
     :ivar number: how caller and machine call it.
     :ivar params: as the caller gave them.
+    :ivar delivery: its cursor, and what goes to the caller.
     :ivar ref: of its subscribe on the present connection, or `None`.
     :ivar key: the topic as the server named it in its ack, or `None` before.
     :ivar retry_at: when to subscribe again, or `None` where only the connection counts.
@@ -44,7 +46,7 @@ class MuxTopic:
     number: int
     channel: str
     params: Mapping[str, Any]
-    continuity: Continuity
+    delivery: Delivery
     retries: Retries
     credentials: CredentialsKind
     state: TopicState = TopicState.WAITING
@@ -54,6 +56,11 @@ class MuxTopic:
     trouble: str | None = None
     gone_outcome: Outcome | None = None
     _live_since: float | None = None
+
+    @property
+    def continuity(self) -> Continuity:
+        """Its cursor, and what is owed to the caller."""
+        return self.delivery.continuity
 
     @property
     def asked_key(self) -> str:

@@ -12,10 +12,11 @@ from typing import Any
 import attrs
 import msgspec
 
-from takotwist.client.errors import OutgoingFull
+from takotwist.client.errors import OutgoingFull, SubscriptionClosed
+from takotwist.client.intents import Settle
 from takotwist.client.policy import Policy
 from takotwist.codecs.tako_json import check_type, encode_value
-from takotwist.errors import MessageTooLarge
+from takotwist.errors import MessageTooLarge, TakoError
 
 
 @attrs.define(slots=True, eq=False)
@@ -87,12 +88,21 @@ class Outgoing:
         publish.ref = ref
         self._by_ref[ref] = publish
 
-    def answered(self, ref: object) -> Publish | None:
-        """The publish that this answer settles, or `None` where it is nobody's."""
+    def acked(self, ref: object, id: str | None) -> Iterator[Settle]:
+        """The server stored what it answers by `ref`; nothing where that is no publish."""
+        for publish in self._answered(ref):
+            yield Settle(publish.number, id)
+
+    def failed(self, ref: object, error: TakoError) -> Iterator[Settle]:
+        """The server refused what it answers by `ref`; nothing where that is no publish."""
+        for publish in self._answered(ref):
+            yield Settle(publish.number, error=error)
+
+    def _answered(self, ref: object) -> Iterator[Publish]:
         publish = self._by_ref.get(ref) if isinstance(ref, int) else None
         if publish is not None:
             self.done(publish)
-        return publish
+            yield publish
 
     def done(self, publish: Publish) -> None:
         """`publish` has its outcome."""
@@ -107,12 +117,16 @@ class Outgoing:
         for publish in self._pending.values():
             publish.ref = None
 
-    def give_up(self, topic: int | None = None) -> list[Publish]:
-        """Those that will never be sent, oldest first; all of them where `topic` is `None`."""
-        given_up = [p for p in self._pending.values() if topic is None or p.topic == topic]
+    def give_up(self, error: TakoError | None, topic: int = 0) -> list[Settle]:
+        """Those of `topic` will never be sent.
+
+        :param error: why, or `None` where the caller wished it.
+        """
+        error = error or SubscriptionClosed("The subscription was closed.")
+        given_up = [publish for publish in self._pending.values() if publish.topic == topic]
         for publish in given_up:
             self.done(publish)
-        return given_up
+        return [Settle(publish.number, error=error) for publish in given_up]
 
     def __len__(self) -> int:
         return len(self._pending)

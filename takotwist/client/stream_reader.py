@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from takotwist.client.continuity import Continuity
+from takotwist.client.delivery import Delivery
 from takotwist.client.event_stream import Block, EventStream, RetrySaid
 from takotwist.client.events import read_message, read_object
 from takotwist.client.intents import Deliver, Move
@@ -17,7 +17,7 @@ from takotwist.client.intents import Deliver, Move
 class StreamReader:
     """Reads one response into the continuity of its subscription."""
 
-    _continuity: Continuity
+    _delivery: Delivery
     _params: Mapping[str, Any]
     _stream: EventStream
 
@@ -34,19 +34,11 @@ class StreamReader:
             elif said.event == "tako.reset":
                 value = read_object(said.data)
                 cursor = said.id or value.get("cursor")
-                reset = self._continuity.was_reset(str(value.get("reason")), cursor)
-                yield Deliver(reset, reset.cursor)
+                yield self._delivery.was_reset(str(value.get("reason")), cursor)
             else:
                 message = read_message(read_object(said.data), self._params)
-                for event in self._continuity.received(message):
-                    yield Deliver(event, self._continuity.cursor)
+                yield from self._delivery.received(message)
 
-    def _moved(self, block: Block) -> Iterator[Deliver | Move]:
+    def _moved(self, block: Block) -> list[Deliver | Move]:
         # An empty id would have a browser forget its cursor; nobody may ask that of us.
-        if not block.id:
-            return
-        resets, moved = self._continuity.attached(block.id)
-        for reset in resets:
-            yield Deliver(reset, reset.cursor)
-        if moved and not resets:
-            yield Move(block.id)
+        return self._delivery.attached(block.id) if block.id else []

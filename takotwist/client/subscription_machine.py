@@ -13,10 +13,11 @@ import attrs
 
 from takotwist.client import frames
 from takotwist.client.continuity import Continuity
+from takotwist.client.delivery import Delivery
 from takotwist.client.errors import ProtocolBroken, SubscriptionClosed
 from takotwist.client.event_stream import EventStream, RetrySaid
 from takotwist.client.events import read_message, read_object
-from takotwist.client.intents import AskGone, Connect, Deliver, Move, Send, Settle, Stop
+from takotwist.client.intents import AskGone, Connect, Deliver, Send, Settle, Stop
 from takotwist.client.link import Link, State
 from takotwist.client.machine import Machine
 from takotwist.client.outcome import ENDED, Action, Outcome
@@ -33,7 +34,7 @@ class SubscriptionMachine(Machine):
 
     _params: Mapping[str, Any]
     _policy: Policy
-    _continuity: Continuity
+    _delivery: Delivery
     _outgoing: Outgoing
     _credentials: CredentialsKind
     _carrier: Literal["sse", "websocket"]
@@ -69,12 +70,16 @@ class SubscriptionMachine(Machine):
             Link(policy, Retries(policy, random)),
             params,
             policy,
-            Continuity.starting_at(cursor, on_gone),
+            Delivery(Continuity.starting_at(cursor, on_gone)),
             Outgoing(policy, make_key),
             credentials,
             "sse" if transport == "sse" else "websocket",
             transport == "auto",
         )
+
+    @property
+    def _continuity(self) -> Continuity:
+        return self._delivery.continuity
 
     @property
     def cursor(self) -> str | None:
@@ -129,7 +134,7 @@ class SubscriptionMachine(Machine):
         self.link.opened(now)
         self._attached = True
         stream = EventStream(self._policy.max_message_bytes)
-        self._reader = StreamReader(self._continuity, self._params, stream)
+        self._reader = StreamReader(self._delivery, self._params, stream)
 
     def bytes_received(self, data: bytes, now: float) -> None:
         """Some of the response came, split anyhow."""
@@ -180,8 +185,7 @@ class SubscriptionMachine(Machine):
             self.broke(broken)
             return
         self.link.delivered()
-        for event in self._continuity.received(message):
-            self._intents.append(Deliver(event, self.cursor))
+        self._intents += self._delivery.received(message)
 
     def _controlled(self, said: frames.Control | None, now: float) -> None:
         match said:
@@ -189,21 +193,15 @@ class SubscriptionMachine(Machine):
                 self.link.opened(now, asks=True, keepalive_ms=keepalive_ms)
                 self._attached_at(cursor)
             case frames.WasReset(_, reason, cursor):
-                self._intents.append(Deliver(self._continuity.was_reset(reason, cursor), cursor))
+                self._intents.append(self._delivery.was_reset(reason, cursor))
             case frames.Acked(ref, id):
-                if (publish := self._outgoing.answered(ref)) is not None:
-                    self._intents.append(Settle(publish.number, id))
+                self._intents += self._outgoing.acked(ref, id)
             case frames.Failed(ref, code, sentence):
-                if (publish := self._outgoing.answered(ref)) is not None:
-                    error = refusal_for(code, sentence)
-                    self._intents.append(Settle(publish.number, error=error))
+                self._intents += self._outgoing.failed(ref, refusal_for(code, sentence))
 
     def _attached_at(self, cursor: str | None) -> None:
         self._attached = self._ready = True
-        resets, moved = self._continuity.attached(cursor)
-        self._intents += [Deliver(reset, reset.cursor) for reset in resets]
-        if moved and not resets and cursor is not None:
-            self._intents.append(Move(cursor))
+        self._intents += self._delivery.attached(cursor)
         self._flush()
 
     def _flush(self) -> None:
@@ -266,15 +264,11 @@ class SubscriptionMachine(Machine):
     def _change_to_sse(self, outcome: Outcome, now: float) -> None:
         self._may_change = False
         self._carrier = "sse"
-        self._give_up(outcome.error())
+        self._intents += self._outgoing.give_up(outcome.error())
         self._connect(now)
-
-    def _give_up(self, error: TakoError) -> None:
-        for publish in self._outgoing.give_up():
-            self._intents.append(Settle(publish.number, error=error))
 
     def _stop(self, error: TakoError | None) -> None:
         self.link.closed()
         self._ready = False
-        self._give_up(error or SubscriptionClosed("The subscription was closed."))
+        self._intents += self._outgoing.give_up(error)
         self._intents.append(Stop(error))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.client.continuity import Continuity
+from takotwist.client.delivery import Delivery
 from takotwist.client.errors import ProtocolBroken
 from takotwist.client.event_stream import EventStream, RetrySaid
 from takotwist.client.events import Message
@@ -28,7 +29,9 @@ def raw(vector: dict[str, Any]) -> bytes:
 
 def read(chunks: Iterable[bytes], cursor: str | None = None) -> list[dict[str, Any]]:
     """What a reader makes of `chunks`, as the vectors write it."""
-    reader = StreamReader(Continuity.starting_at(cursor, "reset"), {}, EventStream(10_000))
+    reader = StreamReader(
+        Delivery(Continuity.starting_at(cursor, "reset")), {}, EventStream(10_000)
+    )
     steps: list[dict[str, Any]] = []
     try:
         for chunk in chunks:
