@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http.client import HTTPResponse
 from io import BytesIO
+from pathlib import Path
 from typing import IO, cast
 
 import attrs
@@ -11,11 +12,28 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-from twisted.web.resource import IResource
-from twisted.web.server import Site
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from takotwist.streams.files import serve_file
 
 #: The time in this world: Sun, 06 Nov 2033 08:49:37 GMT.
 NOW = 2_014_793_377.0
+
+
+class Serving(Resource):
+    """Serves one file."""
+
+    isLeaf = True
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.results: list[object] = []
+
+    def render(self, request: Request) -> int:
+        serve_file(request, self.path, stall_timeout=60).addBoth(self.results.append)
+        return NOT_DONE_YET
 
 
 @attrs.frozen

@@ -14,31 +14,14 @@ from twisted.internet.base import DelayedCall
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web._http2 import H2Connection
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.server import Site
 
-from takotwist.streams.files import serve_file
 from takotwist.streams.files.stream_window import FRAME, QUEUE
-from tests.streams.files.exchange import NOW, SlowTransport
+from tests.streams.files.exchange import NOW, Serving, SlowTransport
 
 SIZE = 4_000_000
 CONTENT = os.urandom(SIZE)
 WIDE = 32 * 1_048_576
-
-
-class Serving(Resource):
-    """Serves one file."""
-
-    isLeaf = True
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-        self.results: list[object] = []
-
-    def render(self, request: Request) -> int:
-        serve_file(request, self.path, stall_timeout=60).addBoth(self.results.append)
-        return NOT_DONE_YET
 
 
 class Streams(SynchronousTestCase):

@@ -6,31 +6,13 @@ import os
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
 
-from takotwist.streams.files import serve_file
 from takotwist.streams.files.transmission import TURN
 from takotwist.streams.files.written import CHUNK
-from tests.streams.files.exchange import Connection, parse
+from tests.streams.files.exchange import Connection, Serving, parse
 
 SIZE = 10 * CHUNK
 CONTENT = os.urandom(SIZE)
-
-
-class Serving(Resource):
-    """Serves one file."""
-
-    isLeaf = True
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-        self.results: list[object] = []
-
-    def render(self, request: Request) -> int:
-        serve_file(request, self.path, stall_timeout=60).addBoth(self.results.append)
-        return NOT_DONE_YET
 
 
 class Transmitting(SynchronousTestCase):
