@@ -17,7 +17,7 @@ from twisted.web.http import HTTPChannel
 
 from takotwist.streams.direct_send import direct_write
 from takotwist.streams.http_limits import HttpLimits
-from takotwist.streams.repeated import MAX_HEAD, AnswerAgain, Known, body_length
+from takotwist.streams.repeated import MAX_HEAD, AnswerAgain, may_be_repeated
 from takotwist.streams.unsent import unsent_bytes
 
 #: Bytes that may wait behind a request that is being answered.
@@ -153,15 +153,14 @@ class Http1Channel(_Channel):  # type: ignore[misc]
     def remember(self, request: Any, answer: AnswerAgain) -> None:
         """Answer requests with the head of `request`, which was answered, by `answer`."""
         head, self._head = self._head, b""
-        length = body_length(request) if head and self.persistent else None
-        if length is not None:
-            self.site.repeated.remember(head, Known(length, answer))
+        if head and self.persistent and may_be_repeated(request):
+            self.site.repeated.remember(head, answer)
 
     def _answer_again(self, data: bytes) -> bool:
         """Answer the request that `data` begins with, where its head is known."""
         end = data.find(b"\r\n\r\n") + 4
         head = data[:end]
-        known = self.site.repeated.get(head)
+        known = self.site.repeated.get(head) if 4 <= end <= MAX_HEAD else None
         if known is None:
             # An access log wants to see every request.
             remembers = 4 <= end <= MAX_HEAD and self.site.on_access is None
@@ -172,13 +171,14 @@ class Http1Channel(_Channel):  # type: ignore[misc]
             self.setTimeout(self.site.limits.idle_timeout)
         else:
             self.resetTimeout()
-        whole = end + known.length
+        answer, target, length = known
+        whole = end + length
         if len(data) < whole:
             self._held = data
             return True
         self._answering_again = True
         self._held = data[whole:]
-        if known.answer(data[end:whole], self._answered_again):
+        if answer(target, data[end:whole], self._answered_again):
             return True
         self._answering_again = False
         self._held = b""

@@ -25,6 +25,7 @@ from takotwist.transports.asking import header_text, read_asking
 from takotwist.transports.body import whole_body
 from takotwist.transports.publish_again import PublishAgain
 from takotwist.transports.publish_lines import publish_lines
+from takotwist.transports.publish_targets import PublishTargets
 
 #: Most messages in one array.
 MAX_BATCH = 1_000
@@ -70,6 +71,7 @@ class PublishTransport:
     :ivar cost: counts messages against their sender's rate: the sender, which is
         the Authorization header, and how many.
     :ivar version: a new object whenever keys or origins have changed.
+    :ivar targets: where was published to.
     """
 
     authorizing: Authorizing
@@ -80,6 +82,10 @@ class PublishTransport:
     max_body_bytes: int
     cost: Callable[[str, int], None]
     version: Callable[[], object]
+    targets: PublishTargets = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.targets = PublishTargets(self.authorizing)
 
     async def ask(self, request: Any, channel: str) -> tuple[Asked, str | None]:
         """Check everything but the body.
@@ -113,7 +119,8 @@ class PublishTransport:
         body = encode_messages(messages) if many else encode_message(messages[0])
         self.answers.json_head(request, body)
         if key is None:
-            request.remember(PublishAgain.of(self, request, asked, sender).answer)
+            self.targets.learn(request.path, channel)
+            request.remember(PublishAgain.of(self, request, sender).answer)
         self.answers.send(request, body)
 
     def read(self, body: bytes) -> tuple[tuple[Draft, ...], bool]:

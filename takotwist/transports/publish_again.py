@@ -1,7 +1,7 @@
-"""A publish whose head is known: only its body is read (see `streams.repeated`).
+"""A publish whose head is known but for its target (see `streams.repeated`).
 
-body -> append -> answer.  Rule: what the whole way would refuse before it stores
-goes the whole way, so there is one place that says what is wrong.
+target -> body -> append -> answer.  Rule: what the whole way would refuse before it
+stores goes the whole way, so there is one place that says what is wrong.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from twisted.web.http import datetimeToString
 
 from takotwist.codecs.tako_json import encode_message, encode_messages
 from takotwist.core.log import Appended
-from takotwist.errors import ChannelUnknown, InternalError, Refusal
-from takotwist.flow.authorize import Asked
+from takotwist.errors import InternalError, Refusal
 from takotwist.transports.answers import encode_refusal
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def _date(second: int) -> bytes:
 
 @attrs.frozen(slots=True)
 class PublishAgain:
-    """Answers requests with one head.
+    """Answers requests of one sender.
 
     :ivar sender: as rates count it.
     :ivar version: of what may change while the server runs; when it has, the head
@@ -48,15 +47,12 @@ class PublishAgain:
     """
 
     transport: PublishTransport
-    asked: Asked
     sender: str
     version: object
     _fields: bytes = attrs.field(repr=False)
 
     @classmethod
-    def of(
-        cls, transport: PublishTransport, request: Any, asked: Asked, sender: str
-    ) -> PublishAgain:
+    def of(cls, transport: PublishTransport, request: Any, sender: str) -> PublishAgain:
         """For the head of `request`, to which the answer's fields were given."""
         fields = b"".join(
             b"%b: %b\r\n" % (name, value)
@@ -64,20 +60,19 @@ class PublishAgain:
             if name.lower() not in _OWN
             for value in values
         )
-        return cls(transport, asked, sender, transport.version(), fields)
+        return cls(transport, sender, transport.version(), fields)
 
-    def answer(self, body: bytes, done: Callable[[bytes], None]) -> bool:
+    def answer(self, target: bytes, body: bytes, done: Callable[[bytes], None]) -> bool:
         """See `takotwist.streams.repeated.AnswerAgain`."""
         transport = self.transport
-        definition = self.asked.definition
-        try:
-            known = transport.authorizing.registry.get(definition.name).definition
-            if known is not definition or transport.version() is not self.version:
-                return False
-            drafts, many = transport.read(body)
-            storing = transport.store(self.sender, self.asked, drafts, None)
-        except ChannelUnknown:
+        if transport.version() is not self.version or len(body) > transport.max_body_bytes:
             return False
+        asked = transport.targets.get(target)
+        if asked is None:
+            return False
+        try:
+            drafts, many = transport.read(body)
+            storing = transport.store(self.sender, asked, drafts, None)
         except Refusal:
             return False
 

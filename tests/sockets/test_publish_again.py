@@ -49,6 +49,21 @@ class PublishAgainTests(SynchronousTestCase):
             ids.append(int(stored["id"]))
         self.assertEqual(ids, sorted(set(ids)))
 
+    def test_rooms(self) -> None:
+        """Messages to many rooms over one connection are each in their own; a wrong one says so."""
+        for number in range(30):
+            room, text = f"room-{number % 7}", "x" * number
+            status, stored = self.publish({"type": "msg", "data": text}, room)
+            self.assertEqual((status, stored["data"]), (200, text))
+            if number % 10 == 5:
+                status, refusal = self.publish({"type": "msg", "data": text}, "a&typo=1")
+                self.assertEqual((status, refusal["code"]), (400, "params-invalid"))
+        for room in range(7):
+            self.client.request("GET", f"/channels/chat/history?roomId=room-{room}")
+            messages = json.loads(self.client.getresponse().read())["messages"]
+            lengths = [len(message["data"]) for message in messages]
+            self.assertEqual(lengths, list(range(room, 30, 7)))
+
     def test_headers(self) -> None:
         """The short answer has the headers of the long one."""
         seen = []

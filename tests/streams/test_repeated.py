@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.repeated import MAX_HEADS, Known, RepeatedHeads
+from takotwist.streams.repeated import MAX_BODY, MAX_HEADS, RepeatedHeads
 from tests.streams.exchange import Http1Exchange
 
 #: An answer as the short way makes it.
@@ -22,6 +22,7 @@ class Echo:
         self.long: list[bytes] = []
         self.short: list[bytes] = []
         self.waiting: list[tuple[bytes, Callable[[bytes], None]]] = []
+        self.targets: list[bytes] = []
         self.says_no = False
         self.remembers = True
         self.waits = False
@@ -36,9 +37,10 @@ class Echo:
         request.finish()
         return NOT_DONE_YET
 
-    def again(self, body: bytes, done: Callable[[bytes], None]) -> bool:
+    def again(self, target: bytes, body: bytes, done: Callable[[bytes], None]) -> bool:
         if self.says_no:
             return False
+        self.targets.append(target)
         self.short.append(body)
         if self.waits:
             self.waiting.append((body, done))
@@ -91,8 +93,37 @@ class RepeatedTests(SynchronousTestCase):
         """A head that differs in a single byte goes the whole way."""
         self.ask(post(b"one"))
         self.ask(post(b"two", "X: y"))
-        self.ask(post(b"seven"))
+        self.ask(post(b"six", "X:  y"))
+        self.ask(post(b"ten", "x: y"))
         self.assertEqual(self.echo.short, [])
+
+    def test_another_target(self) -> None:
+        """Where it posts to may differ: whoever answers is told."""
+        self.ask(post(b"one", path="/a?n=1"))
+        self.assertEqual(self.ask(post(b"two", path="/b?n=2")), b"two ")
+        self.assertEqual(self.echo.targets, [b"/b?n=2"])
+
+    def test_another_length(self) -> None:
+        """How much it posts may differ too."""
+        for body in (b"one", b"", b"a longer body", b"x" * MAX_BODY):
+            self.assertEqual(self.ask(post(body)), body + b" ")
+        self.assertEqual(self.echo.long, [b"one"])
+
+    def test_odd_length(self) -> None:
+        """A length that is spelled unusually, or said twice, goes the whole way."""
+        self.ask(post(b"one"))
+        for line in ("Content-Length:  3", "Content-Length: 03", "Content-Length: 3 "):
+            odd = post(b"one").replace(b"Content-Length: 3", line.encode())
+            self.assertEqual(self.ask(odd), b"one ")
+        self.exchange.transport.deliver(post(b"one", "Content-Length: 3"))
+        self.assertTrue(self.exchange.transport.take().startswith(b"HTTP/1.1 400 "))
+        self.assertEqual(self.echo.short, [])
+
+    def test_another_version(self) -> None:
+        """A request of HTTP/1.0 is not taken for one of HTTP/1.1."""
+        self.ask(post(b"one"))
+        self.exchange.transport.deliver(post(b"two").replace(b"HTTP/1.1", b"HTTP/1.0"))
+        self.assertEqual(self.echo.long, [b"one", b"two"])
 
     def test_in_pieces(self) -> None:
         """However the network cuts the requests, each is answered once, in order."""
@@ -137,7 +168,7 @@ class RepeatedTests(SynchronousTestCase):
         self.ask(post(b"one"))
         self.echo.waits = True
         self.ask(post(b"two"))
-        self.ask(post(b"y" * 60_000, path="/large"))
+        self.ask(post(b"y" * 60_000, "X: y"))
         self.assertFalse(self.exchange.transport.reading)
         self.echo.answer_one()
         self.assertTrue(self.exchange.transport.reading)
@@ -146,7 +177,7 @@ class RepeatedTests(SynchronousTestCase):
     def test_head_of_another(self) -> None:
         """In one read, the second request's answer is not remembered under the first's head."""
         self.echo.remembers = False
-        first, second = post(b"one", path="/first"), post(b"two", path="/second")
+        first, second = post(b"one", path="/first"), post(b"two", "X: y", path="/second")
         render = self.echo.__call__
 
         def remember_the_second(request: Any) -> Any:
@@ -205,7 +236,7 @@ class RepeatedTests(SynchronousTestCase):
         """The oldest head is forgotten for the newest."""
         heads = RepeatedHeads()
         for number in range(MAX_HEADS + 10):
-            heads.remember(b"%d" % number, Known(0, self.echo.again))
+            heads.remember(post(b"", f"X: {number}"), self.echo.again)
         self.assertEqual(len(heads), MAX_HEADS)
-        self.assertIsNone(heads.get(b"9"))
-        self.assertIsNotNone(heads.get(b"10"))
+        self.assertIsNone(heads.get(post(b"", "X: 9")))
+        self.assertIsNotNone(heads.get(post(b"", "X: 10")))
