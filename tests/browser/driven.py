@@ -109,6 +109,14 @@ class Page:
         except AssertionError as late:
             raise AssertionError(f"{late}\nuntil: {script}\nconsole: {self.said}") from None
 
+    def go(self, url: str) -> None:
+        """Follow a link: the page is left, and may be kept to go back to."""
+        self.browser.tell("go", page=self.number, url=url)
+
+    def back(self) -> None:
+        """As the browser's button."""
+        self.browser.tell("back", page=self.number)
+
     def reload(self) -> None:
         """As F5."""
         self.browser.tell("reload", page=self.number)

@@ -101,6 +101,9 @@ const COMMANDS = {
     const found = await pages[page].page.waitForFunction(script, undefined, { timeout: seconds * 1000, polling: 50 });
     return found.jsonValue();
   },
+  go: async ({ page, url }) => void (await pages[page].page.goto(url)),
+  // Only until it is shown: what comes out of the browser's cache loads nothing.
+  back: async ({ page }) => void (await pages[page].page.goBack({ waitUntil: "commit" })),
   reload: async ({ page }) => void (await pages[page].page.reload()),
   move: ({ page, x, y }) => pages[page].page.mouse.move(x, y, { steps: 5 }),
   press: ({ page, x, y }) => pages[page].page.mouse.click(x, y),

@@ -106,7 +106,6 @@ class LiveTests(SynchronousTestCase):
         self.assertEqual([said for said in page.said if "uncaught" in said], [])
         page.close()
         other = self.browser.open(f"{self.server.url}/_tako/health")
-        other.until(
-            "import('/_tako/live.js').then(({ call }) => call('onEnded')).then((n) => n === 1)", 10
-        )
+        ended = "import('/_tako/live.js').then(({ call }) => call('onEnded'))"
+        wait_until(lambda: other.run(ended) == 1, "the end of the channel", 10)
         self.server.assert_clean()
