@@ -6,7 +6,7 @@ What an application imports.  Rule: it never loads the server.
 from takotwist.live.broadcast import Broadcast, Receipt
 from takotwist.live.broadcast_channel import BroadcastChannel
 from takotwist.live.call_context import CallContext, context
-from takotwist.live.channel import Channel
+from takotwist.live.channel import Channel, ClientEnd
 from takotwist.live.errors import (
     Abort,
     ChannelClosedError,
@@ -28,6 +28,7 @@ __all__ = [
     "Channel",
     "ChannelClosedError",
     "ChannelOverflowError",
+    "ClientEnd",
     "Function",
     "ListenerError",
     "LiveError",

@@ -17,8 +17,8 @@ C = TypeVar("C")
 S = TypeVar("S")
 
 
-class ClientEnd:
-    """What a function returns for a channel: the other end of it.
+class ClientEnd(Generic[C, S]):
+    """What a function returns for a channel: the other end of it, with its types.
 
     A plain class, because an attrs one would be written as an object of its fields.
     """
@@ -48,7 +48,7 @@ class Channel(LiveObject, Generic[C, S]):
         self.ack = ack
 
     @property
-    def client(self) -> ClientEnd:
+    def client(self) -> ClientEnd[C, S]:
         """The client's end, to be returned from a function."""
         return ClientEnd(self)
 
