@@ -16,6 +16,7 @@ import msgspec
 
 from takotwist.app.bound import BoundChannel
 from takotwist.app.declared import Declared, DoesNotFit, to_builtins, to_json
+from takotwist.app.decorated import check_takes
 from takotwist.app.given import P
 from takotwist.app.published import Publishing
 from takotwist.core.channel import ChannelDefinition, Credentials
@@ -123,7 +124,8 @@ class Channel(Generic[P]):
             be named; a request needs one of them.
         :param query_token: whether ``access_token`` in the query may stand for the
             header.  Off by default: addresses end up in logs and histories.
-        :raises DefinitionError: when there is a `verify` already, or a name is none.
+        :raises DefinitionError: when there is a `verify` already, a name is none, or the
+            function cannot take a request.
         """
         if header == "":
             header = None if cookie else DEFAULT_HEADER
@@ -138,6 +140,7 @@ class Channel(Generic[P]):
         def decorate(verifier: F) -> F:
             if self._verify is not None:
                 raise DefinitionError(f"channel {self.name!r} has a verify already")
+            check_takes(verifier, "request", what=f"channel {self.name!r}: its verify")
             self._verify = verifier
             self._definition = attrs.evolve(
                 self._definition, verified=True, credentials=credentials
@@ -156,7 +159,7 @@ class Channel(Generic[P]):
         channel a WebSocket channel.
 
         :raises DefinitionError: when the type has a handler already or is not
-            among the declared messages.
+            among the declared messages, or the function cannot take data and context.
         """
         check_type(type)
         if self._messages and type not in self._messages:
@@ -168,6 +171,8 @@ class Channel(Generic[P]):
             raise DefinitionError(f"channel {self.name!r} has a handler for {type!r} already")
 
         def decorate(handler: F) -> F:
+            what = f"channel {self.name!r}: its handler for {type!r}"
+            check_takes(handler, "data", "context", what=what)
             self._handlers[type] = handler
             self._definition = attrs.evolve(self._definition, handlers=frozenset(self._handlers))
             return handler

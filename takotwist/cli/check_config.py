@@ -1,21 +1,26 @@
 """``tako check-config``: what would run, or all that is wrong.
 
-Rule: nothing is opened, made or changed, so it is safe beside a running server.
+The app's modules are imported, as a start would import them: what is wrong in them
+stops it too.  Rule: nothing is opened, made or changed, so it is safe beside a
+running server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 import click
 
+from takotwist.app.discovery import discover
 from takotwist.cli.configured import config_option, configured
-from takotwist.core.registry import Defined
-from takotwist.errors import ConfigError
+from takotwist.core.registry import Defined, Registry
+from takotwist.errors import TakoError
+from takotwist.live.discovery import discover_functions
 from takotwist.server.config import KEYS, Config
 from takotwist.server.config.reference import toml_value
 from takotwist.server.open_files import raise_open_files
+from takotwist.server.pages import load_pages
 from takotwist.transports.certificate import read_pair
 
 
@@ -24,8 +29,9 @@ from takotwist.transports.certificate import read_pair
 def command(config: str | None) -> None:
     """Check the configuration and show what would run.
 
-    Reads the file, TAKO_<SECTION>_<KEY> from the environment, and the certificate. Prints every
-    problem, not only the first, and then exits with 1. Secrets are never printed.
+    Reads the file, TAKO_<SECTION>_<KEY> from the environment, the certificate, and the app's
+    definitions. Prints every problem with the configuration, not only the first, and then exits
+    with 1. Secrets are never printed.
 
     \b
     Examples:
@@ -37,7 +43,10 @@ def command(config: str | None) -> None:
     warnings = list(checked.warnings)
     try:
         certificate = _certificate(checked, warnings)
-    except ConfigError as bad:
+        load_pages(checked.app.pages, checked.folder)
+        channels = _channels(checked)
+        functions = discover_functions(checked.app.functions) if checked.app.functions else {}
+    except TakoError as bad:
         click.echo(str(bad), err=True)
         raise SystemExit(1) from None
     if shortage := raise_open_files().shortage(checked.limits.max_connections):
@@ -45,7 +54,7 @@ def command(config: str | None) -> None:
     file = checked.file
     click.echo(f"{file} is fine." if file else "There is no tako.toml here; the defaults are fine.")
     click.echo()
-    for label, text in [*_parts(checked, certificate)]:
+    for label, text in [*_parts(checked, certificate, channels, functions)]:
         click.echo(f"  {label:<10}{text}")
     _echo_block("Said:", list(_said(checked)))
     _echo_block("Warnings:", warnings)
@@ -58,7 +67,19 @@ def _echo_block(title: str, lines: list[str]) -> None:
             click.echo(f"  {line}")
 
 
-def _parts(config: Config, certificate: str) -> Iterator[tuple[str, str]]:
+def _channels(config: Config) -> list[Defined]:
+    """All channels of this process.
+
+    :raises DefinitionError: one cannot be read, or two have one name.
+    """
+    source = config.app.channels
+    found = discover(source).defined if source is not None else ()
+    return list(Registry.of([*config.channels, *found]))
+
+
+def _parts(
+    config: Config, certificate: str, channels: Iterable[Defined], functions: Iterable[str]
+) -> Iterator[tuple[str, str]]:
     """What the server consists of, a line each."""
     yield "http", ", ".join(config.http.listen) or "off"
     yield "https", f"{', '.join(config.tls.listen)}, {certificate}" if config.tls.listen else "off"
@@ -69,8 +90,12 @@ def _parts(config: Config, certificate: str) -> Iterator[tuple[str, str]]:
         token = "with a token" if config.app.token else "without a token"
         yield "app", f"{config.app.url} as {config.app.name}, {token}"
     yield "channels", str(config.app.channels or "none in Python")
-    for defined in config.channels:
+    for defined in channels:
         yield "", _channel(defined)
+    if config.app.functions:
+        yield "functions", f"{config.app.functions}: {', '.join(sorted(functions)) or 'none'}"
+    if config.app.pages:
+        yield "pages", str(config.app.pages)
     keys = len(config.publish.keys)
     yield "publish", f"{keys} key{'' if keys == 1 else 's'}, {_rate(config)}"
     yield "replay", f"{config.replay.path}, durability {config.replay.durability}"

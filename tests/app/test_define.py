@@ -279,6 +279,29 @@ class TestDefinition(SynchronousTestCase):
         self.assertEqual(chat.definition.handlers, frozenset({"msg"}))
         self.assertTrue(chat.definition.bidirectional)
 
+    def test_functions_that_cannot_be_called(self) -> None:
+        """A function of too few or too many arguments is refused where it is defined."""
+
+        def nothing() -> bool:
+            return True
+
+        class Verifier:
+            def __call__(self, request: object) -> bool:
+                return True
+
+            def verify(self, request: object, rest: int = 0) -> bool:
+                return True
+
+        chat = define_channel("chat")
+        refused = self.assertRaises(DefinitionError, chat.verify, nothing)
+        self.assertEqual(
+            str(refused), "channel 'chat': its verify is called with (request) and takes ()"
+        )
+        refused = self.assertRaises(DefinitionError, chat.on("msg"), lambda data: data)
+        self.assertIn("its handler for 'msg' is called with (data, context)", str(refused))
+        for fits in (bool, Verifier(), Verifier().verify, lambda *any: True):
+            define_channel("chat").verify(fits)
+
     def test_place(self) -> None:
         """A channel knows the file and line where it was defined."""
         self.assertRegex(define_channel("chat").place, r"test_define\.py:\d+$")

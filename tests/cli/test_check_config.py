@@ -46,6 +46,32 @@ class CheckConfigTests(CommandTestCase):
         self.assertNotIn("hunter2", done.output)
         self.assertNotIn("swordfish", done.output)
 
+    def test_definitions(self) -> None:
+        """The channels of the app's folder are shown as the server would have them."""
+        (self.folder / "channels").mkdir()
+        self.write(
+            "channels/news.py",
+            "from takotwist import define_channel\n"
+            "news = define_channel('news', params={'type': 'object', 'properties': {'a': {}}})\n"
+            "@news.verify\ndef verify(request): return True\n",
+        )
+        done = self.run_command("check-config")
+        self.assertEqual(done.exit_code, 0, done.output)
+        self.assertIn("news(a): the app is asked, SSE", done.stdout)
+
+    def test_wrong_definitions(self) -> None:
+        """What would stop the server in the app's own files is found before a start."""
+        (self.folder / "channels").mkdir()
+        self.write("channels/news.py", "import no_such_module")
+        done = self.run_command("check-config")
+        self.assertEqual(done.exit_code, 1)
+        self.assertIn("No module named 'no_such_module'", done.stderr)
+        self.write("channels/news.py", "from takotwist import define_channel\ndefine_channel('a')")
+        self.write("tako.toml", "[app]\npages = 'no_such_module:site'")
+        done = self.run_command("check-config")
+        self.assertEqual(done.exit_code, 1)
+        self.assertIn("app.pages: cannot be loaded", done.stderr)
+
     def test_wrong(self) -> None:
         """Every problem is a line on standard error, and the exit is 1."""
         self.write("tako.toml", "[limits]\nmax_conections = 1\n[log]\nlevel = 5")

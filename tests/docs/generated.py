@@ -35,7 +35,8 @@ The server reads `tako.toml` in its working folder, or the file of `--config`. T
 file, and flags win over the environment. An unknown key, a wrong type or an impossible value is an error at
 start that names the file, the key and what is allowed.
 
-- `tako check-config` shows what would run, or all that is wrong. It opens and changes nothing.
+- `tako check-config` shows what would run, or all that is wrong, your definitions included. It opens and changes
+  nothing.
 - `tako config-doc` prints this page in a terminal; with `--format toml`, as a file to begin with.
 - In the environment a list is separated by commas: `TAKO_HTTP_LISTEN=tcp:8080,tcp:8081`.
 - Relative paths are relative to the folder of the file.

@@ -65,7 +65,8 @@ def _check_listeners(config: Config, problems: Collected, warnings: list[str]) -
             endpoint = EndpointText.parse(text)
             source = _source(config, key)
             if text in taken and endpoint.port != 0:
-                problems.add(f"has {text}, as {taken[text]} has", key=key, source=source)
+                where = "twice" if taken[text] == key else f"and {taken[text]} has it too"
+                problems.add(f"has {text} {where}", key=key, source=source)
             taken[text] = key
             if len((endpoint.path or "").encode()) > LONGEST_SOCKET_PATH:
                 problems.add(

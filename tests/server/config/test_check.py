@@ -29,7 +29,7 @@ class CheckTests(FolderTestCase):
     def test_one_port_twice(self) -> None:
         """The same endpoint cannot be listened on twice; port 0 is another each time."""
         [problem] = self.problems('[http]\nlisten = ["tcp:80"]\n[tls]\nlisten = ["tcp:80"]')
-        self.assertIn("tls.listen: has tcp:80, as http.listen has", problem)
+        self.assertIn("tls.listen: has tcp:80 and http.listen has it too", problem)
         self.load('[http]\nlisten = ["tcp:0", "tcp:0"]')
 
     def test_certificate_without_its_key(self) -> None:
