@@ -191,6 +191,10 @@ class WebSocketConnection:
 
     def closing(self) -> None:
         """A close frame was sent, or the connection is being let go: it has until the timeout."""
+        if self.open:
+            # No data may follow a close (RFC 6455, section 5.5.1): whoever holds
+            # `write_frames` stops as for a slow reader, this time for good.
+            self._on_pause()
         self._stop_sending()
         # The client's own close can be seen only by reading.
         self.resume_reading()

@@ -26,7 +26,7 @@ from tests.sockets.server_process import FAST, ServerProcess
 WINDOW, MEASURING = 10.0, 15.0
 
 #: Subscribers beside those who look at what they read: who read and forget, and who never read.
-READING, SILENT = 50, 4
+READING, SILENT = 150, 4
 
 
 def config(rate: float) -> str:

@@ -42,6 +42,17 @@ class TestWire(SynchronousTestCase):
         socket.send_frame(BINARY, b"x")
         self.assertEqual(socket.close_reason, (1003, "text-frames-only"))
 
+    def test_nothing_behind_a_close(self) -> None:
+        """Who is told that its frame was wrong is sent no message behind that close, though it
+        has not hung up yet (RFC 6455, section 5.5.1)."""
+        socket = self.world.connect(CHAT)
+        socket.send_frame(3, b"x")
+        self.world.publish(CHAT, "msg", 1)
+        self.world.advance(0.1)
+        assert socket.close_reason is not None
+        self.assertEqual(socket.close_reason[0], 1002)
+        self.assertEqual(socket.messages, [])
+
     def test_slow_reader(self) -> None:
         """While its socket is full nothing waits for it; then it gets what it missed."""
         socket = self.world.connect(CHAT)
