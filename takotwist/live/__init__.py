@@ -14,11 +14,13 @@ from takotwist.live.errors import (
     ListenerError,
     LiveError,
     NetworkError,
+    ReplayError,
     UsageError,
     ValidationError,
 )
 from takotwist.live.function import Function, function
 from takotwist.live.outcome import Outcome
+from takotwist.live.stored import Replay
 
 __all__ = [
     "Abort",
@@ -35,6 +37,8 @@ __all__ = [
     "NetworkError",
     "Outcome",
     "Receipt",
+    "Replay",
+    "ReplayError",
     "UsageError",
     "ValidationError",
     "context",

@@ -13,10 +13,13 @@ import attrs
 import msgspec
 
 from takotwist.app.declared import to_json
-from takotwist.live.bus import Bus, Publication
+from takotwist.live.bus import Bus, Publication, check_key
 from takotwist.live.callbacks import Round, log_failure
+from takotwist.live.durable import Durable
+from takotwist.live.errors import UsageError
 from takotwist.live.frames import Info
 from takotwist.live.outcome import Outcome
+from takotwist.live.stored import Replay
 
 
 @attrs.frozen(slots=True)
@@ -26,18 +29,21 @@ class Receipt:
     :ivar seq: counts the publications of the key from 1, of both kinds.
     :ivar timestamp: milliseconds since the epoch.
     :ivar epoch: another number when the count has begun anew: at a restart, or after the
-        key was not used for long.
+        key was not used for long; of a durable key only where nothing of it was kept.
+    :ivar cursor: of a durable key: where whoever has this goes on.
     """
 
     key: str
     seq: int
     timestamp: int
     epoch: int
+    cursor: str | None = None
 
     @classmethod
     def of(cls, key: str, info: Info) -> Receipt:
         """For the server's side: the wire never has the key."""
-        return cls(key, info.seq, info.timestamp, info.epoch)
+        cursor = None if info.cursor is None else str(info.cursor)
+        return cls(key, info.seq, info.timestamp, info.epoch, cursor)
 
 
 Unsubscribe = Callable[[], None]
@@ -52,26 +58,32 @@ class Broadcast:
         raise TypeError("Broadcast has no instances: use its methods, or BroadcastChannel(key=...)")
 
     @classmethod
-    def publish(cls, key: str, data: Any) -> Outcome[Receipt]:
+    def publish(cls, key: str, data: Any, *, replay: Replay | None = None) -> Outcome[Receipt]:
         """Give `data` to every subscriber of `key`, servers' and clients'.
 
-        :return: the receipt; there once the message is accepted.  It fails where JSON has
-            no form for `data`.
+        :param replay: keep it, as the `BroadcastChannel`s of this key say; left out it is
+            kept where the key was used with one in this process.
+        :return: the receipt; there once the message is accepted, which of a durable key is
+            when it is stored.  It fails where JSON has no form for `data`, and with a
+            `takotwist.Refusal` where it cannot be stored; then nobody gets it.
+        :raises UsageError: the key cannot be one, or no server is there to keep anything.
         """
         try:
             encoded = to_json(data)
         except (TypeError, ValueError) as unusable:
             return Outcome.failed(unusable)
-        return Outcome.of(Receipt.of(key, cls.bus.publish(key, encoded, False)))
+        return receipt_of(key, give(cls.bus, key, encoded, False, replay))
 
     @classmethod
-    def publish_binary(cls, key: str, data: bytes | bytearray | memoryview) -> Outcome[Receipt]:
+    def publish_binary(
+        cls, key: str, data: bytes | bytearray | memoryview, *, replay: Replay | None = None
+    ) -> Outcome[Receipt]:
         """The same for bytes."""
         try:
             raw = bytes(memoryview(data))
         except TypeError as unusable:
             return Outcome.failed(unusable)
-        return Outcome.of(Receipt.of(key, cls.bus.publish(key, raw, True)))
+        return receipt_of(key, give(cls.bus, key, raw, True, replay))
 
     @classmethod
     def subscribe(cls, key: str, callback: Callable[[Any, Receipt], Any]) -> Unsubscribe:
@@ -86,6 +98,47 @@ class Broadcast:
     def subscribe_binary(cls, key: str, callback: Callable[[bytes, Receipt], Any]) -> Unsubscribe:
         """The same for bytes."""
         return subscribe_to(cls.bus, key, True, callback)
+
+
+def durable_of(bus: Bus, key: str, replay: Replay) -> Durable:
+    """Declare a key durable.
+
+    :raises UsageError: the key cannot be one, or no server is there to keep anything.
+    """
+    if bus.durable is None:
+        raise UsageError("replay: messages are kept by a server, and none runs in this process")
+    check_key(key)
+    durable = bus.durable
+    bus.run(lambda: durable.declare(key, replay))
+    return durable
+
+
+def give(
+    bus: Bus, key: str, data: bytes, binary: bool, replay: Replay | None = None
+) -> Outcome[Info]:
+    """Publish, on the log where the key is durable."""
+    outcome: Outcome[Info] = Outcome()
+    if replay is not None:
+        durable_of(bus, key, replay)
+    check_key(key)
+
+    def publish() -> None:
+        durable = bus.durable
+        if durable is None or key not in durable:
+            outcome.resolve(bus.publish(key, data, binary))
+        else:
+            durable.publish(key, data, binary, outcome)
+
+    # A plain function runs in a thread, and sockets are the reactor's.
+    bus.run(publish)
+    return outcome
+
+
+def receipt_of(key: str, stored: Outcome[Info]) -> Outcome[Receipt]:
+    """The same for the app."""
+    receipt: Outcome[Receipt] = Outcome()
+    stored.then(lambda: receipt.take(stored, lambda info: Receipt.of(key, info)))
+    return receipt
 
 
 def subscribe_to(

@@ -12,13 +12,25 @@ from typing import Any, Generic, NoReturn, TypeVar, get_args
 import msgspec
 
 from takotwist.app.declared import to_json
-from takotwist.live.broadcast import Broadcast, Receipt, Unsubscribe, subscribe_to
-from takotwist.live.bus import Bus, Publication
-from takotwist.live.errors import UsageError, ValidationError, as_trouble
+from takotwist.core.cursor import parse_cursor
+from takotwist.errors import Refusal, ReplayTooOld
+from takotwist.live.broadcast import (
+    Broadcast,
+    Receipt,
+    Unsubscribe,
+    durable_of,
+    give,
+    receipt_of,
+    subscribe_to,
+)
+from takotwist.live.bus import Bus, Publication, check_key
+from takotwist.live.errors import ReplayError, UsageError, ValidationError, as_trouble
 from takotwist.live.frames import Frame, Info, Trouble
 from takotwist.live.live_object import LiveObject
+from takotwist.live.membership import Membership
 from takotwist.live.message_types import ANYTHING, Direction, direction_of
 from takotwist.live.outcome import Outcome
+from takotwist.live.stored import Replay
 
 M = TypeVar("M")
 
@@ -31,18 +43,43 @@ class BroadcastChannel(LiveObject, Generic[M]):
 
     :param key: whoever knows it is in the group: derive it from what the server knows.
     :param buffer_limit: as of `Channel`; a member that is further behind is cut off with
-        `ChannelOverflowError`.
+        `ChannelOverflowError`, unless it is durable: then it goes on from the log.
+    :param replay: keep the messages of this key in the server's log, so that a member
+        may begin after a cursor, and a publication is accepted when it is stored.  Say it
+        wherever the key is used.
+    :param after: the cursor after which the client begins, and before which it cannot; 0
+        for all that is kept.  `None`: it begins with what comes, or where it asks to.
+    :raises UsageError: an argument cannot be, or no server is there to keep anything.
+    :raises CursorInvalid: `after` is no cursor; the caller is told so.
     """
 
     kind = "broadcast"
 
-    def __init__(self, *, key: str, buffer_limit: int | None = None) -> None:
-        if not isinstance(key, str) or not key:
-            raise UsageError("key must be a text that is not empty")
+    def __init__(
+        self,
+        *,
+        key: str,
+        buffer_limit: int | None = None,
+        replay: Replay | None = None,
+        after: str | int | None = None,
+    ) -> None:
+        check_key(key)
+        if replay is None and after is not None:
+            raise UsageError("after needs replay: without it nothing is kept")
+        begins = None if after is None else parse_cursor(after, "after")
         super().__init__(buffer_limit)
         self.key = key
+        self.durable = replay is not None
+        self._replay = replay
+        self._pacing = False
         self._subscriptions: list[Unsubscribe] = []
         self._members: dict[str, Unsubscribe] = {}
+        self._membership: Membership | None = None
+        if replay is not None:
+            log = durable_of(self._bus, key, replay).log
+            self._membership = Membership(
+                log, key, replay, begins, self._tell_when_ready, self._lose_place
+            )
 
     def publish(self, data: Any) -> Outcome[Receipt]:
         """Give `data` to every member; also when this one is closing or closed."""
@@ -50,7 +87,7 @@ class BroadcastChannel(LiveObject, Generic[M]):
             encoded = to_json(data)
         except (TypeError, ValueError) as unusable:
             return Outcome.failed(unusable)
-        return Outcome.of(Receipt.of(self.key, self._bus.publish(self.key, encoded, False)))
+        return receipt_of(self.key, give(self._bus, self.key, encoded, False, self._replay))
 
     def publish_binary(self, data: bytes | bytearray | memoryview) -> Outcome[Receipt]:
         """The same for bytes."""
@@ -58,7 +95,7 @@ class BroadcastChannel(LiveObject, Generic[M]):
             raw = bytes(memoryview(data))
         except TypeError as unusable:
             return Outcome.failed(unusable)
-        return Outcome.of(Receipt.of(self.key, self._bus.publish(self.key, raw, True)))
+        return receipt_of(self.key, give(self._bus, self.key, raw, True, self._replay))
 
     def subscribe(self, callback: Callable[[Any, Receipt], Any]) -> Unsubscribe:
         """Hear of every later message, until this member is closed.
@@ -112,45 +149,88 @@ class BroadcastChannel(LiveObject, Generic[M]):
         elif frame.do == "unsubscribe":
             self._leave(frame.kind)
         else:
-            self._settled(frame, None, Trouble("failed", None, "This is a broadcast channel."))
+            self._answer(frame, b"", Trouble("failed", None, "This is a broadcast channel."))
 
     def _publish_for_client(self, frame: Frame) -> None:
         try:
             if not frame.binary:
                 self._inbound().read_message(frame.data)
         except ValidationError as misfit:
-            self._answer(frame, None, as_trouble(misfit))
+            self._answer(frame, b"", as_trouble(misfit))
             return
-        self._answer(frame, self._bus.publish(self.key, frame.data, frame.binary), None)
+        stored = give(self._bus, self.key, frame.data, frame.binary, self._replay)
+        stored.then(lambda: self._published(frame, stored))
 
-    def _answer(self, frame: Frame, info: Info | None, trouble: Trouble | None) -> None:
-        data = b""
-        if info is not None:
-            data = msgspec.json.encode(
-                {"seq": info.seq, "timestamp": info.timestamp, "epoch": info.epoch}
-            )
-        self._act(self._machine.answer, frame.seq, data, trouble, self._clock())
+    def _published(self, frame: Frame, stored: Outcome[Info]) -> None:
+        try:
+            said = msgspec.json.encode(stored.result().said)
+        except Refusal as refusal:
+            self._answer(frame, b"", Trouble("failed", None, refusal.code))
+        else:
+            self._answer(frame, said, None)
 
     def _join(self, frame: Frame) -> None:
+        if self._membership is not None:
+            self._membership.join(
+                frame.kind,
+                frame.cursor,
+                frame.reset,
+                lambda place, was_reset: self._say_place(frame, place, was_reset),
+            )
+            return
         if frame.kind not in self._members:
             binary = frame.kind == "binary"
             self._members[frame.kind] = self._bus.subscribe(self.key, binary, self._tell_client)
+        self._answer(frame, b"{}", None)
 
     def _leave(self, kind: str) -> None:
+        if self._membership is not None:
+            self._membership.leave(kind)
         leave = self._members.pop(kind, None)
         if leave is not None:
             leave()
 
-    def _tell_client(self, publication: Publication) -> None:
-        frame = Frame(
-            "published", data=publication.data, binary=publication.binary, info=publication.info
-        )
-        self._act(self._machine.send, frame, None, self._clock())
+    def _say_place(self, frame: Frame, place: int, was_reset: bool) -> None:
+        said = {"cursor": str(place)}
+        if was_reset:
+            said["reset"] = ReplayTooOld.code
+        self._answer(frame, msgspec.json.encode(said), None)
 
-    def _ended(self, trouble: Trouble | None) -> None:
+    def _tell_client(self, publication: Publication) -> None:
+        self._act(self._machine.send, _published(publication), None, self._clock())
+
+    def _tell_when_ready(self, publication: Publication) -> bool:
+        ready = self._machine.would_send(_published(publication))
+        if ready:
+            self._tell_client(publication)
+        return ready
+
+    def _lose_place(self, refusal: Refusal) -> None:
+        self.lose(ReplayError(refusal.code))
+
+    def _acted(self) -> None:
+        membership = self._membership
+        if membership is None or self._pacing:
+            return
+        # What it gives is an act again.
+        self._pacing = True
+        try:
+            membership.go_on()
+            membership.pace(self._machine.ready)
+        finally:
+            self._pacing = False
+
+    def _ended(self) -> None:
+        if self._membership is not None:
+            self._membership.end()
         for kind in list(self._members):
             self._leave(kind)
         subscriptions, self._subscriptions = self._subscriptions, []
         for unsubscribe in subscriptions:
             unsubscribe()
-        super()._ended(trouble)
+
+
+def _published(publication: Publication) -> Frame:
+    return Frame(
+        "published", data=publication.data, binary=publication.binary, info=publication.info
+    )

@@ -10,12 +10,16 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import attrs
 from twisted.logger import Logger
 
 from takotwist.live.errors import UsageError
 from takotwist.live.frames import Info
+
+if TYPE_CHECKING:
+    from takotwist.live.durable import Durable
 
 #: Keys without subscribers whose counters are remembered.
 MAX_IDLE_KEYS = 10_000
@@ -36,6 +40,12 @@ class Publication:
 Member = Callable[[Publication], None]
 
 
+def check_key(key: object) -> None:
+    """:raises UsageError: it cannot be a key."""
+    if not isinstance(key, str) or not key:
+        raise UsageError("key must be a text that is not empty")
+
+
 @attrs.define(slots=True, eq=False)
 class _Key:
     epoch: int
@@ -49,12 +59,18 @@ class Bus:
     """All keys.
 
     :param wall: unix time in seconds.
+    :ivar published: publications since the start.
+    :ivar durable: the keys whose publications are kept; `None` without a server.
+    :ivar run: calls a function in the reactor's thread, now where that is this one.
     """
 
     log = Logger()
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         self.wall = wall
+        self.published = 0
+        self.durable: Durable | None = None
+        self.run: Callable[[Callable[[], None]], None] = lambda call: call()
         self._keys: OrderedDict[str, _Key] = OrderedDict()
         self._idle: OrderedDict[str, None] = OrderedDict()
         self._epoch = 0
@@ -64,12 +80,21 @@ class Bus:
         """Give a message to every subscriber of `key`, the publisher's own included."""
         one = self._key(key)
         one.seq += 1
+        self.published += 1
         info = Info(one.seq, self._milliseconds(), one.epoch)
-        one.queue.append(Publication(info, data, binary))
-        if not one.delivering:
-            self._deliver(one)
-        self._note_idle(key, one)
+        self._hand_out(key, one, Publication(info, data, binary))
         return info
+
+    def deliver(self, key: str, publication: Publication) -> None:
+        """Give what was counted elsewhere to every subscriber of `key`."""
+        one = self._keys.get(key)
+        if one is not None:
+            self._hand_out(key, one, publication)
+
+    def new_epoch(self) -> int:
+        """Another one than any before, so that a count that begins anew is seen."""
+        self._epoch = max(self._epoch + 1, self._milliseconds())
+        return self._epoch
 
     def subscribe(self, key: str, binary: bool, member: Member) -> Callable[[], None]:
         """Have `member` called with every later publication.
@@ -93,6 +118,12 @@ class Bus:
         """How many keys have subscribers."""
         return len(self._keys) - len(self._idle)
 
+    def _hand_out(self, key: str, one: _Key, publication: Publication) -> None:
+        one.queue.append(publication)
+        if not one.delivering:
+            self._deliver(one)
+        self._note_idle(key, one)
+
     def _deliver(self, one: _Key) -> None:
         one.delivering = True
         try:
@@ -109,13 +140,10 @@ class Bus:
             one.delivering = False
 
     def _key(self, key: str) -> _Key:
-        if not isinstance(key, str) or not key:
-            raise UsageError("key must be a text that is not empty")
+        check_key(key)
         one = self._keys.get(key)
         if one is None:
-            # Another epoch than any before, so that a count that begins anew is seen.
-            self._epoch = max(self._epoch + 1, self._milliseconds())
-            one = self._keys[key] = _Key(self._epoch)
+            one = self._keys[key] = _Key(self.new_epoch())
         return one
 
     def _note_idle(self, key: str, one: _Key) -> None:

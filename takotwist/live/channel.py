@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, get_args
 
-import attrs
-
 from takotwist.app.declared import to_json
-from takotwist.live.frames import Frame
+from takotwist.live.frames import Frame, Trouble
+from takotwist.live.listening import Listening
 from takotwist.live.live_object import LiveObject
 from takotwist.live.message_types import ANYTHING, Direction, direction_of
 from takotwist.live.outcome import Outcome
@@ -46,6 +45,7 @@ class Channel(LiveObject, Generic[C, S]):
     def __init__(self, *, ack: bool = False, buffer_limit: int | None = None) -> None:
         super().__init__(buffer_limit)
         self.ack = ack
+        self._listening = Listening(self, self._answer, self.lose)
 
     @property
     def client(self) -> ClientEnd[C, S]:
@@ -89,24 +89,13 @@ class Channel(LiveObject, Generic[C, S]):
 
         :return: call it to listen no more.
         """
-        return self._listen(self._texts, callback)
+        return self._listening.add(False, callback)
 
     def listen_binary(self, callback: Callable[[bytes], Any]) -> Callable[[], None]:
         """Hear of bytes; as `listen`."""
-        return self._listen(self._binaries, callback)
+        return self._listening.add(True, callback)
 
-    def _listen(
-        self, listeners: list[Callable[[Any], Any]], callback: Callable[[Any], Any]
-    ) -> Callable[[], None]:
-        # Wrapped, so that one function that listens twice stops listening once.
-        listener = _Listener(callback)
-        listeners.append(listener)
-
-        def unlisten() -> None:
-            if listener in listeners:
-                listeners.remove(listener)
-
-        return unlisten
+    # inside
 
     def _direction(self, index: int) -> Direction:
         said = get_args(getattr(self, "__orig_class__", None))
@@ -118,10 +107,11 @@ class Channel(LiveObject, Generic[C, S]):
     def _outbound(self) -> Direction:
         return self._direction(1)
 
+    def _deliver(self, frame: Frame) -> None:
+        if frame.do == "send":
+            self._listening.deliver(frame, self._inbound())
+        else:
+            self._answer(frame, b"", Trouble("failed", None, "This is a channel."))
 
-@attrs.define(slots=True, eq=False)
-class _Listener:
-    callback: Callable[[Any], Any]
-
-    def __call__(self, data: Any) -> Any:
-        return self.callback(data)
+    def _ended(self) -> None:
+        self._listening.clear()

@@ -7,10 +7,12 @@
     ├── ChannelOverflowError  a send was dropped because too much waited
     ├── ValidationError       data or an answer did not fit its declared type
     ├── ListenerError         the other side's listener failed, or there is none
+    ├── ReplayError           a durable broadcast could not begin where it was asked to
     └── UsageError            the call makes no sense on this object
 
 Rule: each leaf but the last has one code on the wire (protocol, live objects,
-section 5), and `as_error` and `as_trouble` are the only translation.
+section 5; that of `ReplayError` is a message of ``failed``, section 8), and
+`as_error` and `as_trouble` are the only translation.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from takotwist.errors import TakoError
+from takotwist.errors import REFUSALS, TakoError
 from takotwist.live.frames import Trouble
 
 
@@ -80,6 +82,17 @@ class ListenerError(LiveError):
         super().__init__(message)
 
 
+class ReplayError(LiveError):
+    """A durable member cannot go on from its cursor; nothing was skipped unseen.
+
+    :ivar code: ``replay-too-old``, ``cursor-invalid`` or ``store-unavailable``.
+    """
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        super().__init__(code)
+
+
 class UsageError(LiveError, TypeError):
     """The call makes no sense on this object."""
 
@@ -98,6 +111,8 @@ def as_error(trouble: Trouble) -> LiveError:
     if trouble.code == "abort":
         value = msgspec.json.decode(trouble.value) if trouble.value else None
         return Abort(value, trouble.message)
+    if trouble.code == "failed" and trouble.message in REFUSALS:
+        return ReplayError(trouble.message)
     kind = _BY_CODE.get(trouble.code, ListenerError)
     return kind(trouble.message) if trouble.message else kind()
 
@@ -108,6 +123,8 @@ def as_trouble(error: LiveError) -> Trouble:
         plain = Abort(error.value)
         message = None if str(plain) == str(error) else str(error)
         return Trouble("abort", msgspec.json.encode(error.value), message)
+    if isinstance(error, ReplayError):
+        return Trouble("failed", None, error.code)
     for code, kind in _BY_CODE.items():
         if isinstance(error, kind):
             return Trouble(code, None, str(error))

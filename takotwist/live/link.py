@@ -181,6 +181,7 @@ class Link:
         """See `Carries`."""
         if self._gone:
             return
+        self._sessions.tally.frames_out += 1
         if frame.binary:
             self._wire.send_binary(write_binary(name, frame))
         else:
@@ -205,6 +206,7 @@ class Link:
         if len(frame.data) > self._settings.max_message_bytes:
             self._break("data is larger than maxMessageBytes")
             return
+        self._sessions.tally.frames_in += 1
         one = self._session.objects.get(name)
         if one is not None:
             one.receive(frame)
@@ -223,6 +225,8 @@ class Link:
 
     def _take(self, session: LiveSession, op: _Op) -> None:
         self._session = session
+        if session.wire is None and any(one.was_attached for one in session.objects.values()):
+            self._sessions.tally.reconnects += 1
         session.carry(self)
         listed = {entry.id for entry in op.open}
         for name, one in list(session.objects.items()):

@@ -56,6 +56,16 @@ class Outcome(Generic[T]):
             self._error = error
             self._finish()
 
+    def take(self, other: Outcome[Any], change: Callable[[Any], T]) -> None:
+        """Come to what `other`, which is there, came to.
+
+        :param change: makes this one's result of its.
+        """
+        if other._error is not None:
+            self.fail(other._error)
+        else:
+            self.resolve(change(other._result))
+
     def result(self) -> T:
         """What it came to.  :raises Exception: that it failed with, or it is not there yet."""
         if not self.done:

@@ -97,6 +97,7 @@ def answer_json(result: bytes, found: list[Found]) -> bytes:
     if found:
         body["live"] = [
             {"path": list(one.path), "id": one.one.id, "kind": one.one.kind, "ack": one.one.ack}
+            | ({"durable": True} if one.one.durable else {})
             for one in found
         ]
     return msgspec.json.encode(body)

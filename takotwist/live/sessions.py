@@ -22,6 +22,7 @@ from takotwist.live.frames import Frame
 from takotwist.live.function import Verification
 from takotwist.live.home import Home
 from takotwist.live.live_object import LiveObject
+from takotwist.live.tally import LiveTally
 
 #: A page's secret: at least 128 bits in base64url.
 _SECRET = re.compile(r"[A-Za-z0-9_-]{22,128}")
@@ -118,6 +119,10 @@ class LiveSession:
         self.objects.pop(one.id, None)
         self.tidy()
 
+    def overflowed(self) -> None:
+        """See `Carrier`."""
+        self._sessions.tally.overflows += 1
+
     def broken(self, reason: str) -> None:
         """See `Carrier`."""
         if self.wire is not None:
@@ -135,6 +140,7 @@ class LiveSessions:
     home: Home
     max_sessions: int
     new_id: Callable[[], str]
+    tally: LiveTally = attrs.field(factory=LiveTally, init=False)
     _table: dict[bytes, LiveSession] = attrs.field(factory=dict, init=False, repr=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
@@ -187,6 +193,16 @@ class LiveSessions:
     def objects(self) -> int:
         """How many live objects there are."""
         return sum(len(session.objects) for session in self._table.values())
+
+    @property
+    def held(self) -> int:
+        """Bytes that wait for pages, or that they may need again."""
+        return sum(one.held for one in self)
+
+    def __iter__(self) -> Iterator[LiveObject]:
+        """All live objects."""
+        for session in self._table.values():
+            yield from session.objects.values()
 
     def __len__(self) -> int:
         return len(self._table)

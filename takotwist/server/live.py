@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
+from twisted.python.threadable import isInIOThread
 from twisted.python.threadpool import ThreadPool
 
 from takotwist.adapters.callable_runner import CallableRunner, DeadlinePassed, Raised
@@ -19,12 +20,14 @@ from takotwist.flow.authorize import Presented
 from takotwist.live.broadcast import Broadcast
 from takotwist.live.bus import Bus
 from takotwist.live.calls import Calls
+from takotwist.live.durable import Durable
 from takotwist.live.function import Function, Verification
 from takotwist.live.home import Home
 from takotwist.live.link import Link, LiveSettings, LiveWire
 from takotwist.live.sessions import LiveSessions
 from takotwist.live.settings import Bounds
 from takotwist.server.config.live import Live as LiveConfig
+from takotwist.server.live_log import LiveLog
 from takotwist.server.parts import Parts
 from takotwist.transports.live_functions import LiveFunctions
 from takotwist.transports.live_routes import LiveRoutes
@@ -46,6 +49,7 @@ class LiveParts:
     def replace(self, functions: Mapping[str, Function[..., Any]]) -> None:
         """From now on serve these.  Calls under way end as they began."""
         self.calls.functions = functions
+        self.sessions.tally.keep(functions)
 
     def change(self, config: LiveConfig) -> None:
         """Take up what a new configuration may change."""
@@ -65,7 +69,12 @@ def compose_live(
     # `Broadcast` has no instances, so the newest server of a process is the one it means.
     if bus is not None:
         Broadcast.bus = bus
-    home = Home(bounds_of(config), reactor.seconds, parts.deadlines, Broadcast.bus)
+    bus = Broadcast.bus
+    bus.durable = Durable(
+        LiveLog(parts, config.max_message_bytes, lambda call: reactor.callLater(0, call)), bus
+    )
+    bus.run = lambda call: call() if isInIOThread() else reactor.callFromThread(call)
+    home = Home(bounds_of(config), reactor.seconds, parts.deadlines, bus)
     sessions = LiveSessions(home, config.max_sessions, lambda: secrets.token_urlsafe(9))
     runner = CallableRunner(reactor, pool, deadline=config.call_timeout_seconds)
     calls = Calls(home, sessions, _running(runner), lambda: secrets.token_hex(8))

@@ -78,9 +78,11 @@ class ClientEnd:
         """Publish JSON, or bytes."""
         return self.send(data, do="publish")
 
-    def subscribe(self, kind: str = "text", **more: Any) -> None:
+    def subscribe(self, kind: str = "text", **more: Any) -> Result:
         """Listen to publications."""
-        self.act("send", Frame("subscribe", kind=kind, **more), None, self.page.now)
+        result = Result()
+        self.act("send", Frame("subscribe", kind=kind, **more), result, self.page.now)
+        return result
 
     def unsubscribe(self, kind: str = "text") -> None:
         """Listen no more."""

@@ -1,0 +1,104 @@
+"""The app's functions that hear of a channel's messages, and what they answer.
+
+Rule: a message is settled once, when all who heard it have settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from takotwist.app.declared import to_json
+from takotwist.live.callbacks import Round, log_failure
+from takotwist.live.errors import Abort, ValidationError, as_trouble
+from takotwist.live.frames import Frame, Trouble
+from takotwist.live.message_types import Direction
+
+_FAILED = Trouble("failed", None, "The listener failed.")
+_NO_LISTENER = Trouble("failed", None, "There is no listener.")
+
+
+@attrs.define(slots=True, eq=False)
+class _Listener:
+    # Wrapped, so that one function that listens twice stops listening once.
+    callback: Callable[[Any], Any]
+
+    def __call__(self, data: Any) -> Any:
+        return self.callback(data)
+
+
+@attrs.define(slots=True, eq=False)
+class Listening:
+    """The listeners of one channel.
+
+    :ivar owner: the channel.
+    :ivar answer: gets a message's answer as JSON text, or what it failed with.
+    :ivar abort: a listener has ended the channel.
+    """
+
+    owner: object
+    answer: Callable[[Frame, bytes, Trouble | None], None]
+    abort: Callable[[Abort], None]
+    _texts: list[_Listener] = attrs.field(factory=list, init=False)
+    _binaries: list[_Listener] = attrs.field(factory=list, init=False)
+
+    def add(self, binary: bool, callback: Callable[[Any], Any]) -> Callable[[], None]:
+        """Hear of messages of a kind.
+
+        :return: call it to hear no more.  Harmless when repeated.
+        """
+        listeners = self._binaries if binary else self._texts
+        listener = _Listener(callback)
+        listeners.append(listener)
+
+        def unlisten() -> None:
+            if listener in listeners:
+                listeners.remove(listener)
+
+        return unlisten
+
+    def clear(self) -> None:
+        """Nobody hears of anything any more."""
+        self._texts.clear()
+        self._binaries.clear()
+
+    def deliver(self, frame: Frame, inbound: Direction) -> None:
+        """A message has come."""
+        listeners = tuple(self._binaries if frame.binary else self._texts)
+        if not listeners:
+            self.answer(frame, b"", _NO_LISTENER)
+            return
+        data: Any = frame.data
+        if not frame.binary:
+            try:
+                data = inbound.read_message(frame.data)
+            except ValidationError as misfit:
+                self.answer(frame, b"", as_trouble(misfit))
+                return
+        one = Round(lambda value, error: self._listened(frame, value, error))
+        if frame.ack:
+            one.one_by_one(listeners, data, self.owner, frame.seq)
+        else:
+            one.all_at_once(listeners, (data,))
+
+    def _listened(self, frame: Frame, value: Any, error: BaseException | None) -> None:
+        if isinstance(error, Abort):
+            self.abort(error)
+        elif error is not None:
+            log_failure(f"a listener of {self.owner!r}", error)
+            self.answer(frame, b"", _FAILED)
+        elif not frame.ack:
+            self.answer(frame, b"", None)
+        else:
+            self._answer_with(frame, value)
+
+    def _answer_with(self, frame: Frame, value: Any) -> None:
+        try:
+            data = to_json(value)
+        except (TypeError, ValueError) as unusable:
+            log_failure(f"the answer of a listener of {self.owner!r}", unusable)
+            self.answer(frame, b"", _FAILED)
+        else:
+            self.answer(frame, data, None)

@@ -1,0 +1,256 @@
+"""The replay log as durable broadcasts see it: a topic for each key.
+
+The same log, group commit, tails and attach as channels have.  Rule: the topics
+have a name that no channel can have, so nobody reaches them over the channels'
+routes, and a key leaves the server on no wire.
+"""
+
+from __future__ import annotations
+
+import struct
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator, Sequence
+
+import attrs
+import msgspec
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import Logger
+
+from takotwist.codecs.encode_once import WireForm
+from takotwist.core.channel import Lifecycle
+from takotwist.core.cursor import EVERYTHING
+from takotwist.core.deadlines import Deadline
+from takotwist.core.fanout import Subscription
+from takotwist.core.log import Page
+from takotwist.core.message import Draft, Message
+from takotwist.core.outbox import Outbox
+from takotwist.core.topic import Topic
+from takotwist.errors import Refusal, ReplayTooOld, StoreUnavailable
+from takotwist.flow.attach import RETRY_SECONDS, Attaching
+from takotwist.live.bus import Publication
+from takotwist.live.frames import Info
+from takotwist.live.stored import Begun, Record, Replay
+from takotwist.server.parts import Parts
+
+#: Not a channel's name: those begin with a letter or a digit.
+CHANNEL = "~broadcast"
+
+#: Bytes of publications that are joined for one member.
+JOINED_BYTES = 32 * 1024
+
+#: How far back the newest publication of a key is looked for first, and how much further
+#: each time: ids are microseconds, and a page should hold few others.
+FIRST_STEP_US = 1_000_000
+STEP_FACTOR = 16
+PAGE_MESSAGES = 512
+PAGE_BYTES = 2**20
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    seq: int
+    epoch: int
+    data: msgspec.Raw
+
+
+_STORED = msgspec.json.Decoder(_Stored)
+_PLACE = struct.Struct("!IBQQQ")
+
+
+def _draft(record: Record) -> Draft:
+    data = record.data
+    if record.binary:
+        # What is stored is JSON, for whoever looks into the log.
+        data = msgspec.json.encode(b64encode(data).decode("ascii"))
+    stored = _Stored(record.seq, record.epoch, msgspec.Raw(data))
+    return Draft("binary" if record.binary else "text", msgspec.json.encode(stored))
+
+
+def _framed(message: Message) -> bytes:
+    stored = _STORED.decode(message.data)
+    data, binary = bytes(stored.data), message.type == "binary"
+    if binary:
+        data = b64decode(msgspec.json.decode(data))
+    return _PLACE.pack(len(data), binary, message.id, stored.seq, stored.epoch) + data
+
+
+#: A publication ready to be given to members; read once for all of them.
+FORM = WireForm("live", _framed)
+
+
+def _publications(blob: bytes) -> Iterator[Publication]:
+    at = 0
+    while at < len(blob):
+        size, binary, cursor, seq, epoch = _PLACE.unpack_from(blob, at)
+        at += _PLACE.size
+        info = Info(seq, cursor // 1000, epoch, cursor)
+        yield Publication(info, blob[at : at + size], bool(binary))
+        at += size
+
+
+@attrs.define(slots=True, eq=False, repr=False)
+class LiveLog:
+    """See `takotwist.live.stored.KeepsPublications`.
+
+    :ivar max_message_bytes: of one publication.
+    :ivar soon: calls a function when this turn of the reactor is over.
+    """
+
+    _parts: Parts
+    max_message_bytes: int
+    _soon: Callable[[Callable[[], None]], object]
+
+    @property
+    def head(self) -> int:
+        """See `KeepsPublications`."""
+        return self._parts.log.head
+
+    def append(
+        self, key: str, replay: Replay, records: Sequence[Record]
+    ) -> Deferred[Sequence[int]]:
+        """See `KeepsPublications`."""
+        drafts = [_draft(record) for record in records]
+        stored = self._parts.publishing.publish(_topic(key), drafts, self._lifecycle(replay))
+        return stored.addCallback(lambda appended: [message.id for message in appended.messages])
+
+    def newest(self, key: str) -> Deferred[tuple[int, int] | None]:
+        """See `KeepsPublications`."""
+        return ensureDeferred(self._newest(_topic(key)))
+
+    def follow(
+        self,
+        key: str,
+        replay: Replay,
+        cursor: int | None,
+        reset: bool,
+        begun: Begun,
+        take: Callable[[Sequence[Publication]], None],
+        ended: Callable[[Refusal], None],
+    ) -> LiveFollowing:
+        """See `KeepsPublications`."""
+        window_us = self._lifecycle(replay).replay_window_ms * 1000
+        return LiveFollowing(
+            self._parts, self._soon, _topic(key), window_us, cursor, reset, begun, take, ended
+        )
+
+    def _lifecycle(self, replay: Replay) -> Lifecycle:
+        return replay.over(self._parts.config.lifecycle.lifecycle())
+
+    async def _newest(self, topic: Topic) -> tuple[int, int] | None:
+        step = FIRST_STEP_US
+        page = await self._read(topic, max(self.head - step, EVERYTHING))
+        while not page.messages and step < self.head - page.removed:
+            step *= STEP_FACTOR
+            page = await self._read(topic, max(self.head - step, EVERYTHING))
+        newest = page.messages[-1:]
+        while page.more:
+            page = await self._read(topic, page.messages[-1].id)
+            newest = page.messages[-1:] or newest
+        if not newest:
+            return None
+        stored = _STORED.decode(newest[0].data)
+        return stored.epoch, stored.seq
+
+    def _read(self, topic: Topic, after: int) -> Deferred[Page]:
+        return self._parts.log.read(topic, after, PAGE_MESSAGES, PAGE_BYTES)
+
+
+@attrs.define(slots=True, eq=False, repr=False)
+class LiveFollowing:
+    """A member's place in the log, as a subscriber of the key's topic."""
+
+    _parts: Parts
+    _soon: Callable[[Callable[[], None]], object]
+    _topic: Topic
+    _window_us: int
+    _cursor: int | None
+    _reset: bool
+    _begun: Begun
+    _take: Callable[[Sequence[Publication]], None]
+    _ended: Callable[[Refusal], None]
+    _left: bool = attrs.field(default=False, init=False)
+    _attached: bool = attrs.field(default=False, init=False)
+    _retry: Deadline | None = attrs.field(default=None, init=False)
+    _subscription: Subscription = attrs.field(init=False)
+    _log: Logger = attrs.field(factory=Logger, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        outbox = Outbox(JOINED_BYTES, self._parts.turn)
+        outbox.connect(FORM, self._write)
+        self._subscription = self._new_subscription(outbox)
+
+    def start(self) -> None:
+        """See `Following`."""
+        head = self._parts.log.head
+        # Not before the turn is over: who joins with text and bytes joins with both, and the
+        # two come in order.
+        self._soon(lambda: self._begin(head))
+
+    def pause(self) -> None:
+        """See `Following`."""
+        self._subscription.outbox.paused = True
+
+    def resume(self) -> None:
+        """See `Following`."""
+        outbox = self._subscription.outbox
+        if outbox.paused and not self._left:
+            self._parts.attaching.resumed(outbox)
+
+    def leave(self) -> None:
+        """See `Following`."""
+        if self._left:
+            return
+        self._left = True
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._attached:
+            self._parts.attaching.detach(self._subscription)
+        self._subscription.outbox.discard()
+
+    def _begin(self, head: int) -> None:
+        if self._left:
+            return
+        attaching = self._parts.attaching
+        if self._cursor is None and attaching.log.head != head:
+            self._cursor = head
+        self._attached = True
+        attaching.attach(self._subscription)
+        ensureDeferred(self._start(attaching)).addErrback(
+            lambda failure: self._log.failure("following a broadcast failed", failure)
+        )
+
+    async def _start(self, attaching: Attaching) -> None:
+        try:
+            await attaching.start(self._subscription, self._cursor, self._reset)
+        except StoreUnavailable:
+            self._attached = False
+            if not self._left:
+                self._subscription = self._new_subscription(self._subscription.outbox)
+                self._retry = self._parts.deadlines.at(
+                    attaching.seconds() + RETRY_SECONDS, self.start
+                )
+        except Refusal as refusal:
+            self._end(refusal)
+
+    def _new_subscription(self, outbox: Outbox) -> Subscription:
+        return Subscription(self._topic, self._window_us, outbox, self._open, self._end)
+
+    def _open(self, cursor: int, too_old: ReplayTooOld | None) -> None:
+        if not self._left:
+            self._begun(cursor, too_old is not None)
+
+    def _end(self, refusal: Refusal) -> None:
+        if not self._left:
+            self.leave()
+            self._ended(refusal)
+
+    def _write(self, blob: bytes) -> None:
+        if self._left:
+            return
+        try:
+            self._take(list(_publications(blob)))
+        except Exception:
+            self._log.failure("a member of a broadcast failed")
+
+
+def _topic(key: str) -> Topic:
+    return Topic.of(CHANNEL, {"key": key})
