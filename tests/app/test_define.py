@@ -19,7 +19,7 @@ from takotwist.errors import BodyInvalid, DefinitionError, ParamsInvalid
 
 class Room(msgspec.Struct, rename="camel"):
     room_id: Annotated[str, msgspec.Meta(min_length=1)]
-    limit: int = 10
+    count: int = 10
 
 
 @dataclass
@@ -69,9 +69,9 @@ class TestParams(SynchronousTestCase):
             chat(roomId="a"),
             chat(Room("a")),
             chat({"roomId": "a"}),
-            chat(room_id="a", limit=10),
+            chat(room_id="a", count=10),
         ):
-            self.assertEqual(bound.topic.key, "chat?limit=10&roomId=a")
+            self.assertEqual(bound.topic.key, "chat?count=10&roomId=a")
         self.assertEqual(chat.read_params({"roomId": "a"}), Room("a"))
 
     def test_dataclass_and_typed_dict(self) -> None:
@@ -117,7 +117,7 @@ class TestParams(SynchronousTestCase):
             ({"room_id": "a", "rom": "b"}, "'rom'"),
             ({"room_id": "a", "roomId": "a"}, "'roomId' is given twice"),
             ({"room_id": object()}, "object"),
-            ({"room_id": "a", "limit": float("nan")}, "NaN"),
+            ({"room_id": "a", "count": float("nan")}, "NaN"),
         ):
             self.assertIn(part, self.assertRaises(ParamsInvalid, chat, **given).sentence)
 
@@ -126,7 +126,7 @@ class TestParams(SynchronousTestCase):
         for said in ("room_id", ("roomId",)):
             chat = define_channel("chat", params=Room, partition_by=said)
             self.assertEqual(chat(room_id="a").topic.key, "chat?roomId=a")
-            self.assertEqual(chat(room_id="a").params["limit"], 10)
+            self.assertEqual(chat(room_id="a").params["count"], 10)
 
 
 class TestMessages(SynchronousTestCase):

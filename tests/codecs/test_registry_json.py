@@ -16,7 +16,7 @@ from takotwist.errors import BodyInvalid
 
 class Room(msgspec.Struct, rename="camel"):
     room_id: str
-    limit: int = 10
+    count: int = 10
 
 
 def read(*entries: dict[str, Any]) -> tuple[ChannelDefinition, ...]:

@@ -21,7 +21,7 @@ class TypeScriptTests(SynchronousTestCase):
                         "type": "object",
                         "properties": {
                             "roomId": {"type": "string", "description": "The */ room"},
-                            "limit": {"type": "integer"},
+                            "count": {"type": "integer"},
                         },
                         "required": ["roomId"],
                     },
@@ -44,7 +44,7 @@ class TypeScriptTests(SynchronousTestCase):
 export type ChatParams = {
   /** The * / room */
   readonly roomId: string;
-  readonly limit?: number;
+  readonly count?: number;
 };
 
 export type ChatMsg = {

@@ -29,7 +29,7 @@ from takotwist.ports import IAuthorizer
 
 class Room(msgspec.Struct, rename="camel"):
     room_id: str
-    limit: int = 10
+    count: int = 10
 
 
 class Even(msgspec.Struct):
@@ -68,13 +68,13 @@ class AuthorizerContract(Case):
         given: dict[str, Any] = {
             "channel": "chat",
             "operation": "subscribe",
-            "params": {"roomId": "a", "limit": 10},
+            "params": {"roomId": "a", "count": 10},
             **request,
         }
         return self.settle(self.authorizer([channel]).authorize(AuthRequest(**given)))
 
     def dispatch(self, channel: Channel[Any], data: bytes, type: str = "msg") -> Deferred[Any]:
-        frame = Frame("chat", {"roomId": "a", "limit": 10}, type, data, "u1")
+        frame = Frame("chat", {"roomId": "a", "count": 10}, type, data, "u1")
         return self.settle(self.authorizer([channel]).dispatch(frame))
 
     def test_interface(self) -> None:

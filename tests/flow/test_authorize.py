@@ -18,7 +18,7 @@ from takotwist.flow.authorize import NO_CREDENTIALS, Authorizing, Presented
 from takotwist.ports import IAuthorizer
 
 ROOM = Params.of(
-    {"type": "object", "properties": {"room": {"type": "string"}, "limit": {"type": "integer"}}}
+    {"type": "object", "properties": {"room": {"type": "string"}, "count": {"type": "integer"}}}
 )
 
 
@@ -63,7 +63,7 @@ class TestAuthorizing(SynchronousTestCase):
 
     def ask(self, definition: ChannelDefinition, credentials: Presented) -> Any:
         """Ask to connect to a room."""
-        asked = self.authorizing.bind_query(definition, {"room": ["a"], "limit": ["5"]})
+        asked = self.authorizing.bind_query(definition, {"room": ["a"], "count": ["5"]})
         return ensureDeferred(self.authorizing.authorize(asked, "connect", credentials))
 
     def test_header_and_cookie(self) -> None:
@@ -78,7 +78,7 @@ class TestAuthorizing(SynchronousTestCase):
             self.app.asked,
             [
                 AuthRequest(
-                    "c", "connect", {"room": "a", "limit": 5}, HeaderCredential("x", "Bearer"), "y"
+                    "c", "connect", {"room": "a", "count": 5}, HeaderCredential("x", "Bearer"), "y"
                 )
             ],
         )
@@ -140,7 +140,7 @@ class TestAuthorizing(SynchronousTestCase):
     def test_params(self) -> None:
         """Bad params are refused before anybody is asked."""
         definition = self.define(verified=True)
-        self.assertRaises(ParamsInvalid, self.authorizing.bind_query, definition, {"limit": ["x"]})
+        self.assertRaises(ParamsInvalid, self.authorizing.bind_query, definition, {"count": ["x"]})
 
     def test_unknown(self) -> None:
         """An unknown channel makes the registry be read again, where there is one to read."""

@@ -19,7 +19,7 @@ from takotwist import Grant, define_channel
 
 room = {
     "type": "object",
-    "properties": {"roomId": {"type": "string", "minLength": 1}, "limit": {"type": "integer"}},
+    "properties": {"roomId": {"type": "string", "minLength": 1}, "count": {"type": "integer"}},
     "required": ["roomId"],
 }
 text = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
@@ -106,7 +106,7 @@ HTTP = {
     "a param is missing": Ask(400, "params-invalid", "/channels/chat", names="roomId"),
     "a param is too short": Ask(400, "params-invalid", "/channels/chat?roomId=", names="roomId"),
     "a param has the wrong type": Ask(
-        400, "params-invalid", f"/channels/chat?{ROOM}&limit=ten", names="limit"
+        400, "params-invalid", f"/channels/chat?{ROOM}&count=ten", names="count"
     ),
     "a param comes twice": Ask(
         400, "params-invalid", f"/channels/chat?{ROOM}&roomId=b", names="roomId"

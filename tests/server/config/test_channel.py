@@ -64,11 +64,11 @@ class ChannelTests(FolderTestCase):
         """A type's name stands for its schema; a question mark makes a param optional."""
         channel = self._one(
             "[channels.chat]\npublic = true\n"
-            'params = { roomId = "string", limit = "integer?", kind = { enum = ["a"] } }'
+            'params = { roomId = "string", count = "integer?", kind = { enum = ["a"] } }'
         ).definition
         self.assertEqual(
-            channel.params.bind_query({"roomId": ["x"], "limit": ["010"], "kind": ["a"]}),
-            {"roomId": "x", "limit": 10, "kind": "a"},
+            channel.params.bind_query({"roomId": ["x"], "count": ["010"], "kind": ["a"]}),
+            {"roomId": "x", "count": 10, "kind": "a"},
         )
         self.assertRaises(ParamsInvalid, channel.params.bind_query, {"kind": ["a"]})
         self.assertRaises(ParamsInvalid, channel.params.bind_query, {"roomId": ["x"]})
