@@ -22,6 +22,9 @@ from takotwist.flow.publish import Publishing
 from takotwist.flow.session import Session
 from takotwist.ports import IAuthorizer
 
+_ENDED = "{kind} {connection} from {address} ended after {seconds:.1f} s: {why}"
+_ENDED_OF = "{kind} {connection} from {address} ({subject}) ended after {seconds:.1f} s: {why}"
+
 
 @attrs.define(slots=True)
 class Sessions:
@@ -87,7 +90,7 @@ class Sessions:
         self.tally.connections[session.kind] -= 1
         self.limits.leave(session.address)
         self._logger.info(
-            "{kind} {connection} from {address} ({subject}) ended after {seconds:.1f} s: {why}",
+            _ENDED if session.subject is None else _ENDED_OF,
             kind=session.kind,
             connection=session.id,
             address=session.address,
