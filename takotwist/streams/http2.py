@@ -1,8 +1,9 @@
 """HTTP/2 on Twisted's connection, mended where a slow or early-answered peer hurts it.
 
-Four things: it spins when a peer's window is full; it fails on data for a stream
-that was already answered, and on a request that came with its reset; and its
-idle timer ends quiet responses.
+Six things: it spins when a peer's window is full; it fails on data for a stream
+that was already answered, and on a request that came with its reset; its idle timer
+ends quiet responses, and never a client that only pings; what a client begins has
+no deadline; and what it sends for nothing has no bound but for resets.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from h2.errors import ErrorCodes
 from h2.settings import SettingCodes, Settings
 from h2.stream import StreamState
 from hyperframe.frame import GoAwayFrame
+from twisted.internet.error import ConnectionAborted
+from twisted.python.failure import Failure
 from twisted.web._http2 import _END_STREAM_SENTINEL, H2Connection
 
+from takotwist.streams.http2_intake import Intake
 from takotwist.streams.http_limits import HttpLimits
 
 #: Untyped, as Twisted's class is.
@@ -30,6 +34,7 @@ class Http2Connection(_Connection):  # type: ignore[misc]
 
     abortTimeout = 5
     _sendingDeferred: Any
+    _abortingCall: Any
 
     def __init__(self, site: Any) -> None:
         super().__init__(site.reactor)
@@ -49,10 +54,29 @@ class Http2Connection(_Connection):  # type: ignore[misc]
             },
         )
         conn.decoder.max_header_list_size = limits.max_head
+        # An encoder makes nothing longer than it is, so what is longer is too long a head.
+        self._intake = Intake(limits.max_head)
+        self._deadline: Any = None
+        self._watched = 0
+        self._given_up = False
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self._watch()
 
     def dataReceived(self, data: bytes) -> None:
+        if self._given_up:
+            return
+        if not self._intake.take(data, self._reactor.seconds()):
+            self._give_up(ErrorCodes.ENHANCE_YOUR_CALM)
+            return
         super().dataReceived(data)
+        self._watch()
         self._wake()
+
+    def connectionLost(self, reason: Any, _cancelTimeouts: bool = True) -> None:
+        self._finished()
+        super().connectionLost(reason, _cancelTimeouts)
 
     def leave(self) -> None:
         """Say GOAWAY without an error: no new requests, those there are go on.
@@ -146,7 +170,32 @@ class Http2Connection(_Connection):  # type: ignore[misc]
     def _window(self, stream_id: int) -> bool:
         return bool(self.conn.local_flow_control_window(stream_id) > 0)
 
-    # the idle timer
+    # what has to be finished soon, and the idle timer
+
+    def _watch(self) -> None:
+        """Give the client its time for what it has begun, from when it began."""
+        if self._intake.unfinished and not self._given_up:
+            if self._deadline is not None and self._intake.begun == self._watched:
+                return
+            self._finished()
+            self._watched = self._intake.begun
+            self._deadline = self.callLater(self.site.limits.head_timeout, self._overdue)
+        else:
+            self._finished()
+
+    def _finished(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.cancel()
+
+    def _overdue(self) -> None:
+        self._deadline = None
+        self._give_up(ErrorCodes.PROTOCOL_ERROR)
+
+    def resetTimeout(self) -> None:
+        # A ping is no sign that anything will be asked.
+        if self._intake.progress:
+            super().resetTimeout()
 
     def timeoutConnection(self) -> None:
         requests = [stream._request for stream in self.streams.values()]
@@ -154,12 +203,21 @@ class Http2Connection(_Connection):  # type: ignore[misc]
             # Nothing is expected of the client, and an answer may be long in coming.
             self.setTimeout(self.timeOut)
             return
-        self.conn.close_connection(
-            error_code=ErrorCodes.PROTOCOL_ERROR if requests else ErrorCodes.NO_ERROR
-        )
+        self._give_up(ErrorCodes.PROTOCOL_ERROR if requests else ErrorCodes.NO_ERROR)
+
+    def _give_up(self, code: ErrorCodes) -> None:
+        self.conn.close_connection(error_code=code)
+        self._terminate(Failure(ConnectionAborted()))
+
+    def _terminate(self, reason: Failure) -> None:
+        """Let go of the client; what there is to tell it waits to be sent."""
+        self._given_up = True
         self.transport.write(self.conn.data_to_send())
-        self._stillProducing = False
-        self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        self.setTimeout(None)
+        if self._abortingCall is None:
+            self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        # Whoever is at work on a request of it is told now: nothing of theirs can be sent.
+        self.connectionLost(reason, _cancelTimeouts=False)
         # TLS waits for its producer to go before it closes, and that is us.
         self.transport.unregisterProducer()
         self.transport.loseConnection()

@@ -30,10 +30,21 @@ class Answering(Resource):
 
 
 class Http1Exchange:
-    """One HTTP/1.1 connection to a site whose every resource is `answer`."""
+    """One HTTP/1.1 connection to a site whose every resource is `answer`.
+
+    :cvar direct: whether `answer` is also what answers directly.
+    """
+
+    direct = False
 
     def __init__(self, answer: Callable[[Any], Any], limits: Any = None, **site: Any) -> None:
         self.clock = MemoryReactorClock()
+        if self.direct:
+
+            def directly(request: Any) -> bool:
+                return answer(request) is not False
+
+            site["direct"] = lambda path: directly
         self.site = make_site(Answering(answer), self.clock, limits, **site)
         self.transport = MemoryTransport()
         self.transport.connect(self.site.buildProtocol(None))
@@ -56,6 +67,12 @@ class Http1Exchange:
         first, *lines = head.decode("latin-1").split("\r\n")
         fields = dict(line.lower().split(": ", 1) for line in lines)
         return int(first.split(" ")[1]), fields, rest
+
+
+class DirectExchange(Http1Exchange):
+    """The same, where a plain GET that is first on its connection is answered directly."""
+
+    direct = True
 
 
 def dechunk(data: bytes) -> tuple[bytes, bool]:
@@ -82,6 +99,7 @@ class Http2Exchange:
     """One HTTP/2 connection.
 
     :param window: bytes of a stream, and of the connection, before the client reads.
+    :param begin: whether it says its preface.
     """
 
     def __init__(
@@ -90,6 +108,7 @@ class Http2Exchange:
         limits: Any = None,
         *,
         window: int = 65535,
+        begin: bool = True,
         factory: Callable[[Any, Any], Any] | None = None,
         **site: Any,
     ) -> None:
@@ -111,7 +130,8 @@ class Http2Exchange:
         self.client.initiate_connection()
         self.events: list[Any] = []
         self.read_windows = True
-        self.turn()
+        if begin:
+            self.turn()
 
     @property
     def server(self) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 import h2.events
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
+from hyperframe.frame import ContinuationFrame, HeadersFrame, PingFrame
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
@@ -189,3 +190,77 @@ class ConnectionTests(SynchronousTestCase):
         exchange.ask()
         exchange.transport.hang_up()
         self.assertEqual(exchange.clock.getDelayedCalls(), [])
+
+
+class UnfinishedTests(SynchronousTestCase):
+    """A client that begins and does not go on, or goes on for nothing."""
+
+    def _ended(self, exchange: Http2Exchange) -> ErrorCodes:
+        exchange.clock.pump([0.0] * 3)
+        frames = exchange.transport.take()
+        self.assertFalse(exchange.transport.connected)
+        self.assertEqual(exchange.clock.getDelayedCalls(), [])
+        # The GOAWAY is the last frame: its error is in its last four bytes.
+        return ErrorCodes(int.from_bytes(frames[-4:]))
+
+    def test_preface(self) -> None:
+        """Half a preface has the time of a head, and so have settings that do not come."""
+        for sent in (b"PRI * HTTP/2.0\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0"):
+            exchange = Http2Exchange(lambda _: b"", begin=False)
+            exchange.transport.deliver(sent[:10])
+            exchange.clock.advance(9)
+            exchange.transport.deliver(sent[10:])
+            self.assertTrue(exchange.transport.connected)
+            exchange.clock.advance(1)
+            self.assertEqual(self._ended(exchange), ErrorCodes.PROTOCOL_ERROR)
+
+    def test_head(self) -> None:
+        """A head that does not end has it too, however it trickles; what was asked before is
+        told that its client has gone."""
+        exchange = Http2Exchange(lambda _: NOT_DONE_YET)
+        stream = exchange.ask()
+        gone: list[Any] = []
+        exchange.server.streams[stream]._request.notifyFinish().addErrback(gone.append)
+        head = HeadersFrame(3, b"").serialize()
+        exchange.transport.deliver(head)
+        for _ in range(9):
+            exchange.clock.advance(1)
+            exchange.transport.deliver(ContinuationFrame(3, b"\x88").serialize())
+        self.assertEqual(gone, [])
+        exchange.clock.advance(1)
+        self.assertEqual(self._ended(exchange), ErrorCodes.PROTOCOL_ERROR)
+        self.assertEqual(len(gone), 1)
+
+    def test_heads_one_after_the_other(self) -> None:
+        """A client of whom there is always half a head here, but never the same, is served."""
+        exchange = Http2Exchange(lambda _: b"")
+        half = b""
+        for _ in range(30):
+            stream = exchange.client.get_next_available_stream_id()
+            fields = [(":method", "GET"), (":path", "/"), (":scheme", "https")]
+            exchange.client.send_headers(stream, [*fields, (":authority", "a")], end_stream=True)
+            head = exchange.client.data_to_send()
+            exchange.transport.deliver(half + head[:12])
+            half = head[12:]
+            exchange.clock.advance(1)
+        self.assertTrue(exchange.transport.connected)
+
+    def test_pings(self) -> None:
+        """Pings are answered and keep no connection; too many end it."""
+        exchange = Http2Exchange(lambda _: b"")
+        exchange.clock.advance(50)
+        exchange.client.ping(b"12345678")
+        exchange.turn()
+        self.assertTrue(exchange.has(h2.events.PingAckReceived))
+        exchange.clock.advance(10)
+        self.assertEqual(self._ended(exchange), ErrorCodes.NO_ERROR)
+        exchange = Http2Exchange(lambda _: b"")
+        exchange.transport.deliver(PingFrame(0, b"12345678").serialize() * 1001)
+        self.assertEqual(self._ended(exchange), ErrorCodes.ENHANCE_YOUR_CALM)
+
+    def test_after_the_end(self) -> None:
+        """What such a client still sends is not looked at."""
+        exchange = Http2Exchange(lambda _: b"")
+        exchange.transport.deliver(PingFrame(0, b"12345678").serialize() * 1001)
+        exchange.transport.deliver(b"\xff" * 100)
+        self.assertEqual(self._ended(exchange), ErrorCodes.ENHANCE_YOUR_CALM)
