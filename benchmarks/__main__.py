@@ -1,26 +1,28 @@
 """Measures the server beside others, in turns, on one machine.
 
-    python -m benchmarks [--quick] [--rounds N] [SCENARIO ...]
+    python -m benchmarks [--quick] [--rounds N] [--write-docs] [SCENARIO ...]
 
 The server under measurement is bound to the first core and the load generator to
 the second.  Prints medians, quartiles and our value as a multiple of each other
-server's; writes ``docs/performance/SCENARIO.svg`` and ``.json``.  Only ratios of
-one run say anything, and only those of many rounds on a quiet machine much.
+server's, and at the end which goals were reached; writes
+``docs/performance/SCENARIO.svg`` and ``.json``, and with --write-docs the figures
+in ``docs/performance.md``.  Only ratios of one run say anything, and only those of
+many rounds on a quiet machine much.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
+import time
 from pathlib import Path
 
-import attrs
-
+from benchmarks import goals
 from benchmarks.case import run
+from benchmarks.peers.peer import allow_files
 from benchmarks.plot import plot
-from benchmarks.scenarios import ONCE, SCENARIOS
-
-PLOTS = Path(__file__).parents[1] / "docs" / "performance"
+from benchmarks.record import FOLDER, PAGE, Record, machine, outcomes, stored, today, write_page
+from benchmarks.scenarios import SCENARIOS
 
 
 def main() -> None:
@@ -28,25 +30,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("scenarios", nargs="*", help=", ".join(SCENARIOS))
-    parser.add_argument("--rounds", type=int, default=10, help="turns of each server")
-    parser.add_argument("--quick", action="store_true", help="3 turns of each server")
-    parser.add_argument("--output", type=Path, default=PLOTS, help="folder of the plots")
+    parser.add_argument("--rounds", type=int, help="turns of each server (10, or as suits)")
+    parser.add_argument("--quick", action="store_true", help="at most 3 turns of each server")
+    parser.add_argument("--output", type=Path, default=FOLDER, help="folder of the plots")
+    parser.add_argument("--write-docs", action="store_true", help=f"rewrite {PAGE.name}")
+    parser.add_argument(
+        "--stored", action="store_true", help="measure nothing: goals and page of what is there"
+    )
     asked = parser.parse_args()
     for unknown in set(asked.scenarios) - set(SCENARIOS):
         parser.error(f"no such scenario: {unknown} (there are: {', '.join(SCENARIOS)})")
-    rounds = 3 if asked.quick else asked.rounds
+    allow_files()
     asked.output.mkdir(parents=True, exist_ok=True)
-    for name in asked.scenarios or SCENARIOS:
-        outcomes = []
-        for case in SCENARIOS[name]():
-            outcome = run(case, 1 if name in ONCE else rounds)
-            outcomes.append(outcome)
-            print("\n".join(outcome.lines()), flush=True)
-        title = (SCENARIOS[name].__doc__ or name).splitlines()[0]
-        (asked.output / f"{name}.svg").write_text(plot(title, outcomes))
-        (asked.output / f"{name}.json").write_text(
-            json.dumps([attrs.asdict(one) for one in outcomes], indent=1) + "\n"
-        )
+    names = asked.scenarios or list(SCENARIOS)
+    for name in [] if asked.stored else names:
+        most = min(3, SCENARIOS[name].rounds) if asked.quick else SCENARIOS[name].rounds
+        _measure(name, asked.rounds or most, asked.output)
+    print("\n".join(goals.summary(outcomes(stored(asked.output, names)))))
+    if asked.write_docs:
+        write_page(PAGE, stored(asked.output, SCENARIOS))
+
+
+def _measure(name: str, rounds: int, folder: Path) -> None:
+    if os.getloadavg()[0] > 0.7:
+        print(f"! the machine does other things too: load {os.getloadavg()[0]:.1f}", flush=True)
+    scenario, found, began = SCENARIOS[name], [], time.monotonic()
+    for case in scenario.cases():
+        found.append(run(case, rounds))
+        print("\n".join(found[-1].lines()), flush=True)
+    took = time.monotonic() - began
+    print(f"{name}: {took:.0f} seconds", flush=True)
+    Record(name, today(), took, machine(), found).save(folder)
+    (folder / f"{name}.svg").write_text(plot(scenario.title, found))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def compiled(source: Path) -> Path:
     """The program made of `source`, in a folder of this run."""
     folder = Path(tempfile.mkdtemp(prefix="takotwist-benchmarks-"))
     program = folder / source.stem
-    libraries = ["-lssl", "-lcrypto"] if source.stem == "load" else []
+    libraries = ["-lssl", "-lcrypto", "-lm"] if source.stem == "load" else []
     subprocess.run(["cc", "-O2", "-o", program, source, *libraries], check=True)
     return program
 

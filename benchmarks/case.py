@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 import attrs
 
 from benchmarks.generator import Incorrect, folder_for
+from benchmarks.outcome import Outcome
 from benchmarks.peers.others import Autobahn, Limit, Nchan, Node, NodeShared
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.tako import Tako
@@ -47,7 +47,7 @@ class Case:
 
     name: str
     peers: Sequence[str]
-    measure: Callable[[Peer], dict[str, Any]]
+    measure: Callable[[Peer], Mapping[str, Any]]
     metric: str
     unit: str
     lower: bool = False
@@ -56,52 +56,9 @@ class Case:
     fresh: bool = False
 
 
-@attrs.define
-class Outcome:
-    """What a case came to: the values of each server, one for each round."""
-
-    name: str
-    unit: str
-    lower: bool
-    values: dict[str, list[float]]
-    wrong: list[str]
-
-    def median(self, peer: str) -> float:
-        """Of a server's values."""
-        return statistics.median(self.values[peer])
-
-    def quartiles(self, peer: str) -> tuple[float, float]:
-        """Of a server's values."""
-        values = self.values[peer]
-        if len(values) < 2:
-            return values[0], values[0]
-        first, _, third = statistics.quantiles(values, n=4, method="inclusive")
-        return first, third
-
-    def ratio(self, peer: str) -> float:
-        """Our value as a multiple of `peer`'s: the median of the rounds' own ratios."""
-        ours = self.values[next(iter(self.values))]
-        pairs = zip(ours, self.values[peer], strict=False)
-        return statistics.median(mine / theirs for mine, theirs in pairs)
-
-    def lines(self) -> list[str]:
-        """For a terminal."""
-        direction = "less is better" if self.lower else "more is better"
-        lines = [f"{self.name} ({self.unit}, {direction})"]
-        first = next(iter(self.values))
-        for peer, values in self.values.items():
-            low, high = self.quartiles(peer)
-            versus = "" if peer == first else f"   {first} is {self.ratio(peer):.2f}x"
-            lines.append(
-                f"  {peer:18} {self.median(peer):>12,.2f}  [{low:,.2f} to {high:,.2f}]"
-                f"  n={len(values)}{versus}"
-            )
-        return [*lines, *(f"  ! {what}" for what in self.wrong)]
-
-
 def run(case: Case, rounds: int) -> Outcome:
     """Measure the servers of `case` in turns, `rounds` times."""
-    outcome = Outcome(case.name, case.unit, case.lower, {name: [] for name in case.peers}, [])
+    outcome = Outcome(case.name, case.unit, case.lower, {name: [] for name in case.peers})
     with tempfile.TemporaryDirectory(prefix="takotwist-bench-") as root, ExitStack() as running:
         certificate = _certificate(Path(root)) if case.tls else None
         peers = {
@@ -113,18 +70,25 @@ def run(case: Case, rounds: int) -> Outcome:
             peer.start()
         for round_ in range(rounds):
             for name, peer in peers.items():
-                try:
-                    value = case.measure(peer)[case.metric] * case.scale
-                except Incorrect as incorrect:
-                    outcome.wrong.append(f"{name}: {incorrect}")
-                    continue
-                outcome.values[name].append(value)
-                if case.fresh:
-                    peer.stop()
-                    peer.start()
+                _take(case, name, peer, outcome)
             print(f"  {case.name}: round {round_ + 1} of {rounds}", file=sys.stderr, flush=True)
-    outcome.values = {name: values for name, values in outcome.values.items() if values}
     return outcome
+
+
+def _take(case: Case, name: str, peer: Peer, outcome: Outcome) -> None:
+    try:
+        measured = case.measure(peer)
+    except Incorrect as incorrect:
+        outcome.values[name].append(None)
+        outcome.wrong.append(f"{name}: {incorrect}")
+    else:
+        outcome.values[name].append(measured[case.metric] * case.scale)
+        for shares, key in ((outcome.server, "core"), (outcome.generator, "generator")):
+            if key in measured:
+                shares.setdefault(name, []).append(measured[key])
+    if case.fresh:
+        peer.stop()
+        peer.start()
 
 
 def _certificate(folder: Path) -> Path:

@@ -15,12 +15,15 @@
 #define _GNU_SOURCE
 #include "load.h"
 
+#include <math.h>
 #include <sys/resource.h>
 
-static const char *mode = "fanout", *ready_mark = "\r\n\r\n", *ack_mark = "HTTP/1.1 2";
+static enum { FANOUT, CONNECT, RESUME, HOLD } mode;
+static const char *ready_mark = "\r\n\r\n", *ack_mark = "HTTP/1.1 2";
 static const char *open_mark = "";
 static int subscribers = 0, publishers = 0, topics = 1, batch = 1, window = 1, per_ack = 1;
 static int parallel = 256, expect = 0, slow = 0, wait_all = 1, spin = 1;
+static int units = 0, warm_units = 0; /* where they are given, instead of the times */
 static double seconds = 2, warm = 0.3, rate = 0;
 static char *subscribe_text, *open_text = "", *unit_text;
 static size_t subscribe_length, open_length, unit_length;
@@ -28,8 +31,9 @@ static size_t subscribe_length, open_length, unit_length;
 static struct connection *all;
 static int opened, pending, next_to_open, done;
 static int running, counting, failed;
+static uint64_t most = UINT64_MAX; /* to be published until the run is over */
 static uint64_t published, deliveries, wrong, handshakes, late;
-static double began, last_delivery, *opened_at;
+static double began, last_read, last_delivery, idle;
 static uint32_t histogram[200001]; /* of 10 microseconds each */
 
 static struct connection *publisher(int number) { return &all[subscribers + number]; }
@@ -41,12 +45,13 @@ static void note_latency(double latency) {
 
 /* Whether `c` may publish its next unit now. */
 static int may_publish(struct connection *c) {
-    return running && c->state == READY && !c->out_left &&
+    return running && published != most && c->state == READY && !c->out_left &&
            c->sent + batch - c->acknowledged <= (uint32_t)window && (!wait_all || !c->outstanding);
 }
 
 static void publish(struct connection *c, double at) {
-    uint32_t topic = (c->sent / batch) % topics;
+    /* Each begins elsewhere, so that together they come by all topics soon. */
+    uint32_t topic = (c->sent / batch + (uint64_t)c->publisher * topics / publishers) % topics;
     char *text = c->unit, *end = c->unit + c->unit_length;
     for (char *place = text; (place = memmem(place, end - place, "~", 1)); place += MARK_LENGTH) {
         if (place[3] != ':') die("the unit has a stray ~");
@@ -81,7 +86,7 @@ static void go_on(struct connection *c) {
 
 static void delivered(struct connection *c, uint32_t from, uint32_t seq) {
     c->received++;
-    if (!strcmp(mode, "resume")) return;
+    if (mode == RESUME) return;
     if (from >= (uint32_t)publishers) {
         wrong++;
         return;
@@ -93,7 +98,7 @@ static void delivered(struct connection *c, uint32_t from, uint32_t seq) {
     deliveries++;
     if (c->index < slow) return;
     struct connection *p = publisher(from);
-    last_delivery = now();
+    last_delivery = last_read;
     if (counting) note_latency(last_delivery - p->sent_at[seq & 63]);
     if (wait_all && --p->outstanding == 0) go_on(p);
 }
@@ -101,7 +106,6 @@ static void delivered(struct connection *c, uint32_t from, uint32_t seq) {
 static void start_one(struct connection *c) {
     start_connecting(c, c->publisher < 0 && c->index < slow ? 4096 : 0);
     pending++;
-    if (opened_at) opened_at[c->index] = now();
     if (c->publisher < 0) {
         static char *texts; /* each subscriber's own, for the number of its topic */
         if (topics > 1) {
@@ -150,10 +154,14 @@ static void advance(struct connection *c) {
         }
     }
     if (c->state == HANDSHAKE) {
+        ERR_clear_error();
         int result = SSL_do_handshake(c->ssl);
         watch(c, EPOLL_CTL_MOD, EPOLLIN);
         if (result != 1) {
-            if (SSL_get_error(c->ssl, result) != SSL_ERROR_WANT_READ) die("TLS handshake");
+            if (!waits(c, result)) {
+                ERR_print_errors_fp(stderr);
+                die("TLS handshake");
+            }
             return;
         }
         c->state = OPENING;
@@ -174,6 +182,7 @@ static void readable(struct connection *c) {
             return;
         }
         if (!length) return;
+        last_read = now();
         if (c->state == OPENING) {
             const char *mark = c->publisher < 0 ? ready_mark : open_mark;
             char *found = memmem(data, length, mark, strlen(mark));
@@ -192,8 +201,11 @@ static void readable(struct connection *c) {
             if (c->publisher < 0) each_marker(c, found, data + length - found, delivered);
         } else if (c->publisher < 0) {
             each_marker(c, data, length, delivered);
-            if (!strcmp(mode, "hold") && (data[0] & 0xff) == 0x89)
-                send(c->fd, "\x8a\x80\0\0\0", 6, MSG_NOSIGNAL);
+            if (mode == HOLD && (data[0] & 0xff) == 0x89) {
+                c->out = "\x8a\x80\0\0\0"; /* an empty pong, masked */
+                c->out_left = 6;
+                if (!write_out(c)) die("a pong");
+            }
         } else {
             int acks = count_marks(c, data, length, ack_mark);
             c->acknowledged += acks * per_ack;
@@ -201,7 +213,7 @@ static void readable(struct connection *c) {
                 fprintf(stderr, "load: %.*s\n", length > 600 ? 600 : length, data);
             go_on(c);
         }
-        if (!strcmp(mode, "resume") && (int)c->received == expect) {
+        if (mode == RESUME && (int)c->received == expect) {
             done++;
             c->received++;
         }
@@ -210,13 +222,17 @@ static void readable(struct connection *c) {
 
 static void turn(int timeout) {
     static struct epoll_event events[1024];
+    double from = now();
     int count = epoll_wait(epoll_fd, events, 1024, timeout);
+    if (count <= 0 && !timeout) idle += now() - from;
     for (int i = 0; i < count; i++) {
         struct connection *c = events[i].data.ptr;
         if (c->state == CLOSED) continue;
         if (c->state != READY || (events[i].events & EPOLLOUT)) advance(c);
-        if (c->state != CLOSED && (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))) readable(c);
-        if (!strcmp(mode, "connect") && c->state == READY) {
+        /* Read in the midst of a handshake would end it unseen. */
+        if (c->state >= OPENING && (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+            readable(c);
+        if (mode == CONNECT && c->state == READY) {
             close_connection(c);
             start_one(c);
         }
@@ -244,13 +260,15 @@ static int outstanding(void) {
     return 0;
 }
 
-/* Publishes for `length` seconds, and then until all has arrived. */
-static void run_for(double length) {
+/* Publishes for `length` seconds or `most` units, and then until all has arrived. */
+static void run_for(double length, int most_units) {
+    if (most_units) length = 60;
+    most = most_units ? published + (uint64_t)most_units * batch : UINT64_MAX;
     double end = now() + length, due = now(), give_up = end + 15;
     int at = 0;
     running = 1;
     for (int i = 0; i < publishers; i++) go_on(publisher(i));
-    while (now() < end) {
+    while (now() < end && published != most) {
         if (!rate) {
             /* A generator that sleeps is woken by the server's own core, at the
              * server's cost, and the more so the more it sleeps: a client over a
@@ -295,15 +313,19 @@ static void argument(char *text) {
 #define FROM_FILE(key, name, length) if (!strcmp(text, key)) name = read_file(value, &length); else
     NUMBER(subscribers) NUMBER(publishers) NUMBER(topics) NUMBER(batch) NUMBER(window)
     NUMBER(per_ack) NUMBER(parallel) NUMBER(expect) NUMBER(slow) NUMBER(seconds) NUMBER(warm)
-    NUMBER(rate) NUMBER(wait_all) NUMBER(spin)
-    TEXT("mode", mode) TEXT("ready", ready_mark) TEXT("ack", ack_mark) TEXT("opened", open_mark)
+    NUMBER(rate) NUMBER(wait_all) NUMBER(spin) NUMBER(units) NUMBER(warm_units)
+    if (!strcmp(text, "mode"))
+        mode = !strcmp(value, "connect")  ? CONNECT
+               : !strcmp(value, "resume") ? RESUME
+               : !strcmp(value, "hold")   ? HOLD
+                                          : FANOUT;
+    else
+    TEXT("ready", ready_mark) TEXT("ack", ack_mark) TEXT("opened", open_mark)
     FROM_FILE("subscribe", subscribe_text, subscribe_length)
     FROM_FILE("open", open_text, open_length)
     FROM_FILE("publish", unit_text, unit_length)
     if (!strcmp(text, "tls")) {
-        tls_context = SSL_CTX_new(TLS_client_method());
-        SSL_CTX_set_mode(tls_context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                          SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+        speak_tls();
     } else {
         fprintf(stderr, "load: no such option: %s\n", text);
         exit(2);
@@ -329,7 +351,7 @@ int main(int count, char **arguments) {
     for (int i = 2; i < count; i++) argument(arguments[i]);
     epoll_fd = epoll_create1(0);
 
-    int connecting = !strcmp(mode, "connect");
+    int connecting = mode == CONNECT;
     if (connecting) subscribers = parallel;
     int total = subscribers + publishers;
     all = calloc(total, sizeof *all);
@@ -346,7 +368,7 @@ int main(int count, char **arguments) {
         }
     }
 
-    if (!strcmp(mode, "resume")) {
+    if (mode == RESUME) {
         printf("READY\n");
         wait_for_line();
         began = now();
@@ -370,7 +392,7 @@ int main(int count, char **arguments) {
     while (now() < settle) turn(10);
     printf("READY\n");
     wait_for_line();
-    if (!strcmp(mode, "hold")) {
+    if (mode == HOLD) {
         fcntl(0, F_SETFL, O_NONBLOCK);
         char line[64];
         for (;;) {
@@ -384,18 +406,20 @@ int main(int count, char **arguments) {
     if (connecting) {
         open_more(total);
         double end = now() + warm;
-        while (now() < end) turn(10);
+        while (now() < end) turn(spin ? 0 : 10);
         handshakes = 0;
         printf("BEGIN\n");
         wait_for_line();
         began = now();
         double used = cpu();
-        while (now() < began + seconds) turn(10);
-        printf("{\"seconds\":%.6f,\"handshakes\":%lu,\"failed\":%d,\"generator\":%.4f}\n",
-               now() - began, handshakes, failed, cpu() - used);
+        idle = 0;
+        while (now() < began + seconds) turn(spin ? 0 : 10);
+        double took = now() - began;
+        printf("{\"seconds\":%.6f,\"handshakes\":%lu,\"failed\":%d,\"generator\":%.4f}\n", took,
+               handshakes, failed, fmax(0, cpu() - used - idle) / took);
         return 0;
     }
-    if (warm) run_for(warm);
+    if (warm || warm_units) run_for(warm, warm_units);
     if (failed) fprintf(stderr, "load: the warm-up did not finish\n");
     printf("BEGIN\n");
     wait_for_line();
@@ -403,9 +427,11 @@ int main(int count, char **arguments) {
     double used = cpu();
     counting = 1;
     began = now();
-    run_for(seconds);
+    idle = 0;
+    run_for(seconds, units);
     double took = (wait_all ? last_delivery : now()) - began;
-    used = cpu() - used;
+    /* Where something else had this core meanwhile, the waiting is the longer. */
+    used = fmax(0, cpu() - used - idle) / (now() - began);
     uint64_t counted = deliveries - before, sent = published - published_before;
     printf("END\n");
     wait_for_line();

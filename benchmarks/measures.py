@@ -30,14 +30,37 @@ def connects(peer: Peer, kind: str, seconds: float = 1.5) -> dict[str, Any]:
         load.go()
         result = load.result()
     used = peer.cpu() - before
+    if result["failed"]:
+        raise Incorrect(f"{peer.name}: {result['failed']} connections ended early")
     result["rate"] = result["handshakes"] / result["seconds"]
+    result["core"] = used / result["seconds"]
     result["cpu_us"] = used / max(1, result["handshakes"]) * 1e6
     return result
 
 
 def holds(peer: Peer, kind: str, connections: int, seconds: float) -> dict[str, Any]:
-    """Memory of connections that do nothing, and the CPU that they cost."""
-    empty = peer.resident()
+    """Memory of connections that do nothing, and the CPU that they cost.
+
+    A few are there before, so that what the first of all loads counts for nobody.
+    """
+    with _held(peer, kind, 100) as few:
+        empty = peer.resident()
+        with _held(peer, kind, connections) as many:
+            time.sleep(3)
+            held = peer.resident()
+            before, began = peer.cpu(), time.monotonic()
+            time.sleep(seconds)
+            used, took = peer.cpu() - before, time.monotonic() - began
+            many.go()
+            failed = many.result()["failed"]
+        few.go()
+        failed += few.result()["failed"]
+    if failed:
+        raise Incorrect(f"{peer.name}: {failed} connections ended")
+    return {"bytes": (held - empty) / connections, "core": used / took}
+
+
+def _held(peer: Peer, kind: str, connections: int) -> Load:
     load = Load(
         peer,
         mode="hold",
@@ -45,21 +68,9 @@ def holds(peer: Peer, kind: str, connections: int, seconds: float) -> dict[str, 
         subscribe=peer.subscribe(kind),
         ready=peer.ready[kind],
     )
-    with load:
-        load.expect("READY")
-        load.go()
-        time.sleep(3)
-        held = peer.resident()
-        before, began = peer.cpu(), time.monotonic()
-        time.sleep(seconds)
-        used, took = peer.cpu() - before, time.monotonic() - began
-        load.go()
-        result = load.result()
-    if result["failed"]:
-        raise Incorrect(f"{peer.name}: {result['failed']} connections ended")
-    result["bytes"] = (held - empty) / connections
-    result["core"] = used / took
-    return result
+    load.expect("READY")
+    load.go()
+    return load
 
 
 def resumes(peer: Peer, clients: int, behind: int) -> dict[str, Any]:
@@ -70,6 +81,7 @@ def resumes(peer: Peer, clients: int, behind: int) -> dict[str, Any]:
     peer.stop()
     peer.start()
     asks = peer.subscribe("sse").replace(b"\r\n\r\n", b"\r\nLast-Event-ID: %b\r\n\r\n" % first)
+    before = peer.cpu()
     load = Load(
         peer,
         mode="resume",
@@ -84,6 +96,7 @@ def resumes(peer: Peer, clients: int, behind: int) -> dict[str, Any]:
         result = load.result()
     if result["failed"] or result["done"] != clients:
         raise Incorrect(f"{peer.name}: {result}")
+    result["core"] = (peer.cpu() - before) / result["seconds"]
     return result
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from benchmarks.case import Outcome
+from benchmarks.outcome import Outcome, figure
 
 _WIDTH, _LEFT, _RIGHT, _BAR, _GAP, _TITLE = 720, 150, 110, 18, 6, 30
 _OURS, _OTHERS, _INK = "#0b7285", "#adb5bd", "#343a40"
@@ -16,7 +16,7 @@ def plot(title: str, outcomes: Sequence[Outcome]) -> str:
     body: list[str] = []
     y = 28
     for outcome in outcomes:
-        if not outcome.values:
+        if not outcome.measured():
             continue
         y += _TITLE
         direction = "less is better" if outcome.lower else "more is better"
@@ -24,9 +24,9 @@ def plot(title: str, outcomes: Sequence[Outcome]) -> str:
             f'<text x="10" y="{y - 8}" font-weight="bold">{escape(outcome.name)}'
             f' <tspan font-weight="normal">({escape(outcome.unit)}, {direction})</tspan></text>'
         )
-        largest = max(outcome.quartiles(peer)[1] for peer in outcome.values)
+        largest = max(outcome.quartiles(peer)[1] for peer in outcome.measured())
         room = (_WIDTH - _LEFT - _RIGHT) / (largest or 1)
-        for peer in outcome.values:
+        for peer in outcome.measured():
             median = outcome.median(peer)
             low, high = outcome.quartiles(peer)
             colour = _OURS if peer.startswith("takotwist") else _OTHERS
@@ -38,7 +38,7 @@ def plot(title: str, outcomes: Sequence[Outcome]) -> str:
                 f'<path d="M{_LEFT + low * room:.1f} {middle}H{_LEFT + high * room:.1f}"'
                 f' stroke="{_INK}" stroke-width="2"/>',
                 f'<text x="{_LEFT + max(median, high) * room + 6:.1f}" y="{middle + 4}">'
-                f"{_short(median)}</text>",
+                f"{figure(median)}</text>",
             ]
             y += _BAR + _GAP
     return (
@@ -49,7 +49,3 @@ def plot(title: str, outcomes: Sequence[Outcome]) -> str:
         + "".join(body)
         + "</svg>\n"
     )
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

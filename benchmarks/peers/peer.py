@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -46,6 +48,27 @@ class Publish:
     window: int = 1
     open: bytes = b""
     opened: str = ""
+
+
+def _cpu_of(pid: int) -> float:
+    # `/proc/PID/stat` counts in hundredths of a second, which is 2 % of a short round.
+    clock = ctypes.c_int()
+    wrong = ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(clock))
+    if wrong:
+        raise OSError(wrong, os.strerror(wrong), str(pid))
+    return time.clock_gettime(clock.value)
+
+
+def allow_files(wanted: int = 65_536) -> None:
+    """Raise this process's limit of open files, and so that of what it starts.
+
+    To `wanted`, or to what is allowed without asking.
+    """
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, hard)))
+    except (OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Peer:
@@ -132,12 +155,8 @@ class Peer:
         return [self._process.pid, *map(int, children.read_text().split())]
 
     def cpu(self) -> float:
-        """Seconds of CPU that it has used, user and system."""
-        ticks = 0
-        for pid in self.pids:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
+        """Seconds of CPU that it has used: of all threads of all its processes."""
+        return sum(map(_cpu_of, self.pids))
 
     def resident(self) -> int:
         """Bytes of memory that it has to itself."""
