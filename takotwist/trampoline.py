@@ -13,9 +13,12 @@ from __future__ import annotations
 import asyncio
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import Any, cast
+from contextvars import copy_context
+from typing import Any, TypeVar, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
+
+A = TypeVar("A")
 
 #: What libraries of the asyncio world say where no loop runs.
 _SIGNS_OF_ASYNCIO = (
@@ -46,8 +49,40 @@ def drive(awaitable: Awaitable[Any]) -> Deferred[Any]:
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        return Deferred.fromCoroutine(_with_deferreds_only(awaitable))
+        return started(_refusing_futures(_steps(awaitable)))
     return Deferred.fromFuture(loop.create_task(_with_both(awaitable, loop)))
+
+
+def started(steps: Generator[Any, Any, A] | Coroutine[Any, Any, A]) -> Deferred[A]:
+    """As `Deferred.fromCoroutine`, at a third of the price where nothing is waited for.
+
+    :param steps: waits for Deferreds only.
+    """
+    # What it sets of its context is its own (PEP 567).
+    context = copy_context()
+    try:
+        waits_for = context.run(steps.send, None)
+    except StopIteration as done:
+        return succeed(done.value)
+    except BaseException:
+        return fail()
+    return context.run(Deferred.fromCoroutine, resumed(steps, waits_for))
+
+
+def resumed(
+    steps: Generator[Any, Any, A] | Coroutine[Any, Any, A], waits_for: Any
+) -> Generator[Any, Any, A]:
+    """The rest of what has begun and waits for something."""
+    try:
+        while True:
+            try:
+                sent = yield waits_for
+            except BaseException as thrown:
+                waits_for = steps.throw(thrown)
+            else:
+                waits_for = steps.send(sent)
+    except StopIteration as done:
+        return cast("A", done.value)
 
 
 async def _with_both(awaitable: Awaitable[Any], loop: asyncio.AbstractEventLoop) -> Any:
@@ -104,11 +139,6 @@ def _throwing(steps: Generator[Any, Any, Any], error: BaseException) -> Callable
     return lambda: steps.throw(error)
 
 
-async def _with_deferreds_only(awaitable: Awaitable[Any]) -> Any:
-    return await _refusing_futures(_steps(awaitable))
-
-
-@types.coroutine
 def _refusing_futures(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
     step: Callable[[], Any] = lambda: steps.send(None)  # noqa: E731
     while True:

@@ -3,13 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import Channel, Grant, VerifyRequest
 from takotwist.errors import AuthUnavailable
+from takotwist.trampoline import drive
 from tests.adapters.local_case import REQUEST, AuthorizeLocalCase, Room, chat
+
+
+class TestContext(SynchronousTestCase):
+    """What a coroutine sets of its context is its own (PEP 567)."""
+
+    def test_own_context(self) -> None:
+        """It keeps what it set while it waits, and nobody else sees it."""
+        who: ContextVar[str] = ContextVar("who", default="nobody")
+        waiting: Deferred[None] = Deferred()
+
+        async def work(name: str) -> str:
+            who.set(name)
+            if name == "waits":
+                await waiting
+            return who.get()
+
+        later = drive(work("waits"))
+        self.assertEqual(who.get(), "nobody")
+        self.assertEqual(self.successResultOf(drive(work("at once"))), "at once")
+        self.assertEqual(who.get(), "nobody")
+        waiting.callback(None)
+        self.assertEqual(self.successResultOf(later), "waits")
+
+    def test_fails_at_once(self) -> None:
+        """What it raises before it waits is a failure, not an exception."""
+
+        async def work() -> None:
+            raise KeyError
+
+        self.failureResultOf(drive(work()), KeyError)
 
 
 class TestAsyncio(AuthorizeLocalCase):

@@ -36,7 +36,7 @@ from takotwist.app.failure_text import failure_text
 from takotwist.core.authorization import AuthRequest, Frame, Grant, Verdict
 from takotwist.errors import AuthUnavailable, ChannelUnknown
 from takotwist.ports import IAuthorizer
-from takotwist.trampoline import wants_asyncio
+from takotwist.trampoline import started, wants_asyncio
 
 #: What an operator does about code that needs asyncio.
 REMEDY = "this reactor does not run it; start with `tako serve` or `twistd --reactor=asyncio tako`"
@@ -72,11 +72,11 @@ class LocalAuthorizer:
 
     def authorize(self, request: AuthRequest) -> Deferred[Grant]:
         """See `IAuthorizer`.  :raises ParamsInvalid: the declared type refuses the params."""
-        return Deferred.fromCoroutine(self._authorize(request))
+        return started(self._authorize(request))
 
     def dispatch(self, frame: Frame) -> Deferred[Verdict]:
         """See `IAuthorizer`."""
-        return Deferred.fromCoroutine(self._dispatch(frame))
+        return started(self._dispatch(frame))
 
     async def _authorize(self, request: AuthRequest) -> Grant:
         call = verify_call(self._channel(request.channel), request)

@@ -12,6 +12,7 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import attrs
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -77,6 +78,8 @@ class CallableRunner:
         clock = IReactorTime(reactor)
         self._threads = WaitingLine(clock, places=pool.max)
         self._coroutines = WaitingLine(clock, places=coroutines)
+        #: Whether a function gives way; to find out takes longer than most of them.
+        self._known: WeakKeyDictionary[Callable[..., Any], bool] = WeakKeyDictionary()
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         """Call `function`; the answer is what it returned, or `Raised`.
@@ -86,13 +89,23 @@ class CallableRunner:
         :raises Overloaded: too many calls wait already.
         :raises AuthUnavailable: it waited too long to begin.
         """
-        if waits(function):
+        if self._is_waiting(function):
             return self._waited_for(lambda: _in_reactor(function, arguments))
         return self._bounded(
             self._threads,
             lambda: deferToThreadPool(self._reactor, self._pool, _in_thread, function, arguments),
             lambda work: None,
         ).addCallback(self._finish)
+
+    def _is_waiting(self, function: Callable[..., Any]) -> bool:
+        try:
+            known = self._known.get(function)
+            if known is None:
+                known = self._known[function] = waits(function)
+        except TypeError:
+            # It can be no key of such a table.
+            return waits(function)
+        return known
 
     def _finish(self, result: Any) -> Any:
         if inspect.isawaitable(result):
@@ -108,6 +121,8 @@ class CallableRunner:
         begin: Callable[[], Deferred[Any]],
         give_up: Callable[[Deferred[Any]], None],
     ) -> Deferred[Any]:
+        if line.take():
+            return self._begun(line, begin(), give_up)
         return maybeDeferred(line.enter).addCallback(lambda _: self._begun(line, begin(), give_up))
 
     def _begun(

@@ -38,14 +38,20 @@ class WaitingLine:
         """How many wait."""
         return len(self._waiting)
 
+    def take(self) -> bool:
+        """Get a place if one is free now."""
+        if self._free > 0:
+            self._free -= 1
+            return True
+        return False
+
     def enter(self) -> Deferred[None]:
         """Get a place; give it back with `leave`.  Cancelling leaves the line.
 
         :raises Overloaded: the line is full.
         :raises AuthUnavailable: no place came free in time.
         """
-        if self._free > 0:
-            self._free -= 1
+        if self.take():
             return succeed(None)
         self._turn_away_impatient()
         if len(self._waiting) >= self._length:

@@ -216,9 +216,10 @@ def grant_of(answer: Any) -> Grant:
         value = getattr(answer, name, None)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             raise UnusableAnswer(f"{name} must be whole milliseconds, not {value!r}")
-    return attrs.evolve(
-        answer, subject=_subject(answer.subject), expires_at=_expires_at(answer.expires_at)
-    )
+    subject, expires_at = _subject(answer.subject), _expires_at(answer.expires_at)
+    if subject is answer.subject and expires_at is answer.expires_at:
+        return answer
+    return attrs.evolve(answer, subject=subject, expires_at=expires_at)
 
 
 def _subject(said: Any) -> str | None:

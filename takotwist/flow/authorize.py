@@ -18,6 +18,8 @@ from takotwist.core.registry import Registry
 from takotwist.core.tally import Tally
 from takotwist.core.topic import Topic
 from takotwist.errors import ChannelUnknown, CredentialsMissing
+from takotwist.flow.bindings import Bindings
+from takotwist.flow.questions import Questions
 from takotwist.ports import IAuthorizer
 
 
@@ -66,15 +68,18 @@ class Asked:
 
 @attrs.frozen(slots=True)
 class Admitted:
-    """A request that the app has let in."""
+    """A request that the app has let in.
+
+    :ivar lifecycle: the channel's, with the grant's overrides.
+    """
 
     asked: Asked
     grant: Grant
+    lifecycle: Lifecycle = attrs.field(init=False)
 
-    @property
-    def lifecycle(self) -> Lifecycle:
-        """The channel's lifecycle with the grant's overrides."""
-        return self.grant.lifecycle(self.asked.definition.lifecycle)
+    def __attrs_post_init__(self) -> None:
+        of_channel = self.asked.definition.lifecycle
+        object.__setattr__(self, "lifecycle", self.grant.lifecycle(of_channel))
 
     def expired(self, wall: float) -> bool:
         """Whether the grant is void at `wall` (unix seconds)."""
@@ -95,6 +100,8 @@ class Authorizing:
     seconds: Callable[[], float]
     refresh: Callable[[], Awaitable[bool]] | None = None
     _lifecycles: dict[str, Lifecycle] = attrs.field(factory=dict, init=False)
+    _questions: Questions[Grant] = attrs.field(factory=Questions, init=False)
+    _bindings: Bindings = attrs.field(factory=Bindings, init=False)
 
     async def find(self, channel: str) -> ChannelDefinition:
         """:raises ChannelUnknown: there is none, also not in a freshly read registry."""
@@ -105,10 +112,24 @@ class Authorizing:
                 raise
             return self.registry.get(channel).definition
 
-    @staticmethod
-    def bind_query(definition: ChannelDefinition, query: Mapping[str, Sequence[str]]) -> Asked:
+    def current(self, definition: ChannelDefinition) -> bool:
+        """Whether `definition` still is the one of its name."""
+        try:
+            return self.registry.get(definition.name).definition is definition
+        except ChannelUnknown:
+            return False
+
+    def bind_query(
+        self, definition: ChannelDefinition, query: Mapping[str, Sequence[str]]
+    ) -> Asked:
         """:raises ParamsInvalid: names the param."""
-        return _asked(definition, definition.params.bind_query(query))
+        key = self._bindings.key(definition, query)
+        asked = None if key is None else self._bindings.find(definition, key)
+        if asked is None:
+            asked = _asked(definition, definition.params.bind_query(query))
+            if key is not None:
+                self._bindings.remember(key, asked)
+        return asked
 
     @staticmethod
     def bind(definition: ChannelDefinition, params: Mapping[str, Any]) -> Asked:
@@ -129,13 +150,17 @@ class Authorizing:
         """
         definition = asked.definition
         header, cookie = _read(definition, presented)
-        if self.missing(definition, presented):
+        if definition.credentials is not None and header is None and cookie is None:
             raise CredentialsMissing(_where(definition))
         if not definition.verified:
             return Admitted(asked, Grant())
         began = self.seconds()
-        grant = await self.authorizer.authorize(
-            AuthRequest(definition.name, operation, asked.params, header, cookie)
+        request = AuthRequest(definition.name, operation, asked.params, header, cookie)
+        # The topic has only the params that partition, and the app is told of all.
+        others = None if definition.partition_by is None else repr(sorted(asked.params.items()))
+        grant = await self._questions.ask(
+            (operation, asked.topic.key, others, header, cookie),
+            lambda: self.authorizer.authorize(request),
         )
         self.tally.authorize_seconds.observe(self.seconds() - began)
         admitted = Admitted(asked, grant)
@@ -151,6 +176,7 @@ class Authorizing:
     def forget_lifecycles(self) -> None:
         """The definitions were read again: begin with what they say."""
         self._lifecycles.clear()
+        self._bindings.forget()
 
 
 def _asked(definition: ChannelDefinition, params: dict[str, Any]) -> Asked:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 import attrs
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from takotwist.core.authorization import Drop, Fanout, Frame, Reject
@@ -20,6 +20,9 @@ from takotwist.errors import BodyInvalid, InternalError, Refusal, VerifyRejected
 from takotwist.flow.authorize import Admitted, Authorizing
 from takotwist.flow.publish import Publishing, validate
 from takotwist.ports import IAuthorizer
+from takotwist.trampoline import started
+
+_logger = Logger()
 
 #: Frames of one subscription that may wait for its handler.
 MAX_WAITING = 64
@@ -44,7 +47,6 @@ class ClientFrames:
     _waiting: deque[tuple[Draft, str | None, Outcome]] = attrs.field(factory=deque, init=False)
     _running: bool = attrs.field(default=False, init=False)
     _closed: bool = attrs.field(default=False, init=False)
-    _logger: Logger = attrs.field(factory=Logger, init=False)
 
     def received(self, draft: Draft, idempotency_key: str | None, outcome: Outcome) -> None:
         """Take one frame.  `outcome` is called once, unless the connection closes first."""
@@ -55,8 +57,8 @@ class ClientFrames:
             self.on_full(True)
         if not self._running:
             self._running = True
-            ensureDeferred(self._run()).addErrback(
-                lambda failure: self._logger.failure("handling frames failed", failure)
+            started(self._run()).addErrback(
+                lambda failure: _logger.failure("handling frames failed", failure)
             )
 
     def close(self) -> None:
@@ -76,7 +78,7 @@ class ClientFrames:
                     self._tell(outcome, refusal)
                     continue
                 except Exception:
-                    self._logger.failure("handling a frame failed")
+                    _logger.failure("handling a frame failed")
                     self._tell(outcome, InternalError())
                     continue
                 if storing is None:
@@ -126,7 +128,7 @@ class ClientFrames:
                 case Drop(error=None):
                     return None
                 case Drop(error=error):
-                    self._logger.warn(
+                    _logger.warn(
                         "a frame of {channel} ({type}) was dropped: {error}",
                         channel=definition.name,
                         type=draft.type,

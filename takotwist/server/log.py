@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TextIO
 
 from twisted.logger import (
@@ -44,8 +45,20 @@ def escaped(text: str) -> str:
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
+def _formatted(event: LogEvent) -> str:
+    """As `formatEvent`, which takes ten times as long for what most events are."""
+    form = event.get("log_format")
+    if isinstance(form, str) and "()" not in form:
+        try:
+            return form.format_map(event)
+        except Exception:
+            # It knows what to do with an event that cannot be shown.
+            return formatEvent(event)
+    return formatEvent(event)
+
+
 def _message(event: LogEvent, redactor: Redactor) -> str:
-    text = formatEvent(event)
+    text = _formatted(event)
     failure = event.get("log_failure")
     if not text and isinstance(failure, Failure):
         text = "A fault"
@@ -62,18 +75,24 @@ def _traceback(event: LogEvent, redactor: Redactor) -> str:
     return redactor.text(failure.getTraceback()[-LONGEST_TRACEBACK:].rstrip())
 
 
-def _decision(event: LogEvent) -> str:
+def _decision(event: LogEvent, redactor: Redactor) -> str:
     """What a refusal, or another error on purpose, says."""
     failure = event.get("log_failure")
     if isinstance(failure, Failure) and isinstance(failure.value, TakoError):
         code = f" ({failure.value.code})" if isinstance(failure.value, Refusal) else ""
-        return f": {failure.value}{code}"
+        return redactor.text(f": {failure.value}{code}")
     return ""
 
 
+@lru_cache(maxsize=1)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+
+
 def _time(event: LogEvent) -> str:
-    moment = datetime.fromtimestamp(event.get("log_time", 0.0), UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    microseconds = int(event.get("log_time", 0.0) * 1_000_000)
+    second, rest = divmod(microseconds, 1_000_000)
+    return f"{_second(second)}{rest // 1000:03d}Z"
 
 
 def _level(event: LogEvent) -> str:
@@ -82,9 +101,11 @@ def _level(event: LogEvent) -> str:
 
 def text_line(event: LogEvent, redactor: Redactor) -> str:
     """One event as text, its end of line included."""
-    message = escaped(_message(event, redactor) + redactor.text(_decision(event)))
+    message = escaped(_message(event, redactor) + _decision(event, redactor))
     name = event.get("log_namespace", "-")
     lines = [f"{_time(event)} {_level(event):<5} [{escaped(str(name))}] {message}"]
+    if "log_failure" not in event:
+        return lines[0] + "\n"
     # Indented, so that no line of a traceback, whatever a peer put into it, looks like an event.
     lines += ["    " + escaped(line) for line in _traceback(event, redactor).splitlines()]
     return "\n".join(lines) + "\n"
@@ -96,7 +117,7 @@ def json_line(event: LogEvent, redactor: Redactor) -> str:
         "time": _time(event),
         "level": _level(event),
         "logger": str(event.get("log_namespace", "-")),
-        "message": _message(event, redactor) + redactor.text(_decision(event)),
+        "message": _message(event, redactor) + _decision(event, redactor),
     }
     failure = event.get("log_failure")
     if isinstance(failure, Failure):

@@ -45,6 +45,10 @@ _USER = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s@\"'?#]+@")
 _OWN_KEY = re.compile(r"\btako_[a-z]+_[A-Za-z0-9_-]{16,}")
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")
 
+#: One of these stands in everything that a pattern above finds.  Nearly no line of a log has
+#: any, and to look for all at once costs a tenth of looking for each.
+_SIGNS = re.compile(r"(?i)auth|cookie|token|passw|secret|key|bearer|basic|://|tako_|eyj")
+
 #: A field of a structured event whose name is one of these is not shown at all.
 _SECRET_NAME = re.compile(rf"(?i)^({_HEADERS}|{_FIELDS})$")
 
@@ -70,6 +74,8 @@ class Redactor:
         """`text` without credentials."""
         if self._known is not None:
             text = self._known.sub(GONE, text)
+        if _SIGNS.search(text) is None:
+            return text
         for pattern in _PATTERNS:
             text = pattern.sub(rf"\1\2{GONE}", text)
         text = _SCHEME.sub(rf"\1\2{GONE}", text)

@@ -14,6 +14,7 @@ from takotwist.admin.metrics import METRICS_PATH, Gauges, MetricsPage
 from takotwist.errors import REFUSALS, Refusal, TakoError
 from takotwist.server.config import Config
 from takotwist.server.parts import Parts
+from takotwist.streams.http_connection import Direct
 from takotwist.streams.http_limits import Body, HttpLimits
 from takotwist.streams.site import HttpSite, make_site
 from takotwist.transports.client_script import client_scripts
@@ -35,12 +36,14 @@ def site(routes: Routes, config: Config, reactor: Any) -> HttpSite:
             here = None
         return Body.STREAMED if here is not None else limits.max_body_bytes
 
+    root = Root(routes)
     return make_site(
-        Root(routes),
+        root,
         reactor,
         HttpLimits(max_head=limits.max_header_bytes, max_body=limits.max_body_bytes),
         error_body=error_body,
         body_rule=body_rule,
+        direct=root.direct,
     )
 
 
@@ -70,6 +73,20 @@ def announce(site: Any, value: bytes) -> None:
     :param value: of ``Alt-Svc``; a port in it is known only once it is open.
     """
     site.resource = Announcing(site.resource, value)
+    direct: Direct = site.direct
+
+    def announcing(path: bytes) -> Callable[[Any], bool] | None:
+        answer = direct(path)
+        if answer is None:
+            return None
+
+        def announced(request: Any) -> bool:
+            request.responseHeaders.setRawHeaders(b"alt-svc", [value])
+            return answer(request)
+
+        return announced
+
+    site.direct = announcing
 
 
 _CODES = {

@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from takotwist.trampoline import drive
+from takotwist.trampoline import drive, resumed
 
 _log = Logger()
 
@@ -40,3 +40,20 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Deferred[Any]:
 
     driven.addCallbacks(finished, failed)
     return result
+
+
+def begin(coroutine: Coroutine[Any, Any, Any]) -> Deferred[Any] | None:
+    """Take `coroutine`, which awaits only Deferreds, as far as it goes without waiting.
+
+    Much of what could wait seldom does, and a Deferred with its callbacks costs as much as
+    what is done meanwhile.
+
+    :return: `None` where that was its end; else what fires with its result, and cancels
+        what it waits for when it is cancelled.
+    :raises Exception: what it raises before it waits.
+    """
+    try:
+        waits_for = coroutine.send(None)
+    except StopIteration:
+        return None
+    return Deferred.fromCoroutine(resumed(coroutine, waits_for))

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from twisted.web.http_headers import Headers
 
 from takotwist.codecs.sse import chunk
+from takotwist.streams.direct_request import DirectRequest
 from takotwist.streams.direct_send import is_direct
 from takotwist.streams.response_pipe import pipe_for
 
@@ -34,7 +35,8 @@ def _nothing() -> None:
 class EventStream:
     """One open response of server-sent events.
 
-    :param request: a twisted.web request of HTTP/1.0, 1.1 or 2 that nothing was written to.
+    :param request: a twisted.web request of HTTP/1.0, 1.1 or 2, or a `DirectRequest`, that
+        nothing was written to.
     :param headers: sent with the head; takes the place of `HEADERS`.
     :param on_pause: called when the peer reads slower than is written.  What is
         written while `paused` is queued without bound, so a caller stops.
@@ -95,16 +97,39 @@ class EventStream:
         """Bytes written and known to be unsent."""
         return 0 if self.closed or self._pipe is None else self._pipe.buffered()
 
-    def open(self) -> bool:
+    def open(self, first: bytes = b"") -> bool:
         """Send the head.
 
+        :param first: blocks that go out with it, if they are known already.
         :return: `False` when the peer has already gone; the stream is then closed.
         """
         request = self._request
-        if request is None or request._disconnected or request.channel is None or request.finished:
+        if request is None or request._disconnected or request.finished:
             self._ended(None)
             return False
         headers, self._headers = self._headers or {}, None
+        if isinstance(request, DirectRequest):
+            self._open_directly(request, headers, first)
+        elif not self._open(request, headers):
+            return False
+        elif first:
+            self.write(first)
+        return not self.closed
+
+    def _open_directly(
+        self, request: DirectRequest, headers: Mapping[str, str], first: bytes
+    ) -> None:
+        self.framing = "chunked"
+        pipe = request.stream(
+            headers, chunk(first) if first else b"", self._pause, self._resume, self._ended
+        )
+        self._request = self._pipe = pipe
+        self.write_framed = pipe.write
+
+    def _open(self, request: Any, headers: Mapping[str, str]) -> bool:
+        if request.channel is None:
+            self._ended(None)
+            return False
         request.setResponseCode(200)
         # An encoder gathers before it writes, and would hold events back.
         request._encoder = None
@@ -127,7 +152,7 @@ class EventStream:
         self.write_framed = pipe.write
         pipe.start()
         _forget_head(request)
-        return not self.closed
+        return True
 
     def write(self, block: bytes) -> None:
         """Send one or more whole blocks, as `takotwist.codecs.sse.encode` makes them."""

@@ -62,6 +62,14 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         self._let_go = False
         self._unsent = -1
 
+    def waits(self, seconds: float | None) -> None:
+        """Let the connection, which did not begin with this channel, wait for a head.
+
+        :param seconds: until the head is due; `None` where requests were answered before.
+        """
+        self._head_begun = seconds is not None
+        self.setTimeout(self.site.limits.idle_timeout if seconds is None else seconds)
+
     def dataReceived(self, data: bytes) -> None:
         if self._let_go:
             # TLS still delivers, until the client closes its side too.

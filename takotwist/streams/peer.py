@@ -63,6 +63,8 @@ class TrustedProxies:
         """Whether a proxy is at `address`; `None` is a Unix socket."""
         if address is None:
             return self.unix
+        if not self._networks:
+            return False
         parsed = _address(address)
         return parsed is not None and any(
             parsed.version == network.version and parsed in network for network in self._networks
@@ -133,17 +135,21 @@ def resolve_peer(
 def peer_of(request: Any, trusted: TrustedProxies = NO_PROXIES) -> Peer:
     """`resolve_peer` of a twisted.web request."""
 
-    def lines(name: str) -> list[str]:
-        values = request.requestHeaders.getRawHeaders(name.encode()) or ()
+    def lines(name: bytes) -> list[str]:
+        values = request.requestHeaders.getRawHeaders(name) or ()
         return [value.decode("latin-1") for value in values]
 
-    hosts = lines("host")
+    hosts = lines(b"host")
+    host = hosts[0] if len(hosts) == 1 else None
+    address, secure = getattr(request.client, "host", None), request.isSecure()
+    if not trusted.trusts(address):
+        return resolve_peer(address, secure=secure, host=host)
     return resolve_peer(
-        getattr(request.client, "host", None),
-        secure=request.isSecure(),
-        host=hosts[0] if len(hosts) == 1 else None,
-        forwarded_for=lines("x-forwarded-for"),
-        forwarded_proto=lines("x-forwarded-proto"),
-        forwarded_host=lines("x-forwarded-host"),
+        address,
+        secure=secure,
+        host=host,
+        forwarded_for=lines(b"x-forwarded-for"),
+        forwarded_proto=lines(b"x-forwarded-proto"),
+        forwarded_host=lines(b"x-forwarded-host"),
         trusted=trusted,
     )

@@ -13,16 +13,15 @@ from typing import Any
 import attrs
 import msgspec
 from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
 from twisted.web import server
 from twisted.web.resource import IResource
 
-from takotwist.streams.http1 import Http1Channel
 from takotwist.streams.http2 import Http2Connection
+from takotwist.streams.http_connection import Direct, HttpConnection
 from takotwist.streams.http_limits import BodyRule, HttpLimits
 from takotwist.streams.repeated import RepeatedHeads
 from takotwist.streams.request import StreamRequest
+from takotwist.streams.unheard import Unheard
 
 #: Status and sentence -> content type and body of an error's answer.
 ErrorBody = Callable[[int, str], tuple[bytes, bytes]]
@@ -59,6 +58,8 @@ class HttpSite(server.Site):
     error_body: ErrorBody
     body_rule: BodyRule
     on_access: Callable[[Access], None] | None
+    direct: Direct
+    unheard: Unheard[HttpConnection]
     repeated: RepeatedHeads
     http2_connections: set[Http2Connection]
 
@@ -90,41 +91,6 @@ class HttpSite(server.Site):
             )
 
 
-class HttpConnection(Protocol):
-    """Chooses between HTTP/1.1 and HTTP/2 when TLS has agreed on one."""
-
-    _chosen = False
-
-    def __init__(self, site: HttpSite) -> None:
-        self._channel: Any = Http1Channel(site)
-
-    def connectionMade(self) -> None:
-        self._channel.makeConnection(self.transport)
-
-    def dataReceived(self, data: bytes) -> None:
-        if not self._chosen:
-            self._chosen = True
-            if getattr(self.transport, "negotiatedProtocol", None) == b"h2":
-                self._change_to_http2()
-        self._channel.dataReceived(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if isinstance(self._channel, Http2Connection):
-            self._channel.site.http2_connections.discard(self._channel)
-        self._channel.connectionLost(reason)
-
-    def _change_to_http2(self) -> None:
-        old, new = self._channel, Http2Connection(self._channel.site)
-        producer = old._networkProducer
-        producer.unregisterProducer()
-        old.setTimeout(None)
-        self._channel = new
-        new.site.http2_connections.add(new)
-        new.makeConnection(self.transport)
-        # So that the transport's pressure reaches the sending loop.
-        producer.registerProducer(new, True)
-
-
 def make_site(
     resource: IResource,
     reactor: IReactorTime,
@@ -133,6 +99,7 @@ def make_site(
     error_body: ErrorBody = json_error,
     body_rule: BodyRule | None = None,
     on_access: Callable[[Access], None] | None = None,
+    direct: Direct = lambda path: None,
 ) -> HttpSite:
     """A factory to listen with; over TLS it offers HTTP/2 by ALPN.
 
@@ -142,6 +109,9 @@ def make_site(
     :param body_rule: how many bytes a body may have, or `Body.STREAMED`, by method
         and path; `HttpLimits.max_body` for all where absent.
     :param on_access: called after each answer.
+    :param direct: finds what answers a plain GET of a path without twisted.web, for what is
+        asked often and answered for long.  The resource answers the same path too:
+        whatever is not plain, or not the first on its connection, comes to it.
     """
     bounds = limits or HttpLimits()
     site = HttpSite(resource, reactor=reactor)  # type: ignore[no-untyped-call]
@@ -149,6 +119,8 @@ def make_site(
     site.error_body = error_body
     site.body_rule = body_rule or (lambda _method, _path: bounds.max_body)
     site.on_access = on_access
+    site.direct = direct
+    site.unheard = Unheard(reactor, bounds.head_timeout, HttpConnection.overdue)
     site.repeated = RepeatedHeads()
     site.http2_connections = set()
     return site

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
+
+#: RFC 6455, section 1.3.
+_MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 #: The one version of the protocol (RFC 6455).
 VERSION = b"13"
@@ -89,6 +93,29 @@ def _is_key(key: bytes) -> bool:
         return len(key) == 24 and len(base64.b64decode(key, validate=True)) == 16
     except binascii.Error:
         return False
+
+
+def accept_handshake(
+    key: bytes, subprotocol: str | None, extension: str | None, headers: Mapping[str, str]
+) -> bytes:
+    """The answer to a good handshake (RFC 6455, section 4.2.2).
+
+    :param key: of the client.
+    :param extension: as agreed on.
+    :param headers: to be sent beside.
+    """
+    accept = base64.b64encode(hashlib.sha1(key + _MAGIC, usedforsecurity=False).digest())
+    lines = [
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: %b\r\n" % accept
+    ]
+    lines += [f"{name}: {value}\r\n".encode() for name, value in headers.items()]
+    if subprotocol is not None:
+        lines.append(b"Sec-WebSocket-Protocol: %b\r\n" % subprotocol.encode("ascii"))
+    if extension is not None:
+        lines.append(b"Sec-WebSocket-Extensions: %b\r\n" % extension.encode("ascii"))
+    lines.append(b"\r\n")
+    return b"".join(lines)
 
 
 def offered_subprotocols(headers: object) -> list[str]:

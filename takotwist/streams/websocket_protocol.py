@@ -1,16 +1,19 @@
 """Autobahn's server protocol, slimmed and silent, feeding a `WebSocketConnection`.
 
-The handshake was read and judged by HTTP before, so this begins with the answer
-to it.  Rule: a thin adapter; what is decided here is only what Autobahn leaves
-no other place for.
+The handshake was judged and answered before (`streams.websocket_upgrade`), so this
+begins with the first frame.  Rule: a thin adapter; what is decided here is only what
+Autobahn leaves no other place for.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
-from autobahn.websocket.protocol import TrafficStats, WebSocketProtocol
+from autobahn.websocket.compress import PerMessageDeflate, PerMessageDeflateOfferAccept
+from autobahn.websocket.protocol import TrafficStats
+from autobahn.websocket.utf8validator import Utf8Validator
 from twisted.logger import Logger
 
 from takotwist.streams.websocket_connection import WebSocketConnection
@@ -28,14 +31,18 @@ class _Silence:
 
 
 class _Unobserved:
-    """Takes the place of Autobahn's futures of opening and closing, which nobody awaits."""
+    """Takes the place of Autobahn's future of the end, which nobody awaits."""
 
     def callback(self, _: object) -> None:
         pass
 
 
-#: What an open connection of ours never differs in: held once, not per connection.
+#: What Autobahn sets on each connection and ours never differ in, or only some and late:
+#: held once, by the class.
 _SHARED: dict[str, Any] = {
+    "state": WebSocketServerProtocol.STATE_OPEN,
+    "data": b"",
+    "_perMessageCompress": None,
     "_transport_details": None,
     "trackedTimings": None,
     "trafficStats": TrafficStats(),
@@ -69,24 +76,12 @@ _SHARED: dict[str, Any] = {
     "websocket_version": 13,
 }
 
-#: What goes when a connection is open: the table above, and what only the handshake needed.
-_DROPPED = {
-    *_SHARED,
-    "_wskey",
-    "http_response_data",
-    "perMessageCompressionAccept",
-    "websocket_extensions",
-    "websocket_extensions_in_use",
-    "websocket_protocol_in_use",
-    "websocket_protocols",
-}
-
 
 class AutobahnProtocol(WebSocketServerProtocol):  # type: ignore[misc]
-    """One connection's parser.
+    """One connection's parser, open from the beginning.
 
-    Autobahn copies 27 options to every connection and pretty-prints them for a
-    log line that is off; together that is half of its handshake's time.  Here
+    Autobahn copies 27 options to every connection, sets 35 attributes and pretty-prints
+    them for a log line that is off; that is most of its handshake's time.  Here
     they are attributes of the class, or of the factory.
     """
 
@@ -95,7 +90,7 @@ class AutobahnProtocol(WebSocketServerProtocol):  # type: ignore[misc]
 
     CONFIG_ATTRS = ()
     log = _Silence()
-    is_open = is_closed = _Unobserved()
+    is_closed = _Unobserved()
 
     logOctets = logFrames = trackTimings = False
     utf8validateIncoming = applyMask = requireMaskedClientFrames = True
@@ -106,9 +101,11 @@ class AutobahnProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     #: Off, as all of Autobahn's timers: they are on txaio's loop, not on our reactor.
     openHandshakeTimeout = closeHandshakeTimeout = 0
 
+    #: Why the transport was lost.
+    _why: Any = None
+
     def __init__(self, connection: WebSocketConnection) -> None:
         self._connection = connection
-        self._why: Any = None
 
     @property
     def maxFramePayloadSize(self) -> int:
@@ -118,19 +115,15 @@ class AutobahnProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     def maxMessagePayloadSize(self) -> int:
         return self.factory.maxMessagePayloadSize  # type: ignore[no-any-return]
 
-    # Autobahn's server class does no more here than count connections, and colour
-    # for a terminal what a log line that is off would say.
-
-    def _connectionMade(self) -> None:
-        WebSocketProtocol._connectionMade(self)
-
-    def _connectionLost(self, reason: Any) -> None:
-        WebSocketProtocol._connectionLost(self, reason)
+    @cached_property
+    def utf8validator(self) -> Utf8Validator:
+        """Made with the first text that comes."""
+        return Utf8Validator()
 
     # from the transport
 
     def connectionMade(self) -> None:
-        self._connectionMade()
+        """The handshake is answered by who makes the connection."""
 
     def dataReceived(self, data: bytes) -> None:
         if self.state != self.STATE_CLOSED:
@@ -139,38 +132,14 @@ class AutobahnProtocol(WebSocketServerProtocol):  # type: ignore[misc]
 
     def connectionLost(self, reason: Any = None) -> None:
         self._why = reason
-        self._connectionLost(reason)
+        self.state = self.STATE_CLOSED
+        self.onClose(self.wasClean, self.remoteCloseCode, self.remoteCloseReason)
 
-    # to answer the handshake
-
-    def accept(
-        self,
-        key: str,
-        subprotocol: str | None,
-        headers: dict[str, str],
-        deflate: tuple[dict[str, list[Any]], Any] | None,
-    ) -> None:
-        """Send the 101 and be open.
-
-        :param deflate: the parameters that the client offered and Autobahn's acceptance of them.
-        """
-        self._wskey = key
-        self.websocket_protocols = [subprotocol]
-        self.websocket_extensions = []
-        if deflate is not None:
-            offered, accepted = deflate
-            self.websocket_extensions = [("permessage-deflate", offered)]
-            self.perMessageCompressionAccept = lambda _: accepted
-        self.succeedHandshake((subprotocol, headers))
-        # A new dict, because one does not shrink when entries are taken out.
-        self.__dict__ = {
-            name: value for name, value in self.__dict__.items() if name not in _DROPPED
-        }
+    def compress_by(self, accepted: PerMessageDeflateOfferAccept) -> None:
+        """Compress as was agreed."""
+        self._perMessageCompress = PerMessageDeflate.create_from_offer_accept(True, accepted)
 
     # from the parser
-
-    def _onOpen(self) -> None:
-        """The caller goes on when `accept` returns."""
 
     # After a failure the close frame has gone out and the client's own is waited
     # for.  Autobahn would stay inside the frame that failed and never see it, so

@@ -43,6 +43,9 @@ class Session:
         self._config = config
         self._reactor = reactor
         self._running: Deferred[Any] | None = None
+        self._keepalive: Keepalive | None = None
+        #: What came behind the handshake, in the same read.
+        self._early: list[tuple[bytes, bool]] = []
         self._over: Deferred[None] = Deferred(lambda _: ws.abort())
 
     def start(self, request: Any) -> Deferred[None]:
@@ -61,6 +64,12 @@ class Session:
             return succeed(None)
         ws._connection = connection
         self._keepalive = Keepalive(connection, config, self._reactor)
+        for payload, is_binary in self._early:
+            self._message_received(payload, is_binary)
+        self._early.clear()
+        if connection.closed:
+            # What came behind the handshake may have been its end.
+            self._keepalive.stop()
         self._running = run(self._handle())
         self._running.addBoth(self._finish)
         return self._over
@@ -81,15 +90,20 @@ class Session:
         await ws.close(1000)
 
     def _message_received(self, payload: bytes, is_binary: bool) -> None:
+        if self._keepalive is None:
+            self._early.append((payload, is_binary))
+            return
         self._keepalive.heard()
         self._ws.message_received(payload, is_binary)
 
     def _pong_received(self, payload: bytes) -> None:
-        self._keepalive.heard()
+        if self._keepalive is not None:
+            self._keepalive.heard()
         self._ws.pong_received(payload)
 
     def _closed(self, code: int, reason: str, _: bool) -> None:
-        self._keepalive.stop()
+        if self._keepalive is not None:
+            self._keepalive.stop()
         self._ws.lost(code, reason)
         running = self._running
         if running is not None and not running.called and not self._ws.told:

@@ -16,10 +16,11 @@ from twisted.internet.interfaces import IReactorTime, ITCPTransport
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.http import HTTPChannel
 
+from takotwist.streams.direct_request import DirectRequest
 from takotwist.streams.websocket_config import WebSocketConfig
 from takotwist.streams.websocket_connection import WebSocketConnection
 from takotwist.streams.websocket_deflate import agree
-from takotwist.streams.websocket_handshake import tokens
+from takotwist.streams.websocket_handshake import accept_handshake, tokens
 from takotwist.streams.websocket_protocol import AutobahnProtocol
 
 
@@ -72,14 +73,10 @@ class WebSocketUpgrade:
         :param headers: to be sent with the answer.
         :return: the connection, open; `None` when the client has gone meanwhile.
         """
-        channel = request.channel
-        if request._disconnected or channel is None:
+        direct = isinstance(request, DirectRequest)
+        if request._disconnected or not (direct or _is_there(request.channel)):
             return None
-        if not isinstance(channel, HTTPChannel):
-            raise ValueError("only a request of HTTP/1.1 can be upgraded")
-        if channel.transport is None:
-            return None
-        key = request.requestHeaders.getRawHeaders(b"sec-websocket-key")[0].strip().decode("ascii")
+        key = request.requestHeaders.getRawHeaders(b"sec-websocket-key")[0].strip()
         waiting, request.notifications = request.notifications, []
         connection = WebSocketConnection(
             self._reactor,
@@ -95,9 +92,17 @@ class WebSocketUpgrade:
         protocol = AutobahnProtocol(connection)
         protocol.factory = self._factory
         deflate = self._agree_on_deflate(protocol, request)
-        early = _take_over(channel, protocol, connection)
-        protocol.accept(key, subprotocol, dict(headers or {}), deflate)
+        if deflate is not None:
+            protocol.compress_by(deflate)
+        extension = None if deflate is None else deflate.get_extension_string()
+        take = _from_connection if direct else _from_channel
+        transport, early = take(request, protocol)
+        _give(transport, protocol)
         connection.opened(protocol)
+        connection.write_frames(accept_handshake(key, subprotocol, extension, headers or {}))
+        transport.registerProducer(connection, True)
+        # It was paused if the client sent much behind its handshake.
+        transport.resumeProducing()
         if early:
             protocol.dataReceived(early)
         return connection
@@ -106,26 +111,42 @@ class WebSocketUpgrade:
         if self.config.deflate is None:
             return None
         lines = request.requestHeaders.getRawHeaders(b"sec-websocket-extensions") or ()
+        if not lines:
+            return None
         offers = protocol._parseExtensionsHeader(b",".join(tokens(lines)).decode("latin-1"))
-        return agree(offers, self.config.deflate, self.config.max_message_size)
+        agreed = agree(offers, self.config.deflate, self.config.max_message_size)
+        return None if agreed is None else agreed[1]
 
 
-def _take_over(channel: Any, protocol: AutobahnProtocol, connection: WebSocketConnection) -> bytes:
-    """Put `protocol` in the place of twisted.web's on its transport.
+def _is_there(channel: Any) -> bool:
+    if channel is not None and not isinstance(channel, HTTPChannel):
+        raise ValueError("only a request of HTTP/1.1 can be upgraded")
+    return channel is not None and channel.transport is not None
 
-    :return: what came from the client behind its handshake.
-    """
+
+def _from_connection(request: DirectRequest, protocol: AutobahnProtocol) -> tuple[Any, bytes]:
+    """Take the transport, and what came behind the handshake."""
+    return request.channel.transport, request.channel.give_to(protocol)
+
+
+def _from_channel(request: Any, protocol: AutobahnProtocol) -> tuple[Any, bytes]:
+    """The same from twisted.web."""
+    channel = request.channel
     transport, channel.transport = channel.transport, None
-    producer = channel._networkProducer
-    producer.unregisterProducer()
+    channel._networkProducer.unregisterProducer()
     channel.setTimeout(None)
     early = b"".join(channel._dataBuffer)
     channel._dataBuffer = []
-    for request in channel.requests:
-        request.channel = None
+    for one in channel.requests:
+        one.channel = None
     channel.requests = []
     # The line receiver that called us may still hold bytes of the same read.
     channel.rawDataReceived = protocol.dataReceived
+    return transport, early
+
+
+def _give(transport: Any, protocol: AutobahnProtocol) -> None:
+    """Put `protocol` in the place of HTTP's on `transport`."""
     if isinstance(transport, ProtocolWrapper):
         transport.wrappedProtocol = protocol
     elif isinstance(getattr(transport, "protocol", None), ProtocolWrapper):
@@ -134,9 +155,5 @@ def _take_over(channel: Any, protocol: AutobahnProtocol, connection: WebSocketCo
         transport.protocol = protocol
     protocol.makeConnection(transport)
     if ITCPTransport.providedBy(transport):
-        # Twisted's own channel sets it; a request of another one may have not.
+        # Ours has set it; a channel of another site may have not.
         transport.setTcpNoDelay(True)
-    producer.registerProducer(connection, True)
-    # It was paused if the client sent much behind its handshake.
-    producer.resumeProducing()
-    return early

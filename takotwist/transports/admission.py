@@ -7,8 +7,7 @@ session or given back, whatever happens in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -27,7 +26,7 @@ from takotwist.transports.asking import Asking
 
 @attrs.define(slots=True)
 class Place:
-    """Room for one connection, taken but not used yet."""
+    """Room for one connection, taken while the block is entered and given back unless used."""
 
     address: str
     _sessions: Sessions
@@ -37,6 +36,14 @@ class Place:
         """Use it."""
         self.used = True
         return self._sessions.open(kind, self.address, outbox, end)
+
+    def __enter__(self) -> Place:
+        self._sessions.enter(self.address)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self.used:
+            self._sessions.leave(self.address)
 
 
 @attrs.define(slots=True)
@@ -101,22 +108,15 @@ class Admission:
         if origin and not self.allows(request, origin):
             raise OriginRejected
 
-    @contextmanager
-    def enter(self, request: Any) -> Iterator[Place]:
-        """Take a place for a connection.
+    def enter(self, request: Any) -> Place:
+        """A place for a connection, to be entered.
 
-        :raises Overloaded: :raises RateLimited: there is none.
         :raises ShuttingDown: the server takes nobody any more.
+        :raises Overloaded: :raises RateLimited: by entering it: there is none.
         """
         if self.draining:
             raise ShuttingDown
-        place = Place(self.address(request), self.sessions)
-        self.sessions.enter(place.address)
-        try:
-            yield place
-        finally:
-            if not place.used:
-                self.sessions.leave(place.address)
+        return Place(self.address(request), self.sessions)
 
     def new_outbox(self) -> Outbox:
         """An outbox for one connection."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 import msgspec
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
@@ -25,6 +25,7 @@ from takotwist.errors import (
     Refusal,
     UpgradeRequired,
 )
+from takotwist.streams.coroutine import begin
 
 _logger = Logger()
 
@@ -107,12 +108,20 @@ class Answers:
         :param answering: makes the coroutine.  It is cancelled when the peer leaves.
         :return: what a `twisted.web` resource's ``render`` returns.
         """
-        done: Deferred[None] = ensureDeferred(answering())
+        try:
+            done = begin(answering())
+        except Exception:
+            self._failed(Failure(), request)
+            return NOT_DONE_YET
+        if done is not None:
+            self._wait(request, done)
+        return NOT_DONE_YET
+
+    def _wait(self, request: Any, done: Deferred[None]) -> None:
         gone = request.notifyFinish()
         gone.addErrback(lambda _: done.cancel())
         done.addErrback(self._failed, request)
         done.addErrback(lambda failure: _logger.failure("answering a request failed", failure))
-        return NOT_DONE_YET
 
     def _failed(self, failure: Failure, request: Any) -> None:
         if failure.check(CancelledError):

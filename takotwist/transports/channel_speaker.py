@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -44,8 +44,11 @@ from takotwist.errors import (
 )
 from takotwist.flow.authorize import Admitted, Asked, Presented
 from takotwist.flow.session import Subscribed
+from takotwist.streams.coroutine import begin
 from takotwist.transports.admission import Admission
 from takotwist.transports.wire import WebSocketWire
+
+_logger = Logger()
 
 #: Seconds that a client has for its ``tako.auth`` frame.
 AUTH_FRAME_SECONDS = 5.0
@@ -64,7 +67,6 @@ class ChannelSpeaker:
         "_busy",
         "_cursor",
         "_explicit",
-        "_logger",
         "_presented",
         "_reset_when_stale",
         "_started",
@@ -92,7 +94,6 @@ class ChannelSpeaker:
         self._subscribed: Subscribed | None = None
         self._busy: Deferred[None] | None = None
         self._started = False
-        self._logger = Logger()
 
     def begin(self, admitted: Admitted | None) -> None:
         """Follow the topic, or wait for the frame that brings the credentials."""
@@ -202,20 +203,26 @@ class ChannelSpeaker:
 
     def _run(self, doing: Coroutine[Any, Any, None]) -> None:
         """Do one thing after the other; whatever goes wrong ends the connection."""
-        before, done = self._busy, ensureDeferred(doing)
+        before, failure = self._busy, None
+        try:
+            done = begin(doing)
+        except Exception:
+            done, failure = None, Failure()
         if before is not None and not before.called:
             # A second auth frame while the first is being asked about.
             before.cancel()
         self._busy = done
+        if failure is not None:
+            self._failed(failure)
+        elif done is not None:
+            done.addErrback(self._failed)
 
-        def failed(failure: Failure) -> None:
-            if failure.check(CancelledError):
-                return
-            if not failure.check(Refusal):
-                self._logger.failure("a connection failed", failure)
-                self._wire.end(InternalError())
-            else:
-                assert isinstance(failure.value, Refusal)
-                self._wire.end(failure.value)
-
-        done.addErrback(failed)
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        if not failure.check(Refusal):
+            _logger.failure("a connection failed", failure)
+            self._wire.end(InternalError())
+        else:
+            assert isinstance(failure.value, Refusal)
+            self._wire.end(failure.value)

@@ -2,13 +2,15 @@
 
 Klein routes what is read (subscriptions, history, health); publishes and
 WebSocket upgrades are taken before it, the former because it is the hot path,
-the latter because they take the socket away from HTTP.  Rule: paths are here
+the latter because they take the socket away from HTTP.  A connection that begins with a
+subscription or an upgrade comes by `Root.direct`.  Rule: paths are here
 and nowhere else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -156,8 +158,8 @@ class Root(Resource):
             return NOT_DONE_YET
         if here is not None:
             return self._channel(request, here)
-        if request.path == CONNECT and is_upgrade(request.requestHeaders):
-            return routes.answers.run(request, lambda: routes.websocket.connect_many(request))
+        if request.path == CONNECT and self._connect_many(request):
+            return NOT_DONE_YET
         live = routes.live
         if live is not None and live.serves(request.path):
             return routes.answers.run(request, lambda: live.answer(request))
@@ -170,6 +172,31 @@ class Root(Resource):
             return NOT_DONE_YET
         return routes.answers.run(request, lambda: _not_found(request))
 
+    def direct(self, path: bytes) -> Callable[[Any], bool] | None:
+        """What answers a plain GET of `path` for long (`streams.site.make_site`)."""
+        try:
+            here = read_path(path, self._routes.bases)
+        except Refusal:
+            return None
+        if here is None:
+            return self._connect_many if path == CONNECT else None
+        return None if here.rest is not None else partial(self._follow, here.channel)
+
+    def _connect_many(self, request: Any) -> bool:
+        routes = self._routes
+        if not is_upgrade(request.requestHeaders):
+            return False
+        routes.answers.run(request, lambda: routes.websocket.connect_many(request))
+        return True
+
+    def _follow(self, channel: str, request: Any) -> bool:
+        routes = self._routes
+        transport = (
+            routes.websocket.connect if is_upgrade(request.requestHeaders) else routes.sse.subscribe
+        )
+        routes.answers.run(request, lambda: transport(request, channel))
+        return True
+
     def _channel(self, request: Any, here: ChannelPath) -> Any:
         routes = self._routes
         if request.method == b"OPTIONS":
@@ -180,9 +207,8 @@ class Root(Resource):
                     request, lambda: routes.publish.publish(request, here.channel)
                 )
             if is_upgrade(request.requestHeaders):
-                return routes.answers.run(
-                    request, lambda: routes.websocket.connect(request, here.channel)
-                )
+                self._follow(here.channel, request)
+                return NOT_DONE_YET
         return self._klein.render(request)
 
     async def _preflight(self, request: Any, here: ChannelPath) -> None:

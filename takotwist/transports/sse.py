@@ -93,10 +93,9 @@ class SseStream:
         self._admission.answers.cors(self._request)
         self._request = None
         stream.on_closed(self._gone)
-        if stream.open():
+        if stream.open(preamble(cursor, reset)):
             form = SSE_CHUNKED if stream.framing == "chunked" else SSE_RAW
             self.outbox.connect(form, stream.write_framed, at_once=stream.direct)
-            stream.write(preamble(cursor, reset))
 
     def end(self, refusal: Refusal | None) -> None:
         """End the response: its client comes back with its cursor and is told then."""

@@ -66,6 +66,31 @@ class TestAuthorizing(SynchronousTestCase):
         asked = self.authorizing.bind_query(definition, {"room": ["a"], "count": ["5"]})
         return ensureDeferred(self.authorizing.authorize(asked, "connect", credentials))
 
+    def test_asked_once(self) -> None:
+        """The same credential asking the same at the same moment is one question to the app;
+        another credential, operation or param that is outside the topic is another."""
+        credentials = Credentials(header_name="authorization")
+        definition = self.define(verified=True, partition_by=("room",), credentials=credentials)
+        waiting: list[Deferred[Grant]] = []
+
+        def authorize(request: AuthRequest) -> Deferred[Grant]:
+            waiting.append(Deferred())
+            return waiting[-1]
+
+        self.patch(self.app, "authorize", authorize)
+        ann, bob = presented("Bearer ann"), presented("Bearer bob")
+        first = [self.ask(definition, ann) for _ in range(3)]
+        self.assertEqual(len(waiting), 1)
+        self.ask(definition, bob)
+        asked = self.authorizing.bind_query(definition, {"room": ["a"], "count": ["6"]})
+        ensureDeferred(self.authorizing.authorize(asked, "connect", ann))
+        asked = self.authorizing.bind_query(definition, {"room": ["a"], "count": ["5"]})
+        ensureDeferred(self.authorizing.authorize(asked, "history", ann))
+        self.assertEqual(len(waiting), 4)
+        waiting[0].callback(Grant(subject="ann"))
+        for one in first:
+            self.assertEqual(self.successResultOf(one).grant.subject, "ann")
+
     def test_header_and_cookie(self) -> None:
         """The app gets what the definition names, the header split, and all params."""
         definition = self.define(

@@ -3,10 +3,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.coroutine import run
+from takotwist.streams.coroutine import begin, run
 
 
 class WithoutALoopTests(SynchronousTestCase):
@@ -34,6 +34,76 @@ class WithoutALoopTests(SynchronousTestCase):
         result = run(work())
         result.cancel()
         self.failureResultOf(result, CancelledError)
+
+
+class BeginTests(SynchronousTestCase):
+    """As far as it goes without waiting."""
+
+    def test_at_once(self) -> None:
+        """What waits for nothing is over when `begin` returns."""
+
+        async def work() -> int:
+            return await succeed(1)
+
+        self.assertIsNone(begin(work()))
+
+    def test_raises_at_once(self) -> None:
+        """What it raises before it waits is raised."""
+
+        async def work() -> None:
+            await fail(KeyError())
+
+        self.assertRaises(KeyError, begin, work())
+
+    def test_waits(self) -> None:
+        """What waits goes on as any coroutine: through results, failures, and to its end."""
+        waiting: list[Deferred[int]] = [Deferred(), Deferred(), Deferred()]
+
+        async def work() -> int:
+            first = await waiting[0]
+            try:
+                await waiting[1]
+            except KeyError:
+                return first + await waiting[2]
+            return 0
+
+        result = begin(work())
+        assert result is not None
+        waiting[0].callback(1)
+        waiting[1].errback(KeyError())
+        self.assertNoResult(result)
+        waiting[2].callback(2)
+        self.assertEqual(self.successResultOf(result), 3)
+
+    def test_fails_later(self) -> None:
+        """What it raises when it has waited is a failure."""
+        waiting: Deferred[int] = Deferred()
+
+        async def work() -> None:
+            await waiting
+            raise KeyError
+
+        result = begin(work())
+        assert result is not None
+        waiting.callback(1)
+        self.failureResultOf(result, KeyError)
+
+    def test_cancelled(self) -> None:
+        """Cancelling reaches what it waits for, and the coroutine."""
+        waiting: Deferred[None] = Deferred()
+        told: list[str] = []
+
+        async def work() -> None:
+            try:
+                await waiting
+            finally:
+                told.append("over")
+
+        result = begin(work())
+        assert result is not None
+        result.cancel()
+        self.failureResultOf(result, CancelledError)
+        self.assertEqual(told, ["over"])
 
 
 class WithALoopTests(SynchronousTestCase):

@@ -27,6 +27,8 @@ class _Upgraded(WebSocketExchange):
         super().__init__(lambda ws: None, None, *lines, connect=False)
         self.upgrader = WebSocketUpgrade(self._config, self.clock)
         self.site.resource.render = self.render
+        if self.direct:
+            self.site.direct = lambda path: lambda request: bool(self.render(request))
         if not self.wait:
             self.handshake(*lines)
 

@@ -9,8 +9,9 @@ from takotwist import define_channel
 from takotwist.errors import ChannelUnknown, NotFound
 from takotwist.server.config import Config
 from takotwist.server.config.sections import Http
+from takotwist.streams.request_head import HeadFields
 from takotwist.testing.world import World
-from takotwist.transports.site import ChannelPath, read_path
+from takotwist.transports.site import CONNECT, ChannelPath, Root, read_path
 
 BASES = ("/_tako/channels/", "/channels/")
 
@@ -37,6 +38,35 @@ class PathTests(SynchronousTestCase):
             self.assertRaises(ChannelUnknown, read_path, path, BASES)
         for path in (b"/channels/chat/", b"/channels/chat/members", b"/channels/chat/history/x"):
             self.assertRaises(NotFound, read_path, path, BASES)
+
+
+class DirectTests(SynchronousTestCase):
+    """What is answered without twisted.web when it comes first on its connection."""
+
+    def setUp(self) -> None:
+        self.root = Root(World(define_channel("news")).parts.public)
+
+    def test_long_answers(self) -> None:
+        """Subscriptions and upgrades are, on every base path, and the shared connection."""
+        for path in (b"/channels/news", b"/_tako/channels/news", b"/channels/other", CONNECT):
+            self.assertIsNotNone(self.root.direct(path), path)
+
+    def test_others(self) -> None:
+        """Nothing else is, neither what is refused by its path alone."""
+        for path in (b"/", b"/channels/news/history", b"/channels/news/x", b"/channels/.x"):
+            self.assertIsNone(self.root.direct(path), path)
+
+    def test_shared_connection_without_upgrade(self) -> None:
+        """What is no upgrade there is left to the resource."""
+        answer = self.root.direct(CONNECT)
+        assert answer is not None
+        self.assertFalse(answer(_Plain()))
+
+
+class _Plain:
+    """A request without an upgrade."""
+
+    requestHeaders = HeadFields({})
 
 
 class SiteTests(SynchronousTestCase):

@@ -1,0 +1,211 @@
+"""A request that is answered without twisted.web: a plain GET, first on its connection.
+
+It has of twisted.web's request what a long answer needs and nothing beside: the
+head to read, an answer that is sent whole, or a stream (`streams.event_stream`), or
+an upgrade (`streams.websocket_upgrade`).  Rule: whoever can answer a twisted.web
+request in one of these ways can answer this one, and no client sees which it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from http import HTTPStatus
+from time import time
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import ISSLTransport
+from twisted.python.failure import Failure
+from twisted.web.http import datetimeToString
+from twisted.web.http_headers import Headers
+
+from takotwist.streams.direct_stream import DirectStream
+from takotwist.streams.request_head import HeadFields, RequestHead
+
+
+@lru_cache(maxsize=1)
+def _date_line_of(second: int) -> bytes:
+    return b"Date: %b\r\n" % datetimeToString(second)
+
+
+def _date_line() -> bytes:
+    return _date_line_of(int(time()))
+
+
+@lru_cache(maxsize=64)
+def _status_line(code: int) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n" % (code, HTTPStatus(code).phrase.encode("ascii"))
+
+
+@lru_cache(maxsize=64)
+def _encoded(fields: tuple[tuple[str, str], ...]) -> bytes:
+    """Lines of the fields of a stream, which has no length."""
+    headers = Headers({b"Transfer-Encoding": [b"chunked"]})
+    for name, value in fields:
+        headers.setRawHeaders(name, [value])
+    return b"".join(b"%b: %b\r\n" % (name, one[0]) for name, one in headers.getAllRawHeaders())
+
+
+class DirectRequest:
+    """One request.  The names are those of `twisted.web.http.Request`.
+
+    :param channel: `streams.http_connection.HttpConnection`.
+    :ivar requestHeaders: to be read like `twisted.web.http_headers.Headers`.
+    """
+
+    method = b"GET"
+    clientproto = b"HTTP/1.1"
+
+    __slots__ = (
+        "_body",
+        "_cookies",
+        "_disconnected",
+        "_headers",
+        "channel",
+        "code",
+        "finished",
+        "notifications",
+        "path",
+        "requestHeaders",
+        "sentLength",
+        "startedWriting",
+        "uri",
+    )
+
+    def __init__(self, channel: Any, head: RequestHead) -> None:
+        self.channel = channel
+        self.uri = head.target
+        self.path = head.target.partition(b"?")[0]
+        self.requestHeaders: HeadFields = head.fields
+        self.notifications: list[Deferred[None]] = []
+        self.code = 200
+        self.finished = 0
+        self.startedWriting = 0
+        self.sentLength = 0
+        self._disconnected = False
+        self._body = b""
+        self._headers: Headers | None = None
+        self._cookies: dict[bytes, bytes] | None = None
+
+    # who asks, and what
+
+    @property
+    def client(self) -> Any:
+        """Address of the socket's other end."""
+        return self.channel.transport.getPeer()
+
+    def isSecure(self) -> bool:
+        """Whether it came over TLS."""
+        return ISSLTransport.providedBy(self.channel.transport)
+
+    def getHeader(self, name: str) -> str | None:
+        """The last line of that name."""
+        values = self.requestHeaders.getRawHeaders(name.encode("ascii"))
+        return values[-1].decode("utf-8") if values else None
+
+    @property
+    def received_cookies(self) -> Mapping[bytes, bytes]:
+        """All cookies."""
+        cookies = self._cookies
+        if cookies is None:
+            cookies = self._cookies = {}
+            for line in self.requestHeaders.getRawHeaders(b"cookie") or ():
+                for cookie in line.split(b";"):
+                    name, equals, value = cookie.lstrip().partition(b"=")
+                    if equals:
+                        cookies[name] = value
+        return cookies
+
+    def getCookie(self, name: bytes) -> bytes | None:
+        """One of them."""
+        return self.received_cookies.get(name)
+
+    # an answer that is sent whole
+
+    @property
+    def responseHeaders(self) -> Headers:
+        """Fields of the answer."""
+        if self._headers is None:
+            self._headers = Headers()
+        return self._headers
+
+    def setHeader(self, name: str | bytes, value: str | bytes) -> None:
+        """One of them."""
+        self.responseHeaders.setRawHeaders(name, [value])
+
+    def setResponseCode(self, code: int, message: bytes | None = None) -> None:
+        """The status of the answer, which has its own phrase."""
+        self.code = code
+
+    def write(self, data: bytes) -> None:
+        """Add to the body, which is sent when it is finished."""
+        self._body += data
+
+    def finish(self) -> None:
+        """Send the answer."""
+        if self._disconnected:
+            return
+        body, self._body = self._body, b""
+        self.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
+        self.channel.transport.write(self._head(b"") + body)
+        self.sentLength = len(body)
+        self.finished = 1
+        self.channel.site.log(self)
+        waiting, self.notifications = self.notifications, []
+        for one in waiting:
+            one.callback(None)
+        self.channel.answered()
+
+    def _head(self, more: bytes) -> bytes:
+        self.startedWriting = 1
+        parts = [_status_line(self.code), _date_line(), more]
+        if self._headers is not None:
+            for name, values in self._headers.getAllRawHeaders():
+                parts += [b"%b: %b\r\n" % (name, value) for value in values]
+        parts.append(b"\r\n")
+        return b"".join(parts)
+
+    # an answer that goes on
+
+    def stream(
+        self,
+        fields: Mapping[str, str],
+        first: bytes,
+        on_pause: Callable[[], object],
+        on_resume: Callable[[], object],
+        on_gone: Callable[[object], object],
+    ) -> DirectStream:
+        """Send a head and the first blocks, and be done; the stream goes on.
+
+        :param fields: of the head, beside `responseHeaders`.
+        :param first: framed already.
+        """
+        site = self.channel.site
+        waiting, self.notifications = self.notifications, []
+        log = None if site.on_access is None else partial(site.log, self)
+        stream = DirectStream(self.channel, waiting, log, on_pause, on_resume, on_gone)
+        self.channel.answering = stream
+        stream.start()
+        stream.write(self._head(_encoded(tuple(fields.items()))) + first)
+        self.finished = 1
+        return stream
+
+    # the end
+
+    def notifyFinish(self) -> Deferred[None]:
+        """Fires with `None` when the answer is sent, and fails when the client goes before."""
+        waiting: Deferred[None] = Deferred()
+        self.notifications.append(waiting)
+        return waiting
+
+    def loseConnection(self) -> None:
+        """Break off."""
+        self.channel.transport.loseConnection()
+
+    def lost(self, reason: Failure) -> None:
+        """The client has gone."""
+        self._disconnected = True
+        waiting, self.notifications = self.notifications, []
+        for one in waiting:
+            one.errback(reason)

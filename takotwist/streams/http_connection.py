@@ -1,0 +1,146 @@
+"""The first bytes of a connection, and to whom they go.
+
+A plain GET of something that is answered for long is read and answered here
+(`DirectRequest`); everything else is twisted.web's.  Rule: what is answered directly is
+seen by the client exactly as if twisted.web had, and the connection goes on there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from takotwist.streams.direct_request import DirectRequest
+from takotwist.streams.direct_stream import DirectStream
+from takotwist.streams.http1 import MAX_HELD, Http1Channel
+from takotwist.streams.http2 import Http2Connection
+from takotwist.streams.request_head import read_head
+
+if TYPE_CHECKING:
+    from takotwist.streams.site import HttpSite
+
+#: Path without query -> what answers a GET of it, or `None`.  It may still say `False`,
+#: and then has done nothing.
+Direct = Callable[[bytes], "Callable[[DirectRequest], bool] | None"]
+
+_log = Logger()
+
+
+class HttpConnection(Protocol):
+    """One connection, which becomes one of HTTP/1.1, of HTTP/2 where TLS has agreed on it, or
+    is answered directly first.
+
+    :ivar site: whose `direct` says what is answered directly.
+    :ivar answering: what is told when the client goes, while something is answered directly.
+    """
+
+    transport: Any
+    #: Whose the connection is, when it is not ours any more.
+    _channel: Any = None
+    answering: DirectRequest | DirectStream | None = None
+    #: What came behind a request that is being answered directly.
+    _held = b""
+
+    def __init__(self, site: HttpSite) -> None:
+        self.site = site
+
+    def connectionMade(self) -> None:
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+        self.site.unheard.add(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._channel is not None:
+            self._channel.dataReceived(data)
+        elif self.answering is not None:
+            self._hold(data)
+        else:
+            seconds = self.site.unheard.remove(self)
+            if getattr(self.transport, "negotiatedProtocol", None) == b"h2":
+                self._to_http2().dataReceived(data)
+            elif not self._answer_directly(data):
+                self._to_http1(seconds).dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._channel is not None:
+            self.site.http2_connections.discard(self._channel)
+            self._channel.connectionLost(reason)
+        elif self.answering is not None:
+            answering, self.answering = self.answering, None
+            answering.lost(reason)
+        elif self in self.site.unheard:
+            self.site.unheard.remove(self)
+
+    def overdue(self) -> None:
+        """Nothing has come for too long."""
+        self._to_http1(0).timeoutConnection()
+
+    def _to_http1(self, seconds: float | None) -> Any:
+        channel = self._channel = Http1Channel(self.site)
+        channel.makeConnection(self.transport)
+        channel.waits(seconds)
+        return channel
+
+    def _to_http2(self) -> Any:
+        channel = self._channel = Http2Connection(self.site)
+        self.site.http2_connections.add(channel)
+        channel.makeConnection(self.transport)
+        # So that the transport's pressure reaches the sending loop.
+        self.transport.registerProducer(channel, True)
+        return channel
+
+    # the direct way
+
+    def _answer_directly(self, data: bytes) -> bool:
+        """Answer the request that `data` begins with, where it is a plain one."""
+        limits, path = self.site.limits, data[4 : data.find(b" ", 4)].partition(b"?")[0]
+        answer = self.site.direct(path) if data.startswith(b"GET /") else None
+        head = answer and read_head(data, min(limits.max_head, limits.max_line), limits.max_headers)
+        if not answer or not head:
+            return False
+        request = self.answering = DirectRequest(self, head)
+        if len(data) > head.length:
+            self._hold(data[head.length :])
+        try:
+            answers = answer(request)
+        except Exception:
+            _log.failure("A request failed")
+            self.transport.abortConnection()
+            return True
+        if not answers:
+            self.answering = None
+            self._take_held()
+        return answers
+
+    def answered(self) -> None:
+        """The answer has ended; whatever comes on the connection next is twisted.web's."""
+        self.answering = None
+        if self.transport.disconnecting:
+            return
+        channel, held = self._to_http1(None), self._take_held()
+        if held:
+            channel.dataReceived(held)
+
+    def give_to(self, protocol: Any) -> bytes:
+        """Let `protocol` have the connection in the place of an answer.
+
+        :return: what came behind the request.
+        """
+        self.answering, self._channel = None, protocol
+        return self._take_held()
+
+    def _hold(self, data: bytes) -> None:
+        self._held += data
+        if len(self._held) > MAX_HELD:
+            self.transport.pauseProducing()
+
+    def _take_held(self) -> bytes:
+        held, self._held = self._held, b""
+        if len(held) > MAX_HELD:
+            self.transport.resumeProducing()
+        return held
