@@ -30,9 +30,12 @@ class Turn:
     seconds for each connection, costs more than the write itself.
 
     :ivar now: when it is, in seconds: set by whoever begins a turn of deliveries.
+    :ivar delivering: whether one has begun and will `end`, so that what is pushed until
+        then leaves with it.
     """
 
     now: float = 0.0
+    delivering: bool = False
     _touched: list[Touched] = attrs.field(factory=list, init=False)
 
     def touch(self, one: Touched) -> None:
@@ -53,6 +56,7 @@ class Turn:
                     touched.pop().flush()
             finally:
                 self._touched += reversed(touched)
+        self.delivering = False
 
 
 def _nowhere(_: bytes) -> None:

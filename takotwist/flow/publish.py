@@ -136,7 +136,9 @@ class Publishing:
 
     def _committed(self, stored: list[Appended], batch: list[_Publish], began: float) -> None:
         self.storing = True
-        self.tally.commit_seconds.observe(self.seconds() - began)
+        self.turn.now = self.seconds()
+        self.turn.delivering = True
+        self.tally.commit_seconds.observe(self.turn.now - began)
         self.tally.commit_messages.observe(sum(len(one.messages) for one in stored))
         lagging: list[Subscription] = []
         try:
@@ -165,7 +167,6 @@ class Publishing:
             if not appended.repeated:
                 _, items = by_topic.setdefault(one.append.topic.key, (one.append, []))
                 items += map(Encoded, appended.messages)
-        self.turn.now = self.seconds()
         lagging: list[Subscription] = []
         now_us = int(self.wall() * 1_000_000)
         for key, (append, items) in by_topic.items():

@@ -67,6 +67,7 @@ class Mux:
         "_admission",
         "_live",
         "_logger",
+        "_bound",
         "_presented",
         "_refs",
         "_turns",
@@ -89,6 +90,7 @@ class Mux:
         self._refs: dict[str, Ref] = {}
         self._writers: dict[str, ClientFrames] = {}
         self._under_way: set[Deferred[None]] = set()
+        self._bound: dict[str, Asked] = {}
         self._turns: dict[str, Deferred[None]] = {}
         self._logger = Logger()
         lifecycle = Lifecycle()
@@ -135,6 +137,9 @@ class Mux:
             self._unsubscribe(frame, asked.topic)
         elif frame.op == "publish":
             await self._publish(frame, asked)
+            if len(self._bound) >= MAX_WRITERS:
+                del self._bound[next(iter(self._bound))]
+            self._bound[_key(frame)] = asked
         else:
             await self._refresh(frame, asked)
 
@@ -174,6 +179,35 @@ class Mux:
         frames.received(
             frame.draft, frame.idempotency_key, lambda result: self._stored(frame.ref, result)
         )
+
+    def _publish_at_once(self, frame: OnTopic, key: str) -> bool:
+        """Publish to a topic that was published to before, with the grant that there is.
+
+        :param key: of the frame's channel and params.
+        :return: whether it could be; where not, nothing has happened.
+        """
+        asked, session = self._bound.get(key), self._wire.session
+        if asked is None or frame.draft is None:
+            return False
+        topic, authorizing = asked.topic.key, self._admission.authorizing
+        subscribed = session.subscribed.get(topic)
+        frames = self._writers.get(topic) if subscribed is None else subscribed.frames
+        if (
+            frames is None
+            or not authorizing.current(asked.definition)
+            or (subscribed is None and frames.admitted.expired(self._admission.sessions.wall()))
+        ):
+            del self._bound[key]
+            return False
+        try:
+            self._admission.publish_cost(session.address, 1)
+        except Refusal as refusal:
+            self._refused(refusal, frame.ref)
+            return True
+        frames.received(
+            frame.draft, frame.idempotency_key, lambda result: self._stored(frame.ref, result)
+        )
+        return True
 
     async def _way_in(self, frame: OnTopic, asked: Asked) -> ClientFrames:
         """Where to put a message: the subscription's way in, or one for publishing alone."""
@@ -220,8 +254,10 @@ class Mux:
 
     def _run(self, frame: OnTopic) -> None:
         """Work on one topic, after all that came for it before."""
-        key = f"{frame.channel} {sorted(frame.params.items())}"
+        key = _key(frame)
         before = self._turns.get(key)
+        if before is None and frame.op == "publish" and self._publish_at_once(frame, key):
+            return
         mine = self._turns[key] = Deferred()
         done = ensureDeferred(self._in_turn(before, frame))
         self._under_way.add(done)
@@ -265,6 +301,11 @@ class Mux:
             self._logger.failure("a frame failed", failure)
             refusal = InternalError()
         self._refused(refusal, ref)
+
+
+def _key(frame: OnTopic) -> str:
+    """Equal for frames about one topic whose params are spelled alike."""
+    return f"{frame.channel} {sorted(frame.params.items())}"
 
 
 def _operation(asked: Asked) -> Operation:

@@ -41,25 +41,21 @@ class PublishTargets:
     def get(self, target: bytes) -> Asked | None:
         """What is asked for at `target`, path and query; `None` where the whole way must tell."""
         asked = self._known.get(target)
-        try:
-            if asked is None:
-                asked = self._read(target)
-                if asked is None:
-                    return None
-                if len(target) <= MAX_TARGET:
-                    self._known[target] = asked
-                    if len(self._known) > MAX_TARGETS:
-                        self._known.popitem(last=False)
-                return asked
-            definition = asked.definition
-            if self._authorizing.registry.get(definition.name).definition is definition:
+        if asked is not None:
+            if self._authorizing.current(asked.definition):
                 self._known.move_to_end(target)
                 return asked
+            # Definitions were read anew.
+            del self._known[target]
+        try:
+            asked = self._read(target)
         except Refusal:
-            pass
-        # Definitions were read anew, or the target is not one of ours.
-        self._known.pop(target, None)
-        return None
+            return None
+        if asked is not None and len(target) <= MAX_TARGET:
+            self._known[target] = asked
+            if len(self._known) > MAX_TARGETS:
+                self._known.popitem(last=False)
+        return asked
 
     def _read(self, target: bytes) -> Asked | None:
         """:raises Refusal: it is wrong."""

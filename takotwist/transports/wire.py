@@ -130,6 +130,7 @@ class WebSocketWire:
         # A connection with many topics may have something of each in one turn.
         at_once = connection.direct and form is not WEBSOCKET_MUX
         self.outbox.connect(form, connection.write_frames, at_once=at_once)
+        connection.on_closing = self.outbox.discard
         self.speaker = speaker(self)
         early, self._early = self._early, []
         for payload, is_binary in early:
@@ -139,8 +140,11 @@ class WebSocketWire:
     def send(self, frame: bytes) -> None:
         """Write one control frame behind all that was pushed before."""
         if self._connection is not None:
-            self.outbox.flush()
-            self._connection.write_frames(text_frame(frame))
+            whole = text_frame(frame)
+            # The answers to what one commit stored leave together.
+            if not (self._admission.turn.delivering and self.outbox.push(whole)):
+                self.outbox.flush()
+                self._connection.write_frames(whole)
 
     def send_binary(self, payload: bytes) -> None:
         """Write one binary frame behind all that was pushed before."""

@@ -1,0 +1,117 @@
+"""Publishing again and again over a connection that holds many topics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist import Grant, define_channel
+from takotwist.adapters.memory.log import InMemoryReplayLog
+from takotwist.core.registry import Registry
+from takotwist.server.config import Config
+from takotwist.server.config.limits import Limits
+from takotwist.testing.manual_log import ManualLog
+from takotwist.testing.world import BEGINNING, World, WorldClock
+
+
+class MuxPublishTests(SynchronousTestCase):
+    """A channel whose grants end after a minute."""
+
+    def setUp(self) -> None:
+        self.asked = 0
+        self.writes: list[bytes] = []
+        write = StringTransport.write
+
+        def noted(transport: StringTransport, data: bytes) -> None:
+            self.writes.append(data)
+            write(transport, data)
+
+        self.patch(StringTransport, "write", noted)
+        clock = WorldClock()
+        clock.rightNow = BEGINNING
+        self.log = ManualLog(InMemoryReplayLog(clock))
+        self.world = World(self.channel(), config=Config(limits=self.limits()), log=self.log)
+        self.socket = self.world.connect("/_tako/connect", subprotocol="tako.v1")
+        self.socket.say({"type": "tako.auth", "token": "Bearer x"})
+
+    def limits(self) -> Limits:
+        return Limits(publish_rate=0.001, publish_burst=6)
+
+    def channel(self) -> Any:
+        room = {"type": "object", "properties": {"roomId": {"type": "string"}}}
+        chat = define_channel("chat", params=room)
+
+        async def verify(request: Any) -> Grant:
+            self.asked += 1
+            return Grant(expires_at=self.world.clock.seconds() + 60)
+
+        chat.verify(header="authorization")(verify)
+        chat.on("msg")(lambda data, context: data)
+        return chat
+
+    def publish(self, ref: int, room: str = "a") -> None:
+        frame = {"op": "publish", "ref": ref, "channel": "chat", "params": {"roomId": room}}
+        self.socket.say({**frame, "type": "msg", "data": ref})
+
+    def answers(self) -> list[tuple[str, int]]:
+        self.log.settle()
+        return [(op["op"], op["ref"]) for op in self.socket.ops[1:] if "ref" in op]
+
+    def test_in_order(self) -> None:
+        """The app is asked once, and all are stored in the order in which they were sent."""
+        for ref in range(5):
+            self.publish(ref)
+        self.assertEqual(self.answers(), [("ack", ref) for ref in range(5)])
+        page = self.log.read(self.topic(), 0, 10, 10_000)
+        self.log.settle()
+        stored = [one.data for one in self.successResultOf(page).messages]
+        self.assertEqual((stored, self.asked), ([b"%d" % ref for ref in range(5)], 1))
+
+    def topic(self) -> Any:
+        registry = self.world.parts.registry
+        definition = registry.get("chat").definition
+        return self.world.parts.authorizing.bind(definition, {"roomId": "a"}).topic
+
+    def test_expired(self) -> None:
+        """When the grant has ended the app is asked again."""
+        for ref in range(3):
+            self.publish(ref)
+        self.world.advance(61)
+        self.publish(3)
+        self.publish(4)
+        self.assertEqual((self.answers()[-1], self.asked), (("ack", 4), 2))
+
+    def test_rate(self) -> None:
+        """Each counts against the limit, and one too many is told so."""
+        for ref in range(8):
+            self.publish(ref)
+        self.assertEqual(sorted(self.answers())[-2:], [("error", 6), ("error", 7)])
+        self.assertEqual(
+            {op["code"] for op in self.socket.ops if op["op"] == "error"}, {"rate-limited"}
+        )
+
+    def test_definition_gone(self) -> None:
+        """A channel that is no longer there is an error, whatever was granted."""
+        self.publish(1)
+        self.publish(2)
+        self.world.parts.registry.replace(Registry())
+        self.publish(3)
+        self.assertEqual(self.answers(), [("error", 3), ("ack", 1), ("ack", 2)])
+
+    def test_answers_leave_together(self) -> None:
+        """The answers to what one commit stored, and its messages, are one write."""
+        self.socket.say({"op": "subscribe", "ref": 0, "channel": "chat", "params": {"roomId": "a"}})
+        self.publish(1)
+        self.answers()
+        # While this one commits the others gather.
+        self.publish(2)
+        self.publish(3)
+        self.publish(4)
+        self.log.report()
+        before = len(self.writes)
+        self.log.report()
+        self.assertEqual(len(self.writes), before + 1)
+        self.assertEqual(self.answers()[-2:], [("ack", 3), ("ack", 4)])
+        self.assertEqual([one["data"] for one in self.socket.messages], [1, 2, 3, 4])
