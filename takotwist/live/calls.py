@@ -7,7 +7,7 @@ sentence; what went wrong in the function is in the log and nowhere else.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from typing import Any
 
@@ -15,28 +15,16 @@ import attrs
 import msgspec
 from twisted.logger import Logger
 
-from takotwist.app.calls import Reject, UnusableAnswer, grant_of
 from takotwist.app.failure_text import failure_text
-from takotwist.app.given import VerifyRequest
-from takotwist.core.authorization import HeaderCredential
-from takotwist.errors import (
-    AuthUnavailable,
-    BodyInvalid,
-    CredentialsMissing,
-    InternalError,
-    NotFound,
-    Refusal,
-    VerifyRejected,
-)
+from takotwist.errors import BodyInvalid, InternalError, NotFound, Refusal
 from takotwist.live.call_context import CallContext, Running, run_in, wait_in
 from takotwist.live.errors import Abort, NetworkError
-from takotwist.live.function import Function, Verification
+from takotwist.live.function import Function
 from takotwist.live.home import Home
 from takotwist.live.result import answer_json, take_apart
+from takotwist.live.returned import WrongResult
 from takotwist.live.sessions import LiveSessions
-
-#: Runs a function of the app with its bounds; fails with what it raised.
-Run = Callable[[Callable[[], Any]], Awaitable[Any]]
+from takotwist.live.verifying import Run, Verifying
 
 
 @attrs.frozen(slots=True)
@@ -65,14 +53,18 @@ _BODY = msgspec.json.Decoder(_Body)
 class Calls:
     """Answers calls.
 
+    :ivar cost: counts a call against its subject's rate.
     :ivar functions: by name; replaced as a whole on a reload.
+    :ivar verifying: asks who calls.
     :ivar new_id: a fresh name for a call.
     """
 
     home: Home
     sessions: LiveSessions
     run: Run
+    verifying: Verifying
     new_id: Callable[[], str]
+    cost: Callable[[str], None] = lambda subject: None
     functions: Mapping[str, Function[..., Any]] = attrs.field(factory=dict)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
@@ -85,86 +77,84 @@ class Calls:
         function = self.functions.get(name)
         if function is None:
             raise NotFound(f"There is no function {name!r}.")
-        args, named = self._arguments(function, body)
-        subject = await self._subject(function, caller)
-        running = Running(
-            self.home,
-            CallContext(
-                name, self.new_id(), subject, caller.address, caller.headers, caller.cookie
-            ),
-        )
+        outcome = "refused"
+        try:
+            args, named = self._arguments(function, body)
+            subject = await self._subject(function, caller)
+            outcome = "failed"
+            running = Running(
+                self.home,
+                CallContext(
+                    name, self.new_id(), subject, caller.address, caller.headers, caller.cookie
+                ),
+            )
+            answer = await self._run(function, running, args, named, caller.secret)
+            outcome = "ok"
+            return 200, answer
+        except Abort as error:
+            outcome = "aborted"
+            return 422, _abort_json(error)
+        except InternalError:
+            raise
+        except Refusal:
+            outcome = "refused"
+            raise
+        finally:
+            self.sessions.tally.calls[name, outcome] += 1
+
+    async def _run(
+        self,
+        function: Function[..., Any],
+        running: Running,
+        args: list[Any],
+        named: dict[str, Any],
+        secret: str | None,
+    ) -> bytes:
+        """The answer.  :raises Abort: :raises Refusal: and then nothing is left of the call."""
         try:
             result = await self.run(_bound(function, running, args, named))
-            encoded, found = take_apart(result)
+            encoded, found = take_apart(result, function.returned)
             if found:
-                session = self.sessions.take(caller.secret, subject, function.verification)
+                subject = running.context.subject
+                session = self.sessions.take(secret, subject, function.verification)
                 with session.held():
                     for place in found:
                         session.admit(place.one)
             self._begin_unreturned(running)
+            return answer_json(encoded, found)
         except BaseException as error:
             for one in running.created:
                 one.lose(NetworkError("The call failed."))
-            if isinstance(error, Abort):
-                return 422, _abort_json(error)
-            if isinstance(error, Refusal) or not isinstance(error, Exception):
+            if isinstance(error, Abort | Refusal) or not isinstance(error, Exception):
                 raise
+            self._log_failure(running.context, error)
+            raise InternalError("The function failed; the server's log has the reason.") from None
+
+    def _log_failure(self, context: CallContext, error: Exception) -> None:
+        if isinstance(error, WrongResult):
+            self._log.error(
+                "function {name} returned what its annotation forbids: {misfit}, call {call}",
+                name=context.function,
+                misfit=str(error),
+                call=context.request_id,
+            )
+        else:
             self._log.error(
                 "function {name} failed, call {call}\n{trace}",
-                name=name,
-                call=running.context.request_id,
+                name=context.function,
+                call=context.request_id,
                 trace=failure_text(error, ()),
             )
-            raise InternalError("The function failed; the server's log has the reason.") from None
-        return 200, answer_json(encoded, found)
-
-    async def subject_of(
-        self,
-        verification: Verification,
-        header: Callable[[str], str | None],
-        cookie: Callable[[str], str | None],
-        name: str,
-    ) -> str | None:
-        """Ask the app who this is.
-
-        :param name: what it is asked for: a function's name, or nothing at an attach.
-        :raises CredentialsMissing: :raises VerifyRejected: :raises AuthUnavailable: as they say.
-        """
-        said = header(verification.header) if verification.header else None
-        baked = cookie(verification.cookie) if verification.cookie else None
-        if said is None and baked is None and (verification.header or verification.cookie):
-            raise CredentialsMissing("This function needs credentials.")
-        asked: VerifyRequest[Any] = VerifyRequest(
-            channel=name,
-            operation="call",
-            params={},
-            header=None if said is None else HeaderCredential.split(said),
-            cookie=baked,
-        )
-        verify = verification.verify
-        try:
-            waits = inspect.iscoroutinefunction(verify)
-            answer = await self.run(_waiting(verify, asked) if waits else lambda: verify(asked))
-            return grant_of(answer).subject
-        except Reject as rejected:
-            raise VerifyRejected(rejected.reason) from None
-        except Refusal:
-            raise
-        except UnusableAnswer as unusable:
-            self._log.error("verify of a function: {reason}", reason=str(unusable))
-        except Exception as error:
-            secrets = tuple(one for one in (said, baked) if one)
-            self._log.error(
-                "verify of a function failed\n{trace}", trace=failure_text(error, secrets)
-            )
-        raise AuthUnavailable("The app failed while authorizing.")
 
     async def _subject(self, function: Function[..., Any], caller: Caller) -> str | None:
         if function.verification is None:
             return None
-        return await self.subject_of(
+        subject = await self.verifying.subject_of(
             function.verification, caller.headers.get, caller.cookie, function.name
         )
+        if subject is not None:
+            self.cost(subject)
+        return subject
 
     @staticmethod
     def _arguments(function: Function[..., Any], body: bytes) -> tuple[list[Any], dict[str, Any]]:
@@ -194,13 +184,6 @@ def _bound(
         return wait
     # A thread has no context of its own: it gets a copy of this one.
     return lambda: copy_context().run(run_in, running, lambda: wrapped(*args, **named))
-
-
-def _waiting(verify: Callable[..., Any], asked: Any) -> Callable[[], Any]:
-    async def wait() -> Any:
-        return await verify(asked)
-
-    return wait
 
 
 def _abort_json(error: Abort) -> bytes:

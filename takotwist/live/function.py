@@ -18,6 +18,7 @@ import msgspec
 from takotwist.app.channel import DEFAULT_HEADER
 from takotwist.app.declared import Declared, DoesNotFit, declare
 from takotwist.errors import BodyInvalid, DefinitionError
+from takotwist.live.returned import Returned
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -75,6 +76,7 @@ class Function(Generic[P, R]):
         self.__doc__ = wrapped.__doc__
         self.__name__ = getattr(wrapped, "__name__", name)
         self._parameters: Sequence[Parameter] | None = None
+        self._returned: Returned | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.wrapped(*args, **kwargs)
@@ -87,7 +89,14 @@ class Function(Generic[P, R]):
         """
         if self._parameters is None:
             self._parameters = _parameters_of(self.wrapped, self.place)
+            self._returned = Returned.of(self.wrapped)
         return self._parameters
+
+    @property
+    def returned(self) -> Returned | None:
+        """What it gives; `None` where that is not said."""
+        assert self.parameters is not None
+        return self._returned
 
     def bind(
         self, args: Sequence[bytes], named: Mapping[str, bytes]
@@ -173,7 +182,8 @@ def function(
 
     A coroutine function runs in the reactor, a plain one in a thread.  Arguments are
     checked against the annotations; the result may be anything that JSON can carry,
-    with live objects anywhere in it: `channel.client`, or a `BroadcastChannel`.
+    with live objects anywhere in it: `channel.client`, or a `BroadcastChannel`.  Where it is
+    annotated, one that is something else is a failure of the function.
     Raising `Abort(value)` gives the caller `value`; anything else is a line in the log
     and a generic error for the caller.
 

@@ -6,8 +6,9 @@ function returns can be taken for a live object.
 
 from __future__ import annotations
 
-import secrets
+from collections.abc import Mapping
 from typing import Any
+from uuid import UUID, uuid4
 
 import attrs
 import msgspec
@@ -17,6 +18,7 @@ from takotwist.live.broadcast_channel import BroadcastChannel
 from takotwist.live.channel import Channel, ClientEnd
 from takotwist.live.errors import UsageError
 from takotwist.live.live_object import LiveObject
+from takotwist.live.returned import Returned
 
 
 @attrs.frozen(slots=True)
@@ -30,63 +32,61 @@ class Found:
     one: LiveObject
 
 
-def take_apart(result: Any) -> tuple[bytes, list[Found]]:
+def take_apart(result: Any, returned: Returned | None = None) -> tuple[bytes, list[Found]]:
     """A result as JSON text, with `null` where live objects were.
 
+    :param returned: what it is to be.
     :raises TypeError: :raises ValueError: JSON has no form for something in it.
     :raises UsageError: a channel is in it and not its `client`.
+    :raises WrongResult: it is something else.
     """
-    objects: list[LiveObject] = []
-    mark = secrets.token_hex(16)
+    # A mark is no text, or it could stand where a text is declared.
+    objects: dict[UUID, Any] = {}
 
     def hook(value: Any) -> Any:
-        if isinstance(value, ClientEnd):
-            one = value.channel
-        elif isinstance(value, BroadcastChannel):
-            one = value
-        elif isinstance(value, Channel):
+        if isinstance(value, ClientEnd | BroadcastChannel):
+            mark = uuid4()
+            objects[mark] = value
+            return mark
+        if isinstance(value, Channel):
             raise UsageError("return channel.client, the client's end, and not the channel")
-        else:
-            dump = getattr(value, "model_dump", None)
-            if callable(dump):
-                # In Python's mode: a live object in a model is still one then.
-                return dump(by_alias=True)
-            raise TypeError(f"JSON has no form for {type(value).__name__!r}")
-        objects.append(one)
-        return f"{mark}{len(objects) - 1}"
+        dump = getattr(value, "model_dump", None)
+        if callable(dump):
+            # In Python's mode: a live object in a model is still one then.
+            return dump(by_alias=True)
+        raise TypeError(f"JSON has no form for {type(value).__name__!r}")
 
     if isinstance(result, ClientEnd | LiveObject):
         result = hook(result)
-    plain = msgspec.to_builtins(result, enc_hook=hook, str_keys=True)
+    plain = msgspec.to_builtins(result, enc_hook=hook, str_keys=True, builtin_types=(UUID,))
+    if returned is not None:
+        returned.check(plain, objects)
     found: list[Found] = []
     if objects:
-        plain = _without(plain, mark, objects, (), found)
+        plain = _without(plain, objects, (), found)
     return to_json(plain), found
 
 
 def _without(
     value: Any,
-    mark: str,
-    objects: list[LiveObject],
+    objects: Mapping[UUID, Any],
     path: tuple[str | int, ...],
     found: list[Found],
 ) -> Any:
-    if isinstance(value, str):
-        if not value.startswith(mark):
+    if isinstance(value, UUID):
+        said = objects.get(value)
+        if said is None:
             return value
-        one = objects[int(value[len(mark) :])]
+        one = said.channel if isinstance(said, ClientEnd) else said
         if any(other.one is one for other in found):
             raise UsageError(f"{one!r} stands twice in the result; one client has one end")
         found.append(Found(path, one))
         return None
     if isinstance(value, dict):
-        return {
-            key: _without(inner, mark, objects, (*path, key), found) for key, inner in value.items()
-        }
+        return {key: _without(inner, objects, (*path, key), found) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [
-            _without(inner, mark, objects, (*path, index), found)
-            for index, inner in enumerate(value)
+            _without(inner, objects, (*path, index), found) for index, inner in enumerate(value)
         ]
     return value
 

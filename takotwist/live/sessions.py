@@ -180,6 +180,15 @@ class LiveSessions:
             session = self._table[key] = LiveSession(key, None, None, self)
         return session
 
+    def leave(self, secret: str | None) -> None:
+        """A page goes: its objects end now.  Harmless where it has none.
+
+        :raises BodyInvalid: there is no good secret.
+        """
+        session = self._table.get(key_of(secret))
+        if session is not None:
+            session.end(NetworkError("The page has gone."))
+
     def remove(self, key: bytes) -> None:
         """Nothing is left of a session."""
         self._table.pop(key, None)

@@ -26,10 +26,12 @@ from takotwist.live.home import Home
 from takotwist.live.link import Link, LiveSettings, LiveWire
 from takotwist.live.sessions import LiveSessions
 from takotwist.live.settings import Bounds
+from takotwist.live.verifying import Verifying
 from takotwist.server.config.live import Live as LiveConfig
 from takotwist.server.live_log import LiveLog
 from takotwist.server.parts import Parts
 from takotwist.transports.live_functions import LiveFunctions
+from takotwist.transports.live_leave import LiveLeave
 from takotwist.transports.live_routes import LiveRoutes
 from takotwist.transports.live_sse import LiveSse
 
@@ -44,7 +46,8 @@ class LiveParts:
     home: Home
     sessions: LiveSessions
     calls: Calls
-    rate: Rate
+    #: By address, by subject.
+    rates: tuple[Rate, Rate]
 
     def replace(self, functions: Mapping[str, Function[..., Any]]) -> None:
         """From now on serve these.  Calls under way end as they began."""
@@ -53,7 +56,8 @@ class LiveParts:
 
     def change(self, config: LiveConfig) -> None:
         """Take up what a new configuration may change."""
-        self.rate.change(config.call_rate, config.call_burst)
+        for rate in self.rates:
+            rate.change(config.call_rate, config.call_burst)
 
 
 def compose_live(
@@ -77,14 +81,23 @@ def compose_live(
     home = Home(bounds_of(config), reactor.seconds, parts.deadlines, bus)
     sessions = LiveSessions(home, config.max_sessions, lambda: secrets.token_urlsafe(9))
     runner = CallableRunner(reactor, pool, deadline=config.call_timeout_seconds)
-    calls = Calls(home, sessions, _running(runner), lambda: secrets.token_hex(8))
-    rate = Rate(config.call_rate, config.call_burst)
+    rate, subject_rate = _rate(config), _rate(config)
+    run = _running(runner)
+    verifying = Verifying(run)
+    calls = Calls(
+        home,
+        sessions,
+        run,
+        verifying,
+        lambda: secrets.token_hex(8),
+        lambda subject: subject_rate.take(subject, reactor.seconds()),
+    )
     settings = LiveSettings(_told(config), config.ping_interval_seconds, config.max_message_bytes)
 
     def link(wire: LiveWire, presented: Presented) -> Link:
         def verify(verification: Verification, auth: str | None) -> Awaitable[str | None]:
             shown = presented.or_text(auth)
-            return calls.subject_of(verification, shown.header, shown.cookie, "")
+            return verifying.subject_of(verification, shown.header, shown.cookie, "")
 
         return Link(wire, sessions, settings, verify)
 
@@ -96,9 +109,15 @@ def compose_live(
         config.max_call_bytes,
     )
     parts.public.live = LiveRoutes(
-        functions, LiveSse(admission, BATCH_FACTOR * config.max_message_bytes)
+        functions,
+        LiveSse(admission, BATCH_FACTOR * config.max_message_bytes),
+        LiveLeave(admission, sessions),
     )
-    return LiveParts(home, sessions, calls, rate)
+    return LiveParts(home, sessions, calls, (rate, subject_rate))
+
+
+def _rate(config: LiveConfig) -> Rate:
+    return Rate(config.call_rate, config.call_burst)
 
 
 def bounds_of(config: LiveConfig) -> Bounds:

@@ -9,10 +9,14 @@ import attrs
 
 from takotwist.errors import UpgradeRequired
 from takotwist.transports.live_functions import SESSION_HEADER, LiveFunctions
+from takotwist.transports.live_leave import MAX_BODY_BYTES, LiveLeave
 from takotwist.transports.live_sse import LiveSse
 
 FUNCTIONS = b"/_tako/functions/"
 CONNECT = b"/_tako/connect"
+
+#: No wire has this key: theirs are longer.
+LEAVE = CONNECT + b"/leave"
 
 
 @attrs.define(slots=True)
@@ -21,6 +25,7 @@ class LiveRoutes:
 
     functions: LiveFunctions
     sse: LiveSse
+    leaving: LiveLeave
 
     def serves(self, path: bytes) -> bool:
         """Whether a path is one of these; `CONNECT` without an upgrade is."""
@@ -37,6 +42,8 @@ class LiveRoutes:
         elif path.startswith(FUNCTIONS):
             name = unquote(path[len(FUNCTIONS) :].decode("latin-1"), errors="replace")
             await self.functions.call(request, name)
+        elif path == LEAVE:
+            self.leaving.leave(request)
         elif path != CONNECT:
             await self.sse.post(request, path[len(CONNECT) + 1 :].decode("latin-1"))
         elif "text/event-stream" in (request.getHeader("accept") or ""):
@@ -48,6 +55,8 @@ class LiveRoutes:
         """Most bytes of a body at a path; `None` where it is not one of these."""
         if path.startswith(FUNCTIONS):
             return self.functions.max_body_bytes
+        if path == LEAVE:
+            return MAX_BODY_BYTES
         if path.startswith(CONNECT + b"/"):
             return self.sse.max_batch_bytes
         return None

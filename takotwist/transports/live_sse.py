@@ -25,6 +25,7 @@ from takotwist.flow.session import Session
 from takotwist.streams.event_stream import EventStream
 from takotwist.transports.admission import Admission, Place
 from takotwist.transports.asking import read_all_presented
+from takotwist.transports.live_functions import UnsupportedType
 from takotwist.transports.mux import Mux
 from takotwist.transports.wire import Speaker
 
@@ -39,6 +40,7 @@ class EventStreamWire:
 
     :param forget: called when it has ended.
     :ivar key: names it for the POSTs of its client; a secret.
+    :ivar ended_for: why it was ended, where there was a reason.
     """
 
     session: Session
@@ -51,6 +53,7 @@ class EventStreamWire:
         self._forget = forget
         self.on_pressure: Callable[[bool], None] = lambda blocked: None
         self.left = False
+        self.ended_for: Refusal | None = None
         self._admission = admission
         self._stream = EventStream(request, on_pause=self._paused, on_resume=self._resumed)
         self._comments: Comments | None = None
@@ -101,6 +104,7 @@ class EventStreamWire:
         code, reason = 1000, "connection expired"
         if refusal is not None:
             code, reason = refusal.close_code, refusal.code
+            self.ended_for = refusal
             if not isinstance(refusal, ShuttingDown):
                 self._admission.answers.tally.refusals[refusal.code] += 1
         self.send(msgspec.json.encode({"op": "close", "code": code, "reason": reason}))
@@ -213,10 +217,14 @@ class LiveSse:
             raise NotFound("This connection has ended.")
         content_type = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
         if content_type != LINES:
-            raise BodyInvalid(f"Content-Type must be {LINES} here.")
+            unreadable = UnsupportedType(f"Content-Type must be {LINES} here.")
+            wire.end(unreadable)
+            raise unreadable
         for line in request.content.read().split(b"\n"):
             if line.strip() and wire.speaker is not None and not wire.session.closed:
                 wire.speaker.received(line)
+        if isinstance(wire.ended_for, BodyInvalid):
+            raise wire.ended_for
         await wire.free()
         admission.answers.cors(request)
         request.setResponseCode(204)

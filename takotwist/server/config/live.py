@@ -91,7 +91,7 @@ class Live:
     call_rate: float = setting(
         Number(0, 1e6),
         50.0,
-        "Calls a second from one address; 0 is no limit.",
+        "Calls a second from one address, and of one subject; 0 is no limit.",
         unit="calls a second",
         live=True,
     )
