@@ -56,6 +56,7 @@ class WebSocketConnection:
         "_unanswered_ping",
         "_waiting",
         "closed",
+        "on_closing",
         "open",
         "paused",
         "reading",
@@ -98,6 +99,9 @@ class WebSocketConnection:
         #: the connection.  A plain attribute that holds the method itself: a call
         #: less for each delivery.
         self.write_frames: Callable[[bytes], None] = _nothing
+        #: For whoever keeps that method: no data may follow a close frame (RFC 6455,
+        #: section 5.5.1), so it is told when one is sent or has come.
+        self.on_closing: Callable[[], object] = _nothing
 
     # what the caller does
 
@@ -191,10 +195,6 @@ class WebSocketConnection:
 
     def closing(self) -> None:
         """A close frame was sent, or the connection is being let go: it has until the timeout."""
-        if self.open:
-            # No data may follow a close (RFC 6455, section 5.5.1): whoever holds
-            # `write_frames` stops as for a slow reader, this time for good.
-            self._on_pause()
         self._stop_sending()
         # The client's own close can be seen only by reading.
         self.resume_reading()
@@ -228,6 +228,8 @@ class WebSocketConnection:
         self.paused = False
         self._unanswered_ping = None
         self.write_frames = _nothing
+        on_closing, self.on_closing = self.on_closing, _nothing
+        on_closing()
 
     # IPushProducer, towards the transport
 
