@@ -76,6 +76,11 @@ class HttpExchange:
                 key="url",
                 source="Publisher",
             )
+        port = "" if self._port is None else f":{self._port}"
+        #: Which server, for people; without what else an address may hold.
+        self.server = (
+            f"unix:{self._unix_path}" if self._unix_path else f"{parts.scheme}://{self._host}{port}"
+        )
         #: The path that the address itself has; empty for a Unix socket.
         self.base_path = "" if self._unix_path else parts.path
 

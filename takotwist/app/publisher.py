@@ -77,7 +77,7 @@ class Publisher:
                 source="TAKO_PUBLISH_URL",
             )
         over_http = HttpExchange(address, timeout=min(5.0, patience), ca_file=ca_file)
-        self._exchange = exchange or over_http
+        self._exchange, self._server = exchange or over_http, over_http.server
         base = over_http.base_path
         self._base = base.rstrip("/") + "/" if base.strip("/") else DEFAULT_BASE_PATH
         self._key = key or os.environ.get("TAKO_PUBLISH_KEY")
@@ -195,7 +195,7 @@ class Publisher:
             try:
                 last = self._exchange(method, target, headers, body)
             except (OSError, http.client.HTTPException) as broken:
-                reason = f"{broken}" or type(broken).__name__
+                reason = getattr(broken, "strerror", None) or str(broken) or type(broken).__name__
                 if isinstance(broken, ssl.SSLCertVerificationError):
                     # Another attempt meets the same certificate.
                     give_up = 0.0
@@ -207,7 +207,8 @@ class Publisher:
                 if last is not None:
                     return last
                 raise Unreachable(
-                    f"the takotwist server cannot be reached: {reason}", idempotency_key=key
+                    f"the takotwist server at {self._server} cannot be reached: {reason}",
+                    idempotency_key=key,
                 )
             self._sleep(wait)
             pause = min(pause * 2, 2.0)

@@ -32,7 +32,8 @@ def command(config: str | None, server: str | None, as_json: bool) -> None:
     try:
         answer = exchange("GET", CHANNELS_PATH, {}, b"")
     except OSError as failure:
-        raise click.ClickException(f"no server answers at {url}: {failure}") from None
+        reason = failure.strerror or failure
+        raise click.ClickException(f"no server answers at {url}: {reason}") from None
     finally:
         exchange.close()
     if answer.status != 200:

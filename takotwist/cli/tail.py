@@ -11,6 +11,9 @@ import click
 from takotwist.cli.configured import config_option
 from takotwist.cli.private_url import read_params, server_option, server_url
 
+#: How soon after a cut somebody at the terminal is told of it.
+LOOK_SECONDS = 1.0
+
 
 @click.command("tail")
 @click.argument("channel")
@@ -31,9 +34,9 @@ def command(
 ) -> None:
     """Follow a topic and print its messages, one JSON text a line.
 
-    It reconnects by itself and prints each message once. When messages were lost to the replay
-    window it says so on standard error. Through the private listener nobody is asked whether you
-    may.
+    It reconnects by itself and prints each message once. On standard error it says when messages
+    were lost to the replay window, and why there is no connection while there is none. Through the
+    private listener nobody is asked whether you may.
 
     \b
     Examples:
@@ -61,10 +64,14 @@ async def _follow(
     header: str | None,
     ca_file: str | None,
 ) -> None:
+    from twisted.internet.task import LoopingCall
+
     from takotwist.client.events import Message
     from takotwist.client.twisted import subscribe
     from takotwist.errors import TakoError
 
+    watching = LoopingCall(lambda: None)
+    watching.clock = reactor
     try:
         async with subscribe(
             reactor,
@@ -76,6 +83,8 @@ async def _follow(
             ca_file=ca_file,
             transport="sse",
         ) as following:
+            watching.f = Trouble(following, url).look
+            watching.start(LOOK_SECONDS, now=False)
             async for event in following:
                 if isinstance(event, Message):
                     message = {"id": event.id, "channel": event.channel, "type": event.type}
@@ -86,3 +95,25 @@ async def _follow(
     except TakoError as refused:
         click.echo(f"Error: {refused}", err=True)
         raise SystemExit(1) from None
+    finally:
+        if watching.running:
+            watching.stop()
+
+
+class Trouble:
+    """Says on standard error why nothing comes, once for each reason."""
+
+    def __init__(self, following: Any, url: str) -> None:
+        self._following, self._url = following, url
+        self._said: str | None = None
+
+    def look(self) -> None:
+        """Say what has changed since the last look."""
+        trouble = self._following.trouble
+        if trouble == self._said:
+            return
+        self._said = trouble
+        if trouble is None:
+            click.echo("connected", err=True)
+        else:
+            click.echo(f"no connection to {self._url}, trying again: {trouble}", err=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from OpenSSL.SSL import Error as TlsError
-from twisted.internet.error import DNSLookupError
+from twisted.internet import error
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseNeverReceived
@@ -25,7 +25,9 @@ class TroubleTests(SynchronousTestCase):
         self.assertEqual(sentence_of(TLS), "TLS: certificate verify failed")
         wrapped = ResponseNeverReceived([Failure(TLS)])
         self.assertEqual(sentence_of(wrapped), "TLS: certificate verify failed")
-        self.assertIn("no such host", sentence_of(DNSLookupError("no such host")))
+        self.assertIn("no such host", sentence_of(error.DNSLookupError("no such host")))
+        self.assertEqual(sentence_of(error.ConnectionRefusedError(111)), "Connection refused")
+        self.assertIn("no way", sentence_of(error.ConnectError(string="no way")))
         self.assertEqual(sentence_of(KeyError()), "KeyError")
 
     def test_while_it_is_tried(self) -> None:
