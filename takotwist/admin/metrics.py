@@ -159,6 +159,10 @@ class MetricsPage(Resource):
         self._registry.register(self._collector)
         ProcessCollector(registry=self._registry)
 
+    def show(self, collector: Collector) -> None:
+        """Show more."""
+        self._registry.register(collector)
+
     def render_GET(self, request: Any) -> int:
         """See `IResource`."""
         gone = request.notifyFinish()

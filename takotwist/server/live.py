@@ -15,6 +15,8 @@ from twisted.python.threadable import isInIOThread
 from twisted.python.threadpool import ThreadPool
 
 from takotwist.adapters.callable_runner import CallableRunner, DeadlinePassed, Raised
+from takotwist.admin.live_metrics import LiveCollector
+from takotwist.admin.metrics import METRICS_PATH, MetricsPage
 from takotwist.core.limits import Rate
 from takotwist.flow.authorize import Presented
 from takotwist.live.broadcast import Broadcast
@@ -48,6 +50,12 @@ class LiveParts:
     calls: Calls
     #: By address, by subject.
     rates: tuple[Rate, Rate]
+
+    def show_metrics(self, parts: Parts) -> None:
+        """Show them on the metrics page, which is there."""
+        page = parts.private.pages[METRICS_PATH]
+        assert isinstance(page, MetricsPage)
+        page.show(LiveCollector(self.sessions))
 
     def replace(self, functions: Mapping[str, Function[..., Any]]) -> None:
         """From now on serve these.  Calls under way end as they began."""

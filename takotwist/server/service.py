@@ -92,6 +92,7 @@ class TakoService(MultiService):
         self.definitions.bind(LocalPublishing(reactor, self.parts.store))
         self.definitions.load()
         add_pages(self.parts, self._health, reactor)
+        self.live.show_metrics(self.parts)
         tls = watched_tls(config, reactor, wall)
         self._watch = tls[1] if tls is not None else None
         if self._watch is not None:

@@ -130,6 +130,7 @@ class World:
             lambda: Health(True, store=self.parts.publishing.storing),
             self.clock,
         )
+        self.live.show_metrics(self.parts)
         for channel in channels:
             channel.bind(LocalPublishing(self.clock, self.parts.store, lambda: True))
         self.parts.log.start()

@@ -15,11 +15,17 @@ from pathlib import Path
 
 import click
 
+from takotwist.admin.live_metrics import LiveCollector
 from takotwist.admin.metrics import Gauges, TallyCollector
 from takotwist.cli import main
+from takotwist.core.deadlines import Deadlines
 from takotwist.core.log import LogStats
 from takotwist.core.tally import Tally
 from takotwist.errors import Refusal, Retry
+from takotwist.live.bus import Bus
+from takotwist.live.home import Home
+from takotwist.live.sessions import LiveSessions
+from takotwist.live.settings import Bounds
 from takotwist.server.config.reference import as_markdown
 from takotwist.server.options import Options
 from tests.docs.page import DOCS
@@ -179,7 +185,10 @@ def metrics() -> str:
     collector.stats = LogStats(0, 0, 0)
     tally.refusals["rate-limited"] = 1
     rows = []
-    for metric in collector.collect():
+    home = Home(Bounds(), lambda: 0.0, Deadlines(), Bus())
+    live = LiveCollector(LiveSessions(home, 1, str))
+    live.sessions.tally.calls["onJoin", "ok"] = 1
+    for metric in (*collector.collect(), *live.collect()):
         suffix = "_total" if metric.type == "counter" else ""
         labels = sorted({name for sample in metric.samples for name in sample.labels} - {"le"})
         shown = f"{{{','.join(labels)}}}" if labels else ""
