@@ -85,7 +85,8 @@ class Outbox:
     paused: bool = attrs.field(default=False, init=False)
     written_at: float = attrs.field(default=0.0, init=False)
     waiting: dict[Subscription, None] = attrs.field(factory=dict, init=False)
-    _pending: list[bytes] = attrs.field(factory=list, init=False)
+    # A list while it holds something: an idle connection has no use for one of its own.
+    _pending: list[bytes] | None = attrs.field(default=None, init=False)
     _size: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -112,13 +113,15 @@ class Outbox:
         size = self._size + len(blob)
         if self.paused:
             return False
-        if not self._pending:
+        if self._pending is None:
             # Whatever its size, something must fit into an empty outbox, or a
             # message larger than the limit could never be delivered at all.
             self._turn.touch(self)
+            self._pending = [blob]
         elif size > self.limit:
             return False
-        self._pending.append(blob)
+        else:
+            self._pending.append(blob)
         self._size = size
         return True
 
@@ -126,7 +129,7 @@ class Outbox:
         """As `push`, but written now: the turn's list costs as much as the write."""
         if self.paused:
             return False
-        if self._pending:
+        if self._pending is not None:
             return self.push(blob)
         self.written_at = self._turn.now
         self.write(blob)
@@ -135,16 +138,16 @@ class Outbox:
     def flush(self) -> None:
         """Write what is pending, joined."""
         pending = self._pending
-        if not pending:
+        if pending is None:
             return
-        self._pending = []
+        self._pending = None
         self._size = 0
         self.written_at = self._turn.now
         self.write(pending[0] if len(pending) == 1 else b"".join(pending))
 
     def discard(self) -> None:
         """The connection is gone: forget what is pending and take nothing more."""
-        self._pending = []
+        self._pending = None
         self._size = 0
         self.paused = True
         self.write = _nowhere

@@ -32,13 +32,71 @@ class Subscribed:
     """One topic that a session follows.
 
     :ivar admitted: the newest grant.
-    :ivar frames: the way in for what the client sends on this topic.
     """
 
     admitted: Admitted
-    subscription: Subscription
-    frames: ClientFrames
-    _expiry: Deadline | None = None
+    _session: Session
+    _on_end: Callable[[Refusal], None]
+    _on_full: Callable[[bool], None]
+    subscription: Subscription = attrs.field(init=False)
+    _frames: ClientFrames | None = attrs.field(default=None, init=False)
+    _expiry: Deadline | None = attrs.field(default=None, init=False)
+
+    @property
+    def frames(self) -> ClientFrames:
+        """The way in for what the client sends on this topic.
+
+        Made when something comes: most connections only listen.
+        """
+        if self._frames is None:
+            self._frames = self._session._sessions.way_in(self.admitted, self._on_full)
+            if self.subscription.ended:
+                self._frames.close()
+        return self._frames
+
+    def ended(self, refusal: Refusal) -> None:
+        """The server ends the subscription."""
+        self._session.unsubscribe(self.subscription.topic.key)
+        self._on_end(refusal)
+
+    def expired(self) -> None:
+        """The grant is void."""
+        self.ended(CredentialsExpired())
+
+    def watch_expiry(self) -> None:
+        """End the subscription when its grant is void."""
+        parts, expires_at = self._session._sessions, self.admitted.grant.expires_at
+        self.forget_expiry()
+        if expires_at is not None:
+            left = expires_at - parts.wall()
+            self._expiry = parts.deadlines.at(parts.seconds() + left, self.expired)
+
+    def forget_expiry(self) -> None:
+        """It has left, or has a newer grant.  Harmless when nothing is watched."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+
+    def refreshed(self, admitted: Admitted) -> None:
+        """New credentials were accepted."""
+        self.admitted = admitted
+        if self._frames is not None:
+            self._frames.admitted = admitted
+        self.watch_expiry()
+
+    def left(self) -> None:
+        """The topic is no longer followed."""
+        if self._frames is not None:
+            self._frames.close()
+        self.forget_expiry()
+
+
+def _begun(cursor: int, reset: ReplayTooOld | None) -> None:
+    """Takes the place of what a transport did at the begin of a subscription."""
+
+
+def _always_reads(full: bool) -> None:
+    """What a connection does that cannot stop reading."""
 
 
 @attrs.define(slots=True, eq=False)
@@ -60,8 +118,9 @@ class Session:
     end: Callable[[Refusal | None], None]
     _sessions: Sessions
     subscribed: dict[str, Subscribed] = attrs.field(factory=dict, init=False)
-    _subjects: list[str] = attrs.field(factory=list, init=False)
-    _deadlines: dict[str, Deadline] = attrs.field(factory=dict, init=False)
+    # Tuples, as both have one entry or two for as long as the connection lasts.
+    _subjects: tuple[str, ...] = attrs.field(default=(), init=False)
+    _deadlines: tuple[tuple[str, Deadline], ...] = attrs.field(default=(), init=False)
     _closed: bool = attrs.field(default=False, init=False)
 
     async def subscribe(
@@ -71,7 +130,7 @@ class Session:
         reset_when_stale: bool,
         on_open: OnOpen,
         on_end: Callable[[Refusal], None],
-        on_full: Callable[[bool], None] = lambda full: None,
+        on_full: Callable[[bool], None] = _always_reads,
     ) -> Subscribed | None:
         """Follow a topic.
 
@@ -91,28 +150,25 @@ class Session:
             raise RateLimited(f"A connection may follow {parts.max_subscriptions} topics.")
         self._enter_subject(admitted.grant.subject)
 
-        def ended(refusal: Refusal) -> None:
-            self.unsubscribe(topic.key)
-            on_end(refusal)
-
         lifecycle = admitted.lifecycle
-        subscription = Subscription(
+        subscribed = Subscribed(admitted, self, on_end, on_full)
+        subscription = subscribed.subscription = Subscription(
             topic,
             lifecycle.replay_window_ms * 1000,
             self.outbox,
             on_open,
-            ended,
+            subscribed.ended,
             forgotten_when_idle=lifecycle.inactivity_ttl_ms > 0,
         )
-        frames = parts.way_in(admitted, on_full)
-        subscribed = Subscribed(admitted, subscription, frames)
         self.subscribed[topic.key] = subscribed
-        self._watch_expiry(subscribed, ended)
+        subscribed.watch_expiry()
         parts.attaching.attach(subscription)
         began = False
         try:
             began = await parts.attaching.start(subscription, cursor, reset_when_stale)
         finally:
+            # It is called once, and holds what only the handshake needed.
+            subscription.on_open = _begun
             if not began:
                 self.unsubscribe(topic.key)
         return subscribed if began else None
@@ -123,17 +179,12 @@ class Session:
         if subscribed is None:
             return False
         self._sessions.attaching.detach(subscribed.subscription)
-        subscribed.frames.close()
-        if subscribed._expiry is not None:
-            subscribed._expiry.cancel()
+        subscribed.left()
         return True
 
     def refresh(self, subscribed: Subscribed, admitted: Admitted) -> None:
         """New credentials for a topic were accepted."""
-        subscribed.admitted = subscribed.frames.admitted = admitted
-        if subscribed._expiry is not None:
-            subscribed._expiry.cancel()
-        self._watch_expiry(subscribed, subscribed.subscription.on_end)
+        subscribed.refreshed(admitted)
 
     def later(self, name: str, when: float, action: Callable[[], None]) -> None:
         """Do `action` at `when` unless the session closes first.
@@ -142,13 +193,15 @@ class Session:
         """
         self.cancel(name)
         if not self._closed:
-            self._deadlines[name] = self._sessions.deadlines.at(when, action)
+            self._deadlines += ((name, self._sessions.deadlines.at(when, action)),)
 
     def cancel(self, name: str) -> None:
         """Forget a deadline.  Harmless when there is none."""
-        deadline = self._deadlines.pop(name, None)
-        if deadline is not None:
-            deadline.cancel()
+        for one in self._deadlines:
+            if one[0] == name:
+                one[1].cancel()
+                self._deadlines = tuple(other for other in self._deadlines if other is not one)
+                return
 
     def live_until(self, max_lifetime_ms: int) -> None:
         """End the session normally after its lifetime, spread by a tenth.
@@ -160,7 +213,7 @@ class Session:
             self.later(
                 "lifetime",
                 self.opened_at + max_lifetime_ms / 1000 * spread,
-                lambda: self.end(None),
+                self._outlived,
             )
 
     def close(self, why: str) -> None:
@@ -170,9 +223,9 @@ class Session:
         self._closed = True
         for key in list(self.subscribed):
             self.unsubscribe(key)
-        for deadline in self._deadlines.values():
+        for _, deadline in self._deadlines:
             deadline.cancel()
-        self._deadlines.clear()
+        self._deadlines = ()
         self.outbox.discard()
         for subject in self._subjects:
             self._sessions.limits.by_subject.leave(subject)
@@ -191,13 +244,7 @@ class Session:
     def _enter_subject(self, subject: str | None) -> None:
         if subject is not None and subject not in self._subjects:
             self._sessions.limits.by_subject.enter(subject)
-            self._subjects.append(subject)
+            self._subjects += (subject,)
 
-    def _watch_expiry(self, subscribed: Subscribed, ended: Callable[[Refusal], None]) -> None:
-        expires_at = subscribed.admitted.grant.expires_at
-        subscribed._expiry = None
-        if expires_at is not None:
-            left = expires_at - self._sessions.wall()
-            subscribed._expiry = self._sessions.deadlines.at(
-                self._sessions.seconds() + left, lambda: ended(CredentialsExpired())
-            )
+    def _outlived(self) -> None:
+        self.end(None)
