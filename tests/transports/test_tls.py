@@ -65,6 +65,27 @@ class TlsTests(SynchronousTestCase):
         client.handshake()
         self.assertRegex(client.connection.get_cipher_name() or "", "^ECDHE-ECDSA-.*GCM")
 
+    def test_buffers_are_renewed(self) -> None:
+        """Once the handshake is over its buffers are given back, and nothing is lost by it."""
+        for newest in (SSL.TLS1_3_VERSION, SSL.TLS1_2_VERSION):
+            client = TlsClient(self.echo, self._tls(), newest=newest)
+            connection = client.protocol._tlsConnection
+            before = connection._into_ssl, connection._from_ssl
+            client.handshake()
+            self.assertEqual(client.exchange(b"hello"), b"hello")
+            after = connection._into_ssl, connection._from_ssl
+            self.assertTrue(all(old != new for old, new in zip(before, after, strict=True)))
+            for size in (1, 100_000, 3):
+                self.assertEqual(client.exchange(b"x" * size), b"x" * size)
+            self.assertEqual((connection._into_ssl, connection._from_ssl), after)
+
+    def test_hello_in_pieces(self) -> None:
+        """A client whose bytes come one by one is served like any other."""
+        client = TlsClient(self.echo, self._tls(), piece=1)
+        client.handshake()
+        for word in (b"hello", b"again"):
+            self.assertEqual(client.exchange(word), word)
+
     def test_site_negotiates_http2_and_http1(self) -> None:
         """A web site gets h2 from who offers it, http/1.1 from who offers only that."""
         site = Site(Resource(), reactor=MemoryReactorClock())

@@ -25,6 +25,7 @@ class TlsClient:
 
     :param alpn: the protocols that the client offers.
     :param newest: the newest TLS version that it speaks.
+    :param piece: most bytes that reach the server at once.
     """
 
     def __init__(
@@ -33,7 +34,9 @@ class TlsClient:
         tls: ServerTls,
         alpn: Sequence[bytes] = (),
         newest: int = SSL.TLS1_3_VERSION,
+        piece: int = 65536,
     ) -> None:
+        self._piece = piece
         context = SSL.Context(SSL.TLS_CLIENT_METHOD)
         context.set_min_proto_version(SSL.TLS1_VERSION)
         context.set_max_proto_version(newest)
@@ -69,7 +72,7 @@ class TlsClient:
         """Move what each side has for the other."""
         try:
             while True:
-                self.protocol.dataReceived(self.connection.bio_read(65536))
+                self.protocol.dataReceived(self.connection.bio_read(self._piece))
         except SSL.WantReadError:
             pass
         # Small writes are joined until the end of the turn.
@@ -80,9 +83,12 @@ class TlsClient:
 
     def exchange(self, data: bytes) -> bytes:
         """Send `data` and return what comes back."""
-        self.connection.send(data)
+        self.connection.sendall(data)
         self.pump()
-        return self.connection.recv(65536)
+        back = self.connection.recv(65536)
+        while self.connection.pending() or len(back) < len(data):
+            back += self.connection.recv(65536)
+        return back
 
     @property
     def certificate(self) -> x509.Certificate:
