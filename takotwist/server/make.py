@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from takotwist.errors import TakoError
+from takotwist.server.attribute_names import show_attribute_names
 from takotwist.server.garbage import settle_garbage
 from takotwist.server.monotonic import use_monotonic_time
 from takotwist.server.options import Options
@@ -50,5 +51,6 @@ def make_service(options: Options, reactor: Any) -> TakoService:
 
     reload_on_hangup(reactor, reload)
     stop_once(reactor)
+    show_attribute_names()
     settle_garbage()
     return service
