@@ -8,9 +8,8 @@ loses its wire and its objects; one that is merely late or gone does not.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-import attrs
 import msgspec
 
 from takotwist.errors import BodyInvalid, Refusal, VerifyRejected
@@ -18,73 +17,17 @@ from takotwist.live.codec import (
     Unreadable,
     read_binary,
     read_text,
-    read_trouble,
-    trouble_json,
     write_binary,
     write_text,
 )
 from takotwist.live.errors import NetworkError
-from takotwist.live.frames import NETWORK, Frame, Position
+from takotwist.live.frames import Frame
 from takotwist.live.function import Verification
+from takotwist.live.live_wire import LiveSettings, LiveWire
+from takotwist.live.opening import OPS, Op, Opening
 from takotwist.live.sessions import MAX_OBJECTS, LiveSession, LiveSessions
 
-Ref = int | str | None
-
-
-class LiveWire(Protocol):
-    """One connection, as live objects need it."""
-
-    @property
-    def paused(self) -> bool:
-        """Whether the client reads slower than is written."""
-
-    def send(self, frame: bytes) -> None:
-        """Write a text frame."""
-
-    def send_binary(self, payload: bytes) -> None:
-        """Write a binary frame."""
-
-    def end(self, refusal: Refusal | None) -> None:
-        """End the connection for a reason."""
-
-    def abort(self, reason: str) -> None:
-        """Drop the client without a word."""
-
-    def later(self, name: str, when: float, action: Callable[[], None]) -> None:
-        """Do something at a time, unless the connection has gone."""
-
-
-@attrs.frozen(slots=True)
-class LiveSettings:
-    """What clients are told, and how wires are watched.
-
-    :ivar told: the settings of ``live.attached``.
-    :ivar ping_interval: seconds.
-    :ivar max_message_bytes: most bytes of one message's data.
-    """
-
-    told: Any
-    ping_interval: float
-    max_message_bytes: int
-
-
-class _Entry(msgspec.Struct):
-    id: str
-    seq: int = 0
-    bytes: int = 0
-    messages: int = 0
-    end: msgspec.Raw = msgspec.Raw()
-
-
-class _Op(msgspec.Struct):
-    op: str
-    ref: Ref = None
-    session: str | None = None
-    auth: str | None = None
-    open: list[_Entry] = []
-
-
-_OPS = msgspec.json.Decoder(_Op)
+_UNREADABLE = (Unreadable, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 #: Asks whether a wire is the subject's: verification and ``auth`` to its subject.
 Verify = Callable[[Verification, str | None], Awaitable[str | None]]
@@ -128,20 +71,20 @@ class Link:
             if op == "live":
                 self._frame(*read_text(text))
             elif op == "live.attach":
-                said = _OPS.decode(text)
+                said = OPS.decode(text)
                 if self._attaching:
                     self._break("live.attach came twice")
                 else:
                     self._attaching = True
                     return self._attach(said)
             elif op == "live.open":
-                self._open(_OPS.decode(text))
+                self._open(OPS.decode(text))
             elif op == "live.leave":
                 if self._session is not None:
                     self._session.end(NetworkError("The page has gone."))
             else:
                 self._break(f"there is no op {op!r}")
-        except (Unreadable, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
+        except _UNREADABLE as bad:
             self._break(str(bad))
         return None
 
@@ -211,7 +154,7 @@ class Link:
         if one is not None:
             one.receive(frame)
 
-    async def _attach(self, op: _Op) -> None:
+    async def _attach(self, op: Op) -> None:
         try:
             session = self._sessions.find(op.session)
             with session.held():
@@ -222,8 +165,10 @@ class Link:
             self._attaching = False
             refused = {"op": "live.refused", "ref": op.ref}
             self._say({**refused, "code": refusal.code, "error": refusal.sentence})
+        except _UNREADABLE as bad:
+            self._break(str(bad))
 
-    def _take(self, session: LiveSession, op: _Op) -> None:
+    def _take(self, session: LiveSession, op: Op) -> None:
         self._session = session
         if session.wire is None and any(one.was_attached for one in session.objects.values()):
             self._sessions.tally.reconnects += 1
@@ -243,46 +188,23 @@ class Link:
         if await self._verify(session.verification, auth) != session.subject:
             raise VerifyRejected("The session belongs to another subject.")
 
-    def _open(self, op: _Op) -> None:
+    def _open(self, op: Op) -> None:
         if self._session is None:
             if not self._attaching:
                 self._break("live.open before live.attach")
             return
         self._answer("live.opened", op)
 
-    def _answer(self, name: str, op: _Op, **more: Any) -> None:
+    def _answer(self, name: str, op: Op, **more: Any) -> None:
         """Say what is here and what has ended, then let each object go on."""
         assert self._session is not None
         if len(op.open) > MAX_OBJECTS:
             self._break(f"open lists more than {MAX_OBJECTS} objects")
             return
-        here, ended, begin = [], [], []
-        for entry in op.open:
-            one = self._session.objects.get(entry.id)
-            if entry.end:
-                trouble = read_trouble(msgspec.json.decode(entry.end))
-                ended.append({"id": entry.id, "error": trouble_json(trouble)})
-                if one is not None:
-                    begin.append((one.receive, Frame("end", error=trouble)))
-            elif one is None:
-                ended.append({"id": entry.id, "error": trouble_json(NETWORK)})
-            elif one.outcome is not None:
-                ended.append({"id": entry.id, "error": trouble_json(one.outcome[0])})
-            else:
-                mine = one.position()
-                here.append(
-                    {
-                        "id": entry.id,
-                        "seq": mine.seq,
-                        "bytes": mine.bytes,
-                        "messages": mine.messages,
-                    }
-                )
-                position = Position(entry.seq, entry.bytes, entry.messages)
-                begin.append((one.attach, position))  # type: ignore[arg-type]
-        self._say({"op": name, "ref": op.ref, "open": here, "ended": ended, **more})
-        for method, argument in begin:
-            method(argument)
+        opening = Opening.of(self._session, op)
+        self._say({"op": name, "ref": op.ref, "open": opening.here, "ended": opening.ended, **more})
+        for begin in opening.begin:
+            begin()
             if self._session is None:
                 return
         if self._wire.paused:

@@ -25,7 +25,8 @@ from takotwist.live.calls import Calls
 from takotwist.live.durable import Durable
 from takotwist.live.function import Function, Verification
 from takotwist.live.home import Home
-from takotwist.live.link import Link, LiveSettings, LiveWire
+from takotwist.live.link import Link
+from takotwist.live.live_wire import LiveSettings, LiveWire
 from takotwist.live.sessions import LiveSessions
 from takotwist.live.settings import Bounds
 from takotwist.live.verifying import Verifying

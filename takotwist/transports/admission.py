@@ -19,7 +19,8 @@ from takotwist.flow.attach import Attaching
 from takotwist.flow.authorize import Admitted, Asked, Authorizing, Presented
 from takotwist.flow.session import Session
 from takotwist.flow.sessions import Sessions
-from takotwist.live.link import Link, LiveWire
+from takotwist.live.link import Link
+from takotwist.live.live_wire import LiveWire
 from takotwist.transports.answers import Answers
 from takotwist.transports.asking import Asking
 
