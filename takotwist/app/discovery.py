@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import attrs
 
 from takotwist.app.channel import Channel
+from takotwist.app.collected import collected
 from takotwist.core.registry import Defined
 from takotwist.errors import DefinitionError
 
@@ -59,7 +60,13 @@ def discover(source: str | Path, *, again: bool = False) -> Discovered:
         are loaded already.  Only the definitions' own modules are read anew.
     :raises DefinitionError: names the file and, where there is one, the line.
     """
-    return load(source, lambda modules, each: _collected(modules, each=each), again=again)
+    how = "keep the result of define_channel in a variable"
+
+    def collect(modules: Iterable[tuple[str, ModuleType]], each: bool) -> Discovered:
+        found = collected(modules, Channel, "channel", how, each=each)
+        return Discovered(tuple(found.values()))
+
+    return load(source, collect, again=again)
 
 
 def load(
@@ -153,31 +160,6 @@ def _where(error: BaseException, place: str) -> str:
         step.lineno for step in traceback.extract_tb(error.__traceback__) if step.filename == place
     ]
     return f"line {lines[-1]}: {what}" if lines else what
-
-
-def _collected(modules: Iterable[tuple[str, ModuleType]], *, each: bool) -> Discovered:
-    by_name: dict[str, Channel[Any]] = {}
-    place = ""
-    for place, module in modules:
-        found = [value for value in vars(module).values() if isinstance(value, Channel)]
-        if each and not found:
-            raise DefinitionError(
-                "the file defines no channel; keep the result of define_channel in a variable,"
-                " or begin the file's name with an underscore",
-                place=place,
-            )
-        for channel in found:
-            # One object may be seen in several modules, by import; two objects may not
-            # have one name.
-            first = by_name.setdefault(channel.name, channel)
-            if first is not channel:
-                raise DefinitionError(
-                    f"channel {channel.name!r} is already defined in {first.place}",
-                    place=channel.place,
-                )
-    if not by_name and not each:
-        raise DefinitionError("the module defines no channel", place=place or None)
-    return Discovered(tuple(by_name.values()))
 
 
 def _package_name(folder: Path) -> str:
