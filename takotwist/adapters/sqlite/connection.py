@@ -24,6 +24,10 @@ paramstyle = "qmark"
 
 T = TypeVar("T")
 
+#: From about so many pages in the write-ahead log on, the next moment without work is used
+#: to write them home.  (SQLite would do it within a commit, which waits for the disk then.)
+HOME_PAGES = 1000
+
 #: After these the open file is as good as before.
 _HARMLESS = frozenset({Kind.LOCKED, Kind.FULL})
 
@@ -46,6 +50,7 @@ class Connection:
         self._db: sqlite3.Connection | None = None
         self._identity: Identity | None = None
         self._content: Content | None = None
+        self._changes = self._pages = 0
         self._in_use = Lock()
         if not self._writes:
             file.readers.append(self._shut)
@@ -78,7 +83,23 @@ class Connection:
                 committed(result)
             if self._writes:
                 self._check_still_there()
+                self._count(db)
             return result
+
+    def rest(self) -> None:
+        """There is no work for a moment: write the write-ahead log home, where it is long.
+
+        What fails is left to the next commit, which will fail too and say so.
+        """
+        with self._in_use:
+            if self._db is None or self._pages < HOME_PAGES:
+                return
+            self._pages = 0
+            # Where somebody else wrote, the next transaction has to see it.
+            if self._content == self._file.content():
+                with suppress(sqlite3.Error):
+                    self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                self._content = self._file.content()
 
     def close_in_order(self) -> None:
         """Close the writer's, with everything written home.
@@ -123,6 +144,7 @@ class Connection:
             self._db = self._file.open_to_write()
             self._identity = self._file.opened = self._file.identity()
             self._content = self._file.content()
+            self._changes = self._pages = 0
         return self._db
 
     def _check_still_there(self) -> None:
@@ -130,6 +152,12 @@ class Connection:
         if self._identity is None or self._identity != self._file.identity():
             self._leave()
             raise Trouble(Kind.NOT_READY, "the file went away during the transaction")
+
+    def _count(self, db: sqlite3.Connection) -> None:
+        changes = db.total_changes
+        # Two changes dirty a page of their own, as a rule, and a commit three besides.
+        self._pages += 3 + (changes - self._changes) // 2
+        self._changes = changes
 
     def _leave(self) -> None:
         """Close the writer's, after the readers'."""

@@ -32,8 +32,9 @@ Durability = Literal["commit", "power"]
 #: writer waits for it and everybody waits for the writer.
 LOCK_SECONDS = 0.25
 
-#: The write-ahead log is cut back to this after it has been written home.
-WAL_BYTES = 8 * 2**20
+#: The write-ahead log is cut back to so many bytes after it has been written home, which a
+#: commit does at so many pages, if there was no rest (`connection.HOME_PAGES`) before.
+WAL_BYTES, WAL_PAGES = 8 * 2**20, 4000
 
 #: (device, inode) of the database, its -wal and its -shm.
 Inode = tuple[int, int]
@@ -216,6 +217,7 @@ class StoreFile:
         bring_up_to_date(db, self.path, max(self.last_id + 1, now_us), self.steps)
         use_write_ahead_log(db)
         db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+        db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         db.execute("PRAGMA secure_delete = FAST")
         self._own_up_to_losses(db, now_us)
         if self.durability == "commit":

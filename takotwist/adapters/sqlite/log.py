@@ -83,7 +83,7 @@ class SqliteReplayLog:
         """See `IReplayLog`.  It is answered once the reactor runs: adbapi waits for that."""
         self._watched.opened_us = int(self._wall() * 1_000_000)
         self._pools = {"write": self._pool("write", 1), "read": self._pool("read", self._readers)}
-        self._writing = StayingThread(self._pools["write"], self._reactor)
+        self._writing = StayingThread(self._pools["write"], self._reactor, Connection.rest)
         return self._open().addErrback(_unavailable)
 
     def stop(self) -> Deferred[None]:

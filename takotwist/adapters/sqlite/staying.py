@@ -19,8 +19,8 @@ from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
-#: Seconds that the thread waits for more.
-STAY = 0.5
+#: Seconds that the thread waits for more; and after which it takes the time to tidy up.
+STAY, REST = 0.5, 0.005
 
 
 class StayingThread:
@@ -29,10 +29,14 @@ class StayingThread:
     :param pool: with one thread.
     :param reactor: `IReactorFromThreads`; of another kind where the pool has no
         threads and does everything at once.
+    :param rest: called in the thread when there is no work for a moment; must not raise.
     """
 
-    def __init__(self, pool: ConnectionPool, reactor: Any) -> None:
+    def __init__(
+        self, pool: ConnectionPool, reactor: Any, rest: Callable[[Any], object] = lambda _: None
+    ) -> None:
         self._pool = pool
+        self._rest = rest
         threads = IReactorFromThreads.providedBy(reactor)
         self._in_reactor = reactor.callFromThread if threads else _at_once
         self._stay = STAY if threads else 0.0
@@ -81,9 +85,13 @@ class StayingThread:
         take, stay = self._work.get, self._stay
         while True:
             try:
-                task = take(stay > 0, stay)
+                task = take(stay > 0, REST)
             except Empty:
-                return
+                self._rest(connection)
+                try:
+                    task = take(stay > 0, stay)
+                except Empty:
+                    return
             if task is None:
                 return
             work, answer = task

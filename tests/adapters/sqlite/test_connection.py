@@ -8,7 +8,7 @@ import sqlite3
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.adapters.sqlite.connection import Connection, connect
+from takotwist.adapters.sqlite.connection import HOME_PAGES, Connection, connect
 from takotwist.adapters.sqlite.file import StoreFile
 from takotwist.adapters.sqlite.trouble import Kind, Trouble
 from takotwist.core.retention import Watched
@@ -44,6 +44,47 @@ class ConnectionTests(SynchronousTestCase):
         self.assertFalse(os.path.exists(self.path))
         self.writer.run(raise_head)
         self.assertEqual(self.reader.run(head), 2)
+
+    def test_rest(self) -> None:
+        """A rest writes a long write-ahead log home, and a short one not yet."""
+        self.writer.run(raise_head)
+        self.reader.run(head)
+        before = self.file.content()
+        self.writer.rest()
+        self.assertEqual(self.file.content(), before)
+        for _ in range(HOME_PAGES):
+            self.writer.run(raise_head)
+        self.writer.rest()
+        written = self.file.content()
+        self.assertNotEqual(written, before)
+        self.writer.run(raise_head)
+        self.writer.rest()
+        self.assertEqual(self.file.content(), written)
+        self.assertEqual(self.reader.run(head), HOME_PAGES + 3)
+
+    def test_rest_hides_nothing(self) -> None:
+        """What somebody else wrote into the file before a rest is looked into after it."""
+        suspected: list[StoreFile] = []
+        self.patch(StoreFile, "suspect", lambda file: suspected.append(file))
+        for _ in range(HOME_PAGES):
+            self.writer.run(raise_head)
+        with open(self.path, "r+b") as file:
+            file.seek(0)
+            file.write(b"x" * 100)
+        self.writer.rest()
+        self.assertEqual(suspected, [])
+        self.writer.run(head)
+        self.assertEqual(suspected, [self.file])
+
+    def test_rest_without_a_file(self) -> None:
+        """A rest before anything was opened, and one after the file has gone, do nothing."""
+        self.writer.rest()
+        self.assertFalse(os.path.exists(self.path))
+        for _ in range(HOME_PAGES):
+            self.writer.run(raise_head)
+        os.unlink(self.path)
+        self.writer.rest()
+        self.assertFalse(os.path.exists(self.path))
 
     def test_reader_cannot_write(self) -> None:
         """A reader that tries to write is refused."""

@@ -79,6 +79,16 @@ class StayingThreadTests(SynchronousTestCase):
         for answer in answers:
             self.failureResultOf(answer, OSError)
 
+    def test_rest(self) -> None:
+        """When there is nothing left to do it rests, once, before it leaves."""
+        seen: list[str] = []
+        pool: Any = self.pool
+        thread = StayingThread(pool, object(), lambda it: seen.append(f"rest of {it}"))
+        for n in range(2):
+            thread.do(lambda _, n=n: seen.append(f"work {n}"))
+        self.pool.run()
+        self.assertEqual(seen, ["work 0", "work 1", "rest of the connection"])
+
     def test_let_go(self) -> None:
         """Let go, it does what was asked for before, and is gone."""
         answer = self.thread.do(lambda _: "done")
