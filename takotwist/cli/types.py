@@ -1,44 +1,75 @@
-"""``tako types``: the channels' params and messages as types of another language."""
+"""``tako types``: channels, and functions that pages may call, as types of another language."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from takotwist.app.discovery import discover
 from takotwist.cli.configured import config_option, configured
+from takotwist.codecs.function_types import FunctionTypes
 from takotwist.codecs.python_stub import python_stub
 from takotwist.codecs.typescript import typescript
+from takotwist.codecs.typescript_functions import typescript_functions
+from takotwist.core.channel import ChannelDefinition
 from takotwist.errors import DefinitionError
-
-_WRITERS = {"ts": typescript, "py": python_stub}
+from takotwist.live.discovery import discover_functions
+from takotwist.live.result_types import function_types
+from takotwist.server.config import Config
 
 
 @click.command("types")
 @config_option
-@click.option("--lang", type=click.Choice(sorted(_WRITERS)), default="ts", show_default=True)
+@click.option("--lang", type=click.Choice(["py", "ts"]), default="ts", show_default=True)
 @click.option("-o", "--output", metavar="FILE", help="Write there.  [default: print]")
 def command(config: str | None, lang: str, output: str | None) -> None:
-    """Write types for the params and messages of all channels.
+    """Write types for the params and messages of all channels, and for functions.
 
     Reads the definitions in Python and in the configuration file. Run it again when they change;
-    with the same channels it writes the same text.
+    with the same definitions it writes the same text.
+
+    TypeScript also has the functions that pages may call: what they take, what they give, and
+    the live objects in it. A page that includes the file has call("onJoinChat", ["lobby"])
+    checked by the compiler. Say what a function gives by its annotation:
+
+    \b
+      -> BroadcastChannel[Message]
+      -> ClientEnd[Callable[[Question], Answer], Note]     of channel.client
+      -> Joined          a TypedDict, dataclass or Struct with either inside
 
     \b
     Examples:
-      tako types -o web/src/channels.d.ts
+      tako types -o web/src/takotwist.d.ts
       tako types --lang py -o worker/channel_types.py
     """
     checked = configured(config=config)
     try:
-        found = discover(checked.app.channels).defined if checked.app.channels else ()
+        channels = _channels(checked)
+        functions = _functions(checked) if lang == "ts" else []
     except DefinitionError as bad:
         raise click.ClickException(str(bad)) from None
-    defined = sorted((*found, *checked.channels), key=lambda one: one.definition.name)
-    text = _WRITERS[lang](one.definition for one in defined)
+    if lang == "ts":
+        text = typescript(channels, lambda taken: typescript_functions(functions, taken))
+    else:
+        text = python_stub(channels)
     if output is None:
         click.echo(text, nl=False)
     else:
         Path(output).write_text(text, encoding="utf-8")
-        click.echo(f"{output}: {len(defined)} channels.", err=True)
+        more = f", {len(functions)} functions" if functions else ""
+        click.echo(f"{output}: {len(channels)} channels{more}.", err=True)
+
+
+def _channels(config: Config) -> Sequence[ChannelDefinition]:
+    found = discover(config.app.channels).defined if config.app.channels else ()
+    defined = sorted((*found, *config.channels), key=lambda one: one.definition.name)
+    return [one.definition for one in defined]
+
+
+def _functions(config: Config) -> Sequence[FunctionTypes]:
+    source = config.app.functions
+    if source is None:
+        return []
+    return function_types(one for _, one in sorted(discover_functions(source).items()))

@@ -73,12 +73,18 @@ class Record:
 
 @attrs.frozen
 class Named:
-    """A shape that stands in `Shapes.named`; empty is the root."""
+    """A shape that stands in `Shapes.named`; empty is the root.
+
+    What a schema has at `ELSEWHERE` is named by whoever prints it.
+    """
 
     name: str
 
 
 Shape = Plain | Constant | OneOf | AllOf | Many | Record | Named
+
+#: A key of a schema that is none: the name of something that is no JSON.
+ELSEWHERE = "x-takotwist-elsewhere"
 
 UNKNOWN, NEVER = Plain("unknown"), Plain("never")
 
@@ -114,6 +120,8 @@ class _Reader:
             return NEVER
         if not isinstance(node, Mapping):
             return UNKNOWN
+        if ELSEWHERE in node:
+            return Named(node[ELSEWHERE])
         parts: list[Shape] = []
         if "$ref" in node:
             parts.append(self._reference(str(node["$ref"])))

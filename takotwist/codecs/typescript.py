@@ -1,4 +1,4 @@
-"""Channels as TypeScript declarations, for ``useChannel<ChatMessages>(...)``.
+"""Channels as TypeScript declarations, for ``useChannel<ChatMessages>(...)``, and functions.
 
 Rule: ``type`` and never ``interface`` for params, because only a type alias fits
 where the client wants any params.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from takotwist.codecs.shapes import (
     AllOf,
@@ -30,16 +30,24 @@ HEAD = """\
 // Written by `tako types --lang ts`. Do not edit: change the channels and write it again.
 """
 
+#: Names of the module that are no channel's.
+RESERVED = ("BroadcastChannel", "Channel", "Functions", "Named", "RegisteredFunctions")
+
 _PLAIN = {"integer": "number"}
 _NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 
 
-def typescript(channels: Iterable[ChannelDefinition]) -> str:
+def typescript(
+    channels: Iterable[ChannelDefinition],
+    functions: Callable[[Names], list[str]] = lambda taken: [],
+) -> str:
     """A ``.d.ts`` module: params and messages of every channel, and a table of them.
 
     For ``chat``: ``ChatParams``, ``ChatMessages`` (type to data), and ``Channels["chat"]``.
+
+    :param functions: what the module has besides; see `typescript_functions`.
     """
-    out, table, taken = [HEAD], [], Names("Channels")
+    out, table, taken = [HEAD], [], Names("Channels", *RESERVED)
     for channel in channels:
         params = taken.take(f"{pascal(channel.name)}Params")
         messages = taken.take(f"{pascal(channel.name)}Messages")
@@ -48,25 +56,31 @@ def typescript(channels: Iterable[ChannelDefinition]) -> str:
         for kind, payload in channel.messages.items():
             data = taken.take(f"{pascal(channel.name)}{pascal(kind)}")
             out += _declared(data, Shapes.of(payload.schema.document), taken)
-            members.append(f"  {_key(kind)}: {data};\n")
-        table.append(f"  {_key(channel.name)}: {{ params: {params}; messages: {messages} }};\n")
+            members.append(f"  {key(kind)}: {data};\n")
+        table.append(f"  {key(channel.name)}: {{ params: {params}; messages: {messages} }};\n")
         body = f"{{\n{''.join(members)}}}" if members else "Record<string, unknown>"
         out.append(f"export type {messages} = {body};\n")
     out.append(f"export type Channels = {{\n{''.join(table)}}};\n")
+    out[1:1] = functions(taken)
     return "\n".join(out)
 
 
 def _declared(name: str, shapes: Shapes, taken: Names) -> Iterator[str]:
     names = taken.of(name, shapes)
     for inner, shape in [*shapes.named.items(), ("", shapes.root)]:
-        yield f"export type {names[inner]} = {_typed(shape, names, '')};\n"
+        yield f"export type {names[inner]} = {typed(shape, names, '')};\n"
 
 
-def _key(name: str) -> str:
+def key(name: str) -> str:
+    """A member's name, quoted where it must be."""
     return name if _NAME.fullmatch(name) else json.dumps(name)
 
 
-def _typed(shape: Shape, names: Mapping[str, str], indent: str) -> str:
+def typed(shape: Shape, names: Mapping[str, str], indent: str) -> str:
+    """The text of a type.
+
+    :param names: of what it refers to.
+    """
     match shape:
         case Plain(name):
             return _PLAIN.get(name, name)
@@ -85,7 +99,7 @@ def _typed(shape: Shape, names: Mapping[str, str], indent: str) -> str:
 
 
 def _grouped(shape: Shape, names: Mapping[str, str], indent: str) -> str:
-    text = _typed(shape, names, indent)
+    text = typed(shape, names, indent)
     return f"({text})" if isinstance(shape, OneOf | AllOf | Many) else text
 
 
@@ -93,7 +107,7 @@ def _record(
     fields: tuple[Field, ...], extra: Shape | None, names: Mapping[str, str], indent: str
 ) -> str:
     if not fields:
-        member = "never" if extra is None else _typed(extra, names, indent)
+        member = "never" if extra is None else typed(extra, names, indent)
         return f"{{ readonly [name: string]: {member} }}"
     inner, lines = indent + "  ", ["{"]
     for field in fields:
@@ -102,7 +116,7 @@ def _record(
             lines.append(f"{inner}/** {said} */")
         mark = "" if field.required else "?"
         lines.append(
-            f"{inner}readonly {_key(field.name)}{mark}: {_typed(field.shape, names, inner)};"
+            f"{inner}readonly {key(field.name)}{mark}: {typed(field.shape, names, inner)};"
         )
     if extra is not None:
         # What a member without a field may be is no narrower than the fields are.

@@ -100,6 +100,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.live: list[LiveTypes] = []
+        self._within: list[Any] = []
 
     def document(self, kind: Any) -> Document:
         """The schema of a result."""
@@ -108,7 +109,10 @@ class _Reader:
         marked = self._marked(kind)
         if not self.live:
             return declare(kind, "it").document
-        return msgspec.json.schema(marked, schema_hook=_said_elsewhere)
+        found = msgspec.json.schema(marked, schema_hook=_said_elsewhere)
+        # As `declare` has it: the type itself first, not a reference to it.
+        root = found.get("$defs", {}).get(str(found.get("$ref", "")).removeprefix("#/$defs/"), {})
+        return {**root, "$defs": found["$defs"]} if root else found
 
     def _marked(self, kind: Any) -> Any:
         origin, arguments = get_origin(kind), get_args(kind)
@@ -126,8 +130,13 @@ class _Reader:
         return kind if fields is None else self._record(kind, fields)
 
     def _record(self, kind: Any, fields: Mapping[str, Any]) -> Any:
+        if kind in self._within:
+            # It refers to itself, and keeps to it.
+            return kind
         before = len(self.live)
+        self._within.append(kind)
         marked = {name: self._field(one) for name, one in fields.items()}
+        self._within.pop()
         if len(self.live) == before:
             return kind
         return TypedDict(kind.__name__, marked)  # type: ignore[operator]

@@ -30,8 +30,28 @@ export type { Info } from "./live_frames.js";
 export type { CloseOptions } from "./live_object.js";
 export type { Gone } from "./types.js";
 
-/** Functions by name, as `tako types` writes them. */
+/** Functions by name, where nothing is known about them. */
 export type AnyFunctions = Record<string, (...args: any[]) => any>;
+
+/** What a function takes by name, beside what it takes by position. */
+export interface Named<Arguments extends object> {
+  readonly named?: Arguments;
+}
+
+/** The functions of this page's server: what `tako types` writes adds them here, and `call` knows them. */
+export interface RegisteredFunctions {}
+
+type Registered = keyof RegisteredFunctions extends never ? AnyFunctions : RegisteredFunctions;
+
+/** What a function takes: a list, or an object of names. */
+export type ArgumentsOf<Fn> =
+  | (Fn extends (...args: infer Args) => unknown ? Readonly<Args> : never)
+  | (Fn extends Named<infer Arguments> ? Arguments : Readonly<Record<string, unknown>>);
+
+/** They may be left out where none is required. */
+type Rest<Fn> = [] extends ArgumentsOf<Fn> ? [args?: ArgumentsOf<Fn>] : [args: ArgumentsOf<Fn>];
+
+export type ResultOf<Fn> = Fn extends (...args: never) => infer Result ? Awaited<Result> : never;
 
 export interface LiveOptions extends Pick<ClientOptions, "url" | "header" | "credentials"> {
   /** Whose connection is shared. Default: the one of `channel()`. */
@@ -43,7 +63,7 @@ export interface LiveOptions extends Pick<ClientOptions, "url" | "header" | "cre
   readonly transport?: "auto" | "sse" | TransportFactory;
 }
 
-export interface Live<Functions extends object = AnyFunctions> {
+export interface Live<Functions extends object = Registered> {
   /**
    * Call a function of the server.
    * @param args by position, or an object of them by name
@@ -51,10 +71,7 @@ export interface Live<Functions extends object = AnyFunctions> {
    * @throws Abort where the function refused, ValidationError where the arguments do not fit,
    *   NetworkError where there was no answer, TakoError with the server's word otherwise
    */
-  call<Name extends keyof Functions & string>(
-    name: Name,
-    args?: Functions[Name] extends (...args: infer Args) => unknown ? Args | Readonly<Record<string, unknown>> : never,
-  ): Promise<Functions[Name] extends (...args: any[]) => infer Result ? Awaited<Result> : never>;
+  call<Name extends keyof Functions & string>(name: Name, ...rest: Rest<Functions[Name]>): Promise<ResultOf<Functions[Name]>>;
   /** End all live objects at once, as leaving the page does. */
   close(): void;
 }
@@ -104,7 +121,7 @@ function errorOf(status: number, { code = `http-${status}`, error, value }: Answ
 }
 
 /** Calls with live objects of their own. */
-export function createLive<Functions extends object = AnyFunctions>(
+export function createLive<Functions extends object = Registered>(
   options: LiveOptions = {},
   /** @internal In place of the page's. */
   leaving: Leaving = thisPage,
@@ -188,4 +205,4 @@ function lost(cause: unknown): NetworkError {
 let shared: Live | undefined;
 
 /** Call a function of the server this page came from. See {@link Live.call}. */
-export const call: Live["call"] = (name, args) => (shared ??= createLive()).call(name, args as never);
+export const call: Live["call"] = (...given) => (shared ??= createLive()).call(...given);

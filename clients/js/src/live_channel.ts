@@ -13,6 +13,9 @@ export type Direction = (message: any) => unknown;
 type MessageOf<Way extends Direction> = Parameters<Way>[0];
 type AnswerOf<Way extends Direction> = Awaited<ReturnType<Way>>;
 
+/** What a listener may return: the answer, or nothing where it leaves that to another. */
+type Heard<Way extends Direction> = AnswerOf<Way> | void | Promise<AnswerOf<Way> | void>;
+
 export interface SendOptions {
   /** Wait for the answer of the other side's listener. */
   readonly ack?: boolean;
@@ -51,7 +54,7 @@ export class Channel<
   }
 
   /** Receive messages; what is returned is the answer, where one is asked for. Returns what ends it. */
-  listen(listener: (message: MessageOf<ServerToClient>) => ReturnType<ServerToClient> | unknown): () => void {
+  listen(listener: (message: MessageOf<ServerToClient>) => Heard<ServerToClient>): () => void {
     return add(this.#listeners, { listen: listener });
   }
 

@@ -1,12 +1,24 @@
 """A progress bar over a long task: the page watches, and may cancel by closing."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from takotwist.live import Channel, function
+from takotwist.live import Channel, ClientEnd, function
+
+
+class Progress(TypedDict, total=False):
+    done: int
+    of: int
+    #: At the end, and nothing else then.
+    file: str
+
+
+class Export(TypedDict):
+    progress: ClientEnd[Any, Progress]
+
 
 #: Tests put a clock of theirs here.
 clock: IReactorTime | None = None
@@ -20,8 +32,8 @@ async def work(step: int) -> None:
 
 
 @function
-async def on_export(rows: int) -> Any:
-    channel: Channel[Any, Any] = Channel()
+async def on_export(rows: int) -> Export:
+    channel = Channel[Any, Progress]()
 
     async def export() -> None:
         for done in range(rows):

@@ -1,11 +1,11 @@
 """Messages with types, each answered: `ack=True` for the whole channel."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 from msgspec import Struct
 
-from takotwist.live import Channel, function
+from takotwist.live import Channel, ClientEnd, function
 
 
 class System(Struct, tag="system"):
@@ -21,19 +21,23 @@ class Join(Struct, tag="join", rename="camel"):
 
 
 class Accepted(Struct):
-    accepted: Literal[True] = True
+    accepted: Literal[True]
 
 
 class Delivered(Struct):
-    delivered: Literal[True] = True
+    delivered: Literal[True]
 
 
 ClientToServer = Callable[[Join | Chat], Accepted]
 ServerToClient = Callable[[System | Chat], Delivered]
 
 
+class Joined(TypedDict):
+    channel: ClientEnd[ClientToServer, ServerToClient]
+
+
 @function
-async def on_join_room() -> Any:
+async def on_join_room() -> Joined:
     channel = Channel[ClientToServer, ServerToClient](ack=True)
 
     def heard(message: Join | Chat) -> Accepted:
@@ -41,7 +45,7 @@ async def on_join_room() -> Any:
             channel.send(System(f"Joined {message.room_id}"))
         else:
             channel.send(Chat(f"echo: {message.text}"))
-        return Accepted()
+        return Accepted(accepted=True)
 
     channel.listen(heard)
     return {"channel": channel.client}

@@ -1,12 +1,26 @@
 """A binary upload with back-pressure: the page waits while the server is writing."""
 
+from collections.abc import Callable
 from hashlib import sha256
-from typing import Any
+from typing import Literal, TypedDict
 
-from takotwist.live import Abort, Channel, function
+from takotwist.live import Abort, Channel, ClientEnd, function
 
 #: Largest file, in bytes.
 MOST = 64 * 1024 * 1024
+
+
+class Stored(TypedDict):
+    name: str
+    size: int
+    sha256: str
+
+
+Done = Callable[[Literal["done"]], Stored]
+
+
+class Upload(TypedDict):
+    channel: ClientEnd[Done, None]
 
 
 async def store(chunk: bytes) -> None:
@@ -14,8 +28,8 @@ async def store(chunk: bytes) -> None:
 
 
 @function
-async def on_upload(name: str) -> Any:
-    channel: Channel[Any, Any] = Channel()
+async def on_upload(name: str) -> Upload:
+    channel = Channel[Done, None]()
     digest, size = sha256(), 0
 
     async def chunk(data: bytes) -> None:
@@ -26,7 +40,7 @@ async def on_upload(name: str) -> Any:
         digest.update(data)
         await store(data)
 
-    def finished(_: Any) -> Any:
+    def finished(_: Literal["done"]) -> Stored:
         return {"name": name, "size": size, "sha256": digest.hexdigest()}
 
     channel.listen_binary(chunk)
