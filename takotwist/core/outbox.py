@@ -85,8 +85,8 @@ class Outbox:
     paused: bool = attrs.field(default=False, init=False)
     written_at: float = attrs.field(default=0.0, init=False)
     waiting: dict[Subscription, None] = attrs.field(factory=dict, init=False)
-    # A list while it holds something: an idle connection has no use for one of its own.
-    _pending: list[bytes] | None = attrs.field(default=None, init=False)
+    # One blob as it is, more of them as a list: most turns bring one, and none a list.
+    _pending: bytes | list[bytes] | None = attrs.field(default=None, init=False)
     _size: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -113,15 +113,18 @@ class Outbox:
         size = self._size + len(blob)
         if self.paused:
             return False
-        if self._pending is None:
+        pending = self._pending
+        if pending is None:
             # Whatever its size, something must fit into an empty outbox, or a
             # message larger than the limit could never be delivered at all.
             self._turn.touch(self)
-            self._pending = [blob]
+            self._pending = blob
         elif size > self.limit:
             return False
+        elif isinstance(pending, list):
+            pending.append(blob)
         else:
-            self._pending.append(blob)
+            self._pending = [pending, blob]
         self._size = size
         return True
 
@@ -143,7 +146,7 @@ class Outbox:
         self._pending = None
         self._size = 0
         self.written_at = self._turn.now
-        self.write(pending[0] if len(pending) == 1 else b"".join(pending))
+        self.write(b"".join(pending) if isinstance(pending, list) else pending)
 
     def discard(self) -> None:
         """The connection is gone: forget what is pending and take nothing more."""
