@@ -60,7 +60,7 @@ def run(case: Case, rounds: int) -> Outcome:
     """Measure the servers of `case` in turns, `rounds` times."""
     outcome = Outcome(case.name, case.unit, case.lower, {name: [] for name in case.peers})
     with tempfile.TemporaryDirectory(prefix="takotwist-bench-") as root, ExitStack() as running:
-        certificate = _certificate(Path(root)) if case.tls else None
+        certificate = certificate_in(Path(root)) if case.tls else None
         peers = {
             name: MAKERS[name](folder_for(Path(root), name.replace(" ", "-")), certificate)
             for name in case.peers
@@ -91,7 +91,8 @@ def _take(case: Case, name: str, peer: Peer, outcome: Outcome) -> None:
         peer.start()
 
 
-def _certificate(folder: Path) -> Path:
+def certificate_in(folder: Path) -> Path:
+    """A certificate for localhost with its key, in one file."""
     files = ensure_development_certificate(folder / "tls", [], datetime.now(UTC))
     both = folder / "both.pem"
     both.write_bytes(files.certificate.read_bytes() + b"\n" + files.key.read_bytes())

@@ -51,7 +51,9 @@ def take() -> dict[str, tuple[int, int]]:
         kind = type(one)
         name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
         counts[name] += 1
-        sizes[name] += sys.getsizeof(one) + (_inline(one, values) if kind.__flags__ & 16 else 0)
+        sizes[name] += sys.getsizeof(one) + (
+            _inline(one, values) if kind.__flags__ & _INLINE_VALUES else 0
+        )
 
     for one in known:
         if one is seen or one is counts or one is sizes or one is values:

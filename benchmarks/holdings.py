@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.case import _certificate as certificate_in
+from benchmarks.case import certificate_in
 from benchmarks.generator import Incorrect, Load, folder_for
 from benchmarks.peers.tako import CHANNELS, Tako
 
