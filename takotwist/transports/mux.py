@@ -49,6 +49,8 @@ from takotwist.transports.admission import Admission
 from takotwist.transports.live_frames import live_frames
 from takotwist.transports.wire import Wire
 
+_logger = Logger()
+
 #: Frames of one connection that are being answered at once; beyond it nothing is read.
 MAX_UNDER_WAY = 32
 
@@ -65,9 +67,8 @@ class Mux:
 
     __slots__ = (
         "_admission",
-        "_live",
-        "_logger",
         "_bound",
+        "_live",
         "_presented",
         "_refs",
         "_turns",
@@ -89,10 +90,9 @@ class Mux:
         self._presented = presented
         self._refs: dict[str, Ref] = {}
         self._writers: dict[str, ClientFrames] = {}
-        self._under_way: set[Deferred[None]] = set()
         self._bound: dict[str, Asked] = {}
+        self._under_way: set[Deferred[None]] = set()
         self._turns: dict[str, Deferred[None]] = {}
-        self._logger = Logger()
         lifecycle = Lifecycle()
         wire.keep_alive(lifecycle.keepalive_interval_ms / 1000)
         wire.session.live_until(lifecycle.max_connection_lifetime_ms)
@@ -284,7 +284,7 @@ class Mux:
         def finished(result: object) -> None:
             self._under_way.discard(done)
             if isinstance(result, Failure) and not result.check(CancelledError):
-                self._logger.failure("a frame failed", result)
+                _logger.failure("a frame failed", result)
 
         done.addBoth(finished)
 
@@ -298,7 +298,7 @@ class Mux:
             return
         refusal = failure.value
         if not isinstance(refusal, Refusal):
-            self._logger.failure("a frame failed", failure)
+            _logger.failure("a frame failed", failure)
             refusal = InternalError()
         self._refused(refusal, ref)
 
