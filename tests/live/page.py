@@ -197,7 +197,11 @@ class Page:
         status, body = self.call(name, *args)
         assert status == 200, body
         [live] = body["live"]
-        end = self.ends[live["id"]] = ClientEnd(self, live["id"], self.bounds)
+        return self.adopt(live["id"])
+
+    def adopt(self, name: str) -> ClientEnd:
+        """Hold the page's end of an object, and attach it where a wire is open."""
+        end = self.ends[name] = ClientEnd(self, name, self.bounds)
         if self.attached:
             self.say({"op": "live.open", "ref": 1, "open": [self._entry(end)]})
         return end

@@ -315,6 +315,33 @@ class DurableTests(Durable):
         self.assertEqual(heard, [("from plain", 1, True), ("from durable", 2, True)])
         self.assertEqual(self.join(0).heard, ["from plain", "from durable"])
 
+    def test_plain_one_is_answered_too(self) -> None:
+        """A page may ask where any membership begins; of one that keeps nothing that is nowhere."""
+
+        @function
+        async def on_plain() -> Any:
+            return BroadcastChannel(key="plain")
+
+        self.world.live.replace({"onPlain": on_plain})
+        asked = self.page.get("onPlain").subscribe(ack=True)
+        self.pump()
+        self.assertEqual((asked.answered, asked.answer), (True, {}))
+
+    def test_from_a_thread(self) -> None:
+        """A plain function runs in a thread: what it publishes is handed to the reactor."""
+        calls: list[Any] = []
+        bus = Broadcast.bus
+        self.addCleanup(setattr, bus, "run", bus.run)
+        bus.run = calls.append
+        outcomes = [
+            Broadcast.publish("secret-room", 1, replay=REPLAY),
+            Broadcast.publish("plain", 2),
+        ]
+        self.assertEqual([one.done for one in outcomes], [False, False])
+        for call in calls:
+            call()
+        self.assertEqual([one.result().seq for one in outcomes], [1, 1])
+
     def test_too_large(self) -> None:
         """What is larger than a message may be is not stored."""
         outcome = Broadcast.publish_binary("secret-room", bytes(2**20 + 1), replay=REPLAY)
@@ -395,32 +422,76 @@ class SlowDurableTests(Durable):
         self.assertEqual([one[500:] for one in end.heard[1:]], [str(n) for n in range(50)])
         self.assertEqual(end.ended, [])
 
-    def test_nothing_is_left(self) -> None:
-        """C23: however durable members end, nothing of them is left."""
+    def test_c23_nothing_left(self) -> None:
+        """C23: a thousand durable members that end in every way leave nothing."""
+        self.config = Config(live=Live(call_rate=0))
+        self.setUp()
         timers = len(self.world.parts.deadlines)
-        for round_ in range(40):
+        for number in range(334):
             ends = [self.join(0), self.join(), self.join(subscribe=False)]
             self.publish("x")
-            if round_ % 4 == 0:
-                for end in ends:
-                    end.close()
-            elif round_ % 4 == 1:
-                for end in ends:
-                    end.abort("enough")
-            elif round_ % 4 == 2:
-                self.page.cut()
-                self.page.ends.clear()
-                self.page.advance(70)
-                self.page.connect()
-            else:
-                self.page.say({"op": "live.leave"})
-                self.page.ends.clear()
-            self.pump()
+            self.WAYS[number % len(self.WAYS)](self, ends)
+            self.page.pump()
         self.page.advance(70)
         self.assertEqual(list(self.world.live.sessions), [])
         self.assertEqual(list(self.world.parts.fanout.audiences()), [])
         self.assertEqual(self.world.parts.tally.subscriptions, 0)
         self.assertEqual(len(self.world.parts.deadlines), timers)
+        self.assertEqual(len(self.world.live.home.bus), 0)
+
+    def _cut(self, ends: list[ClientEnd]) -> None:
+        self.page.cut()
+        self.page.ends.clear()
+        self.page.connect()
+
+    def _leave(self, ends: list[ClientEnd]) -> None:
+        self.page.say({"op": "live.leave"})
+        self.page.ends.clear()
+
+    def _leave_apart(self, ends: list[ClientEnd]) -> None:
+        body = {"session": self.page.secret}
+        peer = self.world.request(
+            "POST", "/_tako/connect/leave", {"Content-Type": "text/plain"}, body
+        )
+        self.assertEqual(peer.status, 204)
+        self.page.ends.clear()
+
+    def _break(self, ends: list[ClientEnd]) -> None:
+        self.page.say({"op": "live.jump"})
+        self.page.cut()
+        self.page.ends.clear()
+        self.page.connect()
+
+    def _unsubscribe_and_close(self, ends: list[ClientEnd]) -> None:
+        for end in ends[:2]:
+            end.unsubscribe("text")
+        self._close(ends)
+
+    def _close(self, ends: list[ClientEnd]) -> None:
+        for end in ends:
+            end.close()
+
+    def _abort(self, ends: list[ClientEnd]) -> None:
+        for end in ends:
+            end.abort("enough")
+
+    def _stop_and_close_at_once(self, ends: list[ClientEnd]) -> None:
+        # Joined and over in one turn, before the log was asked.
+        late = self.page.get("onJoin", 0)
+        late.subscribe(ack=True)
+        late.abort()
+        self._close(ends)
+
+    WAYS = (
+        _close,
+        _abort,
+        _cut,
+        _leave,
+        _leave_apart,
+        _break,
+        _unsubscribe_and_close,
+        _stop_and_close_at_once,
+    )
 
 
 @attrs.define(slots=False, init=False, eq=False)
