@@ -50,6 +50,7 @@ class LocalAuthorizer:
     :param reactor: `IReactorTime` and `IReactorFromThreads`.
     :param pool: a started thread pool for plain functions.
     :param deadline: seconds for one call.
+    :param queue: calls that may wait for their turn.
     """
 
     log = Logger()
@@ -61,8 +62,9 @@ class LocalAuthorizer:
         pool: ThreadPool,
         *,
         deadline: float = DEADLINE,
+        queue: int = 10_000,
     ) -> None:
-        self._runner = CallableRunner(reactor, pool, deadline=deadline)
+        self._runner = CallableRunner(reactor, pool, deadline=deadline, queue=queue)
         self._deadline = deadline
         self.replace(channels)
 

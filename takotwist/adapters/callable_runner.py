@@ -67,17 +67,24 @@ class CallableRunner:
     :param pool: threads for plain functions; no more are under way than it has.
     :param deadline: seconds a call may take once it has begun.
     :param coroutines: how many coroutines may be under way at once.
+    :param queue: calls of either kind that may wait for their turn.
     """
 
     def __init__(
-        self, reactor: Any, pool: ThreadPool, *, deadline: float = DEADLINE, coroutines: int = 1000
+        self,
+        reactor: Any,
+        pool: ThreadPool,
+        *,
+        deadline: float = DEADLINE,
+        coroutines: int = 1000,
+        queue: int = 10_000,
     ) -> None:
         self._reactor = reactor
         self._pool = pool
         self._deadline = deadline
         clock = IReactorTime(reactor)
-        self._threads = WaitingLine(clock, places=pool.max)
-        self._coroutines = WaitingLine(clock, places=coroutines)
+        self._threads = WaitingLine(clock, places=pool.max, length=queue)
+        self._coroutines = WaitingLine(clock, places=coroutines, length=queue)
         #: Whether a function gives way; to find out takes longer than most of them.
         self._known: WeakKeyDictionary[Callable[..., Any], bool] = WeakKeyDictionary()
 

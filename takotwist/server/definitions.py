@@ -65,7 +65,13 @@ class Definitions:
         """
         runs_asyncio = hasattr(reactor, "_asyncioEventloop")
         registry = Registry()
-        local = LocalAuthorizer((), reactor, pool, deadline=config.app.deadline_seconds)
+        local = LocalAuthorizer(
+            (),
+            reactor,
+            pool,
+            deadline=config.app.deadline_seconds,
+            queue=config.app.queue,
+        )
         if config.app.url is None:
             router = AuthorizerRouter(registry, local)
             return cls(config, runs_asyncio, registry, router, local, None, None)

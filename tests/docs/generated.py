@@ -29,6 +29,7 @@ from takotwist.live.settings import Bounds
 from takotwist.server.config.reference import as_markdown
 from takotwist.server.options import Options
 from tests.docs.page import DOCS
+from tests.faults.limits import LIMITS
 
 _BY_HAND = "This page is made by `python -m tests.docs.generated`; do not edit it."
 
@@ -93,6 +94,35 @@ Beside `Refusal` there are, in Python only:
 What only clients raise is in [the page of the Python client](../howto/python-client.md).
 """
 
+_LIMITS = f"""\
+# Limits
+
+{_BY_HAND}
+
+Everything that a stranger can make grow has a bound, and whoever reaches one is told which. Each line is gone
+through on a real server by `tests/faults/test_limits.py`, with other people's clients; the server serves on.
+
+- `429` and `503` carry `Retry-After`; an `error` frame carries `retryAfterMs`. The words are those of
+  [the table of errors](errors.md); `refused` is what has no better one.
+- `close` is how a WebSocket is closed, `error` a frame that answers a frame: it closes nothing.
+- Of several answers, the first is for HTTP; a plain WebSocket that is refused before its upgrade gets it too.
+- Addresses are those of the clients only where [`trusted_proxies`](configuration.md#http) names your proxy.
+- A default of 0 is no limit. The keys, with what they allow, are in [the configuration](configuration.md#limits).
+
+| what | default | key | what its client is told |
+|---|---|---|---|
+{{rows}}
+
+These refuse nobody:
+
+- A connection with many topics has 32 frames answered at once, a subscription has 64 that wait for its handler; past
+  that its socket is not read until some are done.
+- A client that reads no pong is given one for many pings.
+- `limits.tail_bytes` and `limits.tail_total_bytes` are messages kept in memory; what they do not hold comes from the log.
+- Short of file descriptors, accepting pauses: who connects waits in the kernel's queue, and who is there is served.
+- A live object that sends faster than its page reads has [bounds of its own](configuration.md#live).
+"""
+
 _RETRY = {
     Retry.NEVER: "Nothing: the same request gets the same answer.",
     Retry.WITH_BACKOFF: "Tries again, later each time, with jitter.",
@@ -137,6 +167,11 @@ def errors() -> str:
         .replace("{retries}", "\n".join(retries))
         .replace("{others}", "\n".join(others))
     )
+
+
+def limits() -> str:
+    """``docs/reference/limits.md``."""
+    return _LIMITS.replace("{rows}", "\n".join(limit.row for limit in LIMITS))
 
 
 def _commands(
@@ -199,6 +234,7 @@ def metrics() -> str:
 PAGES: Mapping[Path, Callable[[], str]] = {
     DOCS / "reference" / "configuration.md": configuration,
     DOCS / "reference" / "errors.md": errors,
+    DOCS / "reference" / "limits.md": limits,
     DOCS / "reference" / "cli.md": cli,
 }
 

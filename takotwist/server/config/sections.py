@@ -84,8 +84,9 @@ class App:
     queue: int = setting(
         Whole(0, 1_000_000),
         10_000,
-        "Requests that wait for one of those; one more is answered overloaded.",
-        unit="requests",
+        "Questions that wait for their turn with the app, or with its functions in this"
+        " process; one more is answered overloaded.",
+        unit="questions",
     )
     deadline_seconds: float = setting(
         Number(0.1, 300),

@@ -1,0 +1,277 @@
+"""Every limit, what is said when it is reached, and how a client reaches it.
+
+``docs/reference/limits.md`` is made of these lines, and `test_limits` goes through them
+on a real server.  Rule: what a line says is what its client is told; nothing is
+written down twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from takotwist.server.config.config import KEYS
+from takotwist.server.config.reference import default_text
+from tests.faults import reaching
+from tests.sockets.server_process import ServerProcess
+
+#: Before a code, in what is said.
+_WORDS = ("close", "error", "line", "GOAWAY")
+
+
+@attrs.frozen
+class Limit:
+    """One line.
+
+    :ivar what: is bounded.
+    :ivar bound: key of the configuration, or a number that is fixed.
+    :ivar says: what each of the clients in `reach` is told, in their order: a status with
+        a code, a close with its code and reason, an error frame with its code.
+    :ivar toml: configuration that makes the limit low enough.
+    :ivar reach: reaches it; returns what it was told.
+    """
+
+    what: str
+    bound: str
+    says: tuple[str, ...]
+    reach: Callable[[ServerProcess], list[str]]
+    toml: str = ""
+    tls: bool = False
+
+    @property
+    def default(self) -> str:
+        """As the table shows it."""
+        key = KEYS.get(self.bound)
+        if key is None:
+            return self.bound
+        unit = f" {key.setting.unit}" if key.setting.unit else ""
+        return f"{_number(default_text(key))}{unit}"
+
+    @property
+    def row(self) -> str:
+        """Of the table."""
+        key = f"`{self.bound}`" if self.bound in KEYS else "fixed"
+        says = "; ".join(
+            f"`{one}`" if one[0].isdigit() or one.split()[0] in _WORDS else one for one in self.says
+        )
+        return f"| {self.what} | {self.default} | {key} | {says} |"
+
+
+def _number(text: str) -> str:
+    return f"{int(text):,}" if text.isdigit() else text
+
+
+_OVERLOADED = ("503 overloaded", "close 1013 overloaded")
+_LIMITED = ("429 rate-limited", "close 4429 rate-limited")
+
+#: Every limit.
+LIMITS: tuple[Limit, ...] = (
+    Limit(
+        "connections in all",
+        "limits.max_connections",
+        _OVERLOADED,
+        reaching.connections,
+        "[limits]\nmax_connections = 3",
+    ),
+    Limit(
+        "connections of one address",
+        "limits.max_connections_per_address",
+        _LIMITED,
+        reaching.connections,
+        "[limits]\nmax_connections_per_address = 3",
+    ),
+    Limit(
+        "connections of one subject",
+        "limits.max_connections_per_subject",
+        ("429 rate-limited", "close 4429 rate-limited", "error rate-limited"),
+        reaching.subjects,
+        "[limits]\nmax_connections_per_subject = 2",
+    ),
+    Limit(
+        "new connections of one address",
+        "limits.connect_rate",
+        _LIMITED,
+        reaching.connect_rate,
+        "[limits]\nconnect_rate = 0.1\nconnect_burst = 4",
+    ),
+    Limit(
+        "topics of one connection",
+        "limits.max_subscriptions_per_connection",
+        ("error rate-limited",),
+        reaching.subscriptions,
+        "[limits]\nmax_subscriptions_per_connection = 3",
+    ),
+    Limit(
+        "a message's data",
+        "limits.max_message_bytes",
+        ("413 message-too-large", "error message-too-large", "close 1009 message-too-large"),
+        reaching.message,
+        "[limits]\nmax_message_bytes = 1000",
+    ),
+    Limit(
+        "a client's frame to one channel, in fragments or not",
+        "4 times limits.max_message_bytes",
+        ("close 1009",),
+        reaching.frame,
+        "[limits]\nmax_message_bytes = 1000\n[live]\nmax_message_bytes = 1024",
+    ),
+    Limit(
+        "a request's body",
+        "limits.max_body_bytes",
+        ("413 message-too-large",),
+        reaching.body,
+        "[limits]\nmax_body_bytes = 2000\nmax_message_bytes = 1000",
+    ),
+    Limit(
+        "a line of NDJSON",
+        "limits.max_message_bytes + 4 KiB",
+        ("line message-too-large",),
+        reaching.ndjson_line,
+        "[limits]\nmax_message_bytes = 1000",
+    ),
+    Limit(
+        "a request's head",
+        "limits.max_header_bytes",
+        ("431 refused",),
+        reaching.head,
+        "[limits]\nmax_header_bytes = 2000",
+    ),
+    Limit("one line of a head", "8 KiB", ("431 refused",), reaching.head_line),
+    Limit("lines of a head", "100", ("431 refused",), reaching.head_lines),
+    Limit("time for a head, from its first byte", "10 s", ("408 refused",), reaching.head_time),
+    Limit("messages in an array", "1,000", ("413 message-too-large",), reaching.array),
+    Limit(
+        "messages in an answer of the history", "1,000", ("400 params-invalid",), reaching.history
+    ),
+    Limit(
+        "an `Idempotency-Key`", "255 characters", ("400 body-invalid",), reaching.idempotency_key
+    ),
+    Limit("a message's `type`", "128 characters", ("400 body-invalid",), reaching.kind),
+    Limit(
+        "frames from the clients of one address",
+        "limits.publish_rate",
+        ("close 4429 rate-limited", "error rate-limited"),
+        reaching.frame_rate,
+        "[limits]\npublish_rate = 0.1\npublish_burst = 3",
+    ),
+    Limit(
+        "messages published with one key",
+        "publish.rate",
+        ("429 rate-limited",),
+        reaching.publish_rate,
+        f'[publish]\nkeys = ["{reaching.KEY}"]\nrate = 0.1\nburst = 3',
+    ),
+    Limit(
+        "questions that wait for the app",
+        "app.queue",
+        ("503 overloaded",),
+        reaching.questions,
+        "[app]\nqueue = 2\ndeadline_seconds = 20",
+    ),
+    Limit(
+        "time for an app's answer",
+        "app.deadline_seconds",
+        ("503 auth-unavailable",),
+        reaching.app_time,
+        "[app]\ndeadline_seconds = 0.3",
+    ),
+    Limit(
+        "messages that wait to be stored",
+        "limits.pending_appends",
+        ("error overloaded",),
+        reaching.appends,
+        "[limits]\npending_appends = 1",
+    ),
+    Limit(
+        "the same in bytes",
+        "limits.pending_append_bytes",
+        ("error overloaded",),
+        reaching.append_bytes,
+        "[limits]\npending_append_bytes = 65536",
+    ),
+    Limit(
+        "time for the frame with the credentials",
+        "5 s",
+        ("close 4401 auth-frame-missing",),
+        reaching.auth_frame,
+    ),
+    Limit(
+        "messages of a topic that are kept",
+        "lifecycle.replay_max_messages",
+        ("410 replay-too-old", "close 4410 replay-too-old"),
+        reaching.replay,
+        "[lifecycle]\nreplay_max_messages = 3",
+    ),
+    Limit(
+        "bytes of a topic that are kept",
+        "lifecycle.replay_max_bytes",
+        ("410 replay-too-old", "close 4410 replay-too-old"),
+        reaching.replay,
+        "[lifecycle]\nreplay_max_bytes = 1024\n[limits]\nmax_message_bytes = 1000",
+    ),
+    Limit(
+        "how long a topic's messages are kept",
+        "lifecycle.replay_window_seconds",
+        ("410 replay-too-old", "close 4410 replay-too-old"),
+        reaching.replay,
+        "[lifecycle]\nreplay_window_seconds = 0.2\n[replay]\nsweep_interval_seconds = 0.1",
+    ),
+    Limit(
+        "what waits for a reader who does not read",
+        "limits.outbox_bytes",
+        ("goes on from the log when it reads",),
+        reaching.outbox,
+        "[limits]\noutbox_bytes = 65536",
+    ),
+    Limit(
+        "how long a connection lasts",
+        "lifecycle.max_connection_lifetime_seconds",
+        ("close 1000 connection expired",),
+        reaching.lifetime,
+        "[lifecycle]\nmax_connection_lifetime_seconds = 1",
+    ),
+    Limit(
+        "calls of functions from one address",
+        "live.call_rate",
+        ("429 rate-limited",),
+        reaching.call_rate,
+        "[live]\ncall_rate = 0.1\ncall_burst = 3",
+    ),
+    Limit(
+        "the body of a function's call",
+        "live.max_call_bytes",
+        ("413 message-too-large",),
+        reaching.call_body,
+        "[live]\nmax_call_bytes = 1024",
+    ),
+    Limit(
+        "a head over HTTP/2",
+        "limits.max_header_bytes",
+        ("GOAWAY ENHANCE_YOUR_CALM",),
+        reaching.http2_head,
+        "[limits]\nmax_header_bytes = 2000",
+        tls=True,
+    ),
+    Limit(
+        "requests at once on one HTTP/2 connection",
+        "100",
+        ("GOAWAY PROTOCOL_ERROR",),
+        reaching.http2_streams,
+        tls=True,
+    ),
+    Limit(
+        "frames of HTTP/2 for nothing (pings, settings, resets, empty data)",
+        "1,000, and 100 more a second",
+        ("GOAWAY ENHANCE_YOUR_CALM",),
+        reaching.http2_pings,
+        tls=True,
+    ),
+    Limit(
+        "time for HTTP/2's preface, settings, and each head",
+        "10 s",
+        ("GOAWAY PROTOCOL_ERROR",),
+        reaching.http2_preface,
+        tls=True,
+    ),
+)
