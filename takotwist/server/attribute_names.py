@@ -68,9 +68,9 @@ NAMES: Mapping[type, tuple[str, ...]] = {
 }
 
 
-def show_attribute_names() -> None:
+def show_attribute_names(names_of: Mapping[type, tuple[str, ...]] = NAMES) -> None:
     """Call it before the first connection, once in a process."""
-    for kind, names in NAMES.items():
+    for kind, names in names_of.items():
         shown: object = object.__new__(kind)
         for name in names:
             setattr(shown, name, None)
