@@ -1,11 +1,13 @@
 """The app's functions that hear of a channel's messages, and what they answer.
 
-Rule: a message is settled once, when all who heard it have settled.
+Rule: a message is settled once, when all who heard it have settled; nobody hears of a
+message before those who listen to an earlier one have begun.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
@@ -24,9 +26,10 @@ _NO_LISTENER = Trouble("failed", None, "There is no listener.")
 class _Listener:
     # Wrapped, so that one function that listens twice stops listening once.
     callback: Callable[[Any], Any]
+    run: Callable[[Callable[[Any], Any], Any], Any]
 
     def __call__(self, data: Any) -> Any:
-        return self.callback(data)
+        return self.run(self.callback, data)
 
 
 @attrs.define(slots=True, eq=False)
@@ -43,6 +46,8 @@ class Listening:
     abort: Callable[[Abort], None]
     _texts: list[_Listener] = attrs.field(factory=list, init=False)
     _binaries: list[_Listener] = attrs.field(factory=list, init=False)
+    #: Coroutines that were made and have not begun: an asyncio loop begins them a turn later.
+    _to_begin: int = attrs.field(default=0, init=False)
 
     def add(self, binary: bool, callback: Callable[[Any], Any]) -> Callable[[], None]:
         """Hear of messages of a kind.
@@ -50,7 +55,7 @@ class Listening:
         :return: call it to hear no more.  Harmless when repeated.
         """
         listeners = self._binaries if binary else self._texts
-        listener = _Listener(callback)
+        listener = _Listener(callback, self._run)
         listeners.append(listener)
 
         def unlisten() -> None:
@@ -82,6 +87,26 @@ class Listening:
             one.one_by_one(listeners, data, self.owner, frame.seq)
         else:
             one.all_at_once(listeners, (data,))
+
+    def _run(self, callback: Callable[[Any], Any], data: Any) -> Any:
+        if self._to_begin:
+            # Called now it would overtake them; as a coroutine it begins behind them.
+            self._to_begin += 1
+            return self._in_turn(callback, data)
+        result = callback(data)
+        if not inspect.isawaitable(result):
+            return result
+        self._to_begin += 1
+        return self._begun(result)
+
+    async def _begun(self, result: Awaitable[Any]) -> Any:
+        self._to_begin -= 1
+        return await result
+
+    async def _in_turn(self, callback: Callable[[Any], Any], data: Any) -> Any:
+        self._to_begin -= 1
+        result = callback(data)
+        return await result if inspect.isawaitable(result) else result
 
     def _listened(self, frame: Frame, value: Any, error: BaseException | None) -> None:
         if isinstance(error, Abort):
