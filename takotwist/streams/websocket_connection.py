@@ -178,6 +178,10 @@ class WebSocketConnection:
         self.write_frames = direct_write(protocol.transport)
         self.open = True
 
+    def next_turn(self, action: Callable[[], object]) -> IDelayedCall:
+        """Do something in the reactor's next turn, when others have had theirs."""
+        return self._reactor.callLater(0, action)
+
     def message_received(self, payload: bytes, is_binary: bool) -> None:
         if self.open:
             self._on_message(payload, is_binary)

@@ -40,7 +40,11 @@ def tokens(values: Iterable[bytes]) -> list[bytes]:
 
 
 def _has_token(values: Iterable[bytes], wanted: bytes) -> bool:
-    return any(item.lower() == wanted for item in tokens(values))
+    for value in values:
+        lower = value.lower()
+        if lower == wanted or (wanted in lower and wanted in tokens((lower,))):
+            return True
+    return False
 
 
 def is_upgrade(headers: object) -> bool:

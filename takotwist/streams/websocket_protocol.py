@@ -14,11 +14,16 @@ from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.compress import PerMessageDeflate, PerMessageDeflateOfferAccept
 from autobahn.websocket.protocol import TrafficStats
 from autobahn.websocket.utf8validator import Utf8Validator
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from takotwist.streams.websocket_connection import WebSocketConnection
 
 _log = Logger()
+
+#: Steps of the parser, of which a frame takes two, in one turn of the reactor.  A read of
+#: 64 KiB may hold ten thousand small frames, and each may cost a tenth of a millisecond.
+STEPS_A_TURN = 100
 
 
 class _Silence:
@@ -101,8 +106,11 @@ class AutobahnProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     #: Off, as all of Autobahn's timers: they are on txaio's loop, not on our reactor.
     openHandshakeTimeout = closeHandshakeTimeout = 0
 
-    #: Why the transport was lost.
+    #: Whether the transport was lost, and why.
+    _gone = False
     _why: Any = None
+    #: When the rest of what came is taken, where it was too much for one turn.
+    _turn: IDelayedCall | None = None
 
     def __init__(self, connection: WebSocketConnection) -> None:
         self._connection = connection
@@ -126,12 +134,44 @@ class AutobahnProtocol(WebSocketServerProtocol):  # type: ignore[misc]
         """The handshake is answered by who makes the connection."""
 
     def dataReceived(self, data: bytes) -> None:
-        if self.state != self.STATE_CLOSED:
-            self.data += data
-            self.consumeData()
+        if self.state == self.STATE_CLOSED:
+            return
+        self.data += data
+        if self._turn is None:
+            self._consume()
+        else:
+            # Somebody asked for more while there is enough.
+            self.transport.pauseProducing()
+
+    def _consume(self) -> None:
+        """Take frames, but not so many that others wait for it."""
+        waited, self._turn = self._turn is not None, None
+        for _ in range(STEPS_A_TURN):
+            if self.state == self.STATE_CLOSED or not self.processData():
+                break
+        else:
+            if self._turn is None:
+                self._turn = self._connection.next_turn(self._consume)
+            self.transport.pauseProducing()
+        if self._turn is not None:
+            return
+        if self._gone:
+            self._ended()
+        elif waited and self._connection.reading:
+            self.transport.resumeProducing()
 
     def connectionLost(self, reason: Any = None) -> None:
         self._why = reason
+        self._gone = True
+        if self._turn is not None and self._connection.open:
+            # What it sent before it went is taken first, in its turns.
+            return
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        self._ended()
+
+    def _ended(self) -> None:
         self.state = self.STATE_CLOSED
         self.onClose(self.wasClean, self.remoteCloseCode, self.remoteCloseReason)
 

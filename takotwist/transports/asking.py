@@ -73,6 +73,15 @@ def read_fields(uri: bytes) -> list[tuple[str, str]]:
     :raises ParamsInvalid: it is no UTF-8, or has too many fields.
     """
     _, _, query = uri.partition(b"?")
+    if (
+        b"%" not in query
+        and b"+" not in query
+        and query.isascii()
+        and query.count(b"&") < MAX_FIELDS
+    ):
+        # As `parse_qsl` reads it, when there is nothing to decode; most queries are like this.
+        parts = [part.partition("=") for part in query.decode("ascii").split("&") if part]
+        return [(name, value) for name, _, value in parts]
     try:
         return parse_qsl(
             query.decode("ascii"),

@@ -15,6 +15,7 @@ import attrs
 from takotwist.codecs.encode_once import WEBSOCKET, WEBSOCKET_MUX
 from takotwist.errors import (
     BodyInvalid,
+    CredentialsMissing,
     MethodNotAllowed,
     Refusal,
     TransportNotEnabled,
@@ -92,13 +93,12 @@ class WebSocketTransport:
         definition = asked.definition
         if not definition.bidirectional:
             raise TransportNotEnabled
-        by_frame = (
-            definition.credentials is not None
-            and definition.credentials.header_name is not None
-            and admission.missing(asked, asking)
-        )
-        if not by_frame:
-            admission.check_credentials(asked, asking)
+        missing = admission.missing(asked, asking)
+        declared = definition.credentials
+        # A header that is declared may still come in the first frame.
+        by_frame = missing and declared is not None and declared.header_name is not None
+        if missing and not by_frame:
+            raise CredentialsMissing
         admission.check_origin(request)
         with admission.enter(request) as place:
             admitted: Admitted | None = None

@@ -44,6 +44,7 @@ class CaseTests(SynchronousTestCase):
 
     def _answers(self, sent: Iterable[bytes], expected: list[tuple[int, bytes]]) -> None:
         self.client.send(*sent)
+        self.client.turns()
         self.assertEqual(self.client.said(), expected)
 
     def _fails(self, code: int, *sent: bytes, first: Iterable[tuple[int, bytes]] = ()) -> None:

@@ -51,6 +51,7 @@ class FragmentsTests(SynchronousTestCase):
         def act() -> None:
             for _ in range(COUNT // 1000):
                 self.client.send(some)
+                self.client.turns()
 
         return _grown(act)
 

@@ -12,7 +12,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from takotwist.streams.websocket import WebSocketConfig, websocket
 from tests.codecs.websocket_reader import Frame, client_close, client_frame, read_frames
-from tests.streams.exchange import Http1Exchange
+from tests.streams.exchange import Http1Exchange, run_due
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
@@ -67,6 +67,11 @@ class WebSocketExchange(Http1Exchange):
     def send(self, *frames: bytes) -> None:
         """Send frames in one write."""
         self.transport.deliver(b"".join(frames))
+
+    def turns(self) -> None:
+        """Let the server have the turns that it needs for what was sent."""
+        while any(call.getTime() <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
+            run_due(self.clock)
 
     def text(self, text: str) -> None:
         """Send a text message."""

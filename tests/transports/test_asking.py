@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qsl
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
@@ -88,3 +91,23 @@ class TestAsking(SynchronousTestCase):
         self.assertEqual(presented.header("authorization"), "Bearer x")
         self.assertEqual(presented.cookie("session"), "s1")
         self.assertIsNone(presented.cookie("other"))
+
+
+class TestFields(SynchronousTestCase):
+    """The fields of a query."""
+
+    @given(st.text(alphabet="ab=&;%2 +?#/.", max_size=30))
+    def test_as_everywhere(self, query: str) -> None:
+        """They are read as Python's library reads them, whether or not there is a short way."""
+        try:
+            expected = parse_qsl(query, keep_blank_values=True, errors="strict")
+        except UnicodeDecodeError:
+            self.assertRaises(ParamsInvalid, read_fields, b"/x?" + query.encode())
+            return
+        self.assertEqual(read_fields(b"/x?" + query.encode()), expected)
+
+    def test_too_many(self) -> None:
+        """More than a hundred are refused, empty ones included, and a hundred are not."""
+        self.assertEqual(len(read_fields(b"/x?" + b"&".join([b"a=b"] * 100))), 100)
+        for query in (b"&".join([b"a=b"] * 101), b"&" * 100, b"a=%20" + b"&" * 100):
+            self.assertRaises(ParamsInvalid, read_fields, b"/x?" + query)
