@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from tests.sockets.server_process import FAST, ServerProcess, wait_until
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).with_name("live_examples")
 CLIENT = ROOT / "clients" / "js"
+#: Of the environment that runs the tests, which need not be on the path.
+TAKO = Path(sys.executable).with_name("tako")
 PROGRAMS = CLIENT / "node_modules" / ".bin"
 
 COMPILER = {
@@ -75,7 +78,7 @@ class TypesTests(LiveExamplesCase):
         """A page that calls the functions as they are compiles under --strict; calls of what is
         not there, with what does not fit, or with answers of other types do not."""
         folder = self.server.folder
-        self.run_program("tako", "types", "-o", "takotwist.d.ts")
+        self.run_program(TAKO, "types", "-o", "takotwist.d.ts")
         for name in ("examples.ts", "wrong.ts"):
             shutil.copy(HERE / name, folder)
         options = {"compilerOptions": COMPILER, "include": ["*.ts"]}
