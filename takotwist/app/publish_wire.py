@@ -64,7 +64,7 @@ def read_answer(answer: HttpAnswer) -> list[Published]:
     """:raises Refusal: the answer is a no, or not of a takotwist server."""
     try:
         value = msgspec.json.decode(answer.body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         value = None
     if answer.status == 200:
         try:

@@ -6,11 +6,8 @@ anything else is a fault of ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import parse_qs
-
-import attrs
 
 from takotwist.codecs import app_json
 from takotwist.codecs.client_frame import read_client_frame
@@ -19,7 +16,6 @@ from takotwist.codecs.tako_json import read_draft, read_drafts
 from takotwist.core.cursor import parse_cursor
 from takotwist.core.params import Params
 from takotwist.core.topic import Topic
-from takotwist.errors import TakoError
 from takotwist.streams.files.http_date import parse_http_date
 from takotwist.streams.files.negotiate import weights
 from takotwist.streams.files.ranges import select
@@ -30,6 +26,9 @@ from takotwist.streams.websocket_handshake import tokens
 from takotwist.streams.webtransport.capsules import CapsuleError, CapsuleParser
 from takotwist.transports.asking import read_fields
 from takotwist.transports.site import read_path
+from tests.faults.fuzz.client_parsers import CLIENT_PARSERS
+from tests.faults.fuzz.parser import Parser
+from tests.faults.fuzz.stream_parsers import STREAM_PARSERS
 
 LIMIT = 65_536
 
@@ -46,20 +45,6 @@ _PARAMS = Params.of(
     }
 )
 _PROXIES = TrustedProxies.of(["127.0.0.1", "10.0.0.0/8", "::1"])
-
-
-@attrs.frozen
-class Parser:
-    """One parser.
-
-    :ivar read: takes the bytes.
-    :ivar may_raise: what a caller of it expects.
-    :ivar seeds: good input, for a fuzzer to begin with.
-    """
-
-    read: Callable[[bytes], object]
-    may_raise: tuple[type[Exception], ...] = (TakoError,)
-    seeds: tuple[bytes, ...] = ()
 
 
 def _bind(data: bytes) -> object:
@@ -84,6 +69,8 @@ def _peer(data: bytes) -> object:
 
 
 PARSERS = {
+    **STREAM_PARSERS,
+    **CLIENT_PARSERS,
     "client frame": Parser(
         lambda data: read_client_frame(data, LIMIT),
         seeds=(

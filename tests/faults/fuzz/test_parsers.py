@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.faults.fuzz.parsers import PARSERS, read
+from tests.faults.seen import say
 
 #: Pieces that mean something to some parser.
 _WORDS = st.sampled_from(
@@ -38,6 +39,9 @@ class ParserTests(SynchronousTestCase):
                 *map(_damaged, parser.seeds),
             )
             self._hold(name, inputs)
+        say(
+            f"nonsense and damaged input to {len(PARSERS)} parsers", "values, or the named refusals"
+        )
 
     def _hold(self, name: str, inputs: st.SearchStrategy[bytes]) -> None:
         @settings(max_examples=150, deadline=None, database=None)
