@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import attrs
 
-from takotwist.core.params import HISTORY_QUERY_KEYS, Params
+from takotwist.core.params import Params
 from takotwist.core.schema import PayloadSchema
 from takotwist.errors import DefinitionError
 
@@ -121,10 +121,6 @@ class ChannelDefinition:
         for reserved in sorted(RESERVED_QUERY_KEYS & set(self.params.names)):
             raise DefinitionError(
                 f"param {reserved!r} is reserved by the protocol; give it another name"
-            )
-        for taken in sorted(HISTORY_QUERY_KEYS & set(self.params.names)):
-            raise DefinitionError(
-                f"param {taken!r} is a query key of the channel's history; give it another name"
             )
         for name in self.partition_by or ():
             if name not in self.params.names:

@@ -17,10 +17,6 @@ import attrs
 from takotwist.core.schema import Schema, path_of
 from takotwist.errors import DefinitionError, ParamsInvalid
 
-#: What the history route is asked by beside the params (protocol, section 8): a param of
-#: such a name could not be told from it there, so there is none anywhere.
-HISTORY_QUERY_KEYS = frozenset({"after", "limit"})
-
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _MISS = object()
@@ -121,7 +117,7 @@ class Params:
         root = self.schema.resolve(self.schema.document)
         properties: Mapping[str, Any] = root.get("properties", {})
         for name, value in raw.items():
-            if name not in properties and (not self._open or name in HISTORY_QUERY_KEYS):
+            if name not in properties and not self._open:
                 known = ", ".join(self.names) or "none"
                 raise ParamsInvalid(f"{name!r} is no param of this channel (its params: {known}).")
             bound[name] = self._coerced(value, properties.get(name, {}))

@@ -8,7 +8,6 @@ import attrs
 
 from takotwist.codecs.tako_json import encode_messages
 from takotwist.core.cursor import EVERYTHING, parse_cursor
-from takotwist.core.params import HISTORY_QUERY_KEYS
 from takotwist.errors import MethodNotAllowed, ParamsInvalid
 from takotwist.flow.history import DEFAULT_LIMIT, MAX_LIMIT, read_history
 from takotwist.ports import IReplayLog
@@ -28,7 +27,7 @@ class HistoryTransport:
 
         :raises Refusal: and then nothing has been written.
         """
-        asking = read_asking(request, extra=tuple(HISTORY_QUERY_KEYS))
+        asking = read_asking(request, extra=("after", "limit"))
         asked = await self.admission.ask(channel, asking)
         self.admission.check_credentials(asked, asking)
         self.admission.check_origin(request)

@@ -26,13 +26,6 @@ class TestDefinition(SynchronousTestCase):
             wrong = self.assertRaises(DefinitionError, ChannelDefinition, name="c", params=params)
             self.assertIn(name, str(wrong))
 
-    def test_history_keys(self) -> None:
-        """What a history is asked by cannot be a param too; the error says which and why."""
-        for name in ("after", "limit"):
-            params = Params.of({"type": "object", "properties": {name: {"type": "integer"}}})
-            wrong = self.assertRaises(DefinitionError, ChannelDefinition, name="c", params=params)
-            self.assertIn(f"{name!r} is a query key of the channel's history", str(wrong))
-
     def test_partition(self) -> None:
         """Only params can partition."""
         params = Params.of({"type": "object", "properties": {"a": {"type": "string"}}})

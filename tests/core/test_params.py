@@ -102,13 +102,6 @@ class TestRefusals(SynchronousTestCase):
         """The sentence of the refusal."""
         return self.assertRaises(ParamsInvalid, schema.bind_query, query).sentence
 
-    def test_keys_of_the_history(self) -> None:
-        """A schema that is open to any name is not open to those that ask for a history."""
-        schema = Params.of({"type": "object", "additionalProperties": True})
-        self.assertEqual(schema.bind_query({"room": ["a"]}), {"room": "a"})
-        for name in ("after", "limit"):
-            self.assertIn(f"'{name}' is no param", self.refused(schema, {name: ["1"]}))
-
     def test_named(self) -> None:
         """Missing, empty, of a wrong type, repeated, unknown."""
         schema = params(

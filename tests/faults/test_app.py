@@ -60,9 +60,11 @@ class AppTests(SynchronousTestCase):
             return answer.status_code, body.get("code", "")
 
     def crowd(self, count: int) -> Counter[tuple[int, str]]:
-        """The answers of so many requests at once."""
+        """The answers of so many requests at once, each about a room of its own: what asks
+        the same at the same moment would be one question to the app."""
+        paths = [f"/_tako/channels/chat/history?roomId=r{number}" for number in range(count)]
         with ThreadPoolExecutor(count) as pool:
-            return Counter(pool.map(lambda _: self.ask(), range(count)))
+            return Counter(pool.map(self.ask, paths))
 
     def test_ways(self) -> None:
         """Whatever the app does, each client has a 503 that says to come again within the
