@@ -56,7 +56,7 @@ def read_object(text: str | bytes) -> dict[str, Any]:
     """:raises ProtocolBroken: when `text` is no JSON object."""
     try:
         value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as bad:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
         raise ProtocolBroken(f"The server sent what is no JSON: {bad}.") from None
     if not isinstance(value, dict):
         raise ProtocolBroken("The server sent JSON that is no object.")

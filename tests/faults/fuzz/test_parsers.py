@@ -9,6 +9,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.faults.fuzz.parsers import PARSERS, read
 from tests.faults.seen import say
 
+#: Nested deeper, and numbers longer, than anybody reads.
+_DEEP = st.sampled_from(
+    [
+        b"[" * 20_000,
+        b'{"a":' * 20_000,
+        b'{"op":"open","lifecycle":{"keepaliveIntervalMs":1%b}}' % (b"0" * 400),
+    ]
+)
+
 #: Pieces that mean something to some parser.
 _WORDS = st.sampled_from(
     [b'"', b"{", b"}", b"[", b"]", b":", b",", b"%", b"\\u", b"null", b"-", b"1e999", b"0", b"\xff"]
@@ -36,6 +45,7 @@ class ParserTests(SynchronousTestCase):
             inputs = st.one_of(
                 st.binary(max_size=200),
                 st.lists(_WORDS, max_size=20).map(b"".join),
+                _DEEP,
                 *map(_damaged, parser.seeds),
             )
             self._hold(name, inputs)
