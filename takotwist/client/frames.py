@@ -86,7 +86,7 @@ def read_control(value: Mapping[str, Any]) -> Control | None:
         case "open":
             lifecycle = value.get("lifecycle")
             said = lifecycle.get("keepaliveIntervalMs") if isinstance(lifecycle, dict) else None
-            keepalive = float(said) if isinstance(said, int) and said > 0 else None
+            keepalive = float(said) if isinstance(said, int) and 0 < said < 2**53 else None
             return Opened(cursor, keepalive)
         case "ack":
             params = value.get("params")
