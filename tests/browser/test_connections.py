@@ -6,14 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from tests.browser.driven import Browser, Page
-from tests.sockets.server_process import FAST, ServerProcess, wait_until
-
-PAGES = '\n[app]\npages = "pages"\n'
+from tests.browser.driven import Page
+from tests.browser.served import BLANK, PAGES, ServedCase
+from tests.sockets.server_process import FAST, wait_until
 
 #: Opens a channel for each room and waits until all are open.
 _OPEN = """(async () => {
@@ -29,18 +26,12 @@ _OPEN = """(async () => {
 })()"""
 
 
-class ConnectionTests(SynchronousTestCase):
+class ConnectionTests(ServedCase):
     """A page with twenty channels."""
 
-    def setUp(self) -> None:
-        self.server = ServerProcess(FAST + PAGES, tls=True)
-        self.addCleanup(self.server.close)
-        pages = self.server.folder / "pages"
-        pages.mkdir()
-        (pages / "index.html").write_text('<!doctype html><link rel="icon" href="data:,">')
-        self.server.start()
-        self.browser = Browser(self.server.authority)
-        self.addCleanup(self.browser.close)
+    config = FAST + PAGES
+    files: ClassVar = {"pages/index.html": BLANK}
+    tls = True
 
     def topics(self) -> list[dict[str, Any]]:
         """As `tako channels --json` tells an operator."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SynchronousTestCase
+from typing import ClassVar
 
 from tests.browser.cutting import CuttingProcess
-from tests.browser.driven import Browser, Page
-from tests.sockets.server_process import FAST, ServerProcess, wait_until
+from tests.browser.driven import Page
+from tests.browser.served import ServedCase
+from tests.sockets.server_process import wait_until
 
 #: What the page holds the other end of.
 FUNCTIONS = """
@@ -69,18 +70,11 @@ SEND = """(async () => {
 })()"""
 
 
-class LiveTests(SynchronousTestCase):
+class LiveTests(ServedCase):
     """One server and one browser for each test."""
 
-    def setUp(self) -> None:
-        self.server = ServerProcess(FAST, serve=True)
-        self.addCleanup(self.server.close)
-        folder = self.server.folder / "functions"
-        folder.mkdir()
-        (folder / "objects.py").write_text(FUNCTIONS)
-        self.server.start()
-        self.browser = Browser()
-        self.addCleanup(self.browser.close)
+    files: ClassVar = {"functions/objects.py": FUNCTIONS}
+    serve = True
 
     def page(self, port: int, before: str = "undefined") -> Page:
         """A page that holds a channel.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SynchronousTestCase
+from typing import ClassVar
 
-from tests.browser.driven import Browser, Page
-from tests.sockets.server_process import FAST, ServerProcess
+from tests.browser.driven import Page
+from tests.browser.served import ServedCase
 
 FUNCTIONS = """
 from takotwist.live import BroadcastChannel, Replay, function
@@ -30,18 +30,11 @@ JOIN = """(async () => {
 })()"""
 
 
-class DurableTests(SynchronousTestCase):
+class DurableTests(ServedCase):
     """One key, which keeps a hundred messages."""
 
-    def setUp(self) -> None:
-        self.server = ServerProcess(FAST, serve=True)
-        self.addCleanup(self.server.close)
-        folder = self.server.folder / "functions"
-        folder.mkdir()
-        (folder / "objects.py").write_text(FUNCTIONS)
-        self.server.start()
-        self.browser = Browser()
-        self.addCleanup(self.browser.close)
+    files: ClassVar = {"functions/objects.py": FUNCTIONS}
+    serve = True
 
     def page(self, cursor: str = "undefined", gone: str = "false") -> Page:
         """A member from a cursor."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SynchronousTestCase
+from typing import ClassVar
 
-from tests.browser.driven import Browser, Page
+from tests.browser.driven import Page
+from tests.browser.served import BLANK, PAGES, ServedCase
 from tests.browser.test_live import BLOCKED, ECHO
-from tests.sockets.server_process import FAST, ServerProcess, wait_until
+from tests.sockets.server_process import FAST, wait_until
 
 FUNCTIONS = """
 from takotwist.live import Channel, function
@@ -28,23 +29,17 @@ async def on_ended() -> int:
 ENDED = "import('/_tako/live.js').then(({ call }) => call('onEnded'))"
 
 
-class LeavingTests(SynchronousTestCase):
+class LeavingTests(ServedCase):
     """One server and one browser for each test."""
 
-    def setUp(self) -> None:
-        # Not the server's own answers, which no browser keeps: a page of the app.
-        self.server = ServerProcess(f'{FAST}\n[app]\npages = "pages"\n', serve=True)
-        self.addCleanup(self.server.close)
-        folder = self.server.folder / "functions"
-        folder.mkdir()
-        (folder / "objects.py").write_text(FUNCTIONS)
-        pages = self.server.folder / "pages"
-        pages.mkdir()
-        for name in ("index.html", "other.html"):
-            (pages / name).write_text('<!doctype html><link rel="icon" href="data:,"><p>A page.')
-        self.server.start()
-        self.browser = Browser()
-        self.addCleanup(self.browser.close)
+    config = FAST + PAGES
+    # Not the server's own answers, which no browser keeps: a page of the app.
+    files: ClassVar = {
+        "functions/objects.py": FUNCTIONS,
+        "pages/index.html": f"{BLANK}<p>A page.",
+        "pages/other.html": f"{BLANK}<p>A page.",
+    }
+    serve = True
 
     def page(self, before: str = "undefined") -> Page:
         """A page that holds a channel."""

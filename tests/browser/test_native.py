@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from tests.browser.driven import Browser, Page
-from tests.sockets.server_process import FAST, ServerProcess
-
-#: Any page of the origin will do.
-PAGES = '\n[app]\npages = "pages"\n'
+from tests.browser.driven import Page
+from tests.browser.served import BLANK, PAGES, ServedCase
+from tests.sockets.server_process import FAST
 
 #: EventSource comes back by itself, with its cursor.
 _EVENT_SOURCE = """
@@ -40,18 +36,12 @@ _WEB_SOCKET = """
 """
 
 
-class NativeTests(SynchronousTestCase):
+class NativeTests(ServedCase):
     """What the server promises to clients that are not ours."""
 
-    def setUp(self) -> None:
-        self.server = ServerProcess(FAST + PAGES, tls=True)
-        self.addCleanup(self.server.close)
-        pages = self.server.folder / "pages"
-        pages.mkdir()
-        (pages / "index.html").write_text('<!doctype html><link rel="icon" href="data:,">')
-        self.server.start()
-        self.browser = Browser(self.server.authority)
-        self.addCleanup(self.browser.close)
+    config = FAST + PAGES
+    files: ClassVar = {"pages/index.html": BLANK}
+    tls = True
 
     def open(self, script: str) -> Page:
         """A page that runs `script` and is connected."""

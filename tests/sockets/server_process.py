@@ -120,11 +120,17 @@ class ServerProcess:
         if channels is not None:
             (self.folder / "channels").mkdir()
             for name, text in channels.items():
-                (self.folder / "channels" / name).write_text(text)
+                self.write(f"channels/{name}", text)
 
     def write_config(self, config: str) -> None:
         """Write another ``tako.toml``."""
-        (self.folder / "tako.toml").write_text(f'state_dir = "state"\n{config}')
+        self.write("tako.toml", f'state_dir = "state"\n{config}')
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file of its folder."""
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
 
     @property
     def command(self) -> list[str]:
