@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.webtransport.certificate import short_lived_certificate
 from tests.browser.driven import Browser
-from tests.sockets.server_process import FAST, ServerProcess, wait_until
-from tests.sockets.test_server_http3 import free_udp_port
+from tests.browser.http3_server import Http3Server
+from tests.sockets.server_process import wait_until
 
 PAGE = Path(__file__).with_name("webtransport_channels.html")
 
@@ -20,28 +18,11 @@ class ChannelTests(SynchronousTestCase):
     """One page, one session."""
 
     def setUp(self) -> None:
-        self.server = server = ServerProcess(tls=True)
+        http3 = Http3Server.of('pages = "pages"')
+        self.server = server = http3.process
         self.addCleanup(server.close)
-        port = free_udp_port()
-        server.write_config(
-            f"{FAST}\n"
-            f'[http]\nallowed_origins = ["{server.url}"]\n'
-            '[tls]\ncertificate = "cert.pem"\nkey = "key.pem"\n'
-            f'[http3]\nlisten = ["udp:{port}:interface=127.0.0.1"]\n'
-            '[app]\npages = "pages"\n'
-        )
-        made = short_lived_certificate(["localhost", "127.0.0.1"], now=datetime.now(UTC))
-        (server.folder / "cert.pem").write_bytes(made.certificate)
-        (server.folder / "key.pem").write_bytes(made.key)
-        pages = server.folder / "pages"
-        pages.mkdir()
-        (pages / "index.html").write_text(PAGE.read_text())
-        settings = {
-            "url": f"https://127.0.0.1:{port}",
-            "sha256": made.sha256.hex(),
-            "room": "a",
-        }
-        (pages / "config.json").write_text(json.dumps(settings))
+        server.write("pages/index.html", PAGE.read_text())
+        server.write("pages/config.json", json.dumps({**http3.settings, "room": "a"}))
         server.start()
         self.browser = Browser()
         self.addCleanup(self.browser.close)

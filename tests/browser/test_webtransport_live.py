@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.webtransport.certificate import short_lived_certificate
 from tests.browser.driven import Browser
-from tests.sockets.server_process import FAST, ServerProcess, wait_until
-from tests.sockets.test_server_http3 import free_udp_port
+from tests.browser.http3_server import Http3Server
+from tests.sockets.server_process import wait_until
 
 FUNCTIONS = """
 from takotwist.live import Channel, function
@@ -61,24 +59,11 @@ class LiveTests(SynchronousTestCase):
     """One page, one channel."""
 
     def setUp(self) -> None:
-        self.server = server = ServerProcess(serve=True, tls=True)
-        self.addCleanup(server.close)
-        port = free_udp_port()
-        server.write_config(
-            f"{FAST}\n"
-            f'[http]\nallowed_origins = ["{server.url}"]\n'
-            '[tls]\ncertificate = "cert.pem"\nkey = "key.pem"\n'
-            f'[http3]\nlisten = ["udp:{port}:interface=127.0.0.1"]\n'
-            '[app]\nfunctions = "functions"\n'
-        )
-        made = short_lived_certificate(["localhost", "127.0.0.1"], now=datetime.now(UTC))
-        (server.folder / "cert.pem").write_bytes(made.certificate)
-        (server.folder / "key.pem").write_bytes(made.key)
-        folder = server.folder / "functions"
-        folder.mkdir()
-        (folder / "objects.py").write_text(FUNCTIONS)
-        server.start()
-        self.settings = {"url": f"https://127.0.0.1:{port}", "sha256": made.sha256.hex()}
+        http3 = Http3Server.of('functions = "functions"', serve=True)
+        self.server, self.settings = http3.process, http3.settings
+        self.addCleanup(self.server.close)
+        self.server.write("functions/objects.py", FUNCTIONS)
+        self.server.start()
         self.browser = Browser()
         self.addCleanup(self.browser.close)
 
