@@ -20,11 +20,11 @@ from twisted.web.server import NOT_DONE_YET
 from takotwist.core.tally import Tally
 from takotwist.errors import (
     CredentialsMissing,
-    InternalError,
     MethodNotAllowed,
     Refusal,
     UpgradeRequired,
 )
+from takotwist.flow.refusal import refusal_of
 from takotwist.streams.coroutine import begin
 
 _logger = Logger()
@@ -91,8 +91,9 @@ class Answers:
         """Answer with a refusal (protocol, section 3)."""
         self.tally.refusals[refusal.code] += 1
         headers = request.responseHeaders
-        if refusal.retry_after is not None:
-            headers.setRawHeaders("Retry-After", [str(max(1, math.ceil(refusal.retry_after)))])
+        wait = retry_seconds(refusal)
+        if wait is not None:
+            headers.setRawHeaders("Retry-After", [str(wait)])
         if isinstance(refusal, MethodNotAllowed):
             headers.setRawHeaders("Allow", [", ".join(refusal.allow)])
         if isinstance(refusal, CredentialsMissing):
@@ -126,20 +127,21 @@ class Answers:
     def _failed(self, failure: Failure, request: Any) -> None:
         if failure.check(CancelledError):
             return
-        if failure.check(Refusal):
-            refusal = failure.value
-        else:
-            _logger.failure("answering {path} failed", failure, path=request.path)
-            refusal = InternalError()
+        refusal = refusal_of(failure, _logger, "answering {path} failed", path=request.path)
         if request._disconnected or request.finished:
             return
         if request.startedWriting:
             # Half an answer cannot become an error; what is left is to break it off.
             request.loseConnection()
             return
-        assert isinstance(refusal, Refusal)
         self.cors(request)
         self.refuse(request, refusal)
+
+
+def retry_seconds(refusal: Refusal) -> int | None:
+    """For ``Retry-After``, which takes whole seconds; `None` where there is nothing to say."""
+    after = refusal.retry_after
+    return None if after is None else max(1, math.ceil(after))
 
 
 def encode_refusal(refusal: Refusal) -> bytes:

@@ -36,13 +36,13 @@ from takotwist.errors import (
     AuthFrameMalformed,
     AuthFrameMissing,
     BodyInvalid,
-    InternalError,
     MessageTooLarge,
     RateLimited,
     Refusal,
     ReplayTooOld,
 )
 from takotwist.flow.authorize import Admitted, Asked, Presented
+from takotwist.flow.refusal import refusal_of
 from takotwist.flow.session import Subscribed
 from takotwist.streams.coroutine import begin
 from takotwist.transports.admission import Admission
@@ -220,9 +220,4 @@ class ChannelSpeaker:
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
             return
-        if not failure.check(Refusal):
-            _logger.failure("a connection failed", failure)
-            self._wire.end(InternalError())
-        else:
-            assert isinstance(failure.value, Refusal)
-            self._wire.end(failure.value)
+        self._wire.end(refusal_of(failure, _logger, "a connection failed"))

@@ -37,7 +37,6 @@ from takotwist.core.log import Appended
 from takotwist.core.topic import Topic
 from takotwist.errors import (
     BodyInvalid,
-    InternalError,
     NotFound,
     Refusal,
     ReplayTooOld,
@@ -45,6 +44,7 @@ from takotwist.errors import (
 )
 from takotwist.flow.authorize import Admitted, Asked, Presented
 from takotwist.flow.client_frames import ClientFrames
+from takotwist.flow.refusal import refusal_of
 from takotwist.transports.admission import Admission
 from takotwist.transports.live_frames import live_frames
 from takotwist.transports.wire import Wire
@@ -296,11 +296,7 @@ class Mux:
     def _failed(self, failure: Failure, ref: Ref) -> None:
         if failure.check(CancelledError):
             return
-        refusal = failure.value
-        if not isinstance(refusal, Refusal):
-            _logger.failure("a frame failed", failure)
-            refusal = InternalError()
-        self._refused(refusal, ref)
+        self._refused(refusal_of(failure, _logger, "a frame failed"), ref)
 
 
 def _key(frame: OnTopic) -> str:

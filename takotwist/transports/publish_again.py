@@ -6,7 +6,6 @@ stores goes the whole way, so there is one place that says what is wrong.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
@@ -19,8 +18,9 @@ from twisted.web.http import datetimeToString
 
 from takotwist.codecs.tako_json import encode_message, encode_messages
 from takotwist.core.log import Appended
-from takotwist.errors import InternalError, Refusal
-from takotwist.transports.answers import encode_refusal
+from takotwist.errors import Refusal
+from takotwist.flow.refusal import refusal_of
+from takotwist.transports.answers import encode_refusal, retry_seconds
 
 if TYPE_CHECKING:
     from takotwist.transports.publish import PublishTransport
@@ -83,13 +83,10 @@ class PublishAgain:
             )
 
         def failed(failure: Failure) -> None:
-            refusal = failure.value
-            if not isinstance(refusal, Refusal):
-                _logger.failure("a publish failed", failure)
-                refusal = InternalError()
+            refusal = refusal_of(failure, _logger, "a publish failed")
             transport.answers.tally.refusals[refusal.code] += 1
-            after = refusal.retry_after
-            extra = b"" if after is None else b"Retry-After: %d\r\n" % max(1, math.ceil(after))
+            wait = retry_seconds(refusal)
+            extra = b"" if wait is None else b"Retry-After: %d\r\n" % wait
             done(self._text(refusal.http_status, encode_refusal(refusal), extra))
 
         storing.addCallbacks(stored, failed)

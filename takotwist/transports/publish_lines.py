@@ -17,8 +17,9 @@ from zope.interface import implementer
 from takotwist.codecs.tako_json import encode_message, read_draft
 from takotwist.core.log import Appended
 from takotwist.core.message import Draft
-from takotwist.errors import InternalError, MessageTooLarge, Refusal
+from takotwist.errors import MessageTooLarge, Refusal
 from takotwist.flow.authorize import Asked
+from takotwist.flow.refusal import refusal_of
 from takotwist.transports.answers import encode_refusal
 
 if TYPE_CHECKING:
@@ -150,10 +151,7 @@ class _Lines:
         self._answered(lines[0][0])
 
     def _failed(self, lines: list[tuple[_Answer, Draft]], failure: Failure) -> None:
-        refusal = failure.value
-        if not isinstance(refusal, Refusal):
-            _logger.failure("a line could not be stored", failure)
-            refusal = InternalError()
+        refusal = refusal_of(failure, _logger, "a line could not be stored")
         for place, _ in lines:
             self._refused(place, refusal)
         self._answered(lines[0][0])
