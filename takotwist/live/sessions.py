@@ -153,13 +153,8 @@ class LiveSessions:
         :raises VerifyRejected: the session is somebody else's.
         :raises Overloaded: there are too many.
         """
-        key = key_of(secret)
-        session = self._table.get(key)
-        if session is None:
-            if len(self._table) >= self.max_sessions:
-                raise Overloaded
-            session = self._table[key] = LiveSession(key, subject, verification, self)
-        elif session.subject is None and subject is not None:
+        session = self._session(secret, subject, verification)
+        if session.subject is None and subject is not None:
             # The page's first objects were for anybody; from now on they are this one's.
             session.subject, session.verification = subject, verification
         elif subject is not None and session.subject != subject:
@@ -172,12 +167,17 @@ class LiveSessions:
         :raises BodyInvalid: there is no good secret.
         :raises Overloaded: there are too many.
         """
+        return self._session(secret, None, None)
+
+    def _session(
+        self, secret: str | None, subject: str | None, verification: Verification | None
+    ) -> LiveSession:
         key = key_of(secret)
         session = self._table.get(key)
         if session is None:
             if len(self._table) >= self.max_sessions:
                 raise Overloaded
-            session = self._table[key] = LiveSession(key, None, None, self)
+            session = self._table[key] = LiveSession(key, subject, verification, self)
         return session
 
     def leave(self, secret: str | None) -> None:
