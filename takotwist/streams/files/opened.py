@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 
 import attrs
 
@@ -92,17 +93,28 @@ def open_file(path: bytes) -> OpenedFile:
 
     :raises CannotOpen: it is not there, is no regular file, or may not be read.
     """
+    return _opened(path, lambda descriptor: True)
+
+
+def _opened(path: bytes, inside: Callable[[int], bool]) -> OpenedFile:
     try:
         descriptor = os.open(path, _FLAGS)
     except OSError as error:
         raise _refusal(error) from None
     except ValueError:
         raise CannotOpen(404, "the name holds a NUL") from None
-    facts = os.fstat(descriptor)
-    if stat.S_ISREG(facts.st_mode):
-        return OpenedFile(descriptor, facts.st_size, facts.st_mtime_ns, facts.st_ino)
-    os.close(descriptor)
-    raise IsFolder() if stat.S_ISDIR(facts.st_mode) else CannotOpen(404, "no regular file")
+    try:
+        if not inside(descriptor):
+            raise CannotOpen(404, "it lies outside of the folder")
+        facts = os.fstat(descriptor)
+        if stat.S_ISDIR(facts.st_mode):
+            raise IsFolder()
+        if not stat.S_ISREG(facts.st_mode):
+            raise CannotOpen(404, "no regular file")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return OpenedFile(descriptor, facts.st_size, facts.st_mtime_ns, facts.st_ino)
 
 
 class Folder:
@@ -129,24 +141,7 @@ class Folder:
         :raises CannotOpen: it is not served.
         """
         path = self._path + b"/" + relative if relative else self._path
-        try:
-            descriptor = os.open(path, _FLAGS)
-        except OSError as error:
-            raise _refusal(error) from None
-        except ValueError:
-            raise CannotOpen(404, "the name holds a NUL") from None
-        try:
-            if not self._holds(descriptor, path):
-                raise CannotOpen(404, "it lies outside of the folder")
-            facts = os.fstat(descriptor)
-            if stat.S_ISDIR(facts.st_mode):
-                raise IsFolder()
-            if not stat.S_ISREG(facts.st_mode):
-                raise CannotOpen(404, "no regular file")
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return OpenedFile(descriptor, facts.st_size, facts.st_mtime_ns, facts.st_ino)
+        return _opened(path, lambda descriptor: self._holds(descriptor, path))
 
     def _holds(self, descriptor: int, path: bytes) -> bool:
         real = _real_path(descriptor, path)
