@@ -120,23 +120,12 @@ def _make_authority(now: datetime) -> CertificatePair:
             x509.NameAttribute(NameOID.COMMON_NAME, f"takotwist on {os.uname().nodename[:40]}"),
         ]
     )
-    usage = x509.KeyUsage(
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
-        encipher_only=False,
-        decipher_only=False,
-    )
     permitted: list[x509.GeneralName] = [x509.DNSName(domain) for domain in DOMAINS]
     permitted += [x509.IPAddress(network) for network in NETWORKS]
     certificate = (
         _builder(name, name, key, now, AUTHORITY_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
+        .add_extension(_usage(authority=True), critical=True)
         .add_extension(x509.NameConstraints(permitted, None), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -147,17 +136,6 @@ def _make_certificate(
     authority: CertificatePair, hosts: Sequence[str], now: datetime
 ) -> CertificatePair:
     key = ec.generate_private_key(ec.SECP256R1())
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
     names: list[x509.GeneralName] = []
     for host in hosts:
         address = as_address(host)
@@ -174,13 +152,28 @@ def _make_certificate(
             CERTIFICATE_LIFE,
         )
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
+        .add_extension(_usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(authority_key_id, critical=False)
         .sign(_ecdsa(authority), hashes.SHA256())
     )
     return CertificatePair((certificate,), key)
+
+
+def _usage(*, authority: bool) -> x509.KeyUsage:
+    """An authority signs certificates, and a server its handshakes: neither does anything else."""
+    return x509.KeyUsage(
+        digital_signature=not authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _ecdsa(authority: CertificatePair) -> ec.EllipticCurvePrivateKey:
