@@ -8,6 +8,7 @@ answer to its frame; it never closes the connection.
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -47,15 +48,13 @@ from takotwist.flow.client_frames import ClientFrames
 from takotwist.flow.refusal import refusal_of
 from takotwist.transports.admission import Admission
 from takotwist.transports.live_frames import live_frames
+from takotwist.transports.mux_writers import MuxWriters
 from takotwist.transports.wire import Wire
 
 _logger = Logger()
 
 #: Frames of one connection that are being answered at once; beyond it nothing is read.
 MAX_UNDER_WAY = 32
-
-#: Topics for which a connection's grant to publish is remembered.
-MAX_WRITERS = 32
 
 
 class Mux:
@@ -67,7 +66,6 @@ class Mux:
 
     __slots__ = (
         "_admission",
-        "_bound",
         "_live",
         "_presented",
         "_refs",
@@ -89,8 +87,7 @@ class Mux:
         self._admission = admission
         self._presented = presented
         self._refs: dict[str, Ref] = {}
-        self._writers: dict[str, ClientFrames] = {}
-        self._bound: dict[str, Asked] = {}
+        self._writers = MuxWriters(wire, admission)
         self._under_way: set[Deferred[None]] = set()
         self._turns: dict[str, Deferred[None]] = {}
         lifecycle = Lifecycle()
@@ -124,9 +121,7 @@ class Mux:
             self._live.lost()
         for doing in list(self._under_way):
             doing.cancel()
-        for writer in self._writers.values():
-            writer.close()
-        self._writers.clear()
+        self._writers.close()
 
     async def _on_topic(self, frame: OnTopic) -> None:
         definition = await self._admission.authorizing.find(frame.channel)
@@ -137,9 +132,6 @@ class Mux:
             self._unsubscribe(frame, asked.topic)
         elif frame.op == "publish":
             await self._publish(frame, asked)
-            if len(self._bound) >= MAX_WRITERS:
-                del self._bound[next(iter(self._bound))]
-            self._bound[_key(frame)] = asked
         else:
             await self._refresh(frame, asked)
 
@@ -171,59 +163,27 @@ class Mux:
         self._answer(frame.ref, ack_frame(frame.ref))
 
     async def _publish(self, frame: OnTopic, asked: Asked) -> None:
-        assert frame.draft is not None
         if not asked.definition.bidirectional:
             raise TransportNotEnabled
         self._admission.publish_cost(self._wire.session.address, 1)
-        frames = await self._way_in(frame, asked)
-        frames.received(
-            frame.draft, frame.idempotency_key, lambda result: self._stored(frame.ref, result)
-        )
+        authorize = partial(self._authorize, frame, asked, "publish")
+        self._put(frame, await self._writers.way_in(asked, authorize))
+        self._writers.remember(_key(frame), asked)
 
-    def _publish_at_once(self, frame: OnTopic, key: str) -> bool:
-        """Publish to a topic that was published to before, with the grant that there is.
-
-        :param key: of the frame's channel and params.
-        :return: whether it could be; where not, nothing has happened.
-        """
-        asked, session = self._bound.get(key), self._wire.session
-        if asked is None or frame.draft is None:
-            return False
-        topic, authorizing = asked.topic.key, self._admission.authorizing
-        subscribed = session.subscribed.get(topic)
-        frames = self._writers.get(topic) if subscribed is None else subscribed.frames
-        if (
-            frames is None
-            or not authorizing.current(asked.definition)
-            or (subscribed is None and frames.admitted.expired(self._admission.sessions.wall()))
-        ):
-            del self._bound[key]
-            return False
+    def _publish_at_once(self, frame: OnTopic, frames: ClientFrames) -> None:
+        """Publish to a topic that was published to before, by its way in."""
         try:
-            self._admission.publish_cost(session.address, 1)
+            self._admission.publish_cost(self._wire.session.address, 1)
         except Refusal as refusal:
             self._refused(refusal, frame.ref)
-            return True
+        else:
+            self._put(frame, frames)
+
+    def _put(self, frame: OnTopic, frames: ClientFrames) -> None:
+        assert frame.draft is not None
         frames.received(
             frame.draft, frame.idempotency_key, lambda result: self._stored(frame.ref, result)
         )
-        return True
-
-    async def _way_in(self, frame: OnTopic, asked: Asked) -> ClientFrames:
-        """Where to put a message: the subscription's way in, or one for publishing alone."""
-        key, sessions = asked.topic.key, self._admission.sessions
-        subscribed = self._wire.session.subscribed.get(key)
-        if subscribed is not None:
-            return subscribed.frames
-        frames = self._writers.pop(key, None)
-        if frames is None or frames.admitted.expired(sessions.wall()):
-            admitted = await self._authorize(frame, asked, "publish")
-            frames = sessions.way_in(admitted, self._wire.hold)
-        self._writers[key] = frames
-        if len(self._writers) > MAX_WRITERS:
-            # What it still holds is finished; only the grant is asked for again.
-            del self._writers[next(iter(self._writers))]
-        return frames
 
     async def _refresh(self, frame: OnTopic, asked: Asked) -> None:
         subscribed = self._wire.session.subscribed.get(asked.topic.key)
@@ -256,8 +216,11 @@ class Mux:
         """Work on one topic, after all that came for it before."""
         key = _key(frame)
         before = self._turns.get(key)
-        if before is None and frame.op == "publish" and self._publish_at_once(frame, key):
-            return
+        if before is None and frame.op == "publish":
+            known = self._writers.known(key)
+            if known is not None:
+                self._publish_at_once(frame, known)
+                return
         mine = self._turns[key] = Deferred()
         done = ensureDeferred(self._in_turn(before, frame))
         self._under_way.add(done)

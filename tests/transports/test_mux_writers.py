@@ -14,9 +14,10 @@ from takotwist.server.config import Config
 from takotwist.server.config.limits import Limits
 from takotwist.testing.manual_log import ManualLog
 from takotwist.testing.world import BEGINNING, World, WorldClock
+from takotwist.transports import mux_writers
 
 
-class MuxPublishTests(SynchronousTestCase):
+class MuxWritersTests(SynchronousTestCase):
     """A channel whose grants end after a minute."""
 
     def setUp(self) -> None:
@@ -82,6 +83,14 @@ class MuxPublishTests(SynchronousTestCase):
         self.publish(3)
         self.publish(4)
         self.assertEqual((self.answers()[-1], self.asked), (("ack", 4), 2))
+
+    def test_bounded(self) -> None:
+        """Of more topics than are remembered the oldest is asked for again, and the newest not."""
+        self.patch(mux_writers, "MAX_WRITERS", 2)
+        for ref, room in enumerate("abcca"):
+            self.publish(ref, room)
+        self.assertEqual(self.answers(), [("ack", ref) for ref in range(5)])
+        self.assertEqual(self.asked, 4)
 
     def test_rate(self) -> None:
         """Each counts against the limit, and one too many is told so."""
