@@ -7,11 +7,10 @@ answer to its frame; it never closes the connection.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -48,13 +47,11 @@ from takotwist.flow.client_frames import ClientFrames
 from takotwist.flow.refusal import refusal_of
 from takotwist.transports.admission import Admission
 from takotwist.transports.live_frames import live_frames
+from takotwist.transports.mux_turns import MuxTurns
 from takotwist.transports.mux_writers import MuxWriters
 from takotwist.transports.wire import Wire
 
 _logger = Logger()
-
-#: Frames of one connection that are being answered at once; beyond it nothing is read.
-MAX_UNDER_WAY = 32
 
 
 class Mux:
@@ -70,7 +67,6 @@ class Mux:
         "_presented",
         "_refs",
         "_turns",
-        "_under_way",
         "_wire",
         "_writers",
     )
@@ -88,8 +84,7 @@ class Mux:
         self._presented = presented
         self._refs: dict[str, Ref] = {}
         self._writers = MuxWriters(wire, admission)
-        self._under_way: set[Deferred[None]] = set()
-        self._turns: dict[str, Deferred[None]] = {}
+        self._turns = MuxTurns(wire.hold)
         lifecycle = Lifecycle()
         wire.keep_alive(lifecycle.keepalive_interval_ms / 1000)
         wire.session.live_until(lifecycle.max_connection_lifetime_ms)
@@ -97,7 +92,7 @@ class Mux:
 
     def received(self, text: bytes) -> None:
         """A frame has come."""
-        if self._live is not None and self._live.take(text, self._track):
+        if self._live is not None and self._live.take(text, self._turns.track):
             return
         frame = read_client_frame(text, self._admission.max_message_bytes)
         if isinstance(frame, Ping):
@@ -119,8 +114,7 @@ class Mux:
         """The connection has gone."""
         if self._live is not None:
             self._live.lost()
-        for doing in list(self._under_way):
-            doing.cancel()
+        self._turns.cancel()
         self._writers.close()
 
     async def _on_topic(self, frame: OnTopic) -> None:
@@ -215,50 +209,14 @@ class Mux:
     def _run(self, frame: OnTopic) -> None:
         """Work on one topic, after all that came for it before."""
         key = _key(frame)
-        before = self._turns.get(key)
-        if before is None and frame.op == "publish":
+        if frame.op == "publish" and not self._turns.busy(key):
             known = self._writers.known(key)
             if known is not None:
                 self._publish_at_once(frame, known)
                 return
-        mine = self._turns[key] = Deferred()
-        done = ensureDeferred(self._in_turn(before, frame))
-        self._under_way.add(done)
-        if len(self._under_way) == MAX_UNDER_WAY:
-            self._wire.hold(True)
+        self._turns.take(key, partial(self._on_topic, frame), partial(self._failed, frame.ref))
 
-        def finished(result: object) -> None:
-            if len(self._under_way) == MAX_UNDER_WAY:
-                self._wire.hold(False)
-            self._under_way.discard(done)
-            if self._turns.get(key) is mine:
-                del self._turns[key]
-            if isinstance(result, Failure):
-                self._failed(result, frame.ref)
-            mine.callback(None)
-
-        done.addBoth(finished)
-
-    def _track(self, doing: Coroutine[Any, Any, None]) -> None:
-        """Have something done while the connection lasts."""
-        done = ensureDeferred(doing)
-        self._under_way.add(done)
-
-        def finished(result: object) -> None:
-            self._under_way.discard(done)
-            if isinstance(result, Failure) and not result.check(CancelledError):
-                _logger.failure("a frame failed", result)
-
-        done.addBoth(finished)
-
-    async def _in_turn(self, before: Deferred[None] | None, frame: OnTopic) -> None:
-        if before is not None:
-            await before
-        await self._on_topic(frame)
-
-    def _failed(self, failure: Failure, ref: Ref) -> None:
-        if failure.check(CancelledError):
-            return
+    def _failed(self, ref: Ref, failure: Failure) -> None:
         self._refused(refusal_of(failure, _logger, "a frame failed"), ref)
 
 
