@@ -145,7 +145,11 @@ class Http2Connection(_Connection):  # type: ignore[misc]
     # the sending loop
 
     def _sendPrioritisedData(self, *args: Any) -> None:
+        before = self.conn.outbound_flow_control_window
         super()._sendPrioritisedData(*args)
+        size = before - self.conn.outbound_flow_control_window
+        if size:
+            self._intake.sent(size)
         # A stream with data and no window stays in the loop's choice, and the loop
         # runs again and again to send nothing: one slow reader takes the processor.
         for stream_id, queue in self._outboundStreamQueues.items():

@@ -16,11 +16,17 @@ _HEADER_BYTES = 9
 _DATA, _HEADERS, _CONTINUATION = 0x0, 0x1, 0x9
 #: PRIORITY, RST_STREAM, SETTINGS, PING.  Kinds that are unknown count as these.
 _CONTROL = frozenset({0x2, 0x3, 0x4, 0x6})
+_WINDOW_UPDATE = 0x8
 _END_HEADERS = 0x4
 
 #: Frames for nothing that may come at once, and so many again in each second.  A browser
 #: sends tens in a connection's life (RFC 9113, section 10.5).
 CONTROL_BURST, CONTROL_RATE = 1000, 100.0
+
+#: Openings of windows that are not for nothing: for each request, for each frame of data
+#: that was sent, and for each KiB of it.  Most clients open both windows, some for each of
+#: their reads.
+OPENINGS_A_FRAME, OPENINGS_A_KIB = 2, 2
 
 
 @attrs.define(slots=True)
@@ -44,6 +50,7 @@ class Intake:
     _in_head: bool = attrs.field(default=False, init=False)
     _block: int = attrs.field(default=0, init=False)
     _tokens: float = attrs.field(default=CONTROL_BURST, init=False)
+    _openings: int = attrs.field(default=0, init=False)
     _since: float | None = attrs.field(default=None, init=False)
 
     @property
@@ -56,6 +63,13 @@ class Intake:
             or bool(self._header)
             or (self._left > 0 and self._kind != _DATA)
         )
+
+    def sent(self, size: int) -> None:
+        """A frame of data has gone to the client, who may open its windows for it again.
+
+        :param size: bytes.
+        """
+        self._openings += OPENINGS_A_FRAME + size * OPENINGS_A_KIB // 1024
 
     def take(self, data: bytes, now: float) -> bool:
         """Look at the next bytes.
@@ -89,12 +103,21 @@ class Intake:
         # The first frame of a client is its settings, or the library refuses it.
         self._settled = True
         self.begun += kind != _CONTINUATION
+        if kind == _HEADERS:
+            # Some open the window of each answer at once, and many answers have no body.
+            self._openings += OPENINGS_A_FRAME
         if kind in (_HEADERS, _CONTINUATION):
             self.progress = True
             self._block = length + (self._block if kind == _CONTINUATION else 0)
             self._in_head = not flags & _END_HEADERS
             if self._block > self.max_block:
                 return False
+        if kind == _WINDOW_UPDATE:
+            self._openings -= 1
+            if self._openings >= 0:
+                return True
+            self._openings = 0
+            return self._pay(now)
         empty = not length and not flags and kind in (_DATA, _CONTINUATION)
         if empty or kind in _CONTROL or kind > _CONTINUATION:
             return self._pay(now)

@@ -261,7 +261,8 @@ LIMITS: tuple[Limit, ...] = (
         tls=True,
     ),
     Limit(
-        "frames of HTTP/2 for nothing (pings, settings, resets, empty data)",
+        "frames of HTTP/2 for nothing (pings, settings, resets, priorities, empty data, windows"
+        " that were open)",
         "1,000, and 100 more a second",
         ("GOAWAY ENHANCE_YOUR_CALM",),
         reaching.http2_pings,

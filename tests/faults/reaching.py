@@ -19,7 +19,14 @@ import httpx
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.exceptions import ProtocolError
-from hyperframe.frame import PingFrame, SettingsFrame
+from hyperframe.frame import (
+    DataFrame,
+    PingFrame,
+    PriorityFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -462,10 +469,17 @@ def http2_streams(server: ServerProcess) -> list[str]:
 
 
 def http2_pings(server: ServerProcess) -> list[str]:
-    """Pings, and settings, past the bound."""
+    """Frames of each kind, past the bound."""
     said = {
-        _goaway(server, lambda _, frame=frame: frame * 1200, begin=True)  # type: ignore[misc]
-        for frame in (PingFrame(0, b"12345678").serialize(), SettingsFrame(0).serialize())
+        _goaway(server, lambda _, frame=frame: frame.serialize() * 1200, begin=True)  # type: ignore[misc]
+        for frame in (
+            PingFrame(0, b"12345678"),
+            SettingsFrame(0),
+            RstStreamFrame(1),
+            PriorityFrame(1, depends_on=3),
+            DataFrame(1),
+            WindowUpdateFrame(0, 1),
+        )
     }
     return sorted(said)
 

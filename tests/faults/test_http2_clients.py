@@ -6,6 +6,7 @@ Their frames are written by hand or by another library.
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import time
 from collections.abc import Callable
@@ -13,23 +14,28 @@ from collections.abc import Callable
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
+from h2.events import ConnectionTerminated, DataReceived, StreamEnded
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import (
     ContinuationFrame,
     DataFrame,
     HeadersFrame,
     PingFrame,
+    PriorityFrame,
     RstStreamFrame,
     SettingsFrame,
+    WindowUpdateFrame,
 )
 
 from tests.faults.hostile import HostileCase
+from tests.faults.seen import say
 from tests.faults.watching import publish
 from tests.sockets.server_process import wait_until
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 BEGIN = PREFACE + SettingsFrame(0).serialize()
 
+LOBBY = "/channels/chat?roomId=lobby"
 HEADERS = [
     (":method", "GET"),
     (":path", "/_tako/channels/chat?roomId=other"),
@@ -116,6 +122,9 @@ class Http2Tests(HostileCase):
             ("pings", PingFrame(0, b"12345678").serialize()),
             ("settings", SettingsFrame(0).serialize()),
             ("resets of nothing", RstStreamFrame(1).serialize()),
+            ("openings of the connection's window", WindowUpdateFrame(0, 1).serialize()),
+            ("openings of no stream's window", WindowUpdateFrame(1, 1).serialize()),
+            ("priorities", PriorityFrame(1, depends_on=3).serialize()),
             ("empty frames of data", DataFrame(1).serialize()),
             ("fragments of a head", ContinuationFrame(1, b"").serialize()),
             ("frames of no kind", b"\0\0\0\x33\0\0\0\0\1"),
@@ -128,6 +137,74 @@ class Http2Tests(HostileCase):
                         one.sendall(BEGIN + first)
                         self.pour(one, frame * 1000, 20)
                     self.ends(one)
+
+    def test_openings_by_the_library(self) -> None:
+        """A client of another library that opens its windows by one byte, and reads nothing of
+        what it asked for, is told to be calm."""
+        with self.bearing("openings of windows by the h2 library, as many as it is let make"):
+            one = self._http2_connection()
+            http = H2Connection(H2Configuration(client_side=True))
+            http.initiate_connection()
+            stream = http.get_next_available_stream_id()
+            http.send_headers(stream, HEADERS, end_stream=True)
+            one.sendall(http.data_to_send())
+            told = None
+            for number in range(1, 50):
+                for _ in range(100):
+                    http.increment_flow_control_window(1, stream)
+                with contextlib.suppress(OSError):
+                    one.sendall(http.data_to_send())
+                if number >= 15:
+                    told = self._goodbye(http, one)
+                    break
+            say("after 1,500 openings", str(told))
+            self.assertEqual(told, ErrorCodes.ENHANCE_YOUR_CALM)
+
+    def test_openings_of_who_reads(self) -> None:
+        """A client that reads 4 MB, and opens both windows for each KiB of it, gets it all."""
+        said = [{"type": "msg", "data": "x" * 10_000}] * 100
+        with self.server.private() as private:
+            for _ in range(4):
+                answer = private.post(LOBBY, content=json.dumps(said))
+                self.assertEqual(answer.status_code, 200)
+        with self.bearing("4 MB to a client that opens its windows 8,000 times"):
+            one = self._http2_connection()
+            http = H2Connection(H2Configuration(client_side=True))
+            http.initiate_connection()
+            stream = http.get_next_available_stream_id()
+            path = (":path", "/_tako/channels/chat/history?roomId=lobby&after=0&limit=1000")
+            http.send_headers(stream, [HEADERS[0], path, *HEADERS[2:]], end_stream=True)
+            one.sendall(http.data_to_send())
+            body, opened, ended = b"", 0, False
+            while not ended:
+                data = one.recv(65536)
+                self.assertTrue(data, f"it was let go after {opened} openings")
+                for event in http.receive_data(data):
+                    self.assertNotIsInstance(event, ConnectionTerminated)
+                    if isinstance(event, DataReceived):
+                        body += event.data
+                        for _ in range(len(event.data) // 1024):
+                            http.increment_flow_control_window(1024)
+                            http.increment_flow_control_window(1024, stream)
+                            opened += 2
+                        rest = len(event.data) % 1024
+                        if rest and event.stream_ended is None:
+                            http.increment_flow_control_window(rest)
+                            http.increment_flow_control_window(rest, stream)
+                    ended = ended or isinstance(event, StreamEnded)
+                one.sendall(http.data_to_send())
+        say("opened and read", f"{opened} times, {len(body)} bytes")
+        self.assertEqual(len(json.loads(body)["messages"]), 400)
+        self.assertGreater(opened, 7_000)
+
+    def _goodbye(self, http: H2Connection, one: socket.socket) -> ErrorCodes | int | None:
+        """The error of the server's GOAWAY."""
+        one.settimeout(20)
+        while data := one.recv(65536):
+            for event in http.receive_data(data):
+                if isinstance(event, ConnectionTerminated):
+                    return event.error_code
+        return None
 
     def test_no_window(self) -> None:
         """Two clients with 100 subscriptions each and no window for one byte: what waits for

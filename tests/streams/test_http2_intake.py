@@ -8,8 +8,10 @@ from hyperframe.frame import (
     Frame,
     HeadersFrame,
     PingFrame,
+    PriorityFrame,
     RstStreamFrame,
     SettingsFrame,
+    WindowUpdateFrame,
 )
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -25,6 +27,7 @@ def _frame(frame: Frame, *flags: str) -> bytes:
 
 
 SETTINGS = _frame(SettingsFrame(0))
+OPENING = _frame(WindowUpdateFrame(1, 1))
 
 
 class UnfinishedTests(SynchronousTestCase):
@@ -98,6 +101,8 @@ class FloodTests(SynchronousTestCase):
             _frame(PingFrame(0, b"12345678")),
             SETTINGS,
             _frame(RstStreamFrame(1)),
+            _frame(PriorityFrame(1)),
+            OPENING,
             _frame(DataFrame(1)),
             b"\0\0\0\x33\0\0\0\0\1",
         ):
@@ -106,9 +111,22 @@ class FloodTests(SynchronousTestCase):
             later = 0.5 * CONTROL_BURST / CONTROL_RATE
             self.assertEqual(self._until_refused(frame, 5000, later), CONTROL_BURST // 2)
 
+    def test_openings_for_what_was_sent(self) -> None:
+        """Who opens both windows for each frame and each KiB that was sent floods nobody."""
+        for size in (1, 1024, 16384):
+            self.setUp()
+            for _ in range(2000):
+                self.intake.sent(size)
+                for _ in range(2 * max(1, size // 1024)):
+                    self.assertTrue(self.intake.take(OPENING, 0.0))
+            # What it left out it may still do.
+            left = 2000 * (2 + size * 2 // 1024 - 2 * max(1, size // 1024))
+            self.assertEqual(self._until_refused(OPENING, 10_000), left + CONTROL_BURST)
+
     def test_requests(self) -> None:
-        """Requests and their bodies are no flood, however many."""
+        """Requests and their bodies are no flood, however many, nor is a window for each answer."""
         request = _frame(HeadersFrame(1, b"abc"), "END_HEADERS") + _frame(DataFrame(1, b"x"))
+        request += OPENING * 2
         self.assertEqual(self._until_refused(request, 5000), 5000)
 
     def test_heads_without_an_end(self) -> None:
