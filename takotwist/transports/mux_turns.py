@@ -49,34 +49,38 @@ class MuxTurns:
         """
         before = self._last.get(topic)
         mine = self._last[topic] = Deferred()
-        done = ensureDeferred(_after(before, work))
-        self._under_way.add(done)
-        if len(self._under_way) == MAX_UNDER_WAY:
-            self._hold(True)
 
         def finished(result: object) -> None:
-            if len(self._under_way) == MAX_UNDER_WAY:
-                self._hold(False)
-            self._under_way.discard(done)
             if self._last.get(topic) is mine:
                 del self._last[topic]
             if isinstance(result, Failure) and not result.check(CancelledError):
                 failed(result)
             mine.callback(None)
 
-        done.addBoth(finished)
+        self._begin(_after(before, work), finished)
 
     def track(self, doing: Coroutine[Any, Any, None]) -> None:
         """Have something done while the connection lasts."""
-        done = ensureDeferred(doing)
-        self._under_way.add(done)
 
         def finished(result: object) -> None:
-            self._under_way.discard(done)
             if isinstance(result, Failure) and not result.check(CancelledError):
                 _logger.failure("a frame failed", result)
 
-        done.addBoth(finished)
+        self._begin(doing, finished)
+
+    def _begin(self, doing: Coroutine[Any, Any, None], finished: Callable[[object], None]) -> None:
+        done = ensureDeferred(doing)
+        self._under_way.add(done)
+        if len(self._under_way) == MAX_UNDER_WAY:
+            self._hold(True)
+
+        def over(result: object) -> None:
+            if len(self._under_way) == MAX_UNDER_WAY:
+                self._hold(False)
+            self._under_way.discard(done)
+            finished(result)
+
+        done.addBoth(over)
 
     def cancel(self) -> None:
         """The connection has gone."""

@@ -60,6 +60,18 @@ class MuxTurnsTests(SynchronousTestCase):
         self.waits["3"].callback(None)
         self.assertEqual(self.held, [True, False])
 
+    def test_held_by_any(self) -> None:
+        """Whatever was the last that may be, it is counted when it begins and when it ends."""
+        for number in range(MAX_UNDER_WAY - 1):
+            self.take(str(number), str(number))
+        self.turns.track(self.work("tracked"))
+        self.assertEqual(self.held, [True])
+        self.take("one more", "one more")
+        self.waits["3"].callback(None)
+        self.assertEqual(self.held, [True])
+        self.waits["tracked"].callback(None)
+        self.assertEqual(self.held, [True, False])
+
     def test_cancelled(self) -> None:
         """A connection that goes takes all of it along, and nobody is told."""
         self.take("a", "first")
