@@ -8,11 +8,13 @@ gate is open.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 
 import attrs
 
-from takotwist.core.outbox import Outbox
+from takotwist.core.group import Group
+from takotwist.core.outbox import Outbox, Send, Turn
 from takotwist.core.replay import Gate, Replay
 from takotwist.core.tail import Item
 from takotwist.core.topic import Topic
@@ -62,27 +64,34 @@ class Audience:
     topic: Topic
     fanned_out: int
     members: set[Subscription] = attrs.field(factory=set, init=False)
-    _live: dict[object, dict[Subscription, Callable[[bytes], bool]]] = attrs.field(
-        factory=dict, init=False
-    )
+    _live: dict[object, Group] = attrs.field(factory=dict, init=False)
 
     def open_gate(self, subscription: Subscription) -> bool:
         """Make `subscription` live if it has been given all that was fanned out."""
         if not subscription.replay.open(self.fanned_out):
             return False
-        outbox = subscription.outbox
-        self._live.setdefault(outbox.form, {})[subscription] = outbox.deliver
+        form = subscription.outbox.form
+        group = self._live.get(form)
+        if group is None:
+            group = self._live[form] = Group()
+        group.add(subscription)
         return True
 
     def close_gate(self, subscription: Subscription) -> None:
         """Take `subscription` out of the live group."""
         group = self._live.get(subscription.outbox.form)
-        if group is not None and group.pop(subscription, None) is not None and not group:
-            del self._live[subscription.outbox.form]
+        if group is not None:
+            group.discard(subscription)
+            if not group:
+                del self._live[subscription.outbox.form]
 
-    def publish(self, items: Sequence[Item]) -> tuple[int, list[Subscription]]:
+    def publish(
+        self, items: Sequence[Item], now: float, waiting: Callable[[], Iterable[Send]]
+    ) -> tuple[int, list[Subscription]]:
         """Hand `items`, the topic's next messages, to every live subscriber.
 
+        :param now: seconds.
+        :param waiting: see `Group.hand`.
         :return: how many deliveries were made, and the subscribers that could not
             take all and are no longer live.
         """
@@ -96,11 +105,9 @@ class Audience:
                     if len(part) == 1
                     else b"".join([item.frame(form) for item in part])
                 )
-                # The values alone: to look at each member too would fetch it from memory.
-                refused = {deliver for deliver in group.values() if not deliver(blob)}
+                refused = group.hand(blob, now, waiting)
                 delivered += (len(group) - len(refused)) * len(part)
-                if refused:
-                    full += [member for member, deliver in group.items() if deliver in refused]
+                full += refused
             for subscription in full:
                 self.close_gate(subscription)
                 subscription.replay.lagged(self.fanned_out)
@@ -121,8 +128,13 @@ def _slices(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
 
 @attrs.define(slots=True)
 class FanOut:
-    """All audiences, by topic key.  A topic without subscribers has no entry."""
+    """All audiences, by topic key.  A topic without subscribers has no entry.
 
+    :ivar blocked: of connections whose transport has yet to send what it was given.
+    """
+
+    turn: Turn
+    blocked: Callable[[], Iterable[Send]] = tuple
     _audiences: dict[str, Audience] = attrs.field(factory=dict, init=False)
 
     def attach(self, subscription: Subscription, head: int) -> None:
@@ -157,7 +169,12 @@ class FanOut:
     def publish(self, key: str, items: Sequence[Item]) -> tuple[int, list[Subscription]]:
         """Hand `items` to the topic's live subscribers; see `Audience.publish`."""
         audience = self._audiences.get(key)
-        return audience.publish(items) if audience is not None else (0, [])
+        if audience is None:
+            return 0, []
+        return audience.publish(items, self.turn.now, self._waiting)
+
+    def _waiting(self) -> Iterable[Send]:
+        return chain(self.turn.holding, self.blocked())
 
     def audiences(self) -> Iterator[Audience]:
         """Every topic that has subscribers."""

@@ -8,12 +8,16 @@ so, and its subscriptions go on from the log later.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import attrs
 
 if TYPE_CHECKING:
     from takotwist.core.fanout import Subscription
+    from takotwist.core.group import Group
+
+#: A socket's own ``send``: takes bytes at once, says how many, raises `OSError`.
+Send: TypeAlias = Callable[[bytes], int]
 
 
 class Touched(Protocol):
@@ -32,10 +36,12 @@ class Turn:
     :ivar now: when it is, in seconds: set by whoever begins a turn of deliveries.
     :ivar delivering: whether one has begun and will `end`, so that what is pushed until
         then leaves with it.
+    :ivar holding: of outboxes that were touched, those which can also be sent to straight.
     """
 
     now: float = 0.0
     delivering: bool = False
+    holding: list[Send] = attrs.field(factory=list, init=False)
     _touched: list[Touched] = attrs.field(factory=list, init=False)
 
     def touch(self, one: Touched) -> None:
@@ -56,6 +62,7 @@ class Turn:
                     touched.pop().flush()
             finally:
                 self._touched += reversed(touched)
+        self.holding.clear()
         self.delivering = False
 
 
@@ -72,8 +79,9 @@ class Outbox:
     :ivar write: the transport's own.
     :ivar deliver: what the fan-out calls: `push`, or where nothing is to be joined
         `push_at_once`.
+    :ivar send: its socket's own, where it may be used while nothing waits; `None` where not.
+    :ivar group: who does use it now.
     :ivar paused: the transport's buffer is full.
-    :ivar written_at: when bytes were last written, in seconds.
     :ivar waiting: subscriptions of this connection that go on once it takes more.
     """
 
@@ -82,26 +90,45 @@ class Outbox:
     form: object = attrs.field(default=None, init=False)
     write: Callable[[bytes], None] = attrs.field(default=_nowhere, init=False)
     deliver: Callable[[bytes], bool] = attrs.field(init=False)
+    send: Send | None = attrs.field(default=None, init=False)
+    group: Group | None = attrs.field(default=None, init=False)
     paused: bool = attrs.field(default=False, init=False)
-    written_at: float = attrs.field(default=0.0, init=False)
     waiting: dict[Subscription, None] = attrs.field(factory=dict, init=False)
     # One blob as it is, more of them as a list: most turns bring one, and none a list.
     _pending: bytes | list[bytes] | None = attrs.field(default=None, init=False)
     _size: int = attrs.field(default=0, init=False)
+    _written_at: float = attrs.field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.deliver = self.push
 
+    @property
+    def written_at(self) -> float:
+        """When bytes were last written, in seconds."""
+        own = self._written_at
+        return own if self.group is None else max(own, self.group.written_at)
+
+    @written_at.setter
+    def written_at(self, now: float) -> None:
+        self._written_at = now
+
     def connect(
-        self, form: object, write: Callable[[bytes], None], *, at_once: bool = False
+        self,
+        form: object,
+        write: Callable[[bytes], None],
+        *,
+        at_once: bool = False,
+        send: Send | None = None,
     ) -> None:
         """The connection is open: from now on it takes `form` by `write`.
 
         :param at_once: it follows one topic, so what the fan-out brings is all that
             a turn has for it, joined already.  `write` must then not raise.
+        :param send: of a connection that is written to at once: see `Group`.
         """
         self.form = form
         self.write = write
+        self.send = send
         self.deliver = self.push_at_once if at_once else self.push
 
     def push(self, blob: bytes) -> bool:
@@ -118,6 +145,8 @@ class Outbox:
             # Whatever its size, something must fit into an empty outbox, or a
             # message larger than the limit could never be delivered at all.
             self._turn.touch(self)
+            if self.send is not None:
+                self._turn.holding.append(self.send)
             self._pending = blob
         elif size > self.limit:
             return False
@@ -134,7 +163,7 @@ class Outbox:
             return False
         if self._pending is not None:
             return self.push(blob)
-        self.written_at = self._turn.now
+        self._written_at = self._turn.now
         self.write(blob)
         return True
 
@@ -145,11 +174,14 @@ class Outbox:
             return
         self._pending = None
         self._size = 0
-        self.written_at = self._turn.now
+        self._written_at = self._turn.now
         self.write(b"".join(pending) if isinstance(pending, list) else pending)
 
     def discard(self) -> None:
         """The connection is gone: forget what is pending and take nothing more."""
+        if self.group is not None:
+            self.group.withdraw(self)
+        self.send = None
         self._pending = None
         self._size = 0
         self.paused = True

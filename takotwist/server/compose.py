@@ -32,6 +32,7 @@ from takotwist.server.parts import Parts
 from takotwist.server.reloadable import Rates, Reloadable
 from takotwist.server.storing import storing
 from takotwist.server.upgrades import Upgrades
+from takotwist.streams.direct_send import blocked_sends
 from takotwist.transports.admission import Admission
 from takotwist.transports.answers import Answers
 from takotwist.transports.history import HistoryTransport
@@ -66,7 +67,8 @@ def compose(
     limits, seconds = config.limits, reactor.seconds
 
     # what all of them count, wait for and send through
-    tally, deadlines, turn, fanout = Tally(), Deadlines(), Turn(), FanOut()
+    tally, deadlines, turn = Tally(), Deadlines(), Turn()
+    fanout = FanOut(turn, blocked_sends(reactor))
     tails = Tails(limits.tail_bytes, limits.tail_total_bytes)
     reloadable, rates = Reloadable.of(config), Rates.of(config)
     upgrades = partial(Upgrades.of, reactor=reactor)

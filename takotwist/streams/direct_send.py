@@ -13,6 +13,7 @@ from typing import Any
 
 from OpenSSL.SSL import Error
 from twisted.internet import tcp
+from twisted.internet.interfaces import IReactorFDSet
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 #: Most plain bytes in one TLS record (RFC 8446, section 5.1).
@@ -45,6 +46,33 @@ def is_direct(write: Callable[[bytes], None]) -> bool:
     return isinstance(getattr(write, "__self__", None), _Plain | _Tls)
 
 
+def straight_send(write: Callable[[bytes], None]) -> Callable[[bytes], int] | None:
+    """The socket's own ``send`` behind `write`, which is of `direct_write`.
+
+    It may be used only while `blocked_sends` of the same reactor has it not.
+
+    :return: `None` where there is none, or where its reactor would not say.
+    """
+    plain = getattr(write, "__self__", None)
+    return plain.straight() if isinstance(plain, _Plain) else None
+
+
+def blocked_sends(reactor: object) -> Callable[[], list[Callable[[bytes], int]]]:
+    """What says which sockets have bytes waiting in their transport, by their ``send``.
+
+    A transport that holds anything, whoever wrote it, waits to write; so the reactor
+    knows, and nothing has to be kept up to date here.
+    """
+    if not IReactorFDSet.providedBy(reactor):
+        return list
+    writers = reactor.getWriters
+
+    def sends() -> list[Callable[[bytes], int]]:
+        return [one.socket.send for one in writers() if type(one) is tcp.Server]
+
+    return sends
+
+
 class _Plain:
     """Writes to a TCP transport.
 
@@ -57,6 +85,9 @@ class _Plain:
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._send = transport.socket.send
+
+    def straight(self) -> Callable[[bytes], int] | None:
+        return self._send if IReactorFDSet.providedBy(self._transport.reactor) else None
 
     def write(self, data: bytes) -> None:
         transport = self._transport

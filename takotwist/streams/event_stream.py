@@ -14,7 +14,7 @@ from twisted.web.http_headers import Headers
 
 from takotwist.codecs.sse import chunk
 from takotwist.streams.direct_request import DirectRequest
-from takotwist.streams.direct_send import is_direct
+from takotwist.streams.direct_send import is_direct, straight_send
 from takotwist.streams.response_pipe import pipe_for
 
 #: What an event stream says of itself.  ``no-transform`` keeps proxies from
@@ -91,6 +91,11 @@ class EventStream:
     def direct(self) -> bool:
         """Whether `write_framed` goes straight to a socket, and never raises."""
         return is_direct(self.write_framed)
+
+    @property
+    def socket_send(self) -> Callable[[bytes], int] | None:
+        """The socket's own ``send``, behind `write_framed`; see `direct_send.straight_send`."""
+        return straight_send(self.write_framed)
 
     @property
     def buffered(self) -> int:

@@ -22,7 +22,7 @@ from takotwist.codecs.websocket_frame import (
     pong_frame,
     text_frame,
 )
-from takotwist.streams.direct_send import direct_write, is_direct
+from takotwist.streams.direct_send import direct_write, is_direct, straight_send
 from takotwist.streams.unsent import unsent_bytes
 
 
@@ -164,6 +164,11 @@ class WebSocketConnection:
     def direct(self) -> bool:
         """Whether `write_frames` goes straight to a socket, and never raises."""
         return is_direct(self.write_frames)
+
+    @property
+    def socket_send(self) -> Callable[[bytes], int] | None:
+        """The socket's own ``send``, behind `write_frames`; see `direct_send.straight_send`."""
+        return straight_send(self.write_frames)
 
     @property
     def buffered(self) -> int:

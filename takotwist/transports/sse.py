@@ -95,7 +95,9 @@ class SseStream:
         stream.on_closed(self._gone)
         if stream.open(preamble(cursor, reset)):
             form = SSE_CHUNKED if stream.framing == "chunked" else SSE_RAW
-            self.outbox.connect(form, stream.write_framed, at_once=stream.direct)
+            self.outbox.connect(
+                form, stream.write_framed, at_once=stream.direct, send=stream.socket_send
+            )
 
     def end(self, refusal: Refusal | None) -> None:
         """End the response: its client comes back with its cursor and is told then."""

@@ -129,7 +129,8 @@ class WebSocketWire:
         self._connection = connection
         # A connection with many topics may have something of each in one turn.
         at_once = connection.direct and form is not WEBSOCKET_MUX
-        self.outbox.connect(form, connection.write_frames, at_once=at_once)
+        send = connection.socket_send if at_once else None
+        self.outbox.connect(form, connection.write_frames, at_once=at_once, send=send)
         connection.on_closing = self.outbox.discard
         self.speaker = speaker(self)
         early, self._early = self._early, []

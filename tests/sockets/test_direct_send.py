@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, DeferredQueue
+from twisted.internet.defer import Deferred, DeferredQueue, ensureDeferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from twisted.web.server import NOT_DONE_YET
 
+from takotwist.core.fanout import Subscription
+from takotwist.core.group import FEW, Group
 from takotwist.core.outbox import Outbox, Turn
-from takotwist.streams.direct_send import RECORD, direct_write
+from takotwist.core.topic import Topic
+from takotwist.streams.direct_send import RECORD, blocked_sends, direct_write, straight_send
 from takotwist.streams.event_stream import EventStream
 from takotwist.streams.site import make_site
 from takotwist.streams.websocket_config import WebSocketConfig
@@ -28,6 +31,8 @@ from takotwist.transports.tls import ServerTls, over_tls
 from tests.streams.exchange import Answering
 
 PATIENCE = 20.0
+
+TOPIC = Topic.of("chat", {})
 
 #: More than any socket's buffer takes at once.
 LARGE = b"".join(b"%07d " % number for number in range(2_000_000))
@@ -166,6 +171,45 @@ class PlainTests(DirectSendCase):
         for index in (0, 1, 3, 4):
             self.assertEqual(read_all(ends[index][0], 12), b"first second")
         await lost.lost
+
+    async def test_straight(self) -> None:
+        """A group on real sockets: one that does not read, one that was reset, one that somebody
+        else wrote to, one that closes; the others never wait for them, and all is in order."""
+        turn, group = Turn(), Group()
+        blocked = blocked_sends(reactor)
+        ends = [await self.connect() for _ in range(FEW + 3)]
+        outboxes = []
+        for _, server in ends:
+            write = direct_write(server.transport)
+            outbox = Outbox(1000, turn)
+            outbox.connect("form", write, at_once=True, send=straight_send(write))
+            group.add(Subscription(TOPIC, 0, outbox, lambda *_: None, lambda refusal: None))
+            outboxes.append(outbox)
+        silent, reset, written, closing = (ends[index][0] for index in range(4))
+        fine = [end for end, _ in ends[4:]]
+        self.assertEqual(group.hand(LARGE, 1.0, blocked), [])
+        # The transports hold what the kernel did not take, and now everybody but one reads.
+        readers = [self.thread(read_all, end, len(LARGE)) for end in (written, closing, *fine)]
+        for reading in [ensureDeferred(one) for one in readers]:
+            self.assertEqual(await reading, LARGE)
+        while len(blocked()) > 2:
+            await self.thread(lambda: None)
+        reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset.close()
+        ends[2][1].transport.write(b"theirs ")
+        outboxes[3].discard()
+        for word in (b"first ", b"second"):
+            self.assertEqual(len(group.hand(word, 2.0, blocked)), 1, "the one that was discarded")
+        for one in fine:
+            # Nothing of theirs waits for the reactor.
+            self.assertEqual(read_all(one, 12), b"first second")
+        self.assertEqual(await self.thread(read_all, written, 19), b"theirs first second")
+        self.assertEqual(
+            await self.thread(read_all, silent, len(LARGE) + 12), LARGE + b"first second"
+        )
+        await ends[1][1].lost
+        closing.setblocking(False)
+        self.assertRaises(BlockingIOError, closing.recv, 1)
 
 
 class TlsTests(DirectSendCase):
