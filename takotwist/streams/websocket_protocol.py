@@ -12,11 +12,11 @@ from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.compress import PerMessageDeflate, PerMessageDeflateOfferAccept
-from autobahn.websocket.protocol import TrafficStats
 from autobahn.websocket.utf8validator import Utf8Validator
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from takotwist.streams.autobahn_defaults import AutobahnDefaults
 from takotwist.streams.websocket_connection import WebSocketConnection
 
 _log = Logger()
@@ -26,85 +26,10 @@ _log = Logger()
 STEPS_A_TURN = 100
 
 
-class _Silence:
-    """Takes the place of Autobahn's logger: every end is told to the caller instead."""
+class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: ignore[misc]
+    """One connection's parser, open from the beginning."""
 
-    def debug(self, *_: Any, **__: Any) -> None:
-        pass
-
-    info = warn = error = trace = failure = critical = debug
-
-
-class _Unobserved:
-    """Takes the place of Autobahn's future of the end, which nobody awaits."""
-
-    def callback(self, _: object) -> None:
-        pass
-
-
-#: What Autobahn sets on each connection and ours never differ in, or only some and late:
-#: held once, by the class.
-_SHARED: dict[str, Any] = {
-    "state": WebSocketServerProtocol.STATE_OPEN,
-    "data": b"",
-    "_perMessageCompress": None,
-    "_transport_details": None,
-    "trackedTimings": None,
-    "trafficStats": TrafficStats(),
-    "send_state": WebSocketServerProtocol.SEND_STATE_GROUND,
-    "send_queue": (),
-    "triggered": False,
-    "wasMaxFramePayloadSizeExceeded": False,
-    "wasMaxMessagePayloadSizeExceeded": False,
-    "closedByMe": False,
-    "failedByMe": False,
-    "droppedByMe": False,
-    "wasClean": False,
-    "wasNotCleanReason": None,
-    "wasServerConnectionDropTimeout": False,
-    "wasOpenHandshakeTimeout": False,
-    "wasCloseHandshakeTimeout": False,
-    "wasServingFlashSocketPolicyFile": False,
-    "localCloseCode": None,
-    "localCloseReason": None,
-    "remoteCloseCode": None,
-    "remoteCloseReason": None,
-    "openHandshakeTimeoutCall": None,
-    "closeHandshakeTimeoutCall": None,
-    "autoPingTimeoutCall": None,
-    "autoPingPending": None,
-    "autoPingPendingCall": None,
-    "autoPingPendingSeq": 0,
-    "autoPingPendingSent": None,
-    "current_frame": None,
-    "inside_message": False,
-    "websocket_version": 13,
-}
-
-
-class AutobahnProtocol(WebSocketServerProtocol):  # type: ignore[misc]
-    """One connection's parser, open from the beginning.
-
-    Autobahn copies 27 options to every connection, sets 35 attributes and pretty-prints
-    them for a log line that is off; that is most of its handshake's time.  Here
-    they are attributes of the class, or of the factory.
-    """
-
-    current_frame: Any
     message_data: Any
-
-    CONFIG_ATTRS = ()
-    log = _Silence()
-    is_closed = _Unobserved()
-
-    logOctets = logFrames = trackTimings = False
-    utf8validateIncoming = applyMask = requireMaskedClientFrames = True
-    maskServerFrames = serveFlashSocketPolicy = failByDrop = False
-    echoCloseCodeReason = True
-    autoFragmentSize = autoPingInterval = autoPingTimeout = 0
-    autoPingRestartOnAnyTraffic = False
-    #: Off, as all of Autobahn's timers: they are on txaio's loop, not on our reactor.
-    openHandshakeTimeout = closeHandshakeTimeout = 0
 
     #: Whether the transport was lost, and why.
     _gone = False
@@ -272,8 +197,3 @@ def _gather(pieces: list[Any], piece: bytes | bytearray) -> None:
         if not isinstance(pieces[0], bytearray):
             pieces[0] = bytearray(pieces[0])
         pieces[0] += piece
-
-
-# Set from the table, so that what is dropped from a connection always has its default.
-for _name, _value in _SHARED.items():
-    setattr(AutobahnProtocol, _name, _value)
