@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from takotwist.client.errors import ProtocolBroken
+from takotwist.client.errors import NoAnswer, ProtocolBroken
 from takotwist.client.events import Message, read_message, read_object
 from takotwist.client.outcome import of_status, read_refusal
 from takotwist.errors import Refusal
@@ -36,6 +36,31 @@ class History:
     messages: tuple[Message, ...]
     cursor: str
     more: bool
+
+
+@attrs.define(slots=True)
+class PageBody:
+    """The body of an answer while it comes, of which only so much is kept."""
+
+    _data: bytearray = attrs.field(factory=bytearray, init=False)
+
+    @property
+    def whole(self) -> bytes:
+        """All that has come."""
+        return bytes(self._data)
+
+    def came(self, data: bytes) -> None:
+        """Some more of it.  :raises ProtocolBroken: it is longer than `MAX_PAGE_BYTES`."""
+        self._data += data
+        if len(self._data) > MAX_PAGE_BYTES:
+            raise ProtocolBroken(
+                f"A page of history is longer than {MAX_PAGE_BYTES} bytes: lower limit."
+            )
+
+
+def too_late(seconds: float) -> NoAnswer:
+    """What is raised where no whole page came in `seconds`."""
+    return NoAnswer(f"The server did not answer within {seconds:g} s.")
 
 
 def read_history(
@@ -63,8 +88,3 @@ def read_history(
     if not isinstance(cursor, str) or not isinstance(more, bool):
         raise ProtocolBroken("The server sent history without its cursor or more.")
     return History(tuple(read_message(one, params) for one in messages), cursor, more)
-
-
-def too_long() -> ProtocolBroken:
-    """What is raised of a page longer than `MAX_PAGE_BYTES`."""
-    return ProtocolBroken(f"A page of history is longer than {MAX_PAGE_BYTES} bytes: lower limit.")

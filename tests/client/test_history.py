@@ -7,9 +7,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from takotwist.client import history
 from takotwist.client.errors import ProtocolBroken, UnexpectedAnswer
 from takotwist.client.events import Message
-from takotwist.client.history import History, read_history
+from takotwist.client.history import History, PageBody, read_history
 from takotwist.errors import RateLimited, VerifyRejected
 
 ONE = {"id": "7", "channel": "chat", "type": "msg", "data": 1}
@@ -43,6 +44,17 @@ class HistoryTests(SynchronousTestCase):
             with self.assertRaises(UnexpectedAnswer) as raised:
                 read(status, "<html>")
             self.assertEqual(raised.exception.code, f"http-{status}")
+
+    def test_too_long(self) -> None:
+        """No more of an answer is kept than a page may have; it says what to ask for instead."""
+        self.patch(history, "MAX_PAGE_BYTES", 10)
+        body = PageBody()
+        for data in (b"12345", b"67890"):
+            body.came(data)
+        self.assertEqual(body.whole, b"1234567890")
+        with self.assertRaises(ProtocolBroken) as raised:
+            body.came(b"1")
+        self.assertIn("limit", str(raised.exception))
 
     def test_no_page(self) -> None:
         """An answer that is no page is never an empty one."""

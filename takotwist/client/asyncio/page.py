@@ -13,13 +13,7 @@ from takotwist.client.asyncio.carriers import session_for
 from takotwist.client.asyncio.driver import called
 from takotwist.client.credentials import Credentials, headers_of, value_of
 from takotwist.client.errors import NoAnswer
-from takotwist.client.history import (
-    MAX_PAGE_BYTES,
-    PAGE_SECONDS,
-    History,
-    read_history,
-    too_long,
-)
+from takotwist.client.history import PAGE_SECONDS, History, PageBody, read_history, too_late
 from takotwist.client.target import Target
 
 
@@ -60,14 +54,12 @@ async def history(
                 allow_redirects=False,
             ) as response,
         ):
-            body = bytearray()
+            body = PageBody()
             async for data in response.content.iter_any():
-                body += data
-                if len(body) > MAX_PAGE_BYTES:
-                    raise too_long()
+                body.came(data)
             wait = response.headers.get("Retry-After")
-            return read_history(response.status, bytes(body), params, wait, time.time() * 1000)
+            return read_history(response.status, body.whole, params, wait, time.time() * 1000)
     except TimeoutError:
-        raise NoAnswer(f"The server did not answer within {timeout:g} s.") from None
+        raise too_late(timeout) from None
     except (aiohttp.ClientError, OSError) as failed:
         raise NoAnswer(str(failed) or type(failed).__name__) from failed

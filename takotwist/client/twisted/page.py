@@ -15,13 +15,7 @@ from twisted.web.http_headers import Headers
 
 from takotwist.client.credentials import Credentials, headers_of, value_of
 from takotwist.client.errors import NoAnswer, ProtocolBroken
-from takotwist.client.history import (
-    MAX_PAGE_BYTES,
-    PAGE_SECONDS,
-    History,
-    read_history,
-    too_long,
-)
+from takotwist.client.history import PAGE_SECONDS, History, PageBody, read_history, too_late
 from takotwist.client.target import Target
 from takotwist.client.twisted.endpoint import Abortable, OneEndpoint, endpoint_for
 from takotwist.client.twisted.trouble import sentence_of
@@ -70,7 +64,7 @@ async def history(
         raise
     except Exception as failed:
         if not deadline.active():
-            raise NoAnswer(f"The server did not answer within {timeout:g} s.") from None
+            raise too_late(timeout) from None
         if isinstance(failed, CancelledError):
             raise
         raise NoAnswer(sentence_of(failed)) from failed
@@ -90,13 +84,7 @@ async def _fetch(
         allow_redirects=False,
         unbuffered=True,
     )
-    body = bytearray()
-
-    def received(data: bytes) -> None:
-        body.extend(data)
-        if len(body) > MAX_PAGE_BYTES:
-            raise too_long()
-
-    await treq.collect(response, received)
+    body = PageBody()
+    await treq.collect(response, body.came)
     wait = response.headers.getRawHeaders("retry-after")
-    return response.code, wait[-1] if wait else None, bytes(body)
+    return response.code, wait[-1] if wait else None, body.whole
