@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
-
-from takotwist.adapters.sqlite import SqliteReplayLog, known
+from takotwist.adapters.sqlite import known
 from takotwist.core.channel import Lifecycle
 from takotwist.core.log import Append, Appended
 from takotwist.core.message import Draft
 from takotwist.core.topic import Topic
 from takotwist.errors import StoreUnavailable
-from tests.adapters.sqlite.inline_pool import InlinePool
+from tests.adapters.sqlite.inline_log import InlineLogCase
 from tests.contracts.replay_log import LOBBY, NOW, SECOND
 
 
-class KnownTests(SynchronousTestCase):
-    """A log with the SQL in the test's own thread, and another program at its file."""
+class KnownTests(InlineLogCase):
+    """A log, and another program at its file."""
 
     def setUp(self) -> None:
-        clock = Clock()
-        clock.advance(NOW / SECOND)
-        self.path = self.mktemp()
-        self.log = SqliteReplayLog(self.path, reactor=clock, make_pool=InlinePool)
-        self.successResultOf(self.log.start())
-        self.addCleanup(self.log.stop)
+        super().setUp()
         self.other = sqlite3.connect(self.path, isolation_level=None)
         self.addCleanup(self.other.close)
 

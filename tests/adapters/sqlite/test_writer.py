@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import os
 
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
-
-from takotwist.adapters.sqlite import SqliteReplayLog
 from takotwist.core.channel import Lifecycle
 from takotwist.core.log import Append
 from takotwist.core.message import Draft
-from tests.adapters.sqlite.inline_pool import InlinePool
-from tests.contracts.replay_log import DAY, KITCHEN, LOBBY, NOW, SECOND
+from tests.adapters.sqlite.inline_log import InlineLogCase
+from tests.contracts.replay_log import DAY, KITCHEN, LOBBY, NOW
 
 
-class BoundedFile(SynchronousTestCase):
-    """A log with the SQL in the test's own thread."""
-
-    def setUp(self) -> None:
-        clock = Clock()
-        clock.advance(NOW / SECOND)
-        self.path = self.mktemp()
-        self.log = SqliteReplayLog(self.path, reactor=clock, make_pool=InlinePool)
-        self.successResultOf(self.log.start())
-        self.addCleanup(self.log.stop)
+class BoundedFile(InlineLogCase):
+    """A log, and the size of its file."""
 
     def publish(self, topic, count: int, size: int, lifecycle: Lifecycle, at: int) -> None:
         drafts = tuple(Draft("msg", b"x" * size) for _ in range(count))
