@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -21,23 +19,11 @@ from twisted.web.static import Data, File
 from takotwist.streams.event_stream import EventStream
 from takotwist.streams.http3 import Http3Config, Http3Server
 from takotwist.streams.webtransport.certificate import short_lived_certificate
-from tests.browser.chromium import Chromium
+from tests.browser.chromium import Chromium, Report
 
 PAGE = Path(__file__).with_name("http3_page.html")
 TIMEOUT = 60
 BIG = 3_000_000
-
-
-class Report(Resource):
-    """Where the page says what it saw."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.arrived: Deferred[Any] = Deferred()
-
-    def render_POST(self, request: Request) -> bytes:
-        self.arrived.callback(json.loads(request.content.read()))
-        return b""
 
 
 class Length(Resource):
@@ -112,12 +98,10 @@ class BrowserTests(TestCase):
         self.addCleanup(server.stop)
         public = x509.load_pem_x509_certificate(certificate.certificate).public_key()
         spki = sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
-        profile = Path(self.mktemp())
-        profile.mkdir()
         chromium = Chromium(
             reactor,
             f"https://127.0.0.1:{port}/",
-            profile.absolute(),
+            Path(self.mktemp()),
             f"--origin-to-force-quic-on=127.0.0.1:{port}",
             f"--ignore-certificate-errors-spki-list={b64encode(spki.digest()).decode()}",
         )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import Site
 from twisted.web.static import Data
 
 from takotwist.streams.http3 import Http3Config, Http3Server
@@ -23,22 +22,10 @@ from takotwist.streams.webtransport import (
     webtransport,
 )
 from takotwist.streams.webtransport.certificate import short_lived_certificate
-from tests.browser.chromium import Chromium
+from tests.browser.chromium import Chromium, Report
 
 PAGE = Path(__file__).with_name("webtransport_page.html")
 TIMEOUT = 60
-
-
-class Report(Resource):
-    """Where the page says what it saw."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.arrived: Deferred[Any] = Deferred()
-
-    def render_POST(self, request: Request) -> bytes:
-        self.arrived.callback(json.loads(request.content.read()))
-        return b""
 
 
 class Server:
@@ -122,9 +109,7 @@ class BrowserTests(TestCase):
         page.putChild(b"", Data(PAGE.read_bytes(), "text/html; charset=utf-8"))
         page.putChild(b"config.json", Data(json.dumps(address).encode(), "application/json"))
         page.putChild(b"report", report)
-        profile = Path(self.mktemp())
-        profile.mkdir()
-        chromium = Chromium(reactor, f"{origin}/", profile.absolute())
+        chromium = Chromium(reactor, f"{origin}/", Path(self.mktemp()))
         self.addCleanup(chromium.stop)
         seen = dict(await report.arrived.addTimeout(TIMEOUT, reactor))  # type: ignore[arg-type]
         self.assertEqual(

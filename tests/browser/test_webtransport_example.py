@@ -10,8 +10,8 @@ from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.static import Data
 
-from tests.browser.chromium import Chromium
-from tests.browser.test_webtransport import TIMEOUT, Report
+from tests.browser.chromium import Chromium, Report
+from tests.browser.test_webtransport import TIMEOUT
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "streams" / "webtransport.py"
 PAGE = Path(__file__).with_name("webtransport_example_page.html")
@@ -29,10 +29,8 @@ class ExampleTests(TestCase):
         page.putChild(b"report", report)
         web, server = runpy.run_path(str(EXAMPLE))["serve"](reactor, page, 0, 0)
         self.addCleanup(web.stopListening)
-        profile = Path(self.mktemp())
-        profile.mkdir()
         url = f"http://127.0.0.1:{web.getHost().port}/watch"
-        chromium = Chromium(reactor, url, profile.absolute())
+        chromium = Chromium(reactor, url, Path(self.mktemp()))
         shown = await report.arrived.addTimeout(TIMEOUT, reactor)  # type: ignore[arg-type]
         self.assertIn("server says: it is ", shown)
         self.assertIn("datagram: hello\n", shown)
