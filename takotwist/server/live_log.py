@@ -7,29 +7,24 @@ routes, and a key leaves the server on no wire.
 
 from __future__ import annotations
 
-import struct
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
-import msgspec
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 
-from takotwist.codecs.encode_once import WireForm
 from takotwist.core.channel import Lifecycle
 from takotwist.core.cursor import EVERYTHING
 from takotwist.core.deadlines import Deadline
 from takotwist.core.fanout import Subscription
 from takotwist.core.log import Page
-from takotwist.core.message import Draft, Message
 from takotwist.core.outbox import Outbox
 from takotwist.core.topic import Topic
 from takotwist.errors import Refusal, ReplayTooOld, StoreUnavailable
 from takotwist.flow.attach import RETRY_SECONDS, Attaching
 from takotwist.live.bus import Publication
-from takotwist.live.frames import Info
 from takotwist.live.stored import Begun, Record, Replay
+from takotwist.server.live_records import FORM, draft_of, place_of, publications
 from takotwist.server.parts import Parts
 
 #: Not a channel's name: those begin with a letter or a digit.
@@ -44,47 +39,6 @@ FIRST_STEP_US = 1_000_000
 STEP_FACTOR = 16
 PAGE_MESSAGES = 512
 PAGE_BYTES = 2**20
-
-
-class _Stored(msgspec.Struct, array_like=True):
-    seq: int
-    epoch: int
-    data: msgspec.Raw
-
-
-_STORED = msgspec.json.Decoder(_Stored)
-_PLACE = struct.Struct("!IBQQQ")
-
-
-def _draft(record: Record) -> Draft:
-    data = record.data
-    if record.binary:
-        # What is stored is JSON, for whoever looks into the log.
-        data = msgspec.json.encode(b64encode(data).decode("ascii"))
-    stored = _Stored(record.seq, record.epoch, msgspec.Raw(data))
-    return Draft("binary" if record.binary else "text", msgspec.json.encode(stored))
-
-
-def _framed(message: Message) -> bytes:
-    stored = _STORED.decode(message.data)
-    data, binary = bytes(stored.data), message.type == "binary"
-    if binary:
-        data = b64decode(msgspec.json.decode(data))
-    return _PLACE.pack(len(data), binary, message.id, stored.seq, stored.epoch) + data
-
-
-#: A publication ready to be given to members; read once for all of them.
-FORM = WireForm("live", _framed)
-
-
-def _publications(blob: bytes) -> Iterator[Publication]:
-    at = 0
-    while at < len(blob):
-        size, binary, cursor, seq, epoch = _PLACE.unpack_from(blob, at)
-        at += _PLACE.size
-        info = Info(seq, cursor // 1000, epoch, cursor)
-        yield Publication(info, blob[at : at + size], bool(binary))
-        at += size
 
 
 @attrs.define(slots=True, eq=False, repr=False)
@@ -108,7 +62,7 @@ class LiveLog:
         self, key: str, replay: Replay, records: Sequence[Record]
     ) -> Deferred[Sequence[int]]:
         """See `KeepsPublications`."""
-        drafts = [_draft(record) for record in records]
+        drafts = [draft_of(record) for record in records]
         stored = self._parts.publishing.publish(_topic(key), drafts, self._lifecycle(replay))
         return stored.addCallback(lambda appended: [message.id for message in appended.messages])
 
@@ -147,8 +101,7 @@ class LiveLog:
             newest = page.messages[-1:] or newest
         if not newest:
             return None
-        stored = _STORED.decode(newest[0].data)
-        return stored.epoch, stored.seq
+        return place_of(newest[0])
 
     def _read(self, topic: Topic, after: int) -> Deferred[Page]:
         return self._parts.log.read(topic, after, PAGE_MESSAGES, PAGE_BYTES)
@@ -247,7 +200,7 @@ class LiveFollowing:
         if self._left:
             return
         try:
-            self._take(list(_publications(blob)))
+            self._take(list(publications(blob)))
         except Exception:
             self._log.failure("a member of a broadcast failed")
 

@@ -1,0 +1,67 @@
+"""A publication of a durable broadcast, as it stands in the replay log.
+
+Rule: what is stored is JSON, for whoever looks into the log; the bytes that members
+are given are read out of it once for all of them.
+"""
+
+from __future__ import annotations
+
+import struct
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+
+import msgspec
+
+from takotwist.codecs.encode_once import WireForm
+from takotwist.core.message import Draft, Message
+from takotwist.live.bus import Publication
+from takotwist.live.frames import Info
+from takotwist.live.stored import Record
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    seq: int
+    epoch: int
+    data: msgspec.Raw
+
+
+_STORED = msgspec.json.Decoder(_Stored)
+_PLACE = struct.Struct("!IBQQQ")
+
+
+def draft_of(record: Record) -> Draft:
+    """What is put into the log."""
+    data = record.data
+    if record.binary:
+        data = msgspec.json.encode(b64encode(data).decode("ascii"))
+    stored = _Stored(record.seq, record.epoch, msgspec.Raw(data))
+    return Draft("binary" if record.binary else "text", msgspec.json.encode(stored))
+
+
+def place_of(message: Message) -> tuple[int, int]:
+    """Epoch and seq of what was stored."""
+    stored = _STORED.decode(message.data)
+    return stored.epoch, stored.seq
+
+
+def _framed(message: Message) -> bytes:
+    stored = _STORED.decode(message.data)
+    data, binary = bytes(stored.data), message.type == "binary"
+    if binary:
+        data = b64decode(msgspec.json.decode(data))
+    return _PLACE.pack(len(data), binary, message.id, stored.seq, stored.epoch) + data
+
+
+#: Publications ready to be given to members.
+FORM = WireForm("live", _framed)
+
+
+def publications(blob: bytes) -> Iterator[Publication]:
+    """What was joined of `FORM`."""
+    at = 0
+    while at < len(blob):
+        size, binary, cursor, seq, epoch = _PLACE.unpack_from(blob, at)
+        at += _PLACE.size
+        info = Info(seq, cursor // 1000, epoch, cursor)
+        yield Publication(info, blob[at : at + size], bool(binary))
+        at += size
