@@ -18,6 +18,7 @@ from takotwist.streams.http_connection import Direct
 from takotwist.streams.http_limits import Body, HttpLimits
 from takotwist.streams.site import HttpSite, make_site
 from takotwist.transports.client_script import client_scripts
+from takotwist.transports.publish_again import VALUES_READ
 from takotwist.transports.site import Root, Routes, read_path
 
 
@@ -44,6 +45,7 @@ def site(routes: Routes, config: Config, reactor: Any) -> HttpSite:
         error_body=error_body,
         body_rule=body_rule,
         direct=root.direct,
+        values_read=VALUES_READ,
     )
 
 

@@ -17,7 +17,7 @@ from twisted.web.http import HTTPChannel
 
 from takotwist.streams.direct_send import direct_write
 from takotwist.streams.http_limits import HttpLimits
-from takotwist.streams.repeated import MAX_HEAD, AnswerAgain, may_be_repeated
+from takotwist.streams.repeated import AnswerAgain, Known, may_be_repeated
 from takotwist.streams.unsent import unsent_bytes
 
 #: Bytes that may wait behind a request that is being answered.
@@ -44,6 +44,8 @@ class Http1Channel(_Channel):  # type: ignore[misc]
     _write: Callable[[bytes], None] | None = None
     #: What came behind that one, or the part of one that is here.
     _held = b""
+    #: The head of that part, and how it is known.
+    _found: tuple[bytes, Known] | None = None
 
     def __init__(self, site: Any) -> None:
         super().__init__()
@@ -159,38 +161,41 @@ class Http1Channel(_Channel):  # type: ignore[misc]
     # requests whose head is known
 
     def remember(self, request: Any, answer: AnswerAgain) -> None:
-        """Answer requests with the head of `request`, which was answered, by `answer`."""
+        """Answer requests with a head like that of `request`, which was answered, by `answer`."""
         head, self._head = self._head, b""
         if head and self.persistent and may_be_repeated(request):
             self.site.repeated.remember(head, answer)
 
     def _answer_again(self, data: bytes) -> bool:
         """Answer the request that `data` begins with, where its head is known."""
-        end = data.find(b"\r\n\r\n") + 4
-        head = data[:end]
-        known = self.site.repeated.get(head) if 4 <= end <= MAX_HEAD else None
-        if known is None:
-            # An access log wants to see every request.
-            remembers = 4 <= end <= MAX_HEAD and self.site.on_access is None
-            self._head = head if remembers else b""
-            return False
+        found, self._found = self._found, None
+        if found is None:
+            end = data.find(b"\r\n\r\n") + 4
+            head, repeated = data[:end], self.site.repeated
+            known = repeated.get(head) if 4 <= end <= repeated.longest else None
+            if known is None:
+                # An access log wants to see every request.
+                remembers = 4 <= end <= repeated.longest and self.site.on_access is None
+                self._head = head if remembers else b""
+                return False
+            found = head, known
         if self._head_begun:
             self._head_begun = False
             self.setTimeout(self.site.limits.idle_timeout)
         else:
             self.resetTimeout()
-        answer, target, length = known
+        head, (answer, target, length) = found
+        end = len(head)
         whole = end + length
         if len(data) < whole:
-            self._held = data
+            self._held, self._found = data, found
             return True
         self._answering_again = True
         self._held = data[whole:]
-        if answer(target, data[end:whole], self._answered_again):
+        if answer(head, target, data[end:whole], self._answered_again):
             return True
         self._answering_again = False
         self._held = b""
-        self.site.repeated.forget(head)
         self._head = head
         self._head_begun = True
         return False

@@ -1,17 +1,19 @@
 """Heads of requests that were answered before, and a short way to answer them again.
 
 A program that posts sends the same head thousands of times but for where it posts
-to and how much, and reading it costs more than all that follows.  Rule: the rest
-of a head is known, byte for byte, only after a request with it went the whole
-way, and whoever answers it again can always say no, upon which the request goes
-the whole way too.
+to, how much, and what it says of each request alone; reading it costs more than all
+that follows.  Rule: a head is known only after a request with one of the same shape
+(`streams.head_shape`) went the whole way, and whoever answers it again can always
+say no, upon which the request goes the whole way too.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from takotwist.streams.head_shape import HeadShape
 
 #: Longer heads are not remembered, and not more than so many: a head is of one publisher,
 #: whose key was good.
@@ -20,9 +22,9 @@ MAX_HEAD, MAX_HEADS = 2048, 4096
 #: Bodies longer than this are not answered the short way: they come in many pieces anyway.
 MAX_BODY = 64 * 1024
 
-#: Answers one more request with a known head: its target, its body, and what to call
-#: once with the whole answer.  `False` where it cannot; then nothing has happened.
-AnswerAgain = Callable[[bytes, bytes, Callable[[bytes], None]], bool]
+#: Answers one more request with a known head: its head, its target, its body, and what to
+#: call once with the whole answer.  `False` where it cannot; then nothing has happened.
+AnswerAgain = Callable[[bytes, bytes, bytes, Callable[[bytes], None]], bool]
 
 #: A request with a known head: what answers it, its target, and the length of its body.
 Known = tuple[AnswerAgain, bytes, int]
@@ -33,39 +35,79 @@ _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (0|[1-9][0-9]{0,4})\r\n")
 
 
 class RepeatedHeads:
-    """The heads that one site remembers; the oldest is forgotten first."""
+    """The heads that one site remembers; the oldest is forgotten first.
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, AnswerAgain] = {}
+    A head whose shape is known is read through each time; one that came so twice is known
+    byte for byte, which costs next to nothing.  So heads that never come again are
+    answered as well, and take no place from those that do.
+
+    :param values: see `HeadShape`.
+    :ivar longest: longer heads, in bytes, need not be looked for.
+    """
+
+    def __init__(self, values: Iterable[str] | None = None, longest: int = MAX_HEAD) -> None:
+        self.longest = longest
+        self._shape = HeadShape(values)
+        self._shapes: dict[bytes, AnswerAgain] = {}
+        self._whole: dict[bytes, AnswerAgain] = {}
+        #: Hashes of heads that came once, all forgotten when they are too many.
+        self._once: set[int] = set()
 
     def get(self, head: bytes) -> Known | None:
         """How to answer a request with `head`, which begins with ``POST``; `None` if unknown."""
         parts = _parts(head)
         if parts is None:
             return None
-        rest, target, length = parts
-        answer = self._known.get(rest)
-        return None if answer is None or length > MAX_BODY else (answer, target, length)
+        fields, target, length = parts
+        if length > MAX_BODY:
+            return None
+        answer = self._whole.get(fields) or self._alike(fields)
+        return None if answer is None else (answer, target, length)
+
+    def _alike(self, fields: bytes) -> AnswerAgain | None:
+        shape = self._shape.of(fields)
+        answer = None if shape is None else self._shapes.get(shape)
+        if answer is not None and self._came_before(fields):
+            _put(self._whole, fields, answer)
+        return answer
+
+    def _came_before(self, fields: bytes) -> bool:
+        # Two heads of one hash would be known sooner than they should; nothing else.
+        this = hash(fields)
+        if this in self._once:
+            self._once.remove(this)
+            return True
+        if len(self._once) >= MAX_HEADS:
+            self._once.clear()
+        self._once.add(this)
+        return False
 
     def remember(self, head: bytes, answer: AnswerAgain) -> None:
-        """Answer `head` that way from now on, whatever its target and its length."""
-        parts = _parts(head)
-        if parts is None:
+        """Answer heads of the shape of `head` that way from now on."""
+        # The authority of an absolute target stands for a Host that may be wrong elsewhere.
+        parts = _parts(head) if head.startswith(b"POST /") else None
+        shape = None if parts is None else self._shape.of(parts[0])
+        if parts is None or shape is None:
             return
-        rest = parts[0]
-        self._known.pop(rest, None)
-        if len(self._known) >= MAX_HEADS:
-            del self._known[next(iter(self._known))]
-        self._known[rest] = answer
-
-    def forget(self, head: bytes) -> None:
-        """It is to go the whole way again."""
-        parts = _parts(head)
-        if parts is not None:
-            self._known.pop(parts[0], None)
+        fields = parts[0]
+        _put(self._shapes, shape, answer)
+        if fields in self._whole:
+            self._whole[fields] = answer
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._shapes)
+
+    @property
+    def whole(self) -> int:
+        """How many are known byte for byte."""
+        return len(self._whole)
+
+
+def _put(known: dict[bytes, AnswerAgain], key: bytes, answer: AnswerAgain) -> None:
+    known.pop(key, None)
+    if len(known) >= MAX_HEADS:
+        del known[next(iter(known))]
+    known[key] = answer
 
 
 def _parts(head: bytes) -> tuple[bytes, bytes, int] | None:
@@ -84,11 +126,12 @@ def may_be_repeated(request: Any) -> bool:
     :param request: of HTTP/1.1, on a connection that stays open.
     """
     headers = request.requestHeaders
+    stays = (value.lower() == b"keep-alive" for value in headers.getRawHeaders(b"connection", ()))
     return (
         request.method == b"POST"
         and request.clientproto == b"HTTP/1.1"
         and len(headers.getRawHeaders(b"content-length") or ()) == 1
         and not headers.hasHeader(b"transfer-encoding")
         and not headers.hasHeader(b"expect")
-        and not headers.hasHeader(b"connection")
+        and all(stays)
     )

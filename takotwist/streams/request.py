@@ -231,9 +231,10 @@ class StreamRequest(_Request):  # type: ignore[misc]
         self.finish()
 
     def remember(self, answer: AnswerAgain) -> None:
-        """Have requests with the very same head answered by `answer` from now on.
+        """Have requests with the same head answered by `answer` from now on.
 
-        Nothing where the HTTP version has no such way.
+        The same is one that may differ in its target, its length, and the values of fields
+        that `make_site` was not told of.  Nothing where the HTTP version has no such way.
         """
         if isinstance(self.channel, Http1Channel):
             self.channel.remember(self, answer)

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-#: What may stand in a line that is read here: printable ASCII and tabs.
-_PLAIN = bytes([9, *range(32, 127)])
+#: What may stand in a line that is read without twisted.web: printable ASCII and tabs.
+PLAIN = bytes([9, *range(32, 127)])
 
 #: Names (RFC 9110, section 5.6.2).
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
@@ -76,7 +76,7 @@ def read_head(data: bytes, most: int, most_fields: int) -> RequestHead | None:
     first = lines.pop(0)
     if first[:5] != b"GET /" or first[-9:] != b" HTTP/1.1" or len(lines) > most_fields:
         return None
-    if head.translate(None, _PLAIN) != b"\r\n" * len(lines):
+    if head.translate(None, PLAIN) != b"\r\n" * len(lines):
         # Something else than lines of plain text: a bare CR or LF, a NUL, another alphabet.
         return None
     target = first[4:-9]

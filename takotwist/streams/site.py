@@ -7,7 +7,7 @@ hold more than its limits say.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
@@ -19,7 +19,7 @@ from twisted.web.resource import IResource
 from takotwist.streams.http2 import Http2Connection
 from takotwist.streams.http_connection import Direct, HttpConnection
 from takotwist.streams.http_limits import BodyRule, HttpLimits
-from takotwist.streams.repeated import RepeatedHeads
+from takotwist.streams.repeated import MAX_HEAD, RepeatedHeads
 from takotwist.streams.request import StreamRequest
 from takotwist.streams.unheard import Unheard
 
@@ -100,6 +100,7 @@ def make_site(
     body_rule: BodyRule | None = None,
     on_access: Callable[[Access], None] | None = None,
     direct: Direct = lambda path: None,
+    values_read: Iterable[str] | None = None,
 ) -> HttpSite:
     """A factory to listen with; over TLS it offers HTTP/2 by ALPN.
 
@@ -112,6 +113,8 @@ def make_site(
     :param direct: finds what answers a plain GET of a path without twisted.web, for what is
         asked often and answered for long.  The resource answers the same path too:
         whatever is not plain, or not the first on its connection, comes to it.
+    :param values_read: names of all fields whose values the resource looks at before it has
+        a request remembered (`StreamRequest.remember`); all fields where absent.
     """
     bounds = limits or HttpLimits()
     site = HttpSite(resource, reactor=reactor)  # type: ignore[no-untyped-call]
@@ -121,6 +124,8 @@ def make_site(
     site.on_access = on_access
     site.direct = direct
     site.unheard = Unheard(reactor, bounds.head_timeout, HttpConnection.overdue)
-    site.repeated = RepeatedHeads()
+    # Nothing is remembered here that would be refused for its size.
+    longest = min(MAX_HEAD, bounds.max_head, bounds.max_line)
+    site.repeated = RepeatedHeads(values_read, longest)
     site.http2_connections = set()
     return site

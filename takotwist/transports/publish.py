@@ -97,8 +97,8 @@ class PublishTransport:
         asked = self.authorizing.bind_query(definition, asking.params)
         self.may_publish(request)
         key = header_text(request, "idempotency-key")
-        if key is not None and not 1 <= len(key) <= MAX_KEY_LENGTH:
-            raise BodyInvalid(f"Idempotency-Key must have 1 to {MAX_KEY_LENGTH} characters.")
+        if key is not None:
+            self.check_key(key)
         return asked, key
 
     async def publish(self, request: Any, channel: str) -> None:
@@ -106,6 +106,8 @@ class PublishTransport:
 
         :param request: a `StreamRequest` whose body is streamed.
         """
+        # Before the key is checked: it may be withdrawn while the message is stored.
+        version = self.version()
         asked, key = await self.ask(request, channel)
         kind = (header_text(request, "content-type") or "").partition(";")[0].strip().lower()
         sender = request.getHeader("authorization") or ""
@@ -118,9 +120,10 @@ class PublishTransport:
         self.answers.cors(request)
         body = encode_messages(messages) if many else encode_message(messages[0])
         self.answers.json_head(request, body)
-        if key is None:
+        again = PublishAgain.of(self, request, sender, version)
+        if again is not None:
             self.targets.learn(request.path, channel)
-            request.remember(PublishAgain.of(self, request, sender).answer)
+            request.remember(again.answer)
         self.answers.send(request, body)
 
     def read(self, body: bytes) -> tuple[tuple[Draft, ...], bool]:
@@ -129,6 +132,11 @@ class PublishTransport:
         :raises BodyInvalid: :raises MessageTooLarge: as they say.
         """
         return read_drafts(body, self.max_message_bytes, MAX_BATCH)
+
+    def check_key(self, key: str) -> None:
+        """:raises BodyInvalid: it can be no idempotency key."""
+        if not 1 <= len(key) <= MAX_KEY_LENGTH:
+            raise BodyInvalid(f"Idempotency-Key must have 1 to {MAX_KEY_LENGTH} characters.")
 
     def store(
         self, sender: str, asked: Asked, drafts: Sequence[Draft], key: str | None

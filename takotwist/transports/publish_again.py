@@ -1,11 +1,12 @@
 """A publish whose head is known but for its target (see `streams.repeated`).
 
-target -> body -> append -> answer.  Rule: what the whole way would refuse before it
-stores goes the whole way, so there is one place that says what is wrong.
+target -> idempotency key -> body -> append -> answer.  Rule: what the whole way would
+refuse before it stores goes the whole way, so there is one place that says what is wrong.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 
 _logger = Logger()
 
+#: Fields of a request whose values decide how it is published and answered, in every request
+#: that is remembered.  The idempotency key does too, and is read from each.
+VALUES_READ = ("authorization", "content-type")
+
+#: The line of an idempotency key in a plain head.
+_KEY = re.compile(rb"\r\nidempotency-key:([^\r]*)\r\n", re.IGNORECASE)
+
 #: Fields of an answer that differ from one to the next.
 _OWN = frozenset({b"date", b"content-length"})
 
@@ -42,27 +50,41 @@ class PublishAgain:
     """Answers requests of one sender.
 
     :ivar sender: as rates count it.
+    :ivar keyed: whether each has an idempotency key.
     :ivar version: of what may change while the server runs; when it has, the head
         goes the whole way again.
     """
 
     transport: PublishTransport
     sender: str
+    keyed: bool
     version: object
     _fields: bytes = attrs.field(repr=False)
 
     @classmethod
-    def of(cls, transport: PublishTransport, request: Any, sender: str) -> PublishAgain:
-        """For the head of `request`, to which the answer's fields were given."""
+    def of(
+        cls, transport: PublishTransport, request: Any, sender: str, version: object
+    ) -> PublishAgain | None:
+        """For the head of `request`, to which the answer's fields were given.
+
+        :param version: when `request` was judged.
+        :return: `None` where answers depend on more than the head: on how a page reached us.
+        """
+        headers = request.requestHeaders
+        keys = headers.getRawHeaders(b"idempotency-key") or ()
+        if headers.hasHeader(b"origin") or len(keys) > 1:
+            return None
         fields = b"".join(
             b"%b: %b\r\n" % (name, value)
             for name, values in request.responseHeaders.getAllRawHeaders()
             if name.lower() not in _OWN
             for value in values
         )
-        return cls(transport, sender, transport.version(), fields)
+        return cls(transport, sender, bool(keys), version, fields)
 
-    def answer(self, target: bytes, body: bytes, done: Callable[[bytes], None]) -> bool:
+    def answer(
+        self, head: bytes, target: bytes, body: bytes, done: Callable[[bytes], None]
+    ) -> bool:
         """See `takotwist.streams.repeated.AnswerAgain`."""
         transport = self.transport
         if transport.version() is not self.version or len(body) > transport.max_body_bytes:
@@ -71,8 +93,11 @@ class PublishAgain:
         if asked is None:
             return False
         try:
+            key = _key_of(head) if self.keyed else None
+            if key is not None:
+                transport.check_key(key)
             drafts, many = transport.read(body)
-            storing = transport.store(self.sender, asked, drafts, None)
+            storing = transport.store(self.sender, asked, drafts, key)
         except Refusal:
             return False
 
@@ -102,6 +127,14 @@ class PublishAgain:
             len(body),
             body,
         )
+
+
+def _key_of(head: bytes) -> str:
+    """The value of the one idempotency key in a plain head."""
+    found = _KEY.search(head)
+    assert found is not None
+    value: bytes = found[1].strip(b" \t")
+    return value.decode("ascii")
 
 
 @lru_cache(maxsize=64)

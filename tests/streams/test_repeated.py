@@ -8,8 +8,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
+from takotwist.streams.http_limits import HttpLimits
 from takotwist.streams.repeated import MAX_BODY, MAX_HEADS, RepeatedHeads
-from tests.streams.exchange import Http1Exchange
+from tests.streams.exchange import Answering, Http1Exchange
 
 #: An answer as the short way makes it.
 SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b"
@@ -22,6 +23,7 @@ class Echo:
         self.long: list[bytes] = []
         self.short: list[bytes] = []
         self.waiting: list[tuple[bytes, Callable[[bytes], None]]] = []
+        self.heads: list[bytes] = []
         self.targets: list[bytes] = []
         self.says_no = False
         self.remembers = True
@@ -37,9 +39,10 @@ class Echo:
         request.finish()
         return NOT_DONE_YET
 
-    def again(self, target: bytes, body: bytes, done: Callable[[bytes], None]) -> bool:
+    def again(self, head: bytes, target: bytes, body: bytes, done: Callable[[bytes], None]) -> bool:
         if self.says_no:
             return False
+        self.heads.append(head)
         self.targets.append(target)
         self.short.append(body)
         if self.waits:
@@ -56,7 +59,7 @@ class Echo:
 def post(body: bytes, *lines: str, path: str = "/") -> bytes:
     """A whole request."""
     head = [f"POST {path} HTTP/1.1", "Host: a", f"Content-Length: {len(body)}", *lines, "", ""]
-    return "\r\n".join(head).encode() + body
+    return "\r\n".join(head).encode("latin-1") + body
 
 
 class RepeatedTests(SynchronousTestCase):
@@ -227,16 +230,145 @@ class RepeatedTests(SynchronousTestCase):
 
     def test_not_remembered(self) -> None:
         """What may mean something else the next time is not remembered."""
-        for line in ("Connection: close", "Expect: 100-continue"):
+        for line in (
+            "Connection: close",
+            "Connection: keep-alive, close",
+            "Connection: Upgrade",
+            "Expect: 100-continue",
+            "Transfer-Encoding: identity",
+            "X: \xff",
+            "X: folded\r\n line",
+        ):
             self.setUp()
             self.exchange.transport.deliver(post(b"one", line))
-            self.assertEqual(len(self.exchange.site.repeated), 0)
+            self.assertEqual(len(self.exchange.site.repeated), 0, line)
+
+    def test_absolute_target(self) -> None:
+        """What is right of the head of an absolute target, which names the host, is not
+        taken to be right where the Host field must."""
+        for lines in (b"Host: a\r\nHost: b\r\n", b"", b"Host: a\r\n"):
+            self.setUp()
+            absolute = post(b"one", path="http://a/").replace(b"Host: a\r\n", lines)
+            self.assertEqual(self.ask(absolute), b"one ")
+            self.exchange.transport.deliver(post(b"two").replace(b"Host: a\r\n", lines))
+            self.assertEqual(self.echo.short, [])
+
+    def test_keep_alive(self) -> None:
+        """A client that says what is so anyway, that the connection stays, is answered shortly."""
+        for body in (b"one", b"two"):
+            self.assertEqual(self.ask(post(body, "Connection: Keep-Alive")), body + b" ")
+        self.assertEqual(self.echo.short, [b"two"])
+
+    def test_too_large_here(self) -> None:
+        """A head that is larger than the site takes is refused, known or not."""
+        self.exchange = Http1Exchange(self.echo, HttpLimits(max_head=100))
+        self.ask(post(b"one"))
+        self.exchange.transport.deliver(post(b"two", path="/" + "x" * 70))
+        self.assertTrue(self.exchange.transport.take().startswith(b"HTTP/1.1 431 "))
+        self.assertEqual(self.echo.short, [])
+
+
+class AlikeTests(RepeatedTests):
+    """A client whose heads differ in what is not read, on a site that was told what is."""
+
+    def setUp(self) -> None:
+        self.echo = Echo()
+        self.exchange = Http1Exchange(self.echo, values_read=["X"])
+        self.repeated: RepeatedHeads = self.exchange.site.repeated
+
+    def test_values(self) -> None:
+        """The value of a field that is not read is any; whoever answers is shown the head."""
+        for number in range(20):
+            head = post(b"one", "X: y", f"Trace: {number}")
+            self.assertEqual(self.ask(head), b"one ")
+        self.assertEqual(len(self.echo.long), 1)
+        heads = [post(b"one", "X: y", f"Trace: {number}")[:-3] for number in range(1, 20)]
+        self.assertEqual(self.echo.heads, heads)
+
+    def test_other_shapes(self) -> None:
+        """Another field, name, order or read value is another head; and so is all that is odd."""
+        usual = ("X: y", "Trace: 1")
+        for lines in (
+            ("X: z", "Trace: 1"),
+            ("X:y", "Trace: 1"),
+            ("X: y", "trace: 1"),
+            ("X: y", "Trace: 1", "Trace: 1"),
+            ("Trace: 1", "X: y"),
+            ("X: y",),
+            ("X: y", "Trace: 1", "x: y"),
+            ("X: y", "Trace: 1\r\n 2"),
+            ("X: y", "Trace: \xfc"),
+            ("X: y", "Host: b", "Trace: 1"),
+            ("X: y", "Trace: 1", "Transfer-Encoding: identity"),
+            ("X: y", "Trace: 1", "Expect: 100-continue"),
+            ("X: y", "Trace: 1", "Connection: close"),
+        ):
+            self.setUp()
+            self.ask(post(b"one", *usual))
+            self.exchange.transport.deliver(post(b"two", *lines))
+            self.assertEqual(self.echo.short, [], lines)
+
+    def test_nothing_is_smuggled(self) -> None:
+        """What is refused, or read as another body, without a known head is so with one."""
+        for line in (
+            "Trace: 1\nTransfer-Encoding: chunked",
+            "Trace: 1\rTransfer-Encoding: chunked",
+            "Trace: 1\r\nTransfer-Encoding : chunked",
+            "Trace: 1\r\nTransfer-Encoding: chunked",
+            "Trace: 1\r\nContent-Length: 0",
+            "Trace: 1\x00",
+            "Trace : 1",
+            ": 1",
+        ):
+            self.setUp()
+            self.ask(post(b"one", "Trace: 1"))
+            self.exchange.transport.deliver(post(b"two", line))
+            self.assertTrue(self.exchange.transport.take().startswith(b"HTTP/1.1 400 "), line)
+            self.assertEqual(self.echo.short, [], line)
+
+    def test_table(self) -> None:
+        """Heads that never come again take no place; one that does is known byte for byte."""
+        for number in range(MAX_HEADS * 2 + 10):
+            self.repeated.remember(post(b"", f"Trace: {number}"), self.echo.again)
+            self.assertIsNotNone(self.repeated.get(post(b"", f"Trace: -{number}")))
+            self.assertLessEqual(len(self.repeated._once), MAX_HEADS)
+        self.assertEqual((len(self.repeated), self.repeated.whole), (1, 0))
+        for _ in range(3):
+            self.assertIsNotNone(self.repeated.get(post(b"", "Trace: same")))
+            self.assertIsNotNone(self.repeated.get(post(b"", "Trace: same too")))
+        self.assertEqual((len(self.repeated), self.repeated.whole), (1, 2))
 
     def test_bounded(self) -> None:
         """The oldest head is forgotten for the newest."""
-        heads = RepeatedHeads()
         for number in range(MAX_HEADS + 10):
-            heads.remember(post(b"", f"X: {number}"), self.echo.again)
-        self.assertEqual(len(heads), MAX_HEADS)
-        self.assertIsNone(heads.get(post(b"", "X: 9")))
-        self.assertIsNotNone(heads.get(post(b"", "X: 10")))
+            self.repeated.remember(post(b"", f"X: {number}"), self.echo.again)
+            for _ in range(2):
+                self.repeated.get(post(b"", f"X: {number}"))
+        self.assertEqual((len(self.repeated), self.repeated.whole), (MAX_HEADS, MAX_HEADS))
+        self.assertIsNone(self.repeated.get(post(b"", "X: 9")))
+        self.assertIsNotNone(self.repeated.get(post(b"", "X: 10")))
+
+    def test_body_behind_a_new_head(self) -> None:
+        """A body that comes in pieces does not make its head one that came again."""
+        self.ask(post(b"one", "Trace: 1"))
+        for number in range(2, 5):
+            request = post(b"two", f"Trace: {number}")
+            self.assertEqual(self.ask(request[:-3]), b"")
+            self.assertEqual(self.ask(request[-3:-1]), b"")
+            self.assertEqual(self.ask(request[-1:]), b"two ")
+        self.assertEqual(self.echo.short, [b"two"] * 3)
+        self.assertEqual(self.repeated.whole, 0)
+
+    def test_newest_answer(self) -> None:
+        """After a request went the whole way again it is its answer that is given, to all."""
+        for _ in range(3):
+            self.ask(post(b"one", "Trace: 1"))
+        self.assertEqual(self.repeated.whole, 1)
+        first, self.echo = self.echo, Echo()
+        first.says_no = True
+        self.exchange.site.resource = Answering(self.echo)
+        for _ in range(2):
+            for number in range(3):
+                self.ask(post(b"two", f"Trace: {number}"))
+        self.assertEqual(len(first.short), 2)
+        self.assertEqual((len(self.echo.long), len(self.echo.short)), (2, 4))
