@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum
 
 from takotwist.live.credit import Inflow
-from takotwist.live.frames import Frame, Position
+from takotwist.live.frames import MESSAGES, Frame, Position
 from takotwist.live.outputs import Deliver, Output, Transmit
 from takotwist.live.settings import Bounds
 
@@ -21,6 +21,7 @@ class Verdict(Enum):
     DUPLICATE = "dropped without a word"
     SKIPS = "a sequence number was skipped"
     OVER_CREDIT = "more than the credit allows"
+    OVER_ANSWERS = "more requests than answers are taken"
 
 
 class Incoming:
@@ -29,24 +30,34 @@ class Incoming:
     :param out: where outputs go, a list that the machine empties.
     """
 
-    __slots__ = ("_inflow", "_requests", "out")
+    __slots__ = ("_inflow", "_most_unanswered", "_requests", "out")
 
     def __init__(self, bounds: Bounds, out: list[Output]) -> None:
         self.out = out
         self._inflow = Inflow(bounds.window_bytes, bounds.window_messages)
         self._requests: set[int] = set()
+        # Those that need credit are one half of these at most.
+        self._most_unanswered = 2 * bounds.window_messages
 
     @property
     def owes(self) -> bool:
         """Whether requests to us are not answered yet."""
         return bool(self._requests)
 
-    def judge(self, frame: Frame) -> Verdict:
-        """Take a sequenced frame, where it is the next one."""
+    def judge(self, frame: Frame, answers: int) -> Verdict:
+        """Take a sequenced frame, where it is the next one.
+
+        :param answers: to the other side's requests, that wait to be sent.
+        """
         expected = self._inflow.seq + 1
         if frame.seq != expected:
             return Verdict.DUPLICATE if frame.seq < expected else Verdict.SKIPS
-        return Verdict.NEXT if self._inflow.take(frame) else Verdict.OVER_CREDIT
+        if not self._inflow.take(frame):
+            return Verdict.OVER_CREDIT
+        free = frame.ack and frame.do not in MESSAGES
+        if free and len(self._requests) + answers >= self._most_unanswered:
+            return Verdict.OVER_ANSWERS
+        return Verdict.NEXT
 
     def deliver(self, frame: Frame) -> None:
         """A message, or a change of a subscription, is for the user."""
@@ -55,9 +66,12 @@ class Incoming:
         self.out.append(Deliver(frame))
 
     def answered(self, seq: int) -> bool:
-        """A request is answered now.  `False` where it was, or nobody waits any more."""
-        self._inflow.consumed(seq)
+        """A request is answered now, and `consumed` when its answer has left.
+
+        :return: `False` where it was, or nobody waits any more.
+        """
         if seq not in self._requests:
+            self._inflow.consumed(seq)
             return False
         self._requests.discard(seq)
         return True

@@ -201,7 +201,7 @@ class Machine:
         if frame.do in UNSEQUENCED:
             self._control(frame, now)
         else:
-            verdict = self._incoming.judge(frame)
+            verdict = self._incoming.judge(frame, self._outgoing.answers)
             if verdict is Verdict.DUPLICATE:
                 return
             if verdict is Verdict.NEXT:
@@ -244,7 +244,9 @@ class Machine:
         """Send what can be sent, and draw the conclusions for the close."""
         if self.attached and not self._blocked:
             if not self.ended:
-                self._outgoing.flush()
+                # Not before: whoever reports nothing would have us keep answers without end.
+                for seq in self._outgoing.flush():
+                    self._incoming.consumed(seq)
                 self._ending.send_closes(now)
             self._incoming.report(when_due=True)
         self._ending.conclude(now)

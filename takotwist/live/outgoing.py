@@ -75,15 +75,25 @@ class Outgoing:
         """Fail the oldest waiting message of a lane."""
         self.fail(self._waiting.drop_oldest(binary).handle, OVERFLOW)
 
-    def flush(self) -> None:
-        """Send what can be sent."""
+    @property
+    def answers(self) -> int:
+        """How many answers wait."""
+        return len(self._answers)
+
+    def flush(self) -> list[int]:
+        """Send what can be sent.
+
+        :return: the requests whose answers were put on the wire.
+        """
         while (item := self._waiting.head()) is not None:
             if not self._replay.fits(item.frame) or (item.counts and not self._outflow.open):
                 break
             self._waiting.pop()
             self._send(item)
+        answered = []
         while self._answers and self._replay.fits(self._answers[0]):
-            self.number(self._answers.popleft())
+            answered.append(self.number(self._answers.popleft()).of)
+        return answered
 
     def number(self, frame: Frame) -> Frame:
         """Put a frame on the wire, as the next one."""

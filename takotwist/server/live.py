@@ -89,7 +89,12 @@ def compose_live(
     bus.run = lambda call: call() if isInIOThread() else reactor.callFromThread(call)
     home = Home(bounds_of(config), reactor.seconds, parts.deadlines, bus)
     sessions = LiveSessions(home, config.max_sessions, lambda: secrets.token_urlsafe(9))
-    runner = CallableRunner(reactor, pool, deadline=config.call_timeout_seconds)
+    runner = CallableRunner(
+        reactor,
+        pool,
+        deadline=config.call_timeout_seconds,
+        queue=parts.config.app.queue,
+    )
     rate, subject_rate = _rate(config), _rate(config)
     run = _running(runner)
     verifying = Verifying(run)

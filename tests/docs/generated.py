@@ -105,6 +105,8 @@ through on a real server by `tests/faults/test_limits.py`, with other people's c
 - `429` and `503` carry `Retry-After`; an `error` frame carries `retryAfterMs`. The words are those of
   [the table of errors](errors.md); `refused` is what has no better one.
 - `close` is how a WebSocket is closed, `error` a frame that answers a frame: it closes nothing.
+- `end` is the end of one live object, `ended` what its page is told that comes too late, `live.refused` the answer to
+  `live.attach`: [live objects on the wire](../protocol/live-objects.md).
 - Of several answers, the first is for HTTP; a plain WebSocket that is refused before its upgrade gets it too.
 - Addresses are those of the clients only where [`trusted_proxies`](configuration.md#http) names your proxy.
 - A default of 0 is no limit. The keys, with what they allow, are in [the configuration](configuration.md#limits).
@@ -120,7 +122,8 @@ These refuse nobody:
 - A client that reads no pong is given one for many pings.
 - `limits.tail_bytes` and `limits.tail_total_bytes` are messages kept in memory; what they do not hold comes from the log.
 - Short of file descriptors, accepting pauses: who connects waits in the kernel's queue, and who is there is served.
-- A live object that sends faster than its page reads has [bounds of its own](configuration.md#live).
+- Counters of 10,000 keys of broadcasts that nobody listens to are kept; one that was dropped begins anew, with another
+  `epoch`.
 """
 
 _RETRY = {

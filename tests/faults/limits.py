@@ -1,66 +1,14 @@
 """Every limit, what is said when it is reached, and how a client reaches it.
 
 ``docs/reference/limits.md`` is made of these lines, and `test_limits` goes through them
-on a real server.  Rule: what a line says is what its client is told; nothing is
-written down twice.
+on a real server.  Those of live objects have a file of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import attrs
-
-from takotwist.server.config.config import KEYS
-from takotwist.server.config.reference import default_text
 from tests.faults import reaching
-from tests.sockets.server_process import ServerProcess
-
-#: Before a code, in what is said.
-_WORDS = ("close", "error", "line", "GOAWAY")
-
-
-@attrs.frozen
-class Limit:
-    """One line.
-
-    :ivar what: is bounded.
-    :ivar bound: key of the configuration, or a number that is fixed.
-    :ivar says: what each of the clients in `reach` is told, in their order: a status with
-        a code, a close with its code and reason, an error frame with its code.
-    :ivar toml: configuration that makes the limit low enough.
-    :ivar reach: reaches it; returns what it was told.
-    """
-
-    what: str
-    bound: str
-    says: tuple[str, ...]
-    reach: Callable[[ServerProcess], list[str]]
-    toml: str = ""
-    tls: bool = False
-
-    @property
-    def default(self) -> str:
-        """As the table shows it."""
-        key = KEYS.get(self.bound)
-        if key is None:
-            return self.bound
-        unit = f" {key.setting.unit}" if key.setting.unit else ""
-        return f"{_number(default_text(key))}{unit}"
-
-    @property
-    def row(self) -> str:
-        """Of the table."""
-        key = f"`{self.bound}`" if self.bound in KEYS else "fixed"
-        says = "; ".join(
-            f"`{one}`" if one[0].isdigit() or one.split()[0] in _WORDS else one for one in self.says
-        )
-        return f"| {self.what} | {self.default} | {key} | {says} |"
-
-
-def _number(text: str) -> str:
-    return f"{int(text):,}" if text.isdigit() else text
-
+from tests.faults.limit import Limit
+from tests.faults.live_limits import LIVE_LIMITS
 
 _OVERLOADED = ("503 overloaded", "close 1013 overloaded")
 _LIMITED = ("429 rate-limited", "close 4429 rate-limited")
@@ -232,20 +180,6 @@ LIMITS: tuple[Limit, ...] = (
         "[lifecycle]\nmax_connection_lifetime_seconds = 1",
     ),
     Limit(
-        "calls of functions from one address",
-        "live.call_rate",
-        ("429 rate-limited",),
-        reaching.call_rate,
-        "[live]\ncall_rate = 0.1\ncall_burst = 3",
-    ),
-    Limit(
-        "the body of a function's call",
-        "live.max_call_bytes",
-        ("413 message-too-large",),
-        reaching.call_body,
-        "[live]\nmax_call_bytes = 1024",
-    ),
-    Limit(
         "a head over HTTP/2",
         "limits.max_header_bytes",
         ("GOAWAY ENHANCE_YOUR_CALM",),
@@ -275,4 +209,5 @@ LIMITS: tuple[Limit, ...] = (
         reaching.http2_preface,
         tls=True,
     ),
+    *LIVE_LIMITS,
 )

@@ -39,7 +39,6 @@ CHAT = "/channels/chat?roomId=lobby"
 CLUB = "/channels/club?roomId=lobby"
 SLOW = "/channels/slow"
 MEMBER = {"Authorization": "Bearer member"}
-CALL = "/_tako/functions/onEcho"
 
 #: A channel whose app takes its time, beside those of `server_process`.
 SLOW_CHANNEL = """
@@ -52,15 +51,6 @@ slow = define_channel("slow")
 def verify(request):
     time.sleep(3)
     return True
-"""
-
-#: A function that a page may call.
-FUNCTION = """
-from takotwist.live import function
-
-@function
-def on_echo(text: str) -> str:
-    return text
 """
 
 MSG = {"type": "msg", "data": 1}
@@ -404,25 +394,6 @@ def outbox(server: ServerProcess) -> list[str]:
     finally:
         reader.close()
     return ["goes on from the log when it reads"]
-
-
-# functions
-
-
-def _call(server: ServerProcess, text: str) -> str:
-    with httpx.Client() as client:
-        return told(client.post(f"{server.url}{CALL}", json={"args": [text]}))
-
-
-def call_rate(server: ServerProcess) -> list[str]:
-    """Five calls one behind the other."""
-    return sorted({_call(server, "a") for _ in range(5)} - {"200"})
-
-
-def call_body(server: ServerProcess) -> list[str]:
-    """A call with a long text."""
-    assert _call(server, "a") == "200"
-    return [_call(server, "a" * 2000)]
 
 
 # HTTP/2

@@ -5,13 +5,23 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.server.config.config import KEYS
-from tests.faults.limits import LIMITS, Limit
-from tests.faults.reaching import FUNCTION, MSG, SLOW_CHANNEL, post
+from tests.faults.limit import Limit
+from tests.faults.limits import LIMITS
+from tests.faults.live_client import FUNCTIONS
+from tests.faults.reaching import MSG, SLOW_CHANNEL, post
 from tests.faults.seen import say
 from tests.sockets.server_process import CHANNELS, FAST, ServerProcess
 
-#: Keys of [limits] that refuse nobody: they say how much is kept, or how long a stop takes.
-NOT_REFUSING = {"tail_bytes", "tail_total_bytes", "drain_seconds"}
+#: Keys that refuse nobody: they say how much is kept, how long a stop takes, or what a page
+#: is to do.
+NOT_REFUSING = {
+    "tail_bytes",
+    "tail_total_bytes",
+    "drain_seconds",
+    "idle_timeout_seconds",
+    "client_replay_bytes",
+    "client_replay_bytes_binary",
+}
 
 
 class LimitTests(SynchronousTestCase):
@@ -24,8 +34,7 @@ class LimitTests(SynchronousTestCase):
         server = ServerProcess(
             config, {"rooms.py": CHANNELS, "slow.py": SLOW_CHANNEL}, tls=limit.tls
         )
-        (server.folder / "functions").mkdir()
-        (server.folder / "functions" / "echo.py").write_text(FUNCTION)
+        server.write("functions/live.py", FUNCTIONS)
         try:
             said = limit.reach(server.start())
             assert post(server, MSG, "/channels/news").status_code == 200
@@ -48,12 +57,14 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(wrong, [])
 
     def test_none_is_left_out(self) -> None:
-        """Every key of [limits] has its line."""
+        """Every key of [limits] and of [live] has its line."""
         bounds = " ".join(f"{limit.bound} {limit.toml}" for limit in LIMITS)
         missing = [
             key.name
             for key in KEYS.values()
-            if key.section == "limits" and key.name not in bounds and key.name not in NOT_REFUSING
+            if key.section in ("limits", "live")
+            and key.name not in bounds
+            and key.name not in NOT_REFUSING
         ]
         self.assertEqual(missing, [])
 
