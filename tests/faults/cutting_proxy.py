@@ -31,6 +31,9 @@ from zope.interface import implementer
 #: Bytes that may wait in one direction before its source is paused.
 WAITING_BYTES = 65_536
 
+#: Bytes that travel together at most, where they come in pieces.
+MOST_AT_ONCE = {"drops": 64, "bytes": 1}
+
 
 @attrs.frozen
 class Fate:
@@ -38,13 +41,13 @@ class Fate:
 
     :ivar seconds: how long it lives.
     :ivar pace: how its bytes travel: ``straight``, each chunk ``late`` by up to `lag`
-        seconds, or in ``drops`` of a few bytes.
+        seconds, in ``drops`` of a few bytes, or one of its ``bytes`` after the other.
     :ivar ending: ``abort`` (RST), ``close`` (FIN both ways), or ``half``: first no more
         comes from the server, and a little later it is closed.
     """
 
     seconds: float
-    pace: Literal["straight", "late", "drops"]
+    pace: Literal["straight", "late", "drops", "bytes"]
     ending: Literal["abort", "close", "half"]
     lag: float
 
@@ -53,7 +56,7 @@ class Fate:
         """A fate between these bounds, in seconds."""
         return cls(
             random.uniform(shortest, longest),
-            random.choice(("straight", "straight", "late", "drops")),
+            random.choice(("straight", "straight", "late", "drops", "bytes")),
             random.choice(("abort", "close", "half")),
             random.uniform(0.0, 0.1),
         )
@@ -76,9 +79,9 @@ class Lane:
 
     def put(self, data: bytes) -> None:
         """Bytes came from the source."""
-        if self.fate.pace == "drops":
+        if self.fate.pace in MOST_AT_ONCE:
             while data:
-                size = self.random.randint(1, 64)
+                size = self.random.randint(1, MOST_AT_ONCE[self.fate.pace])
                 self._chunks.append(data[:size])
                 self._waiting += len(data[:size])
                 data = data[size:]
@@ -95,7 +98,7 @@ class Lane:
         if self.fate.pace == "straight":
             self._forward()
         else:
-            most = self.fate.lag if self.fate.pace == "late" else 0.01
+            most = {"late": self.fate.lag, "drops": 0.01, "bytes": 0.001}[self.fate.pace]
             self._call = self.reactor.callLater(self.random.uniform(0, most), self._forward)
 
     def _forward(self) -> None:
@@ -179,6 +182,8 @@ class Pair:
             )
             self._lanes.append(lane)
             source.lane = lane
+            # What is taken apart here is not to be put together by the kernel.
+            sink.transport.setTcpNoDelay(True)
             sink.transport.registerProducer(lane, True)
             for data in source.early:
                 lane.put(data)

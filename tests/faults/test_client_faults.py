@@ -19,6 +19,7 @@ from takotwist.client import twisted as for_twisted
 from takotwist.client.events import Event, Message
 from takotwist.client.policy import Policy
 from tests.faults.cutting_proxy import CuttingProxy
+from tests.faults.seen import say
 from tests.sockets.server_process import ServerProcess
 
 #: Comes back fast, so that a test sees many cuts.
@@ -114,6 +115,11 @@ class ClientFaultTests(TestCase):
         await self._publish(url, range(last + 1), 0.01)
         for got in await gatherResults(readers):
             self.assertEqual(got, list(range(last + 1)))
+        say(
+            f"{proxy.cuts} cuts of {proxy.connections} connections: delays, drops, single bytes,"
+            " resets, half-closes",
+            f"{len(readers)} readers have all {last + 1} messages, once and in order",
+        )
         self.assertGreater(proxy.cuts, 5)
 
     async def test_kills(self) -> None:
@@ -128,3 +134,7 @@ class ClientFaultTests(TestCase):
         await publishing
         for got in await gatherResults(readers):
             self.assertEqual(got, list(range(last + 1)))
+        say(
+            "2 kills and a stop of the server while messages are published",
+            f"{len(readers)} readers have all {last + 1} messages, once and in order",
+        )

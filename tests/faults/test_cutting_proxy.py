@@ -49,7 +49,7 @@ class FateTests(SynchronousTestCase):
         self.assertNotEqual(fates(1), fates(2))
         self.assertTrue(all(0.2 <= fate.seconds <= 2.0 for fate in fates(1)))
         self.assertEqual({fate.ending for fate in fates(1)}, {"abort", "close", "half"})
-        self.assertEqual({fate.pace for fate in fates(1)}, {"straight", "late", "drops"})
+        self.assertEqual({fate.pace for fate in fates(1)}, {"straight", "late", "drops", "bytes"})
 
 
 class ProxyTests(TestCase):

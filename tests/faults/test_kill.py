@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from random import Random
 
 import httpx
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.faults.seen import say
 from tests.sockets.readers import READERS, Cut, Reader
 from tests.sockets.server_process import FAST, ServerProcess
 
 ROOM = {"roomId": "lobby"}
 
-#: Seconds that the server lives.
+#: Seconds that the server lives, taken over all its lives.
 LIFE = 1.0
 
 
@@ -33,28 +35,28 @@ class Publishing(threading.Thread):
 
     def run(self) -> None:
         number = 0
-        while not self.over.is_set():
-            name = f"{self.worker}/{number}"
-            self.acknowledged[name] = self._until_acknowledged(name)
-            number += 1
-
-    def _until_acknowledged(self, name: str) -> str:
-        key = str(uuid.uuid4())
         with self.server.private(timeout=10) as private:
-            while True:
-                try:
-                    answer = private.post(
-                        "/channels/chat?roomId=lobby",
-                        json={"type": "msg", "data": {"name": name}},
-                        headers={"Idempotency-Key": key},
-                    )
-                except httpx.TransportError:
-                    # Whether it was stored is not known: the key makes it safe to ask again.
-                    self.uncertain += 1
-                    time.sleep(0.02)
-                    continue
-                assert answer.status_code == 200, answer.text
-                return str(answer.json()["id"])
+            while not self.over.is_set():
+                name = f"{self.worker}/{number}"
+                self.acknowledged[name] = self._until_acknowledged(private, name)
+                number += 1
+
+    def _until_acknowledged(self, private: httpx.Client, name: str) -> str:
+        key = str(uuid.uuid4())
+        while True:
+            try:
+                answer = private.post(
+                    "/channels/chat?roomId=lobby",
+                    json={"type": "msg", "data": {"name": name}},
+                    headers={"Idempotency-Key": key},
+                )
+            except httpx.TransportError:
+                # Whether it was stored is not known: the key makes it safe to ask again.
+                self.uncertain += 1
+                time.sleep(0.02)
+                continue
+            assert answer.status_code == 200, answer.text
+            return str(answer.json()["id"])
 
 
 class Reading(threading.Thread):
@@ -89,6 +91,7 @@ class KillTests(SynchronousTestCase):
     """What an acknowledgement is worth."""
 
     def kill_and_compare(self, durability: str, lives: int) -> None:
+        random = Random(f"kills with {durability}")
         server = ServerProcess(f'{FAST}\n[replay]\ndurability = "{durability}"\n')
         self.addCleanup(server.close)
         server.start()
@@ -99,7 +102,7 @@ class KillTests(SynchronousTestCase):
         for thread in (*publishing, *reading):
             thread.start()
         for _ in range(lives):
-            time.sleep(LIFE)
+            time.sleep(LIFE * random.uniform(0.5, 1.5))
             server.kill()
             server.start()
         for one in publishing:
@@ -122,6 +125,14 @@ class KillTests(SynchronousTestCase):
         acknowledged = {
             name: number for one in publishing for name, number in one.acknowledged.items()
         }
+        connections = sum(one.reader.connections for one in reading)
+        say(
+            f"{lives} kills at random moments of a second, durability {durability}, while"
+            f" {len(publishing)} publish",
+            f"{len(acknowledged)} acknowledged, {sum(one.uncertain for one in publishing)} asked"
+            f" again; {len(reading)} readers with {connections} connections have"
+            f" {', '.join(str(len(one.reader.messages)) for one in reading)} messages",
+        )
         self.assertGreater(len(acknowledged), lives * 10)
         self.assertGreater(sum(one.uncertain for one in publishing), 0)
         for reader in reading:
