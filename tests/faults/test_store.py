@@ -29,6 +29,7 @@ from takotwist.core.log import Append, Page
 from takotwist.core.message import Draft
 from takotwist.core.topic import Topic
 from takotwist.errors import ReplayTooOld, StoreUnavailable
+from tests.faults.seen import say
 
 LOBBY = Topic.of("chat", {"roomId": "lobby"})
 
@@ -51,6 +52,8 @@ class StoreCase(TestCase):
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.path = os.path.join(self.folder, "replay.sqlite")
         self.said: list[str] = []
+        self.heard: list[str] = []
+        self.addCleanup(self._report)
         globalLogPublisher.addObserver(self._hear)
         self.addCleanup(globalLogPublisher.removeObserver, self._hear)
         return self.open()
@@ -58,6 +61,11 @@ class StoreCase(TestCase):
     def _hear(self, event: Any) -> None:
         if str(event.get("log_namespace", "")).startswith("takotwist"):
             self.said.append(formatEvent(event))
+            self.heard.append(self.said[-1])
+
+    def _report(self) -> None:
+        what = f"{type(self).__name__}, {self.id().rpartition('.')[2].removeprefix('test_')}"
+        say(what.replace("_", " "), f"the operator was told: {'; '.join(self.heard) or 'nothing'}")
 
     def open(self) -> Any:
         self.log = SqliteReplayLog(self.path, reactor=reactor, durability=self.durability)
