@@ -2,7 +2,8 @@
 
 A session is what all transports have in common: who it is, which topics it
 follows, when its credentials end.  Rule: whatever a session has taken (limits,
-places in the fan-out, deadlines) is given back by `close`, and only there.
+places in the fan-out, deadlines) is given back by `close`, and only there; and what
+was part of it goes then, not when Python next looks for cycles.
 """
 
 from __future__ import annotations
@@ -89,10 +90,16 @@ class Subscribed:
         if self._frames is not None:
             self._frames.close()
         self.forget_expiry()
+        # It and its subscription know each other, and only a collector would part them.
+        self.subscription.on_end = _nothing_more
 
 
 def _begun(cursor: int, reset: ReplayTooOld | None) -> None:
     """Takes the place of what a transport did at the begin of a subscription."""
+
+
+def _nothing_more(refusal: Refusal | None) -> None:
+    """Takes the place of what would end what has ended."""
 
 
 def _always_reads(full: bool) -> None:
@@ -230,6 +237,8 @@ class Session:
         for subject in self._subjects:
             self._sessions.limits.by_subject.leave(subject)
         self._sessions.closed(self, why)
+        # Whoever closes a session ends its connection, which knows the session.
+        self.end = _nothing_more
 
     @property
     def closed(self) -> bool:

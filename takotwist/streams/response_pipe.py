@@ -76,8 +76,10 @@ class Http1Pipe:
         self._request.registerProducer(self, True)
 
     def release(self) -> None:
-        if not self._request._disconnected:
-            self._request.unregisterProducer()
+        # A request whose peer has gone keeps its producer, and the two would keep each other.
+        request, self._request = self._request, None
+        if not request._disconnected:
+            request.unregisterProducer()
 
     def abort(self) -> None:
         self.transport.abortConnection()

@@ -63,6 +63,9 @@ class MemoryPeer:
         if self._transport.connected:
             self._transport.connected = False
             self._transport.protocol.connectionLost(Failure(ConnectionDone()))
+        # As Twisted's transports do, or what the server let go would stay with this end.
+        self._transport.producer = self._protocol = None
+        self._transport.protocol = None  # type: ignore[assignment]
 
     def stop_reading(self) -> None:
         """Have the server find its socket full."""

@@ -203,19 +203,24 @@ class ChannelSpeaker:
 
     def _run(self, doing: Coroutine[Any, Any, None]) -> None:
         """Do one thing after the other; whatever goes wrong ends the connection."""
-        before, failure = self._busy, None
+        before = self._busy
         try:
             done = begin(doing)
         except Exception:
-            done, failure = None, Failure()
+            self._now(None, before)
+            # It gets no name here: its traceback has this frame, and each would keep
+            # the other, and the wire, until Python looks for cycles.
+            self._failed(Failure())
+        else:
+            self._now(done, before)
+            if done is not None:
+                done.addErrback(self._failed)
+
+    def _now(self, busy: Deferred[None] | None, before: Deferred[None] | None) -> None:
         if before is not None and not before.called:
             # A second auth frame while the first is being asked about.
             before.cancel()
-        self._busy = done
-        if failure is not None:
-            self._failed(failure)
-        elif done is not None:
-            done.addErrback(self._failed)
+        self._busy = busy
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):

@@ -35,6 +35,10 @@ KEEPALIVE = encode(SseEvent(comment="keepalive"))
 LINES = "application/x-ndjson"
 
 
+def _nothing(blocked: bool) -> None:
+    """Nobody has to be told."""
+
+
 class EventStreamWire:
     """A wire on an open event stream.
 
@@ -51,7 +55,7 @@ class EventStreamWire:
         self.key = key
         self.speaker: Speaker | None = None
         self._forget = forget
-        self.on_pressure: Callable[[bool], None] = lambda blocked: None
+        self.on_pressure: Callable[[bool], None] = _nothing
         self.left = False
         self.ended_for: Refusal | None = None
         self._admission = admission
@@ -162,8 +166,11 @@ class EventStreamWire:
     def _gone(self, why: str) -> None:
         if not self.session.closed:
             self.session.close(why)
-            if self.speaker is not None:
-                self.speaker.lost()
+            # It knows this wire, and the two would stay until Python looks for cycles.
+            speaker, self.speaker = self.speaker, None
+            self.on_pressure = _nothing
+            if speaker is not None:
+                speaker.lost()
             self._forget()
             self._let_go()
 
