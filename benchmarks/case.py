@@ -86,6 +86,8 @@ def _take(case: Case, name: str, peer: Peer, outcome: Outcome) -> None:
         for shares, key in ((outcome.server, "core"), (outcome.generator, "generator")):
             if key in measured:
                 shares.setdefault(name, []).append(measured[key])
+        if "memory" in measured:
+            outcome.memory.setdefault(name, []).append([list(one) for one in measured["memory"]])
     if case.fresh:
         peer.stop()
         peer.start()

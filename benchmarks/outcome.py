@@ -22,6 +22,8 @@ class Outcome:
     :ivar values: one for each round; `None` where the round went wrong.
     :ivar server: CPU of all its processes and threads, as a share of one core.
     :ivar generator: the same of what drove it, without its waiting.
+    :ivar memory: of rounds that watched it, in order: seconds since the beginning, and
+        bytes.
     :ivar wrong: rounds that were left out, and why.
     """
 
@@ -31,6 +33,7 @@ class Outcome:
     values: dict[str, list[float | None]]
     server: dict[str, list[float]] = attrs.field(factory=dict)
     generator: dict[str, list[float]] = attrs.field(factory=dict)
+    memory: dict[str, list[list[list[float]]]] = attrs.field(factory=dict)
     wrong: list[str] = attrs.field(factory=list)
 
     def measured(self) -> list[str]:

@@ -159,10 +159,15 @@ class Peer:
         return sum(map(_cpu_of, self.pids))
 
     def resident(self) -> int:
-        """Bytes of memory that it has to itself."""
+        """Bytes of memory that it has to itself and has written to.
+
+        Pages of libraries that it only reads are left out: Linux calls them private while
+        no other process on the machine has the same file mapped, so a Python program that
+        starts or ends elsewhere would be 13 MB less or more of ours.
+        """
         total = 0
         for pid in self.pids:
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith(("Private_Clean:", "Private_Dirty:")):
+                if line.startswith("Private_Dirty:"):
                     total += int(line.split()[1]) * 1024
         return total

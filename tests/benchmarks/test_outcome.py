@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.outcome import Outcome, figure
@@ -75,3 +77,16 @@ class Honesty(SynchronousTestCase):
         """The plot has a bar for each server that was measured."""
         picture = plot("A title", [outcome(), outcome(values={"takotwist": [None]})])
         self.assertEqual(picture.count("<rect x="), 2)
+        self.assertNotIn("<polyline", picture)
+
+    def test_plot_of_memory(self) -> None:
+        """Where memory was watched the plot shows its course, from nothing to the most."""
+        course = [[0.0, 30e6], [300.0, 60e6], [600.0, 45e6]]
+        picture = plot("A title", [outcome(memory={"takotwist": [course]})])
+        (points,) = re.findall(r'<polyline points="([^"]*)"', picture)
+        across, down = zip(*(map(float, one.split(",")) for one in points.split()), strict=True)
+        self.assertEqual(across[2] - across[1], across[1] - across[0])
+        # As y grows downwards, the most has the least.
+        self.assertEqual(down[0] - down[2], (down[2] - down[1]))
+        self.assertIn("60 at most", picture)
+        self.assertIn("0; 600 s", picture)

@@ -32,6 +32,7 @@ stays
 def record() -> Record:
     case = Outcome("sse, 1,000 subscribers, 16 in flight", "deliveries/s", False, {})
     case.values = {"takotwist": [600.0], "nchan": [100.0]}
+    case.memory = {"takotwist": [[[0.5, 70e6], [1.0, 71e6]]]}
     return Record("burst", "2026-11-21", 12.0, "one machine", [case])
 
 
