@@ -77,6 +77,10 @@ def resumed(
         while True:
             try:
                 sent = yield waits_for
+            except GeneratorExit:
+                # Collected while it waits; `steps` may have been so before it.
+                steps.close()
+                raise
             except BaseException as thrown:
                 waits_for = steps.throw(thrown)
             else:

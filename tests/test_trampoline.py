@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import Channel, Grant, VerifyRequest
 from takotwist.errors import AuthUnavailable
-from takotwist.trampoline import drive
+from takotwist.trampoline import drive, resumed
 from tests.adapters.local_case import REQUEST, AuthorizeLocalCase, Room, chat
 
 
@@ -43,6 +43,25 @@ class TestContext(SynchronousTestCase):
             raise KeyError
 
         self.failureResultOf(drive(work()), KeyError)
+
+    def test_forgotten_while_it_waits(self) -> None:
+        """A coroutine that nobody can wake any more ends quietly, in whatever order it and what
+        drives it are collected."""
+        ended: list[str] = []
+
+        async def waits() -> None:
+            try:
+                await Deferred[None]()
+            finally:
+                ended.append("ended")
+
+        for first in (True, False):
+            steps = waits()
+            driving = resumed(steps, steps.send(None))
+            next(driving)
+            for one in (steps, driving) if first else (driving, steps):
+                one.close()
+        self.assertEqual(ended, ["ended", "ended"])
 
 
 class TestAsyncio(AuthorizeLocalCase):
