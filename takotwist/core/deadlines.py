@@ -37,11 +37,19 @@ class Deadlines:
     grain: float = 0.25
     _buckets: dict[int, dict[Deadline, None]] = attrs.field(factory=dict, init=False)
     _done: int = attrs.field(default=-1, init=False)
+    _room: int = attrs.field(default=64, init=False)
 
     def at(self, when: float, action: Callable[[], None]) -> Deadline:
         """Do `action` in the first tick at or after `when` (seconds of the caller's clock)."""
         index = max(-int(-when // self.grain), self._done + 1)
-        bucket = self._buckets.setdefault(index, {})
+        bucket = self._buckets.get(index)
+        if bucket is None:
+            if len(self._buckets) >= self._room:
+                # Buckets whose deadlines were all cancelled: of lifetimes of hours there
+                # would be ten megabytes before their time comes.
+                self._buckets = {one: held for one, held in self._buckets.items() if held}
+                self._room = 2 * len(self._buckets) + 64
+            bucket = self._buckets[index] = {}
         deadline = Deadline(action, bucket)
         bucket[deadline] = None
         return deadline

@@ -37,6 +37,17 @@ class TestDeadlines(SynchronousTestCase):
         self.run_until(deadlines, 5.0)
         self.assertEqual(done, [])
 
+    def test_cancelled_long_before(self) -> None:
+        """Of deadlines that were cancelled hours before their time no places stay."""
+        deadlines, done = Deadlines(), []
+        for seconds in range(0, 7_000, 1_000):
+            deadlines.at(seconds + 0.5, lambda seconds=seconds: done.append(seconds))
+        for seconds in range(1, 7_200):
+            deadlines.at(seconds, lambda: done.append("late")).cancel()
+        self.assertLess(len(deadlines._buckets), 200)
+        self.run_until(deadlines, 7_200)
+        self.assertEqual(done, list(range(0, 7_000, 1_000)))
+
     def test_cancelled_by_another(self) -> None:
         """Cancelling after it was taken up is harmless."""
         deadlines = Deadlines()
