@@ -66,6 +66,11 @@ class Turn:
         self.delivering = False
 
 
+def _refuse(_: bytes) -> bool:
+    """What takes nothing, because the connection is gone."""
+    return False
+
+
 def _nowhere(_: bytes) -> None:
     """Where bytes go before a connection is open."""
 
@@ -186,4 +191,6 @@ class Outbox:
         self._size = 0
         self.paused = True
         self.write = _nowhere
+        # It holds itself by its own method, and would stay until Python looks for cycles.
+        self.deliver = _refuse
         self.waiting.clear()

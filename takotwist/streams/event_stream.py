@@ -202,6 +202,8 @@ class EventStream:
         self.closed = True
         self.paused = False
         self.write_framed = _discard
+        # Whoever was to be told has this stream, and the two would keep each other.
+        self._on_pause = self._on_resume = _nothing
         pipe, self._pipe, self._request = self._pipe, None, None
         if pipe is not None:
             pipe.release()

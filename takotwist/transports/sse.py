@@ -83,15 +83,17 @@ class SseStream:
     def __init__(self, admission: Admission, request: Any) -> None:
         self._admission = admission
         self.outbox: Outbox = admission.new_outbox()
-        self._stream = EventStream(request, on_pause=self._paused, on_resume=self._resumed)
+        self._stream: EventStream | None = None
         self._request = request
         self._comments: Comments | None = None
 
     def opened(self, cursor: int, reset: ReplayTooOld | None) -> None:
         """Send the head."""
-        stream = self._stream
-        self._admission.answers.cors(self._request)
-        self._request = None
+        request, self._request = self._request, None
+        self._admission.answers.cors(request)
+        # Not before: they know each other until it ends, and what is refused has no end.
+        stream = EventStream(request, on_pause=self._paused, on_resume=self._resumed)
+        self._stream = stream
         stream.on_closed(self._gone)
         if stream.open(preamble(cursor, reset)):
             form = SSE_CHUNKED if stream.framing == "chunked" else SSE_RAW
@@ -103,6 +105,8 @@ class SseStream:
         """End the response: its client comes back with its cursor and is told then."""
         self.outbox.flush()
         self.session.close("lifetime over" if refusal is None else refusal.code)
+        if self._stream is None:
+            return
         if isinstance(refusal, InternalError):
             self._stream.abort()
         else:
@@ -114,7 +118,7 @@ class SseStream:
         self._beat()
 
     def _beat(self) -> None:
-        assert self._comments is not None
+        assert self._comments is not None and self._stream is not None
         now = self._admission.seconds()
         pulse, again = self._comments.check(now, self.outbox.written_at)
         if pulse is Pulse.SPEAK and not self._stream.paused:

@@ -41,6 +41,10 @@ class _Nobody:
         """Nobody has to be told."""
 
 
+def _nothing(blocked: bool) -> None:
+    """Nobody has to be told."""
+
+
 class Wire(Protocol):
     """One connection.
 
@@ -95,7 +99,7 @@ class WebSocketWire:
         self._holds = 0
         #: Whether the peer has closed as who has gone for good does.
         self.left = False
-        self.on_pressure: Callable[[bool], None] = lambda blocked: None
+        self.on_pressure: Callable[[bool], None] = _nothing
         self.outbox: Outbox = admission.new_outbox()
 
     def open(
@@ -132,7 +136,10 @@ class WebSocketWire:
         send = connection.socket_send if at_once else None
         self.outbox.connect(form, connection.write_frames, at_once=at_once, send=send)
         connection.on_closing = self.outbox.discard
-        self.speaker = speaker(self)
+        made = speaker(self)
+        if self._connection is not None:
+            # Else it has ended the connection, and would only be kept by who is gone.
+            self.speaker = made
         early, self._early = self._early, []
         for payload, is_binary in early:
             self._message(payload, is_binary)
@@ -249,4 +256,7 @@ class WebSocketWire:
         self._connection = None
         if not self.session.closed:
             self.session.close(why)
-            self.speaker.lost()
+            # They know this wire, and would stay with it until Python looks for cycles.
+            speaker, self.speaker = self.speaker, _Nobody()
+            self.on_pressure = _nothing
+            speaker.lost()
