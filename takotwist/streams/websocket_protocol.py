@@ -25,6 +25,9 @@ _log = Logger()
 #: 64 KiB may hold ten thousand small frames, and each may cost a tenth of a millisecond.
 STEPS_A_TURN = 100
 
+#: Bytes of a message that count as a step: compressed, a read may hold a hundred megabytes.
+STEP_BYTES = 4096
+
 
 class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: ignore[misc]
     """One connection's parser, open from the beginning."""
@@ -36,6 +39,8 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
     _why: Any = None
     #: When the rest of what came is taken, where it was too much for one turn.
     _turn: IDelayedCall | None = None
+    #: Steps that are left in this turn.
+    _steps = 0
 
     def __init__(self, connection: WebSocketConnection) -> None:
         self._connection = connection
@@ -71,10 +76,11 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
     def _consume(self) -> None:
         """Take frames, but not so many that others wait for it."""
         waited, self._turn = self._turn is not None, None
-        for _ in range(STEPS_A_TURN):
-            if self.state == self.STATE_CLOSED or not self.processData():
-                break
-        else:
+        self._steps, more = STEPS_A_TURN, True
+        while more and self._steps > 0:
+            self._steps -= 1
+            more = self.state != self.STATE_CLOSED and self.processData()
+        if more:
             if self._turn is None:
                 self._turn = self._connection.next_turn(self._consume)
             self.transport.pauseProducing()
@@ -139,6 +145,7 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
     def onMessageEnd(self) -> None:
         if not self.failedByMe:
             message = b"".join(self.message_data)
+            self._steps -= len(message) // STEP_BYTES
             try:
                 self._connection.message_received(message, self.message_is_binary)
             except Exception:

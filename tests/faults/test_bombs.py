@@ -145,7 +145,7 @@ class SocketBombTests(SynchronousTestCase):
             f" {max(waited) * 1000:.0f} ms",
         )
         self.assertEqual(failures, [])
-        self.assertLess(max(waited), 5)
+        self.assertLess(max(waited), 2)
         self.assertLess(grown, 24 * MIB)
 
     def _answered(self, one: socket.socket, closes: bool) -> None:
@@ -186,8 +186,8 @@ class SocketBombTests(SynchronousTestCase):
     def test_many_messages(self) -> None:
         """In messages that may just be: each is unpacked when its turn comes, and answered."""
         one = client_frame(1, deflated(b"x" * 1_000_000), rsv=4)
-        frames = [one] * 20 + [client_frame(1, b"x" * 77)]
-        self._suffer(f"20 messages of 1 MB in {len(one)} bytes", frames, closes=False)
+        frames = [one] * 50 + [client_frame(1, b"x" * 77)]
+        self._suffer(f"50 messages of 1 MB in {len(one)} bytes", frames, closes=False)
 
 
 class ChannelBombTests(HostileCase):

@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.websocket_protocol import STEPS_A_TURN
+from takotwist.streams.websocket_protocol import STEP_BYTES, STEPS_A_TURN
 from tests.codecs.websocket_reader import client_close, client_frame
 from tests.streams.exchange import run_due
 from tests.streams.test_websocket_upgrade import _Upgraded
@@ -42,6 +42,14 @@ class TurnTests(SynchronousTestCase):
         self.client.send(*FRAMES[:20])
         self.assertEqual(self.client.told, TOLD[:20])
         self.assertEqual(self.client.clock.getDelayedCalls(), [])
+
+    def test_large(self) -> None:
+        """Large messages are many steps each, as they may have come in few bytes."""
+        large = b"x" * (STEPS_A_TURN * STEP_BYTES // 2)
+        self.client.send(*[client_frame(1, large)] * 6)
+        self.assertEqual(len(self.client.told), 2)
+        self.assertEqual(self._turns(), 2)
+        self.assertEqual(self.client.told, [(large, False)] * 6)
 
     def test_more_comes(self) -> None:
         """What comes meanwhile all the same is behind what is there, and no more is read."""
