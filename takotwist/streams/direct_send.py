@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from OpenSSL.SSL import Error
+from OpenSSL import SSL
 from twisted.internet import tcp
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -21,6 +21,16 @@ RECORD = 2**14
 
 #: More than TLS adds to a record, whatever the cipher (RFC 5246, section 6.2.3).
 RECORD_OVERHEAD = 2048
+
+#: What pyOpenSSL is made of.  Its own methods double what a write costs in OpenSSL; where
+#: these names are others they are used.
+_lib: Any = getattr(SSL, "_lib", None)
+_ffi: Any = getattr(SSL, "_ffi", None)
+
+#: One record, on its way from OpenSSL to a socket.  For all connections: no code of others
+#: runs meanwhile, as all of this is in the reactor's thread.
+_record: Any = None if _ffi is None else _ffi.new("char[]", RECORD + RECORD_OVERHEAD)
+_bytes_of_record: Any = None if _ffi is None else _ffi.buffer(_record)
 
 
 def direct_write(transport: Any) -> Callable[[bytes], None]:
@@ -110,10 +120,13 @@ class _Tls:
     each connection; ours are joined per turn before they come here.
     """
 
-    __slots__ = ("_below", "_tls")
+    __slots__ = ("_below", "_encrypted", "_tls")
 
     def __init__(self, tls: Any) -> None:
         self._tls = tls
+        known = _lib is not None and _ffi is not None
+        known = known and all(hasattr(tls._tlsConnection, name) for name in ("_ssl", "_from_ssl"))
+        self._encrypted = _encrypted if known else _encrypted_by_methods
         self._below = _Plain(tls.transport).write
 
     def write(self, data: bytes) -> None:
@@ -128,17 +141,37 @@ class _Tls:
         ):
             tls.write(data)
             return
-        connection = tls._tlsConnection
         try:
-            sent = connection.send(data)
-        except Error:
+            sent, record, whole = self._encrypted(tls._tlsConnection, data)
+        except SSL.Error:
             # Also where it wants to read first: then the transport will keep the data.
             tls.write(data)
             return
-        room = sent + RECORD_OVERHEAD
-        record = connection.bio_read(room)
         self._below(record)
-        if len(record) == room:
+        if not whole:
             tls._flushSendBIO()
         if sent != len(data):
             tls.write(data[sent:])
+
+
+def _encrypted(connection: Any, data: bytes) -> tuple[int, bytes, bool]:
+    """How much of `data` OpenSSL takes, what it makes of it, and whether that is all it has.
+
+    :param data: what fits into a record.
+    :raises SSL.Error: it takes nothing now.
+    """
+    ssl = connection._ssl
+    sent = _lib.SSL_write(ssl, _ffi.from_buffer(data), len(data))
+    if sent <= 0:
+        connection._raise_ssl_error(ssl, sent)
+    room = len(_bytes_of_record)
+    size = _lib.BIO_read(connection._from_ssl, _record, room)
+    return sent, _bytes_of_record[: max(size, 0)], size < room
+
+
+def _encrypted_by_methods(connection: Any, data: bytes) -> tuple[int, bytes, bool]:
+    """The same by what is public."""
+    sent = connection.send(data)
+    room = sent + RECORD_OVERHEAD
+    record: bytes = connection.bio_read(room)
+    return sent, record, len(record) < room

@@ -21,6 +21,7 @@ from takotwist.core.fanout import Subscription
 from takotwist.core.group import FEW, Group
 from takotwist.core.outbox import Outbox, Turn
 from takotwist.core.topic import Topic
+from takotwist.streams import direct_send
 from takotwist.streams.direct_send import RECORD, blocked_sends, direct_write, straight_send
 from takotwist.streams.event_stream import EventStream
 from takotwist.streams.site import make_site
@@ -273,6 +274,14 @@ class TlsTests(DirectSendCase):
         client.close()
         await server.lost
         write(b"nobody")
+
+
+class PublicTlsTests(TlsTests):
+    """On TLS where pyOpenSSL is made of something else than today."""
+
+    def setUp(self) -> None:
+        self.patch(direct_send, "_lib", None)
+        super().setUp()
 
 
 class NoDelayTests(DirectSendCase):
