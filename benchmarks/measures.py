@@ -38,19 +38,22 @@ def connects(peer: Peer, kind: str, seconds: float = 1.5) -> dict[str, Any]:
     return result
 
 
-def holds(peer: Peer, kind: str, connections: int, seconds: float) -> dict[str, Any]:
-    """Memory of connections that do nothing, and the CPU that they cost.
+def holds(
+    peer: Peer, kind: str, connections: int, seconds: float, before: int = 100
+) -> dict[str, Any]:
+    """Memory of connections that do nothing, and the CPU of a server that has them.
 
-    A few are there before, so that what the first of all loads counts for nobody.
+    :param before: connections that are there already, so that what the first of all
+        loads counts for nobody.
     """
-    with _held(peer, kind, 100) as few:
+    with _held(peer, kind, before) as few:
         empty = peer.resident()
         with _held(peer, kind, connections) as many:
             time.sleep(3)
             held = peer.resident()
-            before, began = peer.cpu(), time.monotonic()
+            spent, began = peer.cpu(), time.monotonic()
             time.sleep(seconds)
-            used, took = peer.cpu() - before, time.monotonic() - began
+            used, took = peer.cpu() - spent, time.monotonic() - began
             many.go()
             failed = many.result()["failed"]
         few.go()

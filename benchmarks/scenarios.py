@@ -213,6 +213,16 @@ def _idle() -> Sequence[Case]:
     ]
     # Each connection is a file of one process, and there may be fewer.
     most = min(20_000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 500)
+    nothing = Case(
+        "CPU of one connection",
+        ("takotwist",),
+        partial(holds, kind="sse", connections=1, seconds=50, before=1),
+        "core",
+        "% of a core",
+        lower=True,
+        scale=100,
+        fresh=True,
+    )
     cpu = [
         Case(
             f"{kind}, CPU of 20,000 idle connections, taken of {most:,}",
@@ -227,7 +237,7 @@ def _idle() -> Sequence[Case]:
         )
         for kind in ("sse", "websocket")
     ]
-    return [*memory, *cpu]
+    return [*memory, nothing, *cpu]
 
 
 def _slow() -> Sequence[Case]:
