@@ -49,7 +49,7 @@ class CutTests(SynchronousTestCase):
         server.start()
         browser = Browser(server.authority)
         self.addCleanup(browser.close)
-        proxy = CuttingProcess(server.tls_port, seed=7)
+        proxy = CuttingProcess(server.tls_port, seed=7, encrypted=True)
         self.addCleanup(proxy.close)
         # The tab that is opened last is the one in front; Chromium slows the timers of the other.
         reader = ChatPage.entered(browser, f"https://localhost:{proxy.port}")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Literal
 
@@ -34,6 +34,12 @@ WAITING_BYTES = 65_536
 #: Bytes that travel together at most, where they come in pieces.
 MOST_AT_ONCE = {"drops": 64, "bytes": 1}
 
+Pace = Literal["straight", "late", "drops", "bytes"]
+
+PACES: Sequence[Pace] = ("straight", "straight", "late", "drops", "bytes")
+#: Where connections are encrypted: byte by byte none would finish its handshake before its end.
+PACES_TLS = PACES[:-1]
+
 
 @attrs.frozen
 class Fate:
@@ -47,16 +53,18 @@ class Fate:
     """
 
     seconds: float
-    pace: Literal["straight", "late", "drops", "bytes"]
+    pace: Pace
     ending: Literal["abort", "close", "half"]
     lag: float
 
     @classmethod
-    def drawn(cls, random: Random, shortest: float, longest: float) -> Fate:
+    def drawn(
+        cls, random: Random, shortest: float, longest: float, paces: Sequence[Pace] = PACES
+    ) -> Fate:
         """A fate between these bounds, in seconds."""
         return cls(
             random.uniform(shortest, longest),
-            random.choice(("straight", "straight", "late", "drops", "bytes")),
+            random.choice(paces),
             random.choice(("abort", "close", "half")),
             random.uniform(0.0, 0.1),
         )
@@ -242,11 +250,12 @@ class CuttingProxy:
         *,
         shortest: float = 0.2,
         longest: float = 2.0,
+        paces: Sequence[Pace] = PACES,
         told: Callable[[Fate], None] = lambda fate: None,
     ) -> None:
         self.reactor, self.server, self.random = reactor, server, random
         self.connections = self.cuts = 0
-        self._bounds = (shortest, longest)
+        self._bounds = (shortest, longest, paces)
         self._told = told
         self._pairs: set[Pair] = set()
         self._port: Any = None
@@ -295,6 +304,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--shortest", type=float, default=0.2, help="seconds")
     parser.add_argument("--longest", type=float, default=2.0, help="seconds")
+    parser.add_argument("--tls", action="store_true", help="connections are encrypted")
     options = parser.parse_args(arguments)
     from twisted.internet import reactor
 
@@ -305,6 +315,7 @@ def main(arguments: list[str]) -> None:
         Random(options.seed),
         shortest=options.shortest,
         longest=options.longest,
+        paces=PACES_TLS if options.tls else PACES,
         told=lambda fate: print(fate, flush=True),
     )
     listening = Deferred.fromCoroutine(proxy.listen(options.port))
