@@ -27,16 +27,12 @@ from takotwist.transports.admission import Admission, Place
 from takotwist.transports.asking import read_all_presented
 from takotwist.transports.live_functions import UnsupportedType
 from takotwist.transports.mux import Mux
-from takotwist.transports.wire import Speaker
+from takotwist.transports.wire import Speaker, nobody_told
 
 KEEPALIVE = encode(SseEvent(comment="keepalive"))
 
 #: The content type of a POST upstream.
 LINES = "application/x-ndjson"
-
-
-def _nothing(blocked: bool) -> None:
-    """Nobody has to be told."""
 
 
 class EventStreamWire:
@@ -55,7 +51,7 @@ class EventStreamWire:
         self.key = key
         self.speaker: Speaker | None = None
         self._forget = forget
-        self.on_pressure: Callable[[bool], None] = _nothing
+        self.on_pressure: Callable[[bool], None] = nobody_told
         self.left = False
         self.ended_for: Refusal | None = None
         self._admission = admission
@@ -168,7 +164,7 @@ class EventStreamWire:
             self.session.close(why)
             # It knows this wire, and the two would stay until Python looks for cycles.
             speaker, self.speaker = self.speaker, None
-            self.on_pressure = _nothing
+            self.on_pressure = nobody_told
             if speaker is not None:
                 speaker.lost()
             self._forget()

@@ -28,7 +28,7 @@ from takotwist.streams.webtransport import (
 )
 from takotwist.transports.admission import Admission, Place
 from takotwist.transports.webtransport_lines import Lines, Pressure
-from takotwist.transports.wire import Speaker
+from takotwist.transports.wire import Speaker, nobody_told
 
 #: Seconds from the session to its stream.
 STREAM_SECONDS = 5.0
@@ -64,7 +64,7 @@ class WebTransportWire:
         self._written = self._acknowledged = 0
         self._holds = 0
         self.left = False
-        self.on_pressure: Callable[[bool], None] = lambda blocked: None
+        self.on_pressure: Callable[[bool], None] = nobody_told
         self.outbox: Outbox = admission.new_outbox()
         self.ended: Deferred[tuple[int, str] | None] = Deferred()
         self.session = place.open("webtransport", self.outbox, self.end)

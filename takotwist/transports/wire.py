@@ -41,8 +41,8 @@ class _Nobody:
         """Nobody has to be told."""
 
 
-def _nothing(blocked: bool) -> None:
-    """Nobody has to be told."""
+def nobody_told(blocked: bool) -> None:
+    """A wire's `on_pressure` while nobody has to be told."""
 
 
 class Wire(Protocol):
@@ -99,7 +99,7 @@ class WebSocketWire:
         self._holds = 0
         #: Whether the peer has closed as who has gone for good does.
         self.left = False
-        self.on_pressure: Callable[[bool], None] = _nothing
+        self.on_pressure: Callable[[bool], None] = nobody_told
         self.outbox: Outbox = admission.new_outbox()
 
     def open(
@@ -258,5 +258,5 @@ class WebSocketWire:
             self.session.close(why)
             # They know this wire, and would stay with it until Python looks for cycles.
             speaker, self.speaker = self.speaker, _Nobody()
-            self.on_pressure = _nothing
+            self.on_pressure = nobody_told
             speaker.lost()

@@ -27,6 +27,15 @@ HELLO = (
 )
 
 
+def asked(one: socket.socket, request: bytes) -> bytes:
+    """The head of the answer to `request`, and what came with it."""
+    one.sendall(request)
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += one.recv(4096)
+    return answer
+
+
 class HostileCase(SynchronousTestCase):
     """One server, TLS too."""
 
@@ -70,11 +79,7 @@ class HostileCase(SynchronousTestCase):
     def upgraded(self) -> socket.socket:
         """A WebSocket of the chat."""
         one = self.connect()
-        one.sendall(HELLO)
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            answer += one.recv(4096)
-        self.assertIn(b" 101 ", answer)
+        self.assertIn(b" 101 ", asked(one, HELLO))
         return one
 
     def ends(self, one: socket.socket, seconds: float = 20.0) -> bytes:

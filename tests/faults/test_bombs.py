@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 from takotwist.streams.websocket import Deflate, WebSocket, WebSocketConfig
 from tests.codecs.websocket_reader import client_frame
 from tests.faults.compressing_site import MOST
-from tests.faults.hostile import HELLO, HostileCase
+from tests.faults.hostile import HELLO, HostileCase, asked
 from tests.faults.seen import say
 from tests.sockets.server_process import wait_until
 from tests.streams.websocket_client import WebSocketExchange, deflated
@@ -29,6 +29,20 @@ MIB = 1 << 20
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate"
 
 ASKING = HELLO.replace(b"Upgrade: websocket", f"{OFFER}\r\nUpgrade: websocket".encode())
+
+
+def in_frames(compressed: bytes, pieces: int) -> list[bytes]:
+    """A compressed binary message, in so many frames."""
+    size = -(-len(compressed) // pieces)
+    return [
+        client_frame(
+            0 if start else 2,
+            compressed[start : start + size],
+            rsv=0 if start else 4,
+            fin=start + size >= len(compressed),
+        )
+        for start in range(0, len(compressed), size)
+    ]
 
 
 class BombTests(SynchronousTestCase):
@@ -49,16 +63,7 @@ class BombTests(SynchronousTestCase):
             )
             client = WebSocketExchange(handler, config, OFFER)
             self.assertIn("permessage-deflate", client.head[1]["sec-websocket-extensions"])
-            size = -(-len(bomb) // pieces)
-            frames = [
-                client_frame(
-                    0 if start else 2,
-                    bomb[start : start + size],
-                    rsv=0 if start else 4,
-                    fin=start + size >= len(bomb),
-                )
-                for start in range(0, len(bomb), size)
-            ]
+            frames = in_frames(bomb, pieces)
             tracemalloc.start()
             try:
                 client.send(*frames)
@@ -99,10 +104,7 @@ class SocketBombTests(SynchronousTestCase):
     def _upgraded(self) -> socket.socket:
         one = socket.create_connection(("127.0.0.1", self.port), timeout=20)
         self._open.append(one)
-        one.sendall(ASKING)
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            answer += one.recv(4096)
+        answer = asked(one, ASKING)
         self.assertIn(b"permessage-deflate", answer)
         return one
 
@@ -170,17 +172,7 @@ class SocketBombTests(SynchronousTestCase):
     def test_many_frames(self) -> None:
         """In a hundred: 1009."""
         bomb = deflated(bytes(200_000_000))
-        size = -(-len(bomb) // 100)
-        starts = range(0, len(bomb), size)
-        frames = [
-            client_frame(
-                0 if start else 2,
-                bomb[start : start + size],
-                rsv=0 if start else 4,
-                fin=start + size >= len(bomb),
-            )
-            for start in starts
-        ]
+        frames = in_frames(bomb, 100)
         self._suffer(f"200 MB in {len(frames)} frames", frames, closes=True)
 
     def test_many_messages(self) -> None:
@@ -200,10 +192,7 @@ class ChannelBombTests(HostileCase):
         with self.bearing("10 bombs of 50 MB at channels, which agreed to no compression"):
             for _ in range(10):
                 one = self.connect()
-                one.sendall(ASKING)
-                answer = b""
-                while b"\r\n\r\n" not in answer:
-                    answer += one.recv(4096)
+                answer = asked(one, ASKING)
                 self.assertIn(b" 101 ", answer)
                 self.assertNotIn(b"permessage-deflate", answer)
                 one.sendall(client_frame(1, bomb[:1000], rsv=4))
