@@ -210,13 +210,13 @@ class InterleavingTests(SynchronousTestCase):
         if whole and runs[-1]:
             self.assertEqual(runs[-1][-1], whole[-1])
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(EVENTS)
     def test_sse(self, events: list[Any]) -> None:
         """Over SSE."""
         self._check(ModelServer("sse"), events)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(EVENTS)
     def test_explicit(self, events: list[Any]) -> None:
         """Over an explicit WebSocket; each publish is stored once and acknowledged."""
@@ -230,7 +230,7 @@ class InterleavingTests(SynchronousTestCase):
             sorted(int(one or 0) for one in server.settled),
         )
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(EVENTS)
     def test_plain(self, events: list[Any]) -> None:
         """Over a plain WebSocket."""

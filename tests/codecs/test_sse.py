@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -112,7 +112,6 @@ class EncodeTests(SynchronousTestCase):
             max_size=5,
         )
     )
-    @settings(deadline=None)
     def test_any_events(self, events: list[SseEvent]) -> None:
         """Whatever the fields, a browser sees exactly these events, retries and comments."""
         expected, retries, comments, last_id = [], [], [], ""
@@ -137,7 +136,6 @@ class ChunkTests(SynchronousTestCase):
     """A block as a chunk of HTTP/1.1."""
 
     @given(st.lists(st.binary(max_size=300), max_size=6))
-    @settings(deadline=None)
     def test_chunks_are_read_back(self, blocks: list[bytes]) -> None:
         """Chunks joined in any number carry the blocks, and only the last one ends the body."""
         rest = b"".join(map(chunk, blocks)) + LAST_CHUNK

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import struct
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -36,7 +36,6 @@ class FrameTests(SynchronousTestCase):
                 self.assertEqual(len(frame), len(head) + length)
 
     @given(st.lists(st.tuples(st.sampled_from([text_frame, binary_frame]), st.binary())))
-    @settings(deadline=None)
     def test_joined_frames_are_read_back(self, messages: list[tuple[object, bytes]]) -> None:
         """Frames joined in one write are the messages, in order."""
         joined = b"".join(make(payload) for make, payload in messages)  # type: ignore[operator]
@@ -68,7 +67,6 @@ class FrameTests(SynchronousTestCase):
             check_close_code(code)
 
     @given(st.text(max_size=200))
-    @settings(deadline=None)
     def test_reason_is_cut_at_a_character(self, reason: str) -> None:
         """A reason that is too long loses whole characters."""
         cut = close_reason(reason)

@@ -177,7 +177,7 @@ class GroupMachine(RuleBasedStateMachine):
             assert one.outbox.group is None or index in self.members - self.gone
 
 
-GroupMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=50, deadline=None)
+GroupMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=50)
 
 
 class TestGroup(SynchronousTestCase):

@@ -281,9 +281,7 @@ def check(client: Client, *, complete: bool) -> None:
         assert isinstance(client.ended, ReplayTooOld)
 
 
-DeliveryMachine.TestCase.settings = settings(
-    max_examples=250, stateful_step_count=40, deadline=None
-)
+DeliveryMachine.TestCase.settings = settings(max_examples=250, stateful_step_count=40)
 
 
 class TestDelivery(SynchronousTestCase):

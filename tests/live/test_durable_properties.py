@@ -48,7 +48,7 @@ class Member:
 class DurablePropertyTests(SynchronousTestCase):
     """Members of one durable key against a list."""
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(st.lists(MOVE, max_size=25))
     def test_once_and_in_order(self, moves: list[tuple[Any, ...]]) -> None:
         """Each hears all of its kinds that came after its cursor, and `seq` has no gap."""

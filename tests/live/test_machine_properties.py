@@ -89,7 +89,7 @@ class MachinePropertyTests(SynchronousTestCase):
             rest = iter(expected)
             self.assertTrue(all(one in rest for one in arrived), "order, or a double")
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(MOVES)
     def test_once_and_in_order(self, moves: list[tuple[object, ...]]) -> None:
         """After any history, a good wire brings over all that was not refused, once, in order."""
@@ -104,7 +104,7 @@ class MachinePropertyTests(SynchronousTestCase):
         self._check(pair.client, pair.server, models[pair.client], all_arrive=True)
         self._check(pair.server, pair.client, models[pair.server], all_arrive=True)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(MOVES, LAST, MOVES)
     def test_ends_once_everywhere(
         self, before: list[tuple[object, ...]], last: str, after: list[tuple[object, ...]]

@@ -89,7 +89,7 @@ _LINE = st.one_of(_PIECES, st.binary(max_size=4), st.lists(_PIECES, max_size=4).
 class AgreementTests(SynchronousTestCase):
     """There is one reading of a head, and it is twisted.web's."""
 
-    @settings(max_examples=500, deadline=None)
+    @settings(max_examples=500)
     @given(st.lists(_LINE, max_size=6))
     def test_agreement(self, lines: list[bytes]) -> None:
         """A head that has a shape is taken by twisted.web, and has the fields of the shape."""

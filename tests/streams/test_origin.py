@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -52,7 +52,6 @@ class NormalizeTests(SynchronousTestCase):
                 self.assertIsNone(normalize_origin(text))
 
     @given(st.text())
-    @settings(deadline=None)
     def test_normal_stays_normal(self, text: str) -> None:
         """Normalizing twice is normalizing once, and nothing raises."""
         once = normalize_origin(text)

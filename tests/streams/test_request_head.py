@@ -107,7 +107,7 @@ _HEADS = st.one_of(
 class AgreementTests(SynchronousTestCase):
     """There is one reading of a request, and it is twisted.web's."""
 
-    @settings(max_examples=500, deadline=None)
+    @settings(max_examples=500)
     @given(_HEADS)
     def test_agreement(self, data: bytes) -> None:
         """A head that is read here is read by twisted.web as the same request, with nothing
@@ -133,7 +133,7 @@ class AgreementTests(SynchronousTestCase):
         self.assertFalse(exchange.transport.disconnecting)
         self.assertEqual(exchange.answer()[0], 200)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(_HEADS)
     def test_length(self, data: bytes) -> None:
         """A head ends where twisted.web says that it does: a byte less is no request yet."""

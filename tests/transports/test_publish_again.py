@@ -347,7 +347,7 @@ class AgreementTests(SynchronousTestCase):
 
         self.patch(PublishAgain, "answer", counting)
 
-        @settings(max_examples=150, deadline=None)
+        @settings(max_examples=150)
         @given(st.lists(_SENT, min_size=1, max_size=6))
         def agree(requests: list[list[bytes]]) -> None:
             known, whole = Listener(), Listener(whole=True)

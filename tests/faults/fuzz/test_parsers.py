@@ -54,7 +54,7 @@ class ParserTests(SynchronousTestCase):
         )
 
     def _hold(self, name: str, inputs: st.SearchStrategy[bytes]) -> None:
-        @settings(max_examples=150, deadline=None, database=None)
+        @settings(max_examples=150, database=None)
         @given(inputs)
         def hold(data: bytes) -> None:
             read(name, data)

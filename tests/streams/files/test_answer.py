@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -33,7 +33,6 @@ def decide(size: int, range_header: bytes | None = None, **conditions: bytes) ->
 class Decide(SynchronousTestCase):
     """The order of the steps, and lengths."""
 
-    @settings(deadline=None)
     @given(st.integers(0, 2500), st.one_of(st.none(), RANGES))
     def test_lengths(self, size: int, range_header: bytes | None) -> None:
         """Whatever is asked, the length told is the length of the pieces, which are inside."""

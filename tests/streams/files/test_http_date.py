@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -42,13 +42,11 @@ class ParseHttpDate(SynchronousTestCase):
         ):
             self.assertIsNone(parse_http_date(value, NOW), value)
 
-    @settings(deadline=None)
     @given(st.binary(max_size=40))
     def test_any_bytes(self, value: bytes) -> None:
         """Nothing makes the parser fail."""
         parse_http_date(value, NOW)
 
-    @settings(deadline=None)
     @given(st.integers(min_value=0, max_value=250_000_000_000))
     def test_round_trip(self, seconds: int) -> None:
         """What is written is read back as the same second."""

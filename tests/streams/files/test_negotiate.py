@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -62,7 +62,6 @@ class Rank(SynchronousTestCase):
         self.check(b"br;level=9, b r", IDENTITY)
         self.assertEqual(weights(b"br;q=0.5, br"), {"br": 0.5})
 
-    @settings(deadline=None)
     @given(st.binary(max_size=40))
     def test_any_bytes(self, header: bytes) -> None:
         """No header makes it fail, and nothing is offered that is not there."""

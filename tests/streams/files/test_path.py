@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -36,7 +36,6 @@ class Resolve(SynchronousTestCase):
         ):
             self.assertIsInstance(resolve(segments), Refused, segments)
 
-    @settings(deadline=None)
     @given(st.lists(st.binary(max_size=8), max_size=5))
     def test_any_segments(self, segments: list[bytes]) -> None:
         """Whatever is asked, a name that is let through goes down only."""

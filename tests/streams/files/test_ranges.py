@@ -80,7 +80,6 @@ class ParseRange(SynchronousTestCase):
         self.assertEqual(select(b"bytes=-" + digits, 10), (Span(0, 10),))
         self.assertEqual(select(b"bytes=" + b"0" * 10_000 + b"1-2", 10), (Span(1, 3),))
 
-    @settings(deadline=None)
     @given(st.binary(max_size=40))
     def test_any_bytes(self, junk: bytes) -> None:
         """No header makes the parser fail, and whatever it selects lies inside the file."""
@@ -110,7 +109,7 @@ class Select(SynchronousTestCase):
         """A range that cannot be had is left out where another can be."""
         self.assertEqual(select(b"bytes=500-,0-1", 100), (Span(0, 2),))
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(HEADERS, st.integers(min_value=0, max_value=500))
     def test_against_the_model(self, header: bytes, size: int) -> None:
         """Every wanted byte is selected, once, and beyond those only gaps worth joining."""
@@ -127,7 +126,6 @@ class Select(SynchronousTestCase):
             self.assertLess(stop - start, JOIN_GAP)
             self.assertTrue(start - 1 in wanted and stop in wanted, "a gap at an edge")
 
-    @settings(deadline=None)
     @given(HEADERS, st.integers(min_value=1, max_value=500))
     def test_order_is_the_clients(self, header: bytes, size: int) -> None:
         """Pieces stand in the order in which the request first touched them."""

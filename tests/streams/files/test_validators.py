@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -40,13 +40,11 @@ class ParseETags(SynchronousTestCase):
         ):
             self.assertIsNone(parse_etags(value), value)
 
-    @settings(deadline=None)
     @given(st.lists(TAGS, min_size=1, max_size=5))
     def test_round_trip(self, tags: list[ETag]) -> None:
         """Any list of tags is read as it was written."""
         self.assertEqual(parse_etags(b", ".join(map(bytes, tags))), tuple(tags))
 
-    @settings(deadline=None)
     @given(st.binary(max_size=30))
     def test_any_bytes(self, value: bytes) -> None:
         """Nothing makes the parser fail."""
