@@ -17,6 +17,7 @@ maps errors to numbers.
     │   ├── CredentialsExpired     401  4401
     │   ├── VerifyRejected         403  4403
     │   ├── OriginRejected         403  4403
+    │   ├── HostRejected           403  4403
     │   ├── ChannelUnknown         404  4404
     │   ├── NotFound               404  4404
     │   ├── MethodNotAllowed       405  4400
@@ -150,6 +151,13 @@ class OriginRejected(Refusal):
 
     code, http_status, close_code = "origin-rejected", 403, 4403
     default_sentence = "This origin may not use this server."
+
+
+class HostRejected(Refusal):
+    """The request names a host that this listener does not answer to."""
+
+    code, http_status, close_code = "host-rejected", 403, 4403
+    default_sentence = "This server does not answer to this host."
 
 
 class ChannelUnknown(Refusal):

@@ -28,6 +28,7 @@ from takotwist.flow.reads import Reads
 from takotwist.flow.sessions import Sessions
 from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.config import Config
+from takotwist.server.doors import Doors
 from takotwist.server.parts import Parts
 from takotwist.server.reloadable import Rates, Reloadable
 from takotwist.server.storing import storing
@@ -105,7 +106,9 @@ def compose(
     )
 
     # how they come in: the public listeners, and the private one where all is allowed
+    doors = Doors.of(reloadable, seconds)
     answers = Answers(tally, reloadable.allows)
+    private_answers = Answers(tally, doors.private_allows)
     admission = Admission(
         authorizing,
         attaching,
@@ -119,7 +122,9 @@ def compose(
         limits.max_message_bytes,
         lambda address, count: rates.frames.take(address, seconds(), count),
     )
-    trusted = attrs.evolve(admission, trusted=True)
+    trusted = attrs.evolve(
+        admission, answers=private_answers, allows=doors.private_allows, trusted=True
+    )
     upgrade = upgrades(config)
 
     def routes(
@@ -129,13 +134,13 @@ def compose(
     ) -> Routes:
         return Routes(
             config.http.base_paths,
-            answers,
+            admission.answers,
             SseTransport(admission),
             WebSocketTransport(admission, upgrade.one, upgrade.many),
             PublishTransport(
                 authorizing,
                 publishing,
-                answers,
+                admission.answers,
                 may_publish,
                 limits.max_message_bytes,
                 limits.max_body_bytes,
@@ -150,8 +155,9 @@ def compose(
         reloadable.check_key,
         lambda sender, count: rates.publishes.take(sender, seconds(), count),
     )
-    public.elsewhere = elsewhere
+    public.elsewhere, public.door = elsewhere, doors.public
     private = routes(trusted, lambda request: None, lambda sender, count: None)
+    private.door = doors.private
 
     return Parts(
         config=config,

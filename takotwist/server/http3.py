@@ -59,7 +59,7 @@ class Http3Listeners:
         # Not `parts.admissions`: the other one there lets everybody in.
         admission = parts.public.sse.admission
         live = BATCH_FACTOR * config.live.max_message_bytes if admission.live is not None else 0
-        self._channels = WebTransportTransport(admission, reactor, live)
+        self._channels = WebTransportTransport(admission, reactor, live, parts.public.door)
         self._opened: list[Opened] = []
 
     def open(self) -> None:

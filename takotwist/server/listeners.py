@@ -48,14 +48,14 @@ class Listeners:
         public = site(parts.public, config, reactor)
         # Another one, because only its answers announce HTTP/3.
         secure = site(parts.public, config, reactor)
-        private = site(parts.private, config, reactor)
         wanted = [Listen(endpoint=one, factory=public) for one in config.http.listen]
         wanted += [
             Listen(endpoint=one, factory=secure, tls=tls, key="tls.listen")
             for one in config.tls.listen
         ]
+        # One each: a head that was good on a Unix socket is not known on a port.
         wanted += [
-            Listen(endpoint=one, factory=private, key="private.listen")
+            Listen(endpoint=one, factory=site(parts.private, config, reactor), key="private.listen")
             for one in config.private.listen
         ]
         http3 = None

@@ -7,11 +7,13 @@ whoever uses one holds the object, and never a copy of what is in it.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 
 from takotwist.core.limits import Rate
 from takotwist.server.config import Config
+from takotwist.streams.host import HostPolicy
 from takotwist.streams.origin import OriginPolicy
 from takotwist.streams.peer import Peer, TrustedProxies, peer_of
 from takotwist.transports.publish import PublishKeys
@@ -19,9 +21,19 @@ from takotwist.transports.publish import PublishKeys
 
 @attrs.define(slots=True)
 class Reloadable:
-    """Who is believed: origins of pages, proxies, publish keys."""
+    """Who is believed: origins of pages, hosts of requests, proxies, publish keys.
+
+    :ivar hosts: of requests on the public listeners; `hosts_said`: whether as configured.
+    :ivar private_origins: of pages, and `private_hosts`, on the private listener.
+    :ivar development: whether TLS shows the development certificate.
+    """
 
     origins: OriginPolicy
+    hosts: HostPolicy
+    hosts_said: bool
+    private_origins: OriginPolicy
+    private_hosts: HostPolicy
+    development: bool
     proxies: TrustedProxies
     keys: PublishKeys = attrs.field(repr=False)
 
@@ -30,6 +42,11 @@ class Reloadable:
         """As configured."""
         return cls(
             OriginPolicy.of(config.http.allowed_origins or None),
+            HostPolicy.of(config.http.allowed_hosts or _own_hosts(config), any_address=True),
+            bool(config.http.allowed_hosts),
+            OriginPolicy.of(config.private.allowed_origins),
+            HostPolicy.of(config.private.allowed_hosts),
+            config.tls.certificate is None,
             TrustedProxies.of(map(str, config.http.trusted_proxies)),
             PublishKeys.of(config.publish.keys),
         )
@@ -37,7 +54,8 @@ class Reloadable:
     def change(self, config: Config) -> None:
         """As configured from now on."""
         fresh = Reloadable.of(config)
-        self.origins, self.proxies, self.keys = fresh.origins, fresh.proxies, fresh.keys
+        for field in attrs.fields(Reloadable):
+            setattr(self, field.name, getattr(fresh, field.name))
 
     def peer(self, request: Any) -> Peer:
         """Who a request is from, trusted proxies looked through."""
@@ -54,6 +72,13 @@ class Reloadable:
     def check_key(self, request: Any) -> None:
         """:raises Refusal: the request shows no publish key, or a wrong one."""
         self.keys.check(request.getHeader("authorization"))
+
+
+def _own_hosts(config: Config) -> list[str]:
+    """Hosts that are ours where none are configured: pages of theirs are let in anyway."""
+    origins = config.http.allowed_origins
+    named = [one if one == "*" else urlsplit(one).hostname or "" for one in origins]
+    return [*config.tls.hosts, *filter(None, named)]
 
 
 @attrs.define(slots=True)

@@ -95,6 +95,10 @@ class DirectRequest:
         """Address of the socket's other end."""
         return self.channel.transport.getPeer()
 
+    def getHost(self) -> Any:
+        """Address of ours."""
+        return self.channel.transport.getHost()
+
     def isSecure(self) -> bool:
         """Whether it came over TLS."""
         return ISSLTransport.providedBy(self.channel.transport)

@@ -132,15 +132,32 @@ def resolve_peer(
     return Peer(address, origin)
 
 
+def _lines(request: Any, name: bytes) -> list[str]:
+    values = request.requestHeaders.getRawHeaders(name) or ()
+    return [value.decode("latin-1") for value in values]
+
+
+def _host(request: Any) -> str | None:
+    # HTTP/2 has it as an authority, and some say it as a field too.
+    hosts = set(_lines(request, b"host"))
+    return hosts.pop() if len(hosts) == 1 else None
+
+
+def asked_host(request: Any, trusted: TrustedProxies = NO_PROXIES) -> str | None:
+    """The Host that the client behind a twisted.web request asked for, as in `resolve_peer`."""
+    forwarded = None
+    if trusted.trusts(getattr(request.client, "host", None)):
+        forwarded = _last(_lines(request, b"x-forwarded-host"))
+    return forwarded or _host(request)
+
+
 def peer_of(request: Any, trusted: TrustedProxies = NO_PROXIES) -> Peer:
     """`resolve_peer` of a twisted.web request."""
 
     def lines(name: bytes) -> list[str]:
-        values = request.requestHeaders.getRawHeaders(name) or ()
-        return [value.decode("latin-1") for value in values]
+        return _lines(request, name)
 
-    hosts = lines(b"host")
-    host = hosts[0] if len(hosts) == 1 else None
+    host = _host(request)
     address, secure = getattr(request.client, "host", None), request.isSecure()
     if not trusted.trusts(address):
         return resolve_peer(address, secure=secure, host=host)

@@ -82,8 +82,13 @@ class HttpPeer(MemoryPeer):
     """A connection with one request, whose answer may go on for hours."""
 
     def ask(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> None:
-        """Send the request."""
-        lines = [f"{method} {target} HTTP/1.1", "Host: testserver"]
+        """Send the request.
+
+        :param headers: of which ``Host`` is localhost where it is not said.
+        """
+        lines = [f"{method} {target} HTTP/1.1"]
+        if not any(name.lower() == "host" for name in headers):
+            lines.append("Host: localhost")
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if body:
             lines.append(f"Content-Length: {len(body)}")

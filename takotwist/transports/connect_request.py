@@ -38,6 +38,9 @@ class ConnectRequest:
         values = self.requestHeaders.getRawHeaders(name)
         return values[-1] if values else None
 
+    def getHost(self) -> None:
+        """A UDP port does not say by which address it was reached."""
+
     def isSecure(self) -> bool:
         """QUIC is TLS, always."""
         return True

@@ -30,7 +30,7 @@ _logger = Logger()
 
 #: Fields of a request whose values decide how it is published and answered, in every request
 #: that is remembered.  The idempotency key does too, and is read from each.
-VALUES_READ = ("authorization", "content-type")
+VALUES_READ = ("authorization", "content-type", "x-forwarded-host")
 
 #: The line of an idempotency key in a plain head.
 _KEY = re.compile(rb"\r\nidempotency-key:([^\r]*)\r\n", re.IGNORECASE)

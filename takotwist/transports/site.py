@@ -77,6 +77,7 @@ class Routes:
     :ivar pages: further routes below ``/_tako/``: rule and what answers it.
     :ivar live: functions and their live objects, where the app has any.
     :ivar elsewhere: what answers every other path, such as an app's own pages.
+    :ivar door: raises a `Refusal` for a request that this listener does not take at all.
     """
 
     bases: Sequence[str]
@@ -88,6 +89,7 @@ class Routes:
     pages: Mapping[str, IResource] = attrs.field(factory=dict)
     live: LiveRoutes | None = None
     elsewhere: IResource | None = None
+    door: Callable[[Any], None] = lambda request: None
 
 
 @implementer(IResource)
@@ -151,6 +153,10 @@ class Root(Resource):
         """See `IResource`."""
         routes = self._routes
         try:
+            routes.door(request)
+        except Refusal as refusal:
+            return self._turn_away(request, refusal)
+        try:
             here = read_path(request.path, routes.bases)
         except Refusal as refusal:
             routes.answers.cors(request)
@@ -179,8 +185,29 @@ class Root(Resource):
         except Refusal:
             return None
         if here is None:
-            return self._connect_many if path == CONNECT else None
-        return None if here.rest is not None else partial(self._follow, here.channel)
+            return partial(self._by_door, self._connect_many) if path == CONNECT else None
+        if here.rest is not None:
+            return None
+        return partial(self._by_door, partial(self._follow, here.channel))
+
+    def _by_door(self, answer: Callable[[Any], bool], request: Any) -> bool:
+        try:
+            self._routes.door(request)
+        except Refusal as refusal:
+            self._turn_away(request, refusal)
+            return True
+        return answer(request)
+
+    def _turn_away(self, request: Any, refusal: Refusal) -> Any:
+        routes = self._routes
+
+        async def refuse() -> None:
+            if is_upgrade(request.requestHeaders):
+                routes.websocket.turn_away(request, refusal)
+            else:
+                raise refusal
+
+        return routes.answers.run(request, refuse)
 
     def _connect_many(self, request: Any) -> bool:
         routes = self._routes

@@ -86,6 +86,13 @@ class WebSocketTransport:
         except Refusal as refusal:
             self._refuse(request, refusal, True)
 
+    def turn_away(self, request: Any, refusal: Refusal) -> None:
+        """Refuse an upgrade whatever it is to.
+
+        :raises Refusal: and then nothing has been written.
+        """
+        self._refuse(request, refusal, self._handshake(request))
+
     async def _connect(self, request: Any, channel: str, explicit: bool) -> None:
         admission = self.admission
         asking = read_asking(request)

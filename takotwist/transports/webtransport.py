@@ -8,6 +8,7 @@ Rule: a place that is taken at the request belongs to the session that follows i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import attrs
@@ -56,11 +57,13 @@ class WebTransportTransport:
 
     :ivar clock: for the time that a close may take.
     :ivar max_live_line_bytes: most bytes of one frame of a live object; 0 where there are none.
+    :ivar door: raises a `Refusal` for a request that the listener does not take at all.
     """
 
     admission: Admission
     clock: IReactorTime
     max_live_line_bytes: int = 0
+    door: Callable[[ConnectRequest], None] = lambda request: None
     #: Places between the answer 200 and the handler, which is called in the same turn.
     _entered: dict[int, tuple[Place, ConnectRequest]] = attrs.field(factory=dict, init=False)
 
@@ -89,6 +92,7 @@ class WebTransportTransport:
         asking = ConnectRequest(request)
         admission = self.admission
         try:
+            self.door(asking)
             read_all_presented(asking)
             admission.check_origin(asking)
             with admission.enter(asking) as place:

@@ -783,7 +783,7 @@ class CallTests(ChannelCase):
             ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
             ({}, 415),
             ({"Content-Type": json, "Origin": "https://evil.example"}, 403),
-            ({"Content-Type": json, "Origin": "http://testserver"}, 200),
+            ({"Content-Type": json, "Origin": "http://localhost"}, 200),
         ):
             self.assertEqual(self.world.request("POST", path, headers, b"{}").status, status)
         self.assertEqual(self.world.get(path).status, 405)

@@ -193,6 +193,6 @@ class OriginTests(SynchronousTestCase):
     def test_own_origin(self) -> None:
         """Where no origins are configured, a page of the server's own may, and no other."""
         own = World(chat())
-        self.assertEqual(own.get("/channels/chat", {"Origin": "http://testserver"}).status, 200)
+        self.assertEqual(own.get("/channels/chat", {"Origin": "http://localhost"}).status, 200)
         refused = own.get("/channels/chat", {"Origin": "https://app.example"})
         self.assertEqual(refused.code, "origin-rejected")

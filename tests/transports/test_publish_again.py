@@ -14,7 +14,7 @@ from takotwist import define_channel
 from takotwist.adapters.memory.log import InMemoryReplayLog
 from takotwist.codecs.client_frame import MAX_KEY_LENGTH
 from takotwist.server.config import Config
-from takotwist.server.config.sections import Http, Publish
+from takotwist.server.config.sections import Http, Private, Publish
 from takotwist.server.sites import site
 from takotwist.streams.request import StreamRequest
 from takotwist.testing.manual_log import ManualLog
@@ -27,7 +27,12 @@ KEY = "a-publish-key-of-these-tests"
 OTHER_KEY = "b-publish-key-of-these-tests"
 CONFIG = Config(
     publish=Publish(keys=(KEY, OTHER_KEY)),
-    http=Http(allowed_origins=("https://a.example",), trusted_proxies=("192.0.2.7",)),
+    http=Http(
+        allowed_origins=("https://a.example",),
+        allowed_hosts=("a",),
+        trusted_proxies=("192.0.2.7",),
+    ),
+    private=Private(allowed_hosts=("a",)),
 )
 BODY = b'{"type":"msg","data":1}'
 TARGET = b"/channels/news"
@@ -247,13 +252,13 @@ class ValuesReadTests(SynchronousTestCase):
             for lines in (
                 (),
                 (b"Content-Type: application/json", b"Idempotency-Key: a", b"Cookie: a=b"),
-                (b"X-Forwarded-For: 203.0.113.1", b"X-Forwarded-Host: b", b"Upgrade: websocket"),
+                (b"X-Forwarded-For: 203.0.113.1", b"X-Forwarded-Host: a", b"Upgrade: websocket"),
             ):
                 asked = self.asked(*lines, private=private)
                 self.assertEqual(asked - known, set())
                 self.assertTrue(asked >= {b"host", b"connection", b"idempotency-key"})
         # What is looked at besides where there is a page is why none of theirs is remembered.
-        self.assertIn(b"x-forwarded-host", self.asked(b"Origin: https://a.example"))
+        self.assertIn(b"x-forwarded-proto", self.asked(b"Origin: https://a.example"))
 
 
 #: What listeners know when they are compared, and what is sent to them then.
@@ -263,6 +268,7 @@ _KNOWN = [
     head(b"Connection: keep-alive", b"Cookie: a=b") + BODY,
     head(b"Trace: 1", target=b"/channels/rooms?n=1") + BODY,
     head(b"X: \xff") + BODY,
+    head(b"X-Forwarded-Host: a", b"Trace: 1") + BODY,
     head(b"Host: b", target=b"http://b" + TARGET) + BODY,
 ]
 
@@ -279,6 +285,7 @@ _LINES = st.sampled_from(
         b"Transfer-Encoding : chunked", b"transfer-encoding: identity", b"Expect: 100-continue",
         b"Content-Length: 0", b"Content-Length: 23", b"content-length: 23", b"Content_Length: 0",
         b"Origin: https://a.example", b"Origin: https://b.example", b"X-Forwarded-Host: b",
+        b"X-Forwarded-Host: a",
         b"Host: b", b"Upgrade: websocket", b"Authorization: Bearer nobody", b" folded", b":", b"",
     ]
 )  # fmt: skip
@@ -320,6 +327,8 @@ _SENT = st.builds(
                 [b"Connection: keep-alive", b"Cookie: c"],
                 [b"Connection: close", b"Cookie: c"],
                 [b"Host: b"],
+                [b"X-Forwarded-Host: a", b"Trace: 7"],
+                [b"X-Forwarded-Host: b", b"Trace: 7"],
                 [b"Content-Type: application/x-ndjson", b"Trace: 6", b"Idempotency-Key: k3"],
             ]
         ),

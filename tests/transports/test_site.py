@@ -67,6 +67,14 @@ class _Plain:
     """A request without an upgrade."""
 
     requestHeaders = HeadFields({})
+    client = None
+
+    def getHost(self) -> None:
+        """See `IRequest`."""
+
+    def isSecure(self) -> bool:
+        """See `IRequest`."""
+        return False
 
 
 class SiteTests(SynchronousTestCase):

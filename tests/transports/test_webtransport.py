@@ -129,7 +129,7 @@ class ChannelsCase(SynchronousTestCase):
         ticker.startService()
         self.addCleanup(ticker.stopService)
         admission = parts.public.sse.admission
-        self.transport = WebTransportTransport(admission, self.clock)
+        self.transport = WebTransportTransport(admission, self.clock, door=parts.public.door)
         self.net = Net(
             routes=[self.transport.route()],
             config=Http3Config(idle_timeout=1000, keepalive=400),
@@ -289,6 +289,11 @@ class AdmissionTests(ChannelsCase):
         self.assertEqual(self.status(origin="https://app.example"), 200)
         self.assertEqual(self.status(), 200)
         self.assertEqual(self.parts.tally.refusals["origin-rejected"], 1)
+
+    def test_host(self) -> None:
+        """With the development certificate a name that is none of ours gets 403."""
+        self.assertEqual(self.status(authority="evil.example"), 403)
+        self.assertEqual(self.parts.tally.refusals["host-rejected"], 1)
 
     def test_full(self) -> None:
         """Beyond the server's connections the answer is 503, and a place that is left is free."""

@@ -18,6 +18,7 @@ from takotwist.server.config.web_kind import (
     TOKEN,
     Definitions,
     Endpoint,
+    Host,
     HttpUrl,
     Origin,
     Pages,
@@ -117,6 +118,16 @@ class Http:
         ' "*" is every page there is.',
         live=True,
     )
+    allowed_hosts: tuple[str, ...] = setting(
+        Listed(Host()),
+        (),
+        "Hosts that a request may name, beside localhost and addresses; *.example.com is all"
+        ' below it, "*" is every host. Empty: every host, but for requests from this machine'
+        " that came through no trusted proxy, and with the development certificate; there it is"
+        " those of tls.hosts and allowed_origins, because a page may have its own name lead here"
+        " (DNS rebinding).",
+        live=True,
+    )
     trusted_proxies: tuple[IPv4Network | IPv6Network | Literal["unix"], ...] = setting(
         Listed(Proxy()),
         (),
@@ -176,6 +187,19 @@ class Private:
         (),
         "Where it is served: a Unix socket (mode 600 unless said otherwise) or a loopback port.",
         derived='["unix:STATE_DIR/private.sock:mode=600"]',
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        Listed(Host()),
+        (),
+        "Hosts that a request to a port may name, beside localhost and the address that it came"
+        " to, such as the name of a container. Written as http.allowed_hosts.",
+        live=True,
+    )
+    allowed_origins: tuple[str, ...] = setting(
+        Listed(Origin()),
+        (),
+        "Pages of which origins may use it. Empty: none, not even one of its own address.",
+        live=True,
     )
 
 

@@ -113,6 +113,30 @@ class Origin(Kind):
 
 
 @attrs.frozen(slots=True)
+class Host(Kind):
+    """A host as a request names it: a name, all names below one, an address, or ``*``."""
+
+    word = "host"
+
+    @property
+    def allowed(self) -> str:
+        return (
+            'a name or address without a port, such as "chat.example.com", "*.example.com" for'
+            ' all names below it, or "*"'
+        )
+
+    def read(self, value: object, folder: Path) -> str:
+        if isinstance(value, str):
+            host = value.strip("[]").lower()
+            label = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+            if as_address(host) is not None or re.fullmatch(
+                rf"\*|(\*\.)?{label}(\.{label})*", host
+            ):
+                return host
+        raise self.refuse(value)
+
+
+@attrs.frozen(slots=True)
 class Network(Kind):
     """An address or a network of addresses."""
 

@@ -12,6 +12,7 @@ from takotwist.server.config.web_kind import (
     TOKEN,
     Definitions,
     Endpoint,
+    Host,
     HttpUrl,
     Network,
     Origin,
@@ -52,6 +53,21 @@ class WebKindTests(SynchronousTestCase):
         self.assertEqual(Origin().read("http://localhost:3000", HERE), "http://localhost:3000")
         self.assertEqual(Origin().read("*", HERE), "*")
         self._all_refused(Origin(), ["app.example.com", "https://a.b/", "https://*.b", "null"])
+
+    def test_host(self) -> None:
+        """A name, all below one, or an address; in lower case, and never with a port."""
+        for good, read in (
+            ("Chat.Example.com", "chat.example.com"),
+            ("*.example.com", "*.example.com"),
+            ("tako_1", "tako_1"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("[2001:DB8::1]", "2001:db8::1"),
+            ("*", "*"),
+        ):
+            self.assertEqual(Host().read(good, HERE), read)
+        self._all_refused(
+            Host(), ["a:80", "https://a", "a/b", "*a.b", "a.*", "", "a..b", "-a", 3, "[::1]:1"]
+        )
 
     def test_network(self) -> None:
         """One address is a network of one."""

@@ -105,14 +105,19 @@ class Client:
     # Requests
 
     def request(
-        self, path: str = "/", method: str = "GET", body: bytes | None = None, **fields: str
+        self,
+        path: str = "/",
+        method: str = "GET",
+        body: bytes | None = None,
+        authority: str = "localhost",
+        **fields: str,
     ) -> int:
         """Send a request; returns its stream."""
         stream_id = self.quic.get_next_available_stream_id()
         headers = [
             (b":method", method.encode()),
             (b":scheme", b"https"),
-            (b":authority", b"localhost"),
+            (b":authority", authority.encode()),
             (b":path", path.encode()),
         ]
         headers += [
@@ -123,14 +128,20 @@ class Client:
             self.h3.send_data(stream_id, body, end_stream=True)
         return stream_id
 
-    def connect(self, path: str = "/wt", protocol: str = "webtransport", **fields: str) -> int:
+    def connect(
+        self,
+        path: str = "/wt",
+        protocol: str = "webtransport",
+        authority: str = "localhost",
+        **fields: str,
+    ) -> int:
         """Ask for a WebTransport session; returns its id."""
         stream_id = self.quic.get_next_available_stream_id()
         headers = [
             (b":method", b"CONNECT"),
             (b":protocol", protocol.encode()),
             (b":scheme", b"https"),
-            (b":authority", b"localhost"),
+            (b":authority", authority.encode()),
             (b":path", path.encode()),
         ]
         headers += [

@@ -1,0 +1,96 @@
+"""Who may come to a listener at all: by the host that a request names, and its page.
+
+Asked before any route.  The origin of a page is a question of the private listener's door;
+on the public ones it comes later, in the order of the protocol.
+Rule: whoever is turned away is told why, and so is the operator, with the key to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.logger import Logger
+
+from takotwist.errors import HostRejected, OriginRejected
+from takotwist.server.reloadable import Reloadable
+from takotwist.server.seldom import Seldom
+from takotwist.streams.host import is_loopback
+from takotwist.streams.peer import asked_host
+
+#: Of what a client states, so much is repeated to it and to the log.
+SHOWN = 200
+
+
+@attrs.define(slots=True)
+class Doors:
+    """The door of the public listeners, and that of the private one."""
+
+    _reloadable: Reloadable
+    _say: Seldom
+
+    @classmethod
+    def of(cls, reloadable: Reloadable, seconds: Callable[[], float]) -> Doors:
+        """:param seconds: the time."""
+        return cls(reloadable, Seldom(Logger(), seconds))
+
+    def public(self, request: Any) -> None:
+        """:raises HostRejected: the request names a host that is none of ours."""
+        reloadable = self._reloadable
+        if reloadable.hosts_said or self._is_exposed(request):
+            # A proxy that is trusted may have been asked for another host than we are.
+            host = asked_host(request, reloadable.proxies)
+            if not reloadable.hosts.permits(host, None):
+                self._turn_away(request, host, "http.allowed_hosts")
+
+    def _is_exposed(self, request: Any) -> bool:
+        """Whether a page could have its own name lead here, where no hosts are configured.
+
+        A browser does that from this machine, or within the network of whoever develops.  A
+        deployment is behind a proxy that is trusted, or asked from elsewhere: it may have
+        any name, and is not to be stopped until it is told.
+        """
+        client, ours = request.client, request.getHost()
+        peer = getattr(client, "host", None)
+        if self._reloadable.proxies.trusts(peer):
+            return False
+        if self._reloadable.development and request.isSecure():
+            return True
+        return peer is not None and (is_loopback(peer) or peer == getattr(ours, "host", None))
+
+    def private(self, request: Any) -> None:
+        """:raises HostRejected: :raises OriginRejected: see `Reloadable`."""
+        reloadable = self._reloadable
+        peer = getattr(request.client, "host", None)
+        if peer is not None:
+            # No browser speaks to a Unix socket, and its clients name any host.
+            host, reached = asked_host(request), getattr(request.getHost(), "host", None)
+            if not reloadable.private_hosts.permits(host, reached):
+                self._turn_away(request, host, "private.allowed_hosts")
+        origin = request.getHeader("origin")
+        if origin is not None and not self.private_allows(request, origin):
+            self._say.warn(
+                "the private listener has refused a page of {origin}; private.allowed_origins"
+                " lists those that may use it",
+                origin=origin[:SHOWN],
+            )
+            raise OriginRejected(
+                f"The private listener serves no page of {origin[:SHOWN]!r}:"
+                " private.allowed_origins lists those that it serves."
+            )
+
+    def private_allows(self, request: Any, origin: str) -> bool:
+        """Whether a page of `origin` may use the private listener."""
+        return self._reloadable.private_origins.permits(origin, None)
+
+    def _turn_away(self, request: Any, host: str | None, key: str) -> None:
+        shown = (host or "")[:SHOWN]
+        self._say.warn(
+            "a request for the host {host} was refused, from {address}; {key} lists those that"
+            " are served",
+            host=shown,
+            address=getattr(request.client, "host", None),
+            key=key,
+        )
+        raise HostRejected(f"The host {shown!r} is not served here: {key} lists those that are.")
