@@ -68,7 +68,7 @@ class LiveCollector(Collector):
         for name, text, value in (
             (
                 "tako_live_overflows",
-                "Sends dropped, and members cut off, because too much waited.",
+                "Messages dropped, and objects that ended, because too much waited.",
                 tally.overflows,
             ),
             ("tako_live_reconnects", "Pages that came back after a cut.", tally.reconnects),

@@ -64,26 +64,19 @@ class Broadcast:
         :param replay: keep it, as the `BroadcastChannel`s of this key say; left out it is
             kept where the key was used with one in this process.
         :return: the receipt; there once the message is accepted, which of a durable key is
-            when it is stored.  It fails where JSON has no form for `data`, and with a
-            `takotwist.Refusal` where it cannot be stored; then nobody gets it.
+            when it is stored.  It fails with a `takotwist.Refusal` where it cannot be
+            stored; then nobody gets it.
+        :raises TypeError: :raises ValueError: JSON has no form for `data`.
         :raises UsageError: the key cannot be one, or no server is there to keep anything.
         """
-        try:
-            encoded = to_json(data)
-        except (TypeError, ValueError) as unusable:
-            return Outcome.failed(unusable)
-        return receipt_of(key, give(cls.bus, key, encoded, False, replay))
+        return receipt_of(key, give(cls.bus, key, to_json(data), False, replay))
 
     @classmethod
     def publish_binary(
         cls, key: str, data: bytes | bytearray | memoryview, *, replay: Replay | None = None
     ) -> Outcome[Receipt]:
         """The same for bytes."""
-        try:
-            raw = bytes(memoryview(data))
-        except TypeError as unusable:
-            return Outcome.failed(unusable)
-        return receipt_of(key, give(cls.bus, key, raw, True, replay))
+        return receipt_of(key, give(cls.bus, key, bytes(memoryview(data)), True, replay))
 
     @classmethod
     def subscribe(cls, key: str, callback: Callable[[Any, Receipt], Any]) -> Unsubscribe:

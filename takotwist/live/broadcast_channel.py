@@ -26,7 +26,7 @@ from takotwist.live.broadcast import (
 from takotwist.live.bus import Bus, Publication, check_key
 from takotwist.live.errors import ReplayError, UsageError, ValidationError, as_trouble
 from takotwist.live.frames import Frame, Info, Trouble
-from takotwist.live.live_object import LiveObject
+from takotwist.live.live_object import LiveObject, Overflow
 from takotwist.live.membership import Membership
 from takotwist.live.message_types import ANYTHING, Direction, direction_of
 from takotwist.live.outcome import Outcome
@@ -42,8 +42,10 @@ class BroadcastChannel(LiveObject, Generic[M]):
     published it included.  ``BroadcastChannel[Message]`` checks what the client publishes.
 
     :param key: whoever knows it is in the group: derive it from what the server knows.
-    :param buffer_limit: as of `Channel`; a member that is further behind is cut off with
+    :param buffer_limit: as of `Channel`; a member that is further behind ends with
         `ChannelOverflowError`, unless it is durable: then it goes on from the log.
+    :param overflow: as of `Channel`: with ``"drop-oldest"`` such a member misses the oldest
+        instead, and sees it by ``info.seq``.  Not for what is kept.
     :param replay: keep the messages of this key in the server's log, so that a member
         may begin after a cursor, and a publication is accepted when it is stored.  Say it
         wherever the key is used.
@@ -62,12 +64,15 @@ class BroadcastChannel(LiveObject, Generic[M]):
         buffer_limit: int | None = None,
         replay: Replay | None = None,
         after: str | int | None = None,
+        overflow: Overflow = "end",
     ) -> None:
         check_key(key)
         if replay is None and after is not None:
             raise UsageError("after needs replay: without it nothing is kept")
+        if replay is not None and overflow != "end":
+            raise UsageError("overflow: a member goes on from the log, and drops nothing")
         begins = None if after is None else parse_cursor(after, "after")
-        super().__init__(buffer_limit)
+        super().__init__(buffer_limit, overflow)
         self.key = key
         self.durable = replay is not None
         self._replay = replay
@@ -82,19 +87,15 @@ class BroadcastChannel(LiveObject, Generic[M]):
             )
 
     def publish(self, data: Any) -> Outcome[Receipt]:
-        """Give `data` to every member; also when this one is closing or closed."""
-        try:
-            encoded = to_json(data)
-        except (TypeError, ValueError) as unusable:
-            return Outcome.failed(unusable)
-        return receipt_of(self.key, give(self._bus, self.key, encoded, False, self._replay))
+        """Give `data` to every member; also when this one is closing or closed.
+
+        :raises TypeError: :raises ValueError: JSON has no form for `data`.
+        """
+        return receipt_of(self.key, give(self._bus, self.key, to_json(data), False, self._replay))
 
     def publish_binary(self, data: bytes | bytearray | memoryview) -> Outcome[Receipt]:
         """The same for bytes."""
-        try:
-            raw = bytes(memoryview(data))
-        except TypeError as unusable:
-            return Outcome.failed(unusable)
+        raw = bytes(memoryview(data))
         return receipt_of(self.key, give(self._bus, self.key, raw, True, self._replay))
 
     def subscribe(self, callback: Callable[[Any, Receipt], Any]) -> Unsubscribe:

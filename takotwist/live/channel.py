@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, get_args
 from takotwist.app.declared import to_json
 from takotwist.live.frames import Frame, Trouble
 from takotwist.live.listening import Listening
-from takotwist.live.live_object import LiveObject
+from takotwist.live.live_object import LiveObject, Overflow
 from takotwist.live.message_types import ANYTHING, Direction, direction_of
 from takotwist.live.outcome import Outcome
 
@@ -36,14 +36,20 @@ class Channel(LiveObject, Generic[C, S]):
     come in are checked against them.
 
     :param ack: whether `send` asks for an answer where it does not say.
-    :param buffer_limit: bytes that may wait in each lane while there is no client, or
-        it has no capacity.  Default: the configuration's.
+    :param buffer_limit: bytes that may wait, of texts and of binary data each, while there is
+        no client or it has no capacity; a message counts for its data and 400 more.  Default:
+        the configuration's.
+    :param overflow: what happens where more would wait, at both ends: ``"end"`` ends the
+        channel with `ChannelOverflowError`, so nothing is missed unseen; ``"drop-oldest"``
+        keeps it open, and fails the oldest sends that wait.
     """
 
     kind = "channel"
 
-    def __init__(self, *, ack: bool = False, buffer_limit: int | None = None) -> None:
-        super().__init__(buffer_limit)
+    def __init__(
+        self, *, ack: bool = False, buffer_limit: int | None = None, overflow: Overflow = "end"
+    ) -> None:
+        super().__init__(buffer_limit, overflow)
         self.ack = ack
         self._listening = Listening(self, self._answer, self.lose)
 
@@ -59,26 +65,20 @@ class Channel(LiveObject, Generic[C, S]):
         :param ack: whether to ask for an answer; `None` is the channel's own.
         :return: await it, or do not.  Without an answer it is there when the client
             has capacity for the message; with one it is the answer.  It fails with
-            `ChannelClosedError`, `ChannelOverflowError` (too much waited, and this was the
-            oldest), `NetworkError`, `Abort`, and where an answer was asked for with
-            `ValidationError` or `ListenerError`; with `TypeError` or `ValueError` where
-            JSON has no form for `data`.
+            `ChannelClosedError`, `ChannelOverflowError` (too much waited), `NetworkError`,
+            `Abort`, and where an answer was asked for with `ValidationError` or
+            `ListenerError`.
+        :raises TypeError: :raises ValueError: JSON has no form for `data`; here, because
+            whoever does not await the send would not hear of it.
         """
-        try:
-            encoded = to_json(data)
-        except (TypeError, ValueError) as unusable:
-            return Outcome.failed(unusable)
         asks = self.ack if ack is None else ack
-        return self._send(Frame("send", data=encoded, ack=asks), Outcome())
+        return self._send(Frame("send", data=to_json(data), ack=asks), Outcome())
 
     def send_binary(
         self, data: bytes | bytearray | memoryview, *, ack: bool = False
     ) -> Outcome[Any]:
         """Send bytes; as `send`, but the channel's own `ack` does not hold for it."""
-        try:
-            frame = Frame("send", data=bytes(memoryview(data)), binary=True, ack=ack)
-        except TypeError as unusable:
-            return Outcome.failed(unusable)
+        frame = Frame("send", data=bytes(memoryview(data)), binary=True, ack=ack)
         return self._send(frame, Outcome())
 
     def listen(self, callback: Callable[[Any], Any]) -> Callable[[], None]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from twisted.logger import Logger
+
 from takotwist.core.deadlines import Deadline
 from takotwist.live.errors import ValidationError, as_error
 from takotwist.live.frames import OVERFLOW, Frame, Trouble
@@ -46,14 +48,16 @@ class Carrier(Protocol):
         """The client broke the protocol."""
 
     def overflowed(self) -> None:
-        """Something waited for too long and was dropped."""
+        """More waited than may: a message was dropped, or the object has ended."""
 
 
 class Driven:
-    """A machine with a clock, a deadline and a session.
+    """A machine with a clock, a deadline, a session, and its part of the backlog.
 
     :ivar id: names it within its session; empty until it is returned to a client.
     """
+
+    _log = Logger()
 
     def __init__(self, bounds: Bounds, clock: Callable[[], float]) -> None:
         self.id = ""
@@ -65,6 +69,7 @@ class Driven:
         self._carrying = False
         self._deadline: Deadline | None = None
         self._deadline_at: float | None = None
+        self._held = 0
 
     # for the kinds of objects
 
@@ -95,6 +100,10 @@ class Driven:
         else:
             self._act(self._machine.consumed, frame.seq, self._clock())
 
+    def overflow(self) -> None:
+        """See `Holder`."""
+        self._act(self._machine.end, OVERFLOW, self._clock())
+
     def _act(self, method: Callable[..., None], *arguments: Any) -> None:
         method(*arguments)
         if self._carrying:
@@ -107,6 +116,7 @@ class Driven:
         finally:
             self._carrying = False
         self._watch()
+        self._tell_held()
         self._acted()
 
     # inside
@@ -122,12 +132,18 @@ class Driven:
         elif isinstance(output, Answered):
             self._answered(self._outcome(output.handle), output.data)
         elif isinstance(output, Failed):
-            self._note_overflow(output.trouble)
+            if not self._machine.ended:
+                self._note_overflow(output.trouble)
             self._outcome(output.handle).fail(as_error(output.trouble))
         elif isinstance(output, Opened):
             self._lifetime.open()
         elif isinstance(output, Ended):
-            self._note_overflow(output.trouble)
+            if self._note_overflow(output.trouble):
+                self._log.warn(
+                    "{one!r} has ended: more waited for its page than may wait"
+                    " (live.buffer_limit, live.buffer_total_bytes)",
+                    one=self,
+                )
             self._ended()
             self._lifetime.end(None if output.trouble is None else as_error(output.trouble))
         elif self._carrier is None:
@@ -149,9 +165,17 @@ class Driven:
         except ValidationError as misfit:
             outcome.fail(misfit)
 
-    def _note_overflow(self, trouble: Trouble | None) -> None:
-        if trouble == OVERFLOW and self._carrier is not None:
+    def _note_overflow(self, trouble: Trouble | None) -> bool:
+        if trouble is None or trouble.code != OVERFLOW.code:
+            return False
+        if self._carrier is not None:
             self._carrier.overflowed()
+        return True
+
+    def _tell_held(self) -> None:
+        if self._home is not None and self._held != (held := self._machine.held):
+            self._held = held
+            self._home.backlog.note(self, held)
 
     def _watch(self) -> None:
         """Keep one deadline of the server's table at the machine's own."""

@@ -4,7 +4,7 @@
     ├── Abort                 either side said so; carries a value
     ├── NetworkError          the connection was lost for too long (also a ConnectionError)
     ├── ChannelClosedError    the object is closed, or is closing
-    ├── ChannelOverflowError  a send was dropped because too much waited
+    ├── ChannelOverflowError  too much waited: the object has ended, or dropped a send
     ├── ValidationError       data or an answer did not fit its declared type
     ├── ListenerError         the other side's listener failed, or there is none
     ├── ReplayError           a durable broadcast could not begin where it was asked to
@@ -62,7 +62,7 @@ class ChannelClosedError(LiveError):
 
 
 class ChannelOverflowError(LiveError):
-    """Too much waited; this send, or this member, was dropped."""
+    """Too much waited: the object has ended, or has dropped this send where it was made to."""
 
     def __init__(self, message: str = "More waits than the buffer holds.") -> None:
         super().__init__(message)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from takotwist.core.deadlines import Deadlines
+from takotwist.live.backlog import Backlog
 from takotwist.live.settings import Bounds
 
 if TYPE_CHECKING:
@@ -24,9 +25,11 @@ class Home:
 
     :ivar bounds: of the objects.
     :ivar seconds: the clock of the deadlines.
+    :ivar backlog: what all objects keep for their pages.
     """
 
     bounds: Bounds
     seconds: Callable[[], float]
     deadlines: Deadlines
     bus: Bus
+    backlog: Backlog

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from takotwist.live.frames import LEAST, MESSAGES, Frame
+from takotwist.live.frames import MESSAGES, OVERHEAD, Frame
 
 
 @attrs.define(slots=True, eq=False)
@@ -119,9 +119,9 @@ class Replay:
         """It has been put on a wire."""
         kept: Frame | None = frame
         weight = frame.weight
-        if weight > self.limits[frame.binary]:
+        if len(frame.data) > self.limits[frame.binary]:
             # A hole: the frame may have arrived, and where it has not the object fails.
-            kept, weight = None, LEAST
+            kept, weight = None, OVERHEAD
         self._last = frame.seq
         self._sent.append(_Sent(frame.seq, weight, frame.binary, kept))
         self._sizes[frame.binary] += weight

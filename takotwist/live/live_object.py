@@ -7,7 +7,9 @@ neither sees the machine.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args
+
+import attrs
 
 from takotwist.live.call_context import current_call
 from takotwist.live.callbacks import closing, listening_to
@@ -18,6 +20,9 @@ from takotwist.live.home import Home
 from takotwist.live.machine import Phase
 from takotwist.live.outcome import Outcome
 from takotwist.live.settings import Bounds
+
+#: What happens where more waits than may: the object ends, or the oldest are dropped.
+Overflow = Literal["end", "drop-oldest"]
 
 #: Seconds for a graceful close.
 CLOSE_TIMEOUT = 5.0
@@ -30,13 +35,17 @@ class LiveObject(Driven):
     ack = False
     durable = False
 
-    def __init__(self, buffer_limit: int | None = None) -> None:
+    def __init__(self, buffer_limit: int | None = None, overflow: Overflow = "end") -> None:
         call = current_call()
         bounds = Bounds() if call is None else call.home.bounds
         if buffer_limit is not None:
             if buffer_limit < 0:
                 raise UsageError("buffer_limit must be a number of bytes from 0")
             bounds = bounds.with_buffer(buffer_limit)
+        if overflow not in get_args(Overflow):
+            raise UsageError("overflow must be 'end' or 'drop-oldest'")
+        bounds = attrs.evolve(bounds, drop_oldest=overflow == "drop-oldest")
+        self.overflows: Overflow = overflow
         super().__init__(bounds, (lambda: 0.0) if call is None else call.home.seconds)
         if call is not None:
             call.created.append(self)

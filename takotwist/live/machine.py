@@ -26,10 +26,11 @@ class Machine:
     Every input may leave outputs, which `take` gives; times are seconds.
     """
 
-    __slots__ = ("_blocked", "_ending", "_incoming", "_out", "_outgoing")
+    __slots__ = ("_blocked", "_drop_oldest", "_ending", "_incoming", "_out", "_outgoing")
 
     def __init__(self, bounds: Bounds, now: float) -> None:
         self._blocked = False
+        self._drop_oldest = bounds.drop_oldest
         self._out: list[Output] = []
         self._incoming = Incoming(bounds, self._out)
         self._outgoing = Outgoing(bounds, self._out)
@@ -106,7 +107,8 @@ class Machine:
         outgoing.push(frame, handle)
         self._flush(now)
         while outgoing.over(frame.binary):
-            if frame.do == "published":
+            if not self._drop_oldest:
+                # Whoever did not await the send would not hear of a hole; of the end they do.
                 self._ending.end(OVERFLOW, now)
                 return
             outgoing.drop_oldest(frame.binary)

@@ -98,6 +98,7 @@ def answer_json(result: bytes, found: list[Found]) -> bytes:
         body["live"] = [
             {"path": list(one.path), "id": one.one.id, "kind": one.one.kind, "ack": one.one.ack}
             | ({"durable": True} if one.one.durable else {})
+            | ({"overflow": one.one.overflows} if one.one.overflows != "end" else {})
             for one in found
         ]
     return msgspec.json.encode(body)

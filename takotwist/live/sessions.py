@@ -206,7 +206,7 @@ class LiveSessions:
     @property
     def held(self) -> int:
         """Bytes that wait for pages, or that they may need again."""
-        return sum(one.held for one in self)
+        return self.home.backlog.size
 
     def __iter__(self) -> Iterator[LiveObject]:
         """All live objects."""

@@ -15,16 +15,19 @@ class Bounds:
     :ivar replay_binary: the same, binary.
     :ivar buffer: bytes that wait to be sent, text.
     :ivar buffer_binary: the same, binary.
+    :ivar drop_oldest: whether the oldest that wait make room for the newest; else the object
+        ends where more would wait.
     :ivar window_bytes: what the other side may send ahead of what is consumed.
     :ivar window_messages: likewise.
     """
 
     connect_ttl: float | None = 5.0
     reconnect_timeout: float = 60.0
-    replay: int = 256 * 1024
+    replay: int = 1024 * 1024
     replay_binary: int = 2 * 1024 * 1024
-    buffer: int = 512 * 1024
-    buffer_binary: int = 2 * 1024 * 1024
+    buffer: int = 16 * 1024 * 1024
+    buffer_binary: int = 16 * 1024 * 1024
+    drop_oldest: bool = False
     window_bytes: int = 1024 * 1024
     window_messages: int = 1024
 

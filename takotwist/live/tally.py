@@ -19,7 +19,7 @@ class LiveTally:
     :ivar calls: by function and outcome: ``ok``, ``aborted``, ``refused``, ``failed``.
     :ivar frames_in: frames of objects that pages sent.
     :ivar frames_out: and that were sent to pages.
-    :ivar overflows: sends that were dropped, and members that were cut off.
+    :ivar overflows: messages that were dropped, and objects that ended, because too much waited.
     :ivar reconnects: sessions that came back after a cut.
     """
 

@@ -19,6 +19,7 @@ from takotwist.admin.live_metrics import LiveCollector
 from takotwist.admin.metrics import METRICS_PATH, MetricsPage
 from takotwist.core.limits import Rate
 from takotwist.flow.authorize import Presented
+from takotwist.live.backlog import Backlog
 from takotwist.live.broadcast import Broadcast
 from takotwist.live.bus import Bus
 from takotwist.live.calls import Calls
@@ -87,7 +88,13 @@ def compose_live(
         LiveLog(parts, config.max_message_bytes, lambda call: reactor.callLater(0, call)), bus
     )
     bus.run = lambda call: call() if isInIOThread() else reactor.callFromThread(call)
-    home = Home(bounds_of(config), reactor.seconds, parts.deadlines, bus)
+    home = Home(
+        bounds_of(config),
+        reactor.seconds,
+        parts.deadlines,
+        bus,
+        Backlog(config.buffer_total_bytes),
+    )
     sessions = LiveSessions(home, config.max_sessions, lambda: secrets.token_urlsafe(9))
     runner = CallableRunner(
         reactor,

@@ -22,6 +22,7 @@ from takotwist.core.deadlines import Deadlines
 from takotwist.core.log import LogStats
 from takotwist.core.tally import Tally
 from takotwist.errors import Refusal, Retry
+from takotwist.live.backlog import Backlog
 from takotwist.live.bus import Bus
 from takotwist.live.home import Home
 from takotwist.live.sessions import LiveSessions
@@ -223,7 +224,7 @@ def metrics() -> str:
     collector.stats = LogStats(0, 0, 0)
     tally.refusals["rate-limited"] = 1
     rows = []
-    home = Home(Bounds(), lambda: 0.0, Deadlines(), Bus())
+    home = Home(Bounds(), lambda: 0.0, Deadlines(), Bus(), Backlog(0))
     live = LiveCollector(LiveSessions(home, 1, str))
     live.sessions.tally.calls["onJoin", "ok"] = 1
     for metric in (*collector.collect(), *live.collect()):

@@ -67,8 +67,8 @@ async def sent(outcome):
         lost.append(error)
 
 @function
-def on_talk(count: int, size: int, binary: bool) -> ClientEnd:
-    channel = Channel()
+def on_talk(count: int, size: int, binary: bool, overflow: str = "end") -> ClientEnd:
+    channel = Channel(overflow=overflow)
     def begin():
         for number in range(count):
             if binary:

@@ -241,10 +241,19 @@ def waiting_binary(server: ServerProcess) -> list[str]:
     return _waiting(server, "binary")
 
 
+def waiting_in_all(server: ServerProcess) -> list[str]:
+    """A member without credit, and two texts of 600,000 bytes."""
+    page, _ = _member(server, "text")
+    assert told(page.call("onPublish", 2, 600_000, False)) == "200"
+    error = page.until("live", do="end")["error"]
+    page.leave()
+    return [f"end {error['code']}"]
+
+
 def waiting_of_channel(server: ServerProcess) -> list[str]:
     """A page without credit, to which ten messages of 500 bytes are sent."""
     page = LivePage(server)
-    name = page.get("onTalk", 10, 500, False)
+    name = page.get("onTalk", 10, 500, False, "drop-oldest")
     page.attach(name, credit=0)
     page.say({"op": "live", "id": name, "do": "credit", "at": 0, "bytes": 99999, "messages": 99})
     heard = [page.until("live", do="send")["data"][0]]

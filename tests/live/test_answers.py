@@ -9,7 +9,7 @@ from takotwist.live.machine import Machine
 from takotwist.live.outputs import Broken, Deliver, Output, Transmit
 from takotwist.live.settings import Bounds
 
-BOUNDS = Bounds(window_messages=10, replay=64 * 5)
+BOUNDS = Bounds(window_messages=10, replay=401 * 5)
 
 
 class AnswersTests(SynchronousTestCase):

@@ -17,6 +17,8 @@ from takotwist.live import (
     function,
 )
 from takotwist.live.bus import MAX_IDLE_KEYS, Bus
+from takotwist.server.config import Config
+from takotwist.server.config.live import Live
 from takotwist.testing.world import BEGINNING, World
 from tests.live.page import ClientEnd, Page
 
@@ -39,7 +41,7 @@ class BroadcastTests(SynchronousTestCase):
             self.members.append(member)
             return member
 
-        self.world = World(functions=[on_join])
+        self.world = World(config=Config(live=Live(buffer_limit=1_000_000)), functions=[on_join])
         self.pages = [Page(self.world, letter * 22) for letter in "ab"]
         for page in self.pages:
             page.connect()

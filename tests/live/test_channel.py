@@ -236,7 +236,9 @@ class MessageTests(ChannelCase):
                 channel.send("nobody looks")
         self.assertEqual(events, [])
         self.assertIsInstance(self.failure(channel.send("x")), ChannelClosedError)
-        self.assertIsInstance(self.failure(channel.send(object())), TypeError)
+        for wrong in (object(), float("inf")):
+            self.assertRaises((TypeError, ValueError), channel.send, wrong)
+        self.assertRaises(TypeError, channel.send_binary, "text")
 
 
 class CloseTests(ChannelCase):
@@ -428,8 +430,9 @@ class ReconnectTests(ChannelCase):
         self.nothing_left()
 
     def test_c9_overflow(self) -> None:
-        """C9: offline, too much waits: the oldest is dropped and told; the channel stays open."""
-        self.make = lambda: Channel(buffer_limit=1000)
+        """C9: offline, too much waits where dropping was asked for: the oldest is dropped and
+        told; the channel stays open."""
+        self.make = lambda: Channel(buffer_limit=1600, overflow="drop-oldest")
         channel, end = self.get()
         self.page.cut()
         sends = [channel.send(letter * 398) for letter in "abc"]
@@ -441,7 +444,7 @@ class ReconnectTests(ChannelCase):
         self.assertEqual([one.result() for one in (*sends[1:], raw)], [None] * 3)
         self.page.cut()
         waiting = channel.send("first")
-        too_large = channel.send("x" * 1500)
+        too_large = channel.send("x" * 2500)
         for one in (waiting, too_large):
             self.assertIsInstance(self.failure(one), ChannelOverflowError)
         self.page.connect()
@@ -452,7 +455,7 @@ class ReconnectTests(ChannelCase):
     def test_c10_replay_overflow(self) -> None:
         """C10: a frame too large to be kept got lost: `NetworkError`, and no silent gap."""
         channel, end = self.get()
-        channel.send("x" * 300_000)
+        channel.send("x" * 1_100_000)
         channel.send("behind it")
         socket = self.page.socket
         assert socket is not None
@@ -520,10 +523,10 @@ class ReconnectTests(ChannelCase):
 class PressureTests(ChannelCase):
     """C12: slow listeners."""
 
-    config = Live(window_messages=10)
+    config = Live(window_messages=10, buffer_limit=1_000_000)
 
     def test_c12_server_sends(self) -> None:
-        """C12: an awaited loop stops at the window; what is not awaited is bounded."""
+        """C12: an awaited loop stops at the window; what is not awaited waits, bounded."""
         channel, end = self.get()
         end.reads = False
         done: list[int] = []
@@ -541,9 +544,10 @@ class PressureTests(ChannelCase):
         self.page.pump()
         self.assertGreater(len(done), 1024)
         outcomes = [channel.send("x" * 1000) for _ in range(2000)]
-        failed = [one for one in outcomes if one.done]
-        self.assertGreater(len(failed), 1000)
-        self.assertIsInstance(self.failure(failed[0]), ChannelOverflowError)
+        self.assertIsInstance(self.failure(outcomes[0]), ChannelOverflowError)
+        self.assertTrue(all(one.done for one in outcomes))
+        self.page.pump()
+        self.assertEqual([trouble and trouble.code for trouble in end.ended], ["overflow"])
 
     def test_c12_page_sends(self) -> None:
         """C12: the server's listener waits: the page is held at the window, and goes on."""

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.core.deadlines import Deadlines
 from takotwist.errors import AuthUnavailable, Refusal
 from takotwist.live import Channel
+from takotwist.live.backlog import Backlog
 from takotwist.live.bus import Bus
 from takotwist.live.codec import write_binary
 from takotwist.live.frames import Frame
@@ -60,7 +61,7 @@ class LinkTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.now = 0.0
         names = count(1)
-        home = Home(Bounds(), lambda: self.now, Deadlines(), Bus())
+        home = Home(Bounds(), lambda: self.now, Deadlines(), Bus(), Backlog(2**20))
         self.sessions = LiveSessions(home, 10, lambda: f"id{next(names)}")
         self.asked: list[str | None] = []
         self.answer: Callable[[], Deferred[str | None]] = lambda: succeed("ann")

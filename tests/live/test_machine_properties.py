@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,10 +15,10 @@ from tests.live.wires import End, Pair
 
 SMALL = Bounds(
     connect_ttl=None,
-    replay=400,
-    replay_binary=500,
-    buffer=600,
-    buffer_binary=800,
+    replay=1600,
+    replay_binary=2000,
+    buffer=3200,
+    buffer_binary=4000,
     window_bytes=300,
     window_messages=5,
 )
@@ -28,6 +29,7 @@ CONSUME = st.tuples(st.just("consume"), st.booleans())
 SIMPLE = st.sampled_from(
     [("cut",), ("connect",), ("connect",), ("ping",), ("block", True), ("block", False)]
 )
+DROPS = attrs.evolve(SMALL, drop_oldest=True)
 MOVES = st.lists(st.one_of(SEND, STEP, STEP, STEP, CONSUME, SIMPLE), max_size=120)
 LAST = st.sampled_from(["nothing", "client", "server", "both", "abort client", "abort server"])
 
@@ -42,8 +44,10 @@ class Model:
 class MachinePropertyTests(SynchronousTestCase):
     """The frame layer against a list."""
 
-    def _play(self, moves: list[tuple[object, ...]]) -> tuple[Pair, dict[End, Model]]:
-        pair = Pair(SMALL)
+    def _play(
+        self, moves: list[tuple[object, ...]], bounds: Bounds
+    ) -> tuple[Pair, dict[End, Model]]:
+        pair = Pair(bounds)
         models = {pair.client: Model(), pair.server: Model()}
         for move in moves:
             if move[0] == "send":
@@ -66,7 +70,15 @@ class MachinePropertyTests(SynchronousTestCase):
                 getattr(pair, str(move[0]))()
         return pair, models
 
-    def _check(self, sender: End, receiver: End, model: Model, *, all_arrive: bool) -> None:
+    def _check(
+        self,
+        sender: End,
+        receiver: End,
+        model: Model,
+        *,
+        all_arrive: bool,
+        may_drop: bool,
+    ) -> None:
         self.assertEqual(receiver.broken, [])
         arrived = [(frame.data, frame.binary, frame.ack) for frame in receiver.delivered]
         expected = []
@@ -75,7 +87,7 @@ class MachinePropertyTests(SynchronousTestCase):
             self.assertLessEqual(len(results), 1, "a send came out twice")
             if all_arrive:
                 self.assertEqual(len(results), 1, "a send never came out")
-                if isinstance(results[0], Failed):
+                if may_drop and isinstance(results[0], Failed):
                     self.assertEqual(results[0].trouble.code, "overflow")
                     continue
                 if ack:
@@ -85,32 +97,60 @@ class MachinePropertyTests(SynchronousTestCase):
             expected.append((data, binary, ack))
         if all_arrive:
             self.assertEqual(arrived, expected)
-        else:
+        elif may_drop:
             rest = iter(expected)
             self.assertTrue(all(one in rest for one in arrived), "order, or a double")
+        else:
+            self.assertEqual(arrived, expected[: len(arrived)], "a hole, order, or a double")
 
-    @settings(max_examples=300)
-    @given(MOVES)
-    def test_once_and_in_order(self, moves: list[tuple[object, ...]]) -> None:
-        """After any history, a good wire brings over all that was not refused, once, in order."""
-        pair, models = self._play(moves)
+    def _brought_over(
+        self, moves: list[tuple[object, ...]], bounds: Bounds
+    ) -> tuple[Pair, dict[End, Model]]:
+        """After any history, a good wire."""
+        pair, models = self._play(moves, bounds)
         pair.cut()
         pair.connect()
         for _ in range(60):
             pair.settle_all()
             pair.ping()
-        for end in (pair.client, pair.server):
-            self.assertEqual((end.ended, end.opened), ([], 1))
-        self._check(pair.client, pair.server, models[pair.client], all_arrive=True)
-        self._check(pair.server, pair.client, models[pair.server], all_arrive=True)
+        return pair, models
 
     @settings(max_examples=300)
-    @given(MOVES, LAST, MOVES)
+    @given(MOVES)
+    def test_whole_or_over(self, moves: list[tuple[object, ...]]) -> None:
+        """What is sent arrives whole, once and in order, or both sides end with overflow and have
+        what was sent up to some message; nothing else happens, whoever awaits or does not."""
+        pair, models = self._brought_over(moves, SMALL)
+        over = bool(pair.client.ended or pair.server.ended)
+        for end, other in ((pair.client, pair.server), (pair.server, pair.client)):
+            codes = [one.trouble and one.trouble.code for one in end.ended]
+            self.assertEqual(codes, ["overflow"] if over else [])
+            self._check(end, other, models[end], all_arrive=not over, may_drop=False)
+            for handle, *_ in models[end].sent:
+                self.assertEqual(len(end.results.get(handle, [])), 1)
+
+    @settings(max_examples=300)
+    @given(MOVES)
+    def test_drop_oldest(self, moves: list[tuple[object, ...]]) -> None:
+        """Where dropping was asked for, all arrives that was not told to be dropped, once, in
+        order, and the object goes on."""
+        pair, models = self._brought_over(moves, DROPS)
+        for end, other in ((pair.client, pair.server), (pair.server, pair.client)):
+            self.assertEqual((end.ended, end.opened), ([], 1))
+            self._check(end, other, models[end], all_arrive=True, may_drop=True)
+
+    @settings(max_examples=300)
+    @given(MOVES, LAST, MOVES, st.sampled_from([SMALL, DROPS]))
     def test_ends_once_everywhere(
-        self, before: list[tuple[object, ...]], last: str, after: list[tuple[object, ...]]
+        self,
+        before: list[tuple[object, ...]],
+        last: str,
+        after: list[tuple[object, ...]],
+        bounds: Bounds,
     ) -> None:
         """However it ends: each side once, every send comes out once, and nothing is left."""
-        pair, models = self._play(before)
+        pair, models = self._play(before, bounds)
+        over = bool(pair.client.ended or pair.server.ended)
         self._end(pair, last)
         for move in after:
             if move[0] == "step":
@@ -130,12 +170,12 @@ class MachinePropertyTests(SynchronousTestCase):
             self.assertEqual(end.machine.phase, Phase.FORGOTTEN)
             self.assertEqual(len(end.ended), 1)
             self.assertIsNone(end.machine.deadline)
-            self._check(end, other, models[end], all_arrive=False)
+            self._check(end, other, models[end], all_arrive=False, may_drop=bounds.drop_oldest)
             for handle, *_ in models[end].sent:
                 self.assertEqual(len(end.results.get(handle, [])), 1)
             code = {"nothing": "network"}.get(last, "abort" if "abort" in last else None)
             trouble = end.ended[0].trouble
-            self.assertEqual(trouble and trouble.code, code)
+            self.assertEqual(trouble and trouble.code, "overflow" if over else code)
 
     def _end(self, pair: Pair, last: str) -> None:
         from takotwist.live.frames import Trouble

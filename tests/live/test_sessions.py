@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.core.deadlines import Deadlines
 from takotwist.errors import BodyInvalid, Overloaded, RateLimited, VerifyRejected
 from takotwist.live import Channel, NetworkError
+from takotwist.live.backlog import Backlog
 from takotwist.live.bus import Bus
 from takotwist.live.frames import Frame, Position
 from takotwist.live.function import Verification
@@ -46,7 +47,7 @@ class SessionsTests(SynchronousTestCase):
         self.now = 0.0
         self.deadlines = Deadlines()
         names = count(1)
-        home = Home(Bounds(), lambda: self.now, self.deadlines, Bus())
+        home = Home(Bounds(), lambda: self.now, self.deadlines, Bus(), Backlog(2**20))
         self.sessions = LiveSessions(home, 3, lambda: f"id{next(names)}")
 
     def session(self, secret: str = SECRET, subject: str | None = None) -> LiveSession:
@@ -159,5 +160,5 @@ class SessionsTests(SynchronousTestCase):
         channel = self.admit(self.session())
         self.assertEqual(self.sessions.held, 0)
         channel.send_binary(b"x" * 1000)
-        self.assertEqual(self.sessions.held, 1000)
+        self.assertEqual(self.sessions.held, 1400)
         self.assertEqual([one.kind for one in self.sessions], ["channel"])

@@ -30,8 +30,9 @@ from takotwist.live.settings import Bounds
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "live.json").read_text())
 
 
-def bounds_of(said: dict[str, Any]) -> Bounds:
+def bounds_of(case: dict[str, Any]) -> Bounds:
     """As the vectors spell them."""
+    said = VECTORS["bounds"] | case.get("bounds", {})
     ttl = said["connectTtlMs"]
     return Bounds(
         connect_ttl=None if ttl is None else ttl / 1000,
@@ -40,6 +41,7 @@ def bounds_of(said: dict[str, Any]) -> Bounds:
         replay_binary=said["replayBytesBinary"],
         buffer=said["bufferBytes"],
         buffer_binary=said["bufferBytesBinary"],
+        drop_oldest=case.get("overflow") == "drop-oldest",
         window_bytes=said["windowBytes"],
         window_messages=said["windowMessages"],
     )
@@ -140,7 +142,7 @@ class LiveVectorTests(SynchronousTestCase):
     def test_steps(self) -> None:
         """Each input of each case leaves exactly the outputs of the file."""
         for case in VECTORS["machine"] + VECTORS["durable"]["machine"]:
-            machine = Machine(bounds_of(VECTORS["bounds"] | case.get("bounds", {})), 0.0)
+            machine = Machine(bounds_of(case), 0.0)
             for number, step in enumerate(case["steps"]):
                 play(machine, step)
                 out = [output_json(one) for one in machine.take()]

@@ -15,6 +15,7 @@ import { Channel } from "./live_channel.js";
 import type { ConnectionSettings } from "./live_connection.js";
 import { Abort, NetworkError, ValidationError } from "./live_errors.js";
 import { type Leaving, leaving as thisPage } from "./live_leaving.js";
+import type { Overflow } from "./live_machine.js";
 import { Session } from "./live_session.js";
 import { parse } from "./link.js";
 import { ask } from "./stream.js";
@@ -27,6 +28,7 @@ export { BroadcastChannel, type SubscribeOptions } from "./live_broadcast.js";
 export { Channel, type Direction, type SendOptions } from "./live_channel.js";
 export { Abort, NetworkError, ValidationError } from "./live_errors.js";
 export type { Info } from "./live_frames.js";
+export type { Overflow } from "./live_machine.js";
 export type { CloseOptions } from "./live_object.js";
 export type { Gone } from "./types.js";
 
@@ -83,6 +85,7 @@ interface Entry {
   readonly kind: "channel" | "broadcast";
   readonly ack?: boolean;
   readonly durable?: boolean;
+  readonly overflow?: Overflow;
 }
 
 interface Answer {
@@ -102,9 +105,10 @@ function newSecret(): string {
 /** Put live objects into a result. */
 function place(result: unknown, session: Session, entries: readonly Entry[]): unknown {
   const root = { result };
-  for (const { path, id, kind, ack, durable } of entries) {
+  for (const { path, id, kind, ack, durable, overflow } of entries) {
     const object =
       kind === "broadcast" ? new BroadcastChannel(session, id, durable === true) : new Channel(session, id, ack === true);
+    if (overflow) object.overflow = overflow;
     const keys = ["result", ...path];
     const last = keys.pop() as string;
     const parent = keys.reduce((value: any, key) => value[key], root);

@@ -38,9 +38,9 @@ export class Channel<
 
   /**
    * Send a message. Await it and the next one leaves when the receiver has capacity; do not, and
-   * it waits in a buffer whose oldest messages are dropped with `ChannelOverflowError`.
+   * it waits, in order, in a buffer whose bound ends the channel (see `overflow`).
    * @returns the listener's answer where one was asked for
-   * @throws TypeError where JSON has no form for the message
+   * @throws TypeError at once where JSON has no form for the message, ChannelOverflowError where it is too large
    */
   send(message: MessageOf<ClientToServer>, options: { readonly ack: false }): Promise<void>;
   send(message: MessageOf<ClientToServer>, options?: SendOptions): Promise<AnswerOf<ClientToServer>>;

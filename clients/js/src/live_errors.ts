@@ -5,7 +5,7 @@
  *     ├── Abort                  either side said so, or the function did; has its value
  *     ├── NetworkError           the connection was lost for too long, or never made
  *     ├── ChannelClosedError     the object is closed, or is closing
- *     ├── ChannelOverflowError   a send was dropped because too much waited
+ *     ├── ChannelOverflowError   too much waited: the object has ended, or dropped a send
  *     ├── ChannelGoneError       a durable cursor is too old
  *     └── ValidationError        arguments, data or an answer did not fit their declared type
  *
@@ -52,7 +52,7 @@ export function errorOf({ code, value, message }: Trouble): TakoError {
     case "network":
       return new NetworkError(true, message);
     case "overflow":
-      return new ChannelOverflowError(message ?? "Too many messages wait.");
+      return new ChannelOverflowError(message ?? "More waits to be sent than may: await the sends.");
     case "validation":
       return new ValidationError(message);
     case "closed": {

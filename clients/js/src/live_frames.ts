@@ -102,9 +102,12 @@ export function laneOf(frame: Frame): 0 | 1 {
   return frame.data instanceof Uint8Array ? 1 : 0;
 }
 
-/** What it counts for in a lane, in bytes: at least what remembering it costs. */
+/** What remembering a frame costs beside its data, in bytes; the server's end counts the same. */
+export const OVERHEAD = 400;
+
+/** What it counts for in a lane, in bytes. */
 export function weightOf(frame: Frame): number {
-  return Math.max(64, frame.size);
+  return OVERHEAD + frame.size;
 }
 
 /** `data` stands last, so that its text can be found without parsing. */

@@ -6,7 +6,7 @@
  * reported, or named to the caller; totals only grow.
  */
 
-import { type Frame, isMessage, laneOf, type Position, weightOf } from "./live_frames.js";
+import { type Frame, isMessage, laneOf, OVERHEAD, type Position, weightOf } from "./live_frames.js";
 
 /** The bytes that a lane may hold; asked each time, because the server may say it late. */
 export type Limit = (lane: 0 | 1) => number;
@@ -104,7 +104,7 @@ export class Replay {
     const lane = laneOf(frame);
     const seq = frame.seq as number;
     // A hole: the frame may have arrived, and where it has not the object fails.
-    const kept = weightOf(frame) > this.#limit(lane) ? { seq, lane, weight: 64 } : { seq, lane, weight: weightOf(frame), frame };
+    const kept = frame.size > this.#limit(lane) ? { seq, lane, weight: OVERHEAD } : { seq, lane, weight: weightOf(frame), frame };
     (this.#sizes[lane] as number) += kept.weight;
     this.#last = frame.seq as number;
     this.#kept.push(kept);

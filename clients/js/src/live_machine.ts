@@ -13,8 +13,12 @@ import { type Bounds, Outgoing, type Output } from "./live_outgoing.js";
 /** Lingering: closed gracefully, but the other side may need frames again. Over: it may not know yet. */
 export type Phase = "new" | "open" | "lingering" | "over" | "forgotten";
 
+/** What happens where more waits than may: the object ends, or the oldest make room. */
+export type Overflow = "end" | "drop-oldest";
+
 export class Machine<Handle> {
   phase: Phase = "new";
+  overflow: Overflow = "end";
   /** Whether a wire carries its frames now. */
   attached = false;
   /** Why it ended, `null` for a graceful end, once it has. */
@@ -73,7 +77,8 @@ export class Machine<Handle> {
     this.#flush(now);
     const lane = laneOf(frame);
     while (outgoing.over(lane)) {
-      if (frame.do === "published") return this.#end(OVERFLOW, now);
+      // Whoever did not await the send would not hear of a hole; of the end they do.
+      if (this.overflow === "end") return this.#end(OVERFLOW, now);
       outgoing.dropOldest(lane);
     }
   }

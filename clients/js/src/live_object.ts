@@ -10,7 +10,7 @@ import type { Environment } from "./environment.js";
 import { ChannelOverflowError, TakoError } from "./index.js";
 import { Abort, errorOf, troubleOf } from "./live_errors.js";
 import { draft, type Frame, type Trouble } from "./live_frames.js";
-import { Machine } from "./live_machine.js";
+import { Machine, type Overflow } from "./live_machine.js";
 import type { Bounds, Output } from "./live_outgoing.js";
 
 const CLOSE_TIMEOUT_MS = 5_000;
@@ -67,6 +67,20 @@ export abstract class LiveObject {
     return this.#machine.closed;
   }
 
+  /**
+   * What happens where more waits to be sent than may: `end` ends the object with
+   * `ChannelOverflowError`, so nothing is missed unseen; `drop-oldest` keeps it open, and fails the
+   * oldest sends that wait. It begins as the server's function made the object.
+   */
+  get overflow(): Overflow {
+    return this.#machine.overflow;
+  }
+
+  set overflow(overflow: Overflow) {
+    if (overflow !== "end" && overflow !== "drop-oldest") throw new TypeError("overflow must be end or drop-oldest");
+    this.#machine.overflow = overflow;
+  }
+
   /** Call once when the object is attached for the first time; at once where it has been. */
   onOpen(listener: () => unknown): void {
     if (this.#opened) void guarded(listener);
@@ -115,11 +129,11 @@ export abstract class LiveObject {
     this.#schedule();
   }
 
-  /** Send a message; the promise may be ignored. */
+  /** Send a message; the promise may be ignored, so what can never be sent is thrown at once. */
   protected sendFrame(frame: Frame): Promise<unknown> {
     const { maxMessageBytes } = this.#carrier.bounds;
+    if (frame.size > maxMessageBytes) throw new ChannelOverflowError(`A message has at most ${maxMessageBytes} bytes.`);
     const promise = new Promise<unknown>((resolve, reject) => {
-      if (frame.size > maxMessageBytes) throw new ChannelOverflowError(`A message has at most ${maxMessageBytes} bytes.`);
       this.act((machine, now) => machine.send(frame, { resolve, reject }, now));
     });
     // Whoever does not wait does not want to hear of it.
@@ -154,6 +168,8 @@ export abstract class LiveObject {
       let value: unknown;
       for (const listener of listeners) value = await listener();
       answer = draft("ack", json(value ?? null));
+      const { maxMessageBytes } = this.#carrier.bounds;
+      if (answer.size > maxMessageBytes) throw new RangeError(`an answer has at most ${maxMessageBytes} bytes`);
       if (!listeners.length) answer = { error: { code: "failed", message: "There is no listener." }, size: 0 };
     } catch (error) {
       this.#failed(error);
@@ -194,6 +210,8 @@ export abstract class LiveObject {
 
   #end(trouble: Trouble | null): void {
     this.#error = trouble ? errorOf(trouble) : undefined;
+    // Sends that nobody awaits are told of here, if nowhere else.
+    if (this.#error instanceof ChannelOverflowError) console.error(this.#error);
     this.deafen();
     const settled = Promise.all(this.#closeListeners.splice(0).map((listener) => guarded(() => listener(this.#error))));
     this.#openListeners.length = 0;

@@ -351,10 +351,87 @@ describe("answers", () => {
 });
 
 describe("capacity", () => {
-  test("an awaited send waits for credit; the oldest of too many is dropped", async () => {
-    const page = new Page(false);
-    page.settings.bufferBytes = 150;
+  /** A channel with credit for one message. */
+  async function narrow(page: Page, bufferBytes: number): Promise<Channel> {
+    page.settings.bufferBytes = bufferBytes;
     const { channel } = await page.channel();
+    await page.openStream();
+    const [attach] = await page.up();
+    await page.down({ ...page.attached(attach as Said), open: [{ id: "c", seq: 0, bytes: 100, messages: 1 }] });
+    return channel;
+  }
+
+  test("sends that nobody awaits wait for credit, and arrive in order", async () => {
+    const page = new Page(false);
+    const channel = await narrow(page, 16_777_216);
+    const count = 20_000;
+    for (let each = 0; each < count; each++) void channel.send(each);
+    const got: unknown[] = [];
+    for (let messages = 1; got.length < count; messages += 1_000) {
+      await page.down({ op: "live", id: "c", do: "credit", at: got.length, bytes: 1_000_000, messages });
+      got.push(...(await page.up()).filter((frame) => frame.do === "send").map(({ data }) => data as unknown));
+    }
+    expect(got).toEqual(Array.from({ length: count }, (_, each) => each));
+    expect(channel.isClosed).toBe(false);
+    page.live.close();
+  });
+
+  test("too many that wait end the channel on both sides, and it is said", async () => {
+    const page = new Page(false);
+    const channel = await narrow(page, 900);
+    const ends: unknown[] = [];
+    channel.onClose((error) => ends.push(error));
+    const said: unknown[] = [];
+    const { error } = console;
+    console.error = (what: unknown) => said.push(what);
+    const outcomes = ["goes", 1, 2, 3, 4].map((each) => channel.send(each).then(() => "sent", (reason: TakoError) => reason.code));
+    console.error = error;
+    expect(ends).toEqual([expect.any(ChannelOverflowError)]);
+    expect(said).toEqual(ends);
+    expect(await Promise.all(outcomes)).toEqual(["sent", "overflow", "overflow", "overflow", "channel-closed"]);
+    const frames = await page.up();
+    expect(frames).toEqual([send(1, "goes"), { op: "live", id: "c", do: "end", error: { code: "overflow" } }]);
+    page.live.close();
+    await page.nothingLeft();
+  });
+
+  test("what can never be sent is thrown at once, and not lost in a promise", async () => {
+    const page = new Page(false);
+    page.settings.maxMessageBytes = 100;
+    const { channel } = await page.channel();
+    await page.attachStream();
+    expect(() => channel.send("x".repeat(200))).toThrow(ChannelOverflowError);
+    expect(() => channel.sendBinary(new Uint8Array(200))).toThrow(ChannelOverflowError);
+    expect(channel.isClosed).toBe(false);
+    page.live.close();
+  });
+
+  test("an answer that is too large for the server fails, and the session goes on", async () => {
+    const page = new Page(false);
+    page.settings.maxMessageBytes = 100;
+    const { channel } = await page.channel();
+    await page.attachStream();
+    channel.listen(() => "x".repeat(200));
+    const { error } = console;
+    console.error = () => {};
+    await page.down(send(1, 5, { ack: true }));
+    const [answer] = await page.up();
+    console.error = error;
+    expect(answer).toMatchObject({ do: "ack", of: 1, error: { code: "failed" } });
+    page.live.close();
+  });
+
+  test.each(["page", "server"])("the oldest of too many is dropped where the %s asks for it", async (who) => {
+    const page = new Page(false);
+    page.settings.bufferBytes = 900;
+    const overflow = who === "server" ? { overflow: "drop-oldest" } : {};
+    const { channel } = await page.call<{ channel: Channel }>({
+      result: { channel: null },
+      live: [{ path: ["channel"], id: "c", kind: "channel", ack: false, ...overflow }],
+    });
+    if (who === "page") channel.overflow = "drop-oldest";
+    expect(channel.overflow).toBe("drop-oldest");
+    expect(() => ((channel as { overflow: string }).overflow = "drop")).toThrow(TypeError);
     await page.openStream();
     const [attach] = await page.up();
     await page.down({ ...page.attached(attach as Said), open: [{ id: "c", seq: 0, bytes: 100, messages: 1 }] });

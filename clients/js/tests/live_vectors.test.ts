@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { type Do, draft, type Frame, readBinary, readText, write } from "../src/live_frames.js";
-import { Machine } from "../src/live_machine.js";
+import { Machine, type Overflow } from "../src/live_machine.js";
 import type { Bounds, Output } from "../src/live_outgoing.js";
 
 type Said = Record<string, any>;
@@ -15,7 +15,7 @@ interface Step {
   deadlineMs?: number | null;
 }
 interface Cases {
-  machine: { name: string; bounds?: Partial<Bounds>; steps: Step[] }[];
+  machine: { name: string; bounds?: Partial<Bounds>; overflow?: Overflow; steps: Step[] }[];
   binary: { id: string; hex: string; frame: Said; info?: Said }[];
   text: { text: string; id: string; dataBytes: number }[];
   unreadable: { text?: string; hex?: string }[];
@@ -100,8 +100,9 @@ function play(machine: Machine<number>, step: Step): void {
 test("the file is of the version that these tests know", () => expect(vectors.version).toBe(1));
 
 describe("a machine", () => {
-  test.each(all("machine").map((row) => [row.name, row] as const))("%s", (_name, { bounds, steps }) => {
+  test.each(all("machine").map((row) => [row.name, row] as const))("%s", (_name, { bounds, overflow = "end", steps }) => {
     const machine = new Machine<number>({ ...vectors.bounds, ...bounds }, 0);
+    machine.overflow = overflow;
     for (const [at, step] of steps.entries()) {
       play(machine, step);
       expect(machine.take().map(outputJson), `step ${at}`).toEqual(step.out);

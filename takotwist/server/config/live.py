@@ -44,8 +44,9 @@ class Live:
     )
     replay_bytes: int = setting(
         Whole(0, 1024 * MIB),
-        256 * KIB,
-        "What one live object sent, as text, and keeps until the page has reported it.",
+        MIB,
+        "What one live object sent, as text, and keeps until the page has reported it; a message"
+        " counts for its data and 400 bytes more.",
         unit="bytes",
     )
     replay_bytes_binary: int = setting(
@@ -59,13 +60,20 @@ class Live:
     )
     buffer_limit: int = setting(
         Whole(0, 1024 * MIB),
-        512 * KIB,
-        "What waits to be sent by one end of a live object, as text; beyond it the oldest is"
-        " dropped, and its sender told.",
+        16 * MIB,
+        "What waits to be sent by one end of a live object, as text, counted likewise; beyond it"
+        " the object ends with `ChannelOverflowError`, or drops the oldest where it was made to.",
         unit="bytes",
     )
     buffer_limit_binary: int = setting(
-        Whole(0, 1024 * MIB), 2 * MIB, "The same for binary data.", unit="bytes"
+        Whole(0, 1024 * MIB), 16 * MIB, "The same for binary data.", unit="bytes"
+    )
+    buffer_total_bytes: int = setting(
+        Whole(1 * MIB, 1024 * 1024 * MIB),
+        256 * MIB,
+        "What all live objects keep for their pages, waiting or sent and not reported; beyond it"
+        " the one that keeps most ends with `ChannelOverflowError`.",
+        unit="bytes",
     )
     window_bytes: int = setting(
         Whole(1, 1024 * MIB),
