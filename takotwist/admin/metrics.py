@@ -90,6 +90,14 @@ class TallyCollector(Collector):
         for code, count in sorted(self._tally.refusals.items()):
             refusals.add_metric([code], count)
         yield refusals
+        cuts = CounterMetricFamily(
+            "tako_input_cuts",
+            "Bodies, frames and lines that were begun and not waited for.",
+            labels=["reason"],
+        )
+        for reason, count in sorted(self._tally.cuts.items()):
+            cuts.add_metric([reason], count)
+        yield cuts
         yield GaugeMetricFamily(
             "tako_subscriptions", "Topics that connections follow.", self._tally.subscriptions
         )

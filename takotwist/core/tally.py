@@ -44,6 +44,7 @@ class Tally:
     :ivar connections: now open, by transport (``sse``, ``websocket``, ``mux``,
         ``webtransport``).
     :ivar refusals: by code.
+    :ivar cuts: input that was not waited for any longer, by reason (``too-slow``, ``overloaded``).
     :ivar subscriptions: now attached.
     :ivar publishes: messages stored.
     :ivar deliveries: messages handed to connections.
@@ -54,6 +55,7 @@ class Tally:
     connections: Counter[str] = attrs.field(factory=Counter)
     connected: Counter[str] = attrs.field(factory=Counter)
     refusals: Counter[str] = attrs.field(factory=Counter)
+    cuts: Counter[str] = attrs.field(factory=Counter)
     subscriptions: int = 0
     publishes: int = 0
     deliveries: int = 0

@@ -34,6 +34,7 @@ from takotwist.server.reloadable import Rates, Reloadable
 from takotwist.server.storing import storing
 from takotwist.server.upgrades import Upgrades
 from takotwist.streams.direct_send import blocked_sends
+from takotwist.streams.unfinished import Unfinished
 from takotwist.transports.admission import Admission
 from takotwist.transports.answers import Answers
 from takotwist.transports.history import HistoryTransport
@@ -72,7 +73,14 @@ def compose(
     fanout = FanOut(turn, blocked_sends(reactor))
     tails = Tails(limits.tail_bytes, limits.tail_total_bytes)
     reloadable, rates = Reloadable.of(config), Rates.of(config)
-    upgrades = partial(Upgrades.of, reactor=reactor)
+    unfinished = Unfinished(
+        reactor,
+        limits.input_seconds,
+        limits.input_rate,
+        limits.max_unfinished_bytes,
+        lambda why: tally.cuts.update((why.value,)),
+    )
+    upgrades = partial(Upgrades.of, reactor=reactor, unfinished=unfinished)
 
     # the two sentences
     authorizing = Authorizing(registry, authorizer, tally, seconds, refresh)
@@ -176,6 +184,7 @@ def compose(
         limits=connection_limits,
         rates=rates,
         answers=answers,
+        unfinished=unfinished,
         admissions=(admission, trusted),
         store=storing(authorizing, publishing),
         public=public,

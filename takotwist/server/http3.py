@@ -59,7 +59,10 @@ class Http3Listeners:
         # Not `parts.admissions`: the other one there lets everybody in.
         admission = parts.public.sse.admission
         live = BATCH_FACTOR * config.live.max_message_bytes if admission.live is not None else 0
-        self._channels = WebTransportTransport(admission, reactor, live, parts.public.door)
+        self._unfinished = parts.unfinished
+        self._channels = WebTransportTransport(
+            admission, reactor, parts.unfinished, live, parts.public.door
+        )
         self._opened: list[Opened] = []
 
     def open(self) -> None:
@@ -114,6 +117,7 @@ class Http3Listeners:
             key=pair.key_pem,
             webtransport=Routes([self._channels.route()]),
             config=self._config,
+            unfinished=self._unfinished,
         )
 
     def _use_certificate(self) -> None:

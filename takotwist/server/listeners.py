@@ -45,9 +45,9 @@ class Listeners:
 
         :param tls: of the TLS listeners and HTTP/3; `None` where there are none.
         """
-        public = site(parts.public, config, reactor)
+        public = site(parts.public, config, reactor, parts.unfinished)
         # Another one, because only its answers announce HTTP/3.
-        secure = site(parts.public, config, reactor)
+        secure = site(parts.public, config, reactor, parts.unfinished)
         wanted = [Listen(endpoint=one, factory=public) for one in config.http.listen]
         wanted += [
             Listen(endpoint=one, factory=secure, tls=tls, key="tls.listen")
@@ -55,7 +55,11 @@ class Listeners:
         ]
         # One each: a head that was good on a Unix socket is not known on a port.
         wanted += [
-            Listen(endpoint=one, factory=site(parts.private, config, reactor), key="private.listen")
+            Listen(
+                endpoint=one,
+                factory=site(parts.private, config, reactor, parts.unfinished),
+                key="private.listen",
+            )
             for one in config.private.listen
         ]
         http3 = None

@@ -25,6 +25,7 @@ from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.config import Config
 from takotwist.server.reloadable import Rates, Reloadable
 from takotwist.server.upgrades import Upgrades
+from takotwist.streams.unfinished import Unfinished
 from takotwist.transports.admission import Admission
 from takotwist.transports.answers import Answers
 from takotwist.transports.site import Routes
@@ -56,6 +57,7 @@ class Parts:
     limits: ConnectionLimits
     rates: Rates
     answers: Answers
+    unfinished: Unfinished
     admissions: tuple[Admission, Admission]
     store: Store
     public: Routes
@@ -83,6 +85,7 @@ class Parts:
         self.limits.by_address.most = limits.max_connections_per_address
         self.limits.by_subject.most = limits.max_connections_per_subject
         self.limits.rate.change(limits.connect_rate, limits.connect_burst)
+        self.unfinished.change(limits.input_seconds, limits.input_rate, limits.max_unfinished_bytes)
         self.sessions.max_subscriptions = limits.max_subscriptions_per_connection
         self.authorizing.forget_lifecycles()
         self.config = config

@@ -17,12 +17,13 @@ from takotwist.server.parts import Parts
 from takotwist.streams.http_connection import Direct
 from takotwist.streams.http_limits import Body, HttpLimits
 from takotwist.streams.site import HttpSite, make_site
+from takotwist.streams.unfinished import Unfinished
 from takotwist.transports.client_script import client_scripts
 from takotwist.transports.publish_again import VALUES_READ
 from takotwist.transports.site import Root, Routes, read_path
 
 
-def site(routes: Routes, config: Config, reactor: Any) -> HttpSite:
+def site(routes: Routes, config: Config, reactor: Any, unfinished: Unfinished) -> HttpSite:
     """What serves the connections of a listener."""
     limits = config.limits
 
@@ -46,6 +47,7 @@ def site(routes: Routes, config: Config, reactor: Any) -> HttpSite:
         body_rule=body_rule,
         direct=root.direct,
         values_read=VALUES_READ,
+        unfinished=unfinished,
     )
 
 

@@ -6,6 +6,7 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from takotwist.server.config import Config
+from takotwist.streams.unfinished import Unfinished
 from takotwist.streams.websocket_config import WebSocketConfig
 from takotwist.streams.websocket_upgrade import WebSocketUpgrade
 
@@ -29,12 +30,16 @@ class Upgrades:
     many: WebSocketUpgrade
 
     @classmethod
-    def of(cls, config: Config, reactor: IReactorTime) -> Upgrades:
-        """As configured."""
+    def of(cls, config: Config, reactor: IReactorTime, unfinished: Unfinished) -> Upgrades:
+        """As configured.
+
+        :param unfinished: counts messages that are not whole.
+        """
+
+        def taking(size: int) -> WebSocketUpgrade:
+            bounds = WebSocketConfig(max_frame_size=size, max_message_size=size)
+            return WebSocketUpgrade(bounds, reactor, unfinished)
+
         channel = config.limits.max_message_bytes * FRAME_FACTOR
         live = config.live.max_message_bytes + LIVE_ENVELOPE_BYTES
-        return cls(_taking(channel, reactor), _taking(max(channel, live), reactor))
-
-
-def _taking(size: int, reactor: IReactorTime) -> WebSocketUpgrade:
-    return WebSocketUpgrade(WebSocketConfig(max_frame_size=size, max_message_size=size), reactor)
+        return cls(taking(channel), taking(max(channel, live)))

@@ -6,7 +6,7 @@ what it refuses it answers with an empty 400.  Both are mended here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -18,10 +18,14 @@ from twisted.web.http import HTTPChannel
 from takotwist.streams.direct_send import direct_write
 from takotwist.streams.http_limits import HttpLimits
 from takotwist.streams.repeated import AnswerAgain, Known, may_be_repeated
+from takotwist.streams.unfinished import REFUSED, Cut, Incoming
 from takotwist.streams.unsent import unsent_bytes
 
 #: Bytes that may wait behind a request that is being answered.
 MAX_HELD = 16 * 1024
+
+#: Pieces that they are held in: two bytes in one of their own take forty.
+MAX_PIECES = 16
 
 #: Untyped, as Twisted's class is in most of what is used of it here.
 _Channel: Any = HTTPChannel
@@ -36,6 +40,7 @@ class Http1Channel(_Channel):  # type: ignore[misc]
     #: A client that we let go and that neither reads nor goes is dropped after this long.
     abortTimeout = 15
     requests: list[Any]
+    _dataBuffer: list[bytes]
 
     #: The head of the request under way, where it may be remembered.
     _head = b""
@@ -46,6 +51,8 @@ class Http1Channel(_Channel):  # type: ignore[misc]
     _held = b""
     #: The head of that part, and how it is known.
     _found: tuple[bytes, Known] | None = None
+    #: That part, or what came behind a request that is answered for long.
+    _incoming: Incoming | None = None
 
     def __init__(self, site: Any) -> None:
         super().__init__()
@@ -90,20 +97,36 @@ class Http1Channel(_Channel):  # type: ignore[misc]
             self._head_begun = True
             self.setTimeout(self.site.limits.head_timeout)
         LineReceiver.dataReceived(self, data)
+        if self._dataBuffer:
+            self._count_behind()
+
+    def _count_behind(self) -> None:
+        """What came behind a request that is being answered is held, and nobody reads it."""
+        if len(self._dataBuffer) > MAX_PIECES:
+            self._dataBuffer = [b"".join(self._dataBuffer)]
+        held = sum(map(len, self._dataBuffer))
+        if held:
+            if self._incoming is None:
+                self._incoming = self.site.unfinished.begin(self._cut_off)
+                # No time passes for it: that it is not read is our wish.
+                self._incoming.wait()
+            self._incoming.holds(held)
 
     def allHeadersReceived(self) -> None:
         request: Any = self.requests[-1]
         self._head_read = True
         self.setTimeout(self.site.limits.idle_timeout)
         request.head_received(self._command, self._path, self._version, self.length)
+        length = self.length
         super().allHeadersReceived()
-        request.begin()
+        request.begin(length)
 
     def requestDone(self, request: Any) -> None:
         # Requests that came in the same read have other heads.
         self._head = b""
         self._head_begun = self._head_read = False
         self._savedTimeOut = self.site.limits.idle_timeout
+        self._let_in()
         super().requestDone(request)
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -118,7 +141,7 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         else:
             self._refuse(400, "The request is malformed.")
 
-    def _refuse(self, status: int, sentence: str) -> None:
+    def _refuse(self, status: int, sentence: str, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Answer before there is a request that could, and close."""
         if self.transport is None or self.transport.disconnecting:
             return
@@ -126,9 +149,16 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         if not any(request.startedWriting for request in requests):
             content_type, body = self.site.error_body(status, sentence)
             self.transport.write(
-                b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n"
+                b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b"
                 b"Connection: close\r\n\r\n%b"
-                % (status, HTTPStatus(status).phrase.encode("ascii"), content_type, len(body), body)
+                % (
+                    status,
+                    HTTPStatus(status).phrase.encode("ascii"),
+                    content_type,
+                    len(body),
+                    b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in headers),
+                    body,
+                )
             )
         self.loseConnection()
         for request in requests:
@@ -189,7 +219,11 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         whole = end + length
         if len(data) < whole:
             self._held, self._found = data, found
+            if self._incoming is None:
+                self._incoming = self.site.unfinished.begin(self._cut_off)
+            self._incoming.holds(len(data))
             return True
+        self._let_in()
         self._answering_again = True
         self._held = data[whole:]
         if answer(head, target, data[end:whole], self._answered_again):
@@ -199,6 +233,20 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         self._head = head
         self._head_begun = True
         return False
+
+    def _let_in(self) -> None:
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.end()
+
+    def _cut_off(self, why: Cut) -> None:
+        self._incoming = None
+        if self.requests:
+            # What came behind a request that is answered for long, and cannot be answered.
+            self.transport.abortConnection()
+        else:
+            self._held = b""
+            self._refuse(*REFUSED[why])
 
     def _answered_again(self, answer: bytes) -> None:
         if self._write is None:
@@ -219,6 +267,7 @@ class Http1Channel(_Channel):  # type: ignore[misc]
     def connectionLost(self, reason: Any = None) -> None:
         # What came behind a request that is being answered was never begun.
         self._held = b""
+        self._let_in()
         super().connectionLost(reason)
 
     # a body at the pace of its receiver

@@ -106,7 +106,7 @@ class Http2Connection(_Connection):  # type: ignore[misc]
             fault = "The request states several lengths."
         length = int(lengths.pop()) if len(lengths) == 1 else None
         request.head_received(stream.command, stream.path or b"", b"HTTP/2", length, fault)
-        request.begin()
+        request.begin(length)
 
     def _requestDataReceived(self, event: Any) -> None:
         if event.stream_id in self.streams:

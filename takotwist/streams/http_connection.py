@@ -20,6 +20,7 @@ from takotwist.streams.direct_stream import DirectStream
 from takotwist.streams.http1 import MAX_HELD, Http1Channel
 from takotwist.streams.http2 import Http2Connection
 from takotwist.streams.request_head import read_head
+from takotwist.streams.unfinished import Incoming
 
 if TYPE_CHECKING:
     from takotwist.streams.site import HttpSite
@@ -45,6 +46,7 @@ class HttpConnection(Protocol):
     answering: DirectRequest | DirectStream | None = None
     #: What came behind a request that is being answered directly.
     _held = b""
+    _incoming: Incoming | None = None
 
     def __init__(self, site: HttpSite) -> None:
         self.site = site
@@ -71,6 +73,7 @@ class HttpConnection(Protocol):
             self.site.http2_connections.discard(self._channel)
             self._channel.connectionLost(reason)
         elif self.answering is not None:
+            self._take_held()
             answering, self.answering = self.answering, None
             answering.lost(reason)
         elif self in self.site.unheard:
@@ -136,10 +139,18 @@ class HttpConnection(Protocol):
 
     def _hold(self, data: bytes) -> None:
         self._held += data
+        if self._incoming is None:
+            self._incoming = self.site.unfinished.begin(lambda _: self.transport.abortConnection())
+            # No time passes for it: that it is not read is our wish.
+            self._incoming.wait()
+        self._incoming.holds(len(self._held))
         if len(self._held) > MAX_HELD:
             self.transport.pauseProducing()
 
     def _take_held(self) -> bytes:
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.end()
         held, self._held = self._held, b""
         if len(held) > MAX_HELD:
             self.transport.resumeProducing()

@@ -24,6 +24,7 @@ from takotwist.streams.http1 import Http1Channel
 from takotwist.streams.http_limits import Body
 from takotwist.streams.repeated import AnswerAgain
 from takotwist.streams.request_body import BodyReceiver, RequestBody
+from takotwist.streams.unfinished import REFUSED, Cut, Incoming
 
 _log = Logger()
 
@@ -50,6 +51,8 @@ class StreamRequest(_Request):  # type: ignore[misc]
     _body: RequestBody | None = None
     _lingering: IDelayedCall | None = None
     _done = False
+    #: The body, while it is gathered here.
+    _incoming: Incoming | None = None
 
     # the head
 
@@ -96,15 +99,31 @@ class StreamRequest(_Request):  # type: ignore[misc]
             return "The request's target is no path."
         return ""
 
-    def begin(self) -> None:
-        """Answer at the head what can be answered there."""
+    def begin(self, length: int | None) -> None:
+        """Answer at the head what can be answered there.
+
+        :param length: of the body, or `None` when the client does not say.
+        """
         if self._refusal is not None:
             self.refuse(*self._refusal)
         elif self._limit is None:
             self._body = RequestBody(self._pause, self._resume)
             self.process()
+        elif length != 0:
+            self.expect_body()
 
     # the body
+
+    def expect_body(self) -> None:
+        """A body is to come, and to be gathered here: it has its pace to keep."""
+        # A channel that shows no head has not said yet whose it is.
+        self.site = self.channel.site
+        self._incoming = self.site.unfinished.begin(self._cut_off)
+
+    def _cut_off(self, why: Cut) -> None:
+        self._incoming = None
+        self.content = BytesIO()
+        self.refuse(*REFUSED[why])
 
     def gotLength(self, length: int | None) -> None:
         # Always memory: the limit bounds it, and Twisted's temporary file is a
@@ -126,12 +145,15 @@ class StreamRequest(_Request):  # type: ignore[misc]
             self.refuse(413, f"A body may have {self._limit} bytes here.")
         else:
             self.content.write(data)
+            if self._incoming is not None:
+                self._incoming.holds(self._received)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         if not self._head_known:
             # A channel that shows no head, such as HTTP/3's, which bounds bodies itself.
             self._set_head(command, path, version)
         self._body_complete = True
+        self._forget_body()
         if self._lingering is not None:
             self._settle()
         elif self._body is not None:
@@ -254,7 +276,13 @@ class StreamRequest(_Request):  # type: ignore[misc]
 
     # the end
 
+    def _forget_body(self) -> None:
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.end()
+
     def _cleanup(self) -> None:
+        self._forget_body()
         if self._body is not None:
             self._body.drop()
         if self._body_complete or not self._on_http1:
@@ -286,6 +314,7 @@ class StreamRequest(_Request):  # type: ignore[misc]
         if lingering is not None:
             lingering.cancel()
         self._done = True
+        self._forget_body()
         super().connectionLost(reason)
         if self._body is not None:
             self._body.lost()

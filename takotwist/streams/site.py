@@ -21,6 +21,7 @@ from takotwist.streams.http_connection import Direct, HttpConnection
 from takotwist.streams.http_limits import BodyRule, HttpLimits
 from takotwist.streams.repeated import MAX_HEAD, RepeatedHeads
 from takotwist.streams.request import StreamRequest
+from takotwist.streams.unfinished import Unfinished
 from takotwist.streams.unheard import Unheard
 
 #: Status and sentence -> content type and body of an error's answer.
@@ -60,6 +61,7 @@ class HttpSite(server.Site):
     on_access: Callable[[Access], None] | None
     direct: Direct
     unheard: Unheard[HttpConnection]
+    unfinished: Unfinished
     repeated: RepeatedHeads
     http2_connections: set[Http2Connection]
 
@@ -101,6 +103,7 @@ def make_site(
     on_access: Callable[[Access], None] | None = None,
     direct: Direct = lambda path: None,
     values_read: Iterable[str] | None = None,
+    unfinished: Unfinished | None = None,
 ) -> HttpSite:
     """A factory to listen with; over TLS it offers HTTP/2 by ALPN.
 
@@ -115,6 +118,8 @@ def make_site(
         whatever is not plain, or not the first on its connection, comes to it.
     :param values_read: names of all fields whose values the resource looks at before it has
         a request remembered (`StreamRequest.remember`); all fields where absent.
+    :param unfinished: counts bodies that are not whole, where other sites, or WebSockets,
+        share the bound.
     """
     bounds = limits or HttpLimits()
     site = HttpSite(resource, reactor=reactor)  # type: ignore[no-untyped-call]
@@ -124,6 +129,7 @@ def make_site(
     site.on_access = on_access
     site.direct = direct
     site.unheard = Unheard(reactor, bounds.head_timeout, HttpConnection.overdue)
+    site.unfinished = unfinished or Unfinished(reactor)
     # Nothing is remembered here that would be refused for its size.
     longest = min(MAX_HEAD, bounds.max_head, bounds.max_line)
     site.repeated = RepeatedHeads(values_read, longest)

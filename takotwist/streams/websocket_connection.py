@@ -153,11 +153,13 @@ class WebSocketConnection:
         if self.open and self.reading:
             self.reading = False
             self.transport.pauseProducing()
+            self._protocol.read_on(False)
 
     def resume_reading(self) -> None:
         """Read on."""
         if not self.closed and not self.reading:
             self.reading = True
+            self._protocol.read_on(True)
             self.transport.resumeProducing()
 
     @property

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from takotwist.streams.autobahn_defaults import AutobahnDefaults
+from takotwist.streams.unfinished import CLOSE_CODE, Cut, Incoming
 from takotwist.streams.websocket_connection import WebSocketConnection
 
 _log = Logger()
@@ -33,7 +34,11 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
     """One connection's parser, open from the beginning."""
 
     message_data: Any
+    frame_data: Any = ()
+    control_frame_data: Any = ()
 
+    #: The message, or the frame, that has begun.
+    _incoming: Incoming | None = None
     #: Whether the transport was lost, and why.
     _gone = False
     _why: Any = None
@@ -84,12 +89,52 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
             if self._turn is None:
                 self._turn = self._connection.next_turn(self._consume)
             self.transport.pauseProducing()
+        if self.data or self.inside_message or self.current_frame is not None:
+            self._unfinished()
+        elif self._incoming is not None:
+            self._finished()
         if self._turn is not None:
             return
         if self._gone:
             self._ended()
         elif waited and self._connection.reading:
             self.transport.resumeProducing()
+
+    # what has begun and is not whole
+
+    def _unfinished(self) -> None:
+        if self.state != self.STATE_OPEN:
+            # It has the time that a close has, and what comes is passed over.
+            self._finished()
+            return
+        if self._incoming is None:
+            self._incoming = self.factory.unfinished.begin(self._cut_off)
+        held = len(self.data)
+        if self.current_frame is not None:
+            of_frame = self.frame_data if self.current_frame.opcode < 8 else self.control_frame_data
+            held += sum(map(len, of_frame))
+        if self.inside_message:
+            held += sum(map(len, self.message_data or ()))
+        self._incoming.holds(held)
+
+    def _finished(self) -> None:
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.end()
+
+    def _cut_off(self, why: Cut) -> None:
+        self._incoming = None
+        self.frame_data = []
+        self.message_data = []
+        self._fail_connection(CLOSE_CODE, why.value)
+
+    def read_on(self, reading: bool) -> None:
+        """Whether the client is read; while it is not, it has no pace to keep."""
+        if self._incoming is not None:
+            if reading:
+                self._incoming.go_on()
+            else:
+                self._incoming.wait()
 
     def connectionLost(self, reason: Any = None) -> None:
         self._why = reason
@@ -103,6 +148,7 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
         self._ended()
 
     def _ended(self) -> None:
+        self._finished()
         self.state = self.STATE_CLOSED
         self.onClose(self.wasClean, self.remoteCloseCode, self.remoteCloseReason)
 
@@ -143,6 +189,9 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
                 _gather(self.message_data, piece)
 
     def onMessageEnd(self) -> None:
+        if self._incoming is not None:
+            # What comes behind it has a window of its own.
+            self._finished()
         if not self.failedByMe:
             message = b"".join(self.message_data)
             self._steps -= len(message) // STEP_BYTES
@@ -174,6 +223,7 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
         was_open = self.state == self.STATE_OPEN
         super().sendCloseFrame(code, reasonUtf8, isReply)
         if was_open:
+            self._finished()
             self._connection.closing()
 
     def _closeConnection(self, abort: bool = False) -> None:

@@ -17,6 +17,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.http import HTTPChannel
 
 from takotwist.streams.direct_request import DirectRequest
+from takotwist.streams.unfinished import Unfinished
 from takotwist.streams.websocket_config import WebSocketConfig
 from takotwist.streams.websocket_connection import WebSocketConnection
 from takotwist.streams.websocket_deflate import agree
@@ -36,16 +37,19 @@ class WebSocketUpgrade:
     drives the rest.
 
     :param reactor: for the bounded wait of a close.
+    :param unfinished: counts messages that are not whole, where others share the bound.
     """
 
     config: WebSocketConfig
     _reactor: IReactorTime
+    _unfinished: Unfinished | None = None
     _factory: Any = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         factory = self._factory = WebSocketServerFactory(reactor=self._reactor, server="")
         factory.maxFramePayloadSize = self.config.max_frame_size
         factory.maxMessagePayloadSize = self.config.max_message_size
+        factory.unfinished = self._unfinished or Unfinished(self._reactor)
         factory.compress_from = self.config.deflate.compress_from if self.config.deflate else 0
 
     def upgrade(

@@ -134,8 +134,8 @@ class World:
         for channel in channels:
             channel.bind(LocalPublishing(self.clock, self.parts.store, lambda: True))
         self.parts.log.start()
-        self._public = site(self.parts.public, self.config, self.clock)
-        self._private = site(self.parts.private, self.config, self.clock)
+        self._public = site(self.parts.public, self.config, self.clock, self.parts.unfinished)
+        self._private = site(self.parts.private, self.config, self.clock, self.parts.unfinished)
         parts = self.parts
         self._ticker = Ticker(parts.deadlines, parts.turn, parts.tally, self.clock)
         self._ticker.startService()

@@ -20,7 +20,9 @@ from takotwist.core.message import Draft
 from takotwist.errors import MessageTooLarge, Refusal
 from takotwist.flow.authorize import Asked
 from takotwist.flow.refusal import refusal_of
+from takotwist.streams.unfinished import Cut, Incoming
 from takotwist.transports.answers import encode_refusal
+from takotwist.transports.body import refusal_of_cut
 
 if TYPE_CHECKING:
     from takotwist.transports.publish import PublishTransport
@@ -77,6 +79,8 @@ class _Lines:
         self._sender = sender
         self._key = key
         self._rest = b""
+        #: The line that has begun; a stream is quiet between its lines for as long as it likes.
+        self._incoming: Incoming | None = None
         self._number = 0
         self._answers: deque[_Answer] = deque()
         self._read: list[tuple[_Answer, Draft]] = []
@@ -88,22 +92,27 @@ class _Lines:
 
     def body_chunk(self, data: bytes) -> None:
         """See `BodyReceiver`."""
+        if self._ended:
+            return
         *lines, self._rest = (self._rest + data).split(b"\n")
+        if lines:
+            self._forget_rest()
         for line in lines:
             self._line(line)
         self._store_read()
         limit = self._transport.max_message_bytes + ENVELOPE_BYTES
         if len(self._rest) > limit:
-            self._number += 1
-            self._refuse(MessageTooLarge(f"A line may have {limit} bytes."))
-            self._rest = b""
-            self._ended = True
-            self._request.channel.persistent = 0
+            self._end_by(MessageTooLarge(f"A line may have {limit} bytes."))
+        elif self._rest:
+            if self._incoming is None:
+                self._incoming = self._request.site.unfinished.begin(self._cut_off)
+            self._incoming.holds(len(self._rest))
         self._pace()
         self.flush()
 
     def body_end(self) -> None:
         """See `BodyReceiver`."""
+        self._forget_rest()
         if self._rest:
             self._line(self._rest)
             self._store_read()
@@ -113,7 +122,26 @@ class _Lines:
     def body_lost(self) -> None:
         """See `BodyReceiver`.  What was taken is stored all the same."""
         self._gone = True
+        self._forget_rest()
         self._answers.clear()
+
+    def _cut_off(self, why: Cut) -> None:
+        self._end_by(refusal_of_cut(why))
+        self.flush()
+
+    def _forget_rest(self) -> None:
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.end()
+
+    def _end_by(self, refusal: Refusal) -> None:
+        """Take no more; the last line of the answer says why."""
+        self._forget_rest()
+        self._number += 1
+        self._refuse(refusal)
+        self._rest = b""
+        self._ended = True
+        self._request.channel.persistent = 0
 
     def _line(self, line: bytes) -> None:
         if self._ended or not line.strip():
@@ -192,8 +220,12 @@ class _Lines:
     def _pace(self) -> None:
         if self._slow_client or len(self._answers) >= MAX_UNDER_WAY:
             self._request.pause_body()
+            if self._incoming is not None:
+                self._incoming.wait()
         elif len(self._answers) <= MAX_UNDER_WAY // 2:
             self._request.resume_body()
+            if self._incoming is not None:
+                self._incoming.go_on()
 
     # IPushProducer, towards the transport
 

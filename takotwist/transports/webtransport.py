@@ -17,6 +17,7 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
 from takotwist.errors import Refusal
+from takotwist.streams.unfinished import Unfinished
 from takotwist.streams.webtransport import (
     SessionClosed,
     SessionRequest,
@@ -56,12 +57,14 @@ class WebTransportTransport:
     """Answers requests for a session.
 
     :ivar clock: for the time that a close may take.
+    :ivar unfinished: counts frames that are not whole.
     :ivar max_live_line_bytes: most bytes of one frame of a live object; 0 where there are none.
     :ivar door: raises a `Refusal` for a request that the listener does not take at all.
     """
 
     admission: Admission
     clock: IReactorTime
+    unfinished: Unfinished
     max_live_line_bytes: int = 0
     door: Callable[[ConnectRequest], None] = lambda request: None
     #: Places between the answer 200 and the handler, which is called in the same turn.
@@ -107,7 +110,7 @@ class WebTransportTransport:
         place, asking = self._entered.pop(id(session.request))
         admission = self.admission
         longest = max(LINE_FACTOR * admission.max_message_bytes, self.max_live_line_bytes)
-        wire = WebTransportWire(admission, session, place, longest)
+        wire = WebTransportWire(admission, session, place, longest, self.unfinished)
         try:
             stream = await session.incoming_bidi.next()
         except SessionClosed:

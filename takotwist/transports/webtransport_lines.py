@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from takotwist.errors import MessageTooLarge, Refusal
+from takotwist.streams.unfinished import Cut, Incoming, Unfinished
 
 
 class Told(Protocol):
@@ -24,6 +25,9 @@ class Told(Protocol):
 
     def end(self, refusal: Refusal | None) -> None:
         """The client broke a bound."""
+
+    def cut_off(self, why: Cut) -> None:
+        """A line is not waited for any longer."""
 
     def stream_lost(self, reason: Failure) -> None:
         """The stream is over."""
@@ -58,19 +62,43 @@ class Lines(LineReceiver):
     """Cuts what comes into lines.
 
     :param longest: bytes of a line; a longer one ends the wire.
+    :param unfinished: counts the line that has begun.
     """
 
     delimiter = b"\n"
+    _buffer: bytes
 
-    def __init__(self, wire: Told, longest: int) -> None:
+    def __init__(self, wire: Told, longest: int, unfinished: Unfinished) -> None:
         self._wire = wire
         self.MAX_LENGTH = longest
+        self._unfinished = unfinished
+        self._incoming: Incoming | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+        if self._buffer and not self.paused:
+            if self._incoming is None:
+                self._incoming = self._unfinished.begin(self._cut_off)
+            self._incoming.holds(len(self._buffer))
 
     def lineReceived(self, line: bytes) -> None:
+        self._whole()
         self._wire.received(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:
+        self._whole()
         self._wire.end(MessageTooLarge())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._whole()
         self._wire.stream_lost(reason)
+
+    def _cut_off(self, why: Cut) -> None:
+        self._incoming = None
+        self.clearLineBuffer()  # type: ignore[no-untyped-call]
+        self._wire.cut_off(why)
+
+    def _whole(self) -> None:
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.end()

@@ -20,6 +20,7 @@ from takotwist.core.keepalive import Pings, Pulse
 from takotwist.core.outbox import Outbox
 from takotwist.errors import Refusal, ShuttingDown
 from takotwist.flow.session import Session
+from takotwist.streams.unfinished import CLOSE_CODE, Cut, Unfinished
 from takotwist.streams.webtransport import (
     StreamTransport,
     WebTransportSession,
@@ -38,6 +39,7 @@ class WebTransportWire:
     """A wire on one stream of a session.
 
     :param max_line_bytes: most bytes of one frame.
+    :param unfinished: counts the frame that has begun.
     :ivar left: whether the client has closed as who has gone for good does.
     :ivar on_pressure: told when the client does not keep up, and when it does again.
     :ivar ended: fires when the stream is over, with the code and the reason to close
@@ -53,8 +55,10 @@ class WebTransportWire:
         session: WebTransportSession,
         place: Place,
         max_line_bytes: int,
+        unfinished: Unfinished,
     ) -> None:
         self._admission = admission
+        self._unfinished = unfinished
         self._max_line_bytes = max_line_bytes
         self._webtransport = session
         self._transport: StreamTransport | None = None
@@ -79,7 +83,7 @@ class WebTransportWire:
         """
         self.session.cancel("stream")
         self._stream = stream
-        self._lines = Lines(self, self._max_line_bytes)
+        self._lines = Lines(self, self._max_line_bytes, self._unfinished)
         # The stream is read only when the speaker is there.
         stream.pause()
         self._transport = transport = run_protocol(stream, self._lines)
@@ -152,6 +156,10 @@ class WebTransportWire:
         self.heard()
         if line.strip() and not self.session.closed:
             self.speaker.received(line)
+
+    def cut_off(self, why: Cut) -> None:
+        """A frame has begun and is not waited for any longer."""
+        self._finish(CLOSE_CODE, why.value)
 
     def fell_behind(self) -> None:
         """The client takes less than is written."""

@@ -222,7 +222,7 @@ def metrics() -> str:
     tally = Tally()
     collector = TallyCollector(tally, lambda: Gauges(0, 0, 0, True, 0))
     collector.stats = LogStats(0, 0, 0)
-    tally.refusals["rate-limited"] = 1
+    tally.refusals["rate-limited"] = tally.cuts["too-slow"] = 1
     rows = []
     home = Home(Bounds(), lambda: 0.0, Deadlines(), Bus(), Backlog(0))
     live = LiveCollector(LiveSessions(home, 1, str))

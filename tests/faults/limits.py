@@ -88,6 +88,24 @@ LIMITS: tuple[Limit, ...] = (
     Limit("one line of a head", "8 KiB", ("431 refused",), reaching.head_line),
     Limit("lines of a head", "100", ("431 refused",), reaching.head_lines),
     Limit("time for a head, from its first byte", "10 s", ("408 refused",), reaching.head_time),
+    Limit(
+        "how slowly a body, a frame or a line may come that has begun, over each"
+        " `limits.input_seconds`",
+        "limits.input_rate",
+        ("408 refused", "line refused", "close 1013 too-slow"),
+        reaching.slow_input,
+        f"{reaching.KEYS}[limits]\ninput_seconds = 2",
+        tls=True,
+    ),
+    Limit(
+        "bytes of all bodies, frames and lines that have begun; the largest goes first",
+        "limits.max_unfinished_bytes",
+        ("503 overloaded", "line overloaded", "close 1013 overloaded"),
+        reaching.much_input,
+        f"{reaching.KEYS}[limits]\nmax_unfinished_bytes = 1048576\nmax_body_bytes = 2000000"
+        "\nmax_message_bytes = 1200000\noutbox_bytes = 1200000",
+        tls=True,
+    ),
     Limit("messages in an array", "1,000", ("413 message-too-large",), reaching.array),
     Limit(
         "messages in an answer of the history", "1,000", ("400 params-invalid",), reaching.history

@@ -7,6 +7,7 @@ of `tests.faults.limits`.  Rule: nothing is looked for but the server's own word
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import socket
 import time
@@ -31,8 +32,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from tests.codecs.websocket_reader import client_frame
 from tests.sockets.readers import SseReader
 from tests.sockets.server_process import KEY as KEY
+from tests.sockets.server_process import KEYS as KEYS
 from tests.sockets.server_process import ServerProcess, wait_until
 
 CHAT = "/channels/chat?roomId=lobby"
@@ -280,6 +283,74 @@ def idempotency_key(server: ServerProcess) -> list[str]:
 def kind(server: ServerProcess) -> list[str]:
     """A type of 129 characters."""
     return [told(post(server, {"type": "t" * 129, "data": 1}))]
+
+
+# what has begun and does not end
+
+
+def _begun(server: ServerProcess, size: int) -> list[str]:
+    """What is told to a publish, a call, a line and a frame of which `size` bytes come."""
+    body = b'{"type":"msg","data":"' + b"x" * size
+    head = (
+        f"POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
+        f"Content-Length: {size + 1000}\r\nContent-Type: %s\r\n\r\n"
+    )
+    paths = [
+        (CHAT, "application/json"),
+        ("/_tako/nothing", "application/json"),
+        (CHAT, "application/x-ndjson"),
+    ]
+    said = []
+    for path, kind in paths:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as one:
+            one.sendall((head % (path, kind)).encode() + body)
+            answer = http.client.HTTPResponse(one)
+            answer.begin()
+            told = json.loads(answer.read())
+            first = "line" if kind.endswith("ndjson") else str(answer.status)
+            said.append(f"{first} {told['code']}")
+    assert said[0] == said[1], said
+    with websocket(server, CHAT) as one:
+        one.socket.sendall(client_frame(1, body + b"x")[:-1])
+        said.append(closing(one))
+    return said[1:] + _begun_http2(server, body, said[0])
+
+
+def _begun_http2(server: ServerProcess, body: bytes, expected: str) -> list[str]:
+    """The same as one stream of HTTP/2, whose connection goes on."""
+    context = server.trust
+    context.set_alpn_protocols(["h2"])
+    raw = socket.create_connection(("127.0.0.1", server.tls_port), timeout=20)
+    with context.wrap_socket(raw, server_hostname="localhost") as one:
+        http = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+        http.initiate_connection()
+        head = [(":method", "POST"), (":path", CHAT), (":scheme", "https")]
+        head += [(":authority", "localhost"), ("authorization", f"Bearer {KEY}")]
+        http.send_headers(1, head)
+        said: dict[str, str] = {}
+        while "data" not in said:
+            while size := min(len(body), http.local_flow_control_window(1), 16384):
+                http.send_data(1, body[:size])
+                body = body[size:]
+            one.sendall(http.data_to_send())
+            for event in http.receive_data(one.recv(65536)):
+                if isinstance(event, h2.events.ResponseReceived):
+                    said["status"] = dict(event.headers)[":status"]
+                elif isinstance(event, h2.events.DataReceived):
+                    said["data"] = json.loads(event.data)["code"]
+        answer = f"{said['status']} {said['data']}"
+        assert answer == expected, answer
+    return []
+
+
+def slow_input(server: ServerProcess) -> list[str]:
+    """Three hundred bytes, and no more."""
+    return _begun(server, 300)
+
+
+def much_input(server: ServerProcess) -> list[str]:
+    """One that alone is too much."""
+    return _begun(server, 1_100_000)
 
 
 # rates and queues

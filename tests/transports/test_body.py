@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.errors import MessageTooLarge
-from takotwist.transports.body import whole_body
+from takotwist.errors import MessageTooLarge, Overloaded
+from takotwist.streams.unfinished import Unfinished
+from takotwist.transports.body import BodyTooSlow, whole_body
 
 
 class Request:
     """Hands its body to who asked for it."""
 
     reader: Any
+
+    def __init__(self, clock: Clock) -> None:
+        self.site = SimpleNamespace(unfinished=Unfinished(clock))
 
     def stream_body(self, reader: Any) -> None:
         """See `StreamRequest`."""
@@ -25,7 +31,9 @@ class TestWholeBody(SynchronousTestCase):
     """`whole_body` with a limit of 4 bytes."""
 
     def setUp(self) -> None:
-        self.request = Request()
+        self.clock = Clock()
+        self.request = Request(self.clock)
+        self.all = self.request.site.unfinished
         self.done = whole_body(self.request, 4)
         self.reader = self.request.reader
 
@@ -52,3 +60,20 @@ class TestWholeBody(SynchronousTestCase):
         self.reader.body_chunk(b"ab")
         self.reader.body_lost()
         self.failureResultOf(self.done, CancelledError)
+
+    def test_too_slow(self) -> None:
+        """One that does not come on is refused; nothing of it is counted then."""
+        self.reader.body_chunk(b"ab")
+        self.clock.advance(30)
+        failure = self.failureResultOf(self.done, BodyTooSlow)
+        self.assertEqual(failure.value.http_status, 408)
+        self.assertEqual((self.all.held, self.all.waited_for), (0, 0))
+        self.reader.body_chunk(b"cdefg")
+        self.reader.body_lost()
+
+    def test_overloaded(self) -> None:
+        """One for which there is no room is refused."""
+        self.all.most = 1
+        self.reader.body_chunk(b"ab")
+        self.failureResultOf(self.done, Overloaded)
+        self.assertEqual((self.all.held, self.all.waited_for), (0, 0))

@@ -61,7 +61,7 @@ class Listener:
         self.world = World(*channels, config=CONFIG, log=log)
         self.parts = self.world.parts
         routes = self.parts.private if private else self.parts.public
-        self.site = site(routes, CONFIG, self.world.clock)
+        self.site = site(routes, CONFIG, self.world.clock, self.world.parts.unfinished)
         if whole:
             # An access log wants to see every request.
             self.site.on_access = lambda access: None

@@ -129,7 +129,9 @@ class ChannelsCase(SynchronousTestCase):
         ticker.startService()
         self.addCleanup(ticker.stopService)
         admission = parts.public.sse.admission
-        self.transport = WebTransportTransport(admission, self.clock, door=parts.public.door)
+        self.transport = WebTransportTransport(
+            admission, self.clock, parts.unfinished, door=parts.public.door
+        )
         self.net = Net(
             routes=[self.transport.route()],
             config=Http3Config(idle_timeout=1000, keepalive=400),
@@ -223,6 +225,28 @@ class FrameTests(ChannelsCase):
         session.write(b"{\xff\n")
         session.send({"op": "ping", "ref": 1})
         self.assertEqual([frame["op"] for frame in session.frames], ["open", "error", "pong"])
+
+    def test_unfinished(self) -> None:
+        """A line that begins and does not come on closes the session; whole ones do not."""
+        session = self.session()
+        frame = json.dumps({"op": "ping", "ref": 1}).encode() + b"\n"
+        session.write(frame + frame[:9])
+        self.assertEqual(self.parts.unfinished.held, 9)
+        session.write(frame[9:])
+        self.assertEqual((self.parts.unfinished.held, self.parts.unfinished.waited_for), (0, 0))
+        session.write(b"x" * 100)
+        self.net.pump(31, 0.1)
+        self.assertEqual(session.closed, (1013, "too-slow"))
+        self.assertEqual((self.parts.unfinished.held, self.parts.unfinished.waited_for), (0, 0))
+        self.assertEqual(self.parts.tally.cuts, {"too-slow": 1})
+
+    def test_unfinished_too_much(self) -> None:
+        """Past what is held in all, the largest is closed."""
+        session = self.session()
+        self.parts.unfinished.most = 1000
+        session.write(b"x" * 1001)
+        self.assertEqual(session.closed, (1013, "overloaded"))
+        self.assertEqual(self.parts.unfinished.held, 0)
 
     def test_too_long(self) -> None:
         """A line that is far too long closes the session as WebSocket's 1009 does."""

@@ -30,7 +30,7 @@ class LiveCase(ChannelsCase):
         self.live = compose_live(self.parts, reactor=self.clock, pool=SteppedPool())
         most = BATCH_FACTOR * self.parts.config.live.max_message_bytes
         admission = self.parts.public.sse.admission
-        self.transport = WebTransportTransport(admission, self.clock, most)
+        self.transport = WebTransportTransport(admission, self.clock, self.parts.unfinished, most)
         self.net = Net(
             routes=[self.transport.route()],
             config=Http3Config(idle_timeout=1000, keepalive=400),

@@ -66,6 +66,29 @@ class Limits:
         "The most that the header lines of a request may be together.",
         unit="bytes",
     )
+    input_seconds: float = setting(
+        Number(1, 3600),
+        30.0,
+        "A body, a frame or a line that has begun must come on by input_rate over each so many"
+        " seconds, or it is not waited for.",
+        unit="seconds",
+        live=True,
+    )
+    input_rate: float = setting(
+        Number(0, 1e9),
+        256.0,
+        "How fast it must come on, at least; 0 is as slowly as it likes.",
+        unit="bytes a second",
+        live=True,
+    )
+    max_unfinished_bytes: int = setting(
+        Whole(1 * MIB, 2**40),
+        64 * MIB,
+        "What is held of all bodies, frames and lines that have begun and are not whole; past it"
+        " the largest is not waited for.",
+        unit="bytes",
+        live=True,
+    )
     outbox_bytes: int = setting(
         Whole(4 * KIB, 1024 * MIB),
         256 * KIB,

@@ -30,6 +30,8 @@ from takotwist.streams.http3.link import Header, Sessions
 from takotwist.streams.http3.quic import BoundedQuic
 from takotwist.streams.http3.stateless import Address
 from takotwist.streams.http3.streams import StreamTable
+from takotwist.streams.http3.unfinished_heads import UnfinishedHeads
+from takotwist.streams.unfinished import Cut, Unfinished
 
 _StreamEvent = quic.StreamDataReceived | quic.StreamReset | quic.StopSendingReceived
 
@@ -57,6 +59,7 @@ class Http3Connection:
     """One connection.
 
     :param transmit: sends one datagram to an address.
+    :param unfinished: counts what has begun and is not whole.
     """
 
     log = Logger()
@@ -72,8 +75,10 @@ class Http3Connection:
         table: ConnectionTable,
         application: Application,
         config: Http3Config,
+        unfinished: Unfinished,
     ) -> None:
         self._quic, self._table = quic_connection, table
+        self._heads = UnfinishedHeads(quic_connection, unfinished, self._cut_off)
         self._application, self._config = application, config
         self._driver = QuicDriver(
             quic_connection,
@@ -107,6 +112,8 @@ class Http3Connection:
         """One UDP datagram for this connection."""
         self._driver.datagram_received(data, address)
         self._lose_if_closed()
+        if not self._over:
+            self._heads.count()
 
     def drain(self) -> None:
         """Take no new requests, and close once those under way are done (GOAWAY)."""
@@ -171,6 +178,13 @@ class Http3Connection:
                 self._frame(event)
 
     def _stream_event(self, event: _StreamEvent) -> None:
+        self._stream_event_of(event)
+        if isinstance(event, quic.StreamDataReceived):
+            self._heads.delivered(event.stream_id, len(event.data), self._streams.framing)
+        elif isinstance(event, quic.StreamReset):
+            self._heads.reset(event.stream_id)
+
+    def _stream_event_of(self, event: _StreamEvent) -> None:
         receiver = self._streams.raw.get(event.stream_id)
         if receiver is not None:
             if isinstance(event, quic.StreamDataReceived):
@@ -240,6 +254,9 @@ class Http3Connection:
                 event.session_id, event.stream_id, event.data, event.stream_ended
             )
 
+    def _cut_off(self, why: Cut) -> None:
+        self._streams.abort(ErrorCode.H3_EXCESSIVE_LOAD, why.value)
+
     # The end
 
     def _flushed(self) -> None:
@@ -258,6 +275,7 @@ class Http3Connection:
         if self._over:
             return
         self._over = True
+        self._heads.end()
         if self._driver.handshake_ended():
             self._table.handshake_ended()
         listeners = [receiver.connection_lost for receiver in self._streams.end()]

@@ -25,6 +25,7 @@ from takotwist.streams.http3.config import AddressCheck, Http3Config
 from takotwist.streams.http3.connection import Http3Connection
 from takotwist.streams.http3.quic import BoundedQuic
 from takotwist.streams.http3.stateless import Address, RetryTokens
+from takotwist.streams.unfinished import Unfinished
 
 #: Of the ids that we give out; aioquic's default.
 CONNECTION_ID_LENGTH = 8
@@ -35,6 +36,7 @@ class Http3Endpoint(DatagramProtocol):
 
     :param configuration: gives QUIC's configuration, certificate included, for
         each new connection, so that a new certificate needs no restart.
+    :param unfinished: counts what has begun on connections and is not whole.
     """
 
     log = Logger()
@@ -46,8 +48,10 @@ class Http3Endpoint(DatagramProtocol):
         configuration: Callable[[], QuicConfiguration],
         application: Application,
         config: Http3Config,
+        unfinished: Unfinished,
     ) -> None:
         self._clock, self._configuration = clock, configuration
+        self._unfinished = unfinished
         self._application, self._config = application, config
         self._ids: dict[bytes, Http3Connection] = {}
         self._connections: dict[Http3Connection, set[bytes]] = {}
@@ -147,6 +151,7 @@ class Http3Endpoint(DatagramProtocol):
             table=self,
             application=self._application,
             config=self._config,
+            unfinished=self._unfinished,
         )
         self._handshakes += 1
         self._serving += 1

@@ -13,6 +13,7 @@ from aioquic.h3.connection import (
     ErrorCode,
     FrameType,
     H3Connection,
+    HeadersState,
     Setting,
     encode_frame,
 )
@@ -88,6 +89,18 @@ class Http3Framing(H3Connection):
                         )
                     )
         return events
+
+    def unfinished_head(self, stream_id: int) -> int | None:
+        """Bytes of a head that has begun on a client's two-way stream; `None` where none has."""
+        stream = self._stream.get(stream_id)
+        if (
+            stream is None
+            or stream.headers_recv_state is not HeadersState.INITIAL
+            or stream.session_id is not None
+            or stream.receiving_ended
+        ):
+            return None
+        return len(stream.buffer)
 
     def refuse(self, code: int, reason: str) -> None:
         """Close the connection for what the peer did."""

@@ -83,6 +83,22 @@ class BoundedQuic(QuicConnection):
         """Received bytes that are held, over all streams."""
         return self._unread_in_all
 
+    @property
+    def received(self) -> int:
+        """Bytes of streams that have come so far, those behind a gap and the gap included."""
+        used: int = self._local_max_data.used
+        return used
+
+    def drop_undelivered(self, stream_id: int) -> int:
+        """Forget what came of a stream that was reset, behind a gap; how many bytes it was."""
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return 0
+        receiver = stream.receiver
+        undelivered: int = receiver.highest_offset - receiver.starting_offset()
+        receiver._buffer.clear()
+        return undelivered
+
     # What the writer asks
 
     def unacknowledged(self, stream_id: int) -> int:

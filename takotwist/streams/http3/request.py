@@ -20,6 +20,7 @@ from twisted.web.server import Site
 from takotwist.streams.http3.config import Http3Config
 from takotwist.streams.http3.link import Header, Link
 from takotwist.streams.http3.response import ResponseBody
+from takotwist.streams.request import StreamRequest
 
 #: Fields of one connection of HTTP/1, which make an HTTP/3 message malformed
 #: (RFC 9114 section 4.2).
@@ -74,6 +75,8 @@ class RequestStream:
         bodiless = self._method in (b"GET", b"HEAD") and length is None
         self._request.gotLength(0 if bodiless else length and int(length))
         self._request.parseCookies()
+        if not bodiless and isinstance(self._request, StreamRequest):
+            self._request.expect_body()
         if fields.get(b"expect", b"").lower() == b"100-continue":
             link.send_headers(stream_id, [(b":status", b"100")], ended=False)
 

@@ -21,6 +21,7 @@ from takotwist.streams.http3.config import Http3Config
 from takotwist.streams.http3.endpoint import CONNECTION_ID_LENGTH, Http3Endpoint
 from takotwist.streams.http3.link import Header, Link, SessionMaker, Sessions
 from takotwist.streams.http3.request import serve_request
+from takotwist.streams.unfinished import Unfinished
 
 #: More than any DATAGRAM frame that one packet can carry (RFC 9221 section 3).
 MAX_DATAGRAM = 65535
@@ -35,6 +36,7 @@ class Http3Server:
     :param key: its private key, PEM.
     :param webtransport: makes the sessions of each new connection, as
         `takotwist.streams.webtransport.Routes` does; `None` to offer no WebTransport.
+    :param unfinished: counts what is begun and not whole, where others share the bound.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Http3Server:
         key: bytes,
         webtransport: SessionMaker | None = None,
         config: Http3Config | None = None,
+        unfinished: Unfinished | None = None,
     ) -> None:
         self._reactor, self._site = reactor, site
         self._config = config or Http3Config()
@@ -53,7 +56,13 @@ class Http3Server:
         self._configuration = self._quic_configuration(certificate, key)
         #: The datagram protocol, for a socket that comes from elsewhere
         #: (`IReactorSocket.adoptDatagramPort`); `start` uses it otherwise.
-        self.protocol = Http3Endpoint(reactor, lambda: self._configuration, self, self._config)
+        self.protocol = Http3Endpoint(
+            reactor,
+            lambda: self._configuration,
+            self,
+            self._config,
+            unfinished or Unfinished(reactor),
+        )
         self._port: IListeningPort | None = None
 
     def start(self, port: int, interface: str = "") -> int:

@@ -23,6 +23,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from takotwist.streams.http3 import Http3Config, Http3Server
+from takotwist.streams.unfinished import Unfinished
 from takotwist.streams.webtransport import Routes
 from takotwist.streams.webtransport.certificate import (
     ShortLivedCertificate,
@@ -110,9 +111,13 @@ class Client:
         method: str = "GET",
         body: bytes | None = None,
         authority: str = "localhost",
+        end: bool = True,
         **fields: str,
     ) -> int:
-        """Send a request; returns its stream."""
+        """Send a request; returns its stream.
+
+        :param end: whether `body` is all of it.
+        """
         stream_id = self.quic.get_next_available_stream_id()
         headers = [
             (b":method", method.encode()),
@@ -125,7 +130,7 @@ class Client:
         ]
         self.h3.send_headers(stream_id, headers, end_stream=body is None)
         if body is not None:
-            self.h3.send_data(stream_id, body, end_stream=True)
+            self.h3.send_data(stream_id, body, end_stream=end)
         return stream_id
 
     def connect(
@@ -222,9 +227,11 @@ class Net:
         routes: Any = (),
         config: Http3Config | None = None,
         clock: UdpClock | None = None,
+        site: Site | None = None,
+        unfinished: Unfinished | None = None,
     ) -> None:
         self.clock = clock or UdpClock()
-        self.site = Site(resource or Resource(), reactor=self.clock)
+        self.site = site or Site(resource or Resource(), reactor=self.clock)
         routes = list(routes)
         self.server = Http3Server(
             self.clock,
@@ -233,6 +240,7 @@ class Net:
             key=certificate().key,
             webtransport=Routes(routes) if routes else None,
             config=config,
+            unfinished=unfinished,
         )
         self.server.start(443)
         self.wire = self.clock.wire

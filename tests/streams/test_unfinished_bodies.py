@@ -1,0 +1,284 @@
+"""Bodies and messages that begin and do not end, over each protocol."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import h2.events
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import NOT_DONE_YET
+
+from takotwist.streams.http_limits import HttpLimits
+from takotwist.streams.site import make_site
+from takotwist.streams.unfinished import Unfinished
+from takotwist.streams.websocket_config import WebSocketConfig
+from takotwist.streams.websocket_upgrade import WebSocketUpgrade
+from tests.codecs.websocket_reader import client_frame
+from tests.streams.exchange import Answering, Http1Exchange, Http2Exchange
+from tests.streams.http3.wire import Net, UdpClock
+from tests.streams.websocket_client import KEY
+
+LIMITS = HttpLimits(max_body=5000)
+
+
+def echo(request: Any) -> bytes:
+    """What was sent."""
+    return bytes(request.content.read())
+
+
+class Http1Tests(SynchronousTestCase):
+    """Over HTTP/1.1."""
+
+    def setUp(self) -> None:
+        self.exchange = Http1Exchange(echo, LIMITS)
+        self.all = self.exchange.site.unfinished
+
+    def post(self, body: bytes, length: int = 4000) -> None:
+        self.exchange.ask("/", f"Content-Length: {length}", method="POST", body=body)
+
+    def test_whole(self) -> None:
+        """A body that comes on is answered, and nothing is counted then."""
+        self.post(b"x" * 3000)
+        self.assertEqual(self.all.held, 3000)
+        self.exchange.clock.advance(29)
+        self.exchange.transport.deliver(b"y" * 1000)
+        self.assertEqual(self.exchange.answer()[0], 200)
+        self.assertEqual((self.all.held, self.all.waited_for), (0, 0))
+
+    def test_stalled(self) -> None:
+        """One that stops, or never begins, is told, and its connection ends."""
+        for begun in (b"", b"x" * 3000):
+            self.setUp()
+            self.post(begun)
+            self.exchange.clock.advance(30)
+            status, fields, body = self.exchange.answer()
+            self.assertEqual((status, fields["connection"]), (408, "close"))
+            self.assertIn("too slowly", json.loads(body)["error"])
+            self.exchange.clock.advance(2)
+            self.assertTrue(self.exchange.transport.disconnecting)
+            self.assertEqual(self.all.held, 0)
+
+    def test_trickling(self) -> None:
+        """A byte a second is no sign of life, nor in chunks."""
+        for field in ("Content-Length: 4000", "Transfer-Encoding: chunked"):
+            self.setUp()
+            self.exchange.ask("/", field, method="POST")
+            for _ in range(30):
+                self.exchange.clock.advance(1)
+                piece = b"x" if "Length" in field else b"1\r\nx\r\n"
+                self.exchange.transport.deliver(piece)
+            self.assertEqual(self.exchange.answer()[0], 408)
+
+    def test_too_much(self) -> None:
+        """Past what is held in all, the body that is largest is told when it may come again."""
+        self.all.most = 3500
+        self.post(b"x" * 3000)
+        small = self.all.begin(lambda why: self.fail(why))
+        small.holds(600)
+        status, fields, body = self.exchange.answer()
+        self.assertEqual((status, fields["retry-after"]), (503, "2"))
+        self.assertIn("unfinished", json.loads(body)["error"])
+        self.assertEqual(self.all.held, 600)
+
+    def test_leaves(self) -> None:
+        """Who leaves in the middle is counted no longer."""
+        self.post(b"x" * 3000)
+        self.exchange.transport.hang_up()
+        self.assertEqual((self.all.held, self.all.waited_for), (0, 0))
+
+    def test_behind_an_answer(self) -> None:
+        """What comes behind a request that is answered for long is counted, for no time."""
+        for direct in (True, False):
+            exchange = Http1Exchange(lambda _: NOT_DONE_YET)
+            if direct:
+                exchange.site.direct = lambda path: lambda request: True
+            exchange.ask()
+            for _ in range(100):
+                exchange.transport.deliver(b"x" * 100)
+            self.assertEqual(exchange.site.unfinished.held, 10_000)
+            exchange.clock.advance(1000)
+            self.assertTrue(exchange.transport.connected)
+            exchange.site.unfinished.most = 9_000
+            exchange.transport.deliver(b"x")
+            self.assertFalse(exchange.transport.connected)
+            self.assertEqual(exchange.site.unfinished.held, 0)
+
+
+class Http2Tests(SynchronousTestCase):
+    """Over HTTP/2."""
+
+    def setUp(self) -> None:
+        self.exchange = Http2Exchange(echo, LIMITS)
+
+    def test_stalled(self) -> None:
+        """A stream that stalls is told; another of the same connection is answered."""
+        exchange = self.exchange
+        stalled = exchange.ask(method="POST", ended=False)
+        exchange.client.send_data(stalled, b"x" * 2000)
+        exchange.turn()
+        self.assertEqual(exchange.site.unfinished.held, 2000)
+        exchange.clock.advance(30)
+        exchange.turn()
+        self.assertEqual(exchange.headers(stalled)[":status"], "408")
+        self.assertEqual(exchange.headers(exchange.ask())[":status"], "200")
+        self.assertEqual(
+            (exchange.site.unfinished.held, exchange.site.unfinished.waited_for), (0, 0)
+        )
+
+    def test_reset(self) -> None:
+        """A stream that is given up is counted no longer."""
+        exchange = self.exchange
+        stream = exchange.ask(method="POST", ended=False)
+        exchange.client.send_data(stream, b"x" * 2000)
+        exchange.turn()
+        exchange.client.reset_stream(stream)
+        exchange.turn()
+        self.assertEqual(
+            (exchange.site.unfinished.held, exchange.site.unfinished.waited_for), (0, 0)
+        )
+        self.assertFalse(exchange.has(h2.events.ConnectionTerminated))
+
+
+class Http3Tests(SynchronousTestCase):
+    """Over HTTP/3."""
+
+    def setUp(self) -> None:
+        clock = UdpClock()
+        self.all = Unfinished(clock, 10, 100, 50_000)
+        site = make_site(Answering(echo), clock, unfinished=self.all)  # type: ignore[arg-type]
+        self.net = Net(site=site, clock=clock, unfinished=self.all)
+        self.client = self.net.client()
+
+    def test_stalled_body(self) -> None:
+        """A body that stalls is told; another stream of the connection is answered."""
+        stalled = self.client.request("/", "POST", b"x" * 2000, end=False)
+        self.net.pump()
+        self.assertEqual(self.all.held, 2000)
+        self.net.pump(21, 0.1)
+        self.assertEqual(self.client.status(stalled), 408)
+        other = self.client.request()
+        self.net.pump()
+        self.assertEqual(self.client.status(other), 200)
+        self.assertEqual((self.all.held, self.all.waited_for), (0, 0))
+
+    def test_stalled_head(self) -> None:
+        """A head that is never whole ends its connection."""
+        stream = self.client.quic.get_next_available_stream_id()
+        self.client.quic.send_stream_data(stream, b"\x01\x40\xc8" + b"x" * 50)
+        self.net.pump()
+        self.assertEqual(self.all.waited_for, 1)
+        self.net.pump(11, 0.1)
+        self.assertEqual(self.net.server.connections, 0)
+        self.assertEqual((self.all.held, self.all.waited_for), (0, 0))
+
+    def test_gap(self) -> None:
+        """Data behind a gap is counted, until the gap is closed or its stream is reset."""
+        quic = self.client.quic
+        for closes in (True, False):
+            stream = self.client.request("/", "POST", b"", end=False)
+            self.net.pump()
+            self.client.h3.send_data(stream, b"x" * 900, end_stream=False)
+            lost = quic.datagrams_to_send(now=self.net.clock.seconds())
+            self.client.h3.send_data(stream, b"y" * 900, end_stream=True)
+            for data, _ in quic.datagrams_to_send(now=self.net.clock.seconds()):
+                self.net.server.protocol.datagramReceived(data, self.client.address)
+            self.assertGreater(self.all.held, 1800)
+            if closes:
+                for data, _ in lost:
+                    self.net.server.protocol.datagramReceived(data, self.client.address)
+                self.net.pump()
+                self.assertEqual(len(self.client.body(stream)), 1800)
+            else:
+                quic._streams[stream].sender._send_highest = 0
+                quic.reset_stream(stream, 0x10C)
+                self.net.pump()
+            self.assertEqual((self.all.held, self.all.waited_for), (0, 0))
+
+
+class WebSocketTests(SynchronousTestCase):
+    """Messages over WebSocket."""
+
+    def setUp(self) -> None:
+        self.clock = MemoryReactorClock()
+        self.all = Unfinished(self.clock)
+        upgrader = WebSocketUpgrade(WebSocketConfig(), self.clock, self.all)
+        self.got: list[bytes] = []
+        self.ended: list[int] = []
+
+        def upgrade(request: Any) -> Any:
+            self.ws = upgrader.upgrade(
+                request,
+                on_message=lambda payload, _: self.got.append(payload),
+                on_closed=lambda code, *_: self.ended.append(code),
+            )
+            return NOT_DONE_YET
+
+        self.exchange = Http1Exchange(upgrade)
+        self.exchange.ask(
+            "/", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {KEY}"
+        )
+        self.exchange.transport.take()
+
+    def send(self, data: bytes) -> None:
+        self.exchange.transport.deliver(data)
+
+    def closed_with(self) -> bytes:
+        return self.exchange.transport.take()[2:]
+
+    def test_whole(self) -> None:
+        """Messages that come on are taken, cut anywhere."""
+        frame = client_frame(1, b"x" * 300)
+        for _ in range(3):
+            self.send(frame[:200])
+            self.assertGreater(self.all.held, 150)
+            self.send(frame[200:])
+            self.assertEqual((self.all.held, self.all.waited_for), (0, 0))
+        self.assertEqual(self.got, [b"x" * 300] * 3)
+
+    def test_stalled(self) -> None:
+        """A frame, its header, a fragment and a ping that stop are closed with 1013."""
+        for begun in (
+            client_frame(2, b"x" * 9000)[:-1],
+            client_frame(1, b"x")[:3],
+            client_frame(1, b"x" * 9000, fin=False),
+            client_frame(9, b"x" * 100)[:50],
+        ):
+            self.setUp()
+            self.send(begun)
+            self.clock.advance(30)
+            self.clock.advance(30)
+            self.assertEqual(self.closed_with(), b"\x03\xf5too-slow")
+            self.assertEqual((self.all.held, self.all.waited_for), (0, 0))
+            self.clock.advance(5)
+            self.assertFalse(self.exchange.transport.connected)
+
+    def test_pings_between(self) -> None:
+        """Pings between the fragments of a message are no part of it."""
+        self.send(client_frame(1, b"x" * 9000, fin=False))
+        for _ in range(60):
+            self.clock.advance(1)
+            for _ in range(5):
+                self.send(client_frame(9, b"x" * 100))
+        self.assertIn(b"too-slow", self.closed_with())
+
+    def test_not_read(self) -> None:
+        """While we do not read, no time passes for what has begun."""
+        self.send(client_frame(1, b"x" * 300)[:100])
+        self.ws.pause_reading()
+        self.clock.advance(100)
+        self.ws.resume_reading()
+        self.clock.advance(29)
+        self.send(client_frame(1, b"x" * 300)[100:])
+        self.assertEqual(self.got, [b"x" * 300])
+
+    def test_too_much(self) -> None:
+        """Past what is held in all, the largest is closed, and what it sent is let go."""
+        self.all.most = 5000
+        self.send(client_frame(1, b"x" * 4000, fin=False))
+        self.all.begin(lambda why: self.fail(why)).holds(1500)
+        self.assertEqual(self.closed_with(), b"\x03\xf5overloaded")
+        self.assertEqual(self.all.held, 1500)
+        self.send(client_frame(0, b"more"))
+        self.assertEqual(self.got, [])
