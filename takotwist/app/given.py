@@ -20,8 +20,9 @@ class VerifyRequest(Generic[P]):
     """One question to a channel's `verify`: may this one do that here?
 
     :ivar channel: the channel's name.
-    :ivar operation: ``subscribe`` (SSE), ``connect`` (WebSocket), ``publish`` (a
-        client's frame on a multiplexed connection) or ``history``.
+    :ivar operation: ``subscribe`` (to listen), ``connect`` (to a channel with handlers,
+        where one may also speak), ``publish`` (asked once, when the first frame of a client
+        comes) or ``history``; ``call`` of a function.
     :ivar params: the validated params, as the declared type; a mapping where
         they were declared by a JSON Schema or not at all.
     :ivar header: the declared header, split into ``scheme`` and ``value``, or
@@ -44,9 +45,12 @@ class Context(Generic[P]):
     :ivar type: the frame's type.
     :ivar params: the connection's validated params, as the declared type.
     :ivar subject: who sent it, as `verify` said; `None` on a public channel.
+    :ivar operation: ``publish``, so that one function can hold the rules for `verify` and
+        for handlers.
     """
 
     channel: str
     type: str
     params: P
     subject: str | None = None
+    operation: Operation = "publish"

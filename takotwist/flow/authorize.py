@@ -70,11 +70,14 @@ class Asked:
 class Admitted:
     """A request that the app has let in.
 
+    :ivar request: the question to which the app said yes, where the client may want
+        more than it asked for; `None` where there is nobody to ask, or nothing more.
     :ivar lifecycle: the channel's, with the grant's overrides.
     """
 
     asked: Asked
     grant: Grant
+    request: AuthRequest | None = None
     lifecycle: Lifecycle = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -154,20 +157,44 @@ class Authorizing:
             raise CredentialsMissing(_where(definition))
         if not definition.verified:
             return Admitted(asked, Grant())
-        began = self.seconds()
         request = AuthRequest(definition.name, operation, asked.params, header, cookie)
-        # The topic has only the params that partition, and the app is told of all.
-        others = None if definition.partition_by is None else repr(sorted(asked.params.items()))
-        grant = await self._questions.ask(
-            (operation, asked.topic.key, others, header, cookie),
-            lambda: self.authorizer.authorize(request),
-        )
-        self.tally.authorize_seconds.observe(self.seconds() - began)
-        admitted = Admitted(asked, grant)
+        grant = await self._ask(asked, request)
+        # Kept for the question whether the client may publish.  Who can only listen holds
+        # no credentials for hours.
+        speaks = operation in ("connect", "publish")
+        admitted = Admitted(asked, grant, request if speaks else None)
         # An app elsewhere tells a channel's lifecycle only in its grants, and a
         # publish has none: the newest holds for the channel's topics.
         self._lifecycles[definition.name] = admitted.lifecycle
         return admitted
+
+    async def authorize_publish(self, admitted: Admitted) -> Admitted:
+        """Ask the app whether a client that it let in may also publish.
+
+        :return: `admitted` where there is nobody to ask.  The subject is the connection's
+            unless the answer names one.
+        :raises VerifyRejected: the app says no.
+        :raises AuthUnavailable: it could not be asked.
+        """
+        if admitted.request is None:
+            return admitted
+        request = attrs.evolve(admitted.request, operation="publish")
+        grant = await self._ask(admitted.asked, request)
+        if grant.subject is None:
+            grant = attrs.evolve(grant, subject=admitted.grant.subject)
+        return Admitted(admitted.asked, grant, request)
+
+    async def _ask(self, asked: Asked, request: AuthRequest) -> Grant:
+        began = self.seconds()
+        # The topic has only the params that partition, and the app is told of all.
+        partition = asked.definition.partition_by
+        others = None if partition is None else repr(sorted(asked.params.items()))
+        grant = await self._questions.ask(
+            (request.operation, asked.topic.key, others, request.header, request.cookie),
+            lambda: self.authorizer.authorize(request),
+        )
+        self.tally.authorize_seconds.observe(self.seconds() - began)
+        return grant
 
     def lifecycle(self, definition: ChannelDefinition) -> Lifecycle:
         """What holds for topics of this channel now."""

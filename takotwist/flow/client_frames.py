@@ -1,7 +1,8 @@
 """A client's frame goes through the app's handler before anyone sees it.
 
 Rule: frames of one subscription are handled one after the other, in the order
-in which they came, so what a client sends first is stored first.
+in which they came, so what a client sends first is stored first.  The app is asked
+whether the client may publish before the first is handled; the others wait behind it.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from takotwist.core.authorization import Drop, Fanout, Frame, Reject
 from takotwist.core.log import Appended
 from takotwist.core.message import Draft
 from takotwist.errors import BodyInvalid, InternalError, Refusal, VerifyRejected
-from takotwist.flow.authorize import Admitted, Authorizing
+from takotwist.flow.authorize import Asked, Authorizing
 from takotwist.flow.publish import Publishing, validate
+from takotwist.flow.publish_grant import PublishGrant
 from takotwist.ports import IAuthorizer
 from takotwist.trampoline import started
 
@@ -34,11 +36,13 @@ Outcome = Callable[[Appended | Refusal | None], None]
 class ClientFrames:
     """Puts frames of one subscription through the app's handlers.
 
+    :ivar permission: whether its client may publish.
     :ivar on_full: called with `True` when no more frames should be read from the
         connection, and with `False` when they may be again.
     """
 
-    admitted: Admitted
+    asked: Asked
+    permission: PublishGrant
     authorizer: IAuthorizer
     authorizing: Authorizing
     publishing: Publishing
@@ -46,29 +50,55 @@ class ClientFrames:
     # A list, because a deque takes 760 bytes even when it is empty, and this one stays short.
     _waiting: list[tuple[Draft, str | None, Outcome]] = attrs.field(factory=list, init=False)
     _running: bool = attrs.field(default=False, init=False)
+    _paused: bool = attrs.field(default=False, init=False)
     _closed: bool = attrs.field(default=False, init=False)
+    _ended: Refusal | None = attrs.field(default=None, init=False)
 
     def received(self, draft: Draft, idempotency_key: str | None, outcome: Outcome) -> None:
         """Take one frame.  `outcome` is called once, unless the connection closes first."""
         if self._closed:
             return
+        if self._ended is not None:
+            outcome(self._ended)
+            return
         self._waiting.append((draft, idempotency_key, outcome))
         if len(self._waiting) == MAX_WAITING:
             self.on_full(True)
-        if not self._running:
+        self._go_on()
+
+    def pause(self, paused: bool) -> None:
+        """Let frames wait while new credentials are asked about, or go on."""
+        self._paused = paused
+        self._go_on()
+
+    def close(self) -> None:
+        """The connection is gone: forget what waits.  What is under way is finished."""
+        self._closed = True
+        self._forget_waiting()
+
+    def end(self, refusal: Refusal) -> None:
+        """The server ended the subscription, and the connection stays: refuse what waits."""
+        self._ended = refusal
+        for _, _, outcome in self._forget_waiting():
+            outcome(refusal)
+
+    def _forget_waiting(self) -> list[tuple[Draft, str | None, Outcome]]:
+        waiting, self._waiting = self._waiting, []
+        if len(waiting) >= MAX_WAITING:
+            # Other topics are read from the same connection.
+            self.on_full(False)
+        return waiting
+
+    def _go_on(self) -> None:
+        if not self._running and not self._paused and self._waiting:
             self._running = True
             started(self._run()).addErrback(
                 lambda failure: _logger.failure("handling frames failed", failure)
             )
 
-    def close(self) -> None:
-        """The connection is gone: forget what waits.  What is under way is finished."""
-        self._closed = True
-        self._waiting.clear()
-
     async def _run(self) -> None:
         try:
-            while self._waiting:
+            while self._waiting and not self._paused:
                 if len(self._waiting) == MAX_WAITING:
                     self.on_full(False)
                 draft, key, outcome = self._waiting.pop(0)
@@ -103,7 +133,7 @@ class ClientFrames:
             outcome(result)
 
     async def _handle(self, draft: Draft, key: str | None) -> Deferred[Appended] | None:
-        asked = self.admitted.asked
+        asked = self.asked
         definition = asked.definition
         if definition.handlers is not None and draft.type not in definition.handlers:
             if not definition.forward_unhandled:
@@ -113,15 +143,18 @@ class ClientFrames:
                     )
                 return None
             validate(definition, [draft])
+            if self.permission.granted() is None:
+                await self.permission.ask()
         else:
             validate(definition, [draft])
+            grant = self.permission.granted() or await self.permission.ask()
             verdict = await self.authorizer.dispatch(
                 Frame(
                     definition.name,
                     asked.params,
                     draft.type,
                     draft.data,
-                    self.admitted.grant.subject,
+                    grant.subject,
                 )
             )
             match verdict:

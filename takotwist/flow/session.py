@@ -8,7 +8,8 @@ was part of it goes then, not when Python next looks for cycles.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import attrs
@@ -42,6 +43,7 @@ class Subscribed:
     subscription: Subscription = attrs.field(init=False)
     _frames: ClientFrames | None = attrs.field(default=None, init=False)
     _expiry: Deadline | None = attrs.field(default=None, init=False)
+    _renewals: int = attrs.field(default=0, init=False)
 
     @property
     def frames(self) -> ClientFrames:
@@ -53,12 +55,32 @@ class Subscribed:
             self._frames = self._session._sessions.way_in(self.admitted, self._on_full)
             if self.subscription.ended:
                 self._frames.close()
+            self._frames.pause(self._renewals > 0)
         return self._frames
 
     def ended(self, refusal: Refusal) -> None:
         """The server ends the subscription."""
+        if self._frames is not None:
+            self._frames.end(refusal)
         self._session.unsubscribe(self.subscription.topic.key)
         self._on_end(refusal)
+
+    @contextmanager
+    def renewing(self) -> Iterator[None]:
+        """Let frames wait while new credentials are asked about.
+
+        A client that has just signed in speaks as who it is now, and not as the guest
+        that it was when the connection began.
+        """
+        self._renewals += 1
+        try:
+            if self._frames is not None:
+                self._frames.pause(True)
+            yield
+        finally:
+            self._renewals -= 1
+            if self._frames is not None:
+                self._frames.pause(self._renewals > 0)
 
     def expired(self) -> None:
         """The grant is void."""
@@ -82,13 +104,14 @@ class Subscribed:
         """New credentials were accepted."""
         self.admitted = admitted
         if self._frames is not None:
-            self._frames.admitted = admitted
+            self._frames.permission.renew(admitted)
         self.watch_expiry()
 
     def left(self) -> None:
         """The topic is no longer followed."""
-        if self._frames is not None:
+        if self._frames is not None and self._session.closed:
             self._frames.close()
+        # Else what the client said before it left is finished, and answered.
         self.forget_expiry()
         # It and its subscription know each other, and only a collector would part them.
         self.subscription.on_end = _nothing_more

@@ -19,6 +19,7 @@ from takotwist.flow.attach import Attaching
 from takotwist.flow.authorize import Admitted, Authorizing
 from takotwist.flow.client_frames import ClientFrames
 from takotwist.flow.publish import Publishing
+from takotwist.flow.publish_grant import PublishGrant
 from takotwist.flow.session import Session
 from takotwist.ports import IAuthorizer
 
@@ -76,7 +77,14 @@ class Sessions:
 
     def way_in(self, admitted: Admitted, on_full: Callable[[bool], None]) -> ClientFrames:
         """The way in for what a client sends on one topic."""
-        return ClientFrames(admitted, self.authorizer, self.authorizing, self.publishing, on_full)
+        return ClientFrames(
+            admitted.asked,
+            PublishGrant(admitted, self.authorizing, self.wall),
+            self.authorizer,
+            self.authorizing,
+            self.publishing,
+            on_full,
+        )
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._open))

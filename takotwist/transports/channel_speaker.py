@@ -113,7 +113,7 @@ class ChannelSpeaker:
         if not self._started:
             self._first(frame)
         elif isinstance(frame, Authenticate):
-            self._run(self._refresh(frame))
+            self._renew(frame)
         elif isinstance(frame, Send):
             self._send(frame)
         elif isinstance(frame, Ping):
@@ -138,6 +138,18 @@ class ChannelSpeaker:
             self._wire.end(AuthFrameMalformed(why))
             return
         self._started = True
+        self._follow_as(frame)
+
+    def _renew(self, frame: Authenticate) -> None:
+        if self._subscribed is not None:
+            self._run(self._refresh(self._subscribed, frame))
+            return
+        # Nothing is followed yet: begin again, as who they say they are now.
+        if self._busy is not None:
+            self._busy.cancel()
+        self._follow_as(frame)
+
+    def _follow_as(self, frame: Authenticate) -> None:
         if frame.cursor is not None:
             self._cursor = frame.cursor
         self._run(self._authenticate(frame))
@@ -162,11 +174,12 @@ class ChannelSpeaker:
             admitted, self._cursor, self._reset_when_stale, opened, wire.end, wire.hold
         )
 
-    async def _refresh(self, frame: Authenticate) -> None:
+    async def _refresh(self, subscribed: Subscribed, frame: Authenticate) -> None:
         presented = self._presented.or_text(frame.token)
-        admitted = await self._admission.authorize(self._asked, "connect", presented)
-        if self._subscribed is not None and not self._wire.session.closed:
-            self._wire.session.refresh(self._subscribed, admitted)
+        with subscribed.renewing():
+            admitted = await self._admission.authorize(self._asked, "connect", presented)
+            if not self._wire.session.closed:
+                self._wire.session.refresh(subscribed, admitted)
 
     def _send(self, frame: Send) -> None:
         if self._subscribed is None:

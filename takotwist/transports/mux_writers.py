@@ -82,4 +82,4 @@ class MuxWriters:
         self._own.clear()
 
     def _expired(self, frames: ClientFrames) -> bool:
-        return frames.admitted.expired(self._admission.sessions.wall())
+        return frames.permission.expired

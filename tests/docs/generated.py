@@ -118,8 +118,8 @@ through on a real server by `tests/faults/test_limits.py`, with other people's c
 
 These refuse nobody:
 
-- A connection with many topics has 32 frames answered at once, a subscription has 64 that wait for its handler; past
-  that its socket is not read until some are done.
+- A connection with many topics has 32 frames answered at once, a subscription has 64 that wait for its handler, or
+  for the app to say whether this client may publish; past that its socket is not read until some are done.
 - A client that reads no pong is given one for many pings.
 - `limits.tail_bytes` and `limits.tail_total_bytes` are messages kept in memory; what they do not hold comes from the log.
 - Short of file descriptors, accepting pauses: who connects waits in the kernel's queue, and who is there is served.

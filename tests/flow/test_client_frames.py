@@ -19,6 +19,7 @@ from takotwist.core.topic import Topic
 from takotwist.errors import AuthUnavailable, BodyInvalid, InternalError, VerifyRejected
 from takotwist.flow.authorize import Admitted, Asked, Authorizing
 from takotwist.flow.client_frames import MAX_WAITING, ClientFrames
+from takotwist.flow.publish_grant import PublishGrant
 from takotwist.ports import IAuthorizer
 
 
@@ -77,7 +78,12 @@ class TestClientFrames(SynchronousTestCase):
         admitted = Admitted(Asked(channel, {"r": 1}, Topic.of("c", {"r": 1})), Grant(subject="ann"))
         authorizing = Authorizing(Registry(), self.app, Tally(), lambda: 0.0)
         self.way_in = ClientFrames(
-            admitted, self.app, authorizing, self.publishing, self.full.append
+            admitted.asked,
+            PublishGrant(admitted, authorizing, lambda: 0.0),
+            self.app,
+            authorizing,
+            self.publishing,
+            self.full.append,
         )
         return channel
 

@@ -30,12 +30,14 @@ ROOM = {
     "required": ["roomId"],
 }
 CHAT = {"channel": "chat", "params": {"roomId": "a"}}
+HALL = {"channel": "hall", "params": {"roomId": "a"}}
 CLUB = {"channel": "club", "params": {"roomId": "a"}}
 
 
 def channels() -> list[Any]:
-    """One channel for all, and one for members."""
+    """One channel for all, one for members, and one where guests listen and members speak."""
     chat, club = define_channel("chat", params=ROOM), define_channel("club", params=ROOM)
+    hall = define_channel("hall", params=ROOM)
 
     async def said(data: Any, context: Any) -> Any:
         return data
@@ -44,10 +46,14 @@ def channels() -> list[Any]:
         given = request.header.value if request.header else request.cookie
         return Grant(subject="m1") if given == "member" else False
 
-    chat.on("msg")(said)
-    club.on("msg")(said)
+    async def may(request: Any) -> bool:
+        return request.operation != "publish" or request.header.value == "member"
+
+    for one in (chat, club, hall):
+        one.on("msg")(said)
+    hall.verify(header="authorization")(may)
     club.verify(header="authorization", cookie="club")(verify)
-    return [chat, club]
+    return [chat, club, hall]
 
 
 class Session:
@@ -186,6 +192,21 @@ class FrameTests(ChannelsCase):
         self.assertEqual((one.texts(), other.texts()), (["a\nb"], ["a\nb"]))
         [ack] = [frame for frame in one.frames if frame.get("ref") == 2]
         self.assertEqual(ack["op"], "ack")
+
+    def test_guests_listen(self) -> None:
+        """Who follows a topic may not therefore speak there: the app is asked for that too."""
+        outcomes = {}
+        for token in ("guest", "member"):
+            session = self.session()
+            self.follow(session, HALL, auth=token)
+            session.send(
+                {"op": "publish", "ref": 2, "type": "msg", "data": {"text": token}, **HALL}
+            )
+            answers = [frame for frame in session.frames if frame.get("ref") == 2]
+            outcomes[token] = [frame.get("code", frame["op"]) for frame in answers]
+            self.assertIsNone(session.closed)
+        self.assertEqual(outcomes, {"guest": ["verify-rejected"], "member": ["ack"]})
+        self.assertEqual(session.texts(), ["member"])
 
     def test_cut_anywhere(self) -> None:
         """Frames may come cut at any byte, and many at once."""
