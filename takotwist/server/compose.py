@@ -38,7 +38,7 @@ from takotwist.streams.unfinished import Unfinished
 from takotwist.transports.admission import Admission
 from takotwist.transports.answers import Answers
 from takotwist.transports.history import HistoryTransport
-from takotwist.transports.publish import PublishTransport
+from takotwist.transports.publish import PublishTransport, StreamTimes
 from takotwist.transports.site import Routes
 from takotwist.transports.sse import SseTransport
 from takotwist.transports.websocket import WebSocketTransport
@@ -154,6 +154,8 @@ def compose(
                 limits.max_body_bytes,
                 cost,
                 lambda: reloadable.keys,
+                deadlines,
+                StreamTimes(config.publish.stream_idle_seconds, config.publish.stream_seconds),
             ),
             HistoryTransport(admission, log),
         )

@@ -28,6 +28,7 @@ from takotwist.server.upgrades import Upgrades
 from takotwist.streams.unfinished import Unfinished
 from takotwist.transports.admission import Admission
 from takotwist.transports.answers import Answers
+from takotwist.transports.publish import StreamTimes
 from takotwist.transports.site import Routes
 
 
@@ -81,6 +82,9 @@ class Parts:
             routes.websocket.upgrade_many = upgrades.many
             routes.publish.max_message_bytes = limits.max_message_bytes
             routes.publish.max_body_bytes = limits.max_body_bytes
+            routes.publish.stream_times = StreamTimes(
+                config.publish.stream_idle_seconds, config.publish.stream_seconds
+            )
         self.limits.most = limits.max_connections
         self.limits.by_address.most = limits.max_connections_per_address
         self.limits.by_subject.most = limits.max_connections_per_subject

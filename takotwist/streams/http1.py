@@ -47,6 +47,8 @@ class Http1Channel(_Channel):  # type: ignore[misc]
     #: A request with a known head is being answered.
     _answering_again = False
     _write: Callable[[bytes], None] | None = None
+    #: Whether the body under way may be quiet.
+    _quiet = False
     #: What came behind that one, or the part of one that is here.
     _held = b""
     #: The head of that part, and how it is known.
@@ -115,6 +117,7 @@ class Http1Channel(_Channel):  # type: ignore[misc]
     def allHeadersReceived(self) -> None:
         request: Any = self.requests[-1]
         self._head_read = True
+        self._quiet = False
         self.setTimeout(self.site.limits.idle_timeout)
         request.head_received(self._command, self._path, self._version, self.length)
         length = self.length
@@ -272,6 +275,11 @@ class Http1Channel(_Channel):  # type: ignore[misc]
 
     # a body at the pace of its receiver
 
+    def let_body_be_quiet(self) -> None:
+        """No idle timeout ends the body under way."""
+        self._quiet = True
+        self.setTimeout(None)
+
     def pause_body(self) -> None:
         """Stop reading.  It is our wish, so the client is not timed out for it."""
         self._reading_paused = True
@@ -282,7 +290,7 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         """Read on."""
         if self._reading_paused:
             self._reading_paused = False
-            self.setTimeout(self.site.limits.idle_timeout)
+            self.setTimeout(None if self._quiet else self.site.limits.idle_timeout)
             if not self._waitingForTransport:
                 self._networkProducer.resumeProducing()
 

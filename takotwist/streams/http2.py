@@ -203,7 +203,7 @@ class Http2Connection(_Connection):  # type: ignore[misc]
 
     def timeoutConnection(self) -> None:
         requests = [stream._request for stream in self.streams.values()]
-        if requests and all(request._body_complete for request in requests):
+        if requests and all(one._body_complete or one.quiet for one in requests):
             # Nothing is expected of the client, and an answer may be long in coming.
             self.setTimeout(self.timeOut)
             return

@@ -51,6 +51,8 @@ class StreamRequest(_Request):  # type: ignore[misc]
     _body: RequestBody | None = None
     _lingering: IDelayedCall | None = None
     _done = False
+    #: Whether the body may be quiet for as long as its receiver allows.
+    quiet = False
     #: The body, while it is gathered here.
     _incoming: Incoming | None = None
 
@@ -175,6 +177,12 @@ class StreamRequest(_Request):  # type: ignore[misc]
                 self._body.came(whole)
             self._body.ended()
         self._body.take(receiver)
+
+    def let_body_be_quiet(self) -> None:
+        """Whoever takes the body says how long it may be quiet: no idle timeout ends it."""
+        self.quiet = True
+        if isinstance(self.channel, Http1Channel):
+            self.channel.let_body_be_quiet()
 
     def pause_body(self) -> None:
         """Ask for no more of the body now."""

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 
 from takotwist.codecs.client_frame import MAX_KEY_LENGTH
 from takotwist.codecs.tako_json import encode_message, encode_messages, read_drafts
+from takotwist.core.deadlines import Deadlines
 from takotwist.core.log import Appended
 from takotwist.core.message import Draft
 from takotwist.errors import BodyInvalid, CredentialsMissing, VerifyRejected
@@ -60,6 +61,18 @@ class PublishKeys:
         return cls(tuple(key.encode() for key in keys))
 
 
+@attrs.frozen(slots=True)
+class StreamTimes:
+    """How long an NDJSON publish may go on, in seconds.
+
+    :ivar idle: without a byte from its client.
+    :ivar whole: in all.
+    """
+
+    idle: float = 3600.0
+    whole: float = 86_400.0
+
+
 @attrs.define(slots=True)
 class PublishTransport:
     """Answers POSTs to a channel.
@@ -70,6 +83,7 @@ class PublishTransport:
     :ivar max_body_bytes: most bytes of a body that is no NDJSON.
     :ivar cost: counts messages against their sender's rate: the sender, which is
         the Authorization header, and how many.
+    :ivar deadlines: for streams that are quiet.
     :ivar version: a new object whenever keys or origins have changed.
     :ivar targets: where was published to.
     """
@@ -82,6 +96,8 @@ class PublishTransport:
     max_body_bytes: int
     cost: Callable[[str, int], None]
     version: Callable[[], object]
+    deadlines: Deadlines
+    stream_times: StreamTimes
     targets: PublishTargets = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:

@@ -2,6 +2,9 @@
 
 Rule: answers come in the order of the lines, and as many lines are under way as
 one transaction takes; a client that does not read its answers is not read from.
+
+A stream may be quiet for as long as it likes, up to a bound; then an empty line, now and
+then, shows everybody between that it is alive.  Whatever ends it is its last line.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from takotwist.codecs.tako_json import encode_message, read_draft
+from takotwist.core.deadlines import Deadline
+from takotwist.core.keepalive import Comments, Pulse
 from takotwist.core.log import Appended
 from takotwist.core.message import Draft
 from takotwist.errors import MessageTooLarge, Refusal
@@ -29,6 +34,9 @@ if TYPE_CHECKING:
 
 #: Lines that may be under way; the body is read on when half of them are answered.
 MAX_UNDER_WAY = 512
+
+#: Seconds of silence after which an empty line is written.
+KEEPALIVE_SECONDS = 25.0
 
 #: What a line has beside its payload.
 ENVELOPE_BYTES = 4096
@@ -48,6 +56,7 @@ def publish_lines(
     request.responseHeaders.setRawHeaders("Cache-Control", ["no-store"])
     request.setResponseCode(200)
     lines = _Lines(transport, request, asked, sender, key)
+    request.let_body_be_quiet()
     request.registerProducer(lines, True)
     request.stream_body(lines)
 
@@ -87,6 +96,9 @@ class _Lines:
         self._ended = False
         self._gone = False
         self._slow_client = False
+        self._begun_at = self._heard_at = self._written_at = transport.publishing.seconds()
+        self._deadline: Deadline | None = None
+        self._watch(self._begun_at + KEEPALIVE_SECONDS)
 
     # the body
 
@@ -94,6 +106,7 @@ class _Lines:
         """See `BodyReceiver`."""
         if self._ended:
             return
+        self._heard_at = self._transport.publishing.seconds()
         *lines, self._rest = (self._rest + data).split(b"\n")
         if lines:
             self._forget_rest()
@@ -121,8 +134,7 @@ class _Lines:
 
     def body_lost(self) -> None:
         """See `BodyReceiver`.  What was taken is stored all the same."""
-        self._gone = True
-        self._forget_rest()
+        self._over()
         self._answers.clear()
 
     def _cut_off(self, why: Cut) -> None:
@@ -209,13 +221,45 @@ class _Lines:
             assert text is not None
             ready.append(text)
         if ready:
-            self._request.write(b"\n".join([*ready, b""]))
+            self._write(b"\n".join([*ready, b""]))
         if self._ended and not self._answers:
-            self._gone = True
+            self._over()
             self._request.unregisterProducer()
             self._request.finish()
         else:
             self._pace()
+
+    def _write(self, data: bytes) -> None:
+        self._request.write(data)
+        self._written_at = self._transport.publishing.seconds()
+
+    def _over(self) -> None:
+        self._gone = True
+        self._forget_rest()
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    # a stream that is quiet
+
+    def _watch(self, when: float) -> None:
+        times = self._transport.stream_times
+        due = min(when, self._heard_at + times.idle, self._begun_at + times.whole)
+        self._deadline = self._transport.deadlines.at(due, self._beat)
+
+    def _beat(self) -> None:
+        now, times = self._transport.publishing.seconds(), self._transport.stream_times
+        if now >= self._begun_at + times.whole:
+            self._end_by(Refusal(f"A stream may last {times.whole:g} seconds: begin another."))
+        elif now >= self._heard_at + times.idle:
+            self._end_by(Refusal(f"Nothing has come for {times.idle:g} seconds."))
+        else:
+            pulse, again = Comments(KEEPALIVE_SECONDS).check(now, self._written_at)
+            if pulse is Pulse.SPEAK and not self._slow_client:
+                self._write(b"\n")
+            self._watch(again)
+            return
+        self.flush()
 
     def _pace(self) -> None:
         if self._slow_client or len(self._answers) >= MAX_UNDER_WAY:

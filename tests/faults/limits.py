@@ -106,6 +106,22 @@ LIMITS: tuple[Limit, ...] = (
         "\nmax_message_bytes = 1200000\noutbox_bytes = 1200000",
         tls=True,
     ),
+    Limit(
+        "how long an NDJSON publish may be quiet",
+        "publish.stream_idle_seconds",
+        ("line refused",),
+        reaching.quiet_stream,
+        f"{reaching.KEYS}stream_idle_seconds = 1",
+        tls=True,
+    ),
+    Limit(
+        "how long one may go on in all",
+        "publish.stream_seconds",
+        ("line refused",),
+        reaching.long_stream,
+        f"{reaching.KEYS}stream_seconds = 1",
+        tls=True,
+    ),
     Limit("messages in an array", "1,000", ("413 message-too-large",), reaching.array),
     Limit(
         "messages in an answer of the history", "1,000", ("400 params-invalid",), reaching.history

@@ -353,6 +353,38 @@ def much_input(server: ServerProcess) -> list[str]:
     return _begun(server, 1_100_000)
 
 
+def _stream(server: ServerProcess, pause: float) -> list[str]:
+    """The last line of an NDJSON publish with a line every `pause` seconds, over both HTTPs."""
+
+    def lines() -> Iterator[bytes]:
+        for _ in range(40):
+            yield json.dumps(MSG).encode() + b"\n"
+            time.sleep(pause)
+
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/x-ndjson"}
+    said = []
+    for url, http2 in ((server.url, False), (server.tls_url, True)):
+        with (
+            httpx.Client(timeout=20, http2=http2, verify=server.trust) as client,
+            client.stream("POST", f"{url}{CHAT}", content=lines(), headers=headers) as answer,
+        ):
+            assert answer.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
+            *before, last = [json.loads(line) for line in answer.iter_lines() if line]
+            assert before and all("id" in one for one in before)
+            said.append(f"line {last['code']}")
+    return sorted(set(said))
+
+
+def quiet_stream(server: ServerProcess) -> list[str]:
+    """One line, and nothing behind it for two seconds."""
+    return _stream(server, 2)
+
+
+def long_stream(server: ServerProcess) -> list[str]:
+    """Lines without an end."""
+    return _stream(server, 0.05)
+
+
 # rates and queues
 
 

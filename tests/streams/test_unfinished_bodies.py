@@ -10,7 +10,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.http_limits import HttpLimits
+from takotwist.streams.http_limits import Body, HttpLimits
 from takotwist.streams.site import make_site
 from takotwist.streams.unfinished import Unfinished
 from takotwist.streams.websocket_config import WebSocketConfig
@@ -282,3 +282,51 @@ class WebSocketTests(SynchronousTestCase):
         self.assertEqual(self.all.held, 1500)
         self.send(client_frame(0, b"more"))
         self.assertEqual(self.got, [])
+
+
+class QuietTests(SynchronousTestCase):
+    """Bodies that their receivers let be quiet."""
+
+    def _take(self, request: Any) -> Any:
+        self.request, self.got = request, []
+        request.let_body_be_quiet()
+        request.stream_body(self)
+        return NOT_DONE_YET
+
+    def body_chunk(self, data: bytes) -> None:
+        """See `BodyReceiver`."""
+        self.got.append(data)
+
+    def body_end(self) -> None:
+        """See `BodyReceiver`."""
+        self.request.finish()
+
+    def body_lost(self) -> None:
+        """See `BodyReceiver`."""
+        self.got.append(b"lost")
+
+    def test_http1(self) -> None:
+        """It may; what comes on the connection next may not, nor one that was paused."""
+        exchange = Http1Exchange(self._take, body_rule=lambda *_: Body.STREAMED)
+        exchange.ask("/", "Content-Length: 2", method="POST", body=b"a")
+        exchange.clock.advance(1000)
+        self.request.pause_body()
+        self.request.resume_body()
+        exchange.clock.advance(1000)
+        exchange.transport.deliver(b"b")
+        self.assertEqual((exchange.answer()[0], self.got), (200, [b"a", b"b"]))
+        exchange.clock.advance(61)
+        self.assertFalse(exchange.transport.connected)
+
+    def test_http2(self) -> None:
+        """It may; without it the connection is idle."""
+        exchange = Http2Exchange(self._take, body_rule=lambda *_: Body.STREAMED)
+        stream = exchange.ask(method="POST", ended=False)
+        for _ in range(20):
+            exchange.clock.advance(50)
+        exchange.client.send_data(stream, b"a", end_stream=True)
+        exchange.turn()
+        self.assertEqual((exchange.headers(stream)[":status"], self.got), ("200", [b"a"]))
+        exchange.clock.advance(61)
+        exchange.turn()
+        self.assertTrue(exchange.has(h2.events.ConnectionTerminated))

@@ -69,6 +69,73 @@ class PublishTests(SynchronousTestCase):
         self.assertIn(b'"data":3', third)
         self.assertTrue(publish.ended)
 
+    def stream(self, **times: float) -> Any:
+        """An NDJSON publish whose body has begun and not ended."""
+        config = Config(publish=Publish(keys=(KEY,), **times))
+        self.world = World(define_channel("news"), config=config, log=self.log)
+        headers = {**BEARER, "Content-Type": "application/x-ndjson", "Transfer-Encoding": "chunked"}
+        return self.world.request("POST", PATH, headers)
+
+    def send_line(self, stream: Any, text: bytes) -> None:
+        """One chunk."""
+        stream.send(b"%x\r\n%b\r\n" % (len(text), text))
+        self.log.settle()
+
+    def test_quiet_stream(self) -> None:
+        """A stream may be quiet for long; empty lines show that it is alive."""
+        stream = self.stream()
+        self.world.advance(24)
+        self.assertFalse(stream.answered)
+        self.world.advance(2)
+        self.assertEqual((stream.status, stream.body, stream.ended), (200, b"\n", False))
+        self.send_line(stream, b'{"type":"msg","data":1}\n')
+        self.world.advance(24)
+        self.assertEqual(stream.body.count(b"\n"), 2)
+        self.world.advance(1000)
+        self.send_line(stream, b'{"type":"msg","data":2}\n')
+        lines = stream.body.split(b"\n")
+        self.assertEqual(len([line for line in lines if line]), 2)
+        self.assertGreater(lines.count(b""), 39)
+        stream.send(b"0\r\n\r\n")
+        self.assertTrue(stream.ended)
+        self.assertFalse(stream.closed)
+        timers = len(self.world.parts.deadlines)
+        self.world.advance(60)
+        self.assertLessEqual(len(self.world.parts.deadlines), timers)
+
+    def test_stream_that_is_over(self) -> None:
+        """One that is quiet for too long, or lasts too long, is told in its last line."""
+        for times, sentence in (
+            ({"stream_idle_seconds": 40.0}, b"Nothing has come for 40 seconds."),
+            ({"stream_seconds": 40.0}, b"A stream may last 40 seconds: begin another."),
+        ):
+            stream = self.stream(**times)
+            self.world.advance(1)
+            self.send_line(stream, b'{"type":"msg","data":1}\n')
+            self.world.advance(42)
+            lines, ended = stream.body, stream.ended
+            self.assertTrue(ended)
+            said = lines.splitlines()[-1]
+            self.assertEqual(said, b'{"error":"%b","code":"refused"}' % sentence)
+            self.world.advance(5)
+            self.assertTrue(stream.closed)
+
+    def test_line_that_stalls(self) -> None:
+        """A line that has begun must come on; it is the last that is answered."""
+        stream = self.stream()
+        self.send_line(stream, b'{"type":"msg","data":1}\n{"type":')
+        unfinished = self.world.parts.unfinished
+        self.assertEqual(unfinished.held, 8)
+        self.send_line(stream, b'"msg","data":2}\n')
+        self.assertEqual((unfinished.held, unfinished.waited_for), (0, 0))
+        self.send_line(stream, b"{")
+        self.world.advance(31)
+        lines, ended = stream.body, stream.ended
+        self.assertTrue(ended)
+        self.assertIn(b"too slowly", lines.splitlines()[-1])
+        self.assertEqual(lines.count(b'"id"'), 2)
+        self.assertEqual((unfinished.held, unfinished.waited_for), (0, 0))
+
     def test_publisher_leaves(self) -> None:
         """A publisher that leaves before the answer has published all the same."""
         reader = self.world.subscribe(PATH)

@@ -235,6 +235,20 @@ class Publish:
         unit="messages",
         live=True,
     )
+    stream_idle_seconds: float = setting(
+        Number(1, 366 * 86_400),
+        3600.0,
+        "How long an NDJSON publish may be quiet; then a last line says that it is over.",
+        unit="seconds",
+        live=True,
+    )
+    stream_seconds: float = setting(
+        Number(1, 366 * 86_400),
+        86_400.0,
+        "How long an NDJSON publish may go on in all.",
+        unit="seconds",
+        live=True,
+    )
 
 
 @attrs.frozen(kw_only=True)
