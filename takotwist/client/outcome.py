@@ -1,8 +1,9 @@
 """What an answer of the server means for a subscription.
 
 The one place that maps statuses, close codes and codes to what a client does;
-`tests/vectors/client.json` has the same table for every language.  Rule: a
-``4xx`` is an answer and final, everything else is the server's trouble and passes.
+`tests/vectors/client.json` has the same table for every language.  Rule: only
+what carries a word of ours is an answer, and may be final.  All else is from
+somebody between, such as a captive portal or a router during a deploy, and passes.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ _ACTIONS = {
     Retry.WITHOUT_CURSOR: Action.GONE,
 }
 
-#: Close codes of RFC 6455, section 7.4, that say "what you do is wrong".
-_FINAL_CLOSES = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
+#: Words that make a close final whose code is everybody's.
+_FINAL_REASONS = frozenset({"message-too-large", "text-frames-only"})
 
 
 def of_code(code: str, sentence: str = "") -> Outcome:
@@ -112,18 +113,11 @@ def of_status(
     if status == 200:
         if (content_type or "").partition(";")[0].strip().lower() == "text/event-stream":
             return Outcome(Action.OPEN, word)
-        return Outcome(Action.STOP, word, f"expected an event stream, got {content_type}")
+        return Outcome(Action.BACKOFF, word, f"expected an event stream, got {content_type}")
     if code in REFUSALS:
         return attrs.evolve(of_code(code, sentence), wait_ms=wait)
-    if status == 401:
-        action = Action.REAUTHENTICATE
-    elif status == 410:
-        action, word = Action.GONE, "replay-too-old"
-    elif status in (408, 425, 429) or status >= 500:
-        action = Action.BACKOFF
-    else:
-        action = Action.STOP
-    return Outcome(action, word, sentence, wait)
+    passes = code is None or status in (408, 425, 429) or status >= 500
+    return Outcome(Action.BACKOFF if passes else Action.STOP, word, sentence, wait)
 
 
 def of_close(close_code: int, reason: str = "") -> Outcome:
@@ -136,8 +130,8 @@ def of_close(close_code: int, reason: str = "") -> Outcome:
         return CUT
     if close_code == 1000 and reason == "connection expired":
         return Outcome(Action.NOW, "connection-expired", reason)
-    if close_code in _FINAL_CLOSES:
-        return Outcome(Action.STOP, word, reason)
+    if reason in _FINAL_REASONS:
+        return Outcome(Action.STOP, reason, reason)
     if 4400 <= close_code <= 4499:
         if reason in REFUSALS:
             return of_code(reason)

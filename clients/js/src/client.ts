@@ -9,7 +9,7 @@ import { ambient, type Environment } from "./environment.js";
 import { createHandle } from "./handle.js";
 import { createMux, type Mux } from "./mux.js";
 import { errorOf } from "./outcome.js";
-import { ask, refusal } from "./stream.js";
+import { exchange } from "./stream.js";
 import { createSubscription, type Subscription } from "./subscription.js";
 import { channelUrl, connectUrl, topicName } from "./topic.js";
 import type { AnyMessages, Channel, ChannelOptions, HistoryOptions, HistoryPage } from "./types.js";
@@ -74,13 +74,13 @@ export function createClient(defaults: ClientOptions = {}): Client {
       return made;
     }
 
-    async function history(options?: HistoryOptions): Promise<HistoryPage> {
+    async function history(until: AbortSignal, options?: HistoryOptions): Promise<HistoryPage> {
       const token = typeof credentials === "function" ? await credentials({ refused: false }) : credentials;
       const address = channelUrl(base, name, params, { ...options });
       address.pathname += "/history";
-      const response = await ask(settings, address, token);
-      if (!response.ok) throw errorOf(await refusal(response));
-      return response.json() as Promise<HistoryPage>;
+      const answer = await exchange(settings, address, token, readHistory, until);
+      if ("body" in answer) return answer.body;
+      throw errorOf(answer);
     }
 
     return createHandle(name, all, subscription, history);
@@ -88,4 +88,8 @@ export function createClient(defaults: ClientOptions = {}): Client {
 
   // The map of types is the caller's word; at run time every message is the same.
   return { channel: channel as Client["channel"] };
+}
+
+function readHistory(value: unknown): HistoryPage | undefined {
+  return Array.isArray((value as Partial<HistoryPage> | undefined)?.messages) ? (value as HistoryPage) : undefined;
 }

@@ -46,7 +46,7 @@ export const eventSource: TransportFactory = ({ environment, base }, events) => 
       };
       // Where the browser tries again by itself it keeps its cursor too.
       opened.onerror = () => (opened.readyState === CLOSED ? end(LOST) : events.lost(LOST));
-      opened.addEventListener("tako.reset", (event) => events.reset(parse(event.data) as object));
+      opened.addEventListener("tako.reset", (event) => events.reset((parse(event.data) ?? {}) as object));
     },
     () => end(NO_CREDENTIALS),
   );

@@ -16,11 +16,12 @@ export function createHandle(
   name: string,
   options: ChannelOptions,
   subscribe: () => Subscription,
-  history: (options?: HistoryOptions) => Promise<HistoryPage>,
+  history: (until: AbortSignal, options?: HistoryOptions) => Promise<HistoryPage>,
 ): Channel {
   const { credentials, onGone, bufferSize = 1000 } = options;
   const handlers = new Set<Handler>();
   const stateListeners = new Set<StateListener>();
+  const ending = new AbortController();
   let state: State = "connecting";
   let error: TakoError | undefined;
   let subscription: Subscription | undefined;
@@ -50,6 +51,7 @@ export function createHandle(
     error = why;
     for (const each of [...stateListeners]) call(each, next, why);
     if (next !== "closed") return;
+    ending.abort();
     handlers.clear();
     stateListeners.clear();
   }
@@ -111,7 +113,15 @@ export function createHandle(
         ? subscription.publishes.add(listener, options, type, data)
         : Promise.reject(error ?? new ChannelClosedError());
     },
-    history,
+    history: (options) =>
+      new Promise((resolve, reject) => {
+        const closed = () => reject(error ?? new ChannelClosedError());
+        ending.signal.addEventListener("abort", closed);
+        history(ending.signal, options)
+          .finally(() => ending.signal.removeEventListener("abort", closed))
+          .then(resolve, reject);
+        if (ending.signal.aborted) closed();
+      }),
     close() {
       if (state === "closed") return;
       subscription?.publishes.drop(new ChannelClosedError(), listener);

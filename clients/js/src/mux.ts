@@ -8,7 +8,7 @@
 
 import { type Environment, laterOrAwake, type WebSocketLike } from "./environment.js";
 import { type Link, type LinkEvents, parse, readMessage } from "./link.js";
-import { BROKEN, LOST, NO_CREDENTIALS, ofClose, ofCode, type Outcome, SILENT } from "./outcome.js";
+import { BROKEN, LOST, NO_CREDENTIALS, ofClose, ofCode, type Outcome, SILENT, TOO_LARGE } from "./outcome.js";
 import { createRetries } from "./retries.js";
 import { topicName } from "./topic.js";
 import type { Params } from "./types.js";
@@ -48,6 +48,13 @@ interface Place {
   ended?: boolean;
 }
 
+/** A frame that was sent, and who is told of its answer. */
+interface Waiting {
+  readonly op: string;
+  readonly size: number;
+  readonly answered: (frame: Frame) => void;
+}
+
 export interface Mux {
   /** Whether WebSocket seems to be blocked here; whoever can do without should. */
   blocked(): boolean;
@@ -60,7 +67,7 @@ export interface Mux {
 export function createMux(environment: Environment, url: string, onIdle: () => void): Mux {
   const places = new Set<Place>();
   /** Who waits for a frame with a `ref`. Cleared with the connection. */
-  const waiting = new Map<number, (frame: Frame) => void>();
+  const waiting = new Map<number, Waiting>();
   const retries = createRetries(environment);
   let socket: WebSocketLike | undefined;
   let open = false;
@@ -71,8 +78,9 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
 
   function send(op: string, frame?: object, onAnswer?: (frame: Frame) => void): number {
     const ref = ++lastRef;
-    if (onAnswer) waiting.set(ref, onAnswer);
-    socket?.send(JSON.stringify({ op, ref, ...frame }));
+    const text = JSON.stringify({ op, ref, ...frame });
+    if (onAnswer) waiting.set(ref, { op, size: text.length, answered: onAnswer });
+    socket?.send(text);
     return ref;
   }
 
@@ -103,8 +111,9 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
     for (const place of places) place.ref = place.topic = undefined;
   }
 
-  function lost(outcome: Outcome): void {
+  function lost(was: Outcome): void {
     if (!open) misses++;
+    const outcome = was.code === TOO_LARGE && refuseLargest(was) ? LOST : was;
     drop();
     const all = [...places];
     if (outcome.action === "stop" || outcome.action === "gone") {
@@ -117,6 +126,14 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
       cancelRetry = laterOrAwake(environment, retries.delay(outcome), connect);
       for (const { ended, events } of all) if (!ended) events.lost(outcome);
     }
+  }
+
+  /** The publish that a close for a frame too large can only have meant. Whether there was one. */
+  function refuseLargest(outcome: Outcome): boolean {
+    const publishes = [...waiting.values()].filter(({ op }) => op === "publish");
+    const [largest] = publishes.sort((one, other) => other.size - one.size);
+    largest?.answered({ code: outcome.code, error: "The server takes no message of this size." });
+    return !!largest;
   }
 
   function leaveIfIdle(): void {
@@ -163,10 +180,11 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
       const keepalive = frame.lifecycle?.keepaliveIntervalMs ?? KEEPALIVE_MS;
       watchdog = watch(environment, keepalive, () => lost(SILENT), () => send("ping"));
       for (const place of places) if (!place.ended) void subscribe(place);
-    } else if (frame?.op) waiting.get(frame.ref as number)?.(frame);
+    } else if (frame?.op) waiting.get(frame.ref as number)?.answered(frame);
     else {
       const message = readMessage(frame);
-      if (!message) return lost(BROKEN);
+      // Before the server's `open` nothing says that it is ours.
+      if (!message) return lost(open ? BROKEN : LOST);
       retries.succeeded();
       const topic = topicName(message.channel, message.params ?? {});
       for (const place of [...places]) if (place.topic === topic) place.events.message(message);

@@ -2,8 +2,9 @@
  * What an answer of the server means for a subscription.
  *
  * The one place that maps statuses, close codes and codes to what is done;
- * `tests/vectors/client.json` has the same table for every language. Rule: a
- * 4xx is an answer and final, everything else is the server's trouble and passes.
+ * `tests/vectors/client.json` has the same table for every language. Rule: only
+ * what carries a word of ours is an answer, and may be final. All else is from
+ * somebody between, such as a captive portal or a router during a deploy, and passes.
  */
 
 import { ChannelGoneError, TakoError } from "./errors.js";
@@ -34,6 +35,8 @@ function ofWord(code: string | null | undefined): Action | undefined {
 export const LOST: Outcome = { action: "backoff", code: "connection-lost" };
 export const SILENT: Outcome = { action: "backoff", code: "connection-silent" };
 export const BROKEN: Outcome = { action: "stop", code: "protocol-broken" };
+/** The word of a close where a frame was over the server's bound. */
+export const TOO_LARGE = "message-too-large";
 export const NO_CREDENTIALS: Outcome = { action: "backoff", code: "credentials-failed" };
 
 /** An `{"op":"error"}` that ends a topic. A word that is not known is a refusal. */
@@ -42,7 +45,8 @@ export function ofCode(code = "refused", message?: string, waitMs?: number): Out
 }
 
 /**
- * An HTTP answer.
+ * An HTTP answer that is not the one hoped for.
+ * @param code of a body of ours; without one the answer is somebody else's
  * @param nowMs the wall clock, for a `Retry-After` that is a date
  */
 export function ofStatus(
@@ -52,11 +56,10 @@ export function ofStatus(
   retryAfter?: string | null,
   nowMs = 0,
 ): Outcome {
-  const passes = /^(0|408|425|429|5..)$/.test(`${status}`);
-  const byNumber = status === 401 ? "reauthenticate" : status === 410 ? "gone" : passes ? "backoff" : "stop";
+  const passes = !code || /^(408|425|429|5..)$/.test(`${status}`);
   return {
-    action: ofWord(code) ?? byNumber,
-    code: code ?? (status === 410 ? "replay-too-old" : `http-${status}`),
+    action: ofWord(code) ?? (passes ? "backoff" : "stop"),
+    code: code ?? `http-${status}`,
     message,
     waitMs: readRetryAfter(retryAfter ?? "", nowMs),
   };
@@ -70,12 +73,14 @@ export function isEventStream(contentType: string | null): boolean {
 /** The close of a WebSocket; 1006 where it was cut or never made. */
 export function ofClose(closeCode: number, reason: string): Outcome {
   if (closeCode === 1000 && reason === "connection expired") return { action: "now", code: reason };
-  const refused = /^44..$/.test(`${closeCode}`);
-  const final = refused || /^10(0[23789]|10)$/.test(`${closeCode}`);
+  // 44xx is ours alone. The other numbers are everybody's, and only a word of ours makes them final.
+  const ours = /^44..$/.test(`${closeCode}`);
+  const final = ours || TOO_LARGE === reason || reason === "text-frames-only";
   // Somebody between may have lost the reason; the number still says which.
   const byNumber = { 1006: LOST.code, 4401: "credentials-missing", 4410: "replay-too-old", 4429: "rate-limited" }[closeCode];
-  const action = (refused && (ofWord(reason) ?? ofWord(byNumber))) || (final ? "stop" : "backoff");
-  return { action, code: reason || byNumber || `close-${closeCode}` };
+  const action = (ours && (ofWord(reason) ?? ofWord(byNumber))) || (final ? "stop" : "backoff");
+  const word = /^[a-z]+(-[a-z]+)*$/.test(reason) && reason;
+  return { action, code: word || byNumber || `close-${closeCode}`, message: reason || undefined };
 }
 
 /** A refusal of credentials is final where there is nothing new to offer. */

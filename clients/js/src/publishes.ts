@@ -9,7 +9,7 @@
 import { type Environment, laterOrAwake } from "./environment.js";
 import { ChannelOverflowError, type TakoError } from "./errors.js";
 import type { Answer, Draft, Link } from "./link.js";
-import { errorOf } from "./outcome.js";
+import { errorOf, type Outcome } from "./outcome.js";
 import { createRetries } from "./retries.js";
 
 interface Entry extends Draft {
@@ -18,7 +18,12 @@ interface Entry extends Draft {
   readonly resolve: (id: string | null) => void;
   readonly reject: (error: TakoError) => void;
   sent?: boolean;
+  /** Since when all answers to it were somebody else's. */
+  foreignSince?: number | undefined;
 }
+
+/** A firewall that refuses a body never changes its mind; a router during a deploy does. */
+const FOREIGN_MS = 60_000;
 
 export interface PublishBounds {
   readonly maxPublishes?: number;
@@ -64,7 +69,7 @@ export function createPublishes(environment: Environment): Publishes {
   function answered(entry: Entry, answer: Answer): void {
     if (answer === null || typeof answer === "string") {
       if (remove(entry)) entry.resolve(answer);
-    } else if (link?.serial && answer.action === "backoff") {
+    } else if (link?.serial && answer.action === "backoff" && !blocked(entry, answer)) {
       entry.sent = false;
       cancelRetry = laterOrAwake(environment, retries.delay(answer), () => {
         cancelRetry = undefined;
@@ -76,6 +81,13 @@ export function createPublishes(environment: Environment): Publishes {
     } else return; // Sent again when the topic, which ends next, is attached.
     retries.succeeded();
     flush();
+  }
+
+  /** Whether somebody between refuses this one for good, so that it may not hold up the others. */
+  function blocked(entry: Entry, { code }: Outcome): boolean {
+    if (!/^http-(?!408|425|429)[2-4]/.test(code)) entry.foreignSince = undefined;
+    else return environment.now() - (entry.foreignSince ??= environment.now()) >= FOREIGN_MS;
+    return false;
   }
 
   function remove(entry: Entry): boolean {

@@ -12,6 +12,9 @@ import { BROKEN, isEventStream, LOST, NO_CREDENTIALS, ofStatus, type Outcome, SI
 import { channelUrl } from "./topic.js";
 import { watch } from "./watchdog.js";
 
+/** How long one answer is waited for. */
+const ANSWER_MS = 30_000;
+
 export interface StreamSettings {
   readonly environment: Environment;
   /** The server's origin, or the address of its channels. */
@@ -32,10 +35,44 @@ export function ask(
   return environment.fetch(url, { cache: "no-store", credentials: "include", ...init, headers });
 }
 
-/** What an answer that is not the one hoped for means. */
-export async function refusal(response: Response): Promise<Outcome> {
-  const { code, error } = (parse(await response.text()) ?? {}) as { code?: string; error?: string };
-  return ofStatus(response.status, code, error, response.headers.get("retry-after"), Date.now());
+/** What an answer that is not the one hoped for means. Rejects where it is cut. */
+export async function refusal(response: Response, text?: string): Promise<Outcome> {
+  const { status, headers } = response;
+  const { code, error } = (parse(text ?? (await response.text())) ?? {}) as { code?: unknown; error?: unknown };
+  const ours = typeof code === "string" && typeof error === "string";
+  const other = `HTTP ${status} (${headers.get("content-type")}), not from takotwist: something between answers, or the url is wrong.`;
+  return ofStatus(status, ours ? code : undefined, ours ? error : other, headers.get("retry-after"), Date.now());
+}
+
+/**
+ * A request that has one answer: its body where `read` takes it, else what it means. Never
+ * rejects, and gives up in time.
+ * @param until ends it early
+ */
+export async function exchange<Body>(
+  settings: StreamSettings,
+  url: URL,
+  auth: string | null | undefined,
+  read: (json: unknown) => Body | undefined,
+  until: AbortSignal,
+  init: RequestInit = {},
+): Promise<{ readonly body: Body } | Outcome> {
+  const abort = new AbortController();
+  const { signal } = abort;
+  const stop = () => abort.abort();
+  const stopTimer = settings.environment.later(ANSWER_MS, stop);
+  until.addEventListener("abort", stop, { signal });
+  try {
+    const response = await ask(settings, url, auth, { ...init, signal });
+    const text = await response.text();
+    const body = response.ok ? read(parse(text)) : undefined;
+    return body === undefined ? await refusal(response, text) : { body };
+  } catch {
+    return signal.aborted ? SILENT : LOST;
+  } finally {
+    stopTimer();
+    stop();
+  }
 }
 
 export function openStream(settings: StreamSettings, events: LinkEvents): Link {
@@ -72,7 +109,7 @@ export function openStream(settings: StreamSettings, events: LinkEvents): Link {
         const message = readMessage(parse(data));
         if (message) events.message(message);
         else broken = true;
-      } else if (event === "tako.reset") events.reset(parse(data) as object);
+      } else if (event === "tako.reset") events.reset((parse(data) ?? {}) as object);
       else if (id) events.moved(id);
     }, events.retry);
     const decoder = new TextDecoder();
@@ -87,12 +124,13 @@ export function openStream(settings: StreamSettings, events: LinkEvents): Link {
 
   async function post({ type, data, key }: Draft): Promise<Answer> {
     const { channel, params, auth } = await events.request();
-    const response = await ask(settings, channelUrl(base, channel, params), auth, {
+    const init = {
       method: "POST",
       headers: { "content-type": "application/json", "idempotency-key": key },
       body: JSON.stringify({ type, data }),
-    });
-    return response.ok ? ((await response.json()) as { id: string }).id : refusal(response);
+    };
+    const answer = await exchange(settings, channelUrl(base, channel, params), auth, readMessage, signal, init);
+    return "body" in answer ? answer.body.id : answer;
   }
 
   events

@@ -164,7 +164,8 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
     release(link);
     if (link === stream) stream = undefined;
     const outcome = withCredentials(was, credentialsNow());
-    refused ||= outcome.action === "reauthenticate";
+    // A gateway that checks tokens says it without a word of ours.
+    refused ||= outcome.action === "reauthenticate" || outcome.code === "http-401";
     if (outcome.action === "stop" || (outcome.action === "gone" && gone === "stop")) return stop(errorOf(outcome));
     if (outcome.action === "gone") {
       cursor = undefined;

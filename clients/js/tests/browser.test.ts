@@ -84,6 +84,29 @@ describe.each(["auto", "websocket", "sse", "eventsource"] as const)("over %s", (
   });
 });
 
+describe.each([
+  ["a page", "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<h1>Sign in</h1>"],
+  ["a router's 404", "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"],
+  // Chromium hands such heads to a page as a 200 without, or with half of, their Content-Type.
+  ["a head that is cut", "HTTP/1.1 200 OK\r\ncache-control: no-store\r\ncontent-ty"],
+  ["a head that is cut in a value", "HTTP/1.1 200 OK\r\ncontent-type: text/ev"],
+])("%s of somebody between", (_name, answer) => {
+  test.each(["auto", "websocket", "sse", "eventsource"] as const)("is waited out over %s", async (transport) => {
+    await open(transport);
+    say("before");
+    await seen(1);
+    server.between = answer;
+    server.cut();
+    await page.waitForFunction(() => window.states.includes("reconnecting"));
+    const { answered } = server;
+    await expect.poll(() => server.answered, { timeout: 15_000 }).toBeGreaterThan(answered + 1);
+    expect(await page.evaluate(() => window.states)).not.toContain("closed");
+    server.between = undefined;
+    say("after");
+    expect(await seen(2)).toEqual(["before", "after"]);
+  });
+});
+
 test("a page that goes offline and online again catches up", async () => {
   await open("websocket");
   const { port } = server;

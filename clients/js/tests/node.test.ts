@@ -64,6 +64,30 @@ describe.each(["auto", "websocket", "sse"] as const)("over %s", (transport) => {
   });
 });
 
+describe.each([
+  ["a page", "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<h1>Sign in</h1>"],
+  ["a redirect", "HTTP/1.1 302 Found\r\nlocation: /\r\nconnection: close\r\n\r\n"],
+  ["a router's 404", "HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\nno backend"],
+  ["a firewall's 403", "HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n"],
+  ["a head that is cut", "HTTP/1.1 200 OK\r\ncontent-ty"],
+])("%s of somebody between", (_name, answer) => {
+  test.each(["auto", "websocket", "sse"] as const)("is waited out over %s", async (transport) => {
+    const channel = open(connect({ transport, random: () => 0.1 }));
+    const all = take(channel, 1);
+    await until(channel, "open");
+    server.between = answer;
+    server.cut();
+    await until(channel, "reconnecting");
+    const { answered } = server;
+    while (server.answered < answered + 3) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(channel.state).toBe("reconnecting");
+    expect(channel.error?.message).toBeTruthy();
+    server.between = undefined;
+    server.publish("chat", {}, "msg", "meanwhile");
+    expect(await all).toEqual(["meanwhile"]);
+  });
+});
+
 test("twenty channels use one connection", async () => {
   const client = connect();
   const channels = Array.from({ length: 20 }, (_, room) => open(client, { roomId: String(room) }));

@@ -1,7 +1,7 @@
 /** A server that speaks the protocol over real sockets, with one log in memory. */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import { createServer as createDoor, type AddressInfo, type Server as Door, type Socket } from "node:net";
 import { WebSocket, WebSocketServer } from "ws";
 
 interface Stored {
@@ -21,9 +21,14 @@ export class FakeServer {
   readonly files = new Map<string, string>();
   /** Refuse every token but this, where there is one. */
   token: string | undefined;
+  /** Somebody between, who answers every connection with this text instead of the server. */
+  between: string | undefined;
+  /** How many connections they have answered. */
+  answered = 0;
   upgrades = 0;
   subscribes = 0;
   #http: Server;
+  #door: Door;
   #log: Stored[] = [];
   #keys = new Map<string, string>();
   #deliver = new Set<(message: Stored) => void>();
@@ -32,9 +37,16 @@ export class FakeServer {
 
   constructor() {
     this.#http = createServer((request, response) => void this.#handle(request, response));
-    this.#http.on("connection", (socket) => {
+    this.#door = createDoor((socket) => {
       this.#sockets.add(socket);
       socket.on("close", () => this.#sockets.delete(socket));
+      const { between } = this;
+      if (between === undefined) return void this.#http.emit("connection", socket);
+      socket.on("error", () => {});
+      socket.once("data", () => {
+        this.answered++;
+        socket.end(between);
+      });
     });
     const upgrader = new WebSocketServer({ noServer: true, handleProtocols: () => "tako.v1" });
     this.#http.on("upgrade", (request, socket, head) => {
@@ -45,11 +57,11 @@ export class FakeServer {
   }
 
   async listen(port = 0): Promise<void> {
-    await new Promise<void>((resolve) => this.#http.listen(port, "127.0.0.1", resolve));
+    await new Promise<void>((resolve) => this.#door.listen(port, "127.0.0.1", resolve));
   }
 
   get port(): number {
-    return (this.#http.address() as AddressInfo).port;
+    return (this.#door.address() as AddressInfo).port;
   }
 
   get url(): string {
@@ -62,7 +74,7 @@ export class FakeServer {
   }
 
   async close(): Promise<void> {
-    const closed = new Promise((resolve) => this.#http.close(resolve));
+    const closed = new Promise((resolve) => this.#door.close(resolve));
     this.cut();
     await closed;
   }
@@ -119,6 +131,7 @@ export class FakeServer {
       const type = url.pathname.endsWith(".js") ? "text/javascript" : "text/html";
       return void response.writeHead(200, { "content-type": type }).end(file);
     }
+    if (!url.pathname.startsWith("/_tako/channels/")) return void response.writeHead(404).end();
     const [, , , channel = "", tail] = url.pathname.split("/");
     const params = Object.fromEntries([...url.searchParams].filter(([name]) => !["stale", "after", "limit", "last_event_id"].includes(name)));
     const topic = channel + JSON.stringify(params);
@@ -131,9 +144,11 @@ export class FakeServer {
       for await (const piece of request) body += String(piece);
       const { type, data } = JSON.parse(body) as Frame;
       const key = String(request.headers["idempotency-key"]);
-      return void response.end(JSON.stringify({ id: this.publish(channel, params, String(type), data, key) }));
+      const id = this.publish(channel, params, String(type), data, key);
+      return void response.end(JSON.stringify({ id, channel, type, data }));
     }
-    const cursor = request.headers["last-event-id"] as string | undefined;
+    const query = url.searchParams.get("last_event_id") ?? undefined;
+    const cursor = (request.headers["last-event-id"] as string | undefined) ?? query;
     response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8" });
     response.write(`retry: 100\n\nid: ${cursor ?? this.#lastId}\n\n`);
     const leave = this.#subscribe(topic, cursor, ({ topic: _, params: __, ...message }) =>
