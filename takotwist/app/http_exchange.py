@@ -1,113 +1,105 @@
 """One HTTP request and its answer, blocking, over TCP, TLS or a Unix socket.
 
-The standard library's client behind a small stack of idle connections.  Rule:
-one exchange, no retry, no meaning; both are the publisher's.
+A small stack of idle connections.  Rule: one exchange, no retry, no meaning; both are
+the publisher's.  No wait of it outlasts the deadline, the look-up of the name included.
 """
 
 from __future__ import annotations
 
-import http.client
 import os
+import selectors
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
-from urllib.parse import urlsplit
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import TimeoutError as NotYet
+from functools import partial
+from typing import TypeVar
 
 import attrs
 
-from takotwist.errors import ConfigError
-
-#: Most bytes of an answer that are read.
-MAX_ANSWER_BYTES = 64 * 2**20
+from takotwist.app.http_address import Address
+from takotwist.app.http_wire import AnswerReader, HttpAnswer, request_bytes
+from takotwist.client.name_lookup import Found, NameLookup
 
 #: Idle connections kept; more than this many threads publish without keeping theirs.
-MAX_IDLE = 8
+MAX_IDLE = 16
+
+T = TypeVar("T")
 
 
-@attrs.frozen(slots=True)
-class HttpAnswer:
-    """:ivar headers: by lower-case name."""
+@attrs.define(slots=True)
+class Deadline:
+    """How long an exchange may still take, and what is said on the way.
 
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+    :ivar at: when it is over, on `clock`.
+    :ivar remind_at: when `remind` is called, once, if the exchange still waits.
+    """
 
+    at: float
+    clock: Callable[[], float] = time.monotonic
+    remind_at: float | None = None
+    remind: Callable[[], None] = lambda: None
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
+    @classmethod
+    def within(cls, seconds: float) -> Deadline:
+        """So long from now on."""
+        return cls(time.monotonic() + seconds)
 
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+    def left(self) -> float:
+        """Seconds for one wait; ask again after it.
+
+        :raises TimeoutError: there are none.
+        """
+        now = self.clock()
+        if self.remind_at is not None and now >= self.remind_at:
+            self.remind_at = None
+            self.remind()
+        if now >= self.at:
+            raise TimeoutError("no answer in time")
+        return (self.at if self.remind_at is None else min(self.at, self.remind_at)) - now
 
 
 class HttpExchange:
-    """Exchanges with one server.  Safe to use from several threads.
+    """Exchanges with one server.  Safe to use from several threads."""
 
-    :param url: ``http://``, ``https://`` or ``unix:/path/of.sock``.
-    :param timeout: seconds for connecting and for each wait on the socket.
-    :param ca_file: certificates to trust in place of the system's, such as the
-        development CA of ``tako``.
-    :raises ConfigError: when the address or the file cannot be used.
-    """
-
-    def __init__(self, url: str, *, timeout: float = 5.0, ca_file: str | None = None) -> None:
-        parts = urlsplit(url)
-        self._timeout = timeout
-        self._idle: list[http.client.HTTPConnection] = []
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._lookup = NameLookup(address.host, address.port)
+        self._idle: list[socket.socket] = []
         self._lock = threading.Lock()
         self._process = os.getpid()
-        self._unix_path = parts.path if parts.scheme == "unix" else None
-        self._tls: ssl.SSLContext | None = None
-        try:
-            self._host, self._port = parts.hostname or "", parts.port
-            if parts.scheme == "https":
-                self._tls = ssl.create_default_context(cafile=ca_file)
-        except (ValueError, OSError) as unusable:
-            raise ConfigError(f"{unusable}", key="url", source="Publisher") from None
-        if parts.scheme not in ("http", "https", "unix") or not (self._host or self._unix_path):
-            raise ConfigError(
-                "must be http://host, https://host or unix:/path, such as"
-                f" https://example.com, not {url!r}",
-                key="url",
-                source="Publisher",
-            )
-        port = "" if self._port is None else f":{self._port}"
-        #: Which server, for people; without what else an address may hold.
-        self.server = (
-            f"unix:{self._unix_path}" if self._unix_path else f"{parts.scheme}://{self._host}{port}"
-        )
-        #: The path that the address itself has; empty for a Unix socket.
-        self.base_path = "" if self._unix_path else parts.path
 
     def __call__(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        deadline: Deadline,
     ) -> HttpAnswer:
         """Ask once.
 
-        :raises OSError: no connection, or it broke; `TimeoutError` included.
-        :raises http.client.HTTPException: what came was no HTTP.
+        :raises OSError: no connection, or it broke, or no HTTP came; `TimeoutError` included.
         """
-        connection = self._take()
+        request = request_bytes(self._address, method, target, headers, body)
+        connection = self._take() or self._connected(deadline)
+        reader = AnswerReader()
         try:
-            connection.request(method, target, body=body, headers=dict(headers))
-            response = connection.getresponse()
-            data = response.read(MAX_ANSWER_BYTES + 1)
-            if len(data) > MAX_ANSWER_BYTES:
-                raise http.client.HTTPException("the answer is too large")
+            self._send(connection, request, deadline)
+            answer = None
+            while answer is None:
+                data = self._waited(lambda: connection.recv(65_536), connection, deadline)
+                answer = reader.feed(data) if data else reader.ended()
         except BaseException:
             connection.close()
             raise
-        if response.will_close:
-            connection.close()
-        else:
+        if reader.reusable:
             self._give_back(connection)
-        fields = {name.lower(): value for name, value in response.getheaders()}
-        return HttpAnswer(response.status, fields, data)
+        else:
+            connection.close()
+        return answer
 
     def close(self) -> None:
         """Close what is idle."""
@@ -116,24 +108,119 @@ class HttpExchange:
         for connection in idle:
             connection.close()
 
-    def _take(self) -> http.client.HTTPConnection:
-        with self._lock:
-            if self._process != os.getpid():
-                # After a fork both processes would speak on one connection.
-                self._idle, self._process = [], os.getpid()
-            if self._idle:
-                return self._idle.pop()
-        if self._unix_path is not None:
-            return _UnixConnection(self._unix_path, self._timeout)
-        if self._tls is not None:
-            return http.client.HTTPSConnection(
-                self._host, self._port, timeout=self._timeout, context=self._tls
-            )
-        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+    def _send(self, connection: socket.socket, request: bytes, deadline: Deadline) -> None:
+        rest = memoryview(request)
+        while rest:
+            sent = self._waited(partial(connection.send, rest), connection, deadline)
+            rest = rest[sent:]
 
-    def _give_back(self, connection: http.client.HTTPConnection) -> None:
+    @staticmethod
+    def _waited(step: Callable[[], T], connection: socket.socket, deadline: Deadline) -> T:
+        """Do `step`, in as many waits as the deadline says."""
+        while True:
+            connection.settimeout(deadline.left())
+            try:
+                return step()
+            except TimeoutError:
+                continue
+
+    def _connected(self, deadline: Deadline) -> socket.socket:
+        address = self._address
+        if address.unix_path is not None:
+            return self._reached(
+                (socket.AF_UNIX, socket.SOCK_STREAM, 0, "", address.unix_path), deadline
+            )
+        failed: OSError = OSError("the name has no address")
+        found = self._found(deadline)
+        for number, one in enumerate(found):
+            # An address that does not answer must leave time for the next.
+            share = deadline.clock() + (deadline.at - deadline.clock()) / (len(found) - number)
+            part = attrs.evolve(deadline, at=share)
+            try:
+                return self._secured(self._reached(one, part), part)
+            except ssl.SSLCertVerificationError:
+                raise
+            except OSError as unreachable:
+                failed = unreachable
+            finally:
+                deadline.remind_at = part.remind_at
+        raise failed
+
+    def _found(self, deadline: Deadline) -> list[Found]:
+        addresses = self._lookup.addresses()
+        while True:
+            try:
+                return addresses.result(deadline.left())
+            except NotYet:
+                continue
+
+    def _reached(self, found: Found, deadline: Deadline) -> socket.socket:
+        family, kind, protocol, _, place = found
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.setblocking(False)
+            try:
+                connection.connect(place)
+            except BlockingIOError:
+                with selectors.DefaultSelector() as ready:
+                    ready.register(connection, selectors.EVENT_WRITE)
+                    while not ready.select(deadline.left()):
+                        continue
+                broken = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if broken:
+                    raise OSError(broken, os.strerror(broken)) from None
+            if family != socket.AF_UNIX:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _secured(self, connection: socket.socket, deadline: Deadline) -> socket.socket:
+        if self._address.tls is None:
+            return connection
+        try:
+            secured = self._address.tls.wrap_socket(
+                connection, server_hostname=self._address.host, do_handshake_on_connect=False
+            )
+        except BaseException:
+            connection.close()
+            raise
+        try:
+            self._waited(secured.do_handshake, secured, deadline)
+        except BaseException:
+            secured.close()
+            raise
+        return secured
+
+    def _take(self) -> socket.socket | None:
+        while True:
+            with self._lock:
+                if self._process != os.getpid():
+                    # After a fork both processes would speak on one connection.
+                    self._idle, self._process = [], os.getpid()
+                if not self._idle:
+                    return None
+                connection = self._idle.pop()
+            if _is_silent(connection):
+                return connection
+            connection.close()
+
+    def _give_back(self, connection: socket.socket) -> None:
         with self._lock:
             if self._process == os.getpid() and len(self._idle) < MAX_IDLE:
                 self._idle.append(connection)
                 return
         connection.close()
+
+
+def _is_silent(connection: socket.socket) -> bool:
+    """Whether an idle connection is still one: its end or stray bytes can be read at once."""
+    try:
+        connection.setblocking(False)
+        connection.recv(1)
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,30 +1,47 @@
 """A publish on the wire: the query, the body and the answer (protocol, section 7).
 
-Rule: an answer is a success only when it is one of a takotwist server; a proxy's
-friendly page is not.
+Rule: an answer counts only when it is one of a takotwist server, the stored messages or
+``{"error","code"}``; a proxy's friendly page is neither a yes nor a no.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from takotwist.app.declared import to_builtins, to_json
-from takotwist.app.http_exchange import HttpAnswer
+from takotwist.app.declared import to_json
+from takotwist.app.http_wire import HttpAnswer
 from takotwist.app.published import Published
+from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in, is_text
+from takotwist.codecs.query import query_of
+from takotwist.codecs.tako_json import check_type
 from takotwist.core.message import Draft
-from takotwist.errors import BodyInvalid, Refusal, refusal_for
+from takotwist.errors import (
+    REFUSALS,
+    BodyInvalid,
+    ChannelUnknown,
+    Retry,
+    refusal_for,
+)
+
+#: Longest idempotency key, in characters (protocol, section 7).
+MAX_KEY_LENGTH = 255
 
 
 def target_of(base: str, channel: str, params: Mapping[str, Any]) -> str:
     """Path and query of a topic's address.
 
     :param base: the path under which channels are served, with its last slash.
+    :raises ChannelUnknown: no channel can have this name.
+    :raises ParamsInvalid: names the param that cannot be sent.
     """
-    query = urlencode(_spelled(params), doseq=True)
+    if not isinstance(channel, str) or not channel or not is_text(channel):
+        raise ChannelUnknown(f"No channel can have the name {channel!r}.")
+    query = urlencode(query_of(params))
     return f"{base}{quote(channel, safe='')}{'?' if query else ''}{query}"
 
 
@@ -36,45 +53,88 @@ def body_of(drafts: Sequence[Draft]) -> bytes:
 
 
 def draft_of(type: str, data: Any) -> Draft:
-    """A draft of plain data.  :raises BodyInvalid: JSON has no form for it."""
+    """A draft of plain data.  :raises BodyInvalid: it is no message; says where."""
+    if not isinstance(type, str) or not is_text(type):
+        raise BodyInvalid(f"type {type!r} is no text.")
+    check_type(type)
+    place = f"data of message type {type!r}"
+    if (fault := fault_in(data, place)) is not None:
+        raise BodyInvalid(f"{fault}.")
     try:
         return Draft(type, to_json(data))
-    except (TypeError, ValueError) as unusable:
-        raise BodyInvalid(f"data of message type {type!r}: {unusable}.") from None
+    except ENCODING_ERRORS as failed:
+        raise BodyInvalid(f"{failed_in(data, place, to_json, failed)}.") from None
 
 
-def _spelled(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Params as a query spells them: JSON's words for truth and nothing."""
+def check_key(key: str) -> str:
+    """An idempotency key as it can be sent.
 
-    def spell(value: Any) -> Any:
-        if isinstance(value, list):
-            return [spell(item) for item in value]
-        return value if isinstance(value, str) else to_json(value).decode()
+    :raises BodyInvalid: it is none; says what one is and not what came.
+    """
+    usable = isinstance(key, str) and key.isascii() and key.isprintable() and key.strip() == key
+    if not usable or not 1 <= len(key) <= MAX_KEY_LENGTH:
+        raise BodyInvalid(
+            f"idempotency_key must be 1 to {MAX_KEY_LENGTH} printable ASCII characters,"
+            " without spaces around them."
+        )
+    return key
 
-    return {name: spell(value) for name, value in to_builtins(params).items()}
+
+class Foreign(Exception):
+    """An answer that is none of a takotwist server, such as a router's or a login page's.
+
+    :ivar retry_after: seconds that it asks for.
+    """
+
+    def __init__(self, sentence: str, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(sentence)
 
 
 def retry_after(answer: HttpAnswer) -> float:
-    """Seconds that the server asks for; 0 where it does not."""
+    """Seconds that the answer asks for; 0 where it does not."""
     said = answer.headers.get("retry-after", "")
     return min(float(said), 60.0) if said.isascii() and said.isdigit() else 0.0
 
 
 def read_answer(answer: HttpAnswer) -> list[Published]:
-    """:raises Refusal: the answer is a no, or not of a takotwist server."""
+    """What a server says of a publish.
+
+    :raises Refusal: it is a no.
+    :raises Foreign: it is not that of a takotwist server.
+    """
     try:
         value = msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        value = None
-    if answer.status == 200:
-        try:
+        if answer.status == 200:
             found = msgspec.convert(value, list[_Stored])
-        except msgspec.ValidationError:
-            raise Refusal("The answer is not that of a takotwist server.") from None
-        return [Published(one.id, one.channel, one.type, one.data) for one in found]
-    if isinstance(value, dict) and isinstance(value.get("code"), str):
-        raise refusal_for(value["code"], str(value.get("error") or "") or None)
-    raise Refusal(f"The server answered with HTTP status {answer.status}.")
+            return [Published(one.id, one.channel, one.type, one.data) for one in found]
+        refused = msgspec.convert(value, _Refused)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise Foreign(_sentence_of(answer), retry_after(answer)) from None
+    refusal = refusal_for(refused.code, refused.error)
+    if refused.code not in REFUSALS and (answer.status == 429 or answer.status >= 500):
+        refusal.retry = Retry.WITH_BACKOFF
+    refusal.retry_after = retry_after(answer) or refusal.retry_after
+    raise refusal
+
+
+def _sentence_of(answer: HttpAnswer) -> str:
+    """What came, for a person; without what an address may hold beside its host."""
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip()
+    kind = kind if re.fullmatch(r"[a-z0-9.+/-]{1,60}", kind) else "no content type"
+    sentence = f"HTTP status {answer.status} ({kind}), which is no answer of a takotwist server"
+    try:
+        to = urlsplit(answer.headers.get("location", ""))
+        origin = f"{to.scheme}://{to.hostname}{'' if to.port is None else f':{to.port}'}"
+    except ValueError:
+        return sentence
+    leads = 300 <= answer.status < 400 and to.scheme in ("http", "https")
+    return f"{sentence}; it leads to {origin}" if leads and origin.isprintable() else sentence
+
+
+class _Refused(msgspec.Struct):
+    code: str
+    error: str
 
 
 class _Stored(msgspec.Struct):

@@ -1,46 +1,54 @@
 """Publishes from any process to a takotwist server, over HTTP.
 
-Blocking at heart, because most programs that publish are plain functions (a
-Django view, a worker, a cron job).  The awaitable forms run the same code in a
-worker thread.  Rejected: a second client on asyncio, which would be all of the
-retrying twice, and a dependency on one of three HTTP libraries of that world;
-a publish is one short request.  Rule: every attempt of one publish carries the
-same idempotency key, so a retry never stores a message twice.
+A plain function blocks its own thread; a coroutine waits on its loop and holds no thread
+at all, so a server of ours that is away never stops an app.  Both send the same request
+and try by the same rules.  Rule: every attempt of one publish carries the same
+idempotency key, so a retry never stores a message twice; and no error holds the key that
+authorizes it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import http.client
+import math
 import os
 import random
-import ssl
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from takotwist.app.http_exchange import HttpAnswer, HttpExchange
-from takotwist.app.publish_wire import (
-    body_of,
-    draft_of,
-    read_answer,
-    retry_after,
-    target_of,
-)
+import attrs
+
+from takotwist.app.http_address import Address
+from takotwist.app.http_exchange import Deadline, HttpExchange
+from takotwist.app.http_exchange_asyncio import AsyncioExchange
+from takotwist.app.http_wire import HttpAnswer
+from takotwist.app.publish_tries import Tries, Trouble, without_waiting
+from takotwist.app.publish_wire import body_of, check_key, draft_of, target_of
 from takotwist.app.published import Published
 from takotwist.core.message import Draft
-from takotwist.errors import ConfigError, Unreachable
+from takotwist.errors import ConfigError
 
 #: Where a server serves its channels unless the address names a path (protocol, section 3).
 DEFAULT_BASE_PATH = "/_tako/channels/"
 
-#: Statuses that a later attempt may turn into a yes: too much, a proxy without its server.
-_PASSING = frozenset({429, 502, 503, 504})
+#: One blocking HTTP exchange.
+Exchange = Callable[[str, str, Mapping[str, str], bytes, Deadline], HttpAnswer]
 
-#: Seconds before the second attempt; doubled for each further one.
-_FIRST_PAUSE = 0.1
+
+@attrs.frozen(slots=True)
+class Request:
+    """One publish, ready to be sent as often as it takes.
+
+    :ivar tries: how often that is.
+    """
+
+    target: str
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
+    tries: Tries
 
 
 class Publisher:
@@ -50,11 +58,12 @@ class Publisher:
         elsewhere than at ``/_tako/channels/``; or the private Unix socket,
         ``unix:/path/private.sock``.  Left out: ``TAKO_PUBLISH_URL``.
     :param key: a publish key; none is needed on the private socket.  Left out:
-        ``TAKO_PUBLISH_KEY``.
-    :param patience: seconds over which a publish is tried before it has failed.
+        ``TAKO_PUBLISH_KEY``.  White space around it is no part of it.
+    :param patience: seconds, from the call on, over which a publish is tried before it
+        has failed.
     :param ca_file: certificates to trust in place of the system's.
-    :param exchange: one HTTP exchange; `clock`, `sleep`, `jitter`: time.  For tests.
-    :raises ConfigError: when there is no address, or it cannot be used.
+    :param exchange: one blocking HTTP exchange; `clock`, `sleep`, `jitter`: time.  For tests.
+    :raises ConfigError: when there is no address, or it or the key cannot be used.
     """
 
     def __init__(
@@ -64,24 +73,28 @@ class Publisher:
         *,
         patience: float = 10.0,
         ca_file: str | None = None,
-        exchange: Callable[[str, str, Mapping[str, str], bytes], HttpAnswer] | None = None,
+        exchange: Exchange | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        address = url or os.environ.get("TAKO_PUBLISH_URL")
-        if not address:
+        url = url or os.environ.get("TAKO_PUBLISH_URL")
+        if not url:
             raise ConfigError(
                 "where to publish to is not known: give Publisher(url) or set it to the"
                 " server's address, such as https://example.com or unix:/path/private.sock",
                 source="TAKO_PUBLISH_URL",
             )
-        over_http = HttpExchange(address, timeout=min(5.0, patience), ca_file=ca_file)
-        self._exchange, self._server = exchange or over_http, over_http.server
-        base = over_http.base_path
+        self.address = Address.of(url, ca_file)
+        self._exchange = exchange or HttpExchange(self.address)
+        self._on_loops = AsyncioExchange(self.address)
+        base = self.address.base_path
         self._base = base.rstrip("/") + "/" if base.strip("/") else DEFAULT_BASE_PATH
-        self._key = key or os.environ.get("TAKO_PUBLISH_KEY")
+        self._authorization = _authorization(key)
+        if not isinstance(patience, int | float) or not 0 < patience < math.inf:
+            raise ConfigError("must be seconds, above 0", key="patience", source="Publisher")
         self._patience = patience
+        self._trouble = Trouble(self.address.server)
         self._clock, self._sleep, self._jitter = clock, sleep, jitter
 
     def publish(
@@ -95,15 +108,16 @@ class Publisher:
     ) -> Published:
         """Store and deliver one message.
 
-        :param params: by their names on the wire.
+        :param params: by their names on the wire.  One that is `None` is left out.
         :param data: what JSON can carry.
         :param idempotency_key: the same key on the same topic within the replay
             window stores nothing and gives the first answer again.  Left out: one
             is made, for the attempts of this call.
         :return: the message as stored.
-        :raises Refusal: the server's no, such as `ParamsInvalid` or `ChannelUnknown`.
-        :raises Unreachable: no answer within `patience`; the message may have been stored.
-        :raises BodyInvalid: JSON has no form for `data`.
+        :raises Refusal: the server's no, such as `ChannelUnknown`; or what cannot even be
+            sent, as `ParamsInvalid` or `BodyInvalid`, which name it.
+        :raises Unreachable: no answer of a takotwist server within `patience`; the message
+            may have been stored.
         """
         drafts = (draft_of(type, data),)
         return self.publish_now(channel, params or {}, drafts, idempotency_key)[0]
@@ -133,7 +147,7 @@ class Publisher:
         *,
         idempotency_key: str | None = None,
     ) -> Published:
-        """As `publish`, for asyncio: waits in a worker thread."""
+        """As `publish`, for asyncio: waits on the loop."""
         drafts = (draft_of(type, data),)
         return (await self.publish_soon(channel, params or {}, drafts, idempotency_key))[0]
 
@@ -145,7 +159,7 @@ class Publisher:
         *,
         idempotency_key: str | None = None,
     ) -> list[Published]:
-        """As `publish_many`, for asyncio: waits in a worker thread."""
+        """As `publish_many`, for asyncio: waits on the loop."""
         drafts = tuple(draft_of(*message) for message in messages)
         return await self.publish_soon(channel, params or {}, drafts, idempotency_key)
 
@@ -158,14 +172,35 @@ class Publisher:
     ) -> list[Published]:
         """The awaitable form of `publish_now`."""
         try:
-            asyncio.get_running_loop()
+            loop = asyncio.get_running_loop()
         except RuntimeError:
             raise ConfigError(
                 "no asyncio loop runs here to wait with; in a plain function use the form"
                 " that blocks (publish_sync), and under Twisted bind the channel to a"
                 " takotwist.app.publisher_twisted.DeferredPublisher"
             ) from None
-        return await asyncio.to_thread(self.publish_now, channel, params, drafts, idempotency_key)
+        if not drafts:
+            return []
+        request = self.request(channel, params, drafts, idempotency_key, loop.time())
+        tries = request.tries
+        reminder = loop.call_at(tries.remind_at, tries.remind)
+        try:
+            try:
+                give_back = await self._on_loops.take_turn(tries.give_up_at)
+            except TimeoutError as crowd:
+                raise tries.crowded_out(str(crowd)) from None
+            try:
+                return await tries.published(
+                    lambda seconds: self._on_loops(
+                        "POST", request.target, request.headers, request.body, seconds
+                    ),
+                    asyncio.sleep,
+                    loop.time,
+                )
+            finally:
+                give_back()
+        finally:
+            reminder.cancel()
 
     def publish_now(
         self,
@@ -177,41 +212,69 @@ class Publisher:
         """Store and deliver `drafts` in one transaction, all or none; blocks."""
         if not drafts:
             return []
-        key = idempotency_key or uuid.uuid4().hex
-        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
-        target = target_of(self._base, channel, params)
-        return read_answer(self._answer("POST", target, headers, body_of(drafts), key))
+        request = self.request(channel, params, drafts, idempotency_key, self._clock())
+        tries = request.tries
+        # One deadline for all attempts, so that what waits is said once.
+        deadline = Deadline(0.0, self._clock, tries.remind_at, tries.remind)
 
-    def _answer(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, key: str
-    ) -> HttpAnswer:
-        give_up, pause = self._clock() + self._patience, _FIRST_PAUSE
-        while True:
-            last: HttpAnswer | None = None
-            reason = ""
-            wait = pause * (0.5 + self._jitter())
-            try:
-                last = self._exchange(method, target, headers, body)
-            except (OSError, http.client.HTTPException) as broken:
-                reason = getattr(broken, "strerror", None) or str(broken) or type(broken).__name__
-                if isinstance(broken, ssl.SSLCertVerificationError):
-                    # Another attempt meets the same certificate.
-                    give_up = 0.0
-            if last is not None:
-                if last.status not in _PASSING:
-                    return last
-                wait = max(wait, retry_after(last))
-            if self._clock() + wait >= give_up:
-                if last is not None:
-                    return last
-                raise Unreachable(
-                    f"the takotwist server at {self._server} cannot be reached: {reason}",
-                    idempotency_key=key,
-                )
-            self._sleep(wait)
-            pause = min(pause * 2, 2.0)
+        async def ask(seconds: float) -> HttpAnswer:
+            deadline.at = self._clock() + seconds
+            return self._exchange("POST", request.target, request.headers, request.body, deadline)
+
+        async def sleep(seconds: float) -> None:
+            until = self._clock() + seconds
+            if deadline.remind_at is not None and until >= deadline.remind_at:
+                deadline.remind_at = None
+                tries.remind()
+            self._sleep(seconds)
+
+        return without_waiting(tries.published(ask, sleep, self._clock))
+
+    def request(
+        self,
+        channel: str,
+        params: Mapping[str, Any],
+        drafts: Sequence[Draft],
+        idempotency_key: str | None,
+        now: float,
+    ) -> Request:
+        """What is sent for `drafts`.
+
+        :param now: when the caller asked, on the clock that the attempts go by.
+        :raises Refusal: it cannot be sent; names what is wrong.
+        """
+        key = uuid.uuid4().hex if idempotency_key is None else check_key(idempotency_key)
+        headers = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": key,
+            **self._authorization,
+        }
+        target = target_of(self._base, channel, params)
+        server = self.address.server
+        tries = Tries(now, self._patience, server, key, self._trouble, self._jitter)
+        return Request(target, headers, body_of(drafts), tries)
+
+    def close(self) -> None:
+        """Close the idle connections of plain functions; the next publish makes new ones."""
+        if isinstance(self._exchange, HttpExchange):
+            self._exchange.close()
+
+    async def close_async(self) -> None:
+        """Close the idle connections of the running loop."""
+        await self._on_loops.close()
+
+
+def _authorization(key: str | None) -> dict[str, str]:
+    """The header of a publish key, checked here: a library would repeat it in its error."""
+    source = "Publisher" if key else "TAKO_PUBLISH_KEY"
+    said = key or os.environ.get("TAKO_PUBLISH_KEY")
+    if not said:
+        return {}
+    # A key that is read from a file ends with the file's line end.
+    stripped = said.strip() if isinstance(said, str) else ""
+    if not stripped or not stripped.isascii() or not stripped.isprintable() or " " in stripped:
+        raise ConfigError("must be printable ASCII without spaces", key="key", source=source)
+    return {"Authorization": f"Bearer {stripped}"}
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,8 @@
 """Publishing from a Twisted program elsewhere: `Publisher` behind Deferreds.
 
 `chat.bind(DeferredPublisher(reactor))` makes ``await chat(...).publish(...)`` work
-under any reactor.  Rule: the waiting is done in the reactor's thread pool.
+under any reactor.  Rule: the waiting is done by the reactor; no thread of its pool, which
+is the app's, is ever held.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import deferLater
 
+from takotwist.app.http_exchange_twisted import TwistedExchange
+from takotwist.app.publish_wire import draft_of
 from takotwist.app.published import Published
 from takotwist.app.publisher import Publisher
 from takotwist.core.message import Draft
@@ -20,13 +24,20 @@ from takotwist.core.message import Draft
 class DeferredPublisher:
     """As `Publisher`, answering with Deferreds.
 
-    :param reactor: `IReactorFromThreads`.
+    :param reactor: time and connections.
     :param publisher: left out, the one that the environment names.
+    :param endpoint: where the server is, if the address alone does not say.
     """
 
-    def __init__(self, reactor: Any, publisher: Publisher | None = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        publisher: Publisher | None = None,
+        endpoint: IStreamClientEndpoint | None = None,
+    ) -> None:
         self._reactor = reactor
         self._publisher = publisher or Publisher()
+        self._exchange = TwistedExchange(reactor, self._publisher.address, endpoint)
 
     def publish(
         self,
@@ -38,9 +49,9 @@ class DeferredPublisher:
         idempotency_key: str | None = None,
     ) -> Deferred[Published]:
         """Store and deliver one message.  :raises: as `Publisher.publish`."""
-        return self._deferred(
-            self._publisher.publish, channel, params, type, data, idempotency_key=idempotency_key
-        )
+        return self.publish_many(
+            channel, params, [(type, data)], idempotency_key=idempotency_key
+        ).addCallback(lambda stored: stored[0])
 
     def publish_many(
         self,
@@ -51,13 +62,12 @@ class DeferredPublisher:
         idempotency_key: str | None = None,
     ) -> Deferred[list[Published]]:
         """Store and deliver messages in one transaction, all or none."""
-        return self._deferred(
-            self._publisher.publish_many,
-            channel,
-            params,
-            tuple(messages),
-            idempotency_key=idempotency_key,
-        )
+
+        async def published() -> list[Published]:
+            drafts = tuple(draft_of(*message) for message in messages)
+            return await self._published(channel, params or {}, drafts, idempotency_key)
+
+        return ensureDeferred(published())
 
     def publish_soon(
         self,
@@ -67,7 +77,7 @@ class DeferredPublisher:
         idempotency_key: str | None,
     ) -> Deferred[list[Published]]:
         """See `Publishing`."""
-        return self._deferred(self._publisher.publish_now, channel, params, drafts, idempotency_key)
+        return ensureDeferred(self._published(channel, params, drafts, idempotency_key))
 
     def publish_now(
         self,
@@ -79,7 +89,38 @@ class DeferredPublisher:
         """See `Publishing`: for a function that runs in a thread."""
         return self._publisher.publish_now(channel, params, drafts, idempotency_key)
 
-    def _deferred(self, function: Any, *arguments: Any, **named: Any) -> Deferred[Any]:
-        return deferToThreadPool(
-            self._reactor, self._reactor.getThreadPool(), function, *arguments, **named
-        )
+    def close(self) -> None:
+        """Close the idle connections; the next publish makes new ones."""
+        self._exchange.close()
+
+    async def _published(
+        self,
+        channel: str,
+        params: Mapping[str, Any],
+        drafts: Sequence[Draft],
+        idempotency_key: str | None,
+    ) -> list[Published]:
+        if not drafts:
+            return []
+        clock = self._reactor.seconds
+        request = self._publisher.request(channel, params, drafts, idempotency_key, clock())
+        tries = request.tries
+        reminder = self._reactor.callLater(tries.remind_at - clock(), tries.remind)
+        try:
+            try:
+                give_back = await self._exchange.take_turn(tries.give_up_at)
+            except TimeoutError as crowd:
+                raise tries.crowded_out(str(crowd)) from None
+            try:
+                return await tries.published(
+                    lambda seconds: self._exchange(
+                        "POST", request.target, request.headers, request.body, seconds
+                    ),
+                    lambda seconds: deferLater(self._reactor, seconds),
+                    clock,
+                )
+            finally:
+                give_back()
+        finally:
+            if reminder.active():
+                reminder.cancel()

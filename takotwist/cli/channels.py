@@ -8,9 +8,11 @@ from typing import Any
 import click
 
 from takotwist.admin.channels import CHANNELS_PATH
-from takotwist.app.http_exchange import HttpExchange
+from takotwist.app.http_address import Address
+from takotwist.app.http_exchange import Deadline, HttpExchange
 from takotwist.cli.configured import config_option
 from takotwist.cli.private_url import server_option, server_url
+from takotwist.errors import TakoError
 
 
 @click.command("channels")
@@ -28,9 +30,12 @@ def command(config: str | None, server: str | None, as_json: bool) -> None:
       tako channels --json | jq .topics
     """
     url = server_url(config, server)
-    exchange = HttpExchange(url)
     try:
-        answer = exchange("GET", CHANNELS_PATH, {}, b"")
+        exchange = HttpExchange(Address.of(url))
+    except TakoError as unusable:
+        raise click.ClickException(str(unusable)) from None
+    try:
+        answer = exchange("GET", CHANNELS_PATH, {}, b"", Deadline.within(5.0))
     except OSError as failure:
         reason = failure.strerror or failure
         raise click.ClickException(f"no server answers at {url}: {reason}") from None

@@ -24,6 +24,14 @@ from takotwist.errors import TakoError
 @click.option("--key", envvar="TAKO_PUBLISH_KEY", help="A publish key, for a public listener.")
 @click.option("--ca-file", metavar="FILE", help="Certificates to trust in place of the system's.")
 @click.option("--idempotency-key", metavar="KEY", help="Store once, however often it is called.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to try while the server does not answer.",
+)
 def command(
     channel: str,
     type: str,
@@ -34,6 +42,7 @@ def command(
     key: str | None,
     ca_file: str | None,
     idempotency_key: str | None,
+    patience: float,
 ) -> None:
     """Publish one message and print it as it was stored.
 
@@ -53,11 +62,13 @@ def command(
             f"DATA is no JSON: {bad} (a text needs quotes: '\"hi\"')"
         ) from None
     try:
-        publisher = Publisher(server_url(config, server), key, ca_file=ca_file)
+        publisher = Publisher(server_url(config, server), key, ca_file=ca_file, patience=patience)
         stored = publisher.publish(
             channel, read_params(param), type, value, idempotency_key=idempotency_key
         )
     except TakoError as refused:
-        raise click.ClickException(str(refused)) from None
+        again = getattr(refused, "idempotency_key", None)
+        hint = f" (to try again: --idempotency-key {again})" if again else ""
+        raise click.ClickException(f"{refused}{hint}") from None
     message = {"id": stored.id, "channel": stored.channel, "type": stored.type}
     click.echo(json.dumps(message | {"data": stored.data}, ensure_ascii=False))

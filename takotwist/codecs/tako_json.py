@@ -12,12 +12,10 @@ from typing import Any
 
 import msgspec
 
+from takotwist.codecs.plain_json import ENCODING_ERRORS, MAX_DEPTH, failed_in, fault_in
 from takotwist.core.message import MAX_TYPE_LENGTH, RESERVED_TYPE_PREFIX, Draft, Message
 from takotwist.core.topic import Topic
 from takotwist.errors import BodyInvalid, MessageTooLarge
-
-#: JSON nested deeper than this is refused; parsers of clients fail on it anyway.
-MAX_DEPTH = 200
 
 
 class _Draft(msgspec.Struct):
@@ -29,18 +27,25 @@ def encode_value(value: Any) -> bytes:
     """Any value of an app as one line of JSON.
 
     :param value: builtins, msgspec Structs, dataclasses, datetimes and the like.
-    :raises BodyInvalid: it holds NaN, Infinity or something that JSON has not.
+    :raises BodyInvalid: it holds NaN, Infinity or something that JSON has not; says where.
     """
+    fault = fault_in(value, "data")
+    if fault is not None:
+        raise BodyInvalid(f"{fault}.")
     try:
-        # The standard library prints, because msgspec quietly turns NaN into null.
-        return json.dumps(
-            msgspec.to_builtins(value, str_keys=True),
-            allow_nan=False,
-            ensure_ascii=False,
-            separators=(",", ":"),
-        ).encode()
-    except (TypeError, ValueError, OverflowError, RecursionError) as bad:
-        raise BodyInvalid(f"data: {bad}") from None
+        return _printed(value)
+    except ENCODING_ERRORS as bad:
+        raise BodyInvalid(f"{failed_in(value, 'data', _printed, bad)}.") from None
+
+
+def _printed(value: Any) -> bytes:
+    # The standard library prints, because msgspec quietly turns NaN into null.
+    return json.dumps(
+        msgspec.to_builtins(value, str_keys=True),
+        allow_nan=False,
+        ensure_ascii=False,
+        separators=(",", ":"),
+    ).encode()
 
 
 def check_type(kind: str, place: str = "type") -> None:

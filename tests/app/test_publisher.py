@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import Published, Publisher, define_channel
-from takotwist.app.http_exchange import HttpAnswer
+from takotwist.app.http_exchange import Deadline
+from takotwist.app.http_wire import HttpAnswer
+from takotwist.app.publish_tries import Trouble
 from takotwist.app.publisher import environment_publisher
 from takotwist.errors import (
     BodyInvalid,
@@ -35,12 +37,25 @@ def refused(status: int, code: str = "overloaded", **headers: str) -> HttpAnswer
     return HttpAnswer(status, {name.replace("_", "-"): v for name, v in headers.items()}, body)
 
 
+def _noting(function: Callable[..., None], note: Callable[[], None]) -> Callable[..., None]:
+    def noted(*args: Any) -> None:
+        note()
+        function(*args)
+
+    return noted
+
+
 class PublisherCase(SynchronousTestCase):
     """A publisher whose exchanges and whose time are scripted."""
 
     def setUp(self) -> None:
+        self.patch(logging.getLogger("takotwist.publisher"), "propagate", False)
+        quiet = logging.NullHandler()
+        logging.getLogger("takotwist.publisher").addHandler(quiet)
+        self.addCleanup(logging.getLogger("takotwist.publisher").removeHandler, quiet)
         self.now = 0.0
         self.script: list[HttpAnswer | Exception] = []
+        self.deadlines: list[float] = []
         self.sent: list[tuple[str, str, dict[str, str], bytes]] = []
         for name in ("TAKO_PUBLISH_URL", "TAKO_PUBLISH_KEY"):
             self.patch_environment(name, None)
@@ -74,8 +89,14 @@ class PublisherCase(SynchronousTestCase):
         self.now += seconds
 
     def exchange(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        deadline: Deadline,
     ) -> HttpAnswer:
+        self.deadlines.append(deadline.at)
         self.sent.append((method, target, dict(headers), body))
         outcome = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(outcome, Exception):
@@ -88,12 +109,12 @@ class TestPublish(PublisherCase):
         """One POST to the channel's own address, with params, key and idempotency key."""
         self.script = [stored(("msg", {"text": "hi"}))]
         published = self.publisher.publish(
-            "chat", {"roomId": "a b", "on": True, "n": [1, 2], "none": None}, "msg", {"text": "hi"}
+            "chat", {"roomId": "a b", "on": True, "n": [1, 2]}, "msg", {"text": "hi"}
         )
         self.assertEqual(published, Published("1", "chat", "msg", {"text": "hi"}))
         method, target, headers, body = self.sent[0]
         self.assertEqual(method, "POST")
-        self.assertEqual(target, "/_tako/channels/chat?roomId=a+b&on=true&n=1&n=2&none=null")
+        self.assertEqual(target, "/_tako/channels/chat?n=1&n=2&on=true&roomId=a+b")
         self.assertEqual(headers["Authorization"], "Bearer k1")
         self.assertEqual(len(headers["Idempotency-Key"]), 32)
         self.assertEqual(body, b'[{"type":"msg","data":{"text":"hi"}}]')
@@ -196,29 +217,72 @@ class TestRetries(PublisherCase):
         self.assertEqual(len(self.sent), 2)
 
     def test_another_server(self) -> None:
-        """An answer that no takotwist server gives is an error and never a success."""
-        for answer in (
-            HttpAnswer(200, {}, b"<html>hello</html>"),
-            HttpAnswer(200, {}, b"{}"),
-            HttpAnswer(200, {}, b'[{"id":1}]'),
-            HttpAnswer(404, {}, b"\xff"),
-            HttpAnswer(302, {}, b""),
+        """What a router, a login page or a captive portal says is neither a yes nor a no: it is
+        tried again, and the error says what came."""
+        html = {"content-type": "text/html; charset=utf-8"}
+        for answer, said in (
+            (HttpAnswer(200, html, b"<html>log in</html>"), "HTTP status 200 (text/html)"),
+            (HttpAnswer(200, {}, b"{}"), "HTTP status 200 (no content type)"),
+            (HttpAnswer(200, {}, b'[{"id":1}]'), "HTTP status 200"),
+            (HttpAnswer(404, {}, b"\xff"), "HTTP status 404"),
+            (HttpAnswer(403, {}, b'{"message":"Forbidden"}'), "HTTP status 403"),
+            (HttpAnswer(403, {}, b'{"code":403,"error":"x"}'), "HTTP status 403"),
+            (HttpAnswer(404, {}, b'{"code":"channel-unknown"}'), "HTTP status 404"),
+            (
+                HttpAnswer(302, {"location": "https://login.example/?token=abc"}, b""),
+                "HTTP status 302 (no content type), which is no answer of a takotwist server;"
+                " it leads to https://login.example",
+            ),
+            (HttpAnswer(302, {"location": "http://[x"}, b""), "HTTP status 302"),
         ):
+            self.script = [answer, stored(("msg", 1))]
+            self.assertEqual(self.publisher.publish("chat", None, "msg", 1).id, "1")
             self.script = [answer]
-            self.assertRaises(Refusal, self.publisher.publish, "chat", None, "msg", 1)
+            begun = self.now
+            failed = self.assertRaises(Unreachable, self.publisher.publish, "chat", None, "msg", 1)
+            self.assertIn(said, str(failed))
+            self.assertNotIn("token", str(failed))
+            self.assertLessEqual(self.now - begun, 10)
+
+    def test_attempts_end_with_patience(self) -> None:
+        """No attempt may last beyond the publisher's patience, which counts from the call."""
+        self.script = [ConnectionRefusedError("refused")]
+        self.assertRaises(Unreachable, self.publisher.publish, "chat", None, "msg", 1)
+        self.assertEqual(self.deadlines[0], 5)
+        self.assertLessEqual(max(self.deadlines), 10)
+
+    def test_waiting_is_said_once(self) -> None:
+        """Within a second it is said that a publish is still tried: once an outage, however many
+        wait, and once that it is over."""
+        self.script = [ConnectionRefusedError(111, "refused")]
+        with self.assertLogs("takotwist.publisher") as logged:
+            begun = self.now
+            seen: list[float] = []
+            self.patch(Trouble, "waits", _noting(Trouble.waits, lambda: seen.append(self.now)))
+            for _ in range(3):
+                self.assertRaises(Unreachable, self.publisher.publish, "chat", None, "msg", 1)
+            self.assertLess(seen[0] - begun, 1)
+            self.assertEqual(len(seen), 3)
+            self.script = [stored(("msg", 1))]
+            self.publisher.publish("chat", None, "msg", 1)
+            self.publisher.publish("chat", None, "msg", 1)
+        self.assertEqual(
+            [record.getMessage() for record in logged.records],
+            [
+                "The takotwist server at https://live.example has not answered yet:"
+                " Connection refused. Trying for 10 s.",
+                "The takotwist server at https://live.example answers again.",
+            ],
+        )
+
+    def test_short_trouble_is_not_said(self) -> None:
+        """What is over within half a second is nobody's business."""
+        self.script = [ConnectionRefusedError(111, "refused"), stored(("msg", 1))]
+        with self.assertNoLogs("takotwist.publisher"):
+            self.publisher.publish("chat", None, "msg", 1)
 
 
 class TestAwaitable(PublisherCase):
-    def test_asyncio(self) -> None:
-        """The awaitable forms do the same and leave the event loop free."""
-        self.script = [stored(("msg", 1))]
-
-        async def main() -> list[Published]:
-            one = await self.publisher.publish_async("chat", None, "msg", 1)
-            return [one, *await self.publisher.publish_many_async("chat", None, [("msg", 1)])]
-
-        self.assertEqual(asyncio.run(main()), [Published("1", "chat", "msg", 1)] * 2)
-
     def test_without_asyncio(self) -> None:
         """Where no loop runs the error says what to use."""
         waiting = self.publisher.publish_async("chat", None, "msg", 1)
@@ -233,11 +297,10 @@ class TestBound(PublisherCase):
         chat.bind(self.publisher)
         self.script = [stored(("msg", 1))]
         self.assertEqual(chat().publish_sync("msg", 1).id, "1")
-        self.assertEqual(asyncio.run(chat().publish("msg", 1)).id, "1")
         self.assertEqual(len(chat().publish_many_sync([("msg", 1)])), 1)
         self.assertRaises(BodyInvalid, chat().publish_sync, "msg", "one")
         self.assertRaises(BodyInvalid, chat().publish_sync, "msh", 1)
-        self.assertEqual(len(self.sent), 3)
+        self.assertEqual(len(self.sent), 2)
 
     def test_unbound_channel(self) -> None:
         """A channel that is bound to nothing goes by the environment, or says what is missing."""

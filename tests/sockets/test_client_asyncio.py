@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import tempfile
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ from takotwist.client.policy import Policy
 from takotwist.errors import BodyInvalid, TransportNotEnabled, VerifyRejected
 from tests.client.fake_server import FakeServer
 from tests.sockets.trusted_certificate import write_certificates
+
+
+class NoExecutor(ThreadPoolExecutor):
+    """The app's threads, none of which may be taken."""
+
+    def submit(self, *args: Any, **named: Any) -> Any:
+        raise AssertionError("a thread of the app's was taken")
+
 
 #: Short delays: the tests are about what happens, the vectors are about when.
 QUICK = Policy(base_ms=5, cap_ms=50)
@@ -48,6 +57,19 @@ async def texts(subscription: Subscription, count: int) -> list[Any]:
 
 class AsyncioTests(SynchronousTestCase):
     """`takotwist.client.asyncio` against a small server."""
+
+    def test_no_thread_of_the_app(self) -> None:
+        """The server's name is looked up without a thread of the app's pool."""
+
+        async def work() -> None:
+            asyncio.get_running_loop().set_default_executor(NoExecutor(1))
+            with FakeServer() as server:
+                server.publish("one")
+                url = server.url.replace("127.0.0.1", "localhost")
+                async with subscribe(url, "chat", params=A, cursor="0", policy=QUICK) as chat:
+                    self.assertEqual(await texts(chat, 1), ["one"])
+
+        run(work())
 
     def _over(self, transport: Any, plain: bool = False) -> None:
         async def work() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
+import socket
 import socketserver
 import ssl
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +145,32 @@ class TestPublisherOverSockets(SynchronousTestCase):
         publisher = Publisher(f"unix:{self.folder / 'none.sock'}", patience=0.2)
         failed = self.assertRaises(Unreachable, publisher.publish, "chat", None, "msg", 1)
         self.assertIn("No such file", str(failed))
+
+    def test_patience_with_a_server_that_drips(self) -> None:
+        """A server that sends a byte now and then does not hold a publish beyond its patience, and
+        the wait is said within a second."""
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listening.close)
+        stop = threading.Event()
+
+        def drip() -> None:
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                for byte in b"HTTP/1.1 200 OK\r\n" * 100:
+                    connection.send(bytes([byte]))
+                    if stop.wait(0.05):
+                        return
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(stop.set)
+        publisher = Publisher(f"http://127.0.0.1:{listening.getsockname()[1]}", patience=1.2)
+        begun = time.monotonic()
+        with self.assertLogs("takotwist.publisher") as logged:
+            self.assertRaises(Unreachable, publisher.publish, "chat", None, "msg", 1)
+        self.assertLess(time.monotonic() - begun, 3)
+        self.assertLess(logged.records[0].created, time.time() - 0.1)
 
     def test_after_a_fork(self) -> None:
         """A forked worker does not speak on its parent's connection."""

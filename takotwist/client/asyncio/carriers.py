@@ -7,16 +7,19 @@ hands out pings, by which a silent but living connection is told from a dead one
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from takotwist.client.errors import ProtocolBroken
 from takotwist.client.frames import SUBPROTOCOL
 from takotwist.client.machine import Machine
+from takotwist.client.name_lookup import NameLookup
 from takotwist.client.outcome import Action, Outcome, of_status, read_refusal
 from takotwist.client.target import Target
 
@@ -36,6 +39,36 @@ class Line(Protocol):
         """Wait until the caller has room for more."""
 
 
+class _OwnLookups(AbstractResolver):
+    """Looks up names without a thread of the loop's pool, which is the app's."""
+
+    def __init__(self) -> None:
+        self._lookups: dict[tuple[str, int], NameLookup] = {}
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """See `AbstractResolver`."""
+        # One entry: a session is for one server, and follows no redirect.
+        lookup = self._lookups.setdefault((host, port), NameLookup(host, port))
+        found = await asyncio.wrap_future(lookup.addresses())
+        return [
+            ResolveResult(
+                hostname=host,
+                host=place[0],
+                port=port,
+                family=kind,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for kind, _, protocol, _, place in found
+            if family in (socket.AF_UNSPEC, kind)
+        ]
+
+    async def close(self) -> None:
+        """See `AbstractResolver`."""
+
+
 def session_for(target: Target, ca_file: str | None) -> aiohttp.ClientSession:
     """A session for one server.
 
@@ -46,7 +79,7 @@ def session_for(target: Target, ca_file: str | None) -> aiohttp.ClientSession:
     if target.socket_path is not None:
         connector = aiohttp.UnixConnector(target.socket_path)
     else:
-        connector = aiohttp.TCPConnector(ssl=context)
+        connector = aiohttp.TCPConnector(ssl=context, resolver=_OwnLookups())
     # No time limit of the library: a subscription is meant to last, and the
     # machine's watchdog covers the connecting as well.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None)

@@ -17,6 +17,7 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from takotwist.client.target import Target
+from takotwist.client.twisted.own_lookups import OwnLookups
 
 
 def endpoint_for(reactor: Any, target: Target, ca_file: str | None) -> IStreamClientEndpoint:
@@ -29,9 +30,16 @@ def endpoint_for(reactor: Any, target: Target, ca_file: str | None) -> IStreamCl
     parts = urlsplit(target.origin)
     host = parts.hostname or ""
     tls = parts.scheme == "https"
-    plain = HostnameEndpoint(reactor, host, parts.port or (443 if tls else 80))
-    if not tls:
-        return plain
+    port = parts.port or (443 if tls else 80)
+    plain = HostnameEndpoint(OwnLookups(reactor, host, port), host, port)
+    return secured(plain, host, ca_file) if tls else plain
+
+
+def secured(plain: IStreamClientEndpoint, host: str, ca_file: str | None) -> IStreamClientEndpoint:
+    """`plain` by TLS.
+
+    :param host: whose name the certificate must have.
+    """
     trust = None
     if ca_file is not None:
         trust = trustRootFromCertificates(

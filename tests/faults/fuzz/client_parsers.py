@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 
-from takotwist.app.http_exchange import HttpAnswer
-from takotwist.app.publish_wire import read_answer, retry_after
+from takotwist.app.http_wire import AnswerReader, BrokenAnswer, HttpAnswer
+from takotwist.app.publish_wire import Foreign, read_answer, retry_after
 from takotwist.client.errors import ProtocolBroken
 from takotwist.client.event_stream import EventStream
 from takotwist.client.events import read_message, read_object
@@ -35,9 +35,29 @@ def _answer(data: bytes) -> object:
         assert retry_after(answer) >= 0
         try:
             read_answer(answer)
-        except TakoError as refusal:
+        except (TakoError, Foreign) as refusal:
             assert str(refusal)
     return None
+
+
+def _http_answer(data: bytes) -> object:
+    return _http_answer_of([data], data) if data else None
+
+
+def _http_answer_of(pieces: list[bytes], data: bytes) -> object:
+    outcomes: list[object] = []
+    for split in (pieces, [data[at : at + 1] for at in range(len(data))]):
+        reader, outcome = AnswerReader(), None
+        try:
+            for piece in split:
+                outcome = reader.feed(piece)
+                if outcome is not None:
+                    break
+            outcomes.append(outcome or reader.ended())
+        except BrokenAnswer as broken:
+            outcomes.append(str(broken))
+    assert outcomes[0] == outcomes[1], outcomes
+    return outcomes[0]
 
 
 CLIENT_PARSERS = {
@@ -57,6 +77,16 @@ CLIENT_PARSERS = {
             b'{"op":"open","cursor":"1","lifecycle":{"keepaliveIntervalMs":25000}}',
             json.dumps({"op": "ack", "ref": 1, "id": "2", "params": {"a": 1}}).encode(),
             b'{"op":"error","ref":"a","code":"rate-limited","error":"No.","retryAfterMs":100}',
+        ),
+    ),
+    "http answer": Parser(
+        _http_answer,
+        (BrokenAnswer,),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"1;a=b\r\n[\r\n1\r\n]\r\n0\r\nA: b\r\n\r\n",
+            b"HTTP/1.0 502 Bad\r\nRetry-After: 1\r\n\r\n<html>",
         ),
     ),
     "publish answer": Parser(

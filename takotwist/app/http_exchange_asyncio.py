@@ -1,0 +1,175 @@
+"""One HTTP request and its answer on an asyncio loop; no thread ever waits.
+
+On the loop's own streams.  Rejected: aiohttp, which an app would have to install to
+publish.  Rule: everything belongs to the loop that made it; a publisher that is used from
+several loops, one after the other or at once, has a set of connections for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+
+import attrs
+
+from takotwist.app.http_address import Address
+from takotwist.app.http_exchange import MAX_IDLE
+from takotwist.app.http_wire import AnswerReader, HttpAnswer, request_bytes
+from takotwist.client.name_lookup import Found, NameLookup
+
+#: Publishes under way at once on one loop or reactor; others wait for their turn, in order.
+MAX_UNDER_WAY = 16
+
+#: Publishes that may wait for their turn on one loop or reactor.
+MAX_WAITING = 10_000
+
+#: Seconds for a connection; a name's addresses share them.
+CONNECT_SECONDS = 5.0
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@attrs.define(slots=True, eq=False)
+class _Lane:
+    """What one loop has: idle connections, and turns."""
+
+    idle: list[Streams] = attrs.field(factory=list)
+    turns: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(MAX_UNDER_WAY))
+    waiting: int = 0
+
+
+class AsyncioExchange:
+    """Exchanges with one server, from any loop."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._lookup = NameLookup(address.host, address.port)
+        self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
+        self._lock = threading.Lock()
+
+    async def take_turn(self, until: float) -> Callable[[], None]:
+        """Wait until it is one's turn.
+
+        :param until: on the loop's clock.
+        :return: gives the turn back.
+        :raises TimeoutError: it did not come; says why.
+        """
+        lane = self._lane()
+        if lane.waiting >= MAX_WAITING:
+            raise TimeoutError(f"{MAX_WAITING} publishes wait already")
+        lane.waiting += 1
+        try:
+            async with asyncio.timeout_at(until):
+                await lane.turns.acquire()
+        except TimeoutError:
+            raise TimeoutError(f"{MAX_UNDER_WAY} publishes before it had no answer") from None
+        finally:
+            lane.waiting -= 1
+        return lane.turns.release
+
+    async def __call__(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, seconds: float
+    ) -> HttpAnswer:
+        """Ask once.
+
+        :param seconds: for all of it.
+        :raises OSError: no connection, or it broke, or no HTTP came; `TimeoutError` included.
+        """
+        request = request_bytes(self._address, method, target, headers, body)
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._exchanged(request)
+        except TimeoutError:
+            raise TimeoutError("no answer in time") from None
+
+    async def _exchanged(self, request: bytes) -> HttpAnswer:
+        idle = self._lane().idle
+        streams = self._take(idle) or await self._connected()
+        incoming, outgoing = streams
+        reader = AnswerReader()
+        try:
+            outgoing.write(request)
+            answer = None
+            while answer is None:
+                data = await incoming.read(65_536)
+                answer = reader.feed(data) if data else reader.ended()
+        except BaseException:
+            # Also where the caller was cancelled: the answer would be taken for the next one's.
+            outgoing.transport.abort()
+            raise
+        if reader.reusable and len(idle) < MAX_IDLE:
+            idle.append(streams)
+        else:
+            outgoing.close()
+        return answer
+
+    async def close(self) -> None:
+        """Close what is idle on this loop; returns when it is closed."""
+        idle = self._lane().idle
+        while idle:
+            _, outgoing = idle.pop()
+            outgoing.close()
+            try:
+                await outgoing.wait_closed()
+            except OSError:
+                continue
+
+    def _lane(self) -> _Lane:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if loop not in self._lanes:
+                # The connections of each past `asyncio.run` would keep its loop alive.
+                self._lanes = {
+                    one: lane for one, lane in self._lanes.items() if not one.is_closed()
+                }
+                self._lanes[loop] = _Lane()
+            return self._lanes[loop]
+
+    @staticmethod
+    def _take(idle: list[Streams]) -> Streams | None:
+        while idle:
+            incoming, outgoing = idle.pop()
+            if not (incoming.at_eof() or outgoing.is_closing()):
+                return incoming, outgoing
+            outgoing.transport.abort()
+        return None
+
+    async def _connected(self) -> Streams:
+        address = self._address
+        if address.unix_path is not None:
+            return await asyncio.open_unix_connection(address.unix_path)
+        failed: OSError = OSError("the name has no address")
+        found = await asyncio.wrap_future(self._lookup.addresses())
+        for number, one in enumerate(found):
+            rest = len(found) - number
+            try:
+                # An address that does not answer must leave time for the next.
+                async with asyncio.timeout(None if rest == 1 else CONNECT_SECONDS / len(found)):
+                    return await self._reached(one)
+            except ssl.SSLCertVerificationError:
+                raise
+            except OSError as unreachable:
+                failed = unreachable
+        raise failed
+
+    async def _reached(self, found: Found) -> Streams:
+        family, kind, protocol, _, place = found
+        plain = socket.socket(family, kind, protocol)
+        try:
+            plain.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(plain, place)
+        except BaseException:
+            plain.close()
+            raise
+        if self._address.tls is None:
+            return await asyncio.open_connection(sock=plain)
+        # The address is found already; the name is for the certificate alone.
+        return await asyncio.open_connection(
+            sock=plain,
+            ssl=self._address.tls,
+            server_hostname=self._address.host,
+            ssl_handshake_timeout=CONNECT_SECONDS,
+        )

@@ -1,0 +1,64 @@
+"""Params as a query spells them (protocol, section 1).
+
+One spelling for all clients of ours.  Rule: a param that is `None` is one that was not
+given: it is left out, and where the channel needs it the server says so by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in
+from takotwist.errors import ParamsInvalid
+
+
+def given(params: Mapping[str, Any]) -> dict[str, Any]:
+    """`params` as plain values, without those that are `None`.
+
+    :raises ParamsInvalid: names the param that cannot be sent.
+    """
+    if not isinstance(params, Mapping):
+        raise ParamsInvalid(f"params must be named values, not {type(params).__name__}.")
+    plain: dict[str, Any] = {}
+    for name, value in params.items():
+        if not isinstance(name, str):
+            raise ParamsInvalid(f"params: the name {name!r} is no text.")
+        fault = fault_in(name, f"param {name!r}") or fault_in(value, f"param {name!r}")
+        if fault is not None:
+            raise ParamsInvalid(f"{fault}.")
+        try:
+            made = msgspec.to_builtins(value)
+        except ENCODING_ERRORS as failed:
+            reason = failed_in(value, f"param {name!r}", msgspec.to_builtins, failed)
+            raise ParamsInvalid(f"{reason}.") from None
+        if made is None:
+            continue
+        if isinstance(made, list) and None in made:
+            raise ParamsInvalid(f"param {name!r}[{made.index(None)}]: None is nothing to send.")
+        # Once more, for what a typed value was made into.
+        fault = fault_in(made, f"param {name!r}")
+        if fault is not None:
+            raise ParamsInvalid(f"{fault}.")
+        plain[name] = made
+    return plain
+
+
+def query_of(params: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """`params` as query pairs: sorted by key, lists as repeated keys, `None` left out.
+
+    :raises ParamsInvalid: names the param that cannot be sent.
+    """
+    plain = given(params)
+    return [
+        (name, _spelled(value))
+        for name in sorted(plain)
+        for value in (plain[name] if isinstance(plain[name], list) else [plain[name]])
+    ]
+
+
+def _spelled(value: Any) -> str:
+    # JSON's words for truth and numbers.
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

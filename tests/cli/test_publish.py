@@ -1,0 +1,37 @@
+"""`tako publish`: what somebody at the terminal is told."""
+
+from __future__ import annotations
+
+from tests.cli.command import CommandTestCase
+
+
+class PublishTests(CommandTestCase):
+    def test_server_away(self) -> None:
+        """While the server is away it says that it is trying, and in the end how to go on."""
+        said = self.run_command(
+            "publish", "news", "msg", "1", "--server", "unix:none.sock", "--patience", "2.5"
+        )
+        self.assertEqual(said.exit_code, 1)
+        first, last = said.stderr.splitlines()
+        self.assertEqual(
+            first,
+            "The takotwist server at unix:none.sock has not answered yet:"
+            " No such file or directory. Trying for 2.5 s.",
+        )
+        self.assertRegex(
+            last,
+            r"^Error: the takotwist server at unix:none.sock cannot be reached: No such file or"
+            r" directory \(to try again: --idempotency-key [0-9a-f]{32}\)$",
+        )
+
+    def test_what_cannot_be_sent(self) -> None:
+        """An address, a key or a type that cannot be used is one sentence, without the key."""
+        for arguments, sentence in (
+            (("--server", "chat.example"), "Publisher: url: must be http://host"),
+            (("--server", "http://a", "--key", "secret key"), "Publisher: key: must be printable"),
+            (("--server", "http://a", "--key", "secret\n", "--idempotency-key", "\n"), "idempot"),
+        ):
+            said = self.run_command("publish", "news", "msg", "1", *arguments)
+            self.assertEqual(said.exit_code, 1)
+            self.assertTrue(said.stderr.startswith(f"Error: {sentence}"), said.stderr)
+            self.assertNotIn("secret", said.stderr)
