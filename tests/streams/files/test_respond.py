@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 
 from klein import Klein
@@ -169,12 +170,13 @@ class Ranges(Files):
 
     def test_unsatisfiable(self) -> None:
         """F2: a range past the end is a 416 that tells the size and nothing of the file's type."""
+        phrase = f"416 {HTTPStatus(416).phrase}\n".encode()  # Python 3.13 words it anew
         for value in ("1024-", "5000-6000", "-0"):
             reply = self.ask(Range=f"bytes={value}")
             self.assertEqual(reply.status, 416, value)
             self.assertEqual(reply.headers["content-range"], "bytes */1024")
             self.assertEqual(reply.headers["cache-control"], "no-store")
-            self.assertEqual(reply.body, b"416 Requested Range Not Satisfiable\n")
+            self.assertEqual(reply.body, phrase)
             self.assertNotIn("etag", reply.headers)
 
     def test_malformed(self) -> None:
