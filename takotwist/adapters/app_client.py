@@ -2,7 +2,8 @@
 
 Bounded in number, in time, in retries and in the size of the answer.  Rule: an
 answer counts only when it carries our token back, compared in constant time;
-else it is not from our app but from whatever else listens there.
+else it is not from our app but from whatever else listens there.  Who asks may name
+answers that need none.
 """
 
 from __future__ import annotations
@@ -91,10 +92,31 @@ class AppBounds:
 
 @attrs.frozen(slots=True)
 class AppAnswer:
-    """An answer that carried our token."""
+    """An answer of our app."""
 
     status: int
     body: bytes
+
+
+#: Which answers count without the token: by status, content type and body.
+WithoutToken = Callable[[int, str, bytes], bool]
+
+
+def _never(status: int, content_type: str, body: bytes) -> bool:
+    """No answer counts without the token."""
+    return False
+
+
+@attrs.frozen(slots=True)
+class _Question:
+    """What `AppClient.ask` was called with."""
+
+    method: str
+    path: str
+    body: bytes | None
+    repeatable: bool
+    limit: int
+    without_token: WithoutToken
 
 
 class _Again(Exception):
@@ -138,23 +160,26 @@ class AppClient:
         *,
         repeatable: bool = True,
         max_answer_bytes: int | None = None,
+        without_token: WithoutToken = _never,
     ) -> Deferred[AppAnswer]:
         """Ask once, with retries inside the deadline.
 
         :param repeatable: whether the app may be asked twice.  Where not, only what
             surely never reached it is tried again.
+        :param without_token: which answers count although our token is not there, by
+            status, content type and body.
         :raises AuthUnavailable: no answer, not in time, or not of our app.
         :raises Overloaded: too many wait already.
         """
         limit = max_answer_bytes or self._bounds.max_answer_bytes
-        return Deferred.fromCoroutine(self._in_turn(method, path, body, repeatable, limit))
+        question = _Question(method, path, body, repeatable, limit, without_token)
+        return Deferred.fromCoroutine(self._in_turn(question))
 
-    async def _in_turn(
-        self, method: str, path: str, body: bytes | None, repeatable: bool, limit: int
-    ) -> AppAnswer:
+    async def _in_turn(self, question: _Question) -> AppAnswer:
         await self._line.enter()
+        path = question.path
         try:
-            attempts = Deferred.fromCoroutine(self._attempts(method, path, body, repeatable, limit))
+            attempts = Deferred.fromCoroutine(self._attempts(question))
             deadline = self._clock.callLater(self._bounds.deadline, attempts.cancel)
             try:
                 return await attempts
@@ -169,13 +194,11 @@ class AppClient:
         finally:
             self._line.leave()
 
-    async def _attempts(
-        self, method: str, path: str, body: bytes | None, repeatable: bool, limit: int
-    ) -> AppAnswer:
+    async def _attempts(self, question: _Question) -> AppAnswer:
         give_up, pause = self._clock.seconds() + self._bounds.deadline, _FIRST_PAUSE
         while True:
             try:
-                answer = await self._attempt(method, path, body, repeatable, limit)
+                answer = await self._attempt(question)
             except _Again as failed:
                 wait = pause * (0.5 + self._jitter())
                 if self._clock.seconds() + wait >= give_up:
@@ -186,10 +209,9 @@ class AppClient:
             else:
                 return answer
 
-    async def _attempt(
-        self, method: str, path: str, body: bytes | None, repeatable: bool, limit: int
-    ) -> AppAnswer:
+    async def _attempt(self, question: _Question) -> AppAnswer:
         """:raises _Again: it may be tried again. :raises AuthUnavailable: it may not."""
+        path, body, repeatable = question.path, question.body, question.repeatable
         headers = Headers(
             {TOKEN_HEADER: [self.address.token], "Host": [f"{self.address.name}.tako"]}
         )
@@ -197,7 +219,7 @@ class AppClient:
             headers.setRawHeaders("Content-Type", ["application/json"])
         try:
             response = await self._http.request(
-                method,
+                question.method,
                 f"{self.address.url.rstrip('/')}{path}",
                 headers=headers,
                 data=body,
@@ -206,9 +228,9 @@ class AppClient:
                 # Without it treq reaches for the process's reactor.
                 reactor=self._clock,  # type: ignore[arg-type]  # only its time is used
             )
-            received = await _bounded_body(response, limit)
+            received = await _bounded_body(response, question.limit)
         except _TooLarge:
-            raise self.unusable(f"{path} answered with more than {limit} bytes") from None
+            raise self.unusable(f"{path} answered with more than {question.limit} bytes") from None
         except Exception as broken:
             if _was_cancelled(broken):
                 raise CancelledError from None
@@ -218,6 +240,9 @@ class AppClient:
             raise self.unusable(reason) from None
         token = response.headers.getRawHeaders(TOKEN_HEADER, [""])[0]
         is_ours = hmac.compare_digest(token.encode(), self.address.token.encode())
+        content_type = response.headers.getRawHeaders("content-type", [""])[0]
+        if not is_ours and question.without_token(response.code, content_type, received):
+            return AppAnswer(response.code, received)
         if repeatable and (response.code in _AWAY or (response.code >= 500 and not is_ours)):
             # An app of ours that answers 500 has failed on this question and would
             # fail on it again; anything else stands in front of an app that is away.

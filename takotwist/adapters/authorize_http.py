@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from takotwist.adapters.app_client import AppAnswer, AppClient
+from takotwist.adapters.original_answers import is_original
 from takotwist.codecs.app_json import (
     read_grant,
     read_verdict,
@@ -52,7 +53,9 @@ class HttpAuthorizer:
         return Deferred.fromCoroutine(self._dispatch(frame))
 
     async def _authorize(self, request: AuthRequest) -> Grant:
-        answer = await self._client.ask("POST", AUTHORIZE_PATH, write_question(request))
+        answer = await self._client.ask(
+            "POST", AUTHORIZE_PATH, write_question(request), without_token=is_original
+        )
         if answer.status == 404:
             raise ChannelUnknown(f"The app has no channel named {request.channel!r}.")
         if answer.status == 403 or says_no(answer.body):

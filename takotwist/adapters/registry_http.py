@@ -6,12 +6,14 @@ has been read, so an app that is away or wrong takes no channel down.
 
 from __future__ import annotations
 
+import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from takotwist.adapters.app_client import AppClient
 from takotwist.codecs.registry_json import read_registry
+from takotwist.core.channel import ChannelDefinition
 from takotwist.core.registry import Defined
 from takotwist.errors import BodyInvalid
 
@@ -27,11 +29,14 @@ UNKNOWN_INTERVAL = 1.0
 class HttpRegistry:
     """Reads the registry, and remembers it.
 
+    :param dispatches: whether the app takes its clients' frames; where it does not, they
+        are published as they came.
     :ivar defined: as last read; empty before the first time.
     """
 
-    def __init__(self, client: AppClient, clock: IReactorTime) -> None:
+    def __init__(self, client: AppClient, clock: IReactorTime, *, dispatches: bool = True) -> None:
         self._client = client
+        self._dispatches = dispatches
         self._clock = clock
         self._read_at: float | None = None
         self._reading = False
@@ -77,6 +82,8 @@ class HttpRegistry:
         except BodyInvalid as bad:
             raise self._client.unusable(bad.sentence) from None
         place = f"{self._client.address.url}{REGISTRY_PATH}"
+        if not self._dispatches:
+            definitions = tuple(map(_forwarding, definitions))
         self.defined = tuple(Defined(one, place, local=False) for one in definitions)
         self._body = answer.body
         return True
@@ -86,3 +93,9 @@ class HttpRegistry:
         waiting, self._waiting = self._waiting, []
         for answer in waiting:
             answer.callback(result)
+
+
+def _forwarding(definition: ChannelDefinition) -> ChannelDefinition:
+    if not definition.bidirectional:
+        return definition
+    return attrs.evolve(definition, handlers=frozenset(), forward_unhandled=True)

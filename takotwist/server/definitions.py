@@ -93,7 +93,7 @@ class Definitions:
             ),
         )
         router = AuthorizerRouter(registry, local, HttpAuthorizer(client))
-        elsewhere = HttpRegistry(client, reactor)
+        elsewhere = HttpRegistry(client, reactor, dispatches=config.app.dispatch)
         return cls(
             config, runs_asyncio, registry, router, local, elsewhere, connections, client=client
         )

@@ -33,6 +33,7 @@ class Answering(Resource):
         self.token: str | None = TOKEN
         self.body = b"{}"
         self.cookie: str | None = None
+        self.content_type: str | None = None
         self.seen: list[tuple[bytes, bytes, dict[str, str], bytes]] = []
 
     def render(self, request: Any) -> bytes:
@@ -44,6 +45,8 @@ class Answering(Resource):
         request.setResponseCode(self.status)
         if self.token is not None:
             request.setHeader("x-tako-internal-token", self.token)
+        if self.content_type is not None:
+            request.setHeader("content-type", self.content_type)
         if self.status in (301, 302):
             request.setHeader("location", "http://elsewhere.example/")
         if self.cookie:

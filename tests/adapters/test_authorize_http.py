@@ -121,6 +121,54 @@ class TestAuthorize(HttpAuthorizerCase):
             self.failureResultOf(self.authorize(status, body), AuthUnavailable)
 
 
+TEXT, JSON, HTML = "text/plain; charset=utf-8", "application/json", "text/html"
+
+
+class TestOriginalSdks(HttpAuthorizerCase):
+    """What apps on the original system's SDKs answer without the token."""
+
+    def without_token(self, status: int, content_type: str, body: bytes) -> Deferred[Grant]:
+        self.app.token, self.app.content_type = None, content_type
+        return self.authorize(status, body)
+
+    def test_go(self) -> None:
+        """A refusal and an unknown channel of the Go SDK are the app's own."""
+        refused = self.without_token(403, TEXT, b"forbidden\n")
+        self.failureResultOf(refused, VerifyRejected)
+        unknown = self.without_token(404, TEXT, b"channel not defined\n")
+        self.failureResultOf(unknown, ChannelUnknown)
+
+    def test_javascript(self) -> None:
+        """A `verify` of the JavaScript SDK that raised is not asked again."""
+        failed = self.without_token(500, JSON, b'{"error":"Internal Server Error"}')
+        self.failureResultOf(failed, AuthUnavailable)
+        self.assertEqual(len(self.app.seen), 1)
+
+    def test_others(self) -> None:
+        """What a proxy, a router or an app with another token says is no answer."""
+        for status, content_type, body in (
+            (403, HTML, b"<html><h1>403 Forbidden</h1></html>"),
+            (403, TEXT, b"Forbidden"),
+            (403, TEXT, b"forbidden"),
+            (403, HTML, b"forbidden\n"),
+            (403, JSON, b'{"error":"Forbidden"}'),
+            (403, JSON, b'{"ok":false}'),
+            (404, TEXT, b"404 page not found\n"),
+            (404, HTML, b"channel not defined\n"),
+            (401, TEXT, b"unauthorized\n"),
+            (200, TEXT, b"forbidden\n"),
+            (200, JSON, b'{"ok":true}'),
+        ):
+            answer = self.without_token(status, content_type, body)
+            self.failureResultOf(answer, AuthUnavailable)
+
+    def test_frames(self) -> None:
+        """None of them is the answer to a frame."""
+        self.app.token, self.app.content_type = None, TEXT
+        refused = self.dispatch(403, b"forbidden\n")
+        self.failureResultOf(refused, AuthUnavailable)
+
+
 class TestDispatch(HttpAuthorizerCase):
     def test_question(self) -> None:
         """The frame is exactly the protocol's."""

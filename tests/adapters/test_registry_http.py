@@ -43,6 +43,19 @@ class TestHttpRegistry(SynchronousTestCase):
         self.assertTrue(self.successResultOf(self.flushed(self.registry.reload())))
         self.assertEqual(self.names(), [])
 
+    def test_app_without_dispatch(self) -> None:
+        """Frames of its WebSocket channels are published as they came; the others take none."""
+        self.app.body = (
+            b'[{"channel":"chat","auth":{},"transport":"ws"},{"channel":"news","auth":false}]'
+        )
+        client = client_of(self.agent, self.clock)
+        registry = HttpRegistry(client, self.clock, dispatches=False)
+        self.successResultOf(self.flushed(registry.reload()))
+        chat, news = (one.definition for one in registry.defined)
+        self.assertEqual((chat.handlers, chat.forward_unhandled), (frozenset(), True))
+        self.assertTrue(chat.verified)
+        self.assertFalse(news.bidirectional)
+
     def test_wrong(self) -> None:
         """A registry that cannot be read leaves the last one in force."""
         self.successResultOf(self.flushed(self.registry.reload()))

@@ -12,7 +12,7 @@ from typing import Literal
 
 import attrs
 
-from takotwist.server.config.kind import Choice, Listed, Location, Number, Text, Whole
+from takotwist.server.config.kind import Choice, Flag, Listed, Location, Number, Text, Whole
 from takotwist.server.config.setting import setting
 from takotwist.server.config.web_kind import (
     TOKEN,
@@ -78,6 +78,13 @@ class App:
         Location(),
         None,
         "Certificates (PEM) that an https app may be signed by, in place of the system's.",
+    )
+    dispatch: bool = setting(
+        Flag(),
+        True,
+        "Whether the app at url takes what clients send. false: it has no such route, as apps"
+        " on the Go SDK of the original system have none; what clients of its WebSocket channels"
+        " send is published as it came, once the app let them publish.",
     )
     max_concurrency: int = setting(
         Whole(1, 10_000), 64, "Requests to the app at the same time.", unit="requests"
