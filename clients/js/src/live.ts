@@ -9,18 +9,14 @@
  * who listens in the same turn misses nothing.
  */
 
-import { channel as sharedChannel, type Client, type ClientOptions, TakoError } from "./index.js";
+import { channel as sharedChannel, type Client, type ClientOptions } from "./index.js";
 import { BroadcastChannel } from "./live_broadcast.js";
+import { callFunction, type Entry } from "./live_call.js";
 import { Channel } from "./live_channel.js";
 import type { ConnectionSettings } from "./live_connection.js";
-import { Abort, NetworkError, ValidationError } from "./live_errors.js";
 import { type Leaving, leaving as thisPage } from "./live_leaving.js";
-import type { Overflow } from "./live_machine.js";
 import { Session } from "./live_session.js";
-import { parse } from "./link.js";
-import { ask } from "./stream.js";
 import type { SubscriptionSettings } from "./subscription.js";
-import { connectUrl } from "./topic.js";
 import type { TransportFactory } from "./types.js";
 
 export { ChannelClosedError, ChannelGoneError, ChannelOverflowError, TakoError } from "./index.js";
@@ -63,7 +59,11 @@ export interface LiveOptions extends Pick<ClientOptions, "url" | "header" | "cre
    * `webTransport()` to the session of those that were given the same one, `sse` stays.
    */
   readonly transport?: "auto" | "sse" | TransportFactory;
+  /** Milliseconds for a call, its credentials included; `Infinity` waits for ever. Default: 300000. */
+  readonly timeout?: number;
 }
+
+const CALL_MS = 300_000;
 
 export interface Live<Functions extends object = Registered> {
   /**
@@ -71,29 +71,11 @@ export interface Live<Functions extends object = Registered> {
    * @param args by position, or an object of them by name
    * @returns its result; live objects stand where the function put them
    * @throws Abort where the function refused, ValidationError where the arguments do not fit,
-   *   NetworkError where there was no answer, TakoError with the server's word otherwise
+   *   NetworkError where there was no answer of the server, TakoError with the server's word otherwise
    */
   call<Name extends keyof Functions & string>(name: Name, ...rest: Rest<Functions[Name]>): Promise<ResultOf<Functions[Name]>>;
   /** End all live objects at once, as leaving the page does. */
   close(): void;
-}
-
-/** Where a live object belongs. */
-interface Entry {
-  readonly path: readonly (string | number)[];
-  readonly id: string;
-  readonly kind: "channel" | "broadcast";
-  readonly ack?: boolean;
-  readonly durable?: boolean;
-  readonly overflow?: Overflow;
-}
-
-interface Answer {
-  readonly result?: unknown;
-  readonly live?: readonly Entry[];
-  readonly code?: string;
-  readonly error?: string;
-  readonly value?: unknown;
 }
 
 /** 256 bits, as the protocol's letters. */
@@ -118,19 +100,14 @@ function place(result: unknown, session: Session, entries: readonly Entry[]): un
   return root.result;
 }
 
-function errorOf(status: number, { code = `http-${status}`, error, value }: Answer): TakoError {
-  if (code === "aborted") return new Abort(value);
-  if (status === 400) return new ValidationError(error);
-  return new TakoError(code, error);
-}
-
 /** Calls with live objects of their own. */
 export function createLive<Functions extends object = Registered>(
   options: LiveOptions = {},
   /** @internal In place of the page's. */
   leaving: Leaving = thisPage,
 ): Live<Functions> {
-  const { client, transport = "auto", ...given } = options;
+  const { client, transport = "auto", timeout = CALL_MS, ...given } = options;
+  if (!(timeout > 0)) throw new RangeError("timeout must be a number of milliseconds above 0");
   const open: Client["channel"] = client ? client.channel : sharedChannel;
   let session: Session | undefined;
   let secret: string | undefined;
@@ -167,19 +144,7 @@ export function createLive<Functions extends object = Registered>(
       const body = JSON.stringify(Array.isArray(args) ? { args } : { named: args });
       secret ??= newSecret();
       const mine = secret;
-      const headers = { "content-type": "application/json", "tako-session": mine };
-      const url = new URL(connectUrl(all.base).replace(/^ws/, "http"));
-      url.pathname = url.pathname.replace(/connect$/, `functions/${encodeURIComponent(name)}`);
-      const { credentials } = all;
-      const post = async (refused: boolean) => {
-        const auth = typeof credentials === "function" ? await credentials({ refused }) : credentials;
-        const response = await ask(all, url, auth, { method: "POST", headers, body });
-        return [response.status, (parse(await response.text()) ?? {}) as Answer] as const;
-      };
-      const asked = async (refused: boolean) => post(refused).catch((cause: unknown) => Promise.reject(lost(cause)));
-      let [status, answer] = await asked(false);
-      if (status === 401 && typeof credentials === "function") [status, answer] = await asked(true);
-      if (status !== 200) throw errorOf(status, answer);
+      const answer = await callFunction(all, { name, body, secret: mine, timeout });
       if (!answer.live) return answer.result;
       session ??= new Session({
         ...all,
@@ -198,12 +163,6 @@ export function createLive<Functions extends object = Registered>(
   }
 
   return { call: call as Live<Functions>["call"], close: () => session?.leave() };
-}
-
-function lost(cause: unknown): NetworkError {
-  const error = new NetworkError(false);
-  error.cause = cause;
-  return error;
 }
 
 let shared: Live | undefined;

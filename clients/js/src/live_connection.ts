@@ -10,12 +10,14 @@ import { laterOrAwake, type WebSocketLike } from "./environment.js";
 import { FIRST_REF, type Payload, socketWire, streamWire, type Wire, type WireEvents } from "./live_wires.js";
 import type { Link } from "./link.js";
 import type { Mux } from "./mux.js";
-import { LOST, type Outcome, withCredentials } from "./outcome.js";
+import { LOST, type Outcome, SILENT, withCredentials } from "./outcome.js";
 import type { StreamSettings } from "./stream.js";
 import { connectUrl } from "./topic.js";
 import type { Credentials } from "./types.js";
 
 const PROBE_MS = 3_000;
+/** For credentials and the server's first frame: what is silent for longer is tried anew. */
+const OPEN_MS = 10_000;
 const RETRY_MS = 500;
 const RETRY_CAP_MS = 5_000;
 
@@ -30,10 +32,10 @@ export interface ConnectionSettings extends StreamSettings {
 export interface ConnectionEvents extends Omit<WireEvents, "lost"> {
   /** There is a wire to attach on. What was attached before is no more. */
   ready(): void;
-  /** The wire is gone; another one is being made. */
-  lost(): void;
+  /** The wire is gone, or there was none; another one is being made. */
+  lost(outcome: Outcome): void;
   /** The server will never have us. */
-  refused(): void;
+  refused(outcome: Outcome): void;
 }
 
 export interface Connection {
@@ -65,16 +67,17 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
   let mux: Mux | undefined;
   let cancelRetry: (() => void) | undefined;
   let cancelProbe: (() => void) | undefined;
+  let cancelOpen: (() => void) | undefined;
   let attempts = 0;
   let refused = false;
-  let streamRefused = false;
+  let streamRefused: Outcome | undefined;
   let closed = false;
 
   function use(wire: Wire): void {
     cancelRetry?.();
     cancelRetry = undefined;
     if (wire !== stream) stream?.drop();
-    stream = undefined;
+    dropStream();
     if (wire === socket) socket = undefined;
     old = current;
     current = wire;
@@ -82,12 +85,18 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
     events.ready();
   }
 
+  function dropStream(): void {
+    cancelOpen?.();
+    stream = cancelOpen = undefined;
+  }
+
   function cut(outcome: Outcome): void {
     const was = current ?? stream;
     old?.drop();
-    old = current = stream = undefined;
+    old = current = undefined;
+    dropStream();
     confirmed = false;
-    if (was) events.lost();
+    if (was) events.lost(outcome);
     if (closed) return;
     refused ||= outcome.action === "reauthenticate";
     if (socket) return use(socket);
@@ -108,6 +117,10 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
     // Held here, so that a second one does not begin while the first asks for credentials.
     const pending: Wire = { send() {}, drop() {} };
     stream = pending;
+    cancelOpen = environment.later(OPEN_MS, () => {
+      stream?.drop();
+      cut(SILENT);
+    });
     try {
       const auth = typeof credentials === "function" ? await credentials({ refused }) : credentials;
       if (stream !== pending) return;
@@ -127,9 +140,10 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
     if (wire !== current && wire !== stream) return;
     const outcome = withCredentials(was, credentials);
     if (outcome.action !== "stop" && outcome.action !== "gone") return cut(outcome);
-    streamRefused = true;
-    current = stream = undefined;
-    if (!place || mux?.blocked()) events.refused();
+    streamRefused = outcome;
+    current = undefined;
+    dropStream();
+    if (!place || mux?.blocked()) events.refused(outcome);
   }
 
   function join(to: Mux): void {
@@ -141,10 +155,10 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
         if (opened) socketOpened(opened);
         return new Promise(nothing);
       },
-      lost: () => socketLost(mux?.blocked() === true && streamRefused),
-      ended() {
+      lost: () => socketLost(mux?.blocked() ? streamRefused : undefined),
+      ended(outcome) {
         place = undefined;
-        socketLost(streamRefused || current === shared);
+        socketLost(streamRefused ?? (current === shared ? outcome : undefined));
       },
       attached: nothing,
       moved: nothing,
@@ -180,14 +194,14 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
     if (socket && (confirmed || !current)) use(socket);
   }
 
-  function socketLost(final: boolean): void {
+  function socketLost(final: Outcome | undefined): void {
     const was = shared;
     shared = socket = undefined;
     cancelProbe?.();
     cancelProbe = undefined;
     if (final) {
       current = undefined;
-      events.refused();
+      events.refused(final);
     } else if (was && was === current) cut(LOST);
   }
 
@@ -196,7 +210,8 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
     send: (payload) => current?.send(payload),
     confirm() {
       attempts = 0;
-      refused = streamRefused = false;
+      refused = false;
+      streamRefused = undefined;
       confirmed = true;
       old?.drop();
       old = undefined;
@@ -213,6 +228,7 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
     close() {
       closed = true;
       cancelRetry?.();
+      cancelOpen?.();
       cancelProbe?.();
       for (const wire of [current !== shared ? current : undefined, stream, old]) wire?.drop();
       current = stream = old = socket = undefined;

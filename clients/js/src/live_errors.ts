@@ -29,6 +29,7 @@ export class Abort extends TakoError {
   }
 }
 
+/** The connection was lost for too long, or there was no answer of the server; `cause` is the last trouble. */
 export class NetworkError extends TakoError {
   /** Whether it is a live object's and not a call's. */
   readonly isChannel: boolean;
@@ -36,6 +37,13 @@ export class NetworkError extends TakoError {
   constructor(isChannel: boolean, message = "The connection was lost.") {
     super("network", message);
     this.isChannel = isChannel;
+  }
+
+  /** @internal What it came of. */
+  blame(cause: unknown): void {
+    if (cause === undefined) return;
+    this.cause = cause;
+    if (cause instanceof Error) this.message += ` Last trouble: ${cause.message}`;
   }
 }
 

@@ -8,7 +8,7 @@
 
 import type { Environment } from "./environment.js";
 import { ChannelOverflowError, TakoError } from "./index.js";
-import { Abort, errorOf, troubleOf } from "./live_errors.js";
+import { Abort, errorOf, NetworkError, troubleOf } from "./live_errors.js";
 import { draft, type Frame, type Trouble } from "./live_frames.js";
 import { Machine, type Overflow } from "./live_machine.js";
 import type { Bounds, Output } from "./live_outgoing.js";
@@ -19,6 +19,8 @@ const CLOSE_TIMEOUT_MS = 5_000;
 export interface Carrier {
   readonly environment: Environment;
   readonly bounds: Bounds & { readonly maxMessageBytes: number };
+  /** What last went wrong with the connection. */
+  readonly trouble: TakoError | undefined;
   transmit(id: string, frame: Frame): void;
   forgotten(id: string): void;
   broken(): void;
@@ -196,11 +198,17 @@ export abstract class LiveObject {
     else if ("deliver" in output) this.deliver(output.deliver);
     else if ("sent" in output) output.sent.resolve(undefined);
     else if ("answered" in output) output.answered.resolve(JSON.parse(output.data));
-    else if ("failed" in output) output.failed.reject(errorOf(output.error));
+    else if ("failed" in output) output.failed.reject(this.#errorOf(output.error));
     else if ("opened" in output) this.#open();
     else if ("ended" in output) this.#end(output.ended);
     else if ("forgotten" in output) this.#carrier.forgotten(this.#id);
     else this.#carrier.broken();
+  }
+
+  #errorOf(trouble: Trouble): TakoError {
+    const error = errorOf(trouble);
+    if (error instanceof NetworkError) error.blame(this.#carrier.trouble);
+    return error;
   }
 
   #open(): void {
@@ -209,7 +217,7 @@ export abstract class LiveObject {
   }
 
   #end(trouble: Trouble | null): void {
-    this.#error = trouble ? errorOf(trouble) : undefined;
+    this.#error = trouble ? this.#errorOf(trouble) : undefined;
     // Sends that nobody awaits are told of here, if nowhere else.
     if (this.#error instanceof ChannelOverflowError) console.error(this.#error);
     this.deafen();

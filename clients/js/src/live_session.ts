@@ -10,6 +10,8 @@ import { type Connection, type ConnectionSettings, createConnection } from "./li
 import { type Frame, NETWORK, type Position, readBinary, readText, type Trouble, write } from "./live_frames.js";
 import type { Leaving } from "./live_leaving.js";
 import type { Carrier, LiveObject } from "./live_object.js";
+import type { TakoError } from "./index.js";
+import { errorOf, ofCode, type Outcome, withCredentials } from "./outcome.js";
 import { FIRST_REF, type Said } from "./live_wires.js";
 import { connectUrl } from "./topic.js";
 import { type Watchdog, watch } from "./watchdog.js";
@@ -44,6 +46,8 @@ type Entry = Position & { readonly id: string; readonly error?: Trouble | null }
 
 export class Session implements Carrier {
   readonly bounds = { ...DEFAULTS };
+  /** What last went wrong with the connection; of an object that ends for it, the cause. */
+  trouble: TakoError | undefined;
   readonly #settings: SessionSettings;
   readonly #connection: Connection;
   readonly #objects = new Map<string, LiveObject>();
@@ -56,6 +60,7 @@ export class Session implements Carrier {
   #watchdog: Watchdog | undefined;
   #cancelIdle: (() => void) | undefined;
   #asking = false;
+  #credentialsRefused = false;
   #over = false;
   readonly #stay: () => void;
 
@@ -63,8 +68,8 @@ export class Session implements Carrier {
     this.#settings = settings;
     this.#connection = createConnection(settings, {
       ready: () => void this.#attach(),
-      lost: () => this.#detach(),
-      refused: () => this.leave(),
+      lost: (outcome) => this.#lost(outcome),
+      refused: (outcome) => this.#refused(outcome),
       text: (said, text) => this.#text(said, text),
       binary: (payload) => this.#read(() => readBinary(payload)),
     });
@@ -115,6 +120,16 @@ export class Session implements Carrier {
     queueMicrotask(() => this.leave());
   }
 
+  #lost(outcome: Outcome): void {
+    this.trouble = errorOf(outcome);
+    this.#detach();
+  }
+
+  #refused(outcome: Outcome): void {
+    this.trouble = errorOf(outcome);
+    this.leave();
+  }
+
   #finish(): void {
     if (this.#over) return;
     this.#over = true;
@@ -152,7 +167,7 @@ export class Session implements Carrier {
     this.#watch(ATTACH_MS);
     const { credentials, secret: session } = this.#settings;
     const ref = (this.#attachRef = ++this.#lastRef);
-    const auth = typeof credentials === "function" ? await Promise.resolve(credentials({ refused: false })).catch(() => null) : credentials;
+    const auth = typeof credentials === "function" ? await Promise.resolve(credentials({ refused: this.#credentialsRefused })).catch(() => null) : credentials;
     if (ref !== this.#attachRef || this.#over) return;
     const open = [...this.#objects].map(([id, object]) => this.#entry(id, object));
     this.#send({ op: "live.attach", ref, session, auth: auth ?? undefined, open });
@@ -217,6 +232,8 @@ export class Session implements Carrier {
         if (said.ref !== this.#attachRef) return;
         Object.assign(this.bounds, said.settings);
         this.#attached = true;
+        this.#credentialsRefused = false;
+        this.trouble = undefined;
         this.#watch(this.bounds.pingIntervalMs);
         this.#opened(said);
         this.#openMore();
@@ -226,10 +243,16 @@ export class Session implements Carrier {
       case "live.refused":
       case "error":
         if (said.ref !== undefined && said.ref < this.#attachRef) return;
-        // No answer of the authorizer is no answer.
-        if (said.code === "auth-unavailable") this.#connection.fail();
-        else this.leave();
+        return this.#notAttached(withCredentials(ofCode(said.code, said.error), this.#settings.credentials));
     }
+  }
+
+  /** What passes is tried again for as long as objects wait; what does not is the end. */
+  #notAttached(outcome: Outcome): void {
+    if (outcome.action === "stop" || outcome.action === "gone") return this.#refused(outcome);
+    this.#credentialsRefused = outcome.action === "reauthenticate";
+    this.#connection.fail();
+    this.trouble = errorOf(outcome);
   }
 
   #read(read: () => [id: string, frame: Frame]): void {

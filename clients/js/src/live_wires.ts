@@ -10,7 +10,7 @@ import { fromBase64, toBase64 } from "./base64.js";
 import type { WebSocketLike } from "./environment.js";
 import { eventStream } from "./event_stream.js";
 import { parse } from "./link.js";
-import { isEventStream, LOST, ofClose, ofStatus, type Outcome } from "./outcome.js";
+import { isEventStream, LOST, ofClose, type Outcome } from "./outcome.js";
 import { ask, refusal, type StreamSettings } from "./stream.js";
 
 export type Payload = string | Uint8Array<ArrayBuffer>;
@@ -105,9 +105,7 @@ export function streamWire(
   async function read(): Promise<Outcome> {
     const response = await ask(settings, address, auth, { headers: { accept: "text/event-stream" }, signal });
     const { status, body } = response;
-    if (status !== 200 || !body) return refusal(response);
-    // Somebody between has answered in the server's place.
-    if (!isEventStream(response.headers.get("content-type"))) return ofStatus(406);
+    if (status !== 200 || !body || !isEventStream(response.headers.get("content-type"))) return refusal(response);
     const push = eventStream(
       ({ data }) => signal.aborted || data === undefined || line(data),
       () => {},

@@ -164,7 +164,7 @@ describe("a call", () => {
   });
 
   test.each([
-    [422, { code: "aborted", value: { why: 1 } }, Abort],
+    [422, { code: "aborted", error: "Aborted", value: { why: 1 } }, Abort],
     [400, { code: "body-invalid", error: "args[0]: no" }, ValidationError],
     [404, { code: "not-found", error: "No." }, TakoError],
   ])("of %i fails with its error", async (status, body, kind) => {
@@ -173,6 +173,46 @@ describe("a call", () => {
     expect(failure).toBeInstanceOf(kind);
     if (failure instanceof Abort) expect(failure.abortValue).toEqual({ why: 1 });
     await page.nothingLeft();
+  });
+
+  test.each([
+    [200, "<html>Sign in</html>", "text/html"],
+    [200, "", undefined],
+    [302, "", "text/html"],
+    [403, "<html>Forbidden</html>", "text/html"],
+    [404, { message: "no route" }, "application/json"],
+    [502, { code: 502 }, "application/json"],
+  ])("answered %i by somebody between is a NetworkError that says what came", async (status, body, type) => {
+    const page = new Page(false);
+    const result = page.live.call("onTest").catch((error: unknown) => error);
+    await page.world.settle();
+    page.world.request.answer(status, body, type === undefined ? {} : { "content-type": type });
+    const error = (await result) as NetworkError;
+    expect(error).toBeInstanceOf(NetworkError);
+    expect(error.isChannel).toBe(false);
+    expect((error.cause as TakoError).code).toBe(`http-${status}`);
+    expect(error.message).toContain(`HTTP ${status}`);
+    if (type) expect(error.message).toContain(type);
+    await page.nothingLeft();
+  });
+
+  test.each(["answer", "credentials"])("whose %s never comes fails in time", async (what) => {
+    const page = new Page(false);
+    const hang = () => new Promise<string>(() => {});
+    const live = createLive({
+      client: page.client,
+      url: "https://x.example",
+      timeout: 20_000,
+      ...(what === "credentials" && { credentials: hang }),
+    });
+    let failure: unknown;
+    void live.call("onTest").catch((error: unknown) => (failure = error));
+    await page.world.advance(19_999);
+    expect(failure).toBe(undefined);
+    await page.world.advance(1);
+    expect(failure).toBeInstanceOf(NetworkError);
+    expect((failure as Error).message).toContain("20000 ms");
+    expect(page.world.timers.size).toBe(0);
   });
 
   test("without an answer is a NetworkError of a call", async () => {
@@ -265,6 +305,108 @@ describe("over an event stream", () => {
     expect((ends[0] as NetworkError).isChannel).toBe(true);
     expect(await asked).toBeInstanceOf(NetworkError);
     await expect(channel.send("late")).rejects.toBeInstanceOf(ChannelClosedError);
+    await page.nothingLeft();
+  });
+
+  test.each([
+    ["a captive portal", 200, "<html>Sign in</html>", "text/html"],
+    ["a head that was cut", 200, "", undefined],
+    ["a content type that was cut", 200, "", "text/event-str"],
+    ["a redirect", 302, "", "text/html"],
+    ["a firewall", 403, "<html>No</html>", "text/html"],
+    ["a router", 404, "404 page not found", "text/plain"],
+  ] as const)("%s in the place of the server passes: it goes on when that is over", async (_what, status, body, type) => {
+    const page = new Page(false);
+    const { channel } = await page.channel();
+    const ends: unknown[] = [];
+    channel.onClose((error) => ends.push(error));
+    await page.attachStream();
+    page.stream.failed();
+    for (let tries = 0; tries < 4; tries++) {
+      await page.world.advance(5_000);
+      page.stream.answer(status, body, type === undefined ? {} : { "content-type": type });
+      await page.world.settle();
+      expect(ends).toEqual([]);
+    }
+    void channel.send("back");
+    await page.world.advance(5_000);
+    await page.attachStream();
+    expect(await page.up()).toEqual([send(1, "back")]);
+    page.live.close();
+    await page.nothingLeft();
+  });
+
+  test("trouble that lasts longer than the object waits is named by its end", async () => {
+    const page = new Page(false);
+    page.settings.reconnectTimeoutMs = 9_000;
+    const { channel } = await page.channel();
+    let end: NetworkError | undefined;
+    channel.onClose((error) => (end = error as NetworkError));
+    await page.attachStream();
+    page.stream.failed();
+    for (let second = 0; second < 9; second++) {
+      expect(end).toBe(undefined);
+      await page.world.advance(1_000);
+      page.stream.answer(403, "<html>No</html>", { "content-type": "text/html" });
+    }
+    expect(end).toBeInstanceOf(NetworkError);
+    expect((end?.cause as TakoError).code).toBe("http-403");
+    expect(end?.message).toContain("HTTP 403 (text/html)");
+    await page.nothingLeft();
+  });
+
+  test("a refusal of the server itself is the end at once", async () => {
+    const page = new Page(false);
+    const { channel } = await page.channel();
+    let end: NetworkError | undefined;
+    channel.onClose((error) => (end = error as NetworkError));
+    await page.attachStream();
+    page.stream.failed();
+    await page.world.advance(1_000);
+    page.stream.answer(403, { code: "origin-rejected", error: "This origin may not connect." });
+    await page.world.settle();
+    expect((end?.cause as TakoError).code).toBe("origin-rejected");
+    await page.nothingLeft();
+  });
+
+  test("a connection that says nothing is tried anew", async () => {
+    const page = new Page(false);
+    const { channel } = await page.channel();
+    await page.attachStream();
+    page.stream.failed();
+    await page.world.advance(1_000);
+    const silent = page.stream;
+    await page.world.advance(11_000);
+    expect(page.stream).not.toBe(silent);
+    await page.attachStream();
+    expect(channel.isClosed).toBe(false);
+    page.live.close();
+    await page.nothingLeft();
+  });
+
+  test.each(["auth-unavailable", "overloaded"])("an attach that is refused with %s is tried again", async (code) => {
+    const page = new Page(false);
+    const { channel } = await page.channel();
+    await page.openStream();
+    const [attach] = (await page.up()) as [Said];
+    await page.down({ op: "live.refused", ref: attach.ref, code, error: "Later." });
+    expect(channel.isClosed).toBe(false);
+    await page.world.advance(2_000);
+    await page.attachStream();
+    expect(channel.isClosed).toBe(false);
+    page.live.close();
+    await page.nothingLeft();
+  });
+
+  test("an attach that is refused for good is the end, with its reason", async () => {
+    const page = new Page(false);
+    const { channel } = await page.channel();
+    let end: NetworkError | undefined;
+    channel.onClose((error) => (end = error as NetworkError));
+    await page.openStream();
+    const [attach] = (await page.up()) as [Said];
+    await page.down({ op: "live.refused", ref: attach.ref, code: "verify-rejected", error: "No." });
+    expect((end?.cause as TakoError).code).toBe("verify-rejected");
     await page.nothingLeft();
   });
 

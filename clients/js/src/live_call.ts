@@ -1,0 +1,100 @@
+/**
+ * One call of a function: what is asked, and what the answer means.
+ *
+ * Rule: it settles in any case, and only what the server itself says is an answer. All else
+ * (a captive portal's page, a router's 404, a head that was cut) is a `NetworkError` that says
+ * what came.
+ */
+
+import { TakoError } from "./index.js";
+import { parse } from "./link.js";
+import type { ConnectionSettings } from "./live_connection.js";
+import { Abort, NetworkError, ValidationError } from "./live_errors.js";
+import type { Overflow } from "./live_machine.js";
+import { ask } from "./stream.js";
+import { connectUrl } from "./topic.js";
+
+/** Where a live object belongs. */
+export interface Entry {
+  readonly path: readonly (string | number)[];
+  readonly id: string;
+  readonly kind: "channel" | "broadcast";
+  readonly ack?: boolean;
+  readonly durable?: boolean;
+  readonly overflow?: Overflow;
+}
+
+export interface Result {
+  readonly result: unknown;
+  readonly live?: readonly Entry[];
+}
+
+interface Answer extends Partial<Result> {
+  readonly code?: unknown;
+  readonly error?: unknown;
+  readonly value?: unknown;
+}
+
+export interface Call {
+  readonly name: string;
+  readonly body: string;
+  readonly secret: string;
+  /** Milliseconds for all of it. */
+  readonly timeout: number;
+}
+
+function failed(cause: unknown, message?: string): NetworkError {
+  const error = new NetworkError(false, message);
+  error.blame(cause);
+  return error;
+}
+
+/** @throws as `Live.call` says */
+function read(response: Response, text: string): Result {
+  const { status } = response;
+  const answer = Object(parse(text)) as Answer;
+  if (status === 200 && "result" in answer) return answer as Result;
+  const { code, error, value } = answer;
+  if (status < 400 || typeof code !== "string" || typeof error !== "string") {
+    const type = response.headers.get("content-type");
+    const what = `HTTP ${status} (${type}), not from takotwist: something between answers, or the url is wrong.`;
+    throw failed(new TakoError(`http-${status}`, what), "There was no answer of the server.");
+  }
+  if (code === "aborted") throw new Abort(value);
+  if (status === 400) throw new ValidationError(error);
+  throw new TakoError(code, error);
+}
+
+/** @throws as `Live.call` says */
+export async function callFunction(settings: ConnectionSettings, { name, body, secret, timeout }: Call): Promise<Result> {
+  const { credentials, environment } = settings;
+  const headers = { "content-type": "application/json", "tako-session": secret };
+  const url = new URL(connectUrl(settings.base).replace(/^ws/, "http"));
+  url.pathname = url.pathname.replace(/connect$/, `functions/${encodeURIComponent(name)}`);
+  const abort = new AbortController();
+  const { signal } = abort;
+
+  const post = async (refused: boolean): Promise<[Response, string]> => {
+    const auth = typeof credentials === "function" ? await credentials({ refused }) : credentials;
+    const response = await ask(settings, url, auth, { method: "POST", headers, body, signal });
+    return [response, await response.text()];
+  };
+  const exchange = async () => {
+    const first = await post(false);
+    return first[0].status === 401 && typeof credentials === "function" ? post(true) : first;
+  };
+
+  let cancel = () => {};
+  const tooLate = new Promise<never>((_, reject) => {
+    if (timeout === Infinity) return;
+    cancel = environment.later(timeout, () => {
+      reject(failed(undefined, `There was no answer within ${timeout} ms.`));
+      abort.abort();
+    });
+  });
+  try {
+    return read(...(await Promise.race([exchange().catch((cause: unknown) => Promise.reject(failed(cause))), tooLate])));
+  } finally {
+    cancel();
+  }
+}
