@@ -53,7 +53,7 @@ class LiveCollector(Collector):
         tally = self.sessions.tally
         calls = CounterMetricFamily(
             "tako_function_calls",
-            "Calls of functions: ok, aborted, refused or failed.",
+            "Calls of functions: ok, aborted, refused, failed or left.",
             labels=["function", "outcome"],
         )
         for (function, outcome), count in sorted(tally.calls.items()):

@@ -51,11 +51,13 @@ class Running:
     """A call under way.
 
     :ivar created: the live objects that it has made.
+    :ivar left: whether its caller has left meanwhile.
     """
 
     home: Home
     context: CallContext
     created: list[LiveObject] = attrs.field(factory=list)
+    left: bool = False
 
 
 _running: ContextVar[Running | None] = ContextVar("running", default=None)

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from takotwist.app.failure_text import failure_text
+from takotwist.live.errors import PageLeft
 from takotwist.trampoline import drive
 
 _log = Logger()
@@ -30,7 +31,9 @@ closing: ContextVar[object | None] = ContextVar("closing", default=None)
 
 
 def log_failure(what: str, error: BaseException) -> None:
-    """One line in the log, with the app's own traceback."""
+    """One line in the log, with the app's own traceback; none where only a page was left."""
+    if isinstance(error, PageLeft):
+        return
     _log.error("{what} failed\n{trace}", what=what, trace=failure_text(error, ()))
 
 

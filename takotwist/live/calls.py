@@ -13,18 +13,20 @@ from typing import Any
 
 import attrs
 import msgspec
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from takotwist.app.failure_text import failure_text
 from takotwist.errors import BodyInvalid, InternalError, NotFound, Refusal
 from takotwist.live.call_context import CallContext, Running, run_in, wait_in
-from takotwist.live.errors import Abort, NetworkError
+from takotwist.live.errors import Abort, NetworkError, PageLeft
 from takotwist.live.function import Function
 from takotwist.live.home import Home
 from takotwist.live.result import answer_json, take_apart
 from takotwist.live.returned import WrongResult
 from takotwist.live.sessions import LiveSessions
 from takotwist.live.verifying import Run, Verifying
+from takotwist.trampoline import started
 
 
 @attrs.frozen(slots=True)
@@ -78,22 +80,28 @@ class Calls:
         if function is None:
             raise NotFound(f"There is no function {name!r}.")
         outcome = "refused"
+        running = Running(
+            self.home,
+            CallContext(name, self.new_id(), None, caller.address, caller.headers, caller.cookie),
+        )
         try:
             args, named = self._arguments(function, body)
-            subject = await self._subject(function, caller)
+            asked = started(self._subject(function, caller, running))
+            subject = await _until_left(asked, running, finishes=False)
+            running.context = attrs.evolve(running.context, subject=subject)
             outcome = "failed"
-            running = Running(
-                self.home,
-                CallContext(
-                    name, self.new_id(), subject, caller.address, caller.headers, caller.cookie
-                ),
-            )
-            answer = await self._run(function, running, args, named, caller.secret)
+            work = started(self._run(function, running, args, named, caller.secret))
+            # A thread cannot be cancelled.
+            finishes = function.finish or not inspect.iscoroutinefunction(function.wrapped)
+            answer: bytes = await _until_left(work, running, finishes=finishes)
             outcome = "ok"
             return 200, answer
         except Abort as error:
             outcome = "aborted"
             return 422, _abort_json(error)
+        except CancelledError:
+            outcome = "left"
+            raise
         except InternalError:
             raise
         except Refusal:
@@ -113,6 +121,8 @@ class Calls:
         """The answer.  :raises Abort: :raises Refusal: and then nothing is left of the call."""
         try:
             result = await self.run(_bound(function, running, args, named))
+            if running.left:
+                raise PageLeft
             encoded, found = take_apart(result, function.returned)
             if found:
                 subject = running.context.subject
@@ -124,8 +134,10 @@ class Calls:
             return answer_json(encoded, found)
         except BaseException as error:
             for one in running.created:
-                one.lose(NetworkError("The call failed."))
+                one.lose(PageLeft() if running.left else NetworkError("The call failed."))
             if isinstance(error, Abort | Refusal) or not isinstance(error, Exception):
+                raise
+            if running.left and isinstance(error, CancelledError | PageLeft):
                 raise
             self._log_failure(running.context, error)
             raise InternalError("The function failed; the server's log has the reason.") from None
@@ -146,11 +158,13 @@ class Calls:
                 trace=failure_text(error, ()),
             )
 
-    async def _subject(self, function: Function[..., Any], caller: Caller) -> str | None:
+    async def _subject(
+        self, function: Function[..., Any], caller: Caller, running: Running
+    ) -> str | None:
         if function.verification is None:
             return None
         subject = await self.verifying.subject_of(
-            function.verification, caller.headers.get, caller.cookie, function.name
+            function.verification, caller.headers.get, caller.cookie, lambda: running.left
         )
         if subject is not None:
             self.cost(subject)
@@ -184,6 +198,25 @@ def _bound(
         return wait
     # A thread has no context of its own: it gets a copy of this one.
     return lambda: copy_context().run(run_in, running, lambda: wrapped(*args, **named))
+
+
+def _until_left(work: Deferred[Any], running: Running, *, finishes: bool) -> Deferred[Any]:
+    """The answer of a call, whose caller may leave before: that is said by cancelling it."""
+
+    def left(_: Deferred[Any]) -> None:
+        running.left = True
+        if not finishes:
+            work.cancel()
+
+    answer: Deferred[Any] = Deferred(left)
+
+    def done(result: Any) -> None:
+        # Whoever has left hears nothing; what went wrong in the function is in the log.
+        if not running.left:
+            answer.callback(result)
+
+    work.addBoth(done)
+    return answer
 
 
 def _abort_json(error: Abort) -> bytes:

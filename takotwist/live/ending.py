@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum
 
 from takotwist.live.closing import Closing
-from takotwist.live.frames import NETWORK, TIMED_OUT, Frame, Trouble
+from takotwist.live.frames import LEFT, NETWORK, TIMED_OUT, Frame, Trouble
 from takotwist.live.incoming import Incoming
 from takotwist.live.outgoing import Outgoing
 from takotwist.live.outputs import Broken, Ended, Forgotten, Output, Transmit
@@ -147,8 +147,9 @@ class Ending:
         self._since = now
         if self.attached:
             self._out.append(Transmit(Frame("end", error=trouble)))
-        if trouble.code == NETWORK.code:
-            # It need not be remembered: it is also what an unknown id means.
+        if trouble.code in (NETWORK.code, LEFT.code):
+            # It need not be remembered: the one is also what an unknown id means, and of the
+            # other there is nobody to tell.
             self.forget()
 
     def end_received(self, trouble: Trouble | None) -> None:

@@ -3,6 +3,7 @@
     TakoError
     ├── Abort                 either side said so; carries a value
     ├── NetworkError          the connection was lost for too long (also a ConnectionError)
+    ├── PageLeft              the page was left, or closed what it had of live objects
     ├── ChannelClosedError    the object is closed, or is closing
     ├── ChannelOverflowError  too much waited: the object has ended, or dropped a send
     ├── ValidationError       data or an answer did not fit its declared type
@@ -54,6 +55,13 @@ class NetworkError(LiveError, ConnectionError):
         super().__init__(message)
 
 
+class PageLeft(LiveError):
+    """The page was left, or closed what it had of live objects: nothing is wrong."""
+
+    def __init__(self, message: str = "The page was left.") -> None:
+        super().__init__(message)
+
+
 class ChannelClosedError(LiveError):
     """A send on a closed object, or what was under way when it closed."""
 
@@ -99,6 +107,7 @@ class UsageError(LiveError, TypeError):
 
 _BY_CODE: dict[str, type[LiveError]] = {
     "network": NetworkError,
+    "left": PageLeft,
     "closed": ChannelClosedError,
     "overflow": ChannelOverflowError,
     "validation": ValidationError,

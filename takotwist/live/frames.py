@@ -48,6 +48,7 @@ class Trouble:
 
 
 NETWORK = Trouble("network")
+LEFT = Trouble("left")
 CLOSED = Trouble("closed")
 TIMED_OUT = Trouble("closed", None, "close timed out")
 OVERFLOW = Trouble("overflow")

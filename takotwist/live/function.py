@@ -51,9 +51,11 @@ class Parameter:
 class Verification:
     """Who decides about callers, and what they present.
 
+    :ivar function: for whose calls, by its name.
     :ivar verify: gets a `VerifyRequest`, as a channel's does.
     """
 
+    function: str
     verify: Callable[..., Any]
     header: str | None
     cookie: str | None
@@ -64,15 +66,22 @@ class Function(Generic[P, R]):
 
     :ivar name: on the wire.
     :ivar place: file and line, for people.
+    :ivar finish: whether it runs to its end though its page has been left.
     """
 
     def __init__(
-        self, wrapped: Callable[P, R], name: str, place: str, verification: Verification | None
+        self,
+        wrapped: Callable[P, R],
+        name: str,
+        place: str,
+        verification: Verification | None,
+        finish: bool = False,
     ) -> None:
         self.wrapped = wrapped
         self.name = name
         self.place = place
         self.verification = verification
+        self.finish = finish
         self.__doc__ = wrapped.__doc__
         self.__name__ = getattr(wrapped, "__name__", name)
         self._parameters: Sequence[Parameter] | None = None
@@ -166,6 +175,7 @@ def function(
     verify: Callable[..., Any] | None = ...,
     header: str | None = ...,
     cookie: str | None = ...,
+    finish: bool = ...,
 ) -> Callable[[Callable[P, R]], Function[P, R]]: ...
 
 
@@ -177,6 +187,7 @@ def function(
     verify: Callable[..., Any] | None = None,
     header: str | None = "",
     cookie: str | None = None,
+    finish: bool = False,
 ) -> Any:
     """Let pages call this function.
 
@@ -189,10 +200,14 @@ def function(
 
     :param name: on the wire; left out, ``on_join_chat`` is ``onJoinChat``.
     :param verify: decides who may call, as a channel's does: it gets a `VerifyRequest`
-        with the operation ``call``, and its subject is `context().subject`.
+        with the operation ``call`` and the function's name as its channel, and its subject is
+        `context().subject`.  It is asked before each call, and once more for each connection
+        of a page that holds live objects.
     :param header: the header that carries credentials; left out ``authorization``, unless a
         cookie is named.
     :param cookie: the cookie that carries them.
+    :param finish: whether a coroutine function runs to its end though its caller has left. Left
+        out it is cancelled then: what it awaits raises `CancelledError`, and nothing is logged.
     :raises DefinitionError: the name cannot be one.
     """
     if header == "":
@@ -206,7 +221,7 @@ def function(
             raise DefinitionError(f"function name {own!r} cannot be one", place=place)
         verification = None
         if verify is not None:
-            verification = Verification(verify, header and header.lower(), cookie)
-        return Function(wrapped, own, place, verification)
+            verification = Verification(own, verify, header and header.lower(), cookie)
+        return Function(wrapped, own, place, verification, finish)
 
     return decorate if wrapped is None else decorate(wrapped)

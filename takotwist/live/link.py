@@ -20,7 +20,7 @@ from takotwist.live.codec import (
     write_binary,
     write_text,
 )
-from takotwist.live.errors import NetworkError
+from takotwist.live.errors import NetworkError, PageLeft
 from takotwist.live.frames import Frame
 from takotwist.live.function import Verification
 from takotwist.live.live_wire import LiveSettings, LiveWire
@@ -29,8 +29,9 @@ from takotwist.live.sessions import MAX_OBJECTS, LiveSession, LiveSessions
 
 _UNREADABLE = (Unreadable, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-#: Asks whether a wire is the subject's: verification and ``auth`` to its subject.
-Verify = Callable[[Verification, str | None], Awaitable[str | None]]
+#: Asks whether a wire is the subject's: verification, ``auth``, and whether it has gone
+#: meanwhile, to its subject.
+Verify = Callable[[Verification, str | None, Callable[[], bool]], Awaitable[str | None]]
 
 
 class Link:
@@ -81,7 +82,7 @@ class Link:
                 self._open(OPS.decode(text))
             elif op == "live.leave":
                 if self._session is not None:
-                    self._session.end(NetworkError("The page has gone."))
+                    self._session.end(PageLeft())
             else:
                 self._break(f"there is no op {op!r}")
         except _UNREADABLE as bad:
@@ -115,7 +116,7 @@ class Link:
         session, self._session = self._session, None
         if session is not None:
             if left:
-                session.end(NetworkError("The page has gone."))
+                session.end(PageLeft())
             session.cut(self)
 
     # as the session sees it
@@ -185,7 +186,8 @@ class Link:
         """:raises Refusal: the wire is not the subject's."""
         if session.subject is None or session.verification is None:
             return
-        if await self._verify(session.verification, auth) != session.subject:
+        subject = await self._verify(session.verification, auth, lambda: self._gone)
+        if subject != session.subject:
             raise VerifyRejected("The session belongs to another subject.")
 
     def _open(self, op: Op) -> None:

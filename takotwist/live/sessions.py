@@ -17,7 +17,7 @@ import attrs
 from twisted.logger import Logger
 
 from takotwist.errors import BodyInvalid, Overloaded, RateLimited, VerifyRejected
-from takotwist.live.errors import LiveError, NetworkError
+from takotwist.live.errors import LiveError, NetworkError, PageLeft
 from takotwist.live.frames import Frame
 from takotwist.live.function import Verification
 from takotwist.live.home import Home
@@ -187,7 +187,7 @@ class LiveSessions:
         """
         session = self._table.get(key_of(secret))
         if session is not None:
-            session.end(NetworkError("The page has gone."))
+            session.end(PageLeft())
 
     def remove(self, key: bytes) -> None:
         """Nothing is left of a session."""

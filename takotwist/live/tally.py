@@ -16,7 +16,8 @@ import attrs
 class LiveTally:
     """Counters since the start.
 
-    :ivar calls: by function and outcome: ``ok``, ``aborted``, ``refused``, ``failed``.
+    :ivar calls: by function and outcome: ``ok``, ``aborted``, ``refused``,
+        ``failed``, ``left``.
     :ivar frames_in: frames of objects that pages sent.
     :ivar frames_out: and that were sent to pages.
     :ivar overflows: messages that were dropped, and objects that ended, because too much waited.

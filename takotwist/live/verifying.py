@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from takotwist.app.calls import Reject, UnusableAnswer, grant_of
@@ -36,11 +37,11 @@ class Verifying:
         verification: Verification,
         header: Callable[[str], str | None],
         cookie: Callable[[str], str | None],
-        name: str,
+        left: Callable[[], bool],
     ) -> str | None:
         """Ask the app who this is.
 
-        :param name: what it is asked for: a function's name, or nothing at an attach.
+        :param left: whether who asks has left meanwhile, which cancels the question.
         :raises CredentialsMissing: :raises VerifyRejected: :raises AuthUnavailable: as they say.
         """
         said = header(verification.header) if verification.header else None
@@ -48,7 +49,7 @@ class Verifying:
         if said is None and baked is None and (verification.header or verification.cookie):
             raise CredentialsMissing("This function needs credentials.")
         asked: VerifyRequest[Any] = VerifyRequest(
-            channel=name,
+            channel=verification.function,
             operation="call",
             params={},
             header=None if said is None else HeaderCredential.split(said),
@@ -66,6 +67,8 @@ class Verifying:
         except UnusableAnswer as unusable:
             self._log.error("verify of a function: {reason}", reason=str(unusable))
         except Exception as error:
+            if isinstance(error, CancelledError) and left():
+                raise
             secrets = tuple(one for one in (said, baked) if one)
             self._log.error(
                 "verify of a function failed\n{trace}", trace=failure_text(error, secrets)

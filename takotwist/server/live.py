@@ -6,11 +6,13 @@ alone: whom an object belongs to is who called.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
+from twisted.internet.defer import CancelledError
 from twisted.python.threadable import isInIOThread
 from twisted.python.threadpool import ThreadPool
 
@@ -116,9 +118,11 @@ def compose_live(
     settings = LiveSettings(_told(config), config.ping_interval_seconds, config.max_message_bytes)
 
     def link(wire: LiveWire, presented: Presented) -> Link:
-        def verify(verification: Verification, auth: str | None) -> Awaitable[str | None]:
+        def verify(
+            verification: Verification, auth: str | None, gone: Callable[[], bool]
+        ) -> Awaitable[str | None]:
             shown = presented.or_text(auth)
-            return verifying.subject_of(verification, shown.header, shown.cookie, "")
+            return verifying.subject_of(verification, shown.header, shown.cookie, gone)
 
         return Link(wire, sessions, settings, verify)
 
@@ -181,6 +185,8 @@ def _running(runner: CallableRunner) -> Callable[[Callable[[], Any]], Awaitable[
         if isinstance(result, Raised):
             if isinstance(result.error, Exception):
                 raise result.error
+            if isinstance(result.error, asyncio.CancelledError):
+                raise CancelledError from result.error
             raise RuntimeError(f"it raised {type(result.error).__name__}") from result.error
         return result
 

@@ -21,6 +21,7 @@ from takotwist.live import (
     ListenerError,
     NetworkError,
     Outcome,
+    PageLeft,
     UsageError,
     ValidationError,
     context,
@@ -498,7 +499,7 @@ class ReconnectTests(ChannelCase):
         self.get()
         assert self.page.socket is not None
         self.page.socket.close(1001)
-        self.assertIsInstance(self.closed[0], NetworkError)
+        self.assertIsInstance(self.closed[0], PageLeft)
         self.page.cut()
         self.get()
         self.page.say({"op": "live.leave"})

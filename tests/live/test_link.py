@@ -25,7 +25,7 @@ from takotwist.live.sessions import MAX_OBJECTS, LiveSessions
 from takotwist.live.settings import Bounds
 
 SECRET = "s" * 22
-ANN = Verification(lambda request: True, "authorization", None)
+ANN = Verification("onTest", lambda request: True, "authorization", None)
 
 
 class FakeWire:
@@ -73,7 +73,7 @@ class LinkTests(SynchronousTestCase):
         wire = FakeWire()
         settings = LiveSettings({"pingIntervalMs": 5000}, 5.0, 1000)
 
-        def verify(verification: Verification, auth: str | None) -> Deferred[str | None]:
+        def verify(verification: Verification, auth: str | None, gone: Any) -> Deferred[str | None]:
             self.asked.append(auth)
             return self.answer()
 

@@ -19,7 +19,7 @@ from takotwist.live.sessions import MAX_OBJECTS, LiveSession, LiveSessions, key_
 from takotwist.live.settings import Bounds
 
 SECRET = "s" * 22
-ANN = Verification(lambda request: True, "authorization", None)
+ANN = Verification("onTest", lambda request: True, "authorization", None)
 
 
 class FakeWire:

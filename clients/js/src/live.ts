@@ -14,6 +14,7 @@ import { BroadcastChannel } from "./live_broadcast.js";
 import { callFunction, type Entry } from "./live_call.js";
 import { Channel } from "./live_channel.js";
 import type { ConnectionSettings } from "./live_connection.js";
+import { LEFT } from "./live_frames.js";
 import { type Leaving, leaving as thisPage } from "./live_leaving.js";
 import { Session } from "./live_session.js";
 import type { SubscriptionSettings } from "./subscription.js";
@@ -22,7 +23,7 @@ import type { TransportFactory } from "./types.js";
 export { ChannelClosedError, ChannelGoneError, ChannelOverflowError, TakoError } from "./index.js";
 export { BroadcastChannel, type SubscribeOptions } from "./live_broadcast.js";
 export { Channel, type Direction, type SendOptions } from "./live_channel.js";
-export { Abort, NetworkError, ValidationError } from "./live_errors.js";
+export { Abort, NetworkError, PageLeft, ValidationError } from "./live_errors.js";
 export type { Info } from "./live_frames.js";
 export type { Overflow } from "./live_machine.js";
 export type { CloseOptions } from "./live_object.js";
@@ -74,7 +75,7 @@ export interface Live<Functions extends object = Registered> {
    *   NetworkError where there was no answer of the server, TakoError with the server's word otherwise
    */
   call<Name extends keyof Functions & string>(name: Name, ...rest: Rest<Functions[Name]>): Promise<ResultOf<Functions[Name]>>;
-  /** End all live objects at once, as leaving the page does. */
+  /** End all live objects at once, with `PageLeft`, as leaving the page does. */
   close(): void;
 }
 
@@ -162,7 +163,7 @@ export function createLive<Functions extends object = Registered>(
     }
   }
 
-  return { call: call as Live<Functions>["call"], close: () => session?.leave() };
+  return { call: call as Live<Functions>["call"], close: () => session?.leave(LEFT) };
 }
 
 let shared: Live | undefined;

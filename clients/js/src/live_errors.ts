@@ -4,6 +4,7 @@
  *     TakoError
  *     ├── Abort                  either side said so, or the function did; has its value
  *     ├── NetworkError           the connection was lost for too long, or never made
+ *     ├── PageLeft               the page was left, or closed its live objects: nothing is wrong
  *     ├── ChannelClosedError     the object is closed, or is closing
  *     ├── ChannelOverflowError   too much waited: the object has ended, or dropped a send
  *     ├── ChannelGoneError       a durable cursor is too old
@@ -47,6 +48,13 @@ export class NetworkError extends TakoError {
   }
 }
 
+/** The page was left, or closed its live objects: nothing is wrong. */
+export class PageLeft extends TakoError {
+  constructor(message = "The page was left.") {
+    super("left", message);
+  }
+}
+
 export class ValidationError extends TakoError {
   constructor(message = "The data does not fit its type.") {
     super("validation", message);
@@ -59,6 +67,8 @@ export function errorOf({ code, value, message }: Trouble): TakoError {
       return new Abort(value, message);
     case "network":
       return new NetworkError(true, message);
+    case "left":
+      return new PageLeft(message);
     case "overflow":
       return new ChannelOverflowError(message ?? "More waits to be sent than may: await the sends.");
     case "validation":

@@ -63,6 +63,7 @@ export interface Frame {
 }
 
 export const NETWORK: Trouble = { code: "network" };
+export const LEFT: Trouble = { code: "left" };
 export const CLOSED: Trouble = { code: "closed" };
 export const TIMED_OUT: Trouble = { code: "closed", message: "close timed out" };
 export const OVERFLOW: Trouble = { code: "overflow" };

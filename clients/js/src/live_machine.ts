@@ -235,8 +235,8 @@ export class Machine<Handle> {
     this.#outgoing.forget();
     this.#since = now;
     if (this.attached) this.#out.push({ frame: { do: "end", error: trouble, size: 0 } });
-    // It need not be remembered: it is also what an unknown id means.
-    if (trouble.code === "network") this.#forget();
+    // Neither need be remembered: the one is also what an unknown id means, and of the other there is nobody to tell.
+    if (trouble.code === "network" || trouble.code === "left") this.#forget();
   }
 
   /** It is over for its user: everything of theirs comes out. */

@@ -90,12 +90,12 @@ export class Session implements Carrier {
   }
 
   /** End everything at once. */
-  leave(): void {
+  leave(trouble = NETWORK): void {
     if (this.#attached) this.#send({ op: "live.leave" });
     this.#detach();
     for (const object of [...this.#objects.values()]) {
       object.act((machine, now) => {
-        machine.end(NETWORK, now);
+        machine.end(trouble, now);
         // Nobody will ask any more how it ended.
         machine.receive({ do: "end", size: 0, error: null }, now);
       });

@@ -12,6 +12,7 @@ import {
   createLive,
   type Live,
   NetworkError,
+  PageLeft,
   TakoError,
   ValidationError,
 } from "../src/live.js";
@@ -852,6 +853,20 @@ describe("a page that is left", () => {
     const session = page.posts("/functions/")[0]?.headers.get("tako-session");
     expect(page.beacons).toEqual([["https://x.example/_tako/connect/leave", JSON.stringify({ session })]]);
     page.live.close();
+    await page.nothingLeft();
+  });
+
+  test("by the page itself ends its objects with a word of its own", async () => {
+    const page = new Page(false);
+    const { channel } = await page.channel();
+    const ends: unknown[] = [];
+    channel.onClose((error) => ends.push(error));
+    await page.attachStream();
+    const asked = channel.send("x", { ack: true }).catch((error: unknown) => error);
+    page.live.close();
+    expect(ends).toEqual([expect.any(PageLeft)]);
+    expect(ends[0]).not.toBeInstanceOf(NetworkError);
+    expect(await asked).toBeInstanceOf(PageLeft);
     await page.nothingLeft();
   });
 
