@@ -189,18 +189,11 @@ class MethodNotAllowed(Refusal):
 
 
 class ReplayTooOld(Refusal):
-    """Messages after the cursor may have been removed.
-
-    :param cursor: a cursor that is good now, for whoever starts anew.
-    """
+    """Messages after the cursor may have been removed."""
 
     code, http_status, close_code = "replay-too-old", 410, 4410
     retry = Retry.WITHOUT_CURSOR
     default_sentence = "The cursor is older than the replay window: reload, then start anew."
-
-    def __init__(self, sentence: str | None = None, *, cursor: int = 0) -> None:
-        super().__init__(sentence)
-        self.cursor = cursor
 
 
 class MessageTooLarge(Refusal):

@@ -27,7 +27,10 @@ MAX_KEY_LENGTH = 255
 
 @attrs.frozen(slots=True)
 class Authenticate:
-    """``tako.auth``: credentials, and where to resume."""
+    """``tako.auth``: credentials, and where to resume.
+
+    :ivar cursor: `FOREIGN` where it is no cursor; what becomes of that is said in the URL.
+    """
 
     token: str = attrs.field(repr=False)
     cursor: int | None = None
@@ -139,7 +142,9 @@ def _frame(wire: _Wire, max_bytes: int) -> ClientFrame:
     _check_length("ref", wire.ref)
     _check_length("idempotencyKey", wire.idempotencyKey)
     if wire.type == "tako.auth":
-        return Authenticate(_required("token", wire.token), _cursor(wire.lastMessageId))
+        return Authenticate(
+            _required("token", wire.token), _cursor(wire.lastMessageId, "", foreign=True)
+        )
     if wire.op is None:
         return Send(_draft(wire, max_bytes), wire.ref, wire.idempotencyKey)
     if wire.op == "ping":
@@ -153,7 +158,7 @@ def _frame(wire: _Wire, max_bytes: int) -> ClientFrame:
         wire.ref,
         _required("channel", wire.channel),
         wire.params,
-        _cursor(wire.cursor, "cursor"),
+        _cursor(wire.cursor, "cursor", foreign=wire.stale == "reset"),
         _required("auth", wire.auth) if wire.op == "auth" else wire.auth,
         wire.stale == "reset",
         _draft(wire, max_bytes) if wire.op == "publish" else None,
@@ -173,8 +178,8 @@ def _draft(wire: _Wire, max_bytes: int) -> Draft:
     return Draft(kind, data)
 
 
-def _cursor(said: str | int | None, field: str = "lastMessageId") -> int | None:
-    return None if said is None else parse_cursor(said, field)
+def _cursor(said: str | int | None, field: str, *, foreign: bool) -> int | None:
+    return None if said is None or said == "" else parse_cursor(said, field, foreign=foreign)
 
 
 def _required(field: str, value: str | None) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from takotwist.codecs.client_frame import Ref
 from takotwist.core.channel import Lifecycle
 from takotwist.core.topic import Topic
-from takotwist.errors import Refusal, ReplayTooOld
+from takotwist.errors import Refusal
 
 
 def lifecycle_fields(lifecycle: Lifecycle) -> dict[str, int]:
@@ -49,12 +49,12 @@ def open_frame(
     return msgspec.json.encode(frame | dict(more or {}))
 
 
-def reset_frame(reset: ReplayTooOld, ref: Ref = None, topic: Topic | None = None) -> bytes:
-    """The subscription begins anew at a cursor, because the client's was too old."""
+def reset_frame(reset: Refusal, cursor: int, ref: Ref = None, topic: Topic | None = None) -> bytes:
+    """The subscription begins anew at `cursor`, because the client's cannot be resumed."""
     frame: dict[str, Any] = {"op": "reset"}
     if topic is not None:
         frame |= {"ref": ref, **_topic(topic)}
-    return msgspec.json.encode(frame | {"reason": reset.code, "cursor": str(reset.cursor)})
+    return msgspec.json.encode(frame | {"reason": reset.code, "cursor": str(cursor)})
 
 
 def subscribed_frame(

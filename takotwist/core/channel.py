@@ -18,7 +18,18 @@ from takotwist.core.schema import PayloadSchema
 from takotwist.errors import DefinitionError
 
 #: Query keys that are never params (protocol, section 1).
-RESERVED_QUERY_KEYS = frozenset({"last_message_id", "last_event_id", "stale", "access_token"})
+#: Where a cursor may stand in a query, the first that is there and not empty counts.  What
+#: an EventSource without headers adds to an address by itself is newer than what the
+#: address may have had before.
+CURSOR_QUERY_KEYS = (
+    "lastEventId",
+    "last-event-id",
+    "Last-Event-ID",
+    "last_event_id",
+    "last_message_id",
+)
+
+RESERVED_QUERY_KEYS = frozenset({*CURSOR_QUERY_KEYS, "stale", "access_token"})
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:@-]{0,127}")
 

@@ -14,14 +14,27 @@ MAX_ID = 2**53 - 1
 #: Not a cursor: it asks for everything still in the window and is never too old.
 EVERYTHING = 0
 
+#: No id: stands for a cursor that no log could have given out, where that is no error.
+FOREIGN = MAX_ID + 1
 
-def parse_cursor(text: str | int, field: str = "cursor") -> int:
+
+def parse_cursor(text: str | int, field: str = "cursor", *, foreign: bool = False) -> int:
     """Read a cursor that a client sent.
 
     :param text: decimal digits, or a number from JSON.
     :param field: how the client called it, for the error.
+    :param foreign: give `FOREIGN` in place of raising; the log then says the same of it.
     :raises CursorInvalid: when it is no id that a log could have given out.
     """
+    try:
+        return _parsed(text, field)
+    except CursorInvalid:
+        if foreign:
+            return FOREIGN
+        raise
+
+
+def _parsed(text: str | int, field: str) -> int:
     if isinstance(text, bool):
         raise CursorInvalid(f"{field} must be a decimal id, not a boolean.")
     if isinstance(text, str):

@@ -18,7 +18,7 @@ from takotwist.core.outbox import Outbox, Send, Turn
 from takotwist.core.replay import Gate, Replay
 from takotwist.core.tail import Item
 from takotwist.core.topic import Topic
-from takotwist.errors import Refusal, ReplayTooOld
+from takotwist.errors import Refusal
 
 #: Most bytes of a burst that are joined into one push.
 SLICE_BYTES = 64 * 1024
@@ -41,7 +41,7 @@ class Subscription:
     topic: Topic
     window_us: int
     outbox: Outbox
-    on_open: Callable[[int, ReplayTooOld | None], None]
+    on_open: Callable[[int, Refusal | None], None]
     on_end: Callable[[Refusal], None]
     forgotten_when_idle: bool = False
     replay: Replay = attrs.field(factory=lambda: Replay(0), init=False)

@@ -76,7 +76,7 @@ class Page:
         if cursor > self.head:
             raise CursorInvalid("The cursor is newer than any message of this server.")
         if cursor != EVERYTHING and self.removed > cursor:
-            raise ReplayTooOld(cursor=self.head)
+            raise ReplayTooOld
 
 
 @attrs.frozen(slots=True)

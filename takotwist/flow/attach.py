@@ -70,7 +70,7 @@ class Attaching:
         :param cursor: resume after this id, `EVERYTHING` for the whole window,
             `None` for what is published from now on.
         :param reset_when_stale: begin anew, saying so, instead of refusing a
-            cursor that is too old.
+            cursor that cannot be resumed.
         :return: whether it began; `False` where it was detached meanwhile.
         :raises Refusal: it cannot begin; it is detached.
         """
@@ -92,7 +92,9 @@ class Attaching:
         items = self._tail(subscription)
         if items is not None:
             if cursor > self.log.head:
-                raise CursorInvalid("The cursor is newer than any message of this server.")
+                if not reset_when_stale:
+                    raise CursorInvalid("The cursor is newer than any message of this server.")
+                return self._begin(subscription, self.log.head, CursorInvalid())
             return self._begin(subscription, cursor if items else self.log.head)
         subscription.busy = True
         try:
@@ -103,10 +105,10 @@ class Attaching:
             return False
         try:
             read.page.judge(cursor)
-        except ReplayTooOld as too_old:
+        except (CursorInvalid, ReplayTooOld) as cannot:
             if not reset_when_stale:
                 raise
-            return self._begin(subscription, self.log.head, too_old)
+            return self._begin(subscription, self.log.head, cannot)
         nothing = not read.items and not read.page.more
         return self._begin(subscription, read.page.head if nothing else cursor, read=read)
 
@@ -114,7 +116,7 @@ class Attaching:
         self,
         subscription: Subscription,
         position: int,
-        reset: ReplayTooOld | None = None,
+        reset: Refusal | None = None,
         read: ReadPage | None = None,
     ) -> bool:
         subscription.replay.position = position

@@ -17,7 +17,7 @@ import attrs
 from takotwist.core.deadlines import Deadline
 from takotwist.core.fanout import Subscription
 from takotwist.core.outbox import Outbox
-from takotwist.errors import BodyInvalid, CredentialsExpired, RateLimited, Refusal, ReplayTooOld
+from takotwist.errors import BodyInvalid, CredentialsExpired, RateLimited, Refusal
 from takotwist.flow.authorize import Admitted
 from takotwist.flow.client_frames import ClientFrames
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: What a transport does at the begin of a subscription: the cursor, and the
 #: refusal that a reset stands for.
-OnOpen = Callable[[int, ReplayTooOld | None], None]
+OnOpen = Callable[[int, Refusal | None], None]
 
 
 @attrs.define(slots=True, eq=False)
@@ -117,7 +117,7 @@ class Subscribed:
         self.subscription.on_end = _nothing_more
 
 
-def _begun(cursor: int, reset: ReplayTooOld | None) -> None:
+def _begun(cursor: int, reset: Refusal | None) -> None:
     """Takes the place of what a transport did at the begin of a subscription."""
 
 

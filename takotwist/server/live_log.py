@@ -20,7 +20,7 @@ from takotwist.core.fanout import Subscription
 from takotwist.core.log import Page
 from takotwist.core.outbox import Outbox
 from takotwist.core.topic import Topic
-from takotwist.errors import Refusal, ReplayTooOld, StoreUnavailable
+from takotwist.errors import Refusal, StoreUnavailable
 from takotwist.flow.attach import RETRY_SECONDS, Attaching
 from takotwist.live.bus import Publication
 from takotwist.live.stored import Begun, Record, Replay
@@ -187,9 +187,9 @@ class LiveFollowing:
     def _new_subscription(self, outbox: Outbox) -> Subscription:
         return Subscription(self._topic, self._window_us, outbox, self._open, self._end)
 
-    def _open(self, cursor: int, too_old: ReplayTooOld | None) -> None:
+    def _open(self, cursor: int, reset: Refusal | None) -> None:
         if not self._left:
-            self._begun(cursor, too_old is not None)
+            self._begun(cursor, reset is not None)
 
     def _end(self, refusal: Refusal) -> None:
         if not self._left:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import attrs
 
-from takotwist.core.channel import RESERVED_QUERY_KEYS
+from takotwist.core.channel import CURSOR_QUERY_KEYS, RESERVED_QUERY_KEYS
 from takotwist.core.cursor import parse_cursor
 from takotwist.errors import CursorInvalid, ParamsInvalid
 from takotwist.flow.authorize import Presented
@@ -40,13 +40,15 @@ class Asking:
     def cursor(self) -> int | None:
         """Where to resume: `None` is the live tail (protocol, section 4).
 
-        :raises CursorInvalid: names the header or field.
+        An empty one is none: what a page writes that has stored nothing yet.
+
+        :raises CursorInvalid: names the header or field; never where a reset was asked for.
         """
-        if self._last_event_id:
-            return parse_cursor(self._last_event_id, "Last-Event-ID")
-        for field in ("last_event_id", "last_message_id"):
-            if field in self._reserved:
-                return parse_cursor(self._reserved[field], field)
+        said = [("Last-Event-ID", self._last_event_id)]
+        said += [(field, self._reserved.get(field)) for field in CURSOR_QUERY_KEYS]
+        for field, text in said:
+            if text:
+                return parse_cursor(text, field, foreign=self.reset_when_stale)
         return None
 
     def reserved(self, field: str) -> str | None:

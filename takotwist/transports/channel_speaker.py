@@ -31,6 +31,7 @@ from takotwist.codecs.server_frame import (
     pong_frame,
     reset_frame,
 )
+from takotwist.core.cursor import FOREIGN
 from takotwist.core.log import Appended
 from takotwist.errors import (
     AuthFrameMalformed,
@@ -39,7 +40,6 @@ from takotwist.errors import (
     MessageTooLarge,
     RateLimited,
     Refusal,
-    ReplayTooOld,
 )
 from takotwist.flow.authorize import Admitted, Asked, Presented
 from takotwist.flow.refusal import refusal_of
@@ -110,6 +110,12 @@ class ChannelSpeaker:
     def received(self, text: bytes) -> None:
         """A frame has come."""
         frame = read_client_frame(text, self._admission.max_message_bytes)
+        if (
+            isinstance(frame, Authenticate)
+            and frame.cursor == FOREIGN
+            and not self._reset_when_stale
+        ):
+            frame = Bad(AuthFrameMalformed("lastMessageId must be a decimal id."), auth=True)
         if not self._started:
             self._first(frame)
         elif isinstance(frame, Authenticate):
@@ -164,11 +170,11 @@ class ChannelSpeaker:
         wire.keep_alive(lifecycle.keepalive_interval_ms / 1000)
         wire.session.live_until(lifecycle.max_connection_lifetime_ms)
 
-        def opened(cursor: int, reset: ReplayTooOld | None) -> None:
+        def opened(cursor: int, reset: Refusal | None) -> None:
             if self._explicit:
                 wire.send(open_frame(cursor, wire.session.id, lifecycle))
                 if reset is not None:
-                    wire.send(reset_frame(reset))
+                    wire.send(reset_frame(reset, cursor))
 
         self._subscribed = await wire.session.subscribe(
             admitted, self._cursor, self._reset_when_stale, opened, wire.end, wire.hold

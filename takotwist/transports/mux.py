@@ -39,7 +39,6 @@ from takotwist.errors import (
     BodyInvalid,
     NotFound,
     Refusal,
-    ReplayTooOld,
     TransportNotEnabled,
 )
 from takotwist.flow.authorize import Admitted, Asked, Presented
@@ -133,7 +132,7 @@ class Mux:
         admitted = await self._authorize(frame, asked, _operation(asked))
         session, topic = self._wire.session, asked.topic
 
-        def opened(cursor: int, reset: ReplayTooOld | None) -> None:
+        def opened(cursor: int, reset: Refusal | None) -> None:
             self._refs[topic.key] = frame.ref
             self._wire.send(
                 subscribed_frame(
@@ -141,7 +140,7 @@ class Mux:
                 )
             )
             if reset is not None:
-                self._wire.send(reset_frame(reset, frame.ref, topic))
+                self._wire.send(reset_frame(reset, cursor, frame.ref, topic))
 
         def ended(refusal: Refusal) -> None:
             self._refused(refusal, self._refs.pop(topic.key, None), topic)

@@ -17,6 +17,7 @@ from takotwist.codecs.client_frame import (
     Send,
     read_client_frame,
 )
+from takotwist.core.cursor import FOREIGN
 from takotwist.core.message import Draft
 from takotwist.errors import BodyInvalid, CursorInvalid, MessageTooLarge
 
@@ -47,10 +48,23 @@ class TestFrames(SynchronousTestCase):
 
     def test_bad_auth(self) -> None:
         """A tako.auth frame that cannot be read is known to be one."""
-        for value in ({}, {"token": ""}, {"token": 1}, {"token": "x", "lastMessageId": "y"}):
+        for value in ({}, {"token": ""}, {"token": 1}, {"token": "x", "lastMessageId": 1.5}):
             frame = read({"type": "tako.auth"} | value)
             self.assertIsInstance(frame, Bad)
             self.assertTrue(frame.auth, value)
+
+    def test_cursors_that_are_none(self) -> None:
+        """An empty one is left out; what no log gave out is refused, or kept for the reset."""
+        auth = {"type": "tako.auth", "token": "x"}
+        subscribe = {"op": "subscribe", "ref": 1, "channel": "c"}
+        self.assertIsNone(read(auth | {"lastMessageId": ""}).cursor)
+        self.assertIsNone(read(subscribe | {"cursor": ""}).cursor)
+        for foreign in ("y", "-1", 2**53, "0198f3a2-7c1e"):
+            self.assertEqual(read(auth | {"lastMessageId": foreign}).cursor, FOREIGN)
+            bad = read(subscribe | {"cursor": foreign})
+            self.assertIsInstance(bad.refusal, CursorInvalid)
+            anew = read(subscribe | {"cursor": foreign, "stale": "reset"})
+            self.assertEqual((anew.cursor, anew.reset_when_stale), (FOREIGN, True))
 
     def test_on_topic(self) -> None:
         """Frames that name their topic."""

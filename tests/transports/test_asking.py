@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
+from takotwist.core.cursor import FOREIGN
 from takotwist.errors import CursorInvalid, ParamsInvalid
 from takotwist.transports.asking import (
     MAX_FIELDS,
@@ -62,8 +63,13 @@ class TestAsking(SynchronousTestCase):
         self.assertEqual(read("last_event_id=5&last_message_id=4").cursor, 5)
         self.assertEqual(read("last_event_id=5", last_event_id="6").cursor, 6)
         self.assertEqual(read("last_event_id=5", last_event_id="").cursor, 5)
+        self.assertEqual(read("last_event_id=5&lastEventId=6&last_message_id=4").cursor, 6)
+        self.assertEqual(read("lastEventId=&last_event_id=5").cursor, 5)
+        self.assertIsNone(read("last_event_id=&last_message_id=", last_event_id="").cursor)
+        self.assertEqual(read("last_event_id=x&stale=reset").cursor, FOREIGN)
         for asking, name in (
             (read("last_event_id=x"), "last_event_id"),
+            (read("last-event-id=x"), "last-event-id"),
             (read("", last_event_id="x"), "Last-Event-ID"),
         ):
             with self.assertRaises(CursorInvalid) as raised:

@@ -51,6 +51,27 @@ class TestChannelSpeaker(SynchronousTestCase):
         self.assertEqual([one["data"] for one in socket.messages], [1])
         self.assertIsNone(socket.close_reason)
 
+    def test_foreign_cursor(self) -> None:
+        """A cursor that was never given out is refused, or a reset where that was asked for."""
+        for cursor in ("abc", "9007199254740991"):
+            refused = self.world.connect(f"{CHAT}?last_message_id={cursor}", subprotocol="tako.v1")
+            self.assertEqual(refused.close_reason, (4400, "cursor-invalid"))
+            target = f"{CHAT}?last_message_id={cursor}&stale=reset"
+            opened, reset = self.world.connect(target, subprotocol="tako.v1").ops
+            said = {"op": "reset", "reason": "cursor-invalid", "cursor": opened["cursor"]}
+            self.assertEqual(reset, said)
+
+    def test_foreign_cursor_in_the_auth_frame(self) -> None:
+        """There it is a malformed frame, or a reset where the address asks for one."""
+        frame = {"type": "tako.auth", "token": "Bearer member", "lastMessageId": "abc"}
+        refused = self.world.connect(CLUB, subprotocol="tako.v1")
+        refused.say(frame)
+        self.assertEqual(refused.close_reason, (4400, "auth-frame-malformed"))
+        anew = self.world.connect(f"{CLUB}?stale=reset", subprotocol="tako.v1")
+        anew.say(frame)
+        self.assertEqual([one["op"] for one in anew.ops], ["open", "reset"])
+        self.assertEqual(anew.ops[1]["reason"], "cursor-invalid")
+
     def test_bad_frame(self) -> None:
         """In ``tako.v1`` a bad frame is answered, and the connection stays."""
         socket = self.world.connect(CHAT, subprotocol="tako.v1")

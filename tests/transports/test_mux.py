@@ -62,6 +62,16 @@ class MuxTests(SynchronousTestCase):
         self.subscribe("b", cursor=old["b"]["id"])
         self.assertEqual([message["data"] for message in self.socket.messages], ["a"])
 
+    def test_foreign_cursor(self) -> None:
+        """A cursor that was never given out is refused, or a reset where that was asked for."""
+        for room, cursor in (("a", "abc"), ("b", 2**53 - 1)):
+            self.assertEqual(self.subscribe(room, cursor=cursor)["code"], "cursor-invalid")
+            reset = self.subscribe(room, cursor=cursor, stale="reset")
+            self.assertEqual((reset["op"], reset["reason"]), ("reset", "cursor-invalid"))
+            self.assertEqual(self.socket.ops[-2]["cursor"], reset["cursor"])
+        self.world.publish("/channels/chat?roomId=b", "msg", 1)
+        self.assertEqual(len(self.socket.messages), 1)
+
     def test_twice(self) -> None:
         """A topic that is followed already is an error, and goes on."""
         self.subscribe("a")
