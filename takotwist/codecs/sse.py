@@ -68,6 +68,10 @@ def _lines(prefix: bytes, value: bytes) -> bytes:
 def encode(event: SseEvent) -> bytes:
     """One block: comment, event, id, retry, data, and the blank line that ends it.
 
+    A comment and a retry count from their line on, so a block of nothing else has no
+    blank line: many clients take every blank line for an event, and would hand out one
+    without data.
+
     It begins with a field's name, a colon or a line end, so never with U+FEFF,
     which a parser would swallow at the start of a stream.
     """
@@ -82,7 +86,9 @@ def encode(event: SseEvent) -> bytes:
         parts.append(b"retry: %d\n" % event.retry)
     if event.data is not None:
         parts.append(_lines(b"data: ", _utf8(event.data)))
-    parts.append(b"\n")
+    dispatches = not (event.event is None and event.id is None and event.data is None)
+    if dispatches or not parts:
+        parts.append(b"\n")
     return b"".join(parts)
 
 

@@ -7,6 +7,7 @@ is too old is a status and not a broken stream.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import attrs
@@ -14,9 +15,12 @@ import msgspec
 
 from takotwist.codecs.encode_once import SSE_CHUNKED, SSE_RAW
 from takotwist.codecs.sse import SseEvent, encode
+from takotwist.codecs.tako_json import encode_message
 from takotwist.core.keepalive import Comments, Pulse
+from takotwist.core.message import Message
 from takotwist.core.outbox import Outbox
-from takotwist.errors import InternalError, MethodNotAllowed, Refusal, ReplayTooOld
+from takotwist.core.topic import Topic
+from takotwist.errors import InternalError, MethodNotAllowed, Refusal
 from takotwist.flow.session import Session
 from takotwist.streams.event_stream import EventStream
 from takotwist.transports.admission import Admission
@@ -28,13 +32,25 @@ RETRY_MS = 2_000
 KEEPALIVE = encode(SseEvent(comment="keepalive"))
 
 
-def preamble(cursor: int, reset: ReplayTooOld | None) -> bytes:
-    """The first blocks: how long to wait, where we are, and whether we began anew."""
-    blocks = encode(SseEvent(retry=RETRY_MS))
-    if reset is None:
-        return blocks + encode(SseEvent(id=str(cursor)))
-    data = msgspec.json.encode({"reason": reset.code, "cursor": str(cursor)}).decode()
-    return blocks + encode(SseEvent(event="tako.reset", id=str(cursor), data=data))
+def preamble(topic: Topic, asked: int | None, cursor: int, reset: Refusal | None = None) -> bytes:
+    """What comes first: how long to wait, where we are, and whether we began anew.
+
+    An `EventSource` takes its cursor from whole blocks only, and many other clients hand
+    out every block as an event.  So where a cursor has to be set before the first message,
+    it stands in an event with a name, which `onmessage` does not see, and with data that
+    reads as a message, which the others can take for one of a type that they do not know.
+    (A block with an id alone was the alternative: to those others an event without data.)
+
+    :param asked: the cursor that the client came with; where it is continued from just
+        there, it needs no other.
+    """
+    if reset is not None:
+        data = msgspec.json.encode({"reason": reset.code, "cursor": str(cursor)})
+        return encode(SseEvent(event="tako.reset", id=str(cursor), retry=RETRY_MS, data=data))
+    if cursor == asked:
+        return encode(SseEvent(retry=RETRY_MS))
+    data = encode_message(Message(topic, cursor, "tako.open", b"{}"))
+    return encode(SseEvent(event="tako.open", id=str(cursor), retry=RETRY_MS, data=data))
 
 
 @attrs.define(slots=True)
@@ -61,9 +77,10 @@ class SseTransport:
             stream = SseStream(self.admission, request)
             session = place.open("sse", stream.outbox, stream.end)
             stream.session = session
+            opened = partial(stream.opened, asked.topic, cursor)
             try:
                 await session.subscribe(
-                    admitted, cursor, asking.reset_when_stale, stream.opened, stream.end
+                    admitted, cursor, asking.reset_when_stale, opened, stream.end
                 )
             except BaseException:
                 session.close("refused")
@@ -87,15 +104,15 @@ class SseStream:
         self._request = request
         self._comments: Comments | None = None
 
-    def opened(self, cursor: int, reset: ReplayTooOld | None) -> None:
-        """Send the head."""
+    def opened(self, topic: Topic, asked: int | None, cursor: int, reset: Refusal | None) -> None:
+        """Send the head and what comes first; see `preamble`."""
         request, self._request = self._request, None
         self._admission.answers.cors(request)
         # Not before: they know each other until it ends, and what is refused has no end.
         stream = EventStream(request, on_pause=self._paused, on_resume=self._resumed)
         self._stream = stream
         stream.on_closed(self._gone)
-        if stream.open(preamble(cursor, reset)):
+        if stream.open(preamble(topic, asked, cursor, reset)):
             form = SSE_CHUNKED if stream.framing == "chunked" else SSE_RAW
             self.outbox.connect(
                 form, stream.write_framed, at_once=stream.direct, send=stream.socket_send

@@ -30,6 +30,17 @@ class EncodeTests(SynchronousTestCase):
         event = SseEvent(data="x", event="tick", id="7", retry=1500, comment="hello")
         self.assertEqual(encode(event), b": hello\nevent: tick\nid: 7\nretry: 1500\ndata: x\n\n")
 
+    def test_no_block_for_what_is_no_event(self) -> None:
+        """A comment and a retry end no block: clients that count blank lines see no event."""
+        for event, lines in [
+            (SseEvent(comment="keepalive"), b": keepalive\n"),
+            (SseEvent(retry=1500), b"retry: 1500\n"),
+            (SseEvent(comment="a\n\nb", retry=1), b": a\n: \n: b\nretry: 1\n"),
+            (SseEvent(comment="x", id="7"), b": x\nid: 7\n\n"),
+            (SseEvent(retry=1, event="x"), b"event: x\nretry: 1\n\n"),
+        ]:
+            self.assertEqual(encode(event), lines)
+
     def test_nothing(self) -> None:
         """An event without a field is a blank line, which a browser ignores."""
         self.assertEqual(encode(SseEvent()), b"\n")

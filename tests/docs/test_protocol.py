@@ -66,7 +66,7 @@ def _is_server_frame(line: bytes) -> bytes:
                 None if cursor is None else int(cursor), said["connection"], Lifecycle()
             )
         case "reset":
-            return server_frame.reset_frame(ReplayTooOld(cursor=int(said["cursor"])), ref, topic)
+            return server_frame.reset_frame(ReplayTooOld(), int(said["cursor"]), ref, topic)
         case "ack" if topic is not None:
             return server_frame.subscribed_frame(
                 ref, int(said["cursor"]), topic, Lifecycle(), said.get("subject")
@@ -173,12 +173,17 @@ class TestProtocol(SynchronousTestCase):
         """The event stream of the page is what the server writes, to the byte."""
         message = Message(Topic.of("chat", {"roomId": "lobby"}), 1763700000123456, "msg", b"")
         message = Message(message.topic, message.id, message.type, b'{"text":"hi"}')
-        written = preamble(1763700000000000, None) + Encoded(message).frame(SSE_RAW) + KEEPALIVE
+        written = (
+            preamble(message.topic, None, 1763700000000000)
+            + Encoded(message).frame(SSE_RAW)
+            + KEEPALIVE
+        )
         self.assertEqual(one("protocol/http.md", "sse").text.encode(), written)
 
     def test_reset_block(self) -> None:
         """So is the block that says that the cursor was too old."""
-        written = preamble(1763700000999999, ReplayTooOld())
+        topic = Topic.of("chat", {"roomId": "lobby"})
+        written = preamble(topic, 1, 1763700000999999, ReplayTooOld())
         self.assertEqual(one("protocol/http.md", "sse reset").text.encode(), written)
 
     def test_close_codes(self) -> None:

@@ -56,7 +56,7 @@ class TestTutorial(SynchronousTestCase):
         running = self.running
         running.serve(command("serve"))
         listening = running.start(command("listen"), "heard")
-        eventually(lambda: running.said("heard").startswith("retry: 2000\n\nid: "), "listening")
+        eventually(lambda: running.said("heard").startswith("event: tako.open\nid: "), "listening")
         stored = json.loads(running.run(command("publish")))
         self.assertEqual((stored["type"], stored["data"]), ("headline", "It works"))
         eventually(lambda: f"id: {stored['id']}\n" in running.said("heard"), "the message")

@@ -115,7 +115,7 @@ class SseTests(SynchronousTestCase):
     def test_retry_first(self) -> None:
         """The reconnection time is sent before anything else."""
         self._open(retry=2500)
-        self.assertEqual(self.first, b"retry: 2500\n\n")
+        self.assertEqual(self.first, b"retry: 2500\n")
 
     def test_keep_alive(self) -> None:
         """S5: a comment after each silence of the period; none where events come faster."""

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import Channel, define_channel
+from takotwist.core.channel import CURSOR_QUERY_KEYS
 from takotwist.testing.world import World
 
 ROOM = "/channels/chat?roomId=a"
@@ -29,7 +30,7 @@ class SseTests(SynchronousTestCase):
         self.world = World(chat())
 
     def test_head(self) -> None:
-        """The head keeps proxies from holding back; the first blocks set delay and cursor."""
+        """The head keeps proxies from holding back; the first block sets delay and cursor."""
         reader = self.world.subscribe(ROOM)
         self.assertEqual(reader.status, 200)
         for name, value in {
@@ -38,8 +39,28 @@ class SseTests(SynchronousTestCase):
             "x-accel-buffering": "no",
         }.items():
             self.assertEqual(reader.headers[name], value)
-        self.assertTrue(reader.body.startswith(b"retry: 2000\n\nid: "), reader.body)
-        self.assertEqual(reader.events, [])
+        (event,) = reader.events
+        self.assertEqual((event.name, event.id), ("tako.open", reader.cursor))
+        message = {"id": event.id, "channel": "chat", "type": "tako.open", "data": {}}
+        self.assertEqual(event.data, message)
+        self.assertIn(b"\nretry: 2000\n", reader.body)
+        self.assertEqual(reader.messages, [])
+
+    def test_resumed_where_it_was(self) -> None:
+        """Who is continued from its own cursor is told no other, and no event without data."""
+        first, second = (self.world.publish(ROOM, "msg", n) for n in range(2))
+        reader = self.world.subscribe(ROOM, {"Last-Event-ID": first["id"]})
+        self.assertTrue(reader.body.startswith(b"retry: 2000\nid: "), reader.body)
+        self.assertEqual([event.data for event in reader.events], [second])
+        at_the_end = self.world.subscribe(ROOM, {"Last-Event-ID": second["id"]})
+        self.assertEqual(at_the_end.body, b"retry: 2000\n")
+
+    def test_keepalive(self) -> None:
+        """A sign of life is a line, and ends no block."""
+        reader = self.world.subscribe(ROOM)
+        before = reader.body
+        self.world.advance(26)
+        self.assertEqual(reader.body.removeprefix(before), b": keepalive\n")
 
     def test_cursor_before_any_message(self) -> None:
         """Who got nothing but the first blocks resumes without loss."""
@@ -50,10 +71,10 @@ class SseTests(SynchronousTestCase):
         self.assertEqual(again.messages, [message])
 
     def test_which_cursor(self) -> None:
-        """The header wins over the query; both names of the query are read."""
+        """The header wins over the query; every name of the query is read."""
         first, second, third = (self.world.publish(ROOM, "msg", n) for n in range(3))
         header = {"Last-Event-ID": second["id"]}
-        for query in ("last_event_id", "last_message_id"):
+        for query in CURSOR_QUERY_KEYS:
             target = f"{ROOM}&{query}={first['id']}"
             self.assertEqual(self.world.subscribe(target).messages, [second, third])
             self.assertEqual(self.world.subscribe(target, header).messages, [third])
@@ -74,6 +95,18 @@ class SseTests(SynchronousTestCase):
         self.assertEqual((event.name, event.id), ("tako.reset", event.data["cursor"]))
         message = self.world.publish(ROOM, "msg", "live")
         self.assertEqual(reader.messages, [message])
+
+    def test_reset_for_any_cursor(self) -> None:
+        """Where a reset was asked for, a cursor that was never given out is one too."""
+        for cursor in ("0198f3a2-7c1e", "abc", "9007199254740991", "9007199254740993", "-1"):
+            header = {"Last-Event-ID": cursor}
+            self.assertEqual(self.world.get(ROOM, header).code, "cursor-invalid")
+            reader = self.world.subscribe(f"{ROOM}&stale=reset", header)
+            (event,) = reader.events
+            said = {"reason": "cursor-invalid", "cursor": event.id}
+            self.assertEqual((event.name, event.data), ("tako.reset", said))
+            message = self.world.publish(ROOM, "msg", "live")
+            self.assertEqual(reader.messages, [message])
 
     def test_slow_reader(self) -> None:
         """While its socket is full nothing is queued for it; then it gets what it missed."""

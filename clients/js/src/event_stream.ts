@@ -2,7 +2,7 @@
  * A `text/event-stream` read piece by piece (WHATWG HTML, section 9.2.6).
  *
  * Differs from a browser's on purpose in one thing: a block that holds only an
- * `id` is reported too, because that is how the server sets a cursor before the
+ * `id` is reported too, because that is how older servers set a cursor before the
  * first message. Rule: nothing happens before the blank line, but for `retry:`.
  */
 

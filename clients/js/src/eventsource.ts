@@ -46,6 +46,11 @@ export const eventSource: TransportFactory = ({ environment, base }, events) => 
       };
       // Where the browser tries again by itself it keeps its cursor too.
       opened.onerror = () => (opened.readyState === CLOSED ? end(LOST) : events.lost(LOST));
+      // `onmessage` does not see it; an older server sends none, and its cursor stays hidden until the first message.
+      opened.addEventListener("tako.open", ({ data }) => {
+        const message = readMessage(parse(data));
+        if (message) events.moved(message.id);
+      });
       opened.addEventListener("tako.reset", (event) => events.reset((parse(event.data) ?? {}) as object));
     },
     () => end(NO_CREDENTIALS),

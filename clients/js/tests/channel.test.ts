@@ -402,6 +402,21 @@ describe("the browser's own EventSource", () => {
     expect(source?.readyState).toBe(2);
   });
 
+  test("that gave up before its first message goes on where the server said it began", async () => {
+    const { world, channel } = await setup({ transport: eventSource });
+    const seen: unknown[] = [];
+    channel.subscribe((got) => seen.push(got.id ?? got.data));
+    await world.settle();
+    const [source] = world.sources;
+    (source?.onopen as () => void)();
+    source?.listeners.get("tako.open")?.({ data: JSON.stringify({ ...message("7"), type: "tako.open" }) });
+    if (source) source.readyState = 2;
+    (source?.onerror as () => void)();
+    await world.advance(0);
+    expect(new URL(world.sources[1]?.url ?? "").searchParams.get("last_event_id")).toBe("7");
+    expect(seen).toEqual([]);
+  });
+
   test("that gave up is made anew, and a cursor that nobody saw is no silent gap", async () => {
     const { world, channel } = await setup({ transport: eventSource });
     const seen: unknown[] = [];
