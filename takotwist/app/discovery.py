@@ -53,7 +53,7 @@ def discover(source: str | Path, *, again: bool = False) -> Discovered:
     """Load all channels of `source`.
 
     Of a folder every ``*.py`` is read, except those whose name begins with an
-    underscore; of a package every direct submodule and the package itself.
+    underscore or a dot; of a package every direct submodule and the package itself.
 
     :param source: a folder, one file, or the dotted name of a module or package.
     :param again: read the files anew, as on SIGHUP, instead of taking modules that
@@ -99,8 +99,12 @@ def load(
 
 
 def _folder_modules(folder: Path, package: str) -> Iterator[tuple[str, ModuleType]]:
-    for inner in sorted(folder.iterdir()):
-        if inner.is_dir() and any(inner.glob("*.py")):
+    try:
+        everything = sorted(filter(_is_looked_at, folder.iterdir()))
+    except OSError as cannot:
+        raise DefinitionError(f"cannot be read: {cannot.strerror}", place=str(folder)) from None
+    for inner in everything:
+        if inner.is_dir() and any(map(_is_looked_at, inner.glob("*.py"))):
             raise DefinitionError(
                 "definitions are not looked for in nested folders; move its files up, or"
                 " name a package outside this folder",
@@ -108,8 +112,8 @@ def _folder_modules(folder: Path, package: str) -> Iterator[tuple[str, ModuleTyp
             )
     _add_to_path(folder.parent)
     _ensure_package(folder, package)
-    for file in sorted(folder.glob("*.py")):
-        if file.name.startswith("_"):
+    for file in everything:
+        if file.suffix != ".py":
             continue
         if not file.stem.isidentifier():
             raise DefinitionError("the name of the file cannot be imported", place=str(file))
@@ -130,9 +134,16 @@ def _dotted_modules(name: str) -> Iterator[tuple[str, ModuleType]]:
     top = _imported(name, name)
     yield name, top
     for path in getattr(top, "__path__", ()):
-        for file in sorted(Path(path).glob("*.py")):
-            if not file.name.startswith("_"):
-                yield str(file), _imported(f"{name}.{file.stem}", str(file))
+        for file in sorted(filter(_is_looked_at, Path(path).glob("*.py"))):
+            yield str(file), _imported(f"{name}.{file.stem}", str(file))
+
+
+def _is_looked_at(path: Path) -> bool:
+    """Whether it is neither private nor what a tool has left behind.
+
+    A dot begins what editors, file systems and Kubernetes (``..data``) put there.
+    """
+    return not path.name.startswith((".", "_"))
 
 
 def _imported(name: str, place: str) -> ModuleType:

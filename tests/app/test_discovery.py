@@ -72,6 +72,31 @@ class TestFolder(DiscoveryCase):
         """A folder without files has no channels, and that is no error."""
         self.assertEqual(self.names(), [])
 
+    def test_mounted_config_map(self) -> None:
+        """As Kubernetes mounts it, with links into a hidden folder; and when that is switched."""
+        for version, name in (("..1", "old"), ("..2", "new")):
+            self.write(f"{self.folder}/{version}/chat.py", CHAT.replace("chat", name))
+        (self.folder / "..data").symlink_to("..1")
+        (self.folder / "chat.py").symlink_to("..data/chat.py")
+        self.assertEqual(self.names(), ["old"])
+        (self.folder / "..next").symlink_to("..2")
+        (self.folder / "..next").rename(self.folder / "..data")
+        self.assertEqual(self.names(again=True), ["new"])
+
+    def test_what_tools_leave_behind(self) -> None:
+        """Hidden files and folders, locks and copies of editors, and caches are not looked at."""
+        self.write("chat.py")
+        (self.folder / ".#chat.py").symlink_to("ann@host.4711:1764489600")
+        for name in (".hidden.py", "._chat.py", "#chat.py#", "chat.py~", ".chat.py.swp"):
+            self.write(name, "nonsense(")
+        for folder in (".git", ".ipynb_checkpoints", "__pycache__", "_private"):
+            self.write(f"{self.folder}/{folder}/chat.py", "nonsense(")
+        self.write(f"{self.folder}/notes/.old.py", "nonsense(")
+        self.assertEqual(self.names(), ["chat"])
+        os.chdir(self.root)
+        sys.path.insert(0, str(self.root))
+        self.assertEqual([one.name for one in discover(self.name).channels], ["chat"])
+
     def test_same_objects_as_an_import(self) -> None:
         """The app imports the very objects that were discovered."""
         self.write("chat.py")
