@@ -1,7 +1,8 @@
 """HTTP/1.1 on Twisted's channel, with deadlines and refusals of our own.
 
-Twisted's idle timer starts anew at every byte, so a head may take hours; and
-what it refuses it answers with an empty 400.  Both are mended here.
+Twisted's idle timer starts anew at every byte, so a head may take hours; what it refuses
+it answers with an empty 400; and it takes heads that others read in another way.  All
+three are mended here.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from http import HTTPStatus
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IDelayedCall
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
+from takotwist.streams.body_framing import Chunks, bounded_length, is_transfer_coding
 from takotwist.streams.direct_send import direct_write
 from takotwist.streams.http_limits import HttpLimits
 from takotwist.streams.repeated import AnswerAgain, Known, may_be_repeated
@@ -51,6 +54,9 @@ class Http1Channel(_Channel):  # type: ignore[misc]
     _quiet = False
     #: What came behind that one, or the part of one that is here.
     _held = b""
+    #: Until when, and how much so far, is dropped of a body that was refused in its middle.
+    _lingering: IDelayedCall | None = None
+    _dropped = 0
     #: The head of that part, and how it is known.
     _found: tuple[bytes, Known] | None = None
     #: That part, or what came behind a request that is answered for long.
@@ -82,6 +88,12 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         self.setTimeout(self.site.limits.idle_timeout if seconds is None else seconds)
 
     def dataReceived(self, data: bytes) -> None:
+        if self._lingering is not None:
+            self._dropped += len(data)
+            if self._dropped > self.site.limits.linger_bytes:
+                self._stop_lingering()
+                self.loseConnection()
+            return
         if self._let_go:
             # TLS still delivers, until the client closes its side too.
             return
@@ -113,6 +125,32 @@ class Http1Channel(_Channel):  # type: ignore[misc]
                 # No time passes for it: that it is not read is our wish.
                 self._incoming.wait()
             self._incoming.holds(held)
+
+    def lineReceived(self, line: bytes) -> None:
+        if line[:1] in (b" ", b"\t"):
+            # A folded line.  What stands between us and the client may have read two, and
+            # refusing is what RFC 9112, section 5.2, offers besides joining them.
+            self._refuse(400, "A line of the request's head is folded.")
+        else:
+            super().lineReceived(line)
+
+    def _maybeChooseTransferDecoder(self, header: bytes, data: bytes) -> bool:
+        # The name is Twisted's, as are those of the fields.
+        if header == b"Content-Length":
+            data = bounded_length(data)
+        elif header == b"Transfer-Encoding" and not is_transfer_coding(data, self._version):
+            return bool(self._failChooseTransferDecoder())
+        chosen = bool(super()._maybeChooseTransferDecoder(header, data))
+        if chosen and header == b"Transfer-Encoding":
+            request: Any = self.requests[-1]
+            self._transferDecoder = Chunks(request.handleContentChunk, self._finishRequestBody)
+        return chosen
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
+        if self.requests[0].leaves_body:
+            self.persistent = 0
+            headers.setRawHeaders(b"Connection", [b"close"])
+        super().writeHeaders(version, code, reason, headers)
 
     def allHeadersReceived(self) -> None:
         request: Any = self.requests[-1]
@@ -163,10 +201,24 @@ class Http1Channel(_Channel):  # type: ignore[misc]
                     body,
                 )
             )
-        self.loseConnection()
+        if self._head_read and not self._handlingRequest:
+            # Within a body.  Closing now would make the kernel send a reset, which may destroy
+            # the answer in the client's hands.
+            self._lingering = self.callLater(self.site.limits.linger_timeout, self._lingered)
+        else:
+            self.loseConnection()
         for request in requests:
             # Whoever is at work on it must not answer behind our answer.
             request.connectionLost(Failure(ConnectionAborted()))
+
+    def _lingered(self) -> None:
+        self._lingering = None
+        self.loseConnection()
+
+    def _stop_lingering(self) -> None:
+        lingering, self._lingering = self._lingering, None
+        if lingering is not None:
+            lingering.cancel()
 
     def timeoutConnection(self) -> None:
         if self._answering_again:
@@ -271,6 +323,7 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         # What came behind a request that is being answered was never begun.
         self._held = b""
         self._let_in()
+        self._stop_lingering()
         super().connectionLost(reason)
 
     # a body at the pace of its receiver

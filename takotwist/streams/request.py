@@ -20,6 +20,8 @@ from twisted.web import server
 from twisted.web.error import UnsupportedMethod
 from twisted.web.http import HTTPChannel, datetimeToString, parse_qs
 
+from takotwist.streams.body_framing import MAX_BODY_LENGTH
+from takotwist.streams.host import is_host_field
 from takotwist.streams.http1 import Http1Channel
 from takotwist.streams.http_limits import Body
 from takotwist.streams.repeated import AnswerAgain
@@ -42,6 +44,9 @@ class StreamRequest(_Request):  # type: ignore[misc]
     prepath: list[bytes]
     postpath: list[bytes]
 
+    #: Bytes that the body will have, where the client says it.
+    stated_length: int | None = None
+
     _limit: int | None = None
     """Bytes that the body may have; `None` when it is streamed."""
     _head_known = False
@@ -55,6 +60,8 @@ class StreamRequest(_Request):  # type: ignore[misc]
     quiet = False
     #: The body, while it is gathered here.
     _incoming: Incoming | None = None
+    _awaits_continue = False
+    """Whether the client sends its body only when it is told to (RFC 9110, section 10.1.1)."""
 
     # the head
 
@@ -66,19 +73,22 @@ class StreamRequest(_Request):  # type: ignore[misc]
         :param length: of the body, or `None` when the client does not say.
         :param fault: what the channel found wrong with it.
         """
+        fault = fault or self._host_fault(version)
         self._set_head(method, uri, version)
         rule = self.site.body_rule(method, self.path)
-        if rule is Body.STREAMED:
-            self._limit = None
-        else:
-            self._limit = rule
-            if length is not None and length > rule:
-                self._refusal = (413, f"A body may have {rule} bytes here.")
-        fault = fault or self._host_fault()
+        self._limit = None if rule is Body.STREAMED else rule
+        if length is not None and length >= MAX_BODY_LENGTH:
+            self._refusal = (413, "The stated length is larger than any body.")
+        elif length is not None and self._limit is not None and length > self._limit:
+            self._refusal = (413, f"A body may have {self._limit} bytes here.")
+        fault = fault or self._target_fault()
         if fault:
             self._refusal = (400, fault)
-        if self._refusal is not None:
-            # Else the client would be told to go on, and then refused.
+        if self._refusal is not None or self._limit is None:
+            # Else the client would be told to go on, and then refused: by us, or by whoever
+            # takes the body, who has it told then (`stream_body`).
+            expected = self.requestHeaders.getRawHeaders(b"expect") or ()
+            self._awaits_continue = [one.lower() for one in expected[:1]] == [b"100-continue"]
             self.requestHeaders.removeHeader(b"expect")
 
     def _set_head(self, method: bytes, uri: bytes, version: bytes) -> None:
@@ -93,13 +103,21 @@ class StreamRequest(_Request):  # type: ignore[misc]
         self.path, _, query = uri.partition(b"?")
         self.args = parse_qs(query, True) if query else {}
 
-    def _host_fault(self) -> str:
-        hosts = set(self.requestHeaders.getRawHeaders(b"host") or ())
-        if len(hosts) > 1 or (not hosts and self.clientproto == b"HTTP/1.1"):
+    def _host_fault(self, version: bytes) -> str:
+        hosts = self.requestHeaders.getRawHeaders(b"host") or ()
+        if not self._on_http1:
+            # The authority, which may be said again as a field.
+            hosts = tuple(set(hosts))
+        if len(hosts) > 1 or (not hosts and version == b"HTTP/1.1"):
             return "A request has exactly one Host header."
+        return "" if all(map(is_host_field, hosts)) else "The Host header names no host."
+
+    def _target_fault(self) -> str:
         if not self.path.startswith(b"/") and self.path != b"*":
             return "The request's target is no path."
-        return ""
+        # Of an absolute target the authority is the host now.
+        hosts = self.requestHeaders.getRawHeaders(b"host") or ()
+        return "" if all(map(is_host_field, hosts)) else "The request's target names no host."
 
     def begin(self, length: int | None) -> None:
         """Answer at the head what can be answered there.
@@ -131,6 +149,7 @@ class StreamRequest(_Request):  # type: ignore[misc]
         # Always memory: the limit bounds it, and Twisted's temporary file is a
         # system call for every body of unknown length.
         self.content = BytesIO()
+        self.stated_length = length
 
     def handleContentChunk(self, data: bytes) -> None:
         if self._done:
@@ -170,6 +189,10 @@ class StreamRequest(_Request):  # type: ignore[misc]
         For a resource whose body rule is `Body.STREAMED`; elsewhere it gets the
         whole body at once.  `pause_body` and `resume_body` set the pace.
         """
+        if self._awaits_continue:
+            self._awaits_continue = False
+            if self._on_http1 and not self._received and not self._body_complete:
+                self.channel._send100Continue()
         if self._body is None:
             self._body = RequestBody(self._pause, self._resume)
             whole = self.content.read()
@@ -201,6 +224,18 @@ class StreamRequest(_Request):  # type: ignore[misc]
     def _resume(self) -> None:
         if not self._body_complete and not self._disconnected and not self._done:
             self.channel.resumeProducing() if not self._on_http1 else self.channel.resume_body()
+
+    @property
+    def leaves_body(self) -> bool:
+        """Whether an answer that begins now is the last on its connection of HTTP/1.1.
+
+        Its client was never told to send its body, or has more of it to send than is read
+        for nothing.
+        """
+        if self._body_complete or (self._body is not None and self._body.is_taken):
+            return False
+        left = (self.stated_length or 0) - self._received
+        return self._awaits_continue or left > self.site.limits.linger_bytes
 
     # the answer
 

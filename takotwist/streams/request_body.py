@@ -47,6 +47,11 @@ class RequestBody:
         self._receiver = receiver
         self.go_on()
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether somebody takes it."""
+        return self._receiver is not None
+
     def came(self, data: bytes) -> None:
         """Some of it came."""
         if self._receiver is None or self._paused or self._held:

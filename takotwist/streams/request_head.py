@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
+from takotwist.streams.host import is_host_field
+
 #: What may stand in a line that is read without twisted.web: printable ASCII and tabs.
 PLAIN = bytes([9, *range(32, 127)])
 
@@ -92,7 +94,8 @@ def read_head(data: bytes, most: int, most_fields: int) -> RequestHead | None:
             fields[name].append(value.strip(b" \t"))
         else:
             fields[name] = [value.strip(b" \t")]
-    if len(fields.get(b"host", ())) != 1 or not _LEFT_TO_OTHERS.isdisjoint(fields):
+    hosts = fields.get(b"host", ())
+    if len(hosts) != 1 or not is_host_field(hosts[0]) or not _LEFT_TO_OTHERS.isdisjoint(fields):
         return None
     if any(b"close" in value.lower() for value in fields.get(b"connection", ())):
         return None

@@ -65,6 +65,8 @@ def whole_body(request: Any, limit: int) -> Deferred[bytes]:
     :raises MessageTooLarge: it has more.
     :raises BodyTooSlow: :raises Overloaded: it is not waited for any longer.
     """
+    if (request.stated_length or 0) > limit:
+        raise MessageTooLarge(f"A body may have {limit} bytes here.")
     whole = _Whole(request, limit)
     request.stream_body(whole)
     return whole.done

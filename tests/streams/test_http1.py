@@ -126,17 +126,59 @@ class RefusalTests(SynchronousTestCase):
             b"GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: x\r\nX: folded\r\n line\r\n\r\n",
+            b"GET / HTTP/1.1\r\n X: y\r\nHost: x\r\n\r\n",
             b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
         ):
             with self.subTest(data=data):
                 self.assertEqual(self._refused(data), (400, b"<400>"))
 
+    def test_transfer_codings(self) -> None:
+        """A request's body is chunked or has a length; whatever else is said of it is refused."""
+        for lines in (
+            b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+            b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked",
+            b"Transfer-Encoding: identity\r\nContent-Length: 1",
+            b"Content-Length: 1\r\nTransfer-Encoding: identity",
+            b"Transfer-Encoding: identity",
+            b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            b"Transfer-Encoding: chunked, identity",
+            b"Transfer-Encoding: gzip, chunked",
+            b"Transfer-Encoding:\r\n chunked",
+            b"Transfer-Encoding: chunked\r\n\tidentity",
+            b"Transfer-Encoding:",
+            b"Transfer-Encoding: chunked\r\nContent-Length: 0",
+            b"Content-Length:\r\n 1",
+            b"Content-Length: 1, 1",
+        ):
+            with self.subTest(lines=lines):
+                head = b"POST / HTTP/1.1\r\nHost: x\r\n%b\r\n\r\n" % lines
+                self.assertEqual(self._refused(head + b"0\r\n\r\n")[0], 400)
+        old = b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        self.assertEqual(self._refused(old)[0], 400)
+
     def test_hosts(self) -> None:
-        """A request has one Host, as HTTP/1.1 asks."""
-        self.assertEqual(self._refused(b"GET / HTTP/1.1\r\n\r\n"), (400, b"<400>"))
-        self.assertEqual(
-            self._refused(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), (400, b"<400>")
-        )
+        """A request has one Host, which is a host, as HTTP/1.1 asks."""
+        for target, lines in (
+            (b"/", b""),
+            (b"/", b"Host: a\r\nHost: b\r\n"),
+            (b"/", b"Host: a\r\nHost: a\r\n"),
+            (b"/", b"Host: a b<script>\r\n"),
+            (b"/", b"Host: localhost/x\r\n"),
+            (b"/", b"Host: user@a\r\n"),
+            (b"/", b"Host: a:b\r\n"),
+            (b"http://a/", b""),
+            (b"http://a/", b"Host: a\r\nHost: b\r\n"),
+            (b"http://a/", b"Host: a b\r\n"),
+            (b"http://user@a/", b"Host: a\r\n"),
+        ):
+            with self.subTest(target=target, lines=lines):
+                head = b"GET %b HTTP/1.1\r\n%b\r\n" % (target, lines)
+                self.assertEqual(self._refused(head)[0], 400)
+        exchange = Http1Exchange(_hello, LIMITS)
+        exchange.transport.deliver(b"GET / HTTP/1.0\r\n\r\n")
+        self.assertEqual(exchange.answer()[0], 200)
 
     def test_no_path(self) -> None:
         """A target that is no path is refused."""
@@ -179,3 +221,34 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(exchange.answer()[0], 400)
         kept[0].write(b"late")
         self.assertEqual(exchange.transport.sent, b"")
+        self.assertTrue(exchange.transport.connected)
+
+    def test_linger(self) -> None:
+        """What comes behind a body that was refused in its middle is dropped, up to a bound
+        of time and bytes: a client that is still sending comes to read its answer."""
+        for size, seconds, connected in ((900, 1.9, True), (1100, 0, False), (0, 2, False)):
+            limits = HttpLimits(linger_bytes=1000, linger_timeout=2)
+            exchange = Http1Exchange(_hello, limits)
+            exchange.ask("/", "Transfer-Encoding: chunked", method="POST")
+            exchange.transport.deliver(b"zz\r\n")
+            self.assertEqual(exchange.answer()[0], 400)
+            exchange.transport.deliver(b"x" * size)
+            exchange.clock.advance(seconds)
+            self.assertEqual(exchange.transport.connected, connected)
+            exchange.transport.hang_up()
+            self.assertEqual(exchange.clock.getDelayedCalls(), [])
+
+    def test_chunk_that_cannot_be(self) -> None:
+        """A chunk of more bytes than there are is refused before any of them comes."""
+        for size in (b"8000000000000000", b"f" * 21, b"0" * 20 + b"f" * 16):
+            for rule in (Body.STREAMED, 20):
+                exchange = Http1Exchange(
+                    lambda request: NOT_DONE_YET,
+                    LIMITS,
+                    body_rule=lambda *_, rule=rule: rule,  # type: ignore[misc]
+                )
+                exchange.ask("/", "Transfer-Encoding: chunked", method="POST")
+                exchange.transport.deliver(size + b"\r\n")
+                self.assertEqual(exchange.answer()[0], 400)
+                exchange.transport.hang_up()
+                self.assertEqual(exchange.clock.getDelayedCalls(), [])

@@ -246,11 +246,11 @@ class RepeatedTests(SynchronousTestCase):
     def test_absolute_target(self) -> None:
         """What is right of the head of an absolute target, which names the host, is not
         taken to be right where the Host field must."""
-        for lines in (b"Host: a\r\nHost: b\r\n", b"", b"Host: a\r\n"):
+        for line in (b"Host: b\r\n", b"Host: a\r\n"):
             self.setUp()
-            absolute = post(b"one", path="http://a/").replace(b"Host: a\r\n", lines)
+            absolute = post(b"one", path="http://a/").replace(b"Host: a\r\n", line)
             self.assertEqual(self.ask(absolute), b"one ")
-            self.exchange.transport.deliver(post(b"two").replace(b"Host: a\r\n", lines))
+            self.exchange.transport.deliver(post(b"two").replace(b"Host: a\r\n", line))
             self.assertEqual(self.echo.short, [])
 
     def test_keep_alive(self) -> None:

@@ -72,6 +72,21 @@ class BoundedTests(SynchronousTestCase):
         exchange.ask("/", "Content-Length: 5", "Expect: 100-continue", method="POST")
         self.assertEqual(exchange.answer()[0], 100)
 
+    def test_length_that_cannot_be(self) -> None:
+        """Numbers without end are refused like any that is over the bound, streamed or not."""
+        for digits in (b"1" + b"0" * 30, b"9" * 5000, b"9223372036854775808"):
+            for rule in (lambda *_: 20, _streamed):
+                exchange = Http1Exchange(_echo, HttpLimits(), body_rule=rule)
+                exchange.ask("/", f"Content-Length: {digits.decode()}", method="POST")
+                status, fields, _ = exchange.answer()
+                self.assertEqual((status, fields["connection"]), (413, "close"))
+                exchange.clock.advance(2)
+                self.assertFalse(exchange.transport.connected)
+                self.assertEqual(exchange.clock.getDelayedCalls(), [])
+        exchange = Http1Exchange(_echo, LIMITS)
+        exchange.ask("/", "Content-Length: 000000000000000000000003", method="POST", body=b"abc")
+        self.assertEqual(exchange.answer()[2], b"abc")
+
     def test_chunks(self) -> None:
         """A body without a stated length is refused when it passes the bound."""
         exchange = Http1Exchange(_echo, LIMITS)
@@ -123,9 +138,14 @@ class BoundedTests(SynchronousTestCase):
 
     def test_http2(self) -> None:
         """HTTP/2 has the same bound, with and without a stated length."""
-        for fields in ((), (("content-length", "30"),)):
-            with self.subTest(fields=fields):
-                exchange = Http2Exchange(_echo, LIMITS)
+        for fields, rule in (
+            ((), None),
+            ((("content-length", "30"),), None),
+            ((("content-length", "1" + "0" * 30),), None),
+            ((("content-length", "1" + "0" * 30),), _streamed),
+        ):
+            with self.subTest(fields=fields, rule=rule):
+                exchange = Http2Exchange(_echo, LIMITS, body_rule=rule)
                 stream = exchange.ask("/", *fields, method="POST", ended=False)
                 if not fields:
                     exchange.client.send_data(stream, b"x" * 21)
@@ -164,6 +184,39 @@ class StreamedTests(SynchronousTestCase):
         self.assertEqual(self.exchange.transport.take(), b"0\r\n\r\n")
         self.exchange.ask("/again", method="GET")
         self.assertEqual(self.receiver.request.path, b"/again")
+
+    def test_continue(self) -> None:
+        """A client that waits to be told is told when somebody takes its body."""
+        self.receiver.take_at_once = False
+        self.exchange.ask("/", "Content-Length: 3", "Expect: 100-continue", method="POST")
+        self.assertEqual(self.exchange.transport.take(), b"")
+        self.receiver.request.stream_body(self.receiver)
+        self.assertEqual(self.exchange.transport.take(), b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.exchange.transport.deliver(b"abc")
+        self.receiver.request.finish()
+        self.assertEqual(self.receiver.told, [b"abc", "end"])
+        self.assertNotIn("connection", self.exchange.answer()[1])
+
+    def test_answered_without_continue(self) -> None:
+        """One that is answered and was never told to send has its connection closed: what it
+        sends next could be either."""
+        self.receiver.take_at_once = False
+        self.exchange.ask("/", "Content-Length: 3", "Expect: 100-continue", method="POST")
+        self.receiver.request.finish()
+        self.assertEqual(self.exchange.answer()[1]["connection"], "close")
+        self.exchange.clock.advance(2)
+        self.assertFalse(self.exchange.transport.connected)
+
+    def test_answered_with_much_to_come(self) -> None:
+        """One that has more to send than is read for nothing is told that it ends there."""
+        self.receiver.take_at_once = False
+        for length, said in ((1000, None), (1001, "close")):
+            self.setUp()
+            self.receiver.take_at_once = False
+            self.exchange.ask("/", f"Content-Length: {length}", method="POST")
+            self.receiver.request.finish()
+            self.assertEqual(self.exchange.answer()[1].get("connection"), said)
+            self.exchange.transport.hang_up()
 
     def test_taken_later(self) -> None:
         """Until somebody takes it, no more than has already come is held."""

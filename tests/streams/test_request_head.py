@@ -55,6 +55,8 @@ class HeadTests(SynchronousTestCase):
             b"GET / HTTP/1.1\r\nHost: x\r\nhOST: y\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: x\r\n\tfolded: y\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a b<script>\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: x/y\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: x\r\nName : y\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: x\r\nname\r\n\r\n",
@@ -88,6 +90,7 @@ _PIECES = st.sampled_from(
         b"Host: x", b"host:x", b"Connection: Upgrade", b"Connection: close", b"Connection: x close",
         b"Content-Length: 0", b"Content-Length: 3", b"Content-Length: +3",
         b"Transfer-Encoding: chunked", b"Transfer-Encoding : chunked", b"X: y", b"x:", b"X y: z",
+        b"Host: a b<", b"Host: x/y", b"Host:", b"Transfer-Encoding: identity",
         b"Cookie: a=b; c", b"Expect: 100-continue", b"q" * 210,
     ]
 )  # fmt: skip

@@ -18,6 +18,7 @@ class Request:
     """Hands its body to who asked for it."""
 
     reader: Any
+    stated_length: int | None = None
 
     def __init__(self, clock: Clock) -> None:
         self.site = SimpleNamespace(unfinished=Unfinished(clock))
@@ -54,6 +55,13 @@ class TestWholeBody(SynchronousTestCase):
         self.reader.body_chunk(b"f")
         self.reader.body_end()
         self.reader.body_lost()
+
+    def test_stated(self) -> None:
+        """What is said to be too large is not asked for."""
+        request = Request(self.clock)
+        request.stated_length = 5
+        self.assertRaises(MessageTooLarge, whole_body, request, 4)
+        self.assertFalse(hasattr(request, "reader"))
 
     def test_lost(self) -> None:
         """A peer that leaves in the middle leaves no half body."""

@@ -286,7 +286,10 @@ _LINES = st.sampled_from(
         b"Content-Length: 0", b"Content-Length: 23", b"content-length: 23", b"Content_Length: 0",
         b"Origin: https://a.example", b"Origin: https://b.example", b"X-Forwarded-Host: b",
         b"X-Forwarded-Host: a",
-        b"Host: b", b"Upgrade: websocket", b"Authorization: Bearer nobody", b" folded", b":", b"",
+        b"Host: b", b"Host: a b<script>", b"Host: a/x", b"Host:", b"Upgrade: websocket",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        b"Transfer-Encoding:\r\n chunked", b"Content-Length: 1" + b"0" * 30,
+        b"Authorization: Bearer nobody", b" folded", b":", b"",
     ]
 )  # fmt: skip
 
@@ -302,7 +305,9 @@ _CHANGES = st.sampled_from(
         (b"Content-Length: 23", b"Content-Length: 22"), (b"Length: 23", b"Length: 24"),
         (b"Length: 23", b"Length: +23"), (b"Length: 23", b"Length: 023"), (b"-", b"_"),
         (b"Length: 23", b"Length: 0x17"), (b"Length: 23", b"Length:\t23"), (b"Bearer", b"bearer"),
-        (b"Length: 23", b"Length: 99999"), (KEY.encode(), OTHER_KEY.encode()),
+        (b"Length: 23", b"Length: 99999"), (b"Length: 23", b"Length: 9" + b"9" * 30),
+        (b"Host: a", b"Host: a b<script>"), (b"Host: a", b"Host: a/x"), (b"Host: a", b"Host: b"),
+        (b"Host: a", b"Host:"), (b"Host: a", b"Host:\r\n a"), (KEY.encode(), OTHER_KEY.encode()),
         (b'"data"', b'"dada"'),
         (b"a-publish", b"x-publish"), (b'{"type"', b'["type"'), (BODY, b"0\r\n\r\n"), (b": ", b":"),
     ]
