@@ -24,6 +24,9 @@ Ref = int | str | None
 #: Longest `ref` and idempotency key, in characters.
 MAX_KEY_LENGTH = 255
 
+#: Longest credentials, as a line of a head may be: they are kept with the connection.
+MAX_CREDENTIALS_LENGTH = 8192
+
 
 @attrs.frozen(slots=True)
 class Authenticate:
@@ -141,6 +144,8 @@ def _unreadable(text: bytes, bad: Exception) -> Bad:
 def _frame(wire: _Wire, max_bytes: int) -> ClientFrame:
     _check_length("ref", wire.ref)
     _check_length("idempotencyKey", wire.idempotencyKey)
+    _check_length("token", wire.token, MAX_CREDENTIALS_LENGTH)
+    _check_length("auth", wire.auth, MAX_CREDENTIALS_LENGTH)
     if wire.type == "tako.auth":
         return Authenticate(
             _required("token", wire.token), _cursor(wire.lastMessageId, "", foreign=True)
@@ -188,6 +193,6 @@ def _required(field: str, value: str | None) -> str:
     return value
 
 
-def _check_length(field: str, value: Ref) -> None:
-    if isinstance(value, str) and len(value) > MAX_KEY_LENGTH:
-        raise BodyInvalid(f"{field} has more than {MAX_KEY_LENGTH} characters.")
+def _check_length(field: str, value: Ref, most: int = MAX_KEY_LENGTH) -> None:
+    if isinstance(value, str) and len(value) > most:
+        raise BodyInvalid(f"{field} has more than {most} characters.")

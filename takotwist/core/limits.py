@@ -114,3 +114,48 @@ class ConnectionLimits:
         self.open -= 1
         if address:
             self.by_address.leave(address)
+
+
+@attrs.define(slots=True)
+class TopicNames:
+    """The names of the topics that connections follow, or publish to: how many, how large.
+
+    A name is the client's own choice wherever a param is free.
+
+    :ivar most: names in all; `most_bytes`: of all of them together.
+    :ivar bytes_of_connection: of those of one connection.
+    """
+
+    most: int
+    most_bytes: int
+    bytes_of_connection: int
+    count: int = attrs.field(default=0, init=False)
+    bytes: int = attrs.field(default=0, init=False)
+
+    def enter(self, size: int, held: int) -> None:
+        """Hold a name of `size` bytes more.
+
+        :param held: bytes of the names that its connection holds already.
+        :raises RateLimited: it is too much for the connection. :raises Overloaded: for all.
+        """
+        if held + size > self.bytes_of_connection:
+            raise RateLimited(
+                f"The names of a connection's topics may have {self.bytes_of_connection} bytes."
+            )
+        if self.count >= self.most or self.bytes + size > self.most_bytes:
+            raise Overloaded("The server holds as many topics of connections as it takes.")
+        self.count += 1
+        self.bytes += size
+
+    def has_plenty(self, size: int, held: int) -> bool:
+        """Whether there is room for a name that is only remembered: that is half of it."""
+        return (
+            2 * (held + size) <= self.bytes_of_connection
+            and 2 * self.count < self.most
+            and 2 * (self.bytes + size) <= self.most_bytes
+        )
+
+    def leave(self, size: int) -> None:
+        """One of `size` bytes is held no longer."""
+        self.count -= 1
+        self.bytes -= size

@@ -13,11 +13,11 @@ from typing import Any
 import attrs
 
 from takotwist.core.authorization import AuthRequest, Grant, HeaderCredential, Operation
-from takotwist.core.channel import ChannelDefinition, Lifecycle
+from takotwist.core.channel import ChannelDefinition, Lifecycle, is_channel_name
 from takotwist.core.registry import Registry
 from takotwist.core.tally import Tally
 from takotwist.core.topic import Topic
-from takotwist.errors import ChannelUnknown, CredentialsMissing
+from takotwist.errors import ChannelUnknown, CredentialsMissing, ParamsInvalid
 from takotwist.flow.bindings import Bindings
 from takotwist.flow.questions import Questions
 from takotwist.ports import IAuthorizer
@@ -65,6 +65,14 @@ class Asked:
     params: Mapping[str, Any]
     topic: Topic
 
+    @property
+    def name_bytes(self) -> int:
+        """How long its name is, params included that are no part of the topic."""
+        topic, params = self.topic, self.params
+        if self.definition.partition_by is not None:
+            topic = Topic.of(topic.channel, params)
+        return len(topic.key)
+
 
 @attrs.frozen(slots=True)
 class Admitted:
@@ -95,6 +103,7 @@ class Authorizing:
 
     :ivar refresh: reads an app's registry anew and says whether anything may have
         changed; `None` where all definitions are known from the start.
+    :ivar max_name_bytes: most bytes of a topic's name, as it is printed.
     """
 
     registry: Registry
@@ -102,12 +111,16 @@ class Authorizing:
     tally: Tally
     seconds: Callable[[], float]
     refresh: Callable[[], Awaitable[bool]] | None = None
+    max_name_bytes: int = 1024
     _lifecycles: dict[str, Lifecycle] = attrs.field(factory=dict, init=False)
     _questions: Questions[Grant] = attrs.field(factory=Questions, init=False)
     _bindings: Bindings = attrs.field(factory=Bindings, init=False)
 
     async def find(self, channel: str) -> ChannelDefinition:
         """:raises ChannelUnknown: there is none, also not in a freshly read registry."""
+        if not is_channel_name(channel):
+            # No app is asked for what cannot be one, and it is not said back.
+            raise ChannelUnknown
         try:
             return self.registry.get(channel).definition
         except ChannelUnknown:
@@ -129,15 +142,38 @@ class Authorizing:
         key = self._bindings.key(definition, query)
         asked = None if key is None else self._bindings.find(definition, key)
         if asked is None:
-            asked = _asked(definition, definition.params.bind_query(query))
+            # Before it is validated, which may cost more than it is long.
+            self._check_size(
+                sum(len(name) + sum(map(len, values)) for name, values in query.items())
+            )
+            asked = self._asked(definition, definition.params.bind_query(query))
             if key is not None:
                 self._bindings.remember(key, asked)
         return asked
 
-    @staticmethod
-    def bind(definition: ChannelDefinition, params: Mapping[str, Any]) -> Asked:
+    def bind(self, definition: ChannelDefinition, params: Mapping[str, Any]) -> Asked:
         """:raises ParamsInvalid: names the param."""
-        return _asked(definition, definition.params.bind(params))
+        self.check_raw(params)
+        return self._asked(definition, definition.params.bind(params))
+
+    def check_raw(self, params: Mapping[str, Any]) -> None:
+        """Refuse at once what is too long, whatever it would be bound to.
+
+        :raises ParamsInvalid: it is.
+        """
+        texts = (value for value in params.values() if isinstance(value, str))
+        self._check_size(sum(map(len, params)) + sum(map(len, texts)))
+
+    def _asked(self, definition: ChannelDefinition, params: dict[str, Any]) -> Asked:
+        asked = _asked(definition, params)
+        self._check_size(asked.name_bytes)
+        return asked
+
+    def _check_size(self, size: int) -> None:
+        if size > self.max_name_bytes:
+            raise ParamsInvalid(
+                f"The params make a name of {size} bytes; at most {self.max_name_bytes} are taken."
+            )
 
     @staticmethod
     def missing(definition: ChannelDefinition, presented: Presented) -> bool:

@@ -40,6 +40,7 @@ class Subscribed:
     _session: Session
     _on_end: Callable[[Refusal], None]
     _on_full: Callable[[bool], None]
+    _name_bytes: int
     subscription: Subscription = attrs.field(init=False)
     _frames: ClientFrames | None = attrs.field(default=None, init=False)
     _expiry: Deadline | None = attrs.field(default=None, init=False)
@@ -148,6 +149,8 @@ class Session:
     end: Callable[[Refusal | None], None]
     _sessions: Sessions
     subscribed: dict[str, Subscribed] = attrs.field(factory=dict, init=False)
+    #: Bytes of the names of topics that are held for this connection.
+    _name_bytes: int = attrs.field(default=0, init=False)
     # Tuples, as both have one entry or two for as long as the connection lasts.
     _subjects: tuple[str, ...] = attrs.field(default=(), init=False)
     _deadlines: tuple[tuple[str, Deadline], ...] = attrs.field(default=(), init=False)
@@ -179,9 +182,11 @@ class Session:
         if len(self.subscribed) >= parts.max_subscriptions:
             raise RateLimited(f"A connection may follow {parts.max_subscriptions} topics.")
         self._enter_subject(admitted.grant.subject)
+        size = admitted.asked.name_bytes
+        self.hold_name(size)
 
         lifecycle = admitted.lifecycle
-        subscribed = Subscribed(admitted, self, on_end, on_full)
+        subscribed = Subscribed(admitted, self, on_end, on_full, size)
         subscription = subscribed.subscription = Subscription(
             topic,
             lifecycle.replay_window_ms * 1000,
@@ -208,6 +213,7 @@ class Session:
         subscribed = self.subscribed.pop(key, None)
         if subscribed is None:
             return False
+        self.let_go_of_name(subscribed._name_bytes)
         self._sessions.attaching.detach(subscribed.subscription)
         subscribed.left()
         return True
@@ -215,6 +221,30 @@ class Session:
     def refresh(self, subscribed: Subscribed, admitted: Admitted) -> None:
         """New credentials for a topic were accepted."""
         subscribed.refreshed(admitted)
+
+    def hold_name(self, size: int) -> None:
+        """The name of a topic is kept for this connection, until it is let go of.
+
+        :param size: bytes.
+        :raises RateLimited: :raises Overloaded: there is no room for it.
+        """
+        self._sessions.names.enter(size, self._name_bytes)
+        self._name_bytes += size
+
+    def remember_name(self, size: int) -> bool:
+        """The same for what is only remembered, and may as well be forgotten.
+
+        :return: whether there is room; else it is not kept.
+        """
+        plenty = self._sessions.names.has_plenty(size, self._name_bytes)
+        if plenty:
+            self.hold_name(size)
+        return plenty
+
+    def let_go_of_name(self, size: int) -> None:
+        """It is not kept any longer."""
+        self._sessions.names.leave(size)
+        self._name_bytes -= size
 
     def later(self, name: str, when: float, action: Callable[[], None]) -> None:
         """Do `action` at `when` unless the session closes first.

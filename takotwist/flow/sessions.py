@@ -11,7 +11,7 @@ import attrs
 from twisted.logger import Logger
 
 from takotwist.core.deadlines import Deadlines
-from takotwist.core.limits import ConnectionLimits
+from takotwist.core.limits import ConnectionLimits, TopicNames
 from takotwist.core.outbox import Outbox
 from takotwist.core.tally import Tally
 from takotwist.errors import Refusal
@@ -32,6 +32,7 @@ class Sessions:
     """All connections.
 
     :ivar max_subscriptions: topics that one connection may follow.
+    :ivar names: of the topics of all connections.
     :ivar seconds: the clock of the deadlines.
     :ivar wall: unix time in seconds.
     :ivar random: a number from 0 to 1, for spreading.
@@ -40,6 +41,7 @@ class Sessions:
 
     limits: ConnectionLimits
     max_subscriptions: int
+    names: TopicNames
     attaching: Attaching
     publishing: Publishing
     authorizing: Authorizing

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: Keys without subscribers whose counters are remembered.
 MAX_IDLE_KEYS = 10_000
 
+#: Longest key, in characters.
+MAX_KEY = 1024
+
 
 @attrs.frozen(slots=True)
 class Publication:
@@ -44,6 +47,9 @@ def check_key(key: object) -> None:
     """:raises UsageError: it cannot be a key."""
     if not isinstance(key, str) or not key:
         raise UsageError("key must be a text that is not empty")
+    if len(key) > MAX_KEY:
+        # Keys that nobody uses now are kept too, and an app may make one of what a client said.
+        raise UsageError(f"key has {len(key)} characters; at most {MAX_KEY} are taken")
 
 
 @attrs.define(slots=True, eq=False)

@@ -16,7 +16,7 @@ from twisted.web.resource import IResource
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut
 from takotwist.core.group_commit import GroupCommit
-from takotwist.core.limits import Concurrency, ConnectionLimits, Rate
+from takotwist.core.limits import Concurrency, ConnectionLimits, Rate, TopicNames
 from takotwist.core.outbox import Turn
 from takotwist.core.registry import Registry
 from takotwist.core.tail import Tails
@@ -83,7 +83,7 @@ def compose(
     upgrades = partial(Upgrades.of, reactor=reactor, unfinished=unfinished)
 
     # the two sentences
-    authorizing = Authorizing(registry, authorizer, tally, seconds, refresh)
+    authorizing = Authorizing(registry, authorizer, tally, seconds, refresh, limits.max_topic_bytes)
     reads = Reads(log, tails, tally)
     attaching = Attaching(log, reads, fanout, tails, tally, deadlines, wall, seconds)
     group: GroupCommit[Any] = GroupCommit(
@@ -101,6 +101,11 @@ def compose(
     sessions = Sessions(
         connection_limits,
         limits.max_subscriptions_per_connection,
+        TopicNames(
+            limits.max_subscriptions,
+            limits.max_topic_bytes_total,
+            limits.max_topic_bytes_per_connection,
+        ),
         attaching,
         publishing,
         authorizing,

@@ -91,5 +91,9 @@ class Parts:
         self.limits.rate.change(limits.connect_rate, limits.connect_burst)
         self.unfinished.change(limits.input_seconds, limits.input_rate, limits.max_unfinished_bytes)
         self.sessions.max_subscriptions = limits.max_subscriptions_per_connection
+        names = self.sessions.names
+        names.most, names.most_bytes = limits.max_subscriptions, limits.max_topic_bytes_total
+        names.bytes_of_connection = limits.max_topic_bytes_per_connection
+        self.authorizing.max_name_bytes = limits.max_topic_bytes
         self.authorizing.forget_lifecycles()
         self.config = config

@@ -207,6 +207,12 @@ class Mux:
 
     def _run(self, frame: OnTopic) -> None:
         """Work on one topic, after all that came for it before."""
+        try:
+            # Here, because it may have to wait.
+            self._admission.authorizing.check_raw(frame.params)
+        except Refusal as refusal:
+            self._refused(refusal, frame.ref)
+            return
         key = _key(frame)
         if frame.op == "publish" and not self._turns.busy(key):
             known = self._writers.known(key)

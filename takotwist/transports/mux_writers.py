@@ -16,6 +16,9 @@ from takotwist.transports.wire import Wire
 #: Topics for which a connection's grant to publish is remembered.
 MAX_WRITERS = 32
 
+#: What a spelling that is remembered counts for: itself, and what it stands for.
+ASKED_NAMES = 2
+
 
 class MuxWriters:
     """Of one connection.  A topic that is subscribed has its way in by that."""
@@ -25,7 +28,8 @@ class MuxWriters:
     def __init__(self, wire: Wire, admission: Admission) -> None:
         self._wire = wire
         self._admission = admission
-        self._own: dict[str, ClientFrames] = {}
+        #: With what the name counts for.
+        self._own: dict[str, tuple[ClientFrames, int]] = {}
         self._asked: dict[str, Asked] = {}
 
     def known(self, spelled: str) -> ClientFrames | None:
@@ -39,21 +43,29 @@ class MuxWriters:
             return None
         topic = asked.topic.key
         subscribed = self._wire.session.subscribed.get(topic)
-        frames = self._own.get(topic) if subscribed is None else subscribed.frames
+        own = self._own.get(topic, (None, 0))[0]
+        frames = own if subscribed is None else subscribed.frames
         if (
             frames is None
             or not self._admission.authorizing.current(asked.definition)
             or (subscribed is None and self._expired(frames))
         ):
-            del self._asked[spelled]
+            self._forget(spelled)
             return None
         return frames
 
     def remember(self, spelled: str, asked: Asked) -> None:
         """A message has gone in to a topic that a frame spelled so."""
-        if len(self._asked) >= MAX_WRITERS:
-            del self._asked[next(iter(self._asked))]
-        self._asked[spelled] = asked
+        if spelled in self._asked:
+            self._forget(spelled)
+        elif len(self._asked) >= MAX_WRITERS:
+            self._forget(next(iter(self._asked)))
+        if self._wire.session.remember_name(ASKED_NAMES * asked.name_bytes):
+            self._asked[spelled] = asked
+
+    def _forget(self, spelled: str) -> None:
+        asked = self._asked.pop(spelled)
+        self._wire.session.let_go_of_name(ASKED_NAMES * asked.name_bytes)
 
     async def way_in(
         self, asked: Asked, authorize: Callable[[], Awaitable[Admitted]]
@@ -66,20 +78,32 @@ class MuxWriters:
         subscribed = self._wire.session.subscribed.get(topic)
         if subscribed is not None:
             return subscribed.frames
-        frames = self._own.pop(topic, None)
+        frames = self._take(topic)
         if frames is None or self._expired(frames):
             frames = self._admission.sessions.way_in(await authorize(), self._wire.hold)
-        self._own[topic] = frames
+            # Another may have been put there meanwhile.
+            self._take(topic)
+        if self._wire.session.remember_name(asked.name_bytes):
+            self._own[topic] = frames, asked.name_bytes
         if len(self._own) > MAX_WRITERS:
             # What it still holds is finished; only the grant is asked for again.
-            del self._own[next(iter(self._own))]
+            self._take(next(iter(self._own)))
+        return frames
+
+    def _take(self, topic: str) -> ClientFrames | None:
+        frames, size = self._own.pop(topic, (None, 0))
+        if frames is not None:
+            self._wire.session.let_go_of_name(size)
         return frames
 
     def close(self) -> None:
         """The connection has gone."""
-        for frames in self._own.values():
+        for spelled in list(self._asked):
+            self._forget(spelled)
+        for topic in list(self._own):
+            frames = self._take(topic)
+            assert frames is not None
             frames.close()
-        self._own.clear()
 
     def _expired(self, frames: ClientFrames) -> bool:
         return frames.permission.expired

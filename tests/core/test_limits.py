@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.core.limits import Concurrency, ConnectionLimits, Rate
+from takotwist.core.limits import Concurrency, ConnectionLimits, Rate, TopicNames
 from takotwist.errors import Overloaded, RateLimited
 
 
@@ -109,3 +109,39 @@ class TestConnections(SynchronousTestCase):
         for _ in range(3):
             limits.leave("")
         self.assertEqual(limits.open, 0)
+
+
+class TopicNamesTests(SynchronousTestCase):
+    """Three names, 100 bytes in all, 60 of a connection."""
+
+    def setUp(self) -> None:
+        self.names = TopicNames(3, 100, 60)
+
+    def test_of_a_connection(self) -> None:
+        """Up to its very bound, and not past it."""
+        self.names.enter(40, 0)
+        self.names.enter(20, 40)
+        self.assertRaises(RateLimited, self.names.enter, 1, 60)
+        self.assertEqual((self.names.count, self.names.bytes), (2, 60))
+
+    def test_of_all(self) -> None:
+        """Bytes and number are bounded; what has left makes room."""
+        self.names.enter(60, 0)
+        self.names.enter(40, 0)
+        self.assertRaises(Overloaded, self.names.enter, 1, 0)
+        self.names.leave(60)
+        self.names.enter(1, 0)
+        self.names.enter(1, 1)
+        self.assertRaises(Overloaded, self.names.enter, 1, 2)
+        self.assertEqual((self.names.count, self.names.bytes), (3, 42))
+
+    def test_plenty(self) -> None:
+        """What is only remembered takes no more than half."""
+        self.assertTrue(self.names.has_plenty(30, 0))
+        self.assertFalse(self.names.has_plenty(31, 0))
+        self.assertFalse(self.names.has_plenty(10, 21))
+        self.names.enter(45, 0)
+        self.assertTrue(self.names.has_plenty(5, 0))
+        self.assertFalse(self.names.has_plenty(6, 0))
+        self.names.enter(0, 0)
+        self.assertFalse(self.names.has_plenty(5, 0))

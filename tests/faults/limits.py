@@ -51,6 +51,41 @@ LIMITS: tuple[Limit, ...] = (
         "[limits]\nmax_subscriptions_per_connection = 3",
     ),
     Limit(
+        "topics of all connections",
+        "limits.max_subscriptions",
+        ("503 overloaded", "close 1013 overloaded", "error overloaded"),
+        reaching.topics,
+        "[limits]\nmax_subscriptions = 3",
+    ),
+    Limit(
+        "the name of a topic, its params included, as in a URL",
+        "limits.max_topic_bytes",
+        ("400 params-invalid", "close 4422 params-invalid", "error params-invalid"),
+        reaching.topic_name,
+        "[limits]\nmax_topic_bytes = 100",
+    ),
+    Limit(
+        "the names of a connection's topics",
+        "limits.max_topic_bytes_per_connection",
+        ("error rate-limited",),
+        reaching.topic_names,
+        "[limits]\nmax_topic_bytes = 100\nmax_topic_bytes_per_connection = 150",
+    ),
+    Limit(
+        "those of all connections",
+        "limits.max_topic_bytes_total",
+        ("503 overloaded", "close 1013 overloaded", "error overloaded"),
+        reaching.topics,
+        "[limits]\nmax_topic_bytes = 64\nmax_topic_bytes_per_connection = 64"
+        "\nmax_topic_bytes_total = 64",
+    ),
+    Limit(
+        "credentials in a frame",
+        "8,192 characters",
+        ("close 4400 auth-frame-malformed", "error body-invalid"),
+        reaching.credentials,
+    ),
+    Limit(
         "a message's data",
         "limits.max_message_bytes",
         ("413 message-too-large", "error message-too-large", "close 1009 message-too-large"),

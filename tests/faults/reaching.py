@@ -183,6 +183,65 @@ def subscriptions(server: ServerProcess) -> list[str]:
         return [f"error {said['code']}"]
 
 
+def topics(server: ServerProcess) -> list[str]:
+    """Three are followed, by whomever; one more is told, and there is room when one is left."""
+    with contextlib.ExitStack() as stack:
+        for room in "abc":
+            path = f"/channels/chat?roomId={room * 5}"
+            assert stack.enter_context(subscribed(server, path, {})) == "200"
+        said = _one_too_many(server, CHAT)
+        with websocket(server, "/_tako/connect") as one:
+            one.send(_subscribe("lobby"))
+            error = op(one)
+            stack.close()
+            wait_until(lambda: server.connected == 1, "that they are gone")
+            one.send(_subscribe("lobby"))
+            assert op(one, "ack")["ref"] == "lobby"
+            return [*said, f"error {error['code']}"]
+
+
+def topic_name(server: ServerProcess) -> list[str]:
+    """By each way in: to follow, to publish, to read."""
+    room = "r" * 200
+    path = f"/channels/chat?roomId={room}"
+    said = _one_too_many(server, path)
+    others = {told(post(server, MSG, path))}
+    with httpx.Client() as client:
+        others.add(told(client.get(f"{server.url}/channels/chat/history?roomId={room}")))
+    assert others == {said[0]}, others
+    errors = set()
+    with websocket(server, "/_tako/connect") as one:
+        for name in ("subscribe", "publish", "unsubscribe", "auth"):
+            topic = {"channel": "chat", "params": {"roomId": room}, "auth": "x"}
+            one.send(json.dumps({"op": name, "ref": 1, **topic, **MSG}))
+            error = op(one)
+            assert "206 bytes; at most 100" in error["error"], error
+            errors.add(f"error {error['code']}")
+        one.send(_subscribe("lobby"))
+        assert op(one, "ack")["ref"] == "lobby"
+    return [*said, *errors]
+
+
+def topic_names(server: ServerProcess) -> list[str]:
+    """Of three topics the third is too much."""
+    with websocket(server, "/_tako/connect") as one:
+        for room in ("a" * 50, "b" * 50):
+            one.send(_subscribe(room))
+            assert op(one, "ack")["ref"] == room
+        one.send(_subscribe("c" * 50))
+        return [f"error {op(one)['code']}"]
+
+
+def credentials(server: ServerProcess) -> list[str]:
+    """In the first frame, and in one of many topics."""
+    with connect(f"ws://127.0.0.1:{server.port}{CLUB}") as one:
+        one.send(json.dumps({"type": "tako.auth", "token": "t" * 8193}))
+        said = closing(one)
+    with websocket(server, "/_tako/connect") as one:
+        one.send(json.dumps({**json.loads(_subscribe("lobby", "club")), "auth": "t" * 8193}))
+        return [said, f"error {op(one)['code']}"]
+
+
 def auth_frame(server: ServerProcess) -> list[str]:
     """A WebSocket that does not say who it is."""
     with connect(f"ws://127.0.0.1:{server.port}{CLUB}") as one:

@@ -66,6 +66,35 @@ class TestAuthorizing(SynchronousTestCase):
         asked = self.authorizing.bind_query(definition, {"room": ["a"], "count": ["5"]})
         return ensureDeferred(self.authorizing.authorize(asked, "connect", credentials))
 
+    def test_long_names(self) -> None:
+        """A name is bounded as it is printed, params outside of the topic included, and what is
+        longer before that is not even validated."""
+        self.authorizing.max_name_bytes = 64
+        definition = self.define(partition_by=("count",))
+        for bind, wrap in (
+            (self.authorizing.bind_query, lambda text: [text]),
+            (self.authorizing.bind, lambda text: text),
+        ):
+            bind(definition, {"room": wrap("r" * 57)})
+            for room, size in (("r" * 58, 65), ("ö" * 20, 127), ("r" * 1000, 1004)):
+                said = self.assertRaises(ParamsInvalid, bind, definition, {"room": wrap(room)})
+                self.assertIn(f"{size} bytes; at most 64", said.sentence)
+            self.assertRaises(ParamsInvalid, bind, definition, {"n" * 100: wrap("")})
+        nested = {"room": "a", "count": [7] * 100}
+        self.assertRaises(ParamsInvalid, self.authorizing.bind, definition, nested)
+
+    def test_no_name(self) -> None:
+        """What can be no channel's name is not looked for in the app's registry, nor said back."""
+
+        def refresh() -> Deferred[bool]:
+            raise AssertionError("the app was asked")
+
+        self.authorizing.refresh = refresh
+        for name in ("x" * 129, "", "a/b", "a b"):
+            asked = ensureDeferred(self.authorizing.find(name))
+            said = self.failureResultOf(asked, ChannelUnknown).value
+            self.assertNotIn("x" * 10, said.sentence)
+
     def test_asked_once(self) -> None:
         """The same credential asking the same at the same moment is one question to the app;
         another credential, operation or param that is outside the topic is another."""

@@ -151,6 +151,8 @@ class BroadcastTests(SynchronousTestCase):
         for wrong in (member.send, member.listen, member.send_binary, member.listen_binary):
             self.assertRaises(UsageError, wrong, "x")
         self.assertRaises(UsageError, BroadcastChannel, key="")
+        BroadcastChannel(key="k" * 1024)
+        self.assertRaises(UsageError, BroadcastChannel, key="k" * 1025)
         self.assertEqual(ends[0].publish({"text": "x"}).code, "closed")
 
     def test_c21_slow_member(self) -> None:

@@ -124,3 +124,46 @@ class MuxWritersTests(SynchronousTestCase):
         self.assertEqual(len(self.writes), before + 1)
         self.assertEqual(self.answers()[-2:], [("ack", 3), ("ack", 4)])
         self.assertEqual([one["data"] for one in self.socket.messages], [1, 2, 3, 4])
+
+
+class NamesTests(SynchronousTestCase):
+    """The names of the topics that a connection follows and publishes to."""
+
+    def setUp(self) -> None:
+        room = {"type": "object", "properties": {"roomId": {"type": "string"}}}
+        chat = define_channel("chat", params=room)
+        chat.on("msg")(lambda data, context: data)
+        limits = Limits(publish_rate=0, max_topic_bytes=64, max_topic_bytes_per_connection=1200)
+        self.world = World(chat, config=Config(limits=limits))
+        self.names = self.world.parts.sessions.names
+        self.socket = self.world.connect("/_tako/connect", subprotocol="tako.v1")
+
+    def say(self, op: str, room: str) -> dict[str, Any]:
+        topic = {"channel": "chat", "params": {"roomId": room}}
+        self.socket.say({"op": op, "ref": room, **topic, "type": "msg", "data": 1})
+        self.world.advance(0)
+        said: dict[str, Any] = [op for op in self.socket.ops if op.get("ref") == room][-1]
+        return said
+
+    def test_all_are_given_back(self) -> None:
+        """Whatever is followed, left, and published to, nothing is held when it has gone."""
+        for number in range(200):
+            room = f"{number % 50:040}"
+            for op in ("publish", "subscribe", "publish", "unsubscribe")[: 2 + number % 3]:
+                self.say(op, room)
+            self.assertLessEqual(self.names.bytes, 1200)
+            self.assertGreater(self.names.bytes, 0)
+        self.socket.leave()
+        self.assertEqual((self.names.count, self.names.bytes), (0, 0))
+
+    def test_publishing_leaves_room_to_follow(self) -> None:
+        """Names that are only remembered take half of the room, and publishing goes on."""
+        for number in range(40):
+            self.assertEqual(self.say("publish", f"p{number:039}")["op"], "ack")
+        self.assertLessEqual(self.names.bytes, 600)
+        said = [self.say("subscribe", f"s{number:039}")["op"] for number in range(12)]
+        self.assertEqual(said[:11], ["ack"] * 11)
+        while said[-1] == "ack":
+            said.append(self.say("subscribe", f"s{len(said):039}")["op"])
+        self.assertEqual(said[-1], "error")
+        self.assertEqual(self.say("publish", "p" * 40)["op"], "ack")

@@ -25,6 +25,8 @@ _AT_LEAST = (
     ("limits.pending_append_bytes", "limits.max_message_bytes"),
     ("lifecycle.replay_max_bytes", "limits.max_message_bytes"),
     ("limits.tail_total_bytes", "limits.tail_bytes"),
+    ("limits.max_topic_bytes_per_connection", "limits.max_topic_bytes"),
+    ("limits.max_topic_bytes_total", "limits.max_topic_bytes_per_connection"),
 )
 
 

@@ -46,6 +46,34 @@ class Limits:
         unit="topics",
         live=True,
     )
+    max_subscriptions: int = setting(
+        Whole(1, 100_000_000),
+        500_000,
+        "The same for all connections together; each costs about 2 KB.",
+        unit="topics",
+        live=True,
+    )
+    max_topic_bytes: int = setting(
+        Whole(64, 64 * KIB),
+        1 * KIB,
+        "The longest name of a topic: channel and params, as in a URL.",
+        unit="bytes",
+        live=True,
+    )
+    max_topic_bytes_per_connection: int = setting(
+        Whole(64, 1024 * MIB),
+        32 * KIB,
+        "What the names of a connection's topics may be together.",
+        unit="bytes",
+        live=True,
+    )
+    max_topic_bytes_total: int = setting(
+        Whole(64, 2**40),
+        64 * MIB,
+        "The same for all connections.",
+        unit="bytes",
+        live=True,
+    )
     max_message_bytes: int = setting(
         Whole(128, 64 * MIB),
         64 * KIB,
