@@ -19,6 +19,7 @@ from takotwist.app.declared import Declared, DoesNotFit, to_builtins, to_json
 from takotwist.app.decorated import check_takes
 from takotwist.app.given import P
 from takotwist.app.published import Publishing
+from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in
 from takotwist.core.channel import ChannelDefinition, Credentials
 from takotwist.core.message import MAX_TYPE_LENGTH, RESERVED_TYPE_PREFIX
 from takotwist.errors import BodyInvalid, DefinitionError, ParamsInvalid
@@ -48,6 +49,13 @@ def check_type(type: str) -> str:
     if type.startswith(RESERVED_TYPE_PREFIX):
         raise DefinitionError(f"message type {type!r}: the prefix 'tako.' belongs to the server")
     return type
+
+
+def _plain(value: Any, place: str) -> Any:
+    try:
+        return to_builtins(value)
+    except ENCODING_ERRORS as failed:
+        raise ParamsInvalid(f"{failed_in(value, place, to_builtins, failed)}.") from None
 
 
 @attrs.define(slots=True, eq=False, repr=False)
@@ -200,21 +208,21 @@ class Channel(Generic[P]):
         """Bind params.
 
         :param params: a value of the declared type, or a mapping of names on the wire.
-        :param named: single params, by their name in Python or on the wire.
+        :param named: single params, by their name in Python or on the wire.  One that is
+            `None` was not given: its default counts, and where it has none it is missing.
         :raises ParamsInvalid: names the param.
         """
-        try:
-            raw = {} if params is None else to_builtins(params)
-            if not isinstance(raw, dict):
-                raise ParamsInvalid(f"params must be named values, not {type(params).__name__}.")
-            for name, value in named.items():
-                wire_name = self._params.wire_names.get(name, name)
-                if wire_name in raw:
-                    raise ParamsInvalid(f"param {wire_name!r} is given twice.")
-                raw[wire_name] = to_builtins(value)
-        except (TypeError, ValueError) as unusable:
-            raise ParamsInvalid(f"params: {unusable}.") from None
-        return BoundChannel(self, self._definition.params.bind(raw))
+        raw = {} if params is None else _plain(params, "params")
+        if not isinstance(raw, dict):
+            raise ParamsInvalid(f"params must be named values, not {type(params).__name__}.")
+        for name, value in named.items():
+            wire_name = self._params.wire_names.get(name, name)
+            if wire_name in raw:
+                raise ParamsInvalid(f"param {wire_name!r} is given twice.")
+            raw[wire_name] = _plain(value, f"param {wire_name!r}")
+        # As every client does: what is `None` was not given.
+        given = {name: value for name, value in raw.items() if value is not None}
+        return BoundChannel(self, self._definition.params.bind(given))
 
     def read_params(self, params: Mapping[str, Any]) -> P:
         """Validated params as the declared type.
@@ -250,8 +258,9 @@ class Channel(Generic[P]):
         """
         try:
             encoded = to_json(data)
-        except (TypeError, ValueError) as unusable:
-            raise BodyInvalid(f"data of message type {type!r}: {unusable}.") from None
+        except ENCODING_ERRORS as failed:
+            reason = failed_in(data, f"data of message type {type!r}", to_json, failed)
+            raise BodyInvalid(f"{reason}.") from None
         self._checked(type, encoded)
         return encoded
 

@@ -7,7 +7,7 @@ Rule: an answer counts only when it is one of a takotwist server, the stored mes
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -17,13 +17,12 @@ from takotwist.app.declared import to_json
 from takotwist.app.http_wire import HttpAnswer
 from takotwist.app.published import Published
 from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in, is_text
-from takotwist.codecs.query import query_of
+from takotwist.codecs.query import check_channel, query_of
 from takotwist.codecs.tako_json import check_type
 from takotwist.core.message import Draft
 from takotwist.errors import (
     REFUSALS,
     BodyInvalid,
-    ChannelUnknown,
     Retry,
     refusal_for,
 )
@@ -39,10 +38,9 @@ def target_of(base: str, channel: str, params: Mapping[str, Any]) -> str:
     :raises ChannelUnknown: no channel can have this name.
     :raises ParamsInvalid: names the param that cannot be sent.
     """
-    if not isinstance(channel, str) or not channel or not is_text(channel):
-        raise ChannelUnknown(f"No channel can have the name {channel!r}.")
+    name = quote(check_channel(channel), safe="")
     query = urlencode(query_of(params))
-    return f"{base}{quote(channel, safe='')}{'?' if query else ''}{query}"
+    return f"{base}{name}{'?' if query else ''}{query}"
 
 
 def body_of(drafts: Sequence[Draft]) -> bytes:
@@ -64,6 +62,16 @@ def draft_of(type: str, data: Any) -> Draft:
         return Draft(type, to_json(data))
     except ENCODING_ERRORS as failed:
         raise BodyInvalid(f"{failed_in(data, place, to_json, failed)}.") from None
+
+
+def drafts_of(messages: Iterable[tuple[str, Any]]) -> tuple[Draft, ...]:
+    """Drafts of pairs of type and data.  :raises BodyInvalid: one is no message; says which."""
+    drafts: list[Draft] = []
+    for number, pair in enumerate(messages):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise BodyInvalid(f"messages[{number}] must be a pair of type and data.")
+        drafts.append(draft_of(*pair))
+    return tuple(drafts)
 
 
 def check_key(key: str) -> str:

@@ -26,7 +26,7 @@ from takotwist.app.http_exchange import Deadline, HttpExchange
 from takotwist.app.http_exchange_asyncio import AsyncioExchange
 from takotwist.app.http_wire import HttpAnswer
 from takotwist.app.publish_tries import Tries, Trouble, without_waiting
-from takotwist.app.publish_wire import body_of, check_key, draft_of, target_of
+from takotwist.app.publish_wire import body_of, check_key, draft_of, drafts_of, target_of
 from takotwist.app.published import Published
 from takotwist.core.message import Draft
 from takotwist.errors import ConfigError
@@ -135,7 +135,7 @@ class Publisher:
         :param messages: pairs of type and data, in order.
         :raises: as `publish`.
         """
-        drafts = tuple(draft_of(*message) for message in messages)
+        drafts = drafts_of(messages)
         return self.publish_now(channel, params or {}, drafts, idempotency_key)
 
     async def publish_async(
@@ -160,7 +160,7 @@ class Publisher:
         idempotency_key: str | None = None,
     ) -> list[Published]:
         """As `publish_many`, for asyncio: waits on the loop."""
-        drafts = tuple(draft_of(*message) for message in messages)
+        drafts = drafts_of(messages)
         return await self.publish_soon(channel, params or {}, drafts, idempotency_key)
 
     async def publish_soon(

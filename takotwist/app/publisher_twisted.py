@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import deferLater
 
 from takotwist.app.http_exchange_twisted import TwistedExchange
-from takotwist.app.publish_wire import draft_of
+from takotwist.app.publish_wire import drafts_of
 from takotwist.app.published import Published
 from takotwist.app.publisher import Publisher
 from takotwist.core.message import Draft
@@ -64,7 +64,7 @@ class DeferredPublisher:
         """Store and deliver messages in one transaction, all or none."""
 
         async def published() -> list[Published]:
-            drafts = tuple(draft_of(*message) for message in messages)
+            drafts = drafts_of(messages)
             return await self._published(channel, params or {}, drafts, idempotency_key)
 
         return ensureDeferred(published())

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from takotwist.client.credentials import UNAVAILABLE, kind_of, token_of
+from takotwist.client.credentials import UNAVAILABLE, headers_of, kind_of, token_of
 from takotwist.client.driver import Driver, Line
 from takotwist.client.intents import Connect
 from takotwist.client.mux_machine import MuxMachine
@@ -76,6 +76,10 @@ class OwnConnection:
         self.machine.closed()
 
 
+def _sendable(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return headers_of(headers, "")
+
+
 @attrs.frozen(eq=False)
 class SharedConnection:
     """For many topics.  See `takotwist.client.driver.Connection`.
@@ -84,7 +88,7 @@ class SharedConnection:
     """
 
     machine: MuxMachine
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = attrs.field(converter=_sendable, repr=False)
 
     def begin(self, options: SubscriptionOptions, now: float) -> int:
         """The caller wants a topic; its number.

@@ -6,6 +6,7 @@ server sees are as fresh as the app can make them; caching is the app's choice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -17,6 +18,9 @@ CredentialsValue = str | Mapping[str, str] | None
 
 #: A value, or what gives one: a plain function, or one whose result is awaited.
 Credentials = CredentialsValue | Callable[[], Any]
+
+#: What a header may be named (RFC 9110, section 5.6.2).
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 
 #: The callable failed: perhaps the login service is away, so it is asked again later.
 UNAVAILABLE = Outcome(
@@ -48,17 +52,37 @@ def headers_of(value: CredentialsValue, header: str) -> dict[str, str]:
     """`value` as headers of a request.
 
     :param header: name of the header that a text goes into.
+    :raises ValueError: what cannot be sent; names the header and never repeats its value,
+        as the libraries below do.
     """
     if value is None:
         return {}
-    return {header: value} if isinstance(value, str) else dict(value)
+    headers = {header: value} if isinstance(value, str) else dict(value)
+    return {_checked_name(name): _checked(text, name) for name, text in headers.items()}
 
 
 def token_of(value: CredentialsValue) -> str | None:
     """`value` as it goes into a frame.
 
-    :raises ValueError: when it is more than one text.
+    :raises ValueError: when it is more than one text, or none that can be sent.
     """
-    if value is None or isinstance(value, str):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return _checked(value, "credentials")
     raise ValueError("credentials that go into a frame must be one text, not headers")
+
+
+def _checked_name(name: str) -> str:
+    if isinstance(name, str) and _TOKEN.fullmatch(name):
+        return name
+    # Not repeated: who mixes up the two arguments has given the value as its name.
+    raise ValueError("the name of a header cannot be sent")
+
+
+def _checked(text: str, name: str) -> str:
+    # White space around a header's value is no part of it, such as a file's line end.
+    stripped = text.strip() if isinstance(text, str) else "\n"
+    if not stripped.isprintable():
+        raise ValueError(f"the header {name!r} cannot be sent")
+    return stripped

@@ -20,6 +20,7 @@ from takotwist.client.policy import Policy, Transport
 from takotwist.client.seat import GoneChoice, Seat, mode_of
 from takotwist.client.subscription_machine import SubscriptionMachine
 from takotwist.client.target import Target
+from takotwist.codecs.query import check_channel, check_cursor, given
 
 
 def _key() -> str:
@@ -31,8 +32,8 @@ def mux_machine(policy: Policy, random: Callable[[], float]) -> MuxMachine:
     return MuxMachine.idle(policy=policy, random=random, make_key=_key)
 
 
-def _or_none_at_all(params: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    return params or {}
+def _plain(params: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return {} if params is None else given(params)
 
 
 def _is_choice(options: Any, attribute: Any, choice: GoneChoice) -> None:
@@ -45,17 +46,23 @@ class SubscriptionOptions:
 
     `transport`, `header` and `auth_frame` are of a connection of its own.
 
-    :raises ValueError: `on_gone` is none.
+    :raises ValueError: `on_gone` is none, or a header of fixed credentials cannot be sent.
+    :raises Refusal: a channel, params or cursor that cannot be sent; names it.
     """
 
-    channel: str
-    params: Mapping[str, Any] = attrs.field(converter=_or_none_at_all)
-    cursor: str | None
-    credentials: Credentials
+    channel: str = attrs.field(converter=check_channel)
+    params: Mapping[str, Any] = attrs.field(converter=_plain)
+    cursor: str | None = attrs.field(converter=check_cursor)
+    credentials: Credentials = attrs.field(repr=False)
     on_gone: GoneChoice = attrs.field(validator=_is_choice)
     transport: Transport = "auto"
     header: str = "authorization"
     auth_frame: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        # What is fixed would be refused at each connection alike.
+        if not callable(self.credentials):
+            headers_of(self.credentials, self.header)
 
     def machine(self, policy: Policy, random: Callable[[], float]) -> SubscriptionMachine:
         """The machine of a connection of its own."""

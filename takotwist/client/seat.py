@@ -35,7 +35,7 @@ class Seat:
     """
 
     inbox: Inbox
-    credentials: Credentials
+    credentials: Credentials = attrs.field(repr=False)
     on_gone: GoneChoice
     news: Callable[[], None]
     publishes: dict[int, Any] = attrs.field(factory=dict)

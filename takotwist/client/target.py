@@ -8,25 +8,13 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
 
+from takotwist.codecs.query import check_channel, check_cursor, query_of
+
 #: Where a URL without a path leads.
 BASE_PATH = "/_tako/channels/"
 CONNECT_PATH = "/_tako/connect"
 
-
-def _spelled(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
-def query_of(params: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """`params` as query pairs: sorted by key, lists as repeated keys, `None` left out."""
-    return [
-        (name, _spelled(value))
-        for name in sorted(params)
-        for value in (params[name] if isinstance(params[name], list | tuple) else [params[name]])
-        if value is not None
-    ]
+_WANTED = "must begin with http://, https:// or unix:/"
 
 
 @attrs.frozen(slots=True)
@@ -48,14 +36,20 @@ class Target:
 
         :param url: ``https://host``, with a base path of one's own or without;
             ``unix:/run/tako/private.sock`` for a Unix socket.
-        :raises ValueError: it is none of these.
+        :raises ValueError: it is none of these; without the URL.
         """
-        parts = urlsplit(url)
+        # No error repeats the URL: it may hold a password, or be a token in the wrong place.
+        try:
+            parts = urlsplit(url)
+            # Read here, so that a port that is none is found before a connection is made.
+            _ = parts.port
+        except (ValueError, TypeError, AttributeError):
+            raise ValueError(f"url {_WANTED}; its host or port cannot be read") from None
         if parts.scheme == "unix" and parts.path.startswith("/") and not parts.netloc:
             return cls("http://localhost", "", parts.path)
         schemes = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
         if parts.scheme not in schemes or not parts.hostname:
-            raise ValueError(f"url must begin with http://, https:// or unix:/, not {url!r}")
+            raise ValueError(f"url {_WANTED}")
         if parts.query or parts.fragment or parts.username is not None:
             raise ValueError("url must hold neither a query, nor a fragment, nor credentials")
         path = parts.path.rstrip("/")
@@ -82,7 +76,7 @@ class Target:
         self, channel: str, params: Mapping[str, Any], after: str | None, limit: int | None
     ) -> str:
         """The URL of a page of history (protocol, section 8)."""
-        page = [("after", after), ("limit", limit)]
+        page = [("after", check_cursor(after)), ("limit", limit)]
         pairs = query_of(params) + [(k, str(v)) for k, v in page if v is not None]
         return self._url(channel, "/history", pairs)
 
@@ -91,7 +85,7 @@ class Target:
         return "ws" + self.origin.removeprefix("http") + (self.base_path[:-1] or CONNECT_PATH)
 
     def _url(self, channel: str, rest: str, pairs: list[tuple[str, str]]) -> str:
-        name = quote(channel, safe="")
+        name = quote(check_channel(channel), safe="")
         query = "?" + urlencode(pairs) if pairs else ""
         return f"{self.origin}{self.base_path or BASE_PATH}{name}{rest}{query}"
 

@@ -47,7 +47,7 @@ def _fault(
     if isinstance(value, str):
         return None if is_text(value) else ("", "half of a surrogate pair is no text")
     if isinstance(value, float):
-        return None if math.isfinite(value) else ("", f"{value} has no JSON form")
+        return None if math.isfinite(value) else ("", "NaN and Infinity have no JSON form")
     if isinstance(value, dict):
         if levels == 0:
             return "", f"it is nested deeper than {MAX_DEPTH} levels, or holds itself"

@@ -11,8 +11,22 @@ from typing import Any
 
 import msgspec
 
-from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in
-from takotwist.errors import ParamsInvalid
+from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in, is_text
+from takotwist.errors import ChannelUnknown, CursorInvalid, ParamsInvalid
+
+
+def check_channel(channel: str) -> str:
+    """A name that a channel can have.  :raises ChannelUnknown: it is none."""
+    if not isinstance(channel, str) or not channel or not is_text(channel):
+        raise ChannelUnknown(f"No channel can have the name {channel!r}.")
+    return channel
+
+
+def check_cursor(cursor: str | None) -> str | None:
+    """A cursor that can go into a header and a query.  :raises CursorInvalid: it is none."""
+    if cursor is None or (isinstance(cursor, str) and cursor.isprintable() and cursor):
+        return cursor
+    raise CursorInvalid(f"The cursor {cursor!r} is not one that a server gives out.")
 
 
 def given(params: Mapping[str, Any]) -> dict[str, Any]:

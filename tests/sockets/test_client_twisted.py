@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import tempfile
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -198,11 +199,21 @@ class TwistedTests(TestCase):
                 self.assertEqual(await texts(chat, len(wanted)), wanted)
 
     async def test_bad_header(self) -> None:
-        """Credentials that no header can hold are the caller's error, not an endless retry."""
+        """Credentials that no header can hold are the caller's error, not an endless retry, and
+        the error does not repeat them."""
         with FakeServer() as server:
-            async with self.subscribe(server, credentials="a\r\nb: c") as chat:
-                with self.assertRaises(ValueError):
-                    await texts(chat, 1)
+            with self.assertRaises(ValueError) as refused:
+                self.subscribe(server, credentials="secret\r\nb: c")
+            self.assertNotIn("secret", str(refused.exception))
+            for transport in ("sse", "websocket"):
+                async with self.subscribe(
+                    server, credentials=lambda: "secret\r\nb: c", transport=transport
+                ) as chat:
+                    with self.assertRaises(ValueError) as refused:
+                        await texts(chat, 1)
+                shown = traceback.format_exception(refused.exception)
+                self.assertNotIn("secret\\r", "".join(shown))
+                self.assertNotIn("secret", str(refused.exception))
 
     async def test_authority_of_ones_own(self) -> None:
         """With ``ca_file`` a development certificate is trusted, and without it never."""

@@ -55,7 +55,9 @@ def subscribe(
     :param header: the header that a credentials text goes into.
     :param auth_frame: send the text in the first WebSocket frame instead.
     :param ca_file: PEM of the only authority to trust, as for a development certificate.
-    :raises ValueError: `url` or `on_gone` is none.
+    :raises ValueError: `url` or `on_gone` is none, or a header cannot be sent; no value of
+        one is repeated.
+    :raises Refusal: `channel`, `params` or `cursor` cannot be sent; names it.
     """
     policy, target = policy or Policy(), Target.of(url)
     options = SubscriptionOptions(

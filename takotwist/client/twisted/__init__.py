@@ -62,7 +62,9 @@ def subscribe(
     :param ca_file: PEM of the only authority to trust, as for a development certificate.
     :param endpoint: where the server is, if the URL alone does not say.
     :param random: gives a float in [0, 1), for the jitter.
-    :raises ValueError: `url` or `on_gone` is none.
+    :raises ValueError: `url` or `on_gone` is none, or a header cannot be sent; no value of
+        one is repeated.
+    :raises Refusal: `channel`, `params` or `cursor` cannot be sent; names it.
     """
     policy, target = policy or Policy(), Target.of(url)
     options = SubscriptionOptions(

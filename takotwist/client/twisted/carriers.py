@@ -200,10 +200,6 @@ async def carry_websocket(
     :param max_bytes: of one message.
     :param opened: tells the machine, with the subprotocol that the server chose.
     """
-    for name, value in headers.items():
-        # Autobahn writes headers as they are.
-        if not f"{name}{value}".isprintable():
-            raise ValueError(f"the header {name!r} cannot be sent")
     factory = WebSocketClientFactory(
         url, protocols=[SUBPROTOCOL], headers=dict(headers), reactor=reactor
     )

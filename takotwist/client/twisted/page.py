@@ -44,8 +44,8 @@ async def history(
     :param ca_file: PEM of the only authority to trust.
     :param timeout: seconds for all of it.
     :param endpoint: where the server is, if the URL alone does not say.
-    :raises ValueError: `url` is none.
-    :raises Refusal: the server refused.
+    :raises ValueError: `url` is none, or a header cannot be sent.
+    :raises Refusal: the server refused, or `channel`, `params` or `after` cannot be sent.
     :raises NoAnswer: it could not be asked, or not in time.
     :raises UnexpectedAnswer: :raises ProtocolBroken: what came is no page.
     """
