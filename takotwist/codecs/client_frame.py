@@ -7,6 +7,8 @@ names the field; nothing half-read comes out.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -106,13 +108,15 @@ class _Wire(msgspec.Struct):
     stale: str | None = None
 
 
-class _Ref(msgspec.Struct):
-    ref: int | str | None = None
-    type: str | None = None
-
-
 _WIRE = msgspec.json.Decoder(_Wire)
-_REF = msgspec.json.Decoder(_Ref)
+#: Members with plain values at the beginning of an object, up to a `ref`.
+_LEADING_REF = re.compile(
+    rb"\s*\{"
+    rb'(?:\s*"[^"\\]*"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[-+.\w]+)\s*,)*?'
+    rb'\s*"ref"\s*:\s*("[^"\\]*"|-?\d{1,20})\s*[,}]'
+)
+#: How far it is looked for.
+_LEADING_BYTES = 4096
 _TOPIC_OPS = ("subscribe", "unsubscribe", "publish", "auth")
 
 
@@ -133,12 +137,37 @@ def read_client_frame(text: bytes, max_bytes: int) -> ClientFrame:
 
 
 def _unreadable(text: bytes, bad: Exception) -> Bad:
-    refusal = BodyInvalid(f"The frame is not valid: {bad}")
+    known = _readable(text)
+    return Bad(
+        BodyInvalid(f"The frame is not valid: {bad}"),
+        _usable(known.get("ref")),
+        auth=known.get("type") == "tako.auth",
+    )
+
+
+def _usable(ref: Any) -> Ref:
+    """A `ref` that an answer can say; everything else is none."""
+    if type(ref) is int:
+        return ref
     try:
-        known = _REF.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Bad(refusal)
-    return Bad(refusal, known.ref, auth=known.type == "tako.auth")
+        return ref if isinstance(ref, str) and ref.encode() else None
+    except UnicodeEncodeError:
+        return None
+
+
+def _readable(text: bytes) -> dict[str, Any]:
+    """What can be read of a frame that is not valid, so that its sender hears of it.
+
+    The standard library's reader, because it takes what no wire may carry: half of a surrogate
+    pair, NaN, bytes that are no UTF-8.  Where it gives up too, as on JSON that is cut or nested too
+    deep, a `ref` that stands before that is found by its form.
+    """
+    try:
+        known = json.loads(text.decode(errors="replace"))
+    except (ValueError, RecursionError):
+        leading = _LEADING_REF.match(text, 0, _LEADING_BYTES)
+        known = {"ref": json.loads(leading[1].decode(errors="replace"))} if leading else None
+    return known if isinstance(known, dict) else {}
 
 
 def _frame(wire: _Wire, max_bytes: int) -> ClientFrame:

@@ -17,6 +17,7 @@ from takotwist.codecs.client_frame import (
     Send,
     read_client_frame,
 )
+from takotwist.codecs.server_frame import error_frame
 from takotwist.core.cursor import FOREIGN
 from takotwist.core.message import Draft
 from takotwist.errors import BodyInvalid, CursorInvalid, MessageTooLarge
@@ -106,6 +107,46 @@ class TestFrames(SynchronousTestCase):
             self.assertIsInstance(frame.refusal, kind)
             self.assertEqual(frame.ref, 1)
             self.assertIn(named, frame.refusal.sentence)
+
+    def test_ref_of_what_is_no_json(self) -> None:
+        """Whoever sent a frame that no reader may take hears of it, by its own ref."""
+        cut = b'"Great \\ud83d"'
+        for text, ref in (
+            (b'{"op":"publish","ref":5,"channel":"c","type":"m","data":%b}' % cut, 5),
+            (b'{"op":"publish","channel":"c","type":"m","data":%b,"ref":"r"}' % cut, "r"),
+            (b'{"op":"publish","ref":1,"channel":"c","type":%b,"data":1}' % cut, 1),
+            (b'{"op":"subscribe","ref":2,"channel":"c","params":{"roomId":%b}}' % cut, 2),
+            (b'{"op":"subscribe","ref":2,"channel":"c","params":{%b:1}}' % cut, 2),
+            (b'{"op":"subscribe","ref":2,"channel":%b}' % cut, 2),
+            (b'{"op":"auth","ref":3,"channel":"c","auth":%b}' % cut, 3),
+            (b'{"ref":4,"type":"m","data":NaN}', 4),
+            (b'{"type":"m","data":1e999,"ref":4}', 4),
+            (b'{"type":"m","data":"\xff","ref":4}', 4),
+            (b'{"op":"publish","ref":6,"type":"m","data":' + b"[" * 100_000 + b"]" * 100_000, 6),
+            (b'{"op":"publish", "x":"a\\"b", "y":-1.5e3, "ref": "r" ,"data":{"cut":', "r"),
+            (b'{"op":"publish","ref":7,"ref":' + b"9" * 5000 + b',"data":%b}' % cut, 7),
+        ):
+            frame = read_client_frame(text, 1000)
+            self.assertIsInstance(frame, Bad, text[:80])
+            self.assertIsInstance(frame.refusal, BodyInvalid)
+            self.assertEqual(frame.ref, ref, text[:80])
+            error_frame(frame.refusal, frame.ref)
+
+    def test_no_ref(self) -> None:
+        """What is no ref is none, wherever it stands, and the answer can always be said."""
+        for said in (b"1.5", b"true", b"null", b"{}", b'"\\ud83d"', b"[7]"):
+            frame = read_client_frame(b'{"ref":%b,"type":"m","data":"\\ud83d"}' % said, 100)
+            self.assertIsInstance(frame, Bad)
+            self.assertIsNone(frame.ref, said)
+            error_frame(frame.refusal, frame.ref)
+        inner = b'{"data":{"ref":5},"x":[{"ref":6}],"type":"\\ud83d"'
+        for text in (inner + b"}", inner, b'{"type":"\\"ref\\":5,\\ud83d"', b'\xff{"ref":5}'):
+            self.assertIsNone(read_client_frame(text, 100).ref, text)
+
+    def test_bad_auth_of_no_json(self) -> None:
+        """A tako.auth frame is known as one, though its token is no JSON."""
+        frame = read_client_frame(b'{"type":"tako.auth","token":"\\ud83d"}', 100)
+        self.assertTrue(frame.auth)
 
     def test_no_object(self) -> None:
         """What is no JSON object is refused without a ref."""

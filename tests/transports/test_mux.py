@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -76,6 +77,27 @@ class MuxTests(SynchronousTestCase):
         """A topic that is followed already is an error, and goes on."""
         self.subscribe("a")
         self.assertEqual(self.subscribe("a")["op"], "error")
+        self.world.publish("/channels/chat?roomId=a", "msg", 1)
+        self.assertEqual(len(self.socket.messages), 1)
+
+    def test_no_json(self) -> None:
+        """Half of a surrogate pair is answered with the frame's own `ref`; nothing else ends."""
+        self.subscribe("a")
+        cut = "Great \ud83d"
+        topic = {"channel": "chat", "params": {"roomId": "a"}}
+        for ref, frame in enumerate(
+            [
+                {"op": "publish", **topic, "type": "msg", "data": {"text": cut}},
+                {"op": "publish", **topic, "type": cut, "data": 1},
+                {"op": "subscribe", "channel": "chat", "params": {"roomId": cut}},
+                {"op": "subscribe", "channel": cut},
+            ]
+        ):
+            self.socket.say(json.dumps({**frame, "ref": ref}))
+            answer = self.socket.ops[-1]
+            self.assertEqual(
+                (answer["op"], answer["ref"], answer["code"]), ("error", ref, "body-invalid")
+            )
         self.world.publish("/channels/chat?roomId=a", "msg", 1)
         self.assertEqual(len(self.socket.messages), 1)
 

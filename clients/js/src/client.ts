@@ -5,14 +5,16 @@
  * share a connection, unless what they ask for cannot be shared.
  */
 
+import { present } from "./credentials.js";
 import { ambient, type Environment } from "./environment.js";
 import { createHandle } from "./handle.js";
 import { createMux, type Mux } from "./mux.js";
-import { errorOf } from "./outcome.js";
+import { errorOf, NO_CREDENTIALS, type Outcome } from "./outcome.js";
 import { exchange } from "./stream.js";
 import { createSubscription, type Subscription } from "./subscription.js";
 import { channelUrl, connectUrl, topicName } from "./topic.js";
-import type { AnyMessages, Channel, ChannelOptions, HistoryOptions, HistoryPage } from "./types.js";
+import type { AnyMessages, Channel, ChannelOptions, HistoryOptions, HistoryPage, TransportFactory } from "./types.js";
+import { checkedParams, toJson } from "./values.js";
 
 /** Defaults for every channel, and what to use in place of the globals. */
 export interface ClientOptions extends Omit<ChannelOptions, "params" | "cursor">, Partial<Environment> {}
@@ -43,7 +45,18 @@ export function createClient(defaults: ClientOptions = {}): Client {
 
   function channel(name: string, options: ChannelOptions = {}): Channel {
     const all: ChannelOptions = { ...defaults, ...options };
-    const { params = {}, transport = "auto", credentials, cursor, onGone } = all;
+    const { credentials, onGone } = all;
+    let { params = {}, transport = "auto" } = all;
+    let wrong: Outcome | undefined;
+    try {
+      toJson(name);
+      params = checkedParams(params);
+    } catch (cause) {
+      wrong = { action: "stop", code: "params-invalid", message: (cause as Error).message };
+      params = {};
+      transport = refuses(wrong);
+    }
+    const cursor = all.cursor && String(all.cursor);
     const { url: base = globalThis.location?.origin, header = "authorization", keepaliveMs = 25_000 } = all;
     const gone = onGone ? "ask" : (all.stale ?? "reset");
     const settings = { environment, base, header, keepaliveMs };
@@ -51,7 +64,7 @@ export function createClient(defaults: ClientOptions = {}): Client {
     const topic = topicName(name, params);
     // Functions count as the same: the newest listener's is asked.
     const auth = typeof credentials === "function" ? "" : credentials;
-    const key = [base, topic, transport, gone, header, auth].join();
+    const key = [base, topic, transport, gone, header, auth, wrong?.message].join();
 
     function subscription(): Subscription {
       // A cursor of its own is no place that others can join.
@@ -75,7 +88,10 @@ export function createClient(defaults: ClientOptions = {}): Client {
     }
 
     async function history(until: AbortSignal, options?: HistoryOptions): Promise<HistoryPage> {
-      const token = typeof credentials === "function" ? await credentials({ refused: false }) : credentials;
+      if (wrong) throw errorOf(wrong);
+      const token = await present(environment, credentials, false, until).catch(() => {
+        throw errorOf(NO_CREDENTIALS);
+      });
       const address = channelUrl(base, name, params, { ...options });
       address.pathname += "/history";
       const answer = await exchange(settings, address, token, readHistory, until);
@@ -88,6 +104,15 @@ export function createClient(defaults: ClientOptions = {}): Client {
 
   // The map of types is the caller's word; at run time every message is the same.
   return { channel: channel as Client["channel"] };
+}
+
+/** Ends as if the server had refused: whoever shows that shows this. */
+function refuses(outcome: Outcome): TransportFactory {
+  return (_settings, events) => {
+    // A turn later: nobody is told of the end of a link that it does not have yet.
+    queueMicrotask(() => events.ended(outcome));
+    return { publish() {}, close() {} };
+  };
 }
 
 function readHistory(value: unknown): HistoryPage | undefined {

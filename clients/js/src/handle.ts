@@ -116,11 +116,11 @@ export function createHandle(
     history: (options) =>
       new Promise((resolve, reject) => {
         const closed = () => reject(error ?? new ChannelClosedError());
+        if (ending.signal.aborted) return closed();
         ending.signal.addEventListener("abort", closed);
         history(ending.signal, options)
           .finally(() => ending.signal.removeEventListener("abort", closed))
           .then(resolve, reject);
-        if (ending.signal.aborted) closed();
       }),
     close() {
       if (state === "closed") return;

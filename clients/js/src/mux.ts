@@ -53,6 +53,8 @@ interface Waiting {
   readonly op: string;
   readonly size: number;
   readonly answered: (frame: Frame) => void;
+  /** Whether there was an answer; that of a subscribe may be followed by the topic's end. */
+  heard?: boolean;
 }
 
 export interface Mux {
@@ -68,6 +70,9 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
   const places = new Set<Place>();
   /** Who waits for a frame with a `ref`. Cleared with the connection. */
   const waiting = new Map<number, Waiting>();
+  /** Refusals of frames that the server could read no `ref` of, and the frames that it may have been. */
+  const orphans: Frame[] = [];
+  const suspects = new Set<number>();
   const retries = createRetries(environment);
   let socket: WebSocketLike | undefined;
   let open = false;
@@ -108,6 +113,8 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
     open = false;
     socket = watchdog = undefined;
     waiting.clear();
+    suspects.clear();
+    orphans.length = 0;
     for (const place of places) place.ref = place.topic = undefined;
   }
 
@@ -169,6 +176,26 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
     place.events.ended(outcome);
   }
 
+  function answered(frame: Frame): void {
+    const ref = frame.ref as number;
+    const entry = waiting.get(ref);
+    if (entry) {
+      entry.heard = true;
+      suspects.delete(ref);
+      entry.answered(frame);
+    } else if (frame.ref == null && frame.code === "body-invalid") {
+      orphans.push(frame);
+      for (const [each, { heard }] of waiting) if (!heard) suspects.add(each);
+    }
+    // As many suspects as refusals: it can only have been these.
+    const [refusal] = orphans;
+    if (!refusal || suspects.size > orphans.length) return;
+    orphans.length = 0;
+    const meant = [...suspects];
+    suspects.clear();
+    for (const each of meant) waiting.get(each)?.answered(refusal);
+  }
+
   function received(text: unknown): void {
     const frame = parse(text) as Frame | undefined;
     watchdog?.heard();
@@ -180,7 +207,7 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
       const keepalive = frame.lifecycle?.keepaliveIntervalMs ?? KEEPALIVE_MS;
       watchdog = watch(environment, keepalive, () => lost(SILENT), () => send("ping"));
       for (const place of places) if (!place.ended) void subscribe(place);
-    } else if (frame?.op) waiting.get(frame.ref as number)?.answered(frame);
+    } else if (frame?.op) answered(frame);
     else {
       const message = readMessage(frame);
       // Before the server's `open` nothing says that it is ours.

@@ -37,7 +37,11 @@ export const SILENT: Outcome = { action: "backoff", code: "connection-silent" };
 export const BROKEN: Outcome = { action: "stop", code: "protocol-broken" };
 /** The word of a close where a frame was over the server's bound. */
 export const TOO_LARGE = "message-too-large";
-export const NO_CREDENTIALS: Outcome = { action: "backoff", code: "credentials-failed" };
+export const NO_CREDENTIALS: Outcome = {
+  action: "backoff",
+  code: "credentials-failed",
+  message: "`credentials` failed, or gave no text within 15 s.",
+};
 
 /** An `{"op":"error"}` that ends a topic. A word that is not known is a refusal. */
 export function ofCode(code = "refused", message?: string, waitMs?: number): Outcome {

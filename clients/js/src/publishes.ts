@@ -7,10 +7,11 @@
  */
 
 import { type Environment, laterOrAwake } from "./environment.js";
-import { ChannelOverflowError, type TakoError } from "./errors.js";
+import { ChannelOverflowError, TakoError } from "./errors.js";
 import type { Answer, Draft, Link } from "./link.js";
 import { errorOf, type Outcome } from "./outcome.js";
 import { createRetries } from "./retries.js";
+import { toJson } from "./values.js";
 
 interface Entry extends Draft {
   readonly owner: object;
@@ -69,18 +70,23 @@ export function createPublishes(environment: Environment): Publishes {
   function answered(entry: Entry, answer: Answer): void {
     if (answer === null || typeof answer === "string") {
       if (remove(entry)) entry.resolve(answer);
-    } else if (link?.serial && answer.action === "backoff" && !blocked(entry, answer)) {
+    } else if (again(entry, answer)) {
       entry.sent = false;
-      cancelRetry = laterOrAwake(environment, retries.delay(answer), () => {
+      cancelRetry ??= laterOrAwake(environment, retries.delay(answer), () => {
         cancelRetry = undefined;
         flush();
       });
       return;
-    } else if (link?.serial || !/^(shutting-down|credentials-expired)$/.test(answer.code)) {
-      if (remove(entry)) entry.reject(errorOf(answer));
-    } else return; // Sent again when the topic, which ends next, is attached.
+    } else if (remove(entry)) entry.reject(errorOf(answer));
     retries.succeeded();
     flush();
+  }
+
+  /** Whether a refused one is kept: a POST like any request, another where its topic is about to begin anew. */
+  function again(entry: Entry, answer: Outcome): boolean {
+    return link?.serial
+      ? answer.action === "backoff" && !blocked(entry, answer)
+      : /^(shutting-down|credentials-expired)$/.test(answer.code);
   }
 
   /** Whether somebody between refuses this one for good, so that it may not hold up the others. */
@@ -95,11 +101,20 @@ export function createPublishes(environment: Environment): Publishes {
     return entries.delete(entry);
   }
 
+  /** `data` in JSON. */
+  function sayable(type: string, data: unknown): string {
+    try {
+      toJson(type);
+      return toJson(data);
+    } catch (cause) {
+      throw new TakoError("body-invalid", (cause as Error).message);
+    }
+  }
+
   return {
     add: (owner, { maxPublishes = 256, maxPublishBytes = 2 ** 20 }, type, data) =>
       new Promise((resolve, reject) => {
-        const text = JSON.stringify(data) as string | undefined;
-        if (text === undefined) throw new TypeError("data must be JSON");
+        const text = sayable(type, data);
         if (entries.size >= maxPublishes || size + text.length > maxPublishBytes) {
           throw new ChannelOverflowError("Too many messages wait.");
         }

@@ -7,6 +7,7 @@
  * whatever happened to the connections meanwhile.
  */
 
+import { present } from "./credentials.js";
 import { laterOrAwake } from "./environment.js";
 import { TakoError } from "./errors.js";
 import type { Link, LinkEvents } from "./link.js";
@@ -55,6 +56,7 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
   const listeners = new Set<Listener>();
   const retries = createRetries(environment);
   const publishes = createPublishes(environment);
+  const ending = new AbortController();
   let state: State = "connecting";
   let lastCode: string | undefined;
   let cursor = settings.cursor;
@@ -92,15 +94,14 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
   function eventsOf(self: () => Link | undefined): LinkEvents {
     return {
       async request() {
-        const credentials = credentialsNow();
-        const auth = typeof credentials === "function" ? await credentials({ refused }) : credentials;
+        const auth = await present(environment, credentialsNow(), refused, ending.signal);
         // The shared connection is there again: what stood in for it ends here, at a known cursor.
         if (stream && self() === place) {
           stream.close();
           release(stream);
           stream = undefined;
         }
-        return { channel, params, cursor, auth: auth ?? undefined, reset: gone === "reset" };
+        return { channel, params, cursor, auth, reset: gone === "reset" };
       },
       attached() {
         carrier = self();
@@ -209,6 +210,7 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
 
   function finish(): void {
     state = "closed";
+    ending.abort();
     cancelRetry?.();
     release(carrier);
     place?.close();

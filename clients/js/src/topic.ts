@@ -18,7 +18,7 @@ function query(...parts: Params[]): string {
   for (const part of parts) {
     for (const name of Object.keys(part).sort()) {
       for (const one of [part[name]].flat()) {
-        if (one !== undefined) pairs.append(name, String(one));
+        if (one != null) pairs.append(name, String(one));
       }
     }
   }

@@ -17,10 +17,13 @@ export type AnyMessages = Record<string, unknown>;
 /** The message types of a map. */
 export type TypeOf<Messages extends object> = keyof Messages & string;
 
-type ParamValue = string | number | boolean;
+type ParamValue = string | number | bigint | boolean;
 
-/** What binds a channel to a topic. Values that are `undefined` are left out. */
-export type Params = { readonly [name: string]: ParamValue | readonly ParamValue[] | undefined };
+/**
+ * What binds a channel to a topic. Values that are `undefined` or `null` are left out. What a query
+ * cannot say as it is (`NaN`, a `Date`, an object) closes the channel with `params-invalid`.
+ */
+export type Params = { readonly [name: string]: ParamValue | readonly ParamValue[] | null | undefined };
 
 /** One stored message of a topic (protocol, section 2). */
 export type Message<Messages extends object = AnyMessages> = {
@@ -93,7 +96,10 @@ export interface ChannelOptions {
   /** The server's origin, or the base address of its channels. Default: this page's origin. */
   readonly url?: string;
   readonly transport?: Transport;
-  /** A value, or a function that is called before every connect. Cookies go along by themselves. */
+  /**
+   * A value, or a function that is called before every connect. Cookies go along by themselves. A
+   * function that gives nothing for 15 s has failed, and is called again later.
+   */
   readonly credentials?: Credentials;
   /** The header that the channel's definition names. Default: `authorization`. */
   readonly header?: string;
