@@ -23,11 +23,12 @@ from twisted.internet.interfaces import (
     IReactorCore,
     IReactorTime,
 )
+from twisted.protocols.haproxy import proxyEndpoint
 
 from takotwist.errors import ConfigError
 from takotwist.server.config import ConfigProblems
 from takotwist.server.config.endpoint_text import EndpointText
-from takotwist.server.systemd_socket import listen_on_passed
+from takotwist.server.systemd_socket import PassedSocket
 from takotwist.server.unix_socket import binding
 from takotwist.transports.tls import ServerTls, over_tls
 
@@ -103,8 +104,10 @@ async def open_listener(reactor: IReactorCore, listen: Listen) -> Listening:
 def _open(
     reactor: IReactorCore, text: EndpointText, factory: IProtocolFactory
 ) -> Deferred[IListeningPort]:
-    if text.kind == "systemd" and not text.proxied:
-        return listen_on_passed(reactor, text, factory, BACKLOG)
+    if text.kind == "systemd":
+        passed = PassedSocket(reactor, text, BACKLOG)
+        passing = proxyEndpoint(passed) if text.proxied else passed
+        return passing.listen(factory)
     if text.interface is not None or text.path is not None:
         text = text.with_option("backlog", str(BACKLOG))
     opened: Deferred[IListeningPort]

@@ -10,45 +10,83 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
+import attrs
 from twisted.internet import unix
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, _SystemdParser
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorCore
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IReactorCore,
+    IStreamServerEndpoint,
+)
 from twisted.python.systemd import ListenFDs
+from zope.interface import implementer
 
 from takotwist.errors import ConfigError
 from takotwist.server.config.endpoint_text import EndpointText
 
 
-def listen_on_passed(
-    reactor: IReactorCore,
-    endpoint: EndpointText,
-    factory: IProtocolFactory,
-    backlog: int,
-    passed: ListenFDs | None = None,
-) -> Deferred[IListeningPort]:
-    """Serve the socket that an endpoint such as ``systemd:domain=INET:index=0`` names.
+def _passed_here() -> ListenFDs:
+    """The sockets that were passed to this process, named or not.
 
-    :param backlog: connections that the kernel holds until they are accepted.
-    :param passed: the sockets; by default those of this process.
-    :raises ConfigError: there is no such socket, or it is of another kind.
+    Twisted takes them out of the environment when it is imported, and forgets them where
+    they have no names, which they need not have.  With what a process was started the
+    kernel still knows.
     """
-    # Twisted takes them out of the environment when it is imported, so it alone knows them.
-    descriptor = _named(endpoint, _SystemdParser._sddaemon if passed is None else passed)
-    family = _family(descriptor, endpoint)
-    if family is not socket.AF_UNIX:
-        adopting = AdoptedStreamServerEndpoint(reactor, descriptor, family)
-        listening: Deferred[IListeningPort] = adopting.listen(factory)
-        return listening.addCallback(_with_backlog, backlog)
-    # A name that is no path keeps the port from the file: from changing its mode, which only its
-    # owner may, and from removing it at the end, after which nobody could connect again.
-    port = unix.Port(b"\0passed by systemd", factory, reactor=reactor)
-    opened = socket.socket(fileno=descriptor)
-    opened.setblocking(False)
-    port._preexistingSocket = opened
-    port.startListening()
-    return succeed(_with_backlog(port, backlog))
+    known = _SystemdParser._sddaemon
+    if known.inheritedDescriptors():
+        return known
+    try:
+        started_with = Path("/proc/self/environ").read_bytes()
+    except OSError:
+        return known
+    variables = (one.partition(b"=") for one in started_with.split(b"\0"))
+    environ = {os.fsdecode(name): os.fsdecode(value) for name, _, value in variables}
+    count = environ.get("LISTEN_FDS", "")
+    if count.isdecimal() and len(count) < 5:
+        # As sd_listen_fds_with_names(3) calls those without a name.
+        environ["LISTEN_FDNAMES"] = ":".join(["unknown"] * int(count))
+    return ListenFDs.fromEnvironment(environ)
+
+
+#: Read when this is imported, because a daemon is another process afterwards.
+_PASSED = _passed_here()
+
+
+@implementer(IStreamServerEndpoint)
+@attrs.frozen
+class PassedSocket:
+    """The socket that an endpoint such as ``systemd:domain=INET:index=0`` names.
+
+    :ivar backlog: connections that the kernel holds until they are accepted.
+    """
+
+    reactor: IReactorCore
+    endpoint: EndpointText
+    backlog: int
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """See `IStreamServerEndpoint`.
+
+        :raises ConfigError: there is no such socket, or it is of another kind.
+        """
+        descriptor = _named(self.endpoint, _PASSED)
+        family = _family(descriptor, self.endpoint)
+        if family is not socket.AF_UNIX:
+            adopting = AdoptedStreamServerEndpoint(self.reactor, descriptor, family)
+            listening: Deferred[IListeningPort] = adopting.listen(protocolFactory)
+            return listening.addCallback(_with_backlog, self.backlog)
+        # A name that is no path keeps the port from the file: from changing its mode, which only
+        # its owner may, and from removing it at the end, after which nobody could connect again.
+        port = unix.Port(b"\0passed by systemd", protocolFactory, reactor=self.reactor)
+        opened = socket.socket(fileno=descriptor)
+        opened.setblocking(False)
+        port._preexistingSocket = opened
+        port.startListening()
+        return succeed(_with_backlog(port, self.backlog))
 
 
 def _with_backlog(port: IListeningPort, backlog: int) -> IListeningPort:
@@ -63,7 +101,8 @@ def _named(endpoint: EndpointText, sockets: ListenFDs) -> int:
     descriptors, names = sockets.inheritedDescriptors(), sockets.inheritedNamedDescriptors()
     if not descriptors:
         raise ConfigError(
-            "systemd passed no socket to this process: it must be started by its .socket unit"
+            "no socket was passed to this process: it must be started by its .socket unit, with"
+            " no other program between"
         )
     name = endpoint.options.get("name")
     if name is not None and name not in names:

@@ -4,7 +4,8 @@
 
 Prints each address, then echoes; ends when its standard input is closed.  With
 PASSED_FDS and PASSED_NAMES in the environment it first arranges these
-descriptors as systemd would (sd_listen_fds(3)), and begins anew.
+descriptors as systemd would (sd_listen_fds(3)), and begins anew; with no names,
+as other activators do.
 """
 
 from __future__ import annotations
@@ -18,11 +19,9 @@ def as_systemd_would(descriptors: list[int], names: str) -> None:
     for at, descriptor in enumerate(descriptors):
         os.dup2(descriptor, 3 + at)
     environ = {key: value for key, value in os.environ.items() if not key.startswith("PASSED_")}
-    environ |= {
-        "LISTEN_PID": str(os.getpid()),
-        "LISTEN_FDS": str(len(descriptors)),
-        "LISTEN_FDNAMES": names,
-    }
+    environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(descriptors))}
+    if names:
+        environ["LISTEN_FDNAMES"] = names
     os.execve(
         sys.executable,
         [sys.executable, "-m", "tests.sockets.listening_program", *sys.argv[1:]],

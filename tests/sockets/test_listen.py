@@ -126,14 +126,14 @@ class PassedSocketTests(TestCase):
         os.chmod(self.path, 0o640)
         self.unix.listen()
 
-    def _start(self, *endpoints: str) -> subprocess.Popen[str]:
+    def _start(self, *endpoints: str, names: str = "web:private") -> subprocess.Popen[str]:
         program = subprocess.Popen(
             [sys.executable, "-m", "tests.sockets.listening_program", *endpoints],
             env={
                 **os.environ,
                 "PYTHONPATH": str(ROOT),
                 "PASSED_FDS": f"{self.port.fileno()},{self.unix.fileno()}",
-                "PASSED_NAMES": "web:private",
+                "PASSED_NAMES": names,
             },
             cwd=ROOT,
             pass_fds=(self.port.fileno(), self.unix.fileno()),
@@ -161,6 +161,30 @@ class PassedSocketTests(TestCase):
         await deferToThread(self._stop, program)
         self.assertEqual(program.returncode, 0)
         self.assertTrue(os.path.exists(self.path))
+
+    async def test_without_names(self) -> None:
+        """Sockets need no names, and their number need not be that of the names."""
+        for names in ("", "web"):
+            program = self._start("systemd:domain=INET:index=0", names=names)
+            assert program.stdout is not None
+            line = await deferToThread(program.stdout.readline)
+            address = self.port.getsockname()
+            self.assertEqual(line.split(), [f"http://127.0.0.1:{address[1]}"])
+            self.assertEqual(await deferToThread(_echoed, socket.AF_INET, address), b"hello")
+            await deferToThread(self._stop, program)
+        program = self._start("systemd:domain=INET:name=web", names="")
+        assert program.stdout is not None
+        told = await deferToThread(program.stdout.readline)
+        self.assertIn("no socket of this name; it passed unknown", told)
+
+    async def test_behind_a_proxy(self) -> None:
+        """Such a socket may have a proxy before it that says whose connection it is."""
+        program = self._start("haproxy:systemd:domain=INET:index=0", names="")
+        assert program.stdout is not None
+        await deferToThread(program.stdout.readline)
+        with socket.create_connection(self.port.getsockname(), timeout=PATIENCE) as client:
+            client.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 80\r\nhello")
+            self.assertEqual(await deferToThread(client.recv, 64), b"hello")
 
     async def test_restart_refuses_nobody(self) -> None:
         """Who connects between two runs waits, and is served by the second."""
