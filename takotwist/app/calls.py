@@ -15,7 +15,15 @@ import attrs
 
 from takotwist.app.channel import Channel
 from takotwist.app.given import Context, VerifyRequest
-from takotwist.core.authorization import AuthRequest, Drop, Fanout, Frame, Grant, Verdict
+from takotwist.core.authorization import (
+    AuthRequest,
+    Drop,
+    Fanout,
+    Frame,
+    Grant,
+    Verdict,
+    check_expiry,
+)
 from takotwist.core.authorization import Reject as Rejected
 from takotwist.core.channel import Lifecycle
 from takotwist.errors import AuthUnavailable, BodyInvalid, TakoError, VerifyRejected
@@ -232,10 +240,13 @@ def _subject(said: Any) -> str | None:
 
 
 def _expires_at(said: Any) -> float | None:
+    if said is None:
+        return None
     if isinstance(said, datetime):
         if said.tzinfo is None:
             raise UnusableAnswer("expires_at is a datetime without a time zone")
-        return said.timestamp()
-    if said is None or (isinstance(said, int | float) and not isinstance(said, bool)):
-        return said
-    raise UnusableAnswer(f"expires_at must be unix seconds, not {type(said).__name__}")
+        said = said.timestamp()
+    try:
+        return check_expiry(said)
+    except ValueError as wrong:
+        raise UnusableAnswer(f"expires_at {wrong}") from None

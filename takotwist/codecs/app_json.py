@@ -22,6 +22,7 @@ from takotwist.core.authorization import (
     Operation,
     Reject,
     Verdict,
+    check_expiry,
 )
 from takotwist.errors import BodyInvalid, VerifyRejected
 
@@ -111,6 +112,11 @@ def read_grant(body: bytes) -> Grant:
     read: _Grant = _read(_Grant, body, "the answer to authorize")
     if not read.ok:
         raise VerifyRejected
+    if read.expires_at is not None:
+        try:
+            check_expiry(read.expires_at)
+        except ValueError as wrong:
+            raise BodyInvalid(f"the answer to authorize: expiresAt {wrong}") from None
     return Grant(**{name: getattr(read, name) for name in _Grant.__struct_fields__ if name != "ok"})
 
 

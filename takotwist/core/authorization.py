@@ -12,6 +12,9 @@ import attrs
 
 from takotwist.core.channel import Lifecycle
 
+#: The last second of the year 9999, in unix seconds; what is later was meant otherwise.
+LATEST_EXPIRY = 253_402_300_799
+
 Operation = Literal["subscribe", "connect", "publish", "history", "call"]
 
 
@@ -72,6 +75,28 @@ class Grant:
             if value is not None:
                 said[name] = min(max(int(value), least), most)
         return attrs.evolve(of_channel, **said) if said else of_channel
+
+    def out_of_bounds(self) -> list[tuple[str, int, int]]:
+        """Overrides that `lifecycle` does not take as they are: name, what was said, what holds."""
+        found = []
+        for name, (least, most) in Lifecycle.BOUNDS.items():
+            value = getattr(self, name, None)
+            if value is not None and not least <= value <= most:
+                found.append((name, value, min(max(value, least), most)))
+        return found
+
+
+def check_expiry(said: object) -> float:
+    """A grant's end as the app says it.
+
+    :raises ValueError: it is no time in unix seconds, such as one in milliseconds.
+    """
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        raise ValueError(f"must be unix seconds, not {type(said).__name__}")
+    # Comparisons are false for NaN.
+    if not 0 <= said <= LATEST_EXPIRY:
+        raise ValueError(f"must be unix seconds up to the year 9999, not {said!r}")
+    return said
 
 
 @attrs.frozen(slots=True)

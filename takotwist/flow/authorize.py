@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
+from twisted.logger import Logger
 
 from takotwist.core.authorization import AuthRequest, Grant, HeaderCredential, Operation
 from takotwist.core.channel import ChannelDefinition, Lifecycle, is_channel_name
@@ -21,6 +22,8 @@ from takotwist.errors import ChannelUnknown, CredentialsMissing, ParamsInvalid
 from takotwist.flow.bindings import Bindings
 from takotwist.flow.questions import Questions
 from takotwist.ports import IAuthorizer
+
+_logger = Logger()
 
 
 @attrs.frozen(slots=True)
@@ -115,6 +118,8 @@ class Authorizing:
     _lifecycles: dict[str, Lifecycle] = attrs.field(factory=dict, init=False)
     _questions: Questions[Grant] = attrs.field(factory=Questions, init=False)
     _bindings: Bindings = attrs.field(factory=Bindings, init=False)
+    # At most four for each channel.
+    _named: set[tuple[str, str]] = attrs.field(factory=set, init=False)
 
     async def find(self, channel: str) -> ChannelDefinition:
         """:raises ChannelUnknown: there is none, also not in a freshly read registry."""
@@ -230,7 +235,22 @@ class Authorizing:
             lambda: self.authorizer.authorize(request),
         )
         self.tally.authorize_seconds.observe(self.seconds() - began)
+        for name, said, holds in grant.out_of_bounds():
+            self._name_once(request.channel, name, said, holds)
         return grant
+
+    def _name_once(self, channel: str, name: str, said: int, holds: int) -> None:
+        """Say in the log that a grant's value is not taken as it is; once until a reload."""
+        if (channel, name) not in self._named:
+            self._named.add((channel, name))
+            _logger.warn(
+                "the grant for {channel} says {name} = {said}, which is out of bounds;"
+                " {holds} holds",
+                channel=channel,
+                name=name,
+                said=said,
+                holds=holds,
+            )
 
     def lifecycle(self, definition: ChannelDefinition) -> Lifecycle:
         """What holds for topics of this channel now."""
@@ -239,6 +259,7 @@ class Authorizing:
     def forget_lifecycles(self) -> None:
         """The definitions were read again: begin with what they say."""
         self._lifecycles.clear()
+        self._named.clear()
         self._bindings.forget()
 
 

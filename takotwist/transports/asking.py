@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl
 
 import attrs
 
+from takotwist.codecs.cookie import header_text as text_of
+from takotwist.codecs.cookie import read_cookies
 from takotwist.core.channel import CURSOR_QUERY_KEYS, RESERVED_QUERY_KEYS
 from takotwist.core.cursor import parse_cursor
 from takotwist.errors import CursorInvalid, ParamsInvalid
@@ -61,12 +63,11 @@ def header_text(request: Any, name: str) -> str | None:
     values = request.requestHeaders.getRawHeaders(name.encode("latin-1"))
     if not values:
         return None
-    return b", ".join(values).decode("utf-8", "surrogateescape")
+    return text_of(b", ".join(values))
 
 
-def _cookie(request: Any, name: str) -> str | None:
-    value = request.getCookie(name.encode())
-    return None if value is None else value.decode("utf-8", "surrogateescape")
+def _cookies(request: Any) -> dict[str, str]:
+    return read_cookies(request.requestHeaders.getRawHeaders(b"cookie") or ())
 
 
 def read_fields(uri: bytes) -> list[tuple[str, str]]:
@@ -116,7 +117,7 @@ def read_asking(request: Any, extra: Sequence[str] = ()) -> Asking:
         raise CursorInvalid("stale must be 'reset' where it is given.")
     presented = Presented(
         lambda name: header_text(request, name),
-        lambda name: _cookie(request, name),
+        lambda name: _cookies(request).get(name),
         reserved.get("access_token"),
     )
     return Asking(
@@ -135,9 +136,5 @@ def read_all_presented(request: Any) -> Presented:
         name.decode("latin-1").lower(): header_text(request, name.decode("latin-1"))
         for name, _ in request.requestHeaders.getAllRawHeaders()
     }
-    cookies = {
-        name.decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
-        for name, value in request.received_cookies.items()
-    }
     token = dict(read_fields(request.uri)).get("access_token")
-    return Presented(headers.get, cookies.get, token)
+    return Presented(headers.get, _cookies(request).get, token)

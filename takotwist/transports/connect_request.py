@@ -18,7 +18,6 @@ class ConnectRequest:
     :ivar uri: path and query.
     :ivar client: the address of the peer.
     :ivar requestHeaders: its fields, with the authority as ``Host``.
-    :ivar received_cookies: by name.
     """
 
     def __init__(self, request: SessionRequest) -> None:
@@ -26,12 +25,6 @@ class ConnectRequest:
         self.client: IAddress = request.peer
         self.requestHeaders = Headers(dict(request.headers.getAllRawHeaders()))
         self.requestHeaders.setRawHeaders(b"host", [request.authority.encode("latin-1")])
-        self.received_cookies: dict[bytes, bytes] = {}
-        for line in request.headers.getRawHeaders(b"cookie") or ():
-            for cookie in line.split(b";"):
-                name, equals, value = cookie.strip().partition(b"=")
-                if equals:
-                    self.received_cookies[name] = value
 
     def getHeader(self, name: str) -> str | None:
         """The last field of this name."""

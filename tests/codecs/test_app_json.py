@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.codecs import app_json
 from takotwist.core.authorization import (
+    LATEST_EXPIRY,
     AuthRequest,
     Drop,
     Fanout,
@@ -46,7 +47,7 @@ class TestAppJson(SynchronousTestCase):
         st.builds(
             Grant,
             subject=st.none() | text,
-            expires_at=st.none() | st.floats(0, 2**40),
+            expires_at=st.none() | st.floats(0, LATEST_EXPIRY),
             replay_window_ms=whole,
             inactivity_ttl_ms=whole,
             keepalive_interval_ms=whole,

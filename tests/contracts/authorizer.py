@@ -129,6 +129,13 @@ class AuthorizerContract(Case):
         channel.verify(lambda request: grant)
         self.assertEqual(self.successResultOf(self.authorize(channel)), grant)
 
+    def test_impossible_expiry(self) -> None:
+        """An end that is no time in unix seconds is no answer; milliseconds are none."""
+        for end in (1e308, float("nan"), float("inf"), -1, "1763700000", True, 1_763_700_000_000):
+            channel = self.chat()
+            channel.verify(lambda request, end=end: {"expiresAt": end})
+            self.failureResultOf(self.authorize(channel), AuthUnavailable)
+
     def test_mapping_as_answer(self) -> None:
         """A mapping in the words of the protocol is an answer as well."""
         channel = self.chat()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -138,6 +139,29 @@ class TestAuthorizing(SynchronousTestCase):
         )
         self.assertEqual(admitted.asked.topic.key, "c?room=a")
         self.assertEqual(admitted.grant.subject, "ann")
+
+    def test_grant_out_of_bounds(self) -> None:
+        """A lifecycle that cannot be is kept to its bounds, and named in the log: once until
+        the definitions are read again."""
+        lines: list[str] = []
+
+        def note(event: Any) -> None:
+            if "out of bounds" in (event.get("log_format") or ""):
+                lines.append(f"{event['channel']} {event['name']} {event['said']} {event['holds']}")
+
+        globalLogPublisher.addObserver(note)
+        self.addCleanup(globalLogPublisher.removeObserver, note)
+        definition = self.define(verified=True)
+        self.app.answer = Grant(keepalive_interval_ms=5, replay_window_ms=-1, inactivity_ttl_ms=9)
+        for _ in range(3):
+            admitted = self.successResultOf(self.ask(definition, NO_CREDENTIALS))
+        self.assertEqual(admitted.lifecycle.keepalive_interval_ms, 1000)
+        self.assertEqual(admitted.lifecycle.inactivity_ttl_ms, 9)
+        expected = ["c replay_window_ms -1 0", "c keepalive_interval_ms 5 1000"]
+        self.assertEqual(lines, expected)
+        self.authorizing.forget_lifecycles()
+        self.successResultOf(self.ask(definition, NO_CREDENTIALS))
+        self.assertEqual(len(lines), 4)
 
     def test_missing(self) -> None:
         """Declared and not there: the app is not asked, and the place is named."""

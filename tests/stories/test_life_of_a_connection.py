@@ -184,6 +184,20 @@ class CredentialTests(SynchronousTestCase):
         socket.say(self.auth("stranger"))
         self.assertEqual(socket.close_reason, (4403, "verify-rejected"))
 
+    def test_cookie_as_the_app_set_it(self) -> None:
+        """`verify` gets a cookie without the quotes of the wire, and the first of its name."""
+        seen: list[str | None] = []
+        baked = define_channel("baked")
+        baked.verify(cookie="sid")(lambda request: seen.append(request.cookie) or True)
+        baked.on("msg")(lambda data, context: data)
+        world = World(baked)
+        header = {"Cookie": r'sid="YWJj==\054\""; other=1; sid=second'}
+        world.subscribe("/channels/baked", header)
+        world.connect("/channels/baked", header)
+        mux = world.connect("/_tako/connect", header, subprotocol="tako.v1")
+        mux.say({"op": "subscribe", "channel": "baked"})
+        self.assertEqual(seen, ['YWJj==,"'] * 3)
+
     def test_subject(self) -> None:
         """A handler knows who sent a frame; the sender sees what was made of it."""
         socket = self.world.connect(ROOM, MEMBER)

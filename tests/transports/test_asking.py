@@ -26,12 +26,8 @@ class Request:
 
     def __init__(self, query: str, headers: dict[str, str] | None = None) -> None:
         self.uri = f"/channels/chat?{query}".encode()
-        self.requestHeaders = Headers({k: [v] for k, v in (headers or {}).items()})
-        self.received_cookies = {b"session": b"s1"}
-
-    def getCookie(self, name: bytes) -> bytes | None:
-        """See `IRequest`."""
-        return self.received_cookies.get(name)
+        fields = {"cookie": "session=s1", **(headers or {})}
+        self.requestHeaders = Headers({k: [v] for k, v in fields.items()})
 
 
 def read(query: str, **headers: str) -> Asking:

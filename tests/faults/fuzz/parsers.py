@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 
 from takotwist.codecs import app_json
 from takotwist.codecs.client_frame import read_client_frame
+from takotwist.codecs.cookie import read_cookies
 from takotwist.codecs.registry_json import read_registry
 from takotwist.codecs.tako_json import read_draft, read_drafts
 from takotwist.core.cursor import parse_cursor
@@ -99,6 +100,7 @@ PARSERS = {
     "verdict": Parser(app_json.read_verdict, seeds=(b'{"action":"fanout","data":1}',)),
     "cursor": Parser(lambda data: parse_cursor(data.decode("latin-1")), seeds=(b"12",)),
     "params": Parser(_bind, seeds=(b"i=010&n=1e3&b=true&s=&a=1&a=2",)),
+    "cookies": Parser(lambda line: read_cookies([line]), seeds=(b'a=1; b="x\\054\\""; a=2; c',)),
     "fields": Parser(read_fields, seeds=(b"/a?b=c&d=%C3%A4&e",)),
     "path": Parser(
         lambda data: read_path(data, ["/_tako/channels/"]),
