@@ -3,19 +3,22 @@
  *
  * Components that name the same topic share one subscription, and all share one
  * connection. Rule: nothing connects while rendering, so a server renders it, and
- * strict mode, which mounts twice, connects once.
+ * strict mode, which mounts twice, connects once. And what is shown is one run of one
+ * subscription from one cursor: React runs effects again while it keeps state (`Activity`, fast
+ * refresh), so state of an earlier run is dropped when the next begins.
  */
 
 import { useCallback, useEffect, useRef, useState } from "react";
 import type { Client } from "./client.js";
 import { ChannelClosedError, ChannelGoneError, type TakoError } from "./errors.js";
 import { channel as sharedChannel } from "./index.js";
-import type { AnyMessages, Channel, ChannelOptions, Message, Params, State, TypeOf } from "./types.js";
+import { newer, topicName } from "./topic.js";
+import type { AnyMessages, Channel, ChannelOptions, Message, State, TypeOf } from "./types.js";
 
 export interface UseChannelOptions extends ChannelOptions {
-  /** How many messages are kept, the newest ones. Default: 100. */
+  /** How many messages are kept, the newest ones; 0 for none. Default: 100. */
   readonly limit?: number;
-  /** `false` closes the channel until it is true again. */
+  /** `false` closes the channel until it is true again; it then begins anew, from `cursor`. */
   readonly enabled?: boolean;
   /** A client of one's own; by default the one that the whole page shares. */
   readonly client?: Client;
@@ -47,34 +50,31 @@ const EMPTY = { messages: [], status: "connecting", error: undefined, gone: unde
 /**
  * The messages of a topic.
  *
- * `params` are compared by value, functions are always the latest; any other
- * option that changes opens the channel anew.
+ * `params` are compared by value, functions are always the latest, `limit` applies at once; any
+ * other option that changes opens the channel anew, with no messages.
  */
 export function useChannel<Messages extends object = AnyMessages>(
   name: string,
   options: UseChannelOptions = {},
 ): UseChannelResult<Messages> {
   const { limit = 100, enabled = true } = options;
+  const kept = useLatest(limit);
   const [view, setView] = useState<View>({ of: "", ...EMPTY });
   const opened = useRef<Channel | undefined>(undefined);
 
   const of = useOpened(name, options, (channel, key) => {
-    const change = (update: (view: View) => Partial<View>): void =>
-      setView((now) => {
-        const base = now.of === key ? now : { of: key, ...EMPTY };
-        return { ...base, ...update(base) };
-      });
+    const change = (update: (view: View) => Partial<View>): void => setView((now) => ({ ...now, ...update(now) }));
     opened.current = channel;
     channel.onState((status, error) => change(() => ({ status, error })));
     channel.subscribe((message) =>
       change(({ messages }) =>
         message.type === "tako.reset"
           ? { gone: new ChannelGoneError((message.data as { reason: string }).reason) }
-          : { messages: [...messages, message as Message].slice(-limit) },
+          : { messages: newest([...messages, message as Message], kept.current) },
       ),
     );
     // Where others have it open already it says nothing more about that.
-    change(() => ({ status: channel.state, error: channel.error }));
+    setView({ of: key, ...EMPTY, status: channel.state, error: channel.error });
     return () => (opened.current = undefined);
   });
 
@@ -87,7 +87,7 @@ export function useChannel<Messages extends object = AnyMessages>(
   // What is left of another topic is never shown, not even for one frame.
   const shown = view.of === of ? view : EMPTY;
   return {
-    messages: shown.messages as readonly Message<Messages>[],
+    messages: newest(shown.messages, limit) as readonly Message<Messages>[],
     status: enabled ? shown.status : "closed",
     error: shown.error ?? shown.gone,
     send: send as UseChannelResult<Messages>["send"],
@@ -98,7 +98,8 @@ export function useChannel<Messages extends object = AnyMessages>(
 /**
  * Calls `handler` for each message of one type, and renders nothing.
  *
- * The handler is always the latest one; it need not be memoized.
+ * The handler is always the latest one; it need not be memoized. A message of a topic is given to
+ * it once, also where the channel begins anew from a `cursor`.
  */
 export function useChannelEvent<Messages extends object = AnyMessages, Type extends TypeOf<Messages> = TypeOf<Messages>>(
   name: string,
@@ -107,10 +108,18 @@ export function useChannelEvent<Messages extends object = AnyMessages, Type exte
   options: UseChannelOptions = {},
 ): void {
   const latest = useLatest(handler);
-  useOpened(name, options, (channel) =>
-    channel.subscribe((message) => {
-      if (message.type === type) latest.current(message.data as Messages[Type], message as Message<Messages>);
-    }),
+  const last = useRef({ of: "", id: "0" });
+  useOpened(
+    name,
+    options,
+    (channel, key) => {
+      if (last.current.of !== key) last.current = { of: key, id: "0" };
+      return channel.subscribe((message) => {
+        if (message.type !== type || !newer(message.id as string, last.current.id)) return;
+        last.current.id = message.id as string;
+        latest.current(message.data as Messages[Type], message as Message<Messages>);
+      });
+    },
     type,
   );
 }
@@ -126,9 +135,12 @@ function useOpened(
   attach: (channel: Channel, key: string) => () => void,
   also = "",
 ): string {
-  const { params = {}, credentials, onGone, client, enabled = true, limit, ...rest } = options;
+  const { params, credentials, onGone, client, enabled = true, limit: _, transport, ...rest } = options;
   const latest = useLatest(options);
-  const key = JSON.stringify([name, also, limit, !onGone, typeof credentials, stable(params), stable(rest)]);
+  // A transport that is made while rendering is a new one each time; only another kind counts.
+  const kind = String(transport).replace(/ \d+$/, "");
+  const topic = topicName(name, params ?? {});
+  const key = [topic, also, !onGone, typeof credentials, kind, ...Object.entries(rest).sort()].join();
   const fixed = typeof credentials === "string" ? credentials : undefined;
 
   useEffect(() => {
@@ -153,7 +165,7 @@ function useOpened(
       opened.close();
     };
     // `attach` is new at every render and belongs to the key.
-  }, [key, fixed, client, enabled, options.transport]);
+  }, [key, fixed, client, enabled]);
   return key;
 }
 
@@ -166,6 +178,9 @@ function useLatest<Value>(value: Value): { readonly current: Value } {
   return latest;
 }
 
-function stable(value: Params | object): string {
-  return JSON.stringify(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)));
+/** The last of them; the same array where that is all. */
+function newest<Each>(messages: readonly Each[], limit: number): readonly Each[] {
+  if (messages.length <= limit) return messages;
+  // `slice(-0)` is everything.
+  return limit > 0 ? messages.slice(-limit) : EMPTY.messages;
 }

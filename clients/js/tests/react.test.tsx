@@ -1,12 +1,13 @@
 // @vitest-environment jsdom
 /** The hooks, in React's own renderer. */
 
-import { act, StrictMode, useState } from "react";
+import { act, Activity, StrictMode, useState } from "react";
 import { createRoot, type Root } from "react-dom/client";
 import { renderToString } from "react-dom/server";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Client, createClient } from "../src/index.js";
 import { useChannel, useChannelEvent, type UseChannelOptions, type UseChannelResult } from "../src/react.js";
+import { webTransport } from "../src/webtransport.js";
 import { message, World } from "./world.js";
 
 type Chat = { msg: { text: string } };
@@ -174,6 +175,75 @@ describe("useChannel", () => {
     expect(page.textContent).toBe("open: ");
   });
 
+  test.each([
+    ["enabled goes off and on", (on: boolean) => <Room cursor="1" enabled={on} />],
+    ["an Activity hides it and shows it", (on: boolean) => <Activity mode={on ? "visible" : "hidden"}><Room cursor="1" /></Activity>],
+    ["that happens in strict mode", (on: boolean) => <StrictMode><Room cursor="1" enabled={on} /></StrictMode>],
+  ])("shows each message once when %s", async (_name, draw) => {
+    await act(() => root.render(draw(true)));
+    for (let run = 0; run < 3; run++) {
+      await act(() => world.accept());
+      await say("a", "2");
+      await say("b", "3");
+      expect(world.socket.last("subscribe").cursor).toBe("1");
+      expect(last.messages.map(({ id }) => id)).toEqual(["2", "3"]);
+      await act(() => root.render(draw(false)));
+      await act(() => world.settle());
+      await act(() => root.render(draw(true)));
+      expect([last.status, last.messages]).toEqual(["connecting", []]);
+    }
+  });
+
+  test("keeps what it shows while it is not enabled", async () => {
+    await act(() => root.render(<Room cursor="1" />));
+    await act(() => world.accept());
+    await say("a", "2");
+    await act(() => root.render(<Room cursor="1" enabled={false} />));
+    expect(page.textContent).toBe("closed: a");
+    await act(() => root.render(<Room cursor="1" enabled={false} params={{ roomId: "other" }} />));
+    expect(page.textContent).toBe("closed: ");
+  });
+
+  test("with a limit of 0 keeps none, and a limit that changes opens nothing anew", async () => {
+    await act(() => root.render(<Room limit={0} />));
+    await act(() => world.accept());
+    for (let at = 2; at < 7; at++) await say("a", `${at}`);
+    expect(page.textContent).toBe("open: ");
+    await act(() => root.render(<Room limit={2} />));
+    for (const [at, text] of ["b", "c", "d"].entries()) await say(text, `${at + 7}`);
+    expect(page.textContent).toBe("open: c d");
+    await act(() => root.render(<Room limit={1} />));
+    expect(page.textContent).toBe("open: d");
+    expect(world.socket.count("subscribe")).toBe(1);
+  });
+
+  test("with options that are made while rendering opens once and renders for its messages only", async () => {
+    const Inline = () => (
+      <Room
+        params={{ ids: [1, 2], big: 10n, room: "a" }}
+        credentials={() => "Bearer abc"}
+        onGone={() => {}}
+        transport={webTransport()}
+      />
+    );
+    await act(() => root.render(<Inline />));
+    await act(() => world.settle());
+    const before = renders;
+    for (let turn = 0; turn < 3; turn++) await act(() => root.render(<Inline />));
+    await act(() => world.settle());
+    expect(renders - before).toBe(3);
+    expect(last.error?.code).toBe("no-webtransport");
+  });
+
+  test("shows params that cannot be said as a refusal, and does not spin", async () => {
+    const Wrong = () => <Room params={{ room: Number.NaN, at: new Date() as never }} />;
+    await act(() => root.render(<Wrong />));
+    await act(() => world.settle());
+    const before = renders;
+    await act(() => root.render(<Wrong />));
+    expect([last.status, last.error?.code, renders - before]).toEqual(["closed", "params-invalid", 1]);
+  });
+
   test("renders on a server, where nothing connects", async () => {
     expect(renderToString(<Room client={createClient()} params={{ roomId: "a" }} />)).toBe("<p>connecting: </p>");
     await world.settle();
@@ -196,6 +266,30 @@ describe("useChannel", () => {
 });
 
 describe("useChannelEvent", () => {
+  test("gives each message once, though the channel begins anew from its cursor", async () => {
+    const heard: string[] = [];
+    function Ear({ on, roomId = "a" }: { on: boolean; roomId?: string }) {
+      useChannelEvent<Chat, "msg">("chat", "msg", (_data, { id }) => heard.push(id), {
+        client,
+        params: { roomId },
+        cursor: "0",
+        enabled: on,
+      });
+      return null;
+    }
+    for (const on of [true, false, true]) await act(() => root.render(<Ear on={on} />));
+    for (const from of [2, 3]) {
+      await act(() => world.accept("0"));
+      for (const id of [2, 3, from + 1]) await say("a", `${id}`, { roomId: "a" });
+      for (const on of [false, true]) await act(() => root.render(<Ear on={on} />));
+    }
+    expect(heard).toEqual(["2", "3", "4"]);
+    await act(() => root.render(<Ear on roomId="b" />));
+    await act(() => world.accept("0"));
+    await say("b", "2", { roomId: "b" });
+    expect(heard).toEqual(["2", "3", "4", "2"]);
+  });
+
   test("calls the latest handler for its type and renders nothing", async () => {
     const heard: string[] = [];
     let setPrefix: (prefix: string) => void = () => {};
