@@ -6,10 +6,29 @@ Rule: a key that holds nothing and whose bucket is full again is not in a table.
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import lru_cache
+from ipaddress import IPv6Address, IPv6Network
 
 import attrs
 
 from takotwist.errors import Overloaded, RateLimited, Refusal
+
+
+@lru_cache(maxsize=4096)
+def network_of(address: str) -> str:
+    """What a limit by address counts a client under.
+
+    Whoever has one address of IPv6 has all of its /64 (RFC 6177), so these are one.
+    """
+    if ":" not in address:
+        return address
+    try:
+        whole = IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if whole.ipv4_mapped is not None:
+        return str(whole.ipv4_mapped)
+    return str(IPv6Network((whole, 64), strict=False))
 
 
 @attrs.define(slots=True)
@@ -105,15 +124,15 @@ class ConnectionLimits:
         if self.open >= self.most:
             raise Overloaded("The server has as many connections as it takes.")
         if address:
-            self.rate.take(address, now)
-            self.by_address.enter(address)
+            self.rate.take(network_of(address), now)
+            self.by_address.enter(network_of(address))
         self.open += 1
 
     def leave(self, address: str) -> None:
         """One connection of `address` is gone."""
         self.open -= 1
         if address:
-            self.by_address.leave(address)
+            self.by_address.leave(network_of(address))
 
 
 @attrs.define(slots=True)

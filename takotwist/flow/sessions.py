@@ -23,6 +23,9 @@ from takotwist.flow.publish_grant import PublishGrant
 from takotwist.flow.session import Session
 from takotwist.ports import IAuthorizer
 
+#: Most characters of a subject in the log.
+SHOWN_SUBJECT = 64
+
 _ENDED = "{kind} {connection} from {address} ended after {seconds:.1f} s: {why}"
 _ENDED_OF = "{kind} {connection} from {address} ({subject}) ended after {seconds:.1f} s: {why}"
 
@@ -104,7 +107,14 @@ class Sessions:
             kind=session.kind,
             connection=session.id,
             address=session.address,
-            subject=session.subject,
+            subject=_shown(session.subject),
             seconds=self.seconds() - session.opened_at,
             why=why,
         )
+
+
+def _shown(subject: str | None) -> str | None:
+    """A subject is as long as the app makes it."""
+    if subject is None or len(subject) <= SHOWN_SUBJECT:
+        return subject
+    return subject[:SHOWN_SUBJECT] + "..."

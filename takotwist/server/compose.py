@@ -133,7 +133,7 @@ def compose(
         seconds,
         limits.outbox_bytes,
         limits.max_message_bytes,
-        lambda address, count: rates.frames.take(address, seconds(), count),
+        lambda address, tokens: rates.take_frame(address, seconds(), tokens),
     )
     trusted = attrs.evolve(
         admission, answers=private_answers, allows=doors.private_allows, trusted=True

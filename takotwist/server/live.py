@@ -19,7 +19,7 @@ from twisted.python.threadpool import ThreadPool
 from takotwist.adapters.callable_runner import CallableRunner, DeadlinePassed, Raised
 from takotwist.admin.live_metrics import LiveCollector
 from takotwist.admin.metrics import METRICS_PATH, MetricsPage
-from takotwist.core.limits import Rate
+from takotwist.core.limits import Rate, network_of
 from takotwist.flow.authorize import Presented
 from takotwist.live.backlog import Backlog
 from takotwist.live.broadcast import Broadcast
@@ -130,7 +130,7 @@ def compose_live(
     functions = LiveFunctions(
         admission,
         calls,
-        lambda address: rate.take(address, reactor.seconds()),
+        lambda address: rate.take(network_of(address), reactor.seconds()),
         config.max_call_bytes,
     )
     parts.public.live = LiveRoutes(

@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 
 from takotwist.errors import Refusal, TakoError
 from takotwist.server.config import Config
+from takotwist.server.log_rate import LogRate
 from takotwist.server.redact import Redactor
 
 #: The longest message, in characters.  A peer may have a part in what it says.
@@ -57,14 +58,16 @@ def _formatted(event: LogEvent) -> str:
     return formatEvent(event)
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + "..."
+
+
 def _message(event: LogEvent, redactor: Redactor) -> str:
     text = _formatted(event)
     failure = event.get("log_failure")
     if not text and isinstance(failure, Failure):
         text = "A fault"
-    if len(text) > LONGEST_MESSAGE:
-        text = text[:LONGEST_MESSAGE] + "..."
-    return redactor.text(text)
+    return redactor.text(_cut(text))
 
 
 def _traceback(event: LogEvent, redactor: Redactor) -> str:
@@ -127,7 +130,7 @@ def json_line(event: LogEvent, redactor: Redactor) -> str:
     for name, value in event.items():
         own = not name.startswith("log_") and name not in entry
         if own and isinstance(value, (str, int, float, bool)):
-            entry[name] = redactor.field(name, value)
+            entry[name] = redactor.field(name, _cut(value) if isinstance(value, str) else value)
     return json.dumps(entry, ensure_ascii=True, default=str) + "\n"
 
 
@@ -140,6 +143,7 @@ class ServerLog:
     def __init__(self, config: Config) -> None:
         self._redactor = Redactor()
         self._filter = LogLevelFilterPredicate()
+        self._rate = LogRate()
         self._format = {"text": text_line, "json": json_line}[config.log.format]
         self.apply(config)
 
@@ -160,7 +164,10 @@ class ServerLog:
         """An observer that writes to `out`."""
 
         def line(event: LogEvent) -> str | None:
-            return self._format(event, self._redactor)
+            if not self._rate.takes(event):
+                return None
+            events = [*self._rate.left_out(float(event.get("log_time", 0.0))), event]
+            return "".join(self._format(one, self._redactor) for one in events)
 
         return FilteringLogObserver(FileLogObserver(out, line), [self._filter])
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from takotwist.core.limits import Rate
+from takotwist.core.limits import Rate, network_of
 from takotwist.server.config import Config
 from takotwist.streams.host import HostPolicy
 from takotwist.streams.origin import OriginPolicy
@@ -95,6 +95,11 @@ class Rates:
         return cls(
             Rate(limits.publish_rate, limits.publish_burst), Rate(publish.rate, publish.burst)
         )
+
+    def take_frame(self, address: str, now: float, tokens: float) -> None:
+        """:raises RateLimited: clients at `address` send too fast; an empty one is not counted."""
+        if address:
+            self.frames.take(network_of(address), now, tokens)
 
     def change(self, config: Config) -> None:
         """As configured from now on; what was taken stays taken."""

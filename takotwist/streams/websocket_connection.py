@@ -189,6 +189,10 @@ class WebSocketConnection:
         """Do something in the reactor's next turn, when others have had theirs."""
         return self._reactor.callLater(0, action)
 
+    def seconds(self) -> float:
+        """The time of the reactor."""
+        return self._reactor.seconds()
+
     def message_received(self, payload: bytes, is_binary: bool) -> None:
         if self.open:
             self._on_message(payload, is_binary)

@@ -26,6 +26,9 @@ _log = Logger()
 #: 64 KiB may hold ten thousand small frames, and each may cost a tenth of a millisecond.
 STEPS_A_TURN = 100
 
+#: Pings and pongs that may come within so many seconds.  Clients send one in each keepalive.
+CONTROL_FRAMES, CONTROL_SECONDS = 1000, 10.0
+
 #: Bytes of a message that count as a step: compressed, a read may hold a hundred megabytes.
 STEP_BYTES = 4096
 
@@ -46,6 +49,8 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
     _turn: IDelayedCall | None = None
     #: Steps that are left in this turn.
     _steps = 0
+    #: Pings and pongs since a moment.
+    _control_frames, _control_since = 0, 0.0
 
     def __init__(self, connection: WebSocketConnection) -> None:
         self._connection = connection
@@ -203,11 +208,21 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
         self.message_data = None
 
     def onPing(self, payload: bytes) -> None:
-        if self.state == self.STATE_OPEN:
+        if self.state == self.STATE_OPEN and self._may_come():
             self._connection.ping_received(payload)
 
     def onPong(self, payload: bytes) -> None:
-        self._connection.pong_received(payload)
+        if self._may_come():
+            self._connection.pong_received(payload)
+
+    def _may_come(self) -> bool:
+        now = self._connection.seconds()
+        if now - self._control_since > CONTROL_SECONDS:
+            self._control_since, self._control_frames = now, 0
+        self._control_frames += 1
+        if self._control_frames > CONTROL_FRAMES:
+            self._fail_connection(1008, "too many pings")
+        return self._control_frames <= CONTROL_FRAMES
 
     def onClose(self, clean: bool, code: int | None, reason: str | None) -> None:
         # 1005: a close frame without a code.  1006: no close frame (RFC 6455, section 7.4.1).

@@ -12,9 +12,16 @@ from typing import Any
 
 import attrs
 
+from takotwist.codecs.client_frame import Bad, ClientFrame, OnTopic, Send
 from takotwist.core.authorization import Grant, Operation
 from takotwist.core.outbox import Outbox, Turn
-from takotwist.errors import CredentialsMissing, OriginRejected, Refusal, ShuttingDown
+from takotwist.errors import (
+    CredentialsMissing,
+    OriginRejected,
+    RateLimited,
+    Refusal,
+    ShuttingDown,
+)
 from takotwist.flow.attach import Attaching
 from takotwist.flow.authorize import Admitted, Asked, Authorizing, Presented
 from takotwist.flow.session import Session
@@ -23,6 +30,14 @@ from takotwist.live.link import Link
 from takotwist.live.live_wire import LiveWire
 from takotwist.transports.answers import Answers
 from takotwist.transports.asking import Asking
+
+#: What a frame counts for that is no message and can be read: a connection that comes back
+#: follows its topics again, all at once.
+CONTROL_TOKENS = 0.25
+
+#: Frames of one connection that are refused for their rate, one after the other; one more ends
+#: it, because to refuse a frame costs as much as to take it.
+MAX_LIMITED = 1_000
 
 
 @attrs.define(slots=True)
@@ -55,7 +70,8 @@ class Admission:
     :ivar address: of a request's peer, proxies looked through.
     :ivar outbox_bytes: most bytes that wait for one connection in one turn.
     :ivar max_message_bytes: most bytes of one message's `data`.
-    :ivar publish_cost: counts messages against their sender's rate.
+    :ivar frame_cost: counts frames of clients against the rate of their address: so many
+        tokens; `RateLimited` where there are none.
     :ivar trusted: whether whoever reaches this listener may do everything: the
         private one is reached by the operator and the app's own processes.
     :ivar draining: whether nobody new is taken.
@@ -72,7 +88,7 @@ class Admission:
     seconds: Callable[[], float]
     outbox_bytes: int
     max_message_bytes: int
-    publish_cost: Callable[[str, int], None]
+    frame_cost: Callable[[str, float], None]
     trusted: bool = False
     draining: bool = False
     live: Callable[[LiveWire, Presented], Link] | None = None
@@ -118,6 +134,19 @@ class Admission:
         if self.draining:
             raise ShuttingDown
         return Place(self.address(request), self.sessions)
+
+    def over_rate(self, address: str, frame: ClientFrame) -> RateLimited | None:
+        """Count a frame against the rate of its client's address, which may be over it."""
+        message = isinstance(frame, Send | Bad)
+        if message or (isinstance(frame, OnTopic) and frame.op == "publish"):
+            tokens = 1.0
+        else:
+            tokens = CONTROL_TOKENS
+        try:
+            self.frame_cost(address, tokens)
+        except RateLimited as limited:
+            return limited
+        return None
 
     def new_outbox(self) -> Outbox:
         """An outbox for one connection."""

@@ -38,14 +38,13 @@ from takotwist.errors import (
     AuthFrameMissing,
     BodyInvalid,
     MessageTooLarge,
-    RateLimited,
     Refusal,
 )
 from takotwist.flow.authorize import Admitted, Asked, Presented
 from takotwist.flow.refusal import refusal_of
 from takotwist.flow.session import Subscribed
 from takotwist.streams.coroutine import begin
-from takotwist.transports.admission import Admission
+from takotwist.transports.admission import MAX_LIMITED, Admission
 from takotwist.transports.wire import WebSocketWire
 
 _logger = Logger()
@@ -67,6 +66,7 @@ class ChannelSpeaker:
         "_busy",
         "_cursor",
         "_explicit",
+        "_limited",
         "_presented",
         "_reset_when_stale",
         "_started",
@@ -94,6 +94,7 @@ class ChannelSpeaker:
         self._subscribed: Subscribed | None = None
         self._busy: Deferred[None] | None = None
         self._started = False
+        self._limited = 0
 
     def begin(self, admitted: Admitted | None) -> None:
         """Follow the topic, or wait for the frame that brings the credentials."""
@@ -118,6 +119,8 @@ class ChannelSpeaker:
             frame = Bad(AuthFrameMalformed("lastMessageId must be a decimal id."), auth=True)
         if not self._started:
             self._first(frame)
+        elif self._over_rate(frame):
+            pass
         elif isinstance(frame, Authenticate):
             self._renew(frame)
         elif isinstance(frame, Send):
@@ -187,19 +190,23 @@ class ChannelSpeaker:
             if not self._wire.session.closed:
                 self._wire.session.refresh(subscribed, admitted)
 
+    def _over_rate(self, frame: ClientFrame) -> bool:
+        limited = self._admission.over_rate(self._wire.session.address, frame)
+        if limited is None:
+            self._limited = 0
+            return False
+        self._limited += 1
+        if self._explicit and self._limited <= MAX_LIMITED:
+            self._refused(limited, None if isinstance(frame, Authenticate) else frame.ref)
+        else:
+            self._wire.end(limited)
+        return True
+
     def _send(self, frame: Send) -> None:
         if self._subscribed is None:
             # Between the credentials and the first page: what comes now would
             # go before the client was told where it stands.
             self._refused(BodyInvalid("The connection is not open yet."), frame.ref)
-            return
-        try:
-            self._admission.publish_cost(self._wire.session.address, 1)
-        except RateLimited as limited:
-            if self._explicit:
-                self._refused(limited, frame.ref)
-            else:
-                self._wire.end(limited)
             return
         self._subscribed.frames.received(
             frame.draft, frame.idempotency_key, lambda result: self._answer(frame.ref, result)

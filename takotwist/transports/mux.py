@@ -44,7 +44,7 @@ from takotwist.errors import (
 from takotwist.flow.authorize import Admitted, Asked, Presented
 from takotwist.flow.client_frames import ClientFrames
 from takotwist.flow.refusal import refusal_of
-from takotwist.transports.admission import Admission
+from takotwist.transports.admission import MAX_LIMITED, Admission
 from takotwist.transports.live_frames import live_frames
 from takotwist.transports.mux_turns import MuxTurns
 from takotwist.transports.mux_writers import MuxWriters
@@ -62,6 +62,7 @@ class Mux:
 
     __slots__ = (
         "_admission",
+        "_limited",
         "_live",
         "_presented",
         "_refs",
@@ -81,6 +82,7 @@ class Mux:
         self._wire = wire
         self._admission = admission
         self._presented = presented
+        self._limited = 0
         self._refs: dict[str, Ref] = {}
         self._writers = MuxWriters(wire, admission)
         self._turns = MuxTurns(wire.hold)
@@ -94,6 +96,11 @@ class Mux:
         if self._live is not None and self._live.take(text, self._turns.track):
             return
         frame = read_client_frame(text, self._admission.max_message_bytes)
+        limited = self._admission.over_rate(self._wire.session.address, frame)
+        if limited is not None:
+            self._refused_for_rate(limited, None if isinstance(frame, Authenticate) else frame.ref)
+            return
+        self._limited = 0
         if isinstance(frame, Ping):
             self._wire.send(pong_frame(frame.ref))
         elif isinstance(frame, Bad):
@@ -158,19 +165,9 @@ class Mux:
     async def _publish(self, frame: OnTopic, asked: Asked) -> None:
         if not asked.definition.bidirectional:
             raise TransportNotEnabled
-        self._admission.publish_cost(self._wire.session.address, 1)
         authorize = partial(self._authorize, frame, asked, "publish")
         self._put(frame, await self._writers.way_in(asked, authorize))
         self._writers.remember(_key(frame), asked)
-
-    def _publish_at_once(self, frame: OnTopic, frames: ClientFrames) -> None:
-        """Publish to a topic that was published to before, by its way in."""
-        try:
-            self._admission.publish_cost(self._wire.session.address, 1)
-        except Refusal as refusal:
-            self._refused(refusal, frame.ref)
-        else:
-            self._put(frame, frames)
 
     def _put(self, frame: OnTopic, frames: ClientFrames) -> None:
         assert frame.draft is not None
@@ -205,6 +202,13 @@ class Mux:
         self._admission.answers.tally.refusals[refusal.code] += 1
         self._wire.send(error_frame(refusal, ref, topic))
 
+    def _refused_for_rate(self, limited: Refusal, ref: Ref) -> None:
+        self._limited += 1
+        if self._limited > MAX_LIMITED:
+            self._wire.end(limited)
+        else:
+            self._refused(limited, ref)
+
     def _run(self, frame: OnTopic) -> None:
         """Work on one topic, after all that came for it before."""
         try:
@@ -217,7 +221,8 @@ class Mux:
         if frame.op == "publish" and not self._turns.busy(key):
             known = self._writers.known(key)
             if known is not None:
-                self._publish_at_once(frame, known)
+                # It was published to before: by its way in, at once.
+                self._put(frame, known)
                 return
         self._turns.take(key, partial(self._on_topic, frame), partial(self._failed, frame.ref))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.core.limits import Concurrency, ConnectionLimits, Rate, TopicNames
+from takotwist.core.limits import Concurrency, ConnectionLimits, Rate, TopicNames, network_of
 from takotwist.errors import Overloaded, RateLimited
 
 
@@ -145,3 +145,30 @@ class TopicNamesTests(SynchronousTestCase):
         self.assertFalse(self.names.has_plenty(6, 0))
         self.names.enter(0, 0)
         self.assertFalse(self.names.has_plenty(5, 0))
+
+
+class NetworkTests(SynchronousTestCase):
+    """What limits by address count."""
+
+    def test_networks(self) -> None:
+        """An address of IPv4 is itself, however written; one of IPv6 is its /64."""
+        for address, network in (
+            ("203.0.113.7", "203.0.113.7"),
+            ("::ffff:203.0.113.7", "203.0.113.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+            ("fe80::1%eth0", "fe80::/64"),
+            ("no:address", "no:address"),
+            ("", ""),
+        ):
+            self.assertEqual(network_of(address), network)
+
+    def test_connections(self) -> None:
+        """A client that takes another address of its network for each connection is one."""
+        limits = ConnectionLimits(100, Concurrency(3), Concurrency(0), Rate(0, 1))
+        for number in range(3):
+            limits.enter(f"2001:db8::{number}", 0)
+        self.assertRaises(RateLimited, limits.enter, "2001:db8::9", 0)
+        limits.enter("2001:db8:0:1::9", 0)
+        limits.leave("2001:db8::1")
+        limits.enter("2001:db8::9", 0)

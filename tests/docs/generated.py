@@ -109,7 +109,8 @@ through on a real server by `tests/faults/test_limits.py`, with other people's c
 - `end` is the end of one live object, `ended` what its page is told that comes too late, `live.refused` the answer to
   `live.attach`: [live objects on the wire](../protocol/live-objects.md).
 - Of several answers, the first is for HTTP; a plain WebSocket that is refused before its upgrade gets it too.
-- Addresses are those of the clients only where [`trusted_proxies`](configuration.md#http) names your proxy.
+- Addresses are those of the clients only where [`trusted_proxies`](configuration.md#http) names your proxy. One of IPv6
+  stands for its /64.
 - A default of 0 is no limit. The keys, with what they allow, are in [the configuration](configuration.md#limits).
 
 | what | default | key | what its client is told |
@@ -121,6 +122,8 @@ These refuse nobody:
 - A connection with many topics has 32 frames answered at once, a subscription has 64 that wait for its handler, or
   for the app to say whether this client may publish; past that its socket is not read until some are done.
 - A client that reads no pong is given one for many pings.
+- The log takes 100 lines of one kind at once for one address, and 10 more a second; 1,000 and 100 for all; 20 and 1 of
+  those with a traceback. What was left out is counted, and said.
 - `limits.tail_bytes` and `limits.tail_total_bytes` are messages kept in memory; what they do not hold comes from the log.
 - Short of file descriptors, accepting pauses: who connects waits in the kernel's queue, and who is there is served.
 - Counters of 10,000 keys of broadcasts that nobody listens to are kept; one that was dropped begins anew, with another

@@ -173,6 +173,27 @@ LIMITS: tuple[Limit, ...] = (
         "[limits]\npublish_rate = 0.1\npublish_burst = 3",
     ),
     Limit(
+        "those that are no messages (subscribe, unsubscribe, auth, ping), of which four count for"
+        " one; what cannot be read counts in full",
+        "limits.publish_rate",
+        ("close 4429 rate-limited", "error rate-limited"),
+        reaching.control_rate,
+        "[limits]\npublish_rate = 0.1\npublish_burst = 3",
+    ),
+    Limit(
+        "frames of one connection that are refused for their rate, one after the other",
+        "1,000",
+        ("close 4429 rate-limited",),
+        reaching.refused_frames,
+        "[limits]\npublish_rate = 0.1\npublish_burst = 3",
+    ),
+    Limit(
+        "a WebSocket's pings and pongs",
+        "1,000 in 10 s",
+        ("close 1008 too many pings",),
+        reaching.pings,
+    ),
+    Limit(
         "messages published with one key",
         "publish.rate",
         ("429 rate-limited",),

@@ -461,6 +461,42 @@ def frame_rate(server: ServerProcess) -> list[str]:
         return [*said, f"error {error['code']}"]
 
 
+def control_rate(server: ServerProcess) -> list[str]:
+    """What cannot be read, in the plain dialect; and a topic that is followed and left."""
+    with websocket(server, CHAT, explicit=False) as one:
+        for _ in range(5):
+            one.send("no JSON")
+        said = closing(one)
+    with websocket(server, "/_tako/connect") as one:
+        # Of the three one is left by now, or a little more.
+        for room in ("a", "b", "c", "d", "e", "f", "g", "h"):
+            one.send(_subscribe(room))
+        error = op(one)
+        assert error["retryAfterMs"] > 0
+        return [said, f"error {error['code']}"]
+
+
+def refused_frames(server: ServerProcess) -> list[str]:
+    """More than a thousand frames too fast, in both kinds of connections."""
+    said = []
+    for path in (CHAT, "/_tako/connect"):
+        with websocket(server, path) as one:
+            with contextlib.suppress(ConnectionClosed):
+                for number in range(2000):
+                    one.send(json.dumps({"op": "ping", "ref": number}))
+            said.append(closing(one))
+    return sorted(set(said))
+
+
+def pings(server: ServerProcess) -> list[str]:
+    """A thousand and one."""
+    with websocket(server, CHAT) as one:
+        with contextlib.suppress(ConnectionError):
+            for _ in range(11):
+                one.socket.sendall(client_frame(9, b"x") * 100)
+        return [closing(one)]
+
+
 def publish_rate(server: ServerProcess) -> list[str]:
     """Five publishes one behind the other."""
     key = {"Authorization": f"Bearer {KEY}"}

@@ -6,7 +6,7 @@ import json
 from io import StringIO
 
 import attrs
-from twisted.logger import Logger, LogLevel, LogPublisher
+from twisted.logger import LogEvent, Logger, LogLevel, LogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -185,3 +185,67 @@ class JsonTests(LogTestCase):
         entry = json.loads(self.lines()[0])
         self.assertEqual((entry["logger"], entry["message"]), ("takotwist.test", "real"))
         self.assertNotEqual(entry["time"], "fake")
+
+
+class RateTests(LogTestCase):
+    """Lines that strangers can cause."""
+
+    def setUp(self) -> None:
+        self.now = 1000.0
+        self.begin()
+        publisher = LogPublisher(self.server_log.observer(self.out))
+
+        def at_this_time(event: LogEvent) -> None:
+            publisher({**event, "log_time": self.now})
+
+        self.log = Logger(namespace="takotwist.test", observer=at_this_time)
+        self.app = Logger(namespace="channels.room", observer=at_this_time)
+
+    def ended(self, count: int, address: str = "203.0.113.7") -> None:
+        for _ in range(count):
+            self.log.info("{address} ended", address=address)
+
+    def test_one_address(self) -> None:
+        """One address has its share, another its own; what was left out is counted and said."""
+        self.ended(150)
+        self.assertEqual(len(self.lines()), 100)
+        self.ended(1, "203.0.113.8")
+        self.ended(1, "2001:db8::1")
+        self.now += 9
+        self.ended(100)
+        self.assertEqual(len(self.lines()), 192)
+        self.now += 2
+        self.log.info("another")
+        self.assertIn("60 lines like this one were not written: {address} ended", self.lines()[-2])
+        self.now += 100
+        self.log.info("another")
+        self.assertEqual(len(self.lines()), 195)
+
+    def test_many_addresses(self) -> None:
+        """All addresses of one kind have a bound too; an IPv6 client has all of its network."""
+        for number in range(20):
+            self.ended(100, f"203.0.113.{number}")
+        self.assertEqual(len(self.lines()), 1000)
+        self.now += 20
+        self.out.truncate(0)
+        for number in range(200):
+            self.ended(1, f"2001:db8:0:7::{number:x}")
+        self.assertEqual(len(self.lines()), 101)
+
+    def test_failures(self) -> None:
+        """Tracebacks are fewer."""
+        for _ in range(100):
+            self.log.failure("it failed", Failure(ValueError("x")))
+        self.assertEqual(sum("it failed" in line for line in self.lines()), 20)
+
+    def test_apps_own(self) -> None:
+        """What the app says is not counted, whatever else is."""
+        for _ in range(2000):
+            self.app.info("hello")
+        self.assertEqual(len(self.lines()), 2000)
+
+    def test_long_fields(self) -> None:
+        """A field of a JSON line is cut as a message is."""
+        self.begin("json")
+        self.log.info("x", subject="s" * 100_000)
+        self.assertLess(len(self.lines()[0]), LONGEST_MESSAGE + 200)

@@ -263,6 +263,21 @@ class WebSocketTests(SynchronousTestCase):
                 self.send(client_frame(9, b"x" * 100))
         self.assertIn(b"too-slow", self.closed_with())
 
+    def test_pings_without_end(self) -> None:
+        """Pings and pongs are taken at any honest pace, and a flood of them is closed."""
+        for _ in range(50):
+            self.send(client_frame(9, b"x") * 50 + client_frame(10) * 50)
+            self.clock.advance(0)
+            self.clock.advance(1.1)
+        self.assertTrue(self.ws.open)
+        self.exchange.transport.take()
+        self.clock.advance(20)
+        for _ in range(11):
+            self.send(client_frame(9) * 99)
+            self.clock.advance(0)
+        self.assertFalse(self.ws.open)
+        self.assertTrue(self.exchange.transport.take().endswith(b"\x03\xf0too many pings"))
+
     def test_not_read(self) -> None:
         """While we do not read, no time passes for what has begun."""
         self.send(client_frame(1, b"x" * 300)[:100])
