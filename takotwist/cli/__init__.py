@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "publish": ("publish", "Publish one message."),
     "tail": ("tail", "Follow a topic."),
     "types": ("types", "Write the channels as TypeScript or Python types."),
+    "log": ("log", "Back up, move or check the replay log."),
     "channels": ("channels", "Show what is defined and who is connected."),
     "check-config": ("check_config", "Check the configuration and show what would run."),
     "config-doc": ("config_doc", "Explain every key of the configuration."),

@@ -180,6 +180,49 @@ class LostTests(Case):
         self.begin()
         self.suffer("the database deleted", self.file.unlink, lambda: None, fails=False)
 
+    def test_restored(self) -> None:
+        """A backup is put back as it was: whoever saw more, or less, is told to load anew."""
+        server = self.begin()
+        ids = [publish(server, {"n": number}) for number in range(10)]
+        backup = server.folder / "backup"
+        db = sqlite3.connect(self.file)
+        db.execute("VACUUM INTO ?", (str(backup),))
+        db.close()
+        ids += [publish(server, {"n": number}) for number in range(10, 20)]
+        server.stop()
+        os.replace(backup, self.file)
+        server.start()
+        self.too_old(ids, "put in its place")
+        server.restart()
+        self.assertEqual(server.log.count("Every cursor from before is too old"), 1)
+
+    def test_write_ahead_log_removed(self) -> None:
+        """The server is killed, and somebody tidies up its -wal and -shm."""
+        server = self.begin()
+        ids = [publish(server, {"n": number}) for number in range(20)]
+        server.kill()
+        for suffix in ("-wal", "-shm"):
+            os.unlink(f"{self.file}{suffix}")
+        server.start()
+        self.too_old(ids, "its -wal was removed")
+
+    def too_old(self, ids: list[str], why: str) -> None:
+        """Whoever has one of `ids` is told so, and who begins anew gets what comes."""
+        server = self.server
+        after = [publish(server, {"n": number}) for number in (20, 21)]
+        for cursor in (ids[0], ids[5], ids[14], ids[-2]):
+            reader = SseReader(server.port, "chat", ROOM, cursor)
+            self.addCleanup(reader.close)
+            self.assertEqual(self.assertRaises(Cut, reader.begin).status, 410)
+        self.assertGreater(int(after[0]), int(ids[-1]))
+        reader = SseReader(server.port, "chat", ROOM, after[0]).begin()
+        self.addCleanup(reader.close)
+        reader.read_until(1)
+        self.assertEqual([one["id"] for one in reader.messages], after[1:])
+        [line] = [line for line in server.log.splitlines() if why in line]
+        self.assertIn("Every cursor from before is too old", line)
+        say(why, line.partition("sqlite ")[2])
+
     def _move_away(self) -> None:
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):

@@ -34,6 +34,8 @@ from tests.faults.seen import say
 LOBBY = Topic.of("chat", {"roomId": "lobby"})
 
 AGAIN = "is available again"
+BEGUN = "was gone or empty, and a new one was begun. Every cursor from before is too old"
+OLDER = "is older than what was given out"
 
 GARBAGE = b"this is no database\n" * 2000
 
@@ -117,7 +119,7 @@ class Gone(StoreCase):
         [last] = await self.publish("before")
         os.unlink(self.path)
         await self.recovers_anew(last)
-        self.told()
+        self.told(BEGUN)
 
     async def test_all_files_deleted(self) -> None:
         """So too when its companions went with it."""
@@ -125,7 +127,7 @@ class Gone(StoreCase):
         for suffix in ("", "-wal", "-shm"):
             os.unlink(self.path + suffix)
         await self.recovers_anew(last)
-        self.told()
+        self.told(BEGUN)
 
     async def test_deleted_and_read_first(self) -> None:
         """A read too finds that the file is gone, and gets a certain answer."""
@@ -136,7 +138,7 @@ class Gone(StoreCase):
         self.assertEqual(page.messages, ())
         self.assertRaises(ReplayTooOld, page.judge, last)
         await self.recovers_anew(last)
-        self.told()
+        self.told(BEGUN)
 
     async def test_deleted_while_stopped(self) -> None:
         """After a restart without the file a new log begins at the time of the restart."""
@@ -146,6 +148,7 @@ class Gone(StoreCase):
         await self.open()
         self.assertGreater(self.log.head, last)
         await self.recovers_anew(last)
+        self.told(BEGUN)
 
     async def test_write_ahead_log_deleted(self) -> None:
         """When only the -wal and -shm files are deleted, nothing is lost."""
@@ -159,7 +162,7 @@ class Gone(StoreCase):
         await self.log.stop()
         await self.open()
         self.assertEqual(await self.texts(), ["a", "b"])
-        self.told()
+        self.told("no message is lost")
 
     async def test_folder_deleted(self) -> None:
         """Without its folder the log is unavailable; when the folder is back, a new one begins."""
@@ -171,7 +174,7 @@ class Gone(StoreCase):
         self.told("it cannot be opened")
         os.mkdir(self.folder)
         await self.recovers_anew(last)
-        self.told(AGAIN)
+        self.told(BEGUN, AGAIN)
 
     async def test_older_copy_put_in_place(self) -> None:
         """An older copy of the file lacks messages, so cursors from before are too old."""
@@ -188,6 +191,7 @@ class Gone(StoreCase):
         self.assertRaises(ReplayTooOld, page.judge, last - 1)
         page.judge(last)
         self.assertEqual(await self.texts(), ["a", "c"])
+        self.told(OLDER)
 
 
 class Damaged(StoreCase):
@@ -208,7 +212,7 @@ class Damaged(StoreCase):
             if os.path.exists(self.path + suffix):
                 os.rename(self.path + suffix, self.path + ".damaged" + suffix)
         await self.recovers_anew(last)
-        self.told(AGAIN)
+        self.told(BEGUN, AGAIN)
 
     async def test_replaced_by_garbage(self) -> None:
         """Another file of that name, which is no database."""
@@ -334,6 +338,7 @@ class Refused(StoreCase):
         if os.geteuid() == 0:
             # Nothing is forbidden to root.
             os.chown(self.path, 65534, 65534)
+            os.chown(self.path + ".witness", 65534, 65534)
             os.chown(self.folder, 65534, 65534)
             os.seteuid(65534)
             self.addCleanup(os.seteuid, 0)
@@ -360,7 +365,9 @@ class Ends(StoreCase):
         self.assertTrue(_threads_of_pools())
         await self.log.stop()
         self.assertEqual(_threads_of_pools(), [])
-        self.assertEqual(os.listdir(self.folder), ["replay.sqlite"])
+        self.assertEqual(
+            sorted(os.listdir(self.folder)), ["replay.sqlite", "replay.sqlite.witness"]
+        )
         self.told()
 
     async def test_stop_finishes_what_is_under_way(self) -> None:

@@ -59,25 +59,36 @@ class Connection:
         self,
         work: Callable[[sqlite3.Connection], T],
         committed: Callable[[T], object] | None = None,
+        head_of: Callable[[T], int] | None = None,
     ) -> T:
         """Do `work` in one transaction of the file that is at the path.
 
         :param committed: is told what `work` returned, at once after the commit.
+        :param head_of: of what `work` returned, the highest id that may be given out after it.
+            To be given with all work that writes.
         :raises Trouble: the file cannot be used; nothing of `work` has happened,
             or nobody can see it any more.
         """
         with self._in_use:
             db = self._current()
+            done = False
             try:
+                if head_of is not None and not self._file.begun:
+                    self._file.begin(db)
                 db.execute("BEGIN IMMEDIATE" if self._writes else "BEGIN")
                 result = work(db)
+                if head_of is not None:
+                    self._file.reserve(head_of(result))
                 db.execute("COMMIT")
-            except sqlite3.Error as error:
+                done = True
+                if head_of is not None:
+                    self._file.stored(head_of(result))
+            except (sqlite3.Error, OSError) as error:
                 trouble = Trouble.of(error)
-                self._undo(trouble)
+                self._undo(trouble, done=done)
                 raise trouble from error
             except BaseException:
-                self._undo(None)
+                self._undo(None, done=done)
                 raise
             if committed is not None:
                 committed(result)
@@ -92,6 +103,7 @@ class Connection:
         What fails is left to the next commit, which will fail too and say so.
         """
         with self._in_use:
+            self._file.look_after_witness()
             if self._db is None or self._pages < HOME_PAGES:
                 return
             self._pages = 0
@@ -179,8 +191,9 @@ class Connection:
             if db is not None:
                 db.close()
 
-    def _undo(self, trouble: Trouble | None) -> None:
-        harmless = trouble is None or trouble.kind in _HARMLESS
+    def _undo(self, trouble: Trouble | None, *, done: bool) -> None:
+        """:param done: it was committed.  Then the next to open the file takes it back."""
+        harmless = not done and (trouble is None or trouble.kind in _HARMLESS)
         try:
             if self._db is not None and self._db.in_transaction:
                 self._db.execute("ROLLBACK")

@@ -1,8 +1,9 @@
 """The database file: which one it is, whether it is still there, and how it is opened.
 
-Somebody may delete, replace or damage the file under a running server.  Rule:
-nothing is acknowledged that went into a file which is no longer at its path;
-and nobody's damaged file is deleted or moved, that is for the operator.
+Somebody may delete, replace or damage the file, under a running server or between two.
+Rule: nothing is acknowledged that went into a file which is no longer at its path;
+where messages that were acknowledged may be missing, every older cursor is too old; and
+nobody's damaged file is deleted or moved, that is for the operator.
 """
 
 from __future__ import annotations
@@ -24,6 +25,15 @@ from takotwist.adapters.sqlite.migrations import (
     use_write_ahead_log,
 )
 from takotwist.adapters.sqlite.trouble import Kind, Trouble
+from takotwist.adapters.sqlite.unreported import drop_unreported
+from takotwist.adapters.sqlite.witness import (
+    BLOCK,
+    Account,
+    Found,
+    Witness,
+    doubt_about,
+    lost_up_to,
+)
 from takotwist.core.retention import Watched
 
 Durability = Literal["commit", "power"]
@@ -39,6 +49,9 @@ WAL_BYTES, WAL_PAGES = 8 * 2**20, 4000
 #: (device, inode) of the database, its -wal and its -shm.
 Inode = tuple[int, int]
 Identity = tuple[Inode, Inode, Inode]
+
+#: Said after what happened to a file, since this is what follows for clients.
+TOO_OLD = "Every cursor from before is too old: those clients are told to load their state anew"
 
 #: What changes when somebody else writes into the database file.
 Content = tuple[int, int, int]
@@ -57,7 +70,7 @@ def _decoded(text: bytes) -> str:
     return text.decode("utf-8", "surrogatepass")
 
 
-def _boot() -> str:
+def this_boot() -> str:
     """Which run of the machine this is.
 
     Where the system does not say, each run of the process is one of its own: then
@@ -79,10 +92,12 @@ class StoreFile:
     :ivar wall: unix time in seconds: says at which id a new log begins.
     :ivar watched: is told the longest inactivity ttl found in the file.
     :ivar boot: which run of the machine this is.
-    :ivar last_id: the highest id that this process has reported.  A file that knows
-        less has lost messages, whatever happened to it.
+    :ivar run: which run of a server.
+    :ivar witness: what was given out, beside the file.
+    :ivar notices: what happened to the file, for the operator.
     :ivar opened: the files that the writer has open, `None` where it has not.
     :ivar readers: what closes each reader's connection.
+    :ivar begun: whether file and witness say that this run writes.
     """
 
     path: str
@@ -90,12 +105,18 @@ class StoreFile:
     wall: Callable[[], float]
     watched: Watched
     steps: tuple[Step, ...] = STEPS
-    boot: str = attrs.field(factory=_boot)
-    last_id: int = 0
+    boot: str = attrs.field(factory=this_boot)
+    run: str = attrs.field(factory=lambda: secrets.token_hex(8))
+    witness: Witness = attrs.field(init=False)
+    notices: list[str] = attrs.field(factory=list, init=False)
     opened: Identity | None = None
     readers: list[Callable[[], None]] = attrs.field(factory=list, init=False)
+    begun: bool = attrs.field(default=False, init=False)
     _suspect: bool = attrs.field(default=False, init=False)
     _damage: tuple[Content | None, str] | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.witness = Witness(self.path)
 
     def identity(self) -> Identity | None:
         """Which files are at the path now; `None` where one is missing."""
@@ -128,7 +149,9 @@ class StoreFile:
             # Looking through a large file takes long; it is as it was.
             raise Trouble(Kind.DAMAGED, self._damage[1])
         self._damage = None
+        self.begun = False
         try:
+            self.witness.load()
             self._make_if_missing()
             db = self._connect()
         except (sqlite3.Error, OSError) as error:
@@ -163,9 +186,14 @@ class StoreFile:
         """
         if _identity(self.path) == identity[0]:
             # Only its -wal or -shm went.  They are still open here, so what is in
-            # them can come home; else it would be lost.
+            # them can come home; else it would be lost, which is seen when it is opened.
             with suppress(sqlite3.Error):
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                [kept, *_] = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if kept == 0:
+                    self.notices.append(
+                        "had its -wal or -shm removed under the running server. What was in"
+                        " them was written into it: no message is lost, and no cursor"
+                    )
             db.close()
             return
         db.close()
@@ -175,12 +203,76 @@ class StoreFile:
                 with suppress(OSError):
                     os.unlink(self.path + suffix)
 
+    def begin(self, db: sqlite3.Connection) -> None:
+        """Have file and witness say that this run writes.  To be called outside of a transaction.
+
+        The witness first says that it is about to, so that neither of the two is ever
+        taken for a stranger by the other, however this ends.
+
+        :raises OSError: and `sqlite3.Error`: one of them cannot be written; nothing was begun.
+        """
+        accepted = self.witness.says
+        assert accepted is not None
+        now_us = int(self.wall() * 1_000_000)
+        reserved = max(accepted.reserved, accepted.head, now_us) + BLOCK
+        if accepted.run != self.run:
+            self.witness.write(attrs.evolve(accepted, next=self.run, reserved=reserved), sync=True)
+        boot = self.boot if self.durability == "commit" else ""
+        # FULL, whatever the durability: what is noted here has to be on the disk before
+        # the commits that it speaks of.
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute(
+            "UPDATE store SET boot = ?1, run = ?2 WHERE boot != ?1 OR run != ?2", (boot, self.run)
+        )
+        if self.durability == "commit":
+            db.execute("PRAGMA synchronous = NORMAL")
+        self.witness.write(Account(self.run, "", accepted.head, reserved, self.boot), sync=True)
+        self.begun = True
+
+    def reserve(self, head: int) -> None:
+        """Ids up to `head` are about to be given out.
+
+        :raises OSError: that cannot be noted.
+        """
+        said = self.witness.says
+        assert said is not None
+        if head > said.reserved:
+            self.witness.write(attrs.evolve(said, reserved=head + BLOCK), sync=True)
+
+    def stored(self, head: int) -> None:
+        """Messages up to `head` were committed, and are about to be reported.
+
+        :raises OSError: that cannot be noted.
+        """
+        said = self.witness.says
+        assert said is not None
+        if head > said.head:
+            self.witness.write(
+                Account(said.run, said.next, head, said.reserved, said.boot), sync=False
+            )
+
+    def look_after_witness(self) -> None:
+        """Make the witness again where somebody removed it; what fails is tried again."""
+        with suppress(OSError):
+            if self.witness.keep():
+                self.notices.append(
+                    "had its witness file removed under the running server. It was made again:"
+                    " no message is lost, and no cursor"
+                )
+
     def close_in_order(self, db: sqlite3.Connection) -> None:
         """Everything home into the database file, and nothing left to doubt."""
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         db.execute("UPDATE store SET boot = ''")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        said = self.witness.says
+        if self.begun and said is not None:
+            with suppress(OSError):
+                self.witness.keep()
+                self.witness.write(attrs.evolve(said, reserved=said.head, boot=""), sync=True)
+        self.witness.close()
+        self.begun = False
 
     def _make_if_missing(self) -> None:
         if os.path.exists(self.path):
@@ -211,10 +303,15 @@ class StoreFile:
             if verdict != "ok":
                 raise Trouble(Kind.DAMAGED, verdict)
         now_us = int(self.wall() * 1_000_000)
-        # FULL at first, whatever the durability: what is noted here has to be
-        # on the disk before the commits that it speaks of.
+        # What is noted here has to be on the disk before the commits that it speaks of.
         db.execute("PRAGMA synchronous = FULL")
-        bring_up_to_date(db, self.path, max(self.last_id + 1, now_us), self.steps)
+        said = self.witness.says
+        given = said.given(self.boot) if said is not None else 0
+        if bring_up_to_date(db, self.path, max(given + 1, now_us), self.steps) == 0:
+            # Else it is all in the -wal for a while, and looks like no log without it.
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            if given:
+                self.notices.append(f"was gone or empty, and a new one was begun. {TOO_OLD}")
         use_write_ahead_log(db)
         db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
@@ -225,27 +322,35 @@ class StoreFile:
         [longest] = db.execute("SELECT coalesce(max(inactivity_ttl_ms), 0) FROM topic").fetchone()
         self.watched.told(longest)
         self._suspect = False
+        try:
+            self.begin(db)
+        except (sqlite3.Error, OSError) as error:
+            # What is stored can still be read; the first transaction tries again.
+            if Trouble.of(error).kind is not Kind.FULL:
+                raise
 
     def _own_up_to_losses(self, db: sqlite3.Connection, now_us: int) -> None:
-        """Raise the watermarks where messages that were acknowledged may be missing.
-
-        That is so when an older copy of the file was put in place, and, unless
-        each commit was forced to the disk, when the machine stopped under us.
-        """
-        boot = self.boot if self.durability == "commit" else ""
+        """Raise the watermarks where messages that were acknowledged may be missing."""
+        witness, doubt = self.witness, None
         db.execute("BEGIN IMMEDIATE")
         try:
-            [head, was] = db.execute("SELECT head, boot FROM store").fetchone()
-            lost_to = self.last_id if head < self.last_id else 0
-            if was not in ("", self.boot):
-                lost_to = max(head, self.last_id, now_us)
-            if lost_to:
-                db.execute("UPDATE store SET head = ?1, removed = ?1", (lost_to,))
-                db.execute("UPDATE topic SET removed = ?", (lost_to,))
-            if was != boot:
-                db.execute("UPDATE store SET boot = ?", (boot,))
+            found = Found(*db.execute("SELECT began, head, run, boot FROM store").fetchone())
+            doubt = doubt_about(found, witness, self.boot)
+            head = found.head
+            if doubt is not None:
+                head = lost_up_to(doubt, found, witness, self.boot, now_us)
+                db.execute("UPDATE store SET head = ?1, removed = ?1", (head,))
+                db.execute("UPDATE topic SET removed = ?", (head,))
+            elif found.run == self.run and witness.says is not None:
+                drop_unreported(db, witness.says.head)
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+        if doubt is not None:
+            self.notices.append(f"{doubt.value}. {TOO_OLD}")
+        said = witness.says
+        reserved = max(said.reserved, head) if said is not None else head
+        # From here on the file is believed; the witness is told of it by `begin`.
+        witness.accept(Account(found.run, "", head, reserved, self.boot))

@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, Literal, TypeVar
 
 from twisted.enterprise.adbapi import ConnectionPool
@@ -146,15 +147,22 @@ class SqliteReplayLog:
         )
 
     def _open(self) -> Deferred[None]:
-        return self._write(lambda db: (None, writer.head(db, self._known)))
+        return self._write(lambda db: (None, writer.head(db, self._known)), None)
 
-    def _write(self, work: Callable[[sqlite3.Connection], tuple[T, int]]) -> Deferred[T]:
-        """Do `work`, which returns an answer and the head after it, in the writer's thread."""
+    def _write(
+        self,
+        work: Callable[[sqlite3.Connection], tuple[T, int]],
+        head_of: Callable[[tuple[T, int]], int] | None = itemgetter(1),
+    ) -> Deferred[T]:
+        """Do `work`, which returns an answer and the head after it, in the writer's thread.
+
+        :param head_of: `None` for work that only looks.
+        """
         if self._writing is None:
             return fail(StoreUnavailable())
         self._under_way += 1
         doing: Deferred[tuple[T, int]] = self._writing.do(
-            lambda connection: connection.run(work, self._committed)
+            lambda connection: connection.run(work, self._committed, head_of)
         )
         return doing.addCallbacks(self._wrote, self._failed_writing)
 
@@ -192,13 +200,14 @@ class SqliteReplayLog:
 
     def _committed(self, result: tuple[Any, int]) -> None:
         # In the writer's thread, before anything else can go wrong.
-        self._file.last_id = max(self._file.last_id, result[1])
         self._known.settle()
 
     def _wrote(self, result: tuple[T, int]) -> T:
         self._finished(1)
         answer, head = result
         self.head = max(self.head, head)
+        if self._file.notices:
+            self._tell()
         self._condition.worked("write")
         return answer
 
@@ -210,7 +219,13 @@ class SqliteReplayLog:
         self._condition.worked("read")
         return result
 
+    def _tell(self) -> None:
+        notices = self._file.notices
+        while notices:
+            self._condition.notice(notices.pop(0))
+
     def _failed(self, failure: Failure, side: str) -> Failure:
+        self._tell()
         if isinstance(failure.value, Trouble):
             self._condition.failed(side, failure.value)
         elif not isinstance(failure.value, StoreUnavailable):

@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.resources import files
 
 import attrs
 
 from takotwist.adapters.sqlite.trouble import Kind, Trouble
+from takotwist.adapters.sqlite.witness import sync_folder
 
 #: Says in the file's header whose file it is: "TAKO".
 APPLICATION_ID = 0x54414B4F
@@ -61,11 +63,11 @@ def version_of(db: sqlite3.Connection) -> int:
 
 def bring_up_to_date(
     db: sqlite3.Connection, path: str, begins_at: int, steps: Sequence[Step] = STEPS
-) -> bool:
+) -> int:
     """Make the schema in a new file, or upgrade an old one.
 
     :param begins_at: the id at which a new log begins.
-    :return: whether anything was done.
+    :return: the version that it had: 0 for a new one.
     :raises Trouble: the file is newer than this program, or another program's.
     """
     newest = steps[-1].number
@@ -73,14 +75,14 @@ def bring_up_to_date(
     if version > newest:
         raise Trouble(Kind.NEWER, f"its schema is {version}, this program knows {newest}")
     if version == newest:
-        return False
+        return version
     if version == 0:
         # Both are written into an empty file's header, so they come before any
         # table; with incremental vacuum the file can shrink a little at a time.
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         use_write_ahead_log(db)
     else:
-        _keep_copy(db, f"{path}.v{version}")
+        copy_into(db, f"{path}.v{version}")
     db.execute("BEGIN IMMEDIATE")
     try:
         for step in steps:
@@ -99,7 +101,7 @@ def bring_up_to_date(
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
-    return True
+    return version
 
 
 def use_write_ahead_log(db: sqlite3.Connection) -> None:
@@ -109,12 +111,29 @@ def use_write_ahead_log(db: sqlite3.Connection) -> None:
         raise Trouble(Kind.CANNOT_OPEN, "its file system has no write-ahead log; use a local disk")
 
 
-def _keep_copy(db: sqlite3.Connection, to: str) -> None:
+def copy_into(db: sqlite3.Connection, to: str) -> None:
+    """Have a copy of the whole database at `to`, which only this user may read.
+
+    It is whole and on the disk before it has its name.
+    """
     unfinished = f"{to}.unfinished"
-    if os.path.exists(unfinished):
+    with suppress(FileNotFoundError):
         os.unlink(unfinished)
-    db.execute("VACUUM INTO ?", (unfinished,))
-    os.replace(unfinished, to)
+    try:
+        # SQLite takes an empty file for none, and leaves its mode.
+        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        db.execute("VACUUM INTO ?", (unfinished,))
+        descriptor = os.open(unfinished, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(unfinished, to)
+        sync_folder(to)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(unfinished)
+        raise
 
 
 def _statements(sql: str) -> Iterator[str]:

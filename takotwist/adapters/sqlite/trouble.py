@@ -6,6 +6,7 @@ the log of the server, once for each change, and never for a client.
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from enum import Enum
 
@@ -64,9 +65,14 @@ class Trouble(Exception):
         """What an error of SQLite or of the file system means."""
         if isinstance(error, sqlite3.Error):
             # The low byte is the primary code, the rest a shade of it.
-            code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-            return cls(_KINDS.get(code, Kind.FAILED), str(error))
-        return cls(Kind.CANNOT_OPEN, error.strerror or str(error))
+            code = getattr(error, "sqlite_errorcode", None) or 0
+            if code == sqlite3.SQLITE_IOERR_SHMSIZE:
+                # No room for the -shm; SQLite has no other way of saying so.
+                return cls(Kind.FULL, str(error))
+            return cls(_KINDS.get(code & 0xFF, Kind.FAILED), str(error))
+        kind = _ERRNOS.get(error.errno or 0, Kind.CANNOT_OPEN)
+        detail = error.strerror or str(error)
+        return cls(kind, f"{detail}: {error.filename}" if error.filename else detail)
 
 
 _KINDS = {
@@ -81,6 +87,14 @@ _KINDS = {
     sqlite3.SQLITE_PERM: Kind.CANNOT_OPEN,
     sqlite3.SQLITE_AUTH: Kind.CANNOT_OPEN,
     sqlite3.SQLITE_IOERR: Kind.DISK_ERROR,
+}
+
+_ERRNOS = {
+    errno.ENOSPC: Kind.FULL,
+    errno.EDQUOT: Kind.FULL,
+    errno.EFBIG: Kind.FULL,
+    errno.EIO: Kind.DISK_ERROR,
+    errno.EROFS: Kind.READ_ONLY,
 }
 
 
@@ -113,6 +127,13 @@ class Condition:
                 detail=trouble.detail,
                 advice=advice,
             )
+
+    def notice(self, sentence: str) -> None:
+        """Something happened to the file.  Each is said once.
+
+        :param sentence: goes on after the name of the file.
+        """
+        self.log.warn("The replay log {path} {sentence}.", path=self.path, sentence=sentence)
 
     def worked(self, side: str) -> None:
         """A call succeeded.  A store that can be written is taken to be readable too."""

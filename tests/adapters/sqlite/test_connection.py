@@ -73,7 +73,7 @@ class ConnectionTests(SynchronousTestCase):
             file.write(b"x" * 100)
         self.writer.rest()
         self.assertEqual(suspected, [])
-        self.writer.run(head)
+        self.assertIs(self.trouble(self.writer), Kind.DAMAGED)
         self.assertEqual(suspected, [self.file])
 
     def test_rest_without_a_file(self) -> None:
@@ -122,17 +122,16 @@ class ConnectionTests(SynchronousTestCase):
 
         self.writer.run(raise_head)
         self.assertIs(self.trouble(self.writer, delete), Kind.NOT_READY)
-        self.assertEqual(self.writer.run(head), 1)
+        self.assertEqual(self.writer.run(head), 2)
 
     def test_reader_follows_the_writer(self) -> None:
         """After the file was replaced the reader reads nothing until the writer has looked."""
-        self.writer.run(raise_head)
+        self.writer.run(raise_head, head_of=int)
         self.reader.run(head)
         os.unlink(self.path)
         self.assertIs(self.trouble(self.reader), Kind.NOT_READY)
-        self.file.last_id = 7
         self.writer.run(head)
-        self.assertEqual(self.reader.run(head), 8)
+        self.assertEqual(self.reader.run(head), 3)
 
     def test_damage_found_by_a_reader(self) -> None:
         """Damage that a reader finds is looked into before anybody uses the file again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -46,7 +47,7 @@ class MigrationTests(SynchronousTestCase):
 
     def test_new(self) -> None:
         """A new file gets the schema, a beginning, and what can only be set before any table."""
-        self.assertTrue(bring_up_to_date(self.db, self.path, 5))
+        self.assertEqual(bring_up_to_date(self.db, self.path, 5), 0)
         self.assertEqual(version_of(self.db), STEPS[-1].number)
         self.assertEqual(
             self.db.execute("SELECT began, head, removed FROM store").fetchall(), [(5, 5, 5)]
@@ -58,13 +59,14 @@ class MigrationTests(SynchronousTestCase):
     def test_nothing_to_do(self) -> None:
         """A file that is up to date is left alone."""
         bring_up_to_date(self.db, self.path, 5)
-        self.assertFalse(bring_up_to_date(self.db, self.path, 6))
+        self.assertEqual(bring_up_to_date(self.db, self.path, 6), STEPS[-1].number)
         self.assertEqual(self.asked("SELECT began FROM store"), 5)
 
     def test_upgrade_keeps_a_copy(self) -> None:
         """Before an upgrade the file as it was is kept beside it."""
         bring_up_to_date(self.db, self.path, 5)
-        self.assertTrue(bring_up_to_date(self.db, self.path, 6, (*STEPS, SECOND)))
+        before = bring_up_to_date(self.db, self.path, 6, (*STEPS, SECOND))
+        self.assertEqual(before, STEPS[-1].number)
         self.assertEqual(self.asked("SELECT a FROM more"), 7)
         self.assertEqual(self.asked("SELECT began FROM store"), 5)
         self.assertEqual(version_of(self.db), SECOND.number)
@@ -72,6 +74,7 @@ class MigrationTests(SynchronousTestCase):
         self.addCleanup(copy.close)
         self.assertEqual(version_of(copy), STEPS[-1].number)
         self.assertEqual(copy.execute("SELECT began FROM store").fetchone(), (5,))
+        self.assertEqual(stat.S_IMODE(os.stat(f"{self.path}.v{STEPS[-1].number}").st_mode), 0o600)
 
     def test_failed_upgrade_changes_nothing(self) -> None:
         """An upgrade that fails half way leaves the file as it was, and can be tried again,

@@ -1,0 +1,34 @@
+"""What stands in the file and was reported to nobody is taken out of it again.
+
+A commit that failed is undecided: its frames may be in the write-ahead log, and whoever
+opens the file next reads them as committed.  Its publishers were refused and no reader was
+given anything.  (To deliver it late was the alternative.  A disk that would not confirm a
+write has not confirmed it because a later read shows it: what is in memory is read, and may
+never reach the disk, so it must not be acknowledged.)
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+
+def drop_unreported(db: sqlite3.Connection, reported: int) -> None:
+    """Remove all messages with an id above `reported`, inside a transaction.
+
+    Their ids stay given out, and no cursor becomes too old: nobody has seen them.
+    """
+    for topic, removed in db.execute(
+        "SELECT id, removed FROM topic WHERE head > ?", (reported,)
+    ).fetchall():
+        gone = db.execute("DELETE FROM message WHERE topic = ? AND id > ?", (topic, reported))
+        if not gone.rowcount:
+            continue
+        count, size, oldest, newest = db.execute(
+            "SELECT count(*), coalesce(sum(size), 0), coalesce(min(id), 0), max(id)"
+            " FROM message WHERE topic = ?",
+            (topic,),
+        ).fetchone()
+        db.execute(
+            "UPDATE topic SET head = ?, oldest = ?, messages = ?, bytes = ? WHERE id = ?",
+            (removed if newest is None else newest, oldest, count, size, topic),
+        )
