@@ -176,15 +176,17 @@ class SseReader(Reader):
                 raise Cut
 
     def _events(self, data: bytes) -> None:
+        # The first bytes say that it has begun, with a block or without.
+        self.begun = True
         whole, separator, rest = (self._rest + data).rpartition(b"\n\n")
         self._rest = rest
         if not separator:
             return
         parsed = parse(whole + separator)
-        self.begun = True
         for name, text, _ in parsed.events:
-            assert name == "message", name
-            self._message(json.loads(text))
+            assert name in ("message", "tako.open"), name
+            if name == "message":
+                self._message(json.loads(text))
         if parsed.last_event_id:
             self.cursor = parsed.last_event_id
 

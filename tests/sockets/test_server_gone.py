@@ -163,7 +163,8 @@ class GoneTests(SynchronousTestCase):
         ):
             self.assertEqual(source.response.status_code, 200)
             (now,) = self.publish("brief", 1)
-            self.assertEqual(next(event for event in source.iter_sse() if event.data).id, now)
+            messages = (event for event in source.iter_sse() if event.event == "message")
+            self.assertEqual(next(messages).id, now)
 
 
 GONE = (410, "replay-too-old")

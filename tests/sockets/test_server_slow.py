@@ -80,10 +80,12 @@ class H2Reader:
         self._flush()
 
     def read_until(self, count: int) -> None:
-        # Before the messages stand two blocks: the delay, and the cursor.
-        while self._body.count(b"\n\n") < count + 2:
+        # Before the messages stands the event that says where the stream begins.
+        while self._body.count(b"\n\n") < count + 1:
             self.read()
-        self.messages = [json.loads(data) for _, data, _ in parse(self._body).events]
+        self.messages = [
+            json.loads(data) for name, data, _ in parse(self._body).events if name == "message"
+        ]
 
     def close(self) -> None:
         self._socket.close()

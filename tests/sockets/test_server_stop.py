@@ -51,7 +51,7 @@ class StopTests(SynchronousTestCase):
             wait_until(lambda: server.connected == 4, "four connections")
             server.signal(signal.SIGTERM)
             # A response that was broken off would raise here.
-            ends["SSE"] = [event.data for event in source.iter_sse() if event.data]
+            ends["SSE"] = [event.event for event in source.iter_sse()]
             for name, one in {"plain": plain, "tako.v1": explicit, "mux": many}.items():
                 try:
                     while True:
@@ -61,7 +61,7 @@ class StopTests(SynchronousTestCase):
                     ends[name] = (closed.rcvd.code, closed.rcvd.reason)
         self.assertEqual(server.wait(), 0)
         gone = (1001, "shutting-down")
-        self.assertEqual(ends, {"SSE": [], "plain": gone, "tako.v1": gone, "mux": gone})
+        self.assertEqual(ends, {"SSE": ["tako.open"], "plain": gone, "tako.v1": gone, "mux": gone})
         self.assertIn("stopped", server.log)
         server.assert_clean()
 
@@ -270,7 +270,7 @@ class ReloadTests(SynchronousTestCase):
             self.assertTrue(trusts(authority.read_bytes()))
             self.assertFalse(trusts(old))
             self.assertEqual(self.publish(KEY), 200)
-            message = next(event for event in source.iter_sse() if event.data)
+            message = next(event for event in source.iter_sse() if event.event == "message")
             self.assertEqual(json.loads(message.data)["data"], MSG["data"])
         server.assert_clean()
 
