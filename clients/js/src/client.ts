@@ -6,6 +6,7 @@
  */
 
 import { present } from "./credentials.js";
+import { createDiagnosis } from "./diagnosis.js";
 import { ambient, type Environment } from "./environment.js";
 import { createHandle } from "./handle.js";
 import { createMux, type Mux } from "./mux.js";
@@ -34,6 +35,7 @@ export function createClient(defaults: ClientOptions = {}): Client {
   const environment: Environment = { ...ambient(), ...defaults };
   const subscriptions = new Map<string, Subscription>();
   const connections = new Map<Mux, string>();
+  const diagnose = createDiagnosis(environment);
 
   /** The connection to a server; a second one where the topic is on the first already. */
   function join(url: string, topic: string): Mux {
@@ -79,6 +81,7 @@ export function createClient(defaults: ClientOptions = {}): Client {
         cursor,
         gone,
         mux: environment.WebSocket && (() => join(url, topic)),
+        watcher: diagnose(base as string, topic),
         onEnd() {
           if (subscriptions.get(key) === made) subscriptions.delete(key);
         },

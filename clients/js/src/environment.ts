@@ -5,6 +5,8 @@
  * Rule: whoever takes a timer or a listener from here gives it back.
  */
 
+import { isDevelopment } from "./diagnosis.js";
+
 /** As much of a WebSocket as is used; browsers' and the package `ws` both fit. */
 export interface WebSocketLike {
   onmessage: unknown;
@@ -40,6 +42,8 @@ export interface Environment {
    *   their connections with them: to the server the user would still be there.
    */
   onWake(run: () => void, leave?: () => void): () => void;
+  /** Told why nothing connects. Default: the console while the page is developed, else nobody. */
+  readonly explain?: ((why: string) => void) | undefined;
 }
 
 /** This page, worker or process. Nothing is looked up before it is needed, so it renders on a server. */
@@ -47,6 +51,7 @@ export function ambient(): Environment {
   return {
     fetch: (input, init) => fetch(input, init),
     WebSocket: globalThis.WebSocket,
+    explain: isDevelopment() ? (why) => console.warn(why) : undefined,
     now: () => performance.now(),
     random: Math.random,
     later(ms, run) {

@@ -65,6 +65,11 @@ export interface Mux {
   join(name: string, events: LinkEvents): Link;
 }
 
+/** A close says one word only. */
+function refusedOrigin(): string {
+  return `The server takes no pages of ${globalThis.location?.origin ?? "this origin"}: see http.allowed_origins in its configuration.`;
+}
+
 /** @param onIdle called when the last topic has left and the connection is closed */
 export function createMux(environment: Environment, url: string, onIdle: () => void): Mux {
   const places = new Set<Place>();
@@ -120,7 +125,8 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
 
   function lost(was: Outcome): void {
     if (!open) misses++;
-    const outcome = was.code === TOO_LARGE && refuseLargest(was) ? LOST : was;
+    const refused = was.code === "origin-rejected" ? { ...was, message: refusedOrigin() } : was;
+    const outcome = was.code === TOO_LARGE && refuseLargest(was) ? LOST : refused;
     drop();
     const all = [...places];
     if (outcome.action === "stop" || outcome.action === "gone") {

@@ -8,6 +8,7 @@
  */
 
 import { present } from "./credentials.js";
+import type { Watcher } from "./diagnosis.js";
 import { laterOrAwake } from "./environment.js";
 import { TakoError } from "./errors.js";
 import type { Link, LinkEvents } from "./link.js";
@@ -40,6 +41,8 @@ export interface SubscriptionSettings extends StreamSettings {
   readonly gone: "reset" | "stop" | "ask";
   /** The shared connection; `undefined` where there is no WebSocket. */
   readonly mux: (() => Mux) | undefined;
+  /** Told of each state, whoever listens. */
+  readonly watcher: Watcher;
   readonly onEnd: () => void;
 }
 
@@ -194,7 +197,9 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
     if (state === next && lastCode === outcome?.code) return;
     state = next;
     lastCode = outcome?.code;
-    tell((listener) => listener.state(next, outcome && errorOf(outcome)));
+    const error = outcome && errorOf(outcome);
+    settings.watcher(next, error);
+    tell((listener) => listener.state(next, error));
   }
 
   /** Until it was open once it is connecting, however often it tries. */
@@ -204,12 +209,13 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
 
   function stop(error: TakoError): void {
     publishes.drop(error);
-    finish();
+    finish(error);
     tell((listener) => listener.state("closed", error));
   }
 
-  function finish(): void {
+  function finish(error?: TakoError): void {
     state = "closed";
+    settings.watcher(state, error);
     ending.abort();
     cancelRetry?.();
     release(carrier);

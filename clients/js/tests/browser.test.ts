@@ -107,6 +107,42 @@ describe.each([
   });
 });
 
+describe("a page of this machine says in its console why nothing connects, within two seconds", () => {
+  async function said(): Promise<string> {
+    const line = page.waitForEvent("console", { predicate: (each) => each.text().startsWith("takotwist:"), timeout: 15_000 });
+    const begun = Date.now();
+    await page.evaluate((url) => window.client.channel("chat", url ? { url } : {}).subscribe(() => {}), other);
+    const text = (await line).text();
+    // The client's own clock, which a busy machine does not stretch, is held by the tests in memory.
+    expect(Date.now() - begun).toBeGreaterThan(1_000);
+    return text;
+  }
+  let other = "";
+
+  test("where a dev server answers in the server's place", async () => {
+    server.between = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n<title>Vite</title>";
+    server.cut();
+    other = "";
+    expect(await said()).toContain(`What answers at ${server.url} is not takotwist (200 text/html)`);
+  });
+
+  test("where no server is", async () => {
+    const gone = new FakeServer();
+    await gone.listen();
+    other = gone.url;
+    await gone.close();
+    expect(await said()).toContain(`Nothing that this page may read answers at ${other}`);
+  });
+
+  test("and nothing where all is well", async () => {
+    const lines: string[] = [];
+    page.on("console", (line) => lines.push(line.text()));
+    await open("auto");
+    await page.waitForTimeout(1_800);
+    expect(lines).toEqual([]);
+  });
+});
+
 test("a page that goes offline and online again catches up", async () => {
   await open("websocket");
   const { port } = server;

@@ -130,6 +130,10 @@ export class FakeRequest {
     this.#resolve(new Response(status === 204 ? null : JSON.stringify(body), { status, headers }));
   }
 
+  text(text: string): void {
+    this.#resolve(new Response(text, { status: 200, headers: { "content-type": "text/javascript" } }));
+  }
+
   stream(contentType = "text/event-stream; charset=utf-8"): void {
     this.live = true;
     const body = new ReadableStream<Uint8Array>({ start: (controller) => void (this.#stream = controller) });

@@ -1,0 +1,88 @@
+/**
+ * Why nothing connects, in words, for whoever develops the page.
+ *
+ * A browser says little: a refused origin, a dev server that answers in the server's place and a server
+ * that is not there all look alike. So, in development only, the server's own script is asked for, which
+ * any page may read. Rule: said within two seconds, once a server and trouble, and never in production.
+ */
+
+import type { Environment } from "./environment.js";
+import type { TakoError } from "./errors.js";
+import { connectUrl } from "./topic.js";
+import type { State } from "./types.js";
+
+/** How long a channel may take to open before it is asked why. */
+const PATIENCE_MS = 1_400;
+/** How long the server's script is waited for. */
+const PROBE_MS = 400;
+
+declare const process: { readonly env: { readonly NODE_ENV?: string } };
+
+/** What the bundler says; without one, whether the page is of this very machine. */
+export function isDevelopment(): boolean {
+  let mode: string | undefined;
+  try {
+    // As it stands, because bundlers replace just this text.
+    mode = process.env.NODE_ENV;
+  } catch {
+    // No bundler and no Node.
+  }
+  return mode ? mode === "development" : /^(localhost|.*\.localhost|127\.[\d.]+|\[::1\])$/.test(globalThis.location?.hostname);
+}
+
+/** Told of the states of a subscription, from its begin. */
+export type Watcher = (state: State, error: TakoError | undefined) => void;
+
+/** @returns who watches one subscription to `topic` of the server at `base` */
+export function createDiagnosis(environment: Environment): (base: string, topic: string) => Watcher {
+  const { explain, later } = environment;
+  const told = new Set<string>();
+  const asked = new Set<string>();
+
+  function once(key: string, text: string): void {
+    if (!told.has(key)) explain?.(`takotwist: ${text}`);
+    told.add(key);
+  }
+
+  async function found(base: string): Promise<string> {
+    const script = new URL(connectUrl(base).replace(/^ws/, "http").replace(/connect$/, "client.js"));
+    const page = globalThis.location?.origin;
+    const abort = new AbortController();
+    const cancel = later(PROBE_MS, () => abort.abort());
+    try {
+      const response = await environment.fetch(script, { signal: abort.signal });
+      if ((await response.text()).startsWith("/*! takotwist")) {
+        return page && page !== script.origin
+          ? `takotwist answers at ${script.origin}. Does its http.allowed_origins have ${page}?`
+          : `takotwist answers at ${script.origin}: something between may cut off WebSockets.`;
+      }
+      const what = `${response.status} ${response.headers.get("content-type")}`;
+      return `What answers at ${script.origin} is not takotwist (${what}): give \`url\`, or have the dev server pass /_tako on.`;
+    } catch {
+      return `Nothing that this page may read answers at ${script.origin}: is the server running there?`;
+    } finally {
+      cancel();
+    }
+  }
+
+  return (base, topic) => {
+    if (!explain) return () => {};
+    let error: TakoError | undefined;
+    let ended = false;
+    const cancel = later(PATIENCE_MS, async () => {
+      if (asked.has(base)) return;
+      asked.add(base);
+      const finding = await found(base);
+      // It opened or was left meanwhile: the next one that does not open asks again.
+      if (ended) asked.delete(base);
+      else once(base, `${topic} is not open yet (${error ? error.message : "no answer"}). ${finding}`);
+    });
+    return (state, why) => {
+      error = why;
+      if (state !== "open" && state !== "closed") return;
+      ended = true;
+      cancel();
+      if (why) once(`${base} ${why.code}`, `${topic} is closed: ${why.code}: ${why.message}`);
+    };
+  };
+}
