@@ -42,7 +42,11 @@ def site(routes: Routes, config: Config, reactor: Any, unfinished: Unfinished) -
     return make_site(
         root,
         reactor,
-        HttpLimits(max_head=limits.max_header_bytes, max_body=limits.max_body_bytes),
+        HttpLimits(
+            max_line=limits.max_header_bytes,
+            max_head=limits.max_header_bytes,
+            max_body=limits.max_body_bytes,
+        ),
         error_body=error_body,
         body_rule=body_rule,
         direct=root.direct,

@@ -1,9 +1,10 @@
 """HTTP/2 on Twisted's connection, mended where a slow or early-answered peer hurts it.
 
-Six things: it spins when a peer's window is full; it fails on data for a stream
+Seven things: it spins when a peer's window is full; it fails on data for a stream
 that was already answered, and on a request that came with its reset; its idle timer
 ends quiet responses, and never a client that only pings; what a client begins has
-no deadline; and what it sends for nothing has no bound but for resets.
+no deadline; what it sends for nothing has no bound but for resets; and a head that is
+somewhat too large ends the requests beside it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from twisted.python.failure import Failure
 from twisted.web._http2 import _END_STREAM_SENTINEL, H2Connection
 
 from takotwist.streams.http2_intake import Intake
-from takotwist.streams.http_limits import HttpLimits
+from takotwist.streams.http_limits import HEAD_FACTOR, HttpLimits
+from takotwist.streams.unfinished import Cut, Incoming
 
 #: Untyped, as Twisted's class is.
 _Connection: Any = H2Connection
@@ -53,9 +55,12 @@ class Http2Connection(_Connection):  # type: ignore[misc]
                 SettingCodes.MAX_HEADER_LIST_SIZE: limits.max_head,
             },
         )
-        conn.decoder.max_header_list_size = limits.max_head
-        # An encoder makes nothing longer than it is, so what is longer is too long a head.
-        self._intake = Intake(limits.max_head)
+        conn.decoder.max_header_list_size = HEAD_FACTOR * limits.max_head
+        # A head is read although it is refused: those after it are written with its words
+        # (RFC 7541, section 2.3).
+        self._intake = Intake(HEAD_FACTOR * limits.max_head)
+        #: A head that is not whole and already larger than one that is served.
+        self._large_head: Incoming | None = None
         self._deadline: Any = None
         self._watched = 0
         self._given_up = False
@@ -72,10 +77,12 @@ class Http2Connection(_Connection):  # type: ignore[misc]
             return
         super().dataReceived(data)
         self._watch()
+        self._count_head()
         self._wake()
 
     def connectionLost(self, reason: Any, _cancelTimeouts: bool = True) -> None:
         self._finished()
+        self._forget_large_head()
         super().connectionLost(reason, _cancelTimeouts)
 
     def leave(self) -> None:
@@ -95,18 +102,31 @@ class Http2Connection(_Connection):  # type: ignore[misc]
             # Reset in the same read: all of it was parsed before we are told of the
             # first part, and what would answer now fails.  It also costs us least so.
             return
+        refusal = self._head_refusal(event.headers)
+        if refusal is not None:
+            # Nothing is made of the rest of it.
+            event.headers = [field for field in event.headers if field[0].startswith(b":")]
         super()._requestReceived(event)
         stream = self.streams[event.stream_id]
         request = stream._request
         lengths = set(request.requestHeaders.getRawHeaders(b"content-length") or ())
-        fault = ""
-        if len(event.headers) > self.site.limits.max_headers:
-            fault = "The request has too many headers."
-        elif len(lengths) > 1:
-            fault = "The request states several lengths."
+        if len(lengths) > 1:
+            refusal = (400, "The request states several lengths.")
         length = int(lengths.pop()) if len(lengths) == 1 else None
-        request.head_received(stream.command, stream.path or b"", b"HTTP/2", length, fault)
+        request.head_received(stream.command, stream.path or b"", b"HTTP/2", length, refusal)
         request.begin(length)
+
+    def _head_refusal(self, fields: list[tuple[bytes, bytes]]) -> tuple[int, str] | None:
+        """Why a head is refused for its size, which counts as in RFC 9113, section 6.5.2."""
+        limits: HttpLimits = self.site.limits
+        if sum(len(name) + len(value) + 32 for name, value in fields) > limits.max_head:
+            return 431, "The request's head is too large."
+        # Browsers write each cookie apart (section 8.2.3).
+        lines = {name for name, _ in fields if name == b"cookie"}
+        count = sum(name != b"cookie" and not name.startswith(b":") for name, _ in fields)
+        if count + len(lines) > limits.max_headers:
+            return 431, "The request's head has too many lines."
+        return None
 
     def _requestDataReceived(self, event: Any) -> None:
         if event.stream_id in self.streams:
@@ -186,6 +206,24 @@ class Http2Connection(_Connection):  # type: ignore[misc]
             self._deadline = self.callLater(self.site.limits.head_timeout, self._overdue)
         else:
             self._finished()
+
+    def _count_head(self) -> None:
+        head = 0 if self._given_up else self._intake.head
+        if head > self.site.limits.max_head:
+            if self._large_head is None:
+                self._large_head = self.site.unfinished.begin(self._head_cut_off)
+            self._large_head.holds(head)
+        else:
+            self._forget_large_head()
+
+    def _head_cut_off(self, why: Cut) -> None:
+        self._large_head = None
+        self._give_up(ErrorCodes.ENHANCE_YOUR_CALM)
+
+    def _forget_large_head(self) -> None:
+        head, self._large_head = self._large_head, None
+        if head is not None:
+            head.end()
 
     def _finished(self) -> None:
         deadline, self._deadline = self._deadline, None

@@ -64,6 +64,11 @@ class Intake:
             or (self._left > 0 and self._kind != _DATA)
         )
 
+    @property
+    def head(self) -> int:
+        """Bytes of the head that is under way, as its frames state them; 0 where none is."""
+        return self._block if self._in_head else 0
+
     def sent(self, size: int) -> None:
         """A frame of data has gone to the client, who may open its windows for it again.
 

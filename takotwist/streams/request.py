@@ -66,14 +66,19 @@ class StreamRequest(_Request):  # type: ignore[misc]
     # the head
 
     def head_received(
-        self, method: bytes, uri: bytes, version: bytes, length: int | None, fault: str = ""
+        self,
+        method: bytes,
+        uri: bytes,
+        version: bytes,
+        length: int | None,
+        refusal: tuple[int, str] | None = None,
     ) -> None:
         """Judge the head.  The channel calls `begin` next, when it is ready for an answer.
 
         :param length: of the body, or `None` when the client does not say.
-        :param fault: what the channel found wrong with it.
+        :param refusal: the status and sentence with which the channel refuses it.
         """
-        fault = fault or self._host_fault(version)
+        fault = self._host_fault(version)
         self._set_head(method, uri, version)
         rule = self.site.body_rule(method, self.path)
         self._limit = None if rule is Body.STREAMED else rule
@@ -82,8 +87,8 @@ class StreamRequest(_Request):  # type: ignore[misc]
         elif length is not None and self._limit is not None and length > self._limit:
             self._refusal = (413, f"A body may have {self._limit} bytes here.")
         fault = fault or self._target_fault()
-        if fault:
-            self._refusal = (400, fault)
+        if refusal is not None or fault:
+            self._refusal = refusal or (400, fault)
         if self._refusal is not None or self._limit is None:
             # Else the client would be told to go on, and then refused: by us, or by whoever
             # takes the body, who has it told then (`stream_body`).

@@ -114,14 +114,14 @@ LIMITS: tuple[Limit, ...] = (
         "[limits]\nmax_message_bytes = 1000",
     ),
     Limit(
-        "a request's head",
+        "a request's head, over every version of HTTP",
         "limits.max_header_bytes",
         ("431 refused",),
         reaching.head,
         "[limits]\nmax_header_bytes = 2000",
+        tls=True,
     ),
-    Limit("one line of a head", "8 KiB", ("431 refused",), reaching.head_line),
-    Limit("lines of a head", "100", ("431 refused",), reaching.head_lines),
+    Limit("lines of a head", "100", ("431 refused",), reaching.head_lines, tls=True),
     Limit("time for a head, from its first byte", "10 s", ("408 refused",), reaching.head_time),
     Limit(
         "how slowly a body, a frame or a line may come that has begun, over each"
@@ -270,8 +270,8 @@ LIMITS: tuple[Limit, ...] = (
         "[lifecycle]\nmax_connection_lifetime_seconds = 1",
     ),
     Limit(
-        "a head over HTTP/2",
-        "limits.max_header_bytes",
+        "a head that ends a connection of HTTP/2 or 3",
+        "8 times limits.max_header_bytes",
         ("GOAWAY ENHANCE_YOUR_CALM",),
         reaching.http2_head,
         "[limits]\nmax_header_bytes = 2000",

@@ -11,7 +11,7 @@ import http.client
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -294,17 +294,26 @@ def ndjson_line(server: ServerProcess) -> list[str]:
     return [f"line {second['code']}"]
 
 
-def _head(*fields: tuple[str, str]) -> Callable[[ServerProcess], list[str]]:
+def _head(*heads: Sequence[tuple[str, str]]) -> Callable[[ServerProcess], list[str]]:
+    """Heads that are too large over HTTP/1.1 and over HTTP/2, whose connection goes on."""
+
     def reach(server: ServerProcess) -> list[str]:
-        with httpx.Client() as client:
-            return [told(client.get(f"{server.url}{CHAT}", headers=list(fields)))]
+        said = set()
+        for http2 in (False, True):
+            with httpx.Client(verify=server.trust, http1=not http2, http2=http2) as client:
+                for fields in heads:
+                    answer = client.get(f"{server.tls_url}{CHAT}", headers=list(fields))
+                    said.add(told(answer))
+                health = client.get(f"{server.tls_url}/_tako/health")
+                assert health.status_code == 200
+                assert health.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
+        return sorted(said)
 
     return reach
 
 
-head = _head(*((f"X-{number}", "x" * 100) for number in range(30)))
-head_line = _head(("X-Long", "x" * 9000))
-head_lines = _head(*((f"X-{number}", "x") for number in range(110)))
+head = _head([(f"X-{number}", "x" * 100) for number in range(30)], [("X-Long", "~" * 3000)])
+head_lines = _head([(f"X-{number}", "x") for number in range(110)])
 
 
 def head_time(server: ServerProcess) -> list[str]:
@@ -628,8 +637,8 @@ def _request(http: H2Connection, *fields: tuple[str, str]) -> bytes:
 
 
 def http2_head(server: ServerProcess) -> list[str]:
-    """A head of 3,000 bytes."""
-    return [_goaway(server, lambda http: _request(http, ("x-long", "~" * 3000)), begin=True)]
+    """A head of 20,000 bytes."""
+    return [_goaway(server, lambda http: _request(http, ("x-long", "~" * 20000)), begin=True)]
 
 
 def http2_streams(server: ServerProcess) -> list[str]:

@@ -13,6 +13,10 @@ from takotwist.streams.http_limits import HttpLimits
 from tests.streams.exchange import Http2Exchange
 
 
+def _as_text(status: int, sentence: str) -> tuple[bytes, bytes]:
+    return b"text/plain", f"{status} {sentence}".encode()
+
+
 class SlowReaderTests(SynchronousTestCase):
     """A client that does not open its window costs nothing while it waits."""
 
@@ -93,15 +97,57 @@ class ConnectionTests(SynchronousTestCase):
     def test_too_many_headers(self) -> None:
         """Past the bound a request is refused, and the connection goes on."""
         exchange = Http2Exchange(lambda _: b"", HttpLimits(max_headers=10))
-        stream = exchange.ask("/", *((f"x-{n}", "y") for n in range(10)))
-        self.assertEqual(exchange.headers(stream)[":status"], "400")
-        self.assertEqual(exchange.headers(exchange.ask())[":status"], "200")
+        for count, status in ((10, "200"), (11, "431"), (1, "200")):
+            stream = exchange.ask("/", *((f"x-{n}", "y") for n in range(count)))
+            self.assertEqual(exchange.headers(stream)[":status"], status)
+        # A browser writes each cookie as a line.
+        stream = exchange.ask("/", *(("cookie", f"c{n}=d") for n in range(20)))
+        self.assertEqual(exchange.headers(stream)[":status"], "200")
 
     def test_too_large_a_head(self) -> None:
-        """A head past its bytes ends the connection."""
+        """A head past its bytes is refused on its stream; those beside and after it are
+        served, and read with what it has put into the table of words."""
+        waiting: list[Any] = []
+
+        def answer(request: Any) -> Any:
+            waiting.append(request)
+            return NOT_DONE_YET
+
+        exchange = Http2Exchange(answer, HttpLimits(max_head=1000), error_body=_as_text)
+        beside = exchange.ask("/beside")
+        for size in (900, 2000, 6000):
+            stream = exchange.ask("/", ("x-known", "z"), ("x", "y" * size), method="POST")
+            self.assertEqual(exchange.headers(stream)[":status"], "431")
+            self.assertEqual(exchange.data(stream), b"431 The request's head is too large.")
+            self.assertTrue(exchange.has(h2.events.StreamEnded, stream))
+        after = exchange.ask("/after", ("x-known", "z"))
+        self.assertEqual(waiting[1].getHeader("x-known"), "z")
+        for request in waiting:
+            request.finish()
+        exchange.turn()
+        for stream in (beside, after):
+            self.assertEqual(exchange.headers(stream)[":status"], "200")
+        self.assertEqual(len(waiting), 2)
+
+    def test_much_too_large_a_head(self) -> None:
+        """One of many times as many, such as a flood of CONTINUATION, ends the connection."""
+        for value in ("y" * 20_000, "\x7f" * 3000):
+            exchange = Http2Exchange(lambda _: b"", HttpLimits(max_head=1000))
+            exchange.ask("/", ("x", value))
+            self.assertTrue(exchange.has(h2.events.ConnectionTerminated))
+            self.assertEqual(exchange.clock.getDelayedCalls(), [])
+
+    def test_unfinished_large_head(self) -> None:
+        """What is read of a head that is refused anyway counts as unfinished input."""
         exchange = Http2Exchange(lambda _: b"", HttpLimits(max_head=1000))
-        exchange.ask("/", ("x", "y" * 2000))
-        self.assertTrue(exchange.has(h2.events.ConnectionTerminated))
+        unfinished = exchange.site.unfinished
+        frames = HeadersFrame(1, b"\x00" * 900), ContinuationFrame(1, b"\x00" * 900)
+        exchange.transport.deliver(frames[0].serialize())
+        self.assertEqual(unfinished.held, 0)
+        exchange.transport.deliver(frames[1].serialize())
+        self.assertEqual(unfinished.held, 1800)
+        exchange.transport.hang_up()
+        self.assertEqual((unfinished.held, exchange.clock.getDelayedCalls()), (0, []))
 
     def test_idle(self) -> None:
         """A connection without requests is closed after the idle timeout, at once."""

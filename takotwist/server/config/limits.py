@@ -91,7 +91,8 @@ class Limits:
     max_header_bytes: int = setting(
         Whole(1 * KIB, 1 * MIB),
         16 * KIB,
-        "The most that the header lines of a request may be together.",
+        "The most that the head of a request may have, over every version of HTTP. Over HTTP/2"
+        " and 3 each field counts 32 bytes more.",
         unit="bytes",
     )
     input_seconds: float = setting(

@@ -12,11 +12,18 @@ from takotwist.streams.http3.link import Header, Link, Sessions
 WEBTRANSPORT_TOKENS = (b"webtransport", b"webtransport-h3")
 
 
+#: Of the answer 431.
+HEAD_TOO_LARGE = "The request's head is too large."
+
+
 class Application(Protocol):
     """What is served."""
 
     def request(self, link: Link, stream_id: int, headers: list[Header]) -> None:
         """A plain request arrived: answer it, or `Link.serve` the stream."""
+
+    def refuse(self, link: Link, stream_id: int, status: int, sentence: str) -> None:
+        """Answer a request that is served by nobody."""
 
     def sessions(self, link: Link) -> Sessions | None:
         """The WebTransport sessions of a new connection; `None` where there are none."""
@@ -43,12 +50,10 @@ def begin_request(
         link.reset(stream_id, ErrorCode.H3_REQUEST_REJECTED)
         link.stop(stream_id, ErrorCode.H3_REQUEST_REJECTED)
     elif size > max_header_bytes:
-        link.send_headers(stream_id, [(b":status", b"431")], ended=True)
-        link.stop(stream_id, ErrorCode.H3_NO_ERROR)
+        application.refuse(link, stream_id, 431, HEAD_TOO_LARGE)
     elif fields[b":method"] != b"CONNECT":
         application.request(link, stream_id, headers)
     elif sessions is None or fields.get(b":protocol") not in WEBTRANSPORT_TOKENS:
-        link.send_headers(stream_id, [(b":status", b"501")], ended=True)
-        link.stop(stream_id, ErrorCode.H3_NO_ERROR)
+        application.refuse(link, stream_id, 501, "Only WebTransport sessions are opened here.")
     else:
         sessions.connect(stream_id, headers)

@@ -22,10 +22,10 @@ from aioquic.quic import events as quic
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import Logger
 
-from takotwist.streams.http3.admission import Application, begin_request
+from takotwist.streams.http3.admission import HEAD_TOO_LARGE, Application, begin_request
 from takotwist.streams.http3.config import Http3Config
 from takotwist.streams.http3.driver import QuicDriver
-from takotwist.streams.http3.framing import Http3Framing
+from takotwist.streams.http3.framing import HeadTooLarge, Http3Framing
 from takotwist.streams.http3.link import Header, Sessions
 from takotwist.streams.http3.quic import BoundedQuic
 from takotwist.streams.http3.stateless import Address
@@ -211,6 +211,9 @@ class Http3Connection:
         match event:
             case HeadersReceived():
                 self._headers_received(event.stream_id, event.headers, event.stream_ended)
+            case HeadTooLarge():
+                self._next_request = max(self._next_request, event.stream_id + 4)
+                self._application.refuse(self._streams, event.stream_id, 431, HEAD_TOO_LARGE)
             case DataReceived():
                 receiver = self._streams.requests.get(event.stream_id)
                 if receiver is not None:

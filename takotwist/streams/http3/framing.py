@@ -7,6 +7,7 @@ byte.  Knows no sockets, no requests and no sessions: events in, events out.
 
 from __future__ import annotations
 
+import attrs
 import pylsqpack
 from aioquic.buffer import encode_uint_var
 from aioquic.h3.connection import (
@@ -18,9 +19,10 @@ from aioquic.h3.connection import (
     encode_frame,
 )
 from aioquic.h3.events import H3Event, WebTransportStreamDataReceived
-from aioquic.quic.events import QuicEvent, StreamDataReceived
+from aioquic.quic.events import QuicEvent, StreamDataReceived, StreamReset
 
 from takotwist.streams.http3.quic import BoundedQuic
+from takotwist.streams.http_limits import HEAD_FACTOR
 
 #: draft-ietf-webtrans-http3-07, SETTINGS_WEBTRANSPORT_MAX_SESSIONS.
 WEBTRANSPORT_MAX_SESSIONS = 0xC671706A
@@ -36,10 +38,19 @@ WT_ENABLED = 0x2C7CF000
 MAX_PEER_TABLE = 65536
 
 
+@attrs.frozen
+class HeadTooLarge(H3Event):
+    """A request's head is larger than one may be; nothing more of the stream is read."""
+
+    stream_id: int
+
+
 class Http3Framing(H3Connection):
     """The HTTP/3 layer of one server side connection.
 
-    :param max_header_bytes: past this an unfinished header block closes the connection.
+    :param max_header_bytes: past this an unfinished head is `HeadTooLarge`; one of more than
+        `HEAD_FACTOR` times as many, and anything else that is kept until it is whole, closes
+        the connection.
     :param webtransport: whether to offer WebTransport.
     """
 
@@ -51,6 +62,8 @@ class Http3Framing(H3Connection):
         # No dynamic table for requests: 16 KiB of one-byte references to a
         # 4 KiB entry are 64 MiB of headers, and our requests repeat little.
         self._decoder = pylsqpack.Decoder(0, 0)
+        #: Requests of whose streams nothing more is read, until they end.
+        self._passed_over: set[int] = set()
 
     def _get_local_settings(self) -> dict[int, int]:
         settings = super()._get_local_settings()
@@ -70,11 +83,23 @@ class Http3Framing(H3Connection):
 
     def handle_event(self, event: QuicEvent) -> list[H3Event]:
         """Like aioquic's, with a bound on what it keeps and word of streams still empty."""
+        if isinstance(event, StreamReset):
+            self._passed_over.discard(event.stream_id)
+        if isinstance(event, StreamDataReceived) and event.stream_id in self._passed_over:
+            if event.end_stream:
+                self._passed_over.discard(event.stream_id)
+            return []
         events = super().handle_event(event)
         if isinstance(event, StreamDataReceived):
             stream = self._stream.get(event.stream_id)
             if stream is not None:
                 if len(stream.buffer) > self._max_header_bytes:
+                    if self._is_near(event.stream_id):
+                        # Heads are written without those before them here (no dynamic table),
+                        # so the rest of this one can be passed over.
+                        self._passed_over.add(event.stream_id)
+                        self.forget(event.stream_id)
+                        return [*events, HeadTooLarge(event.stream_id)]
                     stream.buffer = b""
                     self.refuse(ErrorCode.H3_EXCESSIVE_LOAD, "header block too large")
                     return []
@@ -90,11 +115,19 @@ class Http3Framing(H3Connection):
                     )
         return events
 
+    def _is_near(self, stream_id: int) -> bool:
+        """Whether an unfinished head is one that a client could have meant."""
+        size = self._stream[stream_id].frame_size
+        largest = HEAD_FACTOR * self._max_header_bytes
+        return self.unfinished_head(stream_id) is not None and (size or 0) <= largest
+
     def unfinished_head(self, stream_id: int) -> int | None:
         """Bytes of a head that has begun on a client's two-way stream; `None` where none has."""
         stream = self._stream.get(stream_id)
         if (
             stream is None
+            or stream_id in self._passed_over
+            or stream_id & 3
             or stream.headers_recv_state is not HeadersState.INITIAL
             or stream.session_id is not None
             or stream.receiving_ended

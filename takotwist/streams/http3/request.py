@@ -17,10 +17,13 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.server import Site
 
+from takotwist.streams.host import is_host_field
 from takotwist.streams.http3.config import Http3Config
 from takotwist.streams.http3.link import Header, Link
 from takotwist.streams.http3.response import ResponseBody
+from takotwist.streams.http_limits import HttpLimits
 from takotwist.streams.request import StreamRequest
+from takotwist.streams.site import json_error
 
 #: Fields of one connection of HTTP/1, which make an HTTP/3 message malformed
 #: (RFC 9114 section 4.2).
@@ -36,13 +39,38 @@ def serve_request(
     fields = dict(headers)
     path = fields.get(b":path", b"")
     length = fields.get(b"content-length", b"0")
-    if not (path.startswith(b"/") or path == b"*") or b":authority" not in fields:
-        link.send_headers(stream_id, [(b":status", b"400")], ended=True)
+    limits: HttpLimits = getattr(site, "limits", HttpLimits())
+    # Cookies may each have a field of their own, and make one line.
+    lines = sum(name != b"cookie" and not name.startswith(b":") for name, _ in headers)
+    if not (path.startswith(b"/") or path == b"*"):
+        refuse(link, stream_id, site, 400, "The request's target is no path.")
+    elif not is_host_field(fields.get(b":authority", b" ")):
+        refuse(link, stream_id, site, 400, "The request's authority names no host.")
+    elif lines + (b"cookie" in fields) > limits.max_headers:
+        refuse(link, stream_id, site, 431, "The request's head has too many lines.")
     elif int(length) > config.max_body_bytes:
-        link.send_headers(stream_id, [(b":status", b"413")], ended=True)
-        link.stop(stream_id, ErrorCode.H3_NO_ERROR)
+        refuse(link, stream_id, site, 413, body_too_large(config))
     else:
         link.serve(stream_id, RequestStream(link, stream_id, headers, site, config))
+
+
+def refuse(link: Link, stream_id: int, site: Site, status: int, sentence: str) -> None:
+    """Answer a request in the form of the site's errors, and want no more of it."""
+    content_type, body = getattr(site, "error_body", json_error)(status, sentence)
+    fields = [
+        (b":status", b"%d" % status),
+        (b"content-type", content_type),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+    ]
+    link.send_headers(stream_id, fields, ended=False)
+    link.send_data(stream_id, body, ended=True)
+    link.stop(stream_id, ErrorCode.H3_NO_ERROR)
+
+
+def body_too_large(config: Http3Config) -> str:
+    """The sentence of a 413."""
+    return f"A body may have {config.max_body_bytes} bytes here."
 
 
 class RequestStream:
@@ -62,7 +90,7 @@ class RequestStream:
     ) -> None:
         self._link, self._stream_id = link, stream_id
         self.site = self.factory = site
-        self._room = config.max_body_bytes
+        self._room, self._config = config.max_body_bytes, config
         self._body = ResponseBody(
             link, stream_id, high_water=config.high_water, low_water=config.low_water
         )
@@ -118,8 +146,12 @@ class RequestStream:
             request.connectionLost(Failure(reason))
 
     def _refuse_body(self) -> None:
-        self._link.send_headers(self._stream_id, [(b":status", b"413")], ended=True)
-        self._link.stop(self._stream_id, ErrorCode.H3_NO_ERROR)
+        request = self._request
+        if request.startedWriting:
+            self._link.reset(self._stream_id, ErrorCode.H3_EXCESSIVE_LOAD)
+            self._link.stop(self._stream_id, ErrorCode.H3_NO_ERROR)
+        else:
+            refuse(self._link, self._stream_id, self.site, 413, body_too_large(self._config))
         self._lose(ConnectionAborted("request body too large"))
 
     # What twisted.web asks of a channel
@@ -179,7 +211,7 @@ class RequestStream:
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         # The name is twisted.web's, which calls it for a malformed multipart body.
-        self._link.send_headers(self._stream_id, [(b":status", b"400")], ended=True)
+        refuse(self._link, self._stream_id, self.site, 400, "The request's body is malformed.")
         self._lose(ConnectionAborted("malformed request body"))
 
     def getPeer(self) -> IAddress:

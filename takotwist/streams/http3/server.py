@@ -20,7 +20,7 @@ from twisted.web.server import Site
 from takotwist.streams.http3.config import Http3Config
 from takotwist.streams.http3.endpoint import CONNECTION_ID_LENGTH, Http3Endpoint
 from takotwist.streams.http3.link import Header, Link, SessionMaker, Sessions
-from takotwist.streams.http3.request import serve_request
+from takotwist.streams.http3.request import refuse, serve_request
 from takotwist.streams.unfinished import Unfinished
 
 #: More than any DATAGRAM frame that one packet can carry (RFC 9221 section 3).
@@ -127,6 +127,10 @@ class Http3Server:
     def request(self, link: Link, stream_id: int, headers: list[Header]) -> None:
         """A plain request: to the site."""
         serve_request(link, stream_id, headers, self._site, self._config)
+
+    def refuse(self, link: Link, stream_id: int, status: int, sentence: str) -> None:
+        """A request for nobody: refused as the site refuses."""
+        refuse(link, stream_id, self._site, status, sentence)
 
     def sessions(self, link: Link) -> Sessions | None:
         """A new connection: its WebTransport sessions, where there are routes."""

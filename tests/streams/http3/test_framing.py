@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from aioquic.buffer import encode_uint_var
 from aioquic.h3.connection import ErrorCode, FrameType, Setting
 from aioquic.quic.events import ConnectionTerminated, StreamReset
@@ -61,11 +63,41 @@ class FramingTests(SynchronousTestCase):
         self.assertEqual(closed_with(client), ErrorCode.H3_EXCESSIVE_LOAD)
 
     def test_large_header_block(self) -> None:
-        """One within reach, but over the bound, is answered 431."""
-        client = Net(Recorder(), config=Http3Config(max_header_bytes=1024)).client()
-        stream = client.request(x_large="y" * 1000)
-        client.net.pump()
+        """One within reach, but over the bound, is answered 431, whole or not, on its stream;
+        the requests beside it and after it are served."""
+        for size in (1000, 3000, 8000):
+            client = Net(Recorder(), config=Http3Config(max_header_bytes=1024)).client()
+            streams = [client.request(), client.request(x_large="~" * size), client.request()]
+            client.net.pump()
+            self.assertEqual([client.status(one) for one in streams], [200, 431, 200], size)
+            said = json.loads(client.body(streams[1]))
+            self.assertEqual(said, {"error": "The request's head is too large."})
+            self.assertEqual(client.headers(streams[1])[b"content-type"], b"application/json")
+            self.assertTrue(client.ended(streams[1]))
+
+    def test_rest_of_a_large_header_block(self) -> None:
+        """What comes still of one that was refused is passed over, and costs nothing, for as
+        long as it likes."""
+        config = Http3Config(max_header_bytes=1024, idle_timeout=1000, keepalive=400)
+        net = Net(Recorder(), config=config)
+        client = net.client()
+        stream = client.quic.get_next_available_stream_id()
+        head = encode_uint_var(FrameType.HEADERS) + encode_uint_var(8000)
+        client.quic.send_stream_data(stream, head + bytes(7000))
+        net.pump(40)
         self.assertEqual(client.status(stream), 431)
+        self.assertIsNone(closed_with(client))
+        other = client.request()
+        net.pump()
+        self.assertEqual(client.status(other), 200)
+
+    def test_many_fields(self) -> None:
+        """So is one of too many lines; cookies that are written apart are one line."""
+        client = Net(Recorder()).client()
+        for count, status in ((100, 200), (101, 431)):
+            stream = client.request(**{f"x-{number}": "y" for number in range(count)})
+            client.net.pump()
+            self.assertEqual(client.status(stream), status)
 
     def test_huge_peer_table(self) -> None:
         """A client that announces a huge dynamic table gets responses that use none."""

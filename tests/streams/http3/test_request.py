@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from aioquic.h3.connection import ErrorCode
@@ -17,6 +18,8 @@ from takotwist.streams.files import static_dir
 from takotwist.streams.http3 import Http3Config
 from tests.streams.http3.resources import Open, Recorder
 from tests.streams.http3.wire import Net
+
+TOO_LARGE = "A body may have 10 bytes here."
 
 
 class RequestTests(SynchronousTestCase):
@@ -56,6 +59,7 @@ class RequestTests(SynchronousTestCase):
         stream = client.request("/", "POST", b"x" * 11, content_length="11")
         client.net.pump()
         self.assertEqual(client.status(stream), 413)
+        self.assertEqual(json.loads(client.body(stream)), {"error": TOO_LARGE})
 
     def test_body_too_large(self) -> None:
         """A body that goes over the bound is refused, and its sender stopped."""
@@ -64,6 +68,7 @@ class RequestTests(SynchronousTestCase):
         stream = client.request("/", "POST", b"x" * 300_000)
         client.net.pump()
         self.assertEqual(client.status(stream), 413)
+        self.assertEqual(json.loads(client.body(stream)), {"error": TOO_LARGE})
         stopped = client.quic_event(StopSendingReceived, stream)
         self.assertEqual(stopped.error_code, ErrorCode.H3_NO_ERROR)
         self.assertEqual(recorder.requests, [])
