@@ -1,4 +1,4 @@
-"""Where a server is: an address as people write it, taken apart once.
+"""Where a server is, and a request to it: an address as people write it, taken apart once.
 
 Rule: an error about an address never repeats it; it may hold a password, and in its
 place a key is given by mistake.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
 import attrs
@@ -91,6 +92,23 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         usual = self.port == (443 if self.tls else 80)
         return host if usual else f"{host}:{self.port}"
+
+
+def request_bytes(
+    address: Address, method: str, target: str, headers: Mapping[str, str], body: bytes
+) -> bytes:
+    """An HTTP/1.1 request as it goes out.
+
+    :raises ValueError: a header cannot be sent; names it and does not repeat its value.
+    """
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {address.authority}"]
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            raise ValueError(f"the header {name} cannot be sent")
+        lines.append(f"{name}: {value}")
+    if body or method == "POST":
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
 
 def _socket_path(path: str, netloc: str) -> str:

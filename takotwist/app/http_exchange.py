@@ -19,9 +19,9 @@ from typing import TypeVar
 
 import attrs
 
-from takotwist.app.http_address import Address
-from takotwist.app.http_wire import AnswerReader, HttpAnswer, request_bytes
+from takotwist.app.http_address import Address, request_bytes
 from takotwist.client.name_lookup import Found, NameLookup
+from takotwist.codecs.http_answer import AnswerReader, HttpAnswer
 
 #: Idle connections kept; more than this many threads publish without keeping theirs.
 MAX_IDLE = 16

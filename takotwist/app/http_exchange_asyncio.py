@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from takotwist.app.http_address import Address
+from takotwist.app.http_address import Address, request_bytes
 from takotwist.app.http_exchange import MAX_IDLE
-from takotwist.app.http_wire import AnswerReader, HttpAnswer, request_bytes
 from takotwist.client.name_lookup import Found, NameLookup
+from takotwist.codecs.http_answer import AnswerReader, HttpAnswer
 
 #: Publishes under way at once on one loop or reactor; others wait for their turn, in order.
 MAX_UNDER_WAY = 16

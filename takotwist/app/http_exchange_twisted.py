@@ -18,13 +18,13 @@ from twisted.internet.interfaces import IStreamClientEndpoint, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from takotwist.app.http_address import Address
+from takotwist.app.http_address import Address, request_bytes
 from takotwist.app.http_exchange import MAX_IDLE
 from takotwist.app.http_exchange_asyncio import MAX_UNDER_WAY, MAX_WAITING
-from takotwist.app.http_wire import AnswerReader, HttpAnswer, request_bytes
 from takotwist.client.twisted.endpoint import secured
 from takotwist.client.twisted.own_lookups import OwnLookups
 from takotwist.client.twisted.trouble import sentence_of
+from takotwist.codecs.http_answer import AnswerReader, HttpAnswer
 
 
 class _Connection(Protocol):

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 import attrs
 
-from takotwist.app.http_wire import HttpAnswer
 from takotwist.app.publish_wire import Foreign, read_answer
 from takotwist.app.published import Published
+from takotwist.codecs.http_answer import HttpAnswer
 from takotwist.errors import Refusal, Retry, Unreachable
 
 T = TypeVar("T")

@@ -24,10 +24,10 @@ import attrs
 from takotwist.app.http_address import Address
 from takotwist.app.http_exchange import Deadline, HttpExchange
 from takotwist.app.http_exchange_asyncio import AsyncioExchange
-from takotwist.app.http_wire import HttpAnswer
 from takotwist.app.publish_tries import Tries, Trouble, without_waiting
 from takotwist.app.publish_wire import body_of, check_key, draft_of, drafts_of, target_of
 from takotwist.app.published import Published
+from takotwist.codecs.http_answer import HttpAnswer
 from takotwist.core.message import Draft
 from takotwist.errors import ConfigError
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import attrs
 
-from takotwist.client.errors import NoAnswer, ProtocolBroken
+from takotwist.client.errors import NoAnswer, ProtocolBroken, UnexpectedAnswer
 from takotwist.client.events import Message, read_message, read_object
-from takotwist.client.outcome import of_status, read_refusal
+from takotwist.client.outcome import foreign, of_status, read_refusal
 from takotwist.errors import Refusal
 
 #: Longest page that is read: a thousand of the longest messages that a server takes unasked.
@@ -64,7 +64,12 @@ def too_late(seconds: float) -> NoAnswer:
 
 
 def read_history(
-    status: int, body: bytes, params: Mapping[str, Any], retry_after: str | None, now_ms: float
+    status: int,
+    body: bytes,
+    params: Mapping[str, Any],
+    retry_after: str | None,
+    now_ms: float,
+    content_type: str | None = None,
 ) -> History:
     """The page in an answer.
 
@@ -76,12 +81,16 @@ def read_history(
     :raises ProtocolBroken: it answered with what is no page.
     """
     if status != 200:
-        outcome = of_status(status, *read_refusal(body), retry_after, now_ms)
+        outcome = of_status(status, *read_refusal(body), retry_after, now_ms, content_type)
         error = outcome.error()
         if isinstance(error, Refusal) and outcome.wait_ms:
             error.retry_after = outcome.wait_ms / 1000
         raise error
-    value = read_object(body)
+    try:
+        value = read_object(body)
+    except ProtocolBroken:
+        # A page for people, such as a login's.
+        raise UnexpectedAnswer(f"http-{status}", foreign(status, content_type)) from None
     messages, cursor, more = (value.get(name) for name in ("messages", "cursor", "more"))
     if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
         raise ProtocolBroken("The server sent history whose messages are no list of objects.")

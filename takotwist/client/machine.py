@@ -13,7 +13,7 @@ import attrs
 
 from takotwist.client.intents import Drop, Intent
 from takotwist.client.link import Due, Link, State
-from takotwist.client.outcome import CUT, SILENT, Outcome, of_close
+from takotwist.client.outcome import CUT, SILENT, Action, Outcome, of_close
 from takotwist.errors import TakoError
 
 
@@ -79,10 +79,17 @@ class Machine(ABC):
         """The connection could not even be tried."""
         self._ended(outcome, now)
 
-    def broke(self, error: TakoError) -> None:
-        """The server sent what it may not."""
+    def broke(self, error: TakoError, now: float) -> None:
+        """The server sent what it may not.
+
+        :param now: time.
+        """
         self._drop()
-        self._stop(error)
+        if self.link.state is State.CONNECTING:
+            # Before the server said that it is there, nothing says that it was the server.
+            self._ended(Outcome(Action.BACKOFF, "protocol-broken", str(error)), now)
+        else:
+            self._stop(error)
 
     def _drop(self) -> None:
         if self.link.state in (State.CONNECTING, State.OPEN):

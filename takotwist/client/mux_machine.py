@@ -158,7 +158,7 @@ class MuxMachine(Machine):
         """The WebSocket is open."""
         self.link.heard(now)
         if subprotocol != frames.SUBPROTOCOL:
-            self.broke(ProtocolBroken(f"The server does not speak {frames.SUBPROTOCOL}."))
+            self.broke(ProtocolBroken(f"The server does not speak {frames.SUBPROTOCOL}."), now)
 
     def text_received(self, text: str | bytes, now: float) -> None:
         """A text frame came."""
@@ -170,7 +170,7 @@ class MuxMachine(Machine):
                 return
             message = read_message(value, {})
         except ProtocolBroken as broken:
-            self.broke(broken)
+            self.broke(broken, now)
             return
         self.link.delivered()
         topic = self._topics.live(Topic.of(message.channel, message.params))

@@ -91,6 +91,15 @@ def of_code(code: str, sentence: str = "") -> Outcome:
     return Outcome(_ACTIONS[known.retry] if known else Action.STOP, code, sentence)
 
 
+def foreign(status: int, content_type: str | None = None) -> str:
+    """What is said of an answer that is not the server's own."""
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    return (
+        f"HTTP status {status} ({kind or 'no content type'}), which is no answer of takotwist:"
+        " something between answers, or the url is wrong"
+    )
+
+
 def of_status(
     status: int,
     code: str | None = None,
@@ -113,9 +122,11 @@ def of_status(
     if status == 200:
         if (content_type or "").partition(";")[0].strip().lower() == "text/event-stream":
             return Outcome(Action.OPEN, word)
-        return Outcome(Action.BACKOFF, word, f"expected an event stream, got {content_type}")
+        return Outcome(Action.BACKOFF, word, foreign(status, content_type))
     if code in REFUSALS:
         return attrs.evolve(of_code(code, sentence), wait_ms=wait)
+    if code is None:
+        sentence = foreign(status, content_type)
     passes = code is None or status in (408, 425, 429) or status >= 500
     return Outcome(Action.BACKOFF if passes else Action.STOP, word, sentence, wait)
 
@@ -158,12 +169,14 @@ def read_retry_after(text: str | None, now_ms: float) -> float:
 
 
 def read_refusal(body: bytes) -> tuple[str | None, str]:
-    """Code and sentence of an error's body, whatever it is."""
+    """Code and sentence of an error's body of ours; no code where it is somebody else's."""
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None, ""
     if not isinstance(value, dict):
         return None, ""
-    code = value.get("code")
-    return code if isinstance(code, str) else None, str(value.get("error") or "")
+    code, sentence = value.get("code"), value.get("error")
+    if isinstance(code, str) and isinstance(sentence, str):
+        return code, sentence
+    return None, ""

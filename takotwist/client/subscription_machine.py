@@ -150,7 +150,7 @@ class SubscriptionMachine(Machine):
                     self.link.delivered()
                 self._intents.append(step)
         except ProtocolBroken as broken:
-            self.broke(broken)
+            self.broke(broken, now)
 
     def ended(self, now: float) -> None:
         """The response ended cleanly, as it does after the connection's lifetime."""
@@ -182,7 +182,7 @@ class SubscriptionMachine(Machine):
                 return
             message = read_message(value, self._params)
         except ProtocolBroken as broken:
-            self.broke(broken)
+            self.broke(broken, now)
             return
         self.link.delivered()
         self._intents += self._delivery.received(message)

@@ -11,9 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import Published, Publisher, define_channel
 from takotwist.app.http_exchange import Deadline
-from takotwist.app.http_wire import HttpAnswer
 from takotwist.app.publish_tries import Trouble
 from takotwist.app.publisher import environment_publisher
+from takotwist.codecs.http_answer import HttpAnswer
 from takotwist.errors import (
     BodyInvalid,
     ChannelUnknown,

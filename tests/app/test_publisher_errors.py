@@ -13,9 +13,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import Publisher
+from takotwist.app.http_address import request_bytes
 from takotwist.app.http_exchange import Deadline
-from takotwist.app.http_wire import HttpAnswer, request_bytes
 from takotwist.app.publisher_twisted import DeferredPublisher
+from takotwist.codecs.http_answer import HttpAnswer
 from takotwist.errors import BodyInvalid, ChannelUnknown, ConfigError, ParamsInvalid
 
 SECRET = "tk-Pa55w0rd"

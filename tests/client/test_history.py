@@ -60,7 +60,7 @@ class HistoryTests(SynchronousTestCase):
         """An answer that is no page is never an empty one."""
         page = {"messages": [ONE], "cursor": "9", "more": True}
         for bad in (
-            [],
+            {},
             {**page, "messages": {}},
             {**page, "messages": ["x"]},
             {**page, "messages": [{"id": "7"}]},
@@ -69,3 +69,6 @@ class HistoryTests(SynchronousTestCase):
         ):
             with self.assertRaises(ProtocolBroken):
                 read(200, bad)
+        for other in ([], "log in"):
+            with self.assertRaises(UnexpectedAnswer):
+                read(200, other)

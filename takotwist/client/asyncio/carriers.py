@@ -83,7 +83,24 @@ def session_for(target: Target, ca_file: str | None) -> aiohttp.ClientSession:
     # No time limit of the library: a subscription is meant to last, and the
     # machine's watchdog covers the connecting as well.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None)
-    return aiohttp.ClientSession(connector=connector, timeout=timeout)
+    return aiohttp.ClientSession(connector=connector, timeout=timeout, raise_for_status=_upgraded)
+
+
+class _Refused(Exception):
+    """An upgrade was answered otherwise.
+
+    :ivar outcome: what that means.
+    """
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        super().__init__(outcome.sentence)
+
+
+async def _upgraded(response: aiohttp.ClientResponse) -> None:
+    # The only moment at which the library has the body of a refused upgrade.
+    if response.status != 101:
+        raise _Refused(await refusal(response))
 
 
 async def refusal(response: aiohttp.ClientResponse) -> Outcome:
@@ -109,7 +126,10 @@ async def carry_sse(
     """One SSE request, to its end."""
     try:
         async with session.get(
-            url, headers={**headers, "Accept": "text/event-stream"}, allow_redirects=False
+            url,
+            headers={**headers, "Accept": "text/event-stream"},
+            allow_redirects=False,
+            raise_for_status=False,
         ) as response:
             outcome = await refusal(response) if response.status != 200 else None
             outcome = outcome or of_status(200, content_type=response.headers.get("Content-Type"))
@@ -157,11 +177,8 @@ async def carry_websocket(
             finally:
                 writer.cancel()
                 await asyncio.gather(writer, return_exceptions=True)
-    except aiohttp.WSServerHandshakeError as refused:
-        # The library has thrown the body away, so the status alone must say it.
-        wait = refused.headers.get("Retry-After") if refused.headers else None
-        outcome = of_status(refused.status, retry_after=wait, now_ms=time.time() * 1000)
-        line.tell(machine.answered, outcome, line.now())
+    except _Refused as refused:
+        line.tell(machine.answered, refused.outcome, line.now())
     except (aiohttp.ClientError, OSError, TimeoutError) as failed:
         line.tell(machine.lost, line.now(), str(failed) or type(failed).__name__)
 
@@ -183,11 +200,12 @@ async def _read(line: Line, machine: Any, ws: aiohttp.ClientWebSocketResponse) -
                 )
                 return
             case aiohttp.WSMsgType.BINARY:
-                line.tell(machine.broke, ProtocolBroken("The server sent a binary frame."))
+                broken = ProtocolBroken("The server sent a binary frame.")
+                line.tell(machine.broke, broken, line.now())
                 return
             case aiohttp.WSMsgType.ERROR if isinstance(message.data, aiohttp.WebSocketError):
                 broken = ProtocolBroken(f"The server broke the WebSocket protocol: {message.data}.")
-                line.tell(machine.broke, broken)
+                line.tell(machine.broke, broken, line.now())
                 return
             case _:
                 line.tell(machine.lost, line.now())

@@ -150,6 +150,8 @@ class Driver(driver.Driver):
         task = asyncio.get_running_loop().create_task(self._minded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # One that was cancelled before its first step has not begun its work either.
+        task.add_done_callback(lambda _: work.close())
         return task
 
     async def _minded(self, work: Coroutine[Any, Any, None]) -> None:

@@ -52,13 +52,16 @@ async def history(
                 target.history(channel, params, after, limit),
                 headers=headers,
                 allow_redirects=False,
+                raise_for_status=False,
             ) as response,
         ):
             body = PageBody()
             async for data in response.content.iter_any():
                 body.came(data)
             wait = response.headers.get("Retry-After")
-            return read_history(response.status, body.whole, params, wait, time.time() * 1000)
+            kind = response.headers.get("Content-Type")
+            now = time.time() * 1000
+            return read_history(response.status, body.whole, params, wait, now, kind)
     except TimeoutError:
         raise too_late(timeout) from None
     except (aiohttp.ClientError, OSError) as failed:

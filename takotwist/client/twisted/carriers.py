@@ -25,6 +25,10 @@ from takotwist.client.errors import ProtocolBroken
 from takotwist.client.frames import SUBPROTOCOL
 from takotwist.client.outcome import Action, Outcome, of_status, read_refusal
 from takotwist.client.twisted.trouble import sentence_of
+from takotwist.codecs.http_answer import AnswerReader, BrokenAnswer
+
+#: How the answer to an upgrade begins.
+_UPGRADED = b"HTTP/1.1 101"
 
 #: Most that is read of an error's body.
 ERROR_BODY_BYTES = 65_536
@@ -113,7 +117,8 @@ async def _refusal(response: Any, outcome: Outcome) -> Outcome:
     await body.ended
     code, sentence = read_refusal(b"".join(pieces))
     retry_after = _header(response, "retry-after")
-    return of_status(response.code, code, sentence, retry_after, time.time() * 1000)
+    kind = _header(response, "content-type")
+    return of_status(response.code, code, sentence, retry_after, time.time() * 1000, kind)
 
 
 class _WebSocket(WebSocketClientProtocol):  # type: ignore[misc]
@@ -125,6 +130,8 @@ class _WebSocket(WebSocketClientProtocol):  # type: ignore[misc]
         self._subprotocol: str | None = None
         self._told = False
         self._why = ""
+        self._head: bytes | None = b""
+        self._other: AnswerReader | None = None
         self.ended: Deferred[None] = Deferred()
 
     def onConnect(self, response: Any) -> None:
@@ -138,7 +145,7 @@ class _WebSocket(WebSocketClientProtocol):  # type: ignore[misc]
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if isBinary:
             broken = ProtocolBroken("The server sent a binary frame.")
-            self._line.tell(self._machine.broke, broken)
+            self._line.tell(self._machine.broke, broken, self._line.now())
         else:
             self._line.tell(self._machine.text_received, payload, self._line.now())
 
@@ -154,21 +161,45 @@ class _WebSocket(WebSocketClientProtocol):  # type: ignore[misc]
         return answer
 
     def failHandshake(self, reason: str) -> None:
-        status = str(getattr(self, "http_status_line", "")).split()
-        if len(status) > 1 and status[1].isdigit() and status[1] != "101":
-            _, _, body = self.data.partition(b"\r\n\r\n")
-            code, sentence = read_refusal(body)
-            wait = self.http_headers.get("retry-after")
-            number = int(status[1])
-            outcome = of_status(number, code, sentence, wait, time.time() * 1000)
-        else:
-            outcome = Outcome(Action.STOP, "not-a-websocket", reason)
+        outcome = Outcome(Action.BACKOFF, "not-a-websocket", reason)
         self._tell(self._machine.answered, outcome)
         super().failHandshake(reason)
 
+    def dataReceived(self, data: bytes) -> None:
+        # Autobahn looks at the status of an answer that is no upgrade and forgets the rest;
+        # its body, which may come later, is what says whether the server itself refused.
+        if self._head is None:
+            super().dataReceived(data)
+            return
+        self._head += data
+        if self._other is None and len(self._head) >= len(_UPGRADED):
+            data, self._head = self._head, b""
+            if data.startswith(_UPGRADED):
+                self._head = None
+                super().dataReceived(data)
+                return
+            self._other = AnswerReader()
+        if self._other is not None:
+            self._otherwise(self._other, data)
+
+    def _otherwise(self, reader: AnswerReader, data: bytes) -> None:
+        try:
+            answer = reader.feed(data) if data else reader.ended()
+        except BrokenAnswer as broken:
+            self._tell(self._machine.lost, why=str(broken))
+            self.transport.abortConnection()
+            return
+        if answer is not None:
+            code, sentence = read_refusal(answer.body)
+            wait, kind = answer.headers.get("retry-after"), answer.headers.get("content-type")
+            outcome = of_status(answer.status, code, sentence, wait, time.time() * 1000, kind)
+            self._tell(self._machine.answered, outcome)
+            self.transport.abortConnection()
+
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if self.wasMaxMessagePayloadSizeExceeded:
-            self._line.tell(self._machine.broke, ProtocolBroken("A message was too long."))
+            broken = ProtocolBroken("A message was too long.")
+            self._line.tell(self._machine.broke, broken, self._line.now())
         else:
             self._tell(self._machine.lost, why=self._why)
         self.ended.callback(None)
@@ -177,6 +208,8 @@ class _WebSocket(WebSocketClientProtocol):  # type: ignore[misc]
         # Autobahn gives `onClose` a text made of this, with the library's words around it.
         if not reason.check(ConnectionDone):
             self._why = sentence_of(reason.value)
+        if self._other is not None and not self._told:
+            self._otherwise(self._other, b"")
         super().connectionLost(reason)
 
     def _tell(self, fact: Callable[..., None], *args: Any, **more: Any) -> None:

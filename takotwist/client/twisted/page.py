@@ -58,7 +58,7 @@ async def history(
     )
     deadline = reactor.callLater(timeout, asking.cancel)
     try:
-        status, wait, body = await asking
+        status, wait, kind, body = await asking
     except (ValueError, TypeError, ProtocolBroken):
         # A header that cannot be sent is the caller's error; a page too long is its own.
         raise
@@ -72,12 +72,12 @@ async def history(
         if deadline.active():
             deadline.cancel()
         connection.abort()
-    return read_history(status, body, params, wait, time.time() * 1000)
+    return read_history(status, body, params, wait, time.time() * 1000, kind)
 
 
 async def _fetch(
     client: HTTPClient, url: str, headers: Mapping[str, str]
-) -> tuple[int, str | None, bytes]:
+) -> tuple[int, str | None, str | None, bytes]:
     response = await client.get(
         url,
         headers=Headers({k: [v] for k, v in headers.items()}),
@@ -86,5 +86,8 @@ async def _fetch(
     )
     body = PageBody()
     await treq.collect(response, body.came)
-    wait = response.headers.getRawHeaders("retry-after")
-    return response.code, wait[-1] if wait else None, body.whole
+    wait, kind = (
+        (response.headers.getRawHeaders(name) or [None])[-1]
+        for name in ("retry-after", "content-type")
+    )
+    return response.code, wait, kind, body.whole

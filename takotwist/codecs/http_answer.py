@@ -1,4 +1,4 @@
-"""HTTP/1.1 as bytes, from the asking side: one request out, one answer in.
+"""HTTP/1.1 as bytes, from the asking side: one answer.
 
 Knows no socket, so that a thread, an asyncio loop and a reactor read answers alike.
 Rejected: the standard library's client, which can only block, and whose errors repeat
@@ -11,8 +11,6 @@ import re
 from collections.abc import Mapping
 
 import attrs
-
-from takotwist.app.http_address import Address
 
 #: Most bytes of an answer that are read.
 MAX_ANSWER_BYTES = 64 * 2**20
@@ -35,23 +33,6 @@ class HttpAnswer:
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-
-def request_bytes(
-    address: Address, method: str, target: str, headers: Mapping[str, str], body: bytes
-) -> bytes:
-    """A request as it goes out.
-
-    :raises ValueError: a header cannot be sent; names it and does not repeat its value.
-    """
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {address.authority}"]
-    for name, value in headers.items():
-        if not (value.isascii() and value.isprintable()):
-            raise ValueError(f"the header {name} cannot be sent")
-        lines.append(f"{name}: {value}")
-    if body or method == "POST":
-        lines.append(f"Content-Length: {len(body)}")
-    return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
 
 @attrs.define(slots=True)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.app.http_address import Address
-from takotwist.app.http_wire import AnswerReader, BrokenAnswer, HttpAnswer, request_bytes
+from takotwist.app.http_address import Address, request_bytes
+from takotwist.codecs.http_answer import AnswerReader, BrokenAnswer, HttpAnswer
 
 CHUNKED = (
     b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nA: 1\r\n"
