@@ -22,6 +22,7 @@ from takotwist.app.http_address import Address, request_bytes
 from takotwist.app.http_exchange import MAX_IDLE
 from takotwist.app.http_exchange_asyncio import MAX_UNDER_WAY, MAX_WAITING
 from takotwist.client.twisted.endpoint import secured
+from takotwist.client.twisted.in_time import in_time
 from takotwist.client.twisted.own_lookups import OwnLookups
 from takotwist.client.twisted.trouble import sentence_of
 from takotwist.codecs.http_answer import AnswerReader, HttpAnswer
@@ -121,8 +122,10 @@ class TwistedExchange:
         if len(self._turns.waiting) >= MAX_WAITING:
             raise TimeoutError(f"{MAX_WAITING} publishes wait already")
         turn = self._turns.acquire()
-        if not await self._within(until - self._reactor.seconds(), turn):
-            raise TimeoutError(f"{MAX_UNDER_WAY} publishes before it had no answer")
+        try:
+            await in_time(self._reactor, until - self._reactor.seconds(), turn)
+        except TimeoutError:
+            raise TimeoutError(f"{MAX_UNDER_WAY} publishes before it had no answer") from None
         return self._turns.release
 
     async def __call__(
@@ -135,29 +138,16 @@ class TwistedExchange:
         """
         request = request_bytes(self._address, method, target, headers, body)
         exchanged = Deferred.fromCoroutine(self._exchanged(request))
-        answer: HttpAnswer | None = await self._within(seconds, exchanged)
-        if answer is None:
-            raise TimeoutError("no answer in time")
-        return answer
+        try:
+            return await in_time(self._reactor, seconds, exchanged)
+        except TimeoutError:
+            raise TimeoutError("no answer in time") from None
 
     def close(self) -> None:
         """Close what is idle."""
         idle, self._idle = self._idle, []
         for connection in idle:
             connection.abort()
-
-    async def _within(self, seconds: float, work: Deferred[Any]) -> Any:
-        """The result of `work`, or `None` where it did not come in time."""
-        deadline = self._reactor.callLater(max(0.0, seconds), work.cancel)
-        try:
-            return await work
-        except CancelledError:
-            if deadline.active():
-                raise
-            return None
-        finally:
-            if deadline.active():
-                deadline.cancel()
 
     async def _exchanged(self, request: bytes) -> HttpAnswer:
         connection = self._take() or await self._connected()

@@ -27,9 +27,6 @@ from takotwist.errors import (
     refusal_for,
 )
 
-#: Longest idempotency key, in characters (protocol, section 7).
-MAX_KEY_LENGTH = 255
-
 
 def target_of(base: str, channel: str, params: Mapping[str, Any]) -> str:
     """Path and query of a topic's address.
@@ -72,20 +69,6 @@ def drafts_of(messages: Iterable[tuple[str, Any]]) -> tuple[Draft, ...]:
             raise BodyInvalid(f"messages[{number}] must be a pair of type and data.")
         drafts.append(draft_of(*pair))
     return tuple(drafts)
-
-
-def check_key(key: str) -> str:
-    """An idempotency key as it can be sent.
-
-    :raises BodyInvalid: it is none; says what one is and not what came.
-    """
-    usable = isinstance(key, str) and key.isascii() and key.isprintable() and key.strip() == key
-    if not usable or not 1 <= len(key) <= MAX_KEY_LENGTH:
-        raise BodyInvalid(
-            f"idempotency_key must be 1 to {MAX_KEY_LENGTH} printable ASCII characters,"
-            " without spaces around them."
-        )
-    return key
 
 
 class Foreign(Exception):

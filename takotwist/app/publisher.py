@@ -25,9 +25,10 @@ from takotwist.app.http_address import Address
 from takotwist.app.http_exchange import Deadline, HttpExchange
 from takotwist.app.http_exchange_asyncio import AsyncioExchange
 from takotwist.app.publish_tries import Tries, Trouble, without_waiting
-from takotwist.app.publish_wire import body_of, check_key, draft_of, drafts_of, target_of
+from takotwist.app.publish_wire import body_of, draft_of, drafts_of, target_of
 from takotwist.app.published import Published
 from takotwist.codecs.http_answer import HttpAnswer
+from takotwist.codecs.query import check_key
 from takotwist.core.message import Draft
 from takotwist.errors import ConfigError
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from takotwist.client.credentials import UNAVAILABLE, headers_of, kind_of, token_of
+from takotwist.client.credentials import headers_of, kind_of, token_of, unavailable
 from takotwist.client.driver import Driver, Line
 from takotwist.client.intents import Connect
 from takotwist.client.mux_machine import MuxMachine
@@ -37,8 +37,8 @@ class OwnConnection:
         options, machine = self.options, self.machine
         try:
             value = await driver.value_of(options.credentials)
-        except Exception:
-            line.tell(machine.failed, UNAVAILABLE, driver.now())
+        except Exception as failed:
+            line.tell(machine.failed, unavailable(failed), driver.now())
             return
         if connect.carrier == "sse":
             await line.sse(*options.sse(driver.target, connect, value))
@@ -59,9 +59,9 @@ class OwnConnection:
         """Why there is no connection."""
         return self.machine.link.trouble
 
-    def publish(self, topic: int, type: str, data: Any, key: str | None) -> int:
+    def publish(self, topic: int, type: str, data: Any, key: str | None, now: float) -> int:
         """Take a publish."""
-        return self.machine.publish(type, data, key)
+        return self.machine.publish(type, data, now, key)
 
     def refreshed(self, topic: int, token: str) -> None:
         """There are new credentials."""
@@ -120,8 +120,8 @@ class SharedConnection:
             return
         try:
             value = await driver.value_of(seat.credentials)
-        except Exception:
-            self.machine.credentials_failed(topic, UNAVAILABLE, driver.now())
+        except Exception as failed:
+            self.machine.credentials_failed(topic, unavailable(failed), driver.now())
             return
         try:
             token = token_of(value)
@@ -135,9 +135,9 @@ class SharedConnection:
         """Why there is no connection, or why this topic is tried again."""
         return self.machine.trouble(topic)
 
-    def publish(self, topic: int, type: str, data: Any, key: str | None) -> int:
+    def publish(self, topic: int, type: str, data: Any, key: str | None, now: float) -> int:
         """Take a publish."""
-        return self.machine.publish(topic, type, data, key)
+        return self.machine.publish(topic, type, data, now, key)
 
     def refreshed(self, topic: int, token: str) -> None:
         """There are new credentials of a topic."""

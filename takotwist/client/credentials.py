@@ -10,6 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from takotwist.client.errors import NoAnswer
 from takotwist.client.outcome import Action, Outcome
 from takotwist.client.policy import CredentialsKind
 
@@ -22,10 +23,12 @@ Credentials = CredentialsValue | Callable[[], Any]
 #: What a header may be named (RFC 9110, section 5.6.2).
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 
-#: The callable failed: perhaps the login service is away, so it is asked again later.
-UNAVAILABLE = Outcome(
-    Action.BACKOFF, "credentials-unavailable", "The credentials could not be had."
-)
+
+def unavailable(failed: Exception) -> Outcome:
+    """The callable failed: perhaps the login service is away, so it is asked again later."""
+    # The text of an error of the app's may hold what it was about.
+    why = str(failed) if isinstance(failed, NoAnswer) else "The credentials could not be had."
+    return Outcome(Action.BACKOFF, "credentials-unavailable", why)
 
 
 def kind_of(credentials: Credentials) -> CredentialsKind:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import attrs
 
 from takotwist.client.credentials import Credentials, CredentialsValue, value_of
-from takotwist.client.errors import Gone
+from takotwist.client.errors import Gone, NoAnswer
 from takotwist.client.intents import (
     AskCredentials,
     AskGone,
@@ -72,7 +72,7 @@ class Connection(Protocol):
     def trouble(self, topic: int) -> str | None:
         """Why a topic is being tried again, in words for a person."""
 
-    def publish(self, topic: int, type: str, data: Any, key: str | None) -> int:
+    def publish(self, topic: int, type: str, data: Any, key: str | None, now: float) -> int:
         """Take a publish; its outcome comes as `Settle` with the number returned.
 
         :raises TakoError: it cannot be taken.
@@ -177,9 +177,20 @@ class Driver(ABC):
     async def close(self) -> None:
         """Let go of everything; returns when nothing of ours is under way."""
 
+    @abstractmethod
+    async def in_time(self, function: Callable[[], Any], seconds: float) -> Any:
+        """As `ask`.  :raises TimeoutError: it has not answered in time."""
+
     async def value_of(self, credentials: Credentials) -> CredentialsValue:
-        """The value, asked for anew where it comes from a callable."""
-        return await value_of(credentials, self.ask)
+        """The value, asked for anew where it comes from a callable.
+
+        :raises NoAnswer: it does not give one in time.
+        """
+        seconds = self.policy.credentials_ms / 1000
+        try:
+            return await value_of(credentials, lambda ask: self.in_time(ask, seconds))
+        except TimeoutError:
+            raise NoAnswer(f"The credentials were not given within {seconds:g} s.") from None
 
     def give_up(self, topic: int, error: Exception) -> None:
         """The caller's own callable failed: that subscription is over."""

@@ -9,7 +9,7 @@ exists only on this side of the wire.
         ├── Gone               the cursor is void: reload your state
         ├── UnexpectedAnswer   somebody who is no takotwist server answered
         ├── ProtocolBroken     what came is no message
-        ├── NoAnswer           a page of history could not be had
+        ├── NoAnswer           a page of history or a publish was not answered
         ├── OutgoingFull       too many publishes wait for a connection
         └── SubscriptionClosed the caller closed it
 """
@@ -60,9 +60,16 @@ class ProtocolBroken(ClientError):
 
 
 class NoAnswer(ClientError):
-    """The server could not be asked, or did not answer in time.  Says why."""
+    """The server could not be asked, or did not answer in time.  Says why.
+
+    :ivar idempotency_key: of a publish, to try it again with; it may have been stored.
+    """
 
     code = "no-answer"
+
+    def __init__(self, sentence: str, idempotency_key: str | None = None) -> None:
+        self.idempotency_key = idempotency_key
+        super().__init__(sentence)
 
 
 class OutgoingFull(ClientError):

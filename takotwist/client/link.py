@@ -80,8 +80,10 @@ class Link:
 
     def heard(self, now: float) -> None:
         """Any byte came."""
-        self._heard_at = now
-        self._asked = False
+        # While connecting it says nothing: who answers pings and lets nobody in is no server.
+        if self.state is not State.CONNECTING:
+            self._heard_at = now
+            self._asked = False
 
     def delivered(self) -> None:
         """A message came: whatever was wrong is over."""

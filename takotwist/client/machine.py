@@ -17,6 +17,11 @@ from takotwist.client.outcome import CUT, SILENT, Action, Outcome, of_close
 from takotwist.errors import TakoError
 
 
+def earliest(*times: float | None) -> float | None:
+    """The first of `times`, of which some may be never."""
+    return min((time for time in times if time is not None), default=None)
+
+
 @attrs.define(slots=True)
 class Machine(ABC):
     """A connection that comes back, and what is made of it.

@@ -19,10 +19,10 @@ from takotwist.client.errors import ProtocolBroken, SubscriptionClosed
 from takotwist.client.events import read_message, read_object
 from takotwist.client.intents import AskCredentials, AskGone, Connect, Send, Stop
 from takotwist.client.link import Link, State
-from takotwist.client.machine import Machine
+from takotwist.client.machine import Machine, earliest
 from takotwist.client.mux_topic import MuxTopic, TopicState
 from takotwist.client.mux_topics import MuxTopics
-from takotwist.client.outcome import Action, Outcome, of_code
+from takotwist.client.outcome import UNANSWERED, Action, Outcome, of_code
 from takotwist.client.outgoing import Outgoing
 from takotwist.client.policy import CredentialsKind, OnGone, Policy
 from takotwist.client.retries import Retries
@@ -91,7 +91,7 @@ class MuxMachine(Machine):
         if self.link.state is State.IDLE:
             self._connect(now)
         elif self.link.state is State.OPEN:
-            self._begin(topic)
+            self._begin(topic, now)
         return topic.number
 
     def credentials_given(self, topic: int, token: str | None) -> None:
@@ -111,7 +111,7 @@ class MuxMachine(Machine):
         if found is not None:
             self._topic_ended(found, outcome, now)
 
-    def publish(self, topic: int, type: str, data: Any, key: str | None = None) -> int:
+    def publish(self, topic: int, type: str, data: Any, now: float, key: str | None = None) -> int:
         """Take a publish; its outcome comes as `Settle` with the number returned.
 
         :raises BodyInvalid: it is no message.  :raises OutgoingFull: too many wait.
@@ -120,7 +120,7 @@ class MuxMachine(Machine):
         if found is None:
             raise SubscriptionClosed("The topic is not subscribed any more.")
         publish = self._outgoing.add(type, data, key, topic)
-        self._flush(found)
+        self._flush(found, now)
         return publish.number
 
     def refreshed(self, topic: int, token: str) -> None:
@@ -183,13 +183,13 @@ class MuxMachine(Machine):
             case frames.Opened(_, keepalive_ms):
                 self.link.opened(now, asks=True, keepalive_ms=keepalive_ms)
                 for topic in self._topics.waiting():
-                    self._begin(topic)
+                    self._begin(topic, now)
             case frames.Acked(ref, id, cursor, params):
                 self._intents += self._outgoing.acked(ref, id)
                 for topic in self._topics.with_ref(ref, TopicState.SUBSCRIBING):
                     topic.acked(params, now)
                     self._intents += topic.delivery.attached(cursor)
-                    self._flush(topic)
+                    self._flush(topic, now)
             case frames.WasReset(ref, reason, cursor):
                 for topic in self._topics.with_ref(ref, *HEARD_OF):
                     self._intents.append(topic.delivery.was_reset(reason, cursor))
@@ -200,8 +200,8 @@ class MuxMachine(Machine):
 
     # The topics.
 
-    def _begin(self, topic: MuxTopic) -> None:
-        topic.state, topic.retry_at = TopicState.ASKING, None
+    def _begin(self, topic: MuxTopic, now: float) -> None:
+        topic.state, topic.retry_at, topic.begun_at = TopicState.ASKING, None, now
         if topic.credentials == "none":
             self.credentials_given(topic.number, None)
         else:
@@ -211,11 +211,11 @@ class MuxMachine(Machine):
         text = frames.topic_request(op, ref, topic.channel, topic.params, **more)
         self._intents.append(Send(text))
 
-    def _flush(self, topic: MuxTopic) -> None:
+    def _flush(self, topic: MuxTopic, now: float) -> None:
         if topic.state is not TopicState.LIVE:
             return
         for publish in self._outgoing.unsent(topic.number):
-            self._outgoing.sent(publish, self._next_ref())
+            self._outgoing.sent(publish, self._next_ref(), now)
             self._intents.append(Send(frames.topic_publish(publish, topic.channel, topic.params)))
 
     def _topic_ended(self, topic: MuxTopic, outcome: Outcome, now: float) -> None:
@@ -243,17 +243,27 @@ class MuxMachine(Machine):
     @property
     def wake_at(self) -> float | None:
         """When to call `woke`, or `None`."""
-        times = [self.link.wake_at]
-        if self.link.state is State.OPEN:
-            times.append(self._topics.next_due)
-        return min((time for time in times if time is not None), default=None)
+        if self.link.state is not State.OPEN:
+            return self.link.wake_at
+        return earliest(
+            self.link.wake_at,
+            self._topics.next_due,
+            self._topics.overdue_at(self._policy.answer_ms),
+            self._outgoing.overdue_at,
+        )
 
     def woke(self, now: float) -> None:
         """Time has passed.  Harmless when it is too early."""
         Machine.woke(self, now)
         if self.link.state is State.OPEN:
             for topic in self._topics.due(now):
-                self._begin(topic)
+                self._begin(topic, now)
+            self._intents += self._outgoing.overdue(now)
+            overdue_at = self._topics.overdue_at(self._policy.answer_ms)
+            if overdue_at is not None and overdue_at <= now:
+                # What else this connection would leave unanswered cannot be known.
+                self._drop()
+                self._ended(UNANSWERED, now)
 
     def _connect(self, now: float) -> None:
         self.link.connecting(now)

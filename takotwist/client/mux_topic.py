@@ -40,6 +40,7 @@ class MuxTopic:
     :ivar ref: of its subscribe on the present connection, or `None`.
     :ivar key: the topic as the server named it in its ack, or `None` before.
     :ivar retry_at: when to subscribe again, or `None` where only the connection counts.
+    :ivar begun_at: when it was begun on the present connection.
     :ivar trouble: why it has ended and is subscribed again, in words for a person.
     """
 
@@ -53,6 +54,7 @@ class MuxTopic:
     ref: int | None = None
     key: str | None = None
     retry_at: float | None = None
+    begun_at: float = 0.0
     trouble: str | None = None
     gone_outcome: Outcome | None = None
     _live_since: float | None = None

@@ -74,6 +74,12 @@ class MuxTopics:
         times = [topic.retry_at for topic in self._topics.values() if topic.retry_at is not None]
         return min(times, default=None)
 
+    def overdue_at(self, answer_ms: float) -> float | None:
+        """When the first of those that wait to be let in has waited too long."""
+        waiting = (TopicState.ASKING, TopicState.SUBSCRIBING)
+        times = [one.begun_at for one in self._topics.values() if one.state in waiting]
+        return min(times) + answer_ms if times else None
+
     def __iter__(self) -> Iterator[MuxTopic]:
         return iter(list(self._topics.values()))
 

@@ -69,6 +69,7 @@ class Outcome:
 
 CUT = Outcome(Action.BACKOFF, "connection-lost", "The connection was lost.")
 ENDED = Outcome(Action.BACKOFF, "connection-ended", "The server ended the connection.")
+UNANSWERED = Outcome(Action.BACKOFF, "no-answer", "A subscribe had no answer.")
 SILENT = Outcome(Action.BACKOFF, "connection-silent", "Nothing was heard for two keepalives.")
 
 _ACTIONS = {

@@ -12,11 +12,13 @@ from typing import Any
 import attrs
 import msgspec
 
-from takotwist.client.errors import OutgoingFull, SubscriptionClosed
+from takotwist.client.errors import NoAnswer, OutgoingFull, SubscriptionClosed
 from takotwist.client.intents import Settle
 from takotwist.client.policy import Policy
+from takotwist.codecs.plain_json import is_text
+from takotwist.codecs.query import check_key
 from takotwist.codecs.tako_json import check_type, encode_value
-from takotwist.errors import MessageTooLarge, TakoError
+from takotwist.errors import BodyInvalid, MessageTooLarge, TakoError
 
 
 @attrs.define(slots=True, eq=False)
@@ -27,6 +29,7 @@ class Publish:
     :ivar topic: number of its topic, on a multiplexed connection.
     :ivar key: its idempotency key, the same at each sending.
     :ivar ref: of its last sending on the present connection, or `None`.
+    :ivar sent_at: when that was.
     """
 
     number: int
@@ -35,6 +38,7 @@ class Publish:
     data: msgspec.Raw = attrs.field(repr=False)
     key: str
     ref: int | None = None
+    sent_at: float = 0.0
 
     @property
     def size(self) -> int:
@@ -57,11 +61,15 @@ class Outgoing:
         """Take a publish.
 
         :param data: any JSON value, or what msgspec can make one of.
-        :raises BodyInvalid: it is no JSON, or `type` is none.
+        :raises BodyInvalid: it is no JSON, or `type` or `key` is none; says where.
         :raises MessageTooLarge: the server would not take it.
         :raises OutgoingFull: too many wait.
         """
+        if not isinstance(type, str) or not is_text(type):
+            raise BodyInvalid(f"type {type!r} is no text.")
         check_type(type)
+        if key is not None:
+            check_key(key)
         encoded, most = encode_value(data), self._policy.max_data_bytes
         if len(encoded) > most:
             raise MessageTooLarge(f"data has {len(encoded)} bytes; at most {most} are taken.")
@@ -83,9 +91,9 @@ class Outgoing:
             if publish.topic == topic and publish.ref is None:
                 yield publish
 
-    def sent(self, publish: Publish, ref: int) -> None:
+    def sent(self, publish: Publish, ref: int, now: float) -> None:
         """`publish` is under way and will be answered by `ref`."""
-        publish.ref = ref
+        publish.ref, publish.sent_at = ref, now
         self._by_ref[ref] = publish
 
     def acked(self, ref: object, id: str | None) -> Iterator[Settle]:
@@ -96,6 +104,26 @@ class Outgoing:
     def failed(self, ref: object, error: TakoError) -> Iterator[Settle]:
         """The server refused what it answers by `ref`; nothing where that is no publish."""
         for publish in self._answered(ref):
+            yield Settle(publish.number, error=error)
+
+    @property
+    def overdue_at(self) -> float | None:
+        """When the first that is under way has waited too long for its answer."""
+        # They are answered in any order and sent in this one.
+        first = next(iter(self._by_ref.values()), None)
+        return None if first is None else first.sent_at + self._policy.answer_ms
+
+    def overdue(self, now: float) -> Iterator[Settle]:
+        """Those whose answer is not waited for any longer.  Not sent again by itself: a server
+        that answers everything else has refused it in a way that cannot be told."""
+        while (at := self.overdue_at) is not None and at <= now:
+            publish = next(iter(self._by_ref.values()))
+            self.done(publish)
+            seconds = self._policy.answer_ms / 1000
+            error = NoAnswer(
+                f"The publish had no answer within {seconds:g} s; it may have been stored.",
+                publish.key,
+            )
             yield Settle(publish.number, error=error)
 
     def _answered(self, ref: object) -> Iterator[Publish]:

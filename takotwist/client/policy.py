@@ -26,6 +26,8 @@ class Policy:
     :ivar stable_ms: a connection that lasted this long counts as good.
     :ivar keepalive_ms: how often a healthy connection is heard of; two of them in
         silence are a dead one.  A ``tako.v1`` server says its own.
+    :ivar answer_ms: how long an answer to a publish or to a subscribe is waited for.
+    :ivar credentials_ms: how long a callable for credentials may take.
     :ivar max_message_bytes: a longer message breaks the connection.
     :ivar buffer_messages: past this many undelivered ones nothing more is read from
         the connection; the server then continues us from its log.
@@ -39,6 +41,8 @@ class Policy:
     cap_ms: float = 30_000
     stable_ms: float = 5_000
     keepalive_ms: float = 25_000
+    answer_ms: float = 60_000
+    credentials_ms: float = 30_000
     max_message_bytes: int = 4 * 2**20
     buffer_messages: int = 1_000
     max_publishes: int = 1_000

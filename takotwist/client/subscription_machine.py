@@ -19,7 +19,7 @@ from takotwist.client.event_stream import EventStream, RetrySaid
 from takotwist.client.events import read_message, read_object
 from takotwist.client.intents import AskGone, Connect, Deliver, Send, Settle, Stop
 from takotwist.client.link import Link, State
-from takotwist.client.machine import Machine
+from takotwist.client.machine import Machine, earliest
 from takotwist.client.outcome import ENDED, Action, Outcome
 from takotwist.client.outgoing import Outgoing
 from takotwist.client.policy import CredentialsKind, OnGone, Policy, Transport
@@ -92,7 +92,7 @@ class SubscriptionMachine(Machine):
         """The caller wants it to begin."""
         self._connect(now)
 
-    def publish(self, type: str, data: Any, key: str | None = None) -> int:
+    def publish(self, type: str, data: Any, now: float, key: str | None = None) -> int:
         """Take a publish; its outcome comes as `Settle` with the number returned.
 
         :raises BodyInvalid: it is no message.  :raises OutgoingFull: too many wait.
@@ -103,7 +103,7 @@ class SubscriptionMachine(Machine):
         if self._carrier == "sse":
             raise TransportNotEnabled("Over SSE nothing can be published.")
         publish = self._outgoing.add(type, data, key)
-        self._flush()
+        self._flush(now)
         return publish.number
 
     def refreshed(self, token: str) -> None:
@@ -170,7 +170,7 @@ class SubscriptionMachine(Machine):
             self._intents.append(Send(frames.auth(token, self.cursor)))
         if not self._explicit:
             self.link.opened(now)
-            self._attached_at(None)
+            self._attached_at(None, now)
 
     def text_received(self, text: str | bytes, now: float) -> None:
         """A text frame came."""
@@ -191,7 +191,7 @@ class SubscriptionMachine(Machine):
         match said:
             case frames.Opened(cursor, keepalive_ms):
                 self.link.opened(now, asks=True, keepalive_ms=keepalive_ms)
-                self._attached_at(cursor)
+                self._attached_at(cursor, now)
             case frames.WasReset(_, reason, cursor):
                 self._intents.append(self._delivery.was_reset(reason, cursor))
             case frames.Acked(ref, id):
@@ -199,17 +199,17 @@ class SubscriptionMachine(Machine):
             case frames.Failed(ref, code, sentence):
                 self._intents += self._outgoing.failed(ref, refusal_for(code, sentence))
 
-    def _attached_at(self, cursor: str | None) -> None:
+    def _attached_at(self, cursor: str | None, now: float) -> None:
         self._attached = self._ready = True
         self._intents += self._delivery.attached(cursor)
-        self._flush()
+        self._flush(now)
 
-    def _flush(self) -> None:
+    def _flush(self, now: float) -> None:
         if not self._ready:
             return
         for publish in self._outgoing.unsent():
             if self._explicit:
-                self._outgoing.sent(publish, self._next_ref())
+                self._outgoing.sent(publish, self._next_ref(), now)
                 self._intents.append(Send(frames.publish(publish)))
             else:
                 # Nothing will answer; what an open connection took counts as published.
@@ -221,6 +221,16 @@ class SubscriptionMachine(Machine):
         return self._refs
 
     # The link.
+
+    @property
+    def wake_at(self) -> float | None:
+        """When to call `woke`, or `None`."""
+        return earliest(self.link.wake_at, self._outgoing.overdue_at)
+
+    def woke(self, now: float) -> None:
+        """Time has passed.  Harmless when it is too early."""
+        Machine.woke(self, now)
+        self._intents += self._outgoing.overdue(now)
 
     def _connect(self, now: float) -> None:
         self.link.connecting(now)

@@ -1,4 +1,4 @@
-"""Params as a query spells them (protocol, section 1).
+"""Params as a query spells them, and the other parts of a request (protocol, section 1).
 
 One spelling for all clients of ours.  Rule: a param that is `None` is one that was not
 given: it is left out, and where the channel needs it the server says so by its name.
@@ -12,7 +12,10 @@ from typing import Any
 import msgspec
 
 from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in, is_text
-from takotwist.errors import ChannelUnknown, CursorInvalid, ParamsInvalid
+from takotwist.errors import BodyInvalid, ChannelUnknown, CursorInvalid, ParamsInvalid
+
+#: Longest idempotency key, in characters (protocol, section 7).
+MAX_KEY_LENGTH = 255
 
 
 def check_channel(channel: str) -> str:
@@ -27,6 +30,20 @@ def check_cursor(cursor: str | None) -> str | None:
     if cursor is None or (isinstance(cursor, str) and cursor.isprintable() and cursor):
         return cursor
     raise CursorInvalid(f"The cursor {cursor!r} is not one that a server gives out.")
+
+
+def check_key(key: str) -> str:
+    """An idempotency key as it can be sent.
+
+    :raises BodyInvalid: it is none; says what one is and not what came.
+    """
+    usable = isinstance(key, str) and key.isascii() and key.isprintable() and key.strip() == key
+    if not usable or not 1 <= len(key) <= MAX_KEY_LENGTH:
+        raise BodyInvalid(
+            f"idempotency_key must be 1 to {MAX_KEY_LENGTH} printable ASCII characters,"
+            " without spaces around them."
+        )
+    return key
 
 
 def given(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,9 +61,9 @@ def given(params: Mapping[str, Any]) -> dict[str, Any]:
         if fault is not None:
             raise ParamsInvalid(f"{fault}.")
         try:
-            made = msgspec.to_builtins(value)
+            made = _made(value)
         except ENCODING_ERRORS as failed:
-            reason = failed_in(value, f"param {name!r}", msgspec.to_builtins, failed)
+            reason = failed_in(value, f"param {name!r}", _made, failed)
             raise ParamsInvalid(f"{reason}.") from None
         if made is None:
             continue
@@ -71,6 +88,10 @@ def query_of(params: Mapping[str, Any]) -> list[tuple[str, str]]:
         for name in sorted(plain)
         for value in (plain[name] if isinstance(plain[name], list) else [plain[name]])
     ]
+
+
+def _made(value: Any) -> Any:
+    return msgspec.to_builtins(value, str_keys=True)
 
 
 def _spelled(value: Any) -> str:

@@ -144,7 +144,7 @@ class ModelServer:
             self.window = max(self.window, len(self.log) - number)
         elif name == "publish" and self.transport != "sse":
             self.published += 1
-            self.machine.publish("t", f"published {self.published}")
+            self.machine.publish("t", f"published {self.published}", self.now)
         elif name == "wait":
             self.now += 1_000
             self.machine.woke(self.now)

@@ -151,7 +151,7 @@ class Session:
         self.machine.closed()
 
     def _do_publish(self, value: Any) -> None:
-        args = (value["type"], value["data"])
+        args = (value["type"], value["data"], self.now)
         if self.mux:
             self.machine.publish(self.topics[value["topic"]], *args)
         else:

@@ -15,6 +15,9 @@ from takotwist.client.asyncio.carriers import carry_sse, carry_websocket, sessio
 from takotwist.client.intents import Connect
 from takotwist.client.seat import Seat
 
+#: How long a close waits for what is under way.
+CLOSE_SECONDS = 5.0
+
 
 async def called(function: Callable[..., Any], *args: Any) -> Any:
     """The result of a function that may be a coroutine's."""
@@ -51,12 +54,16 @@ class Line:
 
     async def sse(self, url: str, headers: Mapping[str, str]) -> None:
         """Make a request for an event stream and read it to its end."""
+        if self._cut:
+            return  # while credentials were asked for, by one who cannot be interrupted
         await carry_sse(self, self.driver.machine, self.driver.session(), url, headers)
 
     async def websocket(
         self, url: str, headers: Mapping[str, str], opened: Callable[[str | None], None]
     ) -> None:
         """Open a WebSocket and read it to its end."""
+        if self._cut:
+            return
         driver = self.driver
         most = driver.policy.max_message_bytes
         await carry_websocket(self, driver.machine, driver.session(), url, headers, most, opened)
@@ -106,7 +113,7 @@ class Driver(driver.Driver):
     ) -> str | None:
         """Publish, and wait for the outcome."""
         future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        number = self.connection.publish(topic, type, data, key)
+        number = self.connection.publish(topic, type, data, key, self.now())
         seat.publishes[number] = future
         self.made_room()
         self.pump()
@@ -131,7 +138,9 @@ class Driver(driver.Driver):
         others = [task for task in self._tasks if task is not current]
         for task in others:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        if others:
+            # Not for ever: a callable of the caller's may not let itself be cancelled.
+            await asyncio.wait(others, timeout=CLOSE_SECONDS)
         if self._session is not None:
             await self._session.close()
 
@@ -144,6 +153,11 @@ class Driver(driver.Driver):
     def ask(self, function: Callable[..., Any], *args: Any) -> Awaitable[Any]:
         """Call a function of the caller's, whose result may have to be waited for."""
         return called(function, *args)
+
+    async def in_time(self, function: Callable[[], Any], seconds: float) -> Any:
+        """As `ask`.  :raises TimeoutError: it has not answered in time."""
+        async with asyncio.timeout(seconds):
+            return await called(function)
 
     def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine that ends with us."""

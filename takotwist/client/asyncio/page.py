@@ -43,26 +43,26 @@ async def history(
     :raises UnexpectedAnswer: :raises ProtocolBroken: what came is no page.
     """
     target, params = Target.of(url), params or {}
-    headers = headers_of(await value_of(credentials, called), header)
+    page = target.history(channel, params, after, limit)
     try:
-        async with (
-            asyncio.timeout(timeout),
-            session_for(target, ca_file) as session,
-            session.get(
-                target.history(channel, params, after, limit),
-                headers=headers,
-                allow_redirects=False,
-                raise_for_status=False,
-            ) as response,
-        ):
-            body = PageBody()
-            async for data in response.content.iter_any():
-                body.came(data)
-            wait = response.headers.get("Retry-After")
-            kind = response.headers.get("Content-Type")
-            now = time.time() * 1000
-            return read_history(response.status, body.whole, params, wait, now, kind)
+        async with asyncio.timeout(timeout) as deadline:
+            headers = headers_of(await value_of(credentials, called), header)
+            async with (
+                session_for(target, ca_file) as session,
+                session.get(
+                    page, headers=headers, allow_redirects=False, raise_for_status=False
+                ) as response,
+            ):
+                body = PageBody()
+                async for data in response.content.iter_any():
+                    body.came(data)
+                wait = response.headers.get("Retry-After")
+                kind = response.headers.get("Content-Type")
+                now = time.time() * 1000
+                return read_history(response.status, body.whole, params, wait, now, kind)
     except TimeoutError:
-        raise too_late(timeout) from None
+        if deadline.expired():
+            raise too_late(timeout) from None
+        raise NoAnswer("The connection timed out.") from None
     except (aiohttp.ClientError, OSError) as failed:
         raise NoAnswer(str(failed) or type(failed).__name__) from failed

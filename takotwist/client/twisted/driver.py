@@ -17,6 +17,7 @@ from takotwist.client.intents import Connect
 from takotwist.client.seat import Seat
 from takotwist.client.twisted.carriers import carry_sse, carry_websocket
 from takotwist.client.twisted.endpoint import Abortable, OneEndpoint
+from takotwist.client.twisted.in_time import in_time
 from takotwist.errors import TakoError
 
 
@@ -151,7 +152,7 @@ class Driver(driver.Driver):
     ) -> Deferred[str | None]:
         """Publish; fires with the outcome."""
         try:
-            number = self.connection.publish(topic, type, data, key)
+            number = self.connection.publish(topic, type, data, key, self.now())
         except TakoError as refused:
             return fail(refused)
         outcome: Deferred[str | None] = Deferred(lambda _: seat.publishes.pop(number, None))
@@ -177,6 +178,10 @@ class Driver(driver.Driver):
     def ask(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
         """Call a function of the caller's, whose result may have to be waited for."""
         return maybeDeferred(function, *args)
+
+    async def in_time(self, function: Callable[[], Any], seconds: float) -> Any:
+        """As `ask`.  :raises TimeoutError: it has not answered in time."""
+        return await in_time(self.reactor, seconds, maybeDeferred(function))
 
     def run(
         self, work: Coroutine[Any, Any, None], cancel: Callable[[], None] | None = None

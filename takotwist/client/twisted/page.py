@@ -18,6 +18,7 @@ from takotwist.client.errors import NoAnswer, ProtocolBroken
 from takotwist.client.history import PAGE_SECONDS, History, PageBody, read_history, too_late
 from takotwist.client.target import Target
 from takotwist.client.twisted.endpoint import Abortable, OneEndpoint, endpoint_for
+from takotwist.client.twisted.in_time import in_time
 from takotwist.client.twisted.trouble import sentence_of
 
 
@@ -50,27 +51,25 @@ async def history(
     :raises UnexpectedAnswer: :raises ProtocolBroken: what came is no page.
     """
     target, params = Target.of(url), params or {}
-    headers = headers_of(await value_of(credentials, maybeDeferred), header)
+    page, give_up_at = target.history(channel, params, after, limit), reactor.seconds() + timeout
+    asked = Deferred.fromCoroutine(value_of(credentials, maybeDeferred))
+    try:
+        headers = headers_of(await in_time(reactor, timeout, asked), header)
+    except TimeoutError:
+        raise too_late(timeout) from None
     connection = Abortable(endpoint or endpoint_for(reactor, target, ca_file))
     client = HTTPClient(Agent.usingEndpointFactory(reactor, OneEndpoint(connection)))
-    asking = Deferred.fromCoroutine(
-        _fetch(client, target.history(channel, params, after, limit), headers)
-    )
-    deadline = reactor.callLater(timeout, asking.cancel)
+    fetched = Deferred.fromCoroutine(_fetch(client, page, headers))
     try:
-        status, wait, kind, body = await asking
-    except (ValueError, TypeError, ProtocolBroken):
-        # A header that cannot be sent is the caller's error; a page too long is its own.
+        status, wait, kind, body = await in_time(reactor, give_up_at - reactor.seconds(), fetched)
+    except (CancelledError, ProtocolBroken):
+        # A page too long is an error of its own.
         raise
+    except TimeoutError:
+        raise too_late(timeout) from None
     except Exception as failed:
-        if not deadline.active():
-            raise too_late(timeout) from None
-        if isinstance(failed, CancelledError):
-            raise
         raise NoAnswer(sentence_of(failed)) from failed
     finally:
-        if deadline.active():
-            deadline.cancel()
         connection.abort()
     return read_history(status, body, params, wait, time.time() * 1000, kind)
 
