@@ -6,22 +6,33 @@ text to copy.
 
 from __future__ import annotations
 
+import re
 import shutil
+import ssl
 import subprocess
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 
 from takotwist.cli.configured import config_option, configured
 from takotwist.errors import ConfigError
-from takotwist.transports.development_ca import ensure_development_certificate
+from takotwist.server.config.derive import TLS_DEFAULT
+from takotwist.server.config.endpoint_text import EndpointText
+from takotwist.server.tls import development_certificate, tako_command
+from takotwist.transports.development_ca import ORGANIZATION
 from takotwist.transports.private_names import DOMAINS
-
-NICKNAME = "takotwist development CA"
 
 #: Where Chrome and Chromium on Linux look.
 NSS_DATABASE = Path("~/.pki/nssdb")
+
+#: One of ours in a list of certutil: the name, and what it is trusted for.
+_OURS = re.compile(rf"^({ORGANIZATION}.*?) +\S*,\S*,\S* *$", re.M)
 
 
 def how_to_trust(authority: Path) -> str:
@@ -41,7 +52,7 @@ To trust it, once:
     SSL_CERT_FILE={authority} python app.py
 
   Chrome, Chromium, Edge on Linux (packages libnss3-tools or nss-tools)
-    tako trust --nss
+    {tako_command()} trust --nss
     and restart the browser
 
   Firefox
@@ -80,22 +91,59 @@ def command(config: str | None, state_dir: str | None, nss: bool) -> None:
       tako trust --nss
     """
     checked = configured(config=config, state_dir=state_dir)
-    folder = checked.state_dir / "tls"
     try:
-        files = ensure_development_certificate(folder, checked.tls.hosts, datetime.now(UTC))
+        files = development_certificate(checked, datetime.now(UTC))
     except ConfigError as bad:
         raise click.ClickException(str(bad)) from None
+    other = served_by_another(files.authority, checked.tls.listen or (TLS_DEFAULT,))
+    if other is not None:
+        raise click.ClickException(other)
     if nss:
-        install_in_nss(files.authority, NSS_DATABASE.expanduser())
+        others = install_in_nss(files.authority, NSS_DATABASE.expanduser())
         click.echo(f"Chrome and Chromium trust {files.authority} after a restart.")
+        for name in others:
+            click.echo(
+                f"They go on trusting {name!r}, of another folder or user. To end that:"
+                f" certutil -D -n {name!r} -d sql:{NSS_DATABASE}"
+            )
     else:
         click.echo(how_to_trust(files.authority), nl=False)
 
 
-def install_in_nss(authority: Path, database: Path) -> None:
-    """Add the CA to an NSS database, in place of an older one of ours.
+def served_by_another(authority: Path, endpoints: Iterable[str]) -> str | None:
+    """A sentence where this machine serves a certificate of another development CA.
+
+    :param endpoints: where it may be served.
+    """
+    [trusted] = x509.load_pem_x509_certificates(authority.read_bytes())
+    for port in filter(None, (EndpointText.parse(one).port for one in endpoints)):
+        try:
+            shown = ssl.get_server_certificate(("localhost", port), timeout=2)
+        except (OSError, ValueError):
+            continue
+        leaf = x509.load_pem_x509_certificate(shown.encode())
+        organizations = leaf.issuer.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+        if [one.value for one in organizations] != [ORGANIZATION]:
+            continue
+        try:
+            leaf.verify_directly_issued_by(trusted)
+        except (InvalidSignature, ValueError, TypeError):
+            return (
+                f"https://localhost:{port} is served by another development CA than that in"
+                f" {authority}: type this in the folder that it was started in, or name its"
+                " state folder by --state-dir"
+            )
+    return None
+
+
+def install_in_nss(authority: Path, database: Path) -> list[str]:
+    """Add the CA to an NSS database.
+
+    Each has a name of its own there, so that none takes the place of another, which may
+    be in use.
 
     :param database: a folder; made where it is missing.
+    :return: the names of those of ours that were there.
     :raises click.ClickException: certutil is missing or fails.
     """
     certutil = shutil.which("certutil")
@@ -106,15 +154,15 @@ def install_in_nss(authority: Path, database: Path) -> None:
     if not (database / "cert9.db").exists():
         database.mkdir(mode=0o700, parents=True, exist_ok=True)
         _run(certutil, "-N", "--empty-password", database=database)
-    present = subprocess.run(
-        [certutil, "-L", "-n", NICKNAME, "-d", f"sql:{database}"], capture_output=True, check=False
-    )
-    if present.returncode == 0:
-        _run(certutil, "-D", "-n", NICKNAME, database=database)
-    _run(certutil, "-A", "-t", "C,,", "-n", NICKNAME, "-i", str(authority), database=database)
+    [certificate] = x509.load_pem_x509_certificates(authority.read_bytes())
+    name = f"{ORGANIZATION} {certificate.fingerprint(hashes.SHA256()).hex()[:16]}"
+    ours = _OURS.findall(_run(certutil, "-L", database=database))
+    if name not in ours:
+        _run(certutil, "-A", "-t", "C,,", "-n", name, "-i", str(authority), database=database)
+    return [one for one in ours if one != name]
 
 
-def _run(certutil: str, *arguments: str, database: Path) -> None:
+def _run(certutil: str, *arguments: str, database: Path) -> str:
     done = subprocess.run(
         [certutil, *arguments, "-d", f"sql:{database}"],
         capture_output=True,
@@ -123,3 +171,4 @@ def _run(certutil: str, *arguments: str, database: Path) -> None:
     )
     if done.returncode != 0:
         raise click.ClickException(f"certutil: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout

@@ -6,8 +6,12 @@ shown without a restart and one that was not renewed is told of in time.
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from twisted.logger import Logger
@@ -15,10 +19,31 @@ from twisted.logger import Logger
 from takotwist.server.config import Config
 from takotwist.transports.certificate import utc
 from takotwist.transports.certificate_watch import CertificateWatch
-from takotwist.transports.development_ca import ensure_development_certificate
+from takotwist.transports.development_ca import (
+    DevelopmentFiles,
+    ensure_development_certificate,
+)
 from takotwist.transports.tls import ServerTls
 
 log = Logger()
+
+
+def development_certificate(config: Config, now: datetime) -> DevelopmentFiles:
+    """The certificate of a development CA, made where it is missing.
+
+    :raises ConfigError: it cannot be made.
+    """
+    tls = config.tls
+    folder = config.state_dir / "tls"
+    return ensure_development_certificate(folder, tls.hosts, now, tls.development_ca)
+
+
+def tako_command() -> str:
+    """How a person types the `tako` that belongs to this program: it may be in no PATH."""
+    beside, found = Path(sys.executable).with_name("tako"), shutil.which("tako")
+    if not beside.exists() or (found and os.path.samefile(found, beside)):
+        return "tako"
+    return str(beside)
 
 
 def watched_tls(
@@ -36,15 +61,15 @@ def watched_tls(
     if tls.certificate is not None and tls.key is not None:
         server_tls = ServerTls(tls.certificate, tls.key, tls.profile)
     else:
-        folder = config.state_dir / "tls"
 
-        def renew(now: datetime) -> object:
-            return ensure_development_certificate(folder, tls.hosts, now)
+        def renew(now: datetime) -> DevelopmentFiles:
+            return development_certificate(config, now)
 
-        files = ensure_development_certificate(folder, tls.hosts, utc(wall()))
+        files = renew(utc(wall()))
         server_tls = ServerTls(files.certificate, files.key, tls.profile)
         log.info(
-            "TLS by the development CA in {authority}; `tako trust` says how to trust it",
+            "TLS by the development CA in {authority}; `{tako} trust` says how to trust it",
             authority=str(files.authority),
+            tako=tako_command(),
         )
     return server_tls, CertificateWatch(server_tls, reactor, renew, wall=wall)

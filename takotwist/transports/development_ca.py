@@ -1,7 +1,8 @@
 """HTTPS on localhost without a warning: an own CA, and a certificate that it signed.
 
-The CA is made once for a state folder, so that trust which was given stays; the
-certificate is short-lived and made anew as it ages or when its names change.
+The CA is made once, for a user or for a state folder, so that trust which was given
+stays; the certificate is the state folder's own, short-lived and made anew as it ages
+or when its names change.
 Rule: the CA can sign for private names only (name constraints, RFC 5280,
 section 4.2.1.10), so that trusting it on a laptop risks nothing elsewhere.
 """
@@ -34,6 +35,12 @@ CERTIFICATE_RENEWED_BEFORE = timedelta(days=30)
 #: Clocks differ; a certificate that begins now is not yet valid elsewhere.
 BACKDATED = timedelta(hours=1)
 
+#: The files of the CA.
+AUTHORITY, AUTHORITY_KEY = "development-ca.pem", "development-ca-key.pem"
+
+#: What the CA's subject says beside its own name, by which it is known for one of ours.
+ORGANIZATION = "takotwist development CA"
+
 #: What the certificate is always for.
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
@@ -53,33 +60,27 @@ class DevelopmentFiles:
     made: tuple[str, ...] = ()
 
 
-def development_files(folder: Path) -> DevelopmentFiles:
-    """Where everything is, or will be, in `folder`."""
-    return DevelopmentFiles(
-        folder / "development-ca.pem", folder / "localhost.pem", folder / "localhost-key.pem"
-    )
-
-
 def ensure_development_certificate(
-    folder: Path, hosts: Sequence[str], now: datetime
+    folder: Path, hosts: Sequence[str], now: datetime, authorities: Path | None = None
 ) -> DevelopmentFiles:
     """Make what is missing, stale or for other names.
 
     :param folder: such as ``state/tls``; made with mode 700 where it is missing.
     :param hosts: private names and addresses beside localhost.
-    :raises ConfigError: the folder cannot be written.
+    :param authorities: the folder of the CA, where it is another.
+    :raises ConfigError: a folder cannot be written, or the CA is another user's.
     """
-    files = development_files(folder)
+    authorities = authorities or folder
+    files = DevelopmentFiles(
+        authorities / AUTHORITY, folder / "localhost.pem", folder / "localhost-key.pem"
+    )
     made: list[str] = []
     try:
+        authority, is_new = _ensure_authority(authorities, now)
+        if is_new:
+            made.append("authority")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _alone(folder):
-            authority_key = folder / "development-ca-key.pem"
-            authority = _usable(files.authority, authority_key, now + AUTHORITY_RENEWED_BEFORE)
-            if authority is None:
-                authority = _make_authority(now)
-                _write(files.authority, authority_key, authority)
-                made.append("authority")
             wanted = tuple(dict.fromkeys((*LOCAL_HOSTS, *hosts)))
             pair = _usable(files.certificate, files.key, now + CERTIFICATE_RENEWED_BEFORE)
             if pair is None or not _fits(pair, authority, wanted):
@@ -92,6 +93,25 @@ def ensure_development_certificate(
             source=str(failure.filename or folder),
         ) from None
     return attrs.evolve(files, made=tuple(made))
+
+
+def _ensure_authority(folder: Path, now: datetime) -> tuple[CertificatePair, bool]:
+    """The CA, and whether it was made just now.
+
+    :raises OSError: it cannot be written, or may not be read.
+    """
+    certificate, key = folder / AUTHORITY, folder / AUTHORITY_KEY
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _alone(folder):
+        if os.path.exists(key):
+            # Whoever may not read it is not to put another in its place, which nobody trusts.
+            key.open("rb").close()
+        authority = _usable(certificate, key, now + AUTHORITY_RENEWED_BEFORE)
+        if authority is not None:
+            return authority, False
+        authority = _make_authority(now)
+        _write(certificate, key, authority)
+        return authority, True
 
 
 def _usable(certificate: Path, key: Path, at: datetime) -> CertificatePair | None:
@@ -113,11 +133,14 @@ def _fits(pair: CertificatePair, authority: CertificatePair, hosts: Sequence[str
 
 def _make_authority(now: datetime) -> CertificatePair:
     key = ec.generate_private_key(ec.SECP256R1())
-    # The host's name tells people with several machines which of the CAs in their list this is.
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest.hex()
+    # The host's name tells people with several machines which of the CAs in their list this is,
+    # and the key's tells stores that go by the name alone (NSS) that it is none of the others.
+    common = f"takotwist {identifier[:8]} on {os.uname().nodename[:40]}"
     name = x509.Name(
         [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "takotwist development CA"),
-            x509.NameAttribute(NameOID.COMMON_NAME, f"takotwist on {os.uname().nodename[:40]}"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANIZATION),
+            x509.NameAttribute(NameOID.COMMON_NAME, common),
         ]
     )
     permitted: list[x509.GeneralName] = [x509.DNSName(domain) for domain in DOMAINS]

@@ -27,5 +27,6 @@ class CommandTestCase(SynchronousTestCase):
 
     def run_command(self, *arguments: str, **environ: str) -> Result:
         """``tako`` with these arguments, and no variable of ours but these."""
-        ours = {name: None for name in os.environ if name.startswith("TAKO_")}
-        return CliRunner().invoke(main, list(arguments), env={**ours, **environ})
+        env: dict[str, str | None] = {name: None for name in os.environ if name.startswith("TAKO_")}
+        env |= {"XDG_DATA_HOME": str(self.folder / "data"), **environ}
+        return CliRunner().invoke(main, list(arguments), env=env)

@@ -58,6 +58,7 @@ class Running:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1",
             "PYTHONPATH": str(self.folder),
+            "XDG_DATA_HOME": str(self.folder / "data"),
             "TAKO_HTTP_LISTEN": f"tcp:{self.port}:interface=127.0.0.1",
             **environment,
         }

@@ -52,7 +52,7 @@ class TestNginx(SynchronousTestCase):
         running.run("tako trust")
         running.serve()
         self.port = free_port()
-        self.certificate = self.folder / "state" / "tls" / "development-ca.pem"
+        self.certificate = self.folder / "data" / "takotwist" / "development-ca.pem"
         running.start(f"{NGINX} -c {self.write_configuration()}", "nginx", errors_too=True)
         eventually(lambda: self.curl("/_tako/health"), "nginx answers")
 

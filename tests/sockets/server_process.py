@@ -159,7 +159,7 @@ class ServerProcess:
     @property
     def authority(self) -> Path:
         """The development CA's certificate."""
-        return self.folder / "state" / "tls" / "development-ca.pem"
+        return self.folder / "data" / "takotwist" / "development-ca.pem"
 
     @property
     def trust(self) -> ssl.SSLContext:
@@ -197,7 +197,11 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**environ, **options.pop("env", {})},
+                env={
+                    **environ,
+                    "XDG_DATA_HOME": str(self.folder / "data"),
+                    **options.pop("env", {}),
+                },
                 **options,
             )
         if ready:

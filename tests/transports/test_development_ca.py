@@ -14,8 +14,9 @@ from cryptography.x509.verification import PolicyBuilder, Store
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.errors import ConfigError
+from takotwist.server.config import derive
 from takotwist.transports.certificate import read_pair
-from takotwist.transports.development_ca import ensure_development_certificate
+from takotwist.transports.development_ca import AUTHORITY_KEY, ensure_development_certificate
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -124,6 +125,46 @@ class DevelopmentCaTests(SynchronousTestCase):
         self.assertEqual(self._ensure("app.test"), ("certificate",))
         self.assertEqual(self._ensure("app.test", "localhost"), ())
         self.assertEqual(self._ensure(), ("certificate",))
+
+    def test_one_authority_for_many_folders(self) -> None:
+        """Two projects with one CA have certificates of their own, and keys for the owner only."""
+        shared = self.folder.parent / "data" / "takotwist"
+        made = [
+            ensure_development_certificate(self.folder.parent / name, (), NOW, shared)
+            for name in ("one", "two")
+        ]
+        self.assertEqual(
+            [one.made for one in made], [("authority", "certificate"), ("certificate",)]
+        )
+        [authority] = x509.load_pem_x509_certificates(made[0].authority.read_bytes())
+        for one in made:
+            read_pair(one.certificate, one.key).leaf.verify_directly_issued_by(authority)
+        self.assertNotEqual(made[0].key.read_bytes(), made[1].key.read_bytes())
+        self.assertEqual(derive.AUTHORITY_KEY, AUTHORITY_KEY)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in shared.iterdir()}
+        self.assertEqual(modes, {"development-ca-key.pem": 0o600, "development-ca.pem": 0o644})
+        self.assertEqual(stat.S_IMODE(shared.stat().st_mode), 0o700)
+
+    def test_two_authorities_have_two_names(self) -> None:
+        """Stores that go by the subject alone tell two CAs of one machine apart."""
+        self._ensure()
+        other = ensure_development_certificate(self.folder.parent / "other", (), NOW)
+        subjects = {
+            x509.load_pem_x509_certificate(one.authority.read_bytes()).subject.rfc4514_string()
+            for one in (self.files, other)
+        }
+        self.assertEqual(len(subjects), 2)
+
+    def test_key_that_may_not_be_read(self) -> None:
+        """A CA of somebody else is not replaced by one that nobody trusts."""
+        self._ensure()
+        before = self.files.authority.read_bytes()
+        key = self.folder / AUTHORITY_KEY
+        key.unlink()
+        key.mkdir()
+        error = self.assertRaises(ConfigError, self._ensure)
+        self.assertIn("cannot hold the development certificate: Is a directory", str(error))
+        self.assertEqual(self.files.authority.read_bytes(), before)
 
     def test_broken_files(self) -> None:
         """What was cut short by a full disk, or mixed up, is made anew."""

@@ -5,6 +5,7 @@ Rule: what is said explicitly is never changed here, an empty list included.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,14 @@ from typing import Any
 from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText
 from takotwist.server.config.problems import Collected
 from takotwist.server.config.secret_file import read_secret_file
+from takotwist.server.config.user_folder import user_data_folder
 
 #: Where ``--tls``, or a certificate, listens when nothing says where.
 TLS_DEFAULT = "tcp:8443"
+
+#: What a development CA has in its folder.  (Not taken from `transports.development_ca`,
+#: which takes long to import, and most commands need none.)
+AUTHORITY_KEY = "development-ca-key.pem"
 
 #: The folder of definitions where none is named.
 CHANNELS_FOLDER = "channels"
@@ -40,6 +46,7 @@ def derive(
     values.setdefault("replay.path", state_dir / "replay.sqlite")
     private_off = _private(values, state_dir)
     _tls(values, sources, flags)
+    _development_ca(values, environ, state_dir)
     # With an app elsewhere that folder is the app's, and is asked for over HTTP.
     if not {"app.channels", "app.url"} & values.keys() and (folder / CHANNELS_FOLDER).is_dir():
         values["app.channels"] = folder / CHANNELS_FOLDER
@@ -96,6 +103,16 @@ def _tls(values: dict[str, Any], sources: dict[str, str], flags: Mapping[str, An
         values["tls.listen"] = (TLS_DEFAULT,)
         if wanted:
             sources["tls.listen"] = "--tls"
+
+
+def _development_ca(values: dict[str, Any], environ: Mapping[str, str], state_dir: Path) -> None:
+    """One a user; but where trust was given to one of this project's own, that one stays."""
+    if "tls.development_ca" in values:
+        return
+    own = state_dir / "tls"
+    keeps_own = "STATE_DIRECTORY" in environ or os.path.exists(own / AUTHORITY_KEY)
+    shared = None if keeps_own else user_data_folder(environ)
+    values["tls.development_ca"] = own if shared is None else shared
 
 
 def _token(values: dict[str, Any], sources: dict[str, str], problems: Collected) -> str | None:

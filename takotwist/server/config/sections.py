@@ -157,8 +157,7 @@ class Tls:
         Location(),
         None,
         "The certificate and its chain (PEM). Read again when the file changes."
-        " Without it, a development CA and a certificate for localhost are made in the state"
-        " folder.",
+        " Without it, a development CA and a certificate for localhost are made.",
     )
     key: Path | None = setting(Location(), None, "The certificate's private key (PEM).")
     profile: Literal["intermediate", "modern"] = setting(
@@ -170,6 +169,14 @@ class Tls:
         Listed(PrivateHost()),
         (),
         "Private names and addresses, beside localhost, that the development certificate is for.",
+    )
+    development_ca: Path | None = setting(
+        Location(),
+        None,
+        "The folder of the development CA, which all projects of a user share so that trust is"
+        " given once. A CA that is in the state folder already stays in use, and a service"
+        " of systemd keeps its own there.",
+        derived="$XDG_DATA_HOME/takotwist, else ~/.local/share/takotwist, else STATE_DIR/tls",
     )
 
 

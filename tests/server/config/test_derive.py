@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from takotwist.transports.development_ca import ensure_development_certificate
 from tests.server.config.folder import FolderTestCase
 
 
@@ -30,6 +33,24 @@ class DeriveTests(FolderTestCase):
         config = self.load(toml + "\nlisten = []")
         self.assertEqual(config.tls.listen, ())
         self.assertIn("tls.certificate has no effect", " ".join(config.warnings))
+
+    def test_development_ca(self) -> None:
+        """One a user, where the user has a home; one that a project has already stays."""
+        home = {"HOME": str(self.folder / "home")}
+        own = self.folder / "state" / "tls"
+        # A home that is not there, or somebody else's, is none.
+        self.assertEqual(self.load(environ=home).tls.development_ca, own)
+        (self.folder / "home").mkdir()
+        shared = self.folder / "home" / ".local" / "share" / "takotwist"
+        self.assertEqual(self.load(environ=home).tls.development_ca, shared)
+        said = {**home, "XDG_DATA_HOME": "/data"}
+        self.assertEqual(str(self.load(environ=said).tls.development_ca), "/data/takotwist")
+        service = {**home, "STATE_DIRECTORY": "/var/lib/tako"}
+        self.assertEqual(str(self.load(environ=service).tls.development_ca), "/var/lib/tako/tls")
+        ensure_development_certificate(own, (), datetime.now(UTC))
+        self.assertEqual(self.load(environ=home).tls.development_ca, own)
+        named = self.load('[tls]\ndevelopment_ca = "ca"', environ=home)
+        self.assertEqual(named.tls.development_ca, self.folder / "ca")
 
     def test_private_socket_is_for_its_owner(self) -> None:
         """A private socket without a mode gets 600; a mode that was said stays."""
