@@ -3,8 +3,9 @@
 Our own code never logs one.  Text that comes from elsewhere may hold one all
 the same: a URL in an access line, headers in a library's message, the value in
 an exception.
-Rule: what looks like a credential is one; rather a word too many is taken out
-than a token too few.
+Rule: values are taken out, and never words.  A line that says what to do about a token
+is of no use without the words after "token:".  So what follows the name of a credential is
+one, unless it reads on as a sentence, or is the mark of where a credential would stand.
 """
 
 from __future__ import annotations
@@ -29,18 +30,32 @@ _FIELDS = (
 _QUOTED = r"""b?(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
 _LIST = rf"[\[(](?:\s*{_QUOTED}\s*,?)+\s*[\])]"
 
+_SCHEMES = r"(?:bearer|basic|digest|negotiate|token|apikey)"
+
+#: Where no credential begins: a sentence that goes on in small letters, behind a space; the
+#: mark of where one would stand, as in ``Bearer <key>``; what JSON and Python call nothing.
+#: A secret of small letters alone is still one where no word follows it.
+_WORDS = rf"""(?<=\s)(?-i:(?!{_SCHEMES}\s)[a-z]+[,;:]?\s+(?:[a-z]+\b(?![=0-9])|[(<'"{{\[]))"""
+_NO_VALUE = rf"(?!{_WORDS}|(?:{_SCHEMES}\s+)?<|(?:true|false|null|none)\b)"
+
 _PATTERNS = (
     # Headers, as they are on the wire and as Python shows them: b'cookie': [b'...'].
     re.compile(
-        rf"""(?i)\b({_HEADERS})(['"]\s*[:,=]\s*|\s*[:=]\s*)(?:{_LIST}|{_QUOTED}|[^\r\n]+)"""
+        rf"""(?i)\b({_HEADERS})(['"]\s*[:,=]\s*|\s*[:=]\s*)"""
+        rf"""{_NO_VALUE}(?:{_LIST}|{_QUOTED}|[^\s][^\r\n]*)"""
     ),
     # Fields of a query, of JSON, of key=value text.
     re.compile(
         rf"""(?i)(?<![A-Za-z0-9])({_FIELDS})(['"]?\s*[:=]\s*)"""
-        rf"""(?:{_LIST}|{_QUOTED}|[^\s&"'#,;)}}\]]+)"""
+        rf"""{_NO_VALUE}(?:{_LIST}|{_QUOTED}|[^\s&"'#,;)}}\]]+)"""
     ),
 )
-_SCHEME = re.compile(r"(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{6,}")
+
+#: What is said of a scheme and is no credential of it.
+_SAID_OF_SCHEMES = r"(?!(?:auth|authentication|authorization|credentials?|tokens?|keys?)\b|realm=)"
+_SCHEME = re.compile(
+    rf"(?i)\b(bearer|basic)(\s+){_NO_VALUE}{_SAID_OF_SCHEMES}[A-Za-z0-9._~+/=-]{{6,}}"
+)
 _USER = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s@\"'?#]+@")
 _OWN_KEY = re.compile(r"\btako_[a-z]+_[A-Za-z0-9_-]{16,}")
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")

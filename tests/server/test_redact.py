@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+import takotwist
 from takotwist.server.redact import GONE, Redactor
 
-TOKEN = "q3Zx-9_kLm.Pw~s+/="
+ROOT = Path(takotwist.__file__).parent
+
+#: Of every kind of letters, of a few, and of small ones alone.
+TOKENS = ("q3Zx-9_kLm.Pw~s+/=", "change-me", "abcdef0123456789", "correcthorsebattery")
 
 #: Text in which a credential may reach the log; ``@`` stands for it.
 PLACES = (
@@ -37,16 +45,99 @@ PLACES = (
 )
 
 
+def constants_of(tree: ast.Module) -> dict[str, str]:
+    """Texts that a module gives a name."""
+    named: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and isinstance(node.value.value, str):
+                    named[target.id] = node.value.value
+    return named
+
+
+def docstrings_of(tree: ast.Module) -> set[int]:
+    """Nodes that are docstrings, or parts of an f-string."""
+    found: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr):
+            found.add(id(node.value))
+        elif isinstance(node, ast.JoinedStr):
+            found |= {id(value) for value in node.values}
+    return found
+
+
+def text_of(node: ast.AST, names: dict[str, str]) -> str | None:
+    """The text of a literal with at least two words, its holes filled."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value if " " in node.value else None
+    if not isinstance(node, ast.JoinedStr):
+        return None
+    parts: list[str] = []
+    for value in node.values:
+        if isinstance(value, ast.Constant):
+            parts.append(str(value.value))
+        elif isinstance(value, ast.FormattedValue) and isinstance(value.value, ast.Name):
+            parts.append(names.get(value.value.id, "{x}"))
+        else:
+            parts.append("{x}")
+    text = "".join(parts)
+    return text if " " in text else None
+
+
 class RedactTests(SynchronousTestCase):
     """What is taken out, and what is left."""
 
     def test_every_place(self) -> None:
         """A token goes, in every form in which headers, URLs and frames are shown."""
-        for place in PLACES:
-            text = Redactor().text(place.replace("@", TOKEN))
-            self.assertNotIn(TOKEN, text, place)
-            self.assertNotIn(TOKEN[:8], text, place)
+        for place, token in itertools.product(PLACES, TOKENS):
+            text = Redactor().text(place.replace("@", token))
+            self.assertNotIn(token, text, place)
+            self.assertNotIn(token[:8], text, place)
             self.assertIn(GONE, text, place)
+
+    def test_every_template(self) -> None:
+        """No sentence of ours loses a word: each that is logged, and every other text in our
+        code that may come into one."""
+        logged = 0
+        for path in sorted(ROOT.rglob("*.py")):
+            tree = ast.parse(path.read_text())
+            names = constants_of(tree)
+            skipped = docstrings_of(tree)
+            for node in ast.walk(tree):
+                text = None if id(node) in skipped else text_of(node, names)
+                if text is not None:
+                    self.assertEqual(Redactor().text(text), text, f"{path}:{node.lineno}")
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                    kinds = ("debug", "info", "warn", "warning", "error", "critical", "failure")
+                    first = text_of(node.args[0], names) if node.args else None
+                    logged += node.func.attr in kinds and first is not None
+        self.assertGreater(logged, 40)
+
+    def test_sentences_about_credentials(self) -> None:
+        """A line that says what to do about a credential says it to the end."""
+        for text in (
+            "/channels/authorize answered 403 without our X-Tako-Internal-Token: either something"
+            " between strips it, or the token there is another",
+            "tako.toml: app.token: must be text",
+            "there is no token: set it to what the server's [app] token says",
+            "Publishing needs 'Authorization: Bearer <publish key>'.",
+            "use basic authentication, or a bearer token",
+            "{'auth': False, 'token': None}",
+            '{"auth":false,"token":null}',
+        ):
+            self.assertEqual(Redactor().text(text), text)
+
+    def test_values_in_sentences(self) -> None:
+        """A value goes out of a sentence that goes on behind it."""
+        for text in (
+            "token=correcthorse was refused by the app",
+            "Authorization: Bearer correcthorse",
+            "header Authorization: bearer correcthorse",
+            "token: 'correcthorse' was refused",
+            "cannot reach http://user:correcthorse@host/ today",
+        ):
+            self.assertNotIn("correcthorse", Redactor().text(text), text)
 
     def test_password_in_a_url(self) -> None:
         """What stands before the host goes, the host stays."""
