@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -47,6 +47,9 @@ class Declared(Protocol):
     def read(self, data: bytes) -> Any:
         """The typed value of `data`, one JSON value.  :raises DoesNotFit: it has none."""
 
+    def accept(self, value: Any) -> Any:
+        """The same of what JSON was read to, with dates and bytes in it as Python has them."""
+
 
 @attrs.frozen(slots=True)
 class SchemaOnly:
@@ -57,6 +60,9 @@ class SchemaOnly:
 
     def read(self, data: bytes) -> Any:
         return msgspec.json.decode(data)
+
+    def accept(self, value: Any) -> Any:
+        return value
 
 
 @attrs.frozen(slots=True)
@@ -78,8 +84,13 @@ class NativeType:
         try:
             return self._decoder.decode(data)
         except msgspec.ValidationError as misfit:
-            reason, _, path = str(misfit).partition(" - at `$")
-            raise DoesNotFit(path.rstrip("`"), reason) from None
+            raise _misfit(misfit) from None
+
+    def accept(self, value: Any) -> Any:
+        try:
+            return msgspec.convert(value, self._decoder.type, str_keys=True)
+        except msgspec.ValidationError as misfit:
+            raise _misfit(misfit) from None
 
 
 @attrs.frozen(slots=True)
@@ -102,14 +113,26 @@ class PydanticType:
 
     def read(self, data: bytes) -> Any:
         # As JSON and not as Python objects: a strict model takes a date's text only from JSON.
+        return self._valid(self._adapter.validate_json, data)
+
+    def accept(self, value: Any) -> Any:
+        return self._valid(self._adapter.validate_python, value)
+
+    @staticmethod
+    def _valid(validate: Callable[[Any], Any], value: Any) -> Any:
         try:
-            return self._adapter.validate_json(data)
+            return validate(value)
         except sys.modules["pydantic"].ValidationError as misfit:
             first = misfit.errors(include_url=False, include_context=False)[0]
             path = "".join(
                 f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
             )
             raise DoesNotFit(path, first["msg"]) from None
+
+
+def _misfit(error: msgspec.ValidationError) -> DoesNotFit:
+    reason, _, path = str(error).partition(" - at `$")
+    return DoesNotFit(path.rstrip("`"), reason)
 
 
 def declare(kind: Any, what: str) -> Declared:

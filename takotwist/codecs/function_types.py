@@ -1,7 +1,7 @@
 """What functions take and give, as JSON Schemas, for those who print types.
 
-Rule: what JSON cannot carry, a live object, stands in a schema as a mark with a
-number, and the number says which one it is.
+Rule: what JSON cannot carry stands in a schema as a mark: a live object by a number
+that says which one it is, a date and bytes by their names here.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
+
+#: What is carried beside JSON (protocol, live objects, section 2).
+DATE, BYTES = "date", "bytes"
 
 #: A JSON Schema; `None` is anything.
 Document = Mapping[str, Any] | None

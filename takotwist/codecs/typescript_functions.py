@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from takotwist.codecs.function_types import (
+    BYTES,
+    DATE,
     Document,
     FunctionTypes,
     LiveTypes,
@@ -50,6 +52,8 @@ _RESERVED = frozenset(
 )
 _NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 
+#: What a page has for values that JSON has no form for.
+_CARRIED = {DATE: "Date", BYTES: "Uint8Array"}
 
 #: Makes them the types of `call` itself.
 _REGISTERED = """\
@@ -143,7 +147,7 @@ class _Writer:
         shapes = Shapes.of(document)
         # Said once, so that it may refer to itself.
         own = self._taken.take(f"{self._base}{name}")
-        names = {**self._taken.of(own, shapes), **elsewhere}
+        names = {**self._taken.of(own, shapes), **_CARRIED, **elsewhere}
         for inner, shape in shapes.named.items():
             self._out.append(f"export type {names[inner]} = {typed(shape, names, '')};\n")
         text = typed(shapes.root, names, "")

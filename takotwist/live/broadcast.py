@@ -10,9 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-import msgspec
 
-from takotwist.app.declared import to_json
 from takotwist.live.bus import Bus, Publication, check_key
 from takotwist.live.callbacks import Round, log_failure
 from takotwist.live.durable import Durable
@@ -20,6 +18,7 @@ from takotwist.live.errors import UsageError
 from takotwist.live.frames import Info
 from takotwist.live.outcome import Outcome
 from takotwist.live.stored import Replay
+from takotwist.live.values import Encoded, decode, encode, read_marks
 
 
 @attrs.frozen(slots=True)
@@ -69,14 +68,15 @@ class Broadcast:
         :raises TypeError: :raises ValueError: JSON has no form for `data`.
         :raises UsageError: the key cannot be one, or no server is there to keep anything.
         """
-        return receipt_of(key, give(cls.bus, key, to_json(data), False, replay))
+        return receipt_of(key, give(cls.bus, key, encode(data), False, replay))
 
     @classmethod
     def publish_binary(
         cls, key: str, data: bytes | bytearray | memoryview, *, replay: Replay | None = None
     ) -> Outcome[Receipt]:
         """The same for bytes."""
-        return receipt_of(key, give(cls.bus, key, bytes(memoryview(data)), True, replay))
+        raw = Encoded(bytes(memoryview(data)))
+        return receipt_of(key, give(cls.bus, key, raw, True, replay))
 
     @classmethod
     def subscribe(cls, key: str, callback: Callable[[Any, Receipt], Any]) -> Unsubscribe:
@@ -107,7 +107,7 @@ def durable_of(bus: Bus, key: str, replay: Replay) -> Durable:
 
 
 def give(
-    bus: Bus, key: str, data: bytes, binary: bool, replay: Replay | None = None
+    bus: Bus, key: str, said: Encoded, binary: bool, replay: Replay | None = None
 ) -> Outcome[Info]:
     """Publish, on the log where the key is durable."""
     outcome: Outcome[Info] = Outcome()
@@ -118,9 +118,9 @@ def give(
     def publish() -> None:
         durable = bus.durable
         if durable is None or key not in durable:
-            outcome.resolve(bus.publish(key, data, binary))
+            outcome.resolve(bus.publish(key, said.data, binary, said.values))
         else:
-            durable.publish(key, data, binary, outcome)
+            durable.publish(key, said, binary, outcome)
 
     # A plain function runs in a thread, and sockets are the reactor's.
     bus.run(publish)
@@ -148,7 +148,9 @@ def subscribe_to(
 
     def member(publication: Publication) -> None:
         # Decoded for each: what one of them changes, the others do not see.
-        data = publication.data if binary else msgspec.json.decode(publication.data)
+        data: Any = publication.data
+        if not binary:
+            data = decode(publication.data, read_marks(publication.values), None)
         receipt = Receipt.of(key, publication.info)
         Round(settled).all_at_once((callback,), (data, receipt))
 

@@ -11,7 +11,6 @@ from typing import Any, Generic, NoReturn, TypeVar, get_args
 
 import msgspec
 
-from takotwist.app.declared import to_json
 from takotwist.core.cursor import parse_cursor
 from takotwist.errors import Refusal, ReplayTooOld
 from takotwist.live.broadcast import (
@@ -31,6 +30,7 @@ from takotwist.live.membership import Membership
 from takotwist.live.message_types import ANYTHING, Direction, direction_of
 from takotwist.live.outcome import Outcome
 from takotwist.live.stored import Replay
+from takotwist.live.values import NOTHING, Encoded, encode
 
 M = TypeVar("M")
 
@@ -91,11 +91,11 @@ class BroadcastChannel(LiveObject, Generic[M]):
 
         :raises TypeError: :raises ValueError: JSON has no form for `data`.
         """
-        return receipt_of(self.key, give(self._bus, self.key, to_json(data), False, self._replay))
+        return receipt_of(self.key, give(self._bus, self.key, encode(data), False, self._replay))
 
     def publish_binary(self, data: bytes | bytearray | memoryview) -> Outcome[Receipt]:
         """The same for bytes."""
-        raw = bytes(memoryview(data))
+        raw = Encoded(bytes(memoryview(data)))
         return receipt_of(self.key, give(self._bus, self.key, raw, True, self._replay))
 
     def subscribe(self, callback: Callable[[Any, Receipt], Any]) -> Unsubscribe:
@@ -150,25 +150,26 @@ class BroadcastChannel(LiveObject, Generic[M]):
         elif frame.do == "unsubscribe":
             self._leave(frame.kind)
         else:
-            self._answer(frame, b"", Trouble("failed", None, "This is a broadcast channel."))
+            self._answer(frame, NOTHING, Trouble("failed", None, "This is a broadcast channel."))
 
     def _publish_for_client(self, frame: Frame) -> None:
         try:
             if not frame.binary:
-                self._inbound().read_message(frame.data)
+                self._inbound().read_message(frame.data, frame.values)
         except ValidationError as misfit:
-            self._answer(frame, b"", as_trouble(misfit))
+            self._answer(frame, NOTHING, as_trouble(misfit))
             return
-        stored = give(self._bus, self.key, frame.data, frame.binary, self._replay)
+        said = Encoded(frame.data, frame.values)
+        stored = give(self._bus, self.key, said, frame.binary, self._replay)
         stored.then(lambda: self._published(frame, stored))
 
     def _published(self, frame: Frame, stored: Outcome[Info]) -> None:
         try:
             said = msgspec.json.encode(stored.result().said)
         except Refusal as refusal:
-            self._answer(frame, b"", Trouble("failed", None, refusal.code))
+            self._answer(frame, NOTHING, Trouble("failed", None, refusal.code))
         else:
-            self._answer(frame, said, None)
+            self._answer(frame, Encoded(said), None)
 
     def _join(self, frame: Frame) -> None:
         if self._membership is not None:
@@ -182,7 +183,7 @@ class BroadcastChannel(LiveObject, Generic[M]):
         if frame.kind not in self._members:
             binary = frame.kind == "binary"
             self._members[frame.kind] = self._bus.subscribe(self.key, binary, self._tell_client)
-        self._answer(frame, b"{}", None)
+        self._answer(frame, Encoded(b"{}"), None)
 
     def _leave(self, kind: str) -> None:
         if self._membership is not None:
@@ -195,7 +196,7 @@ class BroadcastChannel(LiveObject, Generic[M]):
         said = {"cursor": str(place)}
         if was_reset:
             said["reset"] = ReplayTooOld.code
-        self._answer(frame, msgspec.json.encode(said), None)
+        self._answer(frame, Encoded(msgspec.json.encode(said)), None)
 
     def _tell_client(self, publication: Publication) -> None:
         self._act(self._machine.send, _published(publication), None, self._clock())
@@ -233,5 +234,9 @@ class BroadcastChannel(LiveObject, Generic[M]):
 
 def _published(publication: Publication) -> Frame:
     return Frame(
-        "published", data=publication.data, binary=publication.binary, info=publication.info
+        "published",
+        data=publication.data,
+        binary=publication.binary,
+        info=publication.info,
+        values=publication.values,
     )

@@ -33,11 +33,13 @@ class Publication:
     """One message of a key.
 
     :ivar data: JSON text, or raw bytes where `binary`.
+    :ivar values: its marks, as JSON text.
     """
 
     info: Info
     data: bytes
     binary: bool
+    values: bytes = b""
 
 
 Member = Callable[[Publication], None]
@@ -82,13 +84,13 @@ class Bus:
         self._epoch = 0
         self._next = 0
 
-    def publish(self, key: str, data: bytes, binary: bool) -> Info:
+    def publish(self, key: str, data: bytes, binary: bool, values: bytes = b"") -> Info:
         """Give a message to every subscriber of `key`, the publisher's own included."""
         one = self._key(key)
         one.seq += 1
         self.published += 1
         info = Info(one.seq, self._milliseconds(), one.epoch)
-        self._hand_out(key, one, Publication(info, data, binary))
+        self._hand_out(key, one, Publication(info, data, binary, values))
         return info
 
     def deliver(self, key: str, publication: Publication) -> None:

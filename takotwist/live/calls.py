@@ -25,6 +25,7 @@ from takotwist.live.home import Home
 from takotwist.live.result import answer_json, take_apart
 from takotwist.live.returned import WrongResult
 from takotwist.live.sessions import LiveSessions
+from takotwist.live.values import Mark, encode
 from takotwist.live.verifying import Run, Verifying
 from takotwist.trampoline import started
 
@@ -46,7 +47,10 @@ class Caller:
 class _Body(msgspec.Struct):
     args: list[msgspec.Raw] = []
     named: dict[str, msgspec.Raw] = {}
+    values: list[Mark] = []
 
+
+_FAILED = "The function failed; the server's log has the reason."
 
 _BODY = msgspec.json.Decoder(_Body)
 
@@ -97,8 +101,13 @@ class Calls:
             outcome = "ok"
             return 200, answer
         except Abort as error:
+            try:
+                answer = _abort_json(error)
+            except (TypeError, ValueError) as unusable:
+                self._log_failure(running.context, unusable)
+                raise InternalError(_FAILED) from None
             outcome = "aborted"
-            return 422, _abort_json(error)
+            return 422, answer
         except CancelledError:
             outcome = "left"
             raise
@@ -140,7 +149,7 @@ class Calls:
             if running.left and isinstance(error, CancelledError | PageLeft):
                 raise
             self._log_failure(running.context, error)
-            raise InternalError("The function failed; the server's log has the reason.") from None
+            raise InternalError(_FAILED) from None
 
     def _log_failure(self, context: CallContext, error: Exception) -> None:
         if isinstance(error, WrongResult):
@@ -177,7 +186,7 @@ class Calls:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
             raise BodyInvalid(f"The body is not a call: {bad}.") from None
         named = {name: bytes(data) for name, data in said.named.items()}
-        return function.bind([bytes(data) for data in said.args], named)
+        return function.bind([bytes(data) for data in said.args], named, said.values)
 
     def _begin_unreturned(self, running: Running) -> None:
         """What was made and not returned waits no longer than what was."""
@@ -220,10 +229,6 @@ def _until_left(work: Deferred[Any], running: Running, *, finishes: bool) -> Def
 
 
 def _abort_json(error: Abort) -> bytes:
-    try:
-        value = msgspec.json.encode(error.value)
-    except TypeError:
-        value = b"null"
-    return msgspec.json.encode(
-        {"error": str(error), "code": "aborted", "value": msgspec.Raw(value)}
-    )
+    said = encode(error.value, "value")
+    body = {"error": str(error), "code": "aborted", "value": msgspec.Raw(said.data)}
+    return msgspec.json.encode(body | ({"values": msgspec.Raw(said.values)} if said.values else {}))

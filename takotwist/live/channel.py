@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, get_args
 
-from takotwist.app.declared import to_json
 from takotwist.live.frames import Frame, Trouble
 from takotwist.live.listening import Listening
 from takotwist.live.live_object import LiveObject, Overflow
 from takotwist.live.message_types import ANYTHING, Direction, direction_of
 from takotwist.live.outcome import Outcome
+from takotwist.live.values import NOTHING, encode
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -61,7 +61,7 @@ class Channel(LiveObject, Generic[C, S]):
     def send(self, data: Any, *, ack: bool | None = None) -> Outcome[Any]:
         """Send a message.
 
-        :param data: anything that JSON can carry.
+        :param data: anything that JSON can carry, and dates and bytes.
         :param ack: whether to ask for an answer; `None` is the channel's own.
         :return: await it, or do not.  Without an answer it is there when the client
             has capacity for the message; with one it is the answer.  It fails with
@@ -72,7 +72,7 @@ class Channel(LiveObject, Generic[C, S]):
             whoever does not await the send would not hear of it.
         """
         asks = self.ack if ack is None else ack
-        return self._send(Frame("send", data=to_json(data), ack=asks), Outcome())
+        return self._send(_message(data, asks), Outcome())
 
     def send_binary(
         self, data: bytes | bytearray | memoryview, *, ack: bool = False
@@ -111,7 +111,12 @@ class Channel(LiveObject, Generic[C, S]):
         if frame.do == "send":
             self._listening.deliver(frame, self._inbound())
         else:
-            self._answer(frame, b"", Trouble("failed", None, "This is a channel."))
+            self._answer(frame, NOTHING, Trouble("failed", None, "This is a channel."))
 
     def _ended(self) -> None:
         self._listening.clear()
+
+
+def _message(data: Any, ack: bool) -> Frame:
+    said = encode(data)
+    return Frame("send", data=said.data, ack=ack, values=said.values)

@@ -38,6 +38,7 @@ class Unreadable(ValueError):
 class _Trouble(msgspec.Struct):
     code: str
     value: msgspec.Raw = msgspec.Raw()
+    values: msgspec.Raw = msgspec.Raw()
     message: str | None = None
 
 
@@ -54,6 +55,7 @@ class _Wire(msgspec.Struct):
     seq: int = 0
     ack: bool = False
     of: int = 0
+    values: msgspec.Raw = msgspec.Raw()
     data: msgspec.Raw = msgspec.Raw()
     error: _Trouble | None = None
     info: _Info | None = None
@@ -76,6 +78,8 @@ def trouble_json(trouble: Trouble | None) -> Any:
     said: dict[str, Any] = {"code": trouble.code}
     if trouble.value is not None:
         said["value"] = msgspec.Raw(trouble.value)
+    if trouble.values:
+        said["values"] = msgspec.Raw(trouble.values)
     if trouble.message is not None:
         said["message"] = trouble.message
     return said
@@ -91,7 +95,9 @@ def read_trouble(said: Any) -> Trouble | None:
 
 
 def _trouble(wire: _Trouble | None) -> Trouble | None:
-    return None if wire is None else Trouble(wire.code, bytes(wire.value) or None, wire.message)
+    if wire is None:
+        return None
+    return Trouble(wire.code, bytes(wire.value) or None, wire.message, bytes(wire.values))
 
 
 def write_text(id: str, frame: Frame) -> bytes:
@@ -118,6 +124,8 @@ def write_text(id: str, frame: Frame) -> bytes:
         said["cursor"] = frame.cursor
     if frame.reset:
         said["stale"] = "reset"
+    if frame.values:
+        said["values"] = msgspec.Raw(frame.values)
     if frame.data:
         said["data"] = msgspec.Raw(frame.data)
     return msgspec.json.encode(said)
@@ -129,7 +137,7 @@ def read_text(text: bytes) -> tuple[str, Frame]:
         wire = _DECODER.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
         raise Unreadable(str(bad)) from None
-    do, data = wire.do, bytes(wire.data)
+    do, data, values = wire.do, bytes(wire.data), bytes(wire.values)
     if do in ("credit", "end", "ended"):
         position = None
         if do == "credit":
@@ -139,7 +147,7 @@ def read_text(text: bytes) -> tuple[str, Frame]:
         return wire.id, Frame(do, error=_trouble(wire.error), position=position)
     if not 1 <= wire.seq <= _LAST_SEQ:
         raise Unreadable("seq must be a number from 1")
-    if b"\n" in data or b"\r" in data:
+    if b"\n" in data or b"\r" in data or b"\n" in values or b"\r" in values:
         raise Unreadable("data must stand on one line")
     if do in ("send", "publish", "published") and not data:
         raise Unreadable("data is missing")
@@ -166,6 +174,7 @@ def read_text(text: bytes) -> tuple[str, Frame]:
         cursor=_cursor(wire.cursor),
         reset=bool(wire.stale),
         timeout=wire.timeoutMs / 1000,
+        values=values,
     )
 
 

@@ -30,7 +30,7 @@ class Outflow:
 
     def sent(self, frame: Frame) -> None:
         """A message has been put on a wire for the first time."""
-        self._bytes_sent += len(frame.data)
+        self._bytes_sent += frame.size
         self._messages_sent += 1
 
     def granted(self, position: Position) -> None:
@@ -71,11 +71,11 @@ class Inflow:
                 or self._messages >= self._window_messages + self._messages_consumed
             ):
                 return False
-            self._bytes += len(frame.data)
+            self._bytes += frame.size
             self._messages += 1
-            self._unconsumed[frame.seq] = len(frame.data)
+            self._unconsumed[frame.seq] = frame.size
         self.seq = frame.seq
-        self._unsaid_bytes += len(frame.data)
+        self._unsaid_bytes += frame.size
         return True
 
     def consumed(self, seq: int) -> None:

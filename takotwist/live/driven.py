@@ -33,6 +33,7 @@ from takotwist.live.outputs import (
     Transmit,
 )
 from takotwist.live.settings import Bounds
+from takotwist.live.values import Encoded
 
 
 class Carrier(Protocol):
@@ -93,10 +94,12 @@ class Driven:
         self._act(self._machine.send, frame, outcome, self._clock())
         return outcome
 
-    def _answer(self, frame: Frame, data: bytes, trouble: Trouble | None) -> None:
+    def _answer(self, frame: Frame, said: Encoded, trouble: Trouble | None) -> None:
         """A delivered frame is settled, with an answer where one was asked for."""
         if frame.ack or frame.do == "publish":
-            self._act(self._machine.answer, frame.seq, data, trouble, self._clock())
+            self._act(
+                self._machine.answer, frame.seq, said.data, trouble, self._clock(), said.values
+            )
         else:
             self._act(self._machine.consumed, frame.seq, self._clock())
 
@@ -130,7 +133,7 @@ class Driven:
         elif isinstance(output, Sent):
             self._outcome(output.handle).resolve(None)
         elif isinstance(output, Answered):
-            self._answered(self._outcome(output.handle), output.data)
+            self._answered(self._outcome(output.handle), output)
         elif isinstance(output, Failed):
             if not self._machine.ended:
                 self._note_overflow(output.trouble)
@@ -159,9 +162,9 @@ class Driven:
         assert isinstance(handle, Outcome)
         return handle
 
-    def _answered(self, outcome: Outcome[Any], data: bytes) -> None:
+    def _answered(self, outcome: Outcome[Any], answer: Answered) -> None:
         try:
-            outcome.resolve(self._outbound().read_answer(data))
+            outcome.resolve(self._outbound().read_answer(answer.data, answer.values))
         except ValidationError as misfit:
             outcome.fail(misfit)
 

@@ -19,6 +19,7 @@ from takotwist.live.bus import MAX_IDLE_KEYS, Bus, Publication
 from takotwist.live.frames import Info
 from takotwist.live.outcome import Outcome
 from takotwist.live.stored import KeepsPublications, Record, Replay
+from takotwist.live.values import Encoded
 
 #: Most publications of one key that wait for the one being stored, and most bytes.
 MAX_WAITING = 10_000
@@ -27,13 +28,13 @@ MAX_WAITING_BYTES = 16 * 2**20
 
 @attrs.frozen(slots=True, eq=False)
 class _Offer:
-    data: bytes
+    said: Encoded
     binary: bool
     outcome: Outcome[Info]
 
     @property
     def size(self) -> int:
-        return len(self.data)
+        return len(self.said.data) + len(self.said.values)
 
 
 @attrs.define(slots=True, eq=False)
@@ -79,16 +80,17 @@ class Durable:
         """Whether a key is known to be durable."""
         return key in self._keys
 
-    def publish(self, key: str, data: bytes, binary: bool, outcome: Outcome[Info]) -> None:
+    def publish(self, key: str, said: Encoded, binary: bool, outcome: Outcome[Info]) -> None:
         """Store a publication on a declared key and give it to every subscriber.
 
         :param outcome: is there after the commit; fails with the `Refusal` of the log.
         """
         one = self._keys[key]
         try:
-            if len(data) > self.log.max_message_bytes:
+            offer = _Offer(said, binary, outcome)
+            if offer.size > self.log.max_message_bytes:
                 raise MessageTooLarge
-            one.group.offer(_Offer(data, binary, outcome))
+            one.group.offer(offer)
         except Refusal as refusal:
             outcome.fail(refusal)
             return
@@ -107,7 +109,7 @@ class Durable:
                 one.count = await self.log.newest(key) or (self.bus.new_epoch(), 0)
             epoch, seq = one.count
             records = [
-                Record(number, epoch, offer.data, offer.binary)
+                Record(number, epoch, offer.said.data, offer.binary, offer.said.values)
                 for number, offer in enumerate(batch, seq + 1)
             ]
             ids = await self.log.append(key, one.replay, records)
@@ -122,7 +124,7 @@ class Durable:
                 for record, cursor in zip(records, ids, strict=True)
             ]
             for info, record in zip(infos, records, strict=True):
-                self.bus.deliver(key, Publication(info, record.data, record.binary))
+                self.bus.deliver(key, Publication(info, record.data, record.binary, record.values))
             for info, offer in zip(infos, batch, strict=True):
                 offer.outcome.resolve(info)
         finally:

@@ -20,10 +20,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from takotwist.errors import REFUSALS, TakoError
 from takotwist.live.frames import Trouble
+from takotwist.live.values import decode, encode, read_marks
 
 
 class LiveError(TakoError):
@@ -33,7 +32,7 @@ class LiveError(TakoError):
 class Abort(LiveError):
     """One side ended the object on purpose, or refused a call.
 
-    :ivar value: what it said; anything that JSON can carry.
+    :ivar value: what it said; anything that JSON can carry, and dates and bytes.
     """
 
     def __init__(self, value: Any = None, message: str | None = None) -> None:
@@ -118,7 +117,9 @@ _BY_CODE: dict[str, type[LiveError]] = {
 def as_error(trouble: Trouble) -> LiveError:
     """The exception for what the wire says."""
     if trouble.code == "abort":
-        value = msgspec.json.decode(trouble.value) if trouble.value else None
+        value = None
+        if trouble.value:
+            value = decode(trouble.value, read_marks(trouble.values), None)
         return Abort(value, trouble.message)
     if trouble.code == "failed" and trouble.message in REFUSALS:
         return ReplayError(trouble.message)
@@ -131,7 +132,8 @@ def as_trouble(error: LiveError) -> Trouble:
     if isinstance(error, Abort):
         plain = Abort(error.value)
         message = None if str(plain) == str(error) else str(error)
-        return Trouble("abort", msgspec.json.encode(error.value), message)
+        said = encode(error.value, "value")
+        return Trouble("abort", said.data, message, said.values)
     if isinstance(error, ReplayError):
         return Trouble("failed", None, error.code)
     for code, kind in _BY_CODE.items():

@@ -40,11 +40,13 @@ class Trouble:
     """Why something ended or failed, as on the wire.
 
     :ivar value: of ``abort``, JSON text.
+    :ivar values: its marks, as JSON text (`takotwist.live.values`).
     """
 
     code: str
     value: bytes | None = None
     message: str | None = None
+    values: bytes = b""
 
 
 NETWORK = Trouble("network")
@@ -102,6 +104,7 @@ class Frame:
 
     :ivar seq: 0 where it is not sequenced, or not yet.
     :ivar data: JSON text, or raw bytes where `binary`.
+    :ivar values: marks of the dates and bytes in it, as JSON text (`takotwist.live.values`).
     :ivar ack: an answer is asked for.
     :ivar of: of an ``ack``: the sequence number that it answers.
     :ivar kind: of ``subscribe``: ``text`` or ``binary``.
@@ -123,8 +126,14 @@ class Frame:
     reset: bool = False
     timeout: float = 0.0
     position: Position | None = None
+    values: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """What it counts for against credit, in bytes."""
+        return len(self.data) + len(self.values)
 
     @property
     def weight(self) -> int:
         """What it counts for in a lane, in bytes."""
-        return OVERHEAD + len(self.data)
+        return OVERHEAD + self.size

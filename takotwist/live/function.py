@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints, overload
 
 import attrs
-import msgspec
 
 from takotwist.app.channel import DEFAULT_HEADER
 from takotwist.app.declared import Declared, DoesNotFit, declare
 from takotwist.errors import BodyInvalid, DefinitionError
 from takotwist.live.returned import Returned
+from takotwist.live.values import Mark, decode
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,12 +39,14 @@ class Parameter:
     required: bool
     by_name: bool
 
-    def read(self, place: str, data: bytes) -> Any:
+    def read(self, place: str, data: bytes, marks: Sequence[Mark]) -> Any:
         """:raises BodyInvalid: names the place."""
         try:
-            return msgspec.json.decode(data) if self.declared is None else self.declared.read(data)
+            return decode(data, marks, self.declared)
         except DoesNotFit as misfit:
             raise BodyInvalid(f"{place}{misfit.path}: {misfit.reason}.") from None
+        except (ValueError, RecursionError) as bad:
+            raise BodyInvalid(f"{place}: {bad}.") from None
 
 
 @attrs.frozen(slots=True)
@@ -108,9 +110,11 @@ class Function(Generic[P, R]):
         return self._returned
 
     def bind(
-        self, args: Sequence[bytes], named: Mapping[str, bytes]
+        self, args: Sequence[bytes], named: Mapping[str, bytes], marks: Sequence[Mark] = ()
     ) -> tuple[list[Any], dict[str, Any]]:
         """Arguments as JSON -> as the function takes them.
+
+        :param marks: their paths begin with ``args`` and an index, or ``named`` and a name.
 
         :raises BodyInvalid: names the argument.
         """
@@ -118,7 +122,7 @@ class Function(Generic[P, R]):
         if len(args) > len(positional):
             raise BodyInvalid(f"args: {self.name} takes {len(positional)}, not {len(args)}.")
         given = [
-            one.read(f"args[{index}] ({one.name})", data)
+            one.read(f"args[{index}] ({one.name})", data, _below(marks, "args", index))
             for index, (one, data) in enumerate(zip(positional, args, strict=False))
         ]
         taken = {one.name for one in positional[: len(args)]}
@@ -129,7 +133,9 @@ class Function(Generic[P, R]):
                 raise BodyInvalid(f"named: {self.name} takes no {name!r}.")
             if name in taken:
                 raise BodyInvalid(f"named: {name!r} is given twice.")
-            named_values[name] = by_name[name].read(f"named.{name}", data)
+            named_values[name] = by_name[name].read(
+                f"named.{name}", data, _below(marks, "named", name)
+            )
         for one in self.parameters:
             if one.required and one.name not in taken and one.name not in named_values:
                 raise BodyInvalid(f"args: {one.name} is missing.")
@@ -137,6 +143,12 @@ class Function(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<function {self.name!r} defined in {self.place}>"
+
+
+def _below(marks: Sequence[Mark], *path: str | int) -> Sequence[Mark]:
+    """Those of one argument, as it sees them."""
+    depth = len(path)
+    return [Mark(one.path[depth:], one.kind) for one in marks if (*one.path[:depth],) == path]
 
 
 def _parameters_of(wrapped: Callable[..., Any], place: str) -> Sequence[Parameter]:

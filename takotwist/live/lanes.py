@@ -119,7 +119,7 @@ class Replay:
         """It has been put on a wire."""
         kept: Frame | None = frame
         weight = frame.weight
-        if len(frame.data) > self.limits[frame.binary]:
+        if frame.size > self.limits[frame.binary]:
             # A hole: the frame may have arrived, and where it has not the object fails.
             kept, weight = None, OVERHEAD
         self._last = frame.seq

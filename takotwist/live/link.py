@@ -147,7 +147,7 @@ class Link:
             if not self._attaching:
                 self._break("a live frame before live.attach")
             return
-        if len(frame.data) > self._settings.max_message_bytes:
+        if frame.size > self._settings.max_message_bytes:
             self._break("data is larger than maxMessageBytes")
             return
         self._sessions.tally.frames_in += 1

@@ -11,12 +11,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
+from twisted.logger import Logger
 
-from takotwist.app.declared import to_json
 from takotwist.live.callbacks import Round, log_failure
 from takotwist.live.errors import Abort, ValidationError, as_trouble
 from takotwist.live.frames import Frame, Trouble
 from takotwist.live.message_types import Direction
+from takotwist.live.values import NOTHING, Encoded, encode
+
+_log = Logger()
 
 _FAILED = Trouble("failed", None, "The listener failed.")
 _NO_LISTENER = Trouble("failed", None, "There is no listener.")
@@ -42,10 +45,11 @@ class Listening:
     """
 
     owner: object
-    answer: Callable[[Frame, bytes, Trouble | None], None]
+    answer: Callable[[Frame, Encoded, Trouble | None], None]
     abort: Callable[[Abort], None]
     _texts: list[_Listener] = attrs.field(factory=list, init=False)
     _binaries: list[_Listener] = attrs.field(factory=list, init=False)
+    _misfitted: bool = attrs.field(default=False, init=False)
     #: Coroutines that were made and have not begun: an asyncio loop begins them a turn later.
     _to_begin: int = attrs.field(default=0, init=False)
 
@@ -73,20 +77,27 @@ class Listening:
         """A message has come."""
         listeners = tuple(self._binaries if frame.binary else self._texts)
         if not listeners:
-            self.answer(frame, b"", _NO_LISTENER)
+            self.answer(frame, NOTHING, _NO_LISTENER)
             return
         data: Any = frame.data
         if not frame.binary:
             try:
-                data = inbound.read_message(frame.data)
+                data = inbound.read_message(frame.data, frame.values)
             except ValidationError as misfit:
-                self.answer(frame, b"", as_trouble(misfit))
+                self._misfit(frame, misfit)
                 return
         one = Round(lambda value, error: self._listened(frame, value, error))
         if frame.ack:
             one.one_by_one(listeners, data, self.owner, frame.seq)
         else:
             one.all_at_once(listeners, (data,))
+
+    def _misfit(self, frame: Frame, misfit: ValidationError) -> None:
+        if not frame.ack and not self._misfitted:
+            # Whoever sent it is not told.  Once, because a page may send many.
+            self._misfitted = True
+            _log.warn("{owner!r}: a message was dropped: {why}", owner=self.owner, why=str(misfit))
+        self.answer(frame, NOTHING, as_trouble(misfit))
 
     def _run(self, callback: Callable[[Any], Any], data: Any) -> Any:
         if self._to_begin:
@@ -110,20 +121,24 @@ class Listening:
 
     def _listened(self, frame: Frame, value: Any, error: BaseException | None) -> None:
         if isinstance(error, Abort):
-            self.abort(error)
+            try:
+                self.abort(error)
+            except (TypeError, ValueError) as unusable:
+                log_failure(f"the Abort of a listener of {self.owner!r}", unusable)
+                self.answer(frame, NOTHING, _FAILED)
         elif error is not None:
             log_failure(f"a listener of {self.owner!r}", error)
-            self.answer(frame, b"", _FAILED)
+            self.answer(frame, NOTHING, _FAILED)
         elif not frame.ack:
-            self.answer(frame, b"", None)
+            self.answer(frame, NOTHING, None)
         else:
             self._answer_with(frame, value)
 
     def _answer_with(self, frame: Frame, value: Any) -> None:
         try:
-            data = to_json(value)
+            said = encode(value, "answer")
         except (TypeError, ValueError) as unusable:
             log_failure(f"the answer of a listener of {self.owner!r}", unusable)
-            self.answer(frame, b"", _FAILED)
+            self.answer(frame, NOTHING, _FAILED)
         else:
-            self.answer(frame, data, None)
+            self.answer(frame, said, None)

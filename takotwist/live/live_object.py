@@ -94,7 +94,7 @@ class LiveObject(Driven):
     def abort(self, value: Any = None, message: str | None = None) -> None:
         """End at once; the client's `onClose` gets an `Abort` with `value`.  Harmless at the end.
 
-        :raises TypeError: JSON has no form for `value`.
+        :raises TypeError: :raises ValueError: JSON has no form for `value`.
         """
         self.lose(Abort(value, message))
 

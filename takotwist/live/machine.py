@@ -113,13 +113,16 @@ class Machine:
                 return
             outgoing.drop_oldest(frame.binary)
 
-    def answer(self, of: int, data: bytes, trouble: Trouble | None, now: float) -> None:
+    def answer(
+        self, of: int, data: bytes, trouble: Trouble | None, now: float, values: bytes = b""
+    ) -> None:
         """Answer a request.  Harmless when it was answered, or nobody waits any more.
 
         :param data: JSON text, where there is no trouble.
+        :param values: its marks.
         """
         if self._incoming.answered(of):
-            self._outgoing.push_answer(Frame("ack", of=of, data=data, error=trouble))
+            self._outgoing.push_answer(Frame("ack", of=of, data=data, error=trouble, values=values))
         self._flush(now)
 
     def consumed(self, seq: int, now: float) -> None:

@@ -12,19 +12,19 @@ from functools import lru_cache
 from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
-import msgspec
 
 from takotwist.app.declared import Declared, DoesNotFit, declare
 from takotwist.live.errors import UsageError, ValidationError
+from takotwist.live.values import decode, read_marks
 
 
-def _read(declared: Declared | None, data: bytes) -> Any:
+def _read(declared: Declared | None, data: bytes, values: bytes) -> Any:
     """:raises ValidationError: names the path."""
     try:
-        return msgspec.json.decode(data) if declared is None else declared.read(data)
+        return decode(data, read_marks(values), declared)
     except DoesNotFit as misfit:
         raise ValidationError(f"data{misfit.path}: {misfit.reason}") from None
-    except (msgspec.DecodeError, RecursionError) as bad:
+    except (ValueError, RecursionError) as bad:
         raise ValidationError(f"data: {bad}") from None
 
 
@@ -35,13 +35,13 @@ class Direction:
     message: Declared | None = None
     answer: Declared | None = None
 
-    def read_message(self, data: bytes) -> Any:
+    def read_message(self, data: bytes, values: bytes = b"") -> Any:
         """:raises ValidationError: names the path."""
-        return _read(self.message, data)
+        return _read(self.message, data, values)
 
-    def read_answer(self, data: bytes) -> Any:
+    def read_answer(self, data: bytes, values: bytes = b"") -> Any:
         """:raises ValidationError: names the path."""
-        return _read(self.answer, data)
+        return _read(self.answer, data, values)
 
 
 ANYTHING = Direction()
@@ -60,13 +60,21 @@ def direction_of(said: Any) -> Direction:
         return _direction(said)
 
 
+def types_of(said: Any) -> tuple[Any, Any]:
+    """Message and answer of one type argument.
+
+    :raises UsageError: it takes more than a message.
+    """
+    if get_origin(said) is not collections.abc.Callable:
+        return said, Any
+    taken, answer = get_args(said)
+    if taken is not Ellipsis and len(taken) != 1:
+        raise UsageError(f"{said} must take one argument, the message")
+    return Any if taken is Ellipsis else taken[0], answer
+
+
 def _direction(said: Any) -> Direction:
-    message, answer = said, Any
-    if get_origin(said) is collections.abc.Callable:
-        taken, answer = get_args(said)
-        if taken is not Ellipsis and len(taken) != 1:
-            raise UsageError(f"{said} must take one argument, the message")
-        message = Any if taken is Ellipsis else taken[0]
+    message, answer = types_of(said)
     return Direction(_declared(message), _declared(answer))
 
 

@@ -131,7 +131,7 @@ class Outgoing:
         if frame.error is not None:
             self.fail(handle, frame.error)
         elif handle is not None:
-            self.out.append(Answered(handle, frame.data))
+            self.out.append(Answered(handle, frame.data, frame.values))
 
     def settle(self, trouble: Trouble | None) -> None:
         """Nothing more will be sent: what waits for it fails."""

@@ -30,10 +30,11 @@ class Sent:
 
 @attrs.frozen(slots=True)
 class Answered:
-    """The answer to a request has come; `data` is JSON text."""
+    """The answer to a request has come; `data` is JSON text, `values` its marks."""
 
     handle: object
     data: bytes
+    values: bytes = b""
 
 
 @attrs.frozen(slots=True)

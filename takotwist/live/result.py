@@ -7,18 +7,22 @@ function returns can be taken for a live object.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import attrs
 import msgspec
 
-from takotwist.app.declared import to_json
 from takotwist.live.broadcast_channel import BroadcastChannel
 from takotwist.live.channel import Channel, ClientEnd
 from takotwist.live.errors import UsageError
 from takotwist.live.live_object import LiveObject
 from takotwist.live.returned import Returned
+from takotwist.live.values import Encoded, at_its_place, dump_model, marked, marks_json
+
+#: What stays as it is until its place is known: marks of live objects, dates and bytes.
+CARRIED = (UUID, datetime, bytes, bytearray, memoryview)
 
 
 @attrs.frozen(slots=True)
@@ -32,8 +36,8 @@ class Found:
     one: LiveObject
 
 
-def take_apart(result: Any, returned: Returned | None = None) -> tuple[bytes, list[Found]]:
-    """A result as JSON text, with `null` where live objects were.
+def take_apart(result: Any, returned: Returned | None = None) -> tuple[Encoded, list[Found]]:
+    """A result, with `null` where live objects were.
 
     :param returned: what it is to be.
     :raises TypeError: :raises ValueError: JSON has no form for something in it.
@@ -50,21 +54,24 @@ def take_apart(result: Any, returned: Returned | None = None) -> tuple[bytes, li
             return mark
         if isinstance(value, Channel):
             raise UsageError("return channel.client, the client's end, and not the channel")
-        dump = getattr(value, "model_dump", None)
-        if callable(dump):
-            # In Python's mode: a live object in a model is still one then.
-            return dump(by_alias=True)
-        raise TypeError(f"JSON has no form for {type(value).__name__!r}")
+        # A live object in a model is still one then.
+        return dump_model(value)
 
     if isinstance(result, ClientEnd | LiveObject):
         result = hook(result)
-    plain = msgspec.to_builtins(result, enc_hook=hook, str_keys=True, builtin_types=(UUID,))
+    try:
+        plain = msgspec.to_builtins(result, enc_hook=hook, str_keys=True, builtin_types=CARRIED)
+    except UsageError:
+        raise
+    except (TypeError, ValueError, RecursionError) as unusable:
+        raise at_its_place(result, "result", unusable, hook) from None
     if returned is not None:
         returned.check(plain, objects)
     found: list[Found] = []
     if objects:
         plain = _without(plain, objects, (), found)
-    return to_json(plain), found
+    plain, marks = marked(plain, "result")
+    return Encoded(msgspec.json.encode(plain), marks_json(marks)), found
 
 
 def _without(
@@ -91,9 +98,11 @@ def _without(
     return value
 
 
-def answer_json(result: bytes, found: list[Found]) -> bytes:
+def answer_json(result: Encoded, found: list[Found]) -> bytes:
     """The body of an answer (protocol, live objects, section 2)."""
-    body: dict[str, Any] = {"result": msgspec.Raw(result)}
+    body: dict[str, Any] = {"result": msgspec.Raw(result.data)}
+    if result.values:
+        body["values"] = msgspec.Raw(result.values)
     if found:
         body["live"] = [
             {"path": list(one.path), "id": one.one.id, "kind": one.one.kind, "ack": one.one.ack}

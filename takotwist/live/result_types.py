@@ -1,8 +1,8 @@
 """The types of functions, read from their annotations, for ``tako types``.
 
-``-> BroadcastChannel[Message]``, ``-> ClientEnd[ClientToServer, ServerToClient]``, and
-either inside lists, dicts, unions, TypedDicts, dataclasses and Structs.  Rule: nothing
-is guessed; a result without an annotation is anything.
+``-> BroadcastChannel[Message]``, ``-> ClientEnd[ClientToServer, ServerToClient]``, dates
+and bytes, and each of them inside lists, dicts, unions, TypedDicts, dataclasses and
+Structs.  Rule: nothing is guessed; a result without an annotation is anything.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import dataclasses
 import inspect
 import types
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import (
     Annotated,
     Any,
     NotRequired,
     Required,
     TypedDict,
+    TypeVar,
     Union,
     get_args,
     get_origin,
@@ -25,11 +27,14 @@ from typing import (
     is_typeddict,
 )
 
+import attrs
 import msgspec
 from twisted.internet.defer import Deferred
 
-from takotwist.app.declared import Declared, declare
+from takotwist.app.declared import PydanticType, declare
 from takotwist.codecs.function_types import (
+    BYTES,
+    DATE,
     Document,
     FunctionTypes,
     LiveTypes,
@@ -41,14 +46,37 @@ from takotwist.errors import DefinitionError
 from takotwist.live.broadcast_channel import BroadcastChannel
 from takotwist.live.channel import ClientEnd
 from takotwist.live.function import Function
-from takotwist.live.message_types import direction_of
+from takotwist.live.message_types import types_of
+
+_CONTAINERS = frozenset(
+    [
+        list,
+        dict,
+        tuple,
+        set,
+        frozenset,
+        collections.abc.Mapping,
+        collections.abc.Sequence,
+    ]
+)
+
+#: How pydantic's schemas say what is carried as it is.
+_FORMATS = {"date-time": DATE, "binary": BYTES}
 
 
 class _Mark:
-    """Stands for a live object where msgspec makes a schema."""
+    """Stands for what is no JSON where msgspec makes a schema."""
 
-    #: Of the live object, as a name.
+    #: A live object's number, or the kind of a value.
     number: str
+
+
+class _Date(_Mark):
+    number = DATE
+
+
+class _Bytes(_Mark):
+    number = BYTES
 
 
 def function_types(functions: Iterable[Function[..., Any]]) -> list[FunctionTypes]:
@@ -61,7 +89,8 @@ def function_types(functions: Iterable[Function[..., Any]]) -> list[FunctionType
 
 def _types_of(function: Function[..., Any]) -> FunctionTypes:
     reader = _Reader()
-    result = get_type_hints(function.wrapped, include_extras=True).get("return", Any)
+    hints = get_type_hints(function.wrapped, include_extras=True)
+    result = hints.get("return", Any)
     try:
         document = reader.document(_awaited(result))
     except Exception as unusable:
@@ -75,7 +104,7 @@ def _types_of(function: Function[..., Any]) -> FunctionTypes:
         function.name,
         said.partition("\n\n")[0] if said else None,
         [
-            ParameterTypes(one.name, _document(one.declared), one.required, one.by_name)
+            ParameterTypes(one.name, _document(hints.get(one.name, Any)), one.required, one.by_name)
             for one in function.parameters
         ],
         document,
@@ -91,24 +120,30 @@ def _awaited(kind: Any) -> Any:
     return kind
 
 
-def _document(declared: Declared | None) -> Document:
-    return None if declared is None else declared.document
+def _document(kind: Any) -> Document:
+    """The schema of what is no result."""
+    return None if isinstance(kind, TypeVar) else _Reader().document(kind)
 
 
 class _Reader:
-    """One result: the same type, with marks where there are live objects."""
+    """One type: the same, with marks where there are live objects, dates and bytes."""
 
     def __init__(self) -> None:
         self.live: list[LiveTypes] = []
+        self._marks = 0
         self._within: list[Any] = []
 
     def document(self, kind: Any) -> Document:
-        """The schema of a result."""
+        """Its schema."""
         if kind is Any:
             return None
         marked = self._marked(kind)
-        if not self.live:
-            return declare(kind, "it").document
+        if not self._marks:
+            declared = declare(kind, "it")
+            # Its models are not looked into here; their schemas say what they are.
+            is_model = isinstance(declared, PydanticType)
+            document: Document = _with_values(declared.document) if is_model else declared.document
+            return document
         found = msgspec.json.schema(marked, schema_hook=_said_elsewhere)
         # As `declare` has it: the type itself first, not a reference to it.
         root = found.get("$defs", {}).get(str(found.get("$ref", "")).removeprefix("#/$defs/"), {})
@@ -116,6 +151,9 @@ class _Reader:
 
     def _marked(self, kind: Any) -> Any:
         origin, arguments = get_origin(kind), get_args(kind)
+        if kind is datetime or kind in (bytes, bytearray, memoryview):
+            self._marks += 1
+            return _Date if kind is datetime else _Bytes
         if (origin or kind) is ClientEnd:
             return self._mark("channel", arguments or (Any, Any))
         if (origin or kind) is BroadcastChannel:
@@ -123,8 +161,10 @@ class _Reader:
         if origin in (Union, types.UnionType):
             return Union[tuple(map(self._marked, arguments))]  # noqa: UP007
         if origin is Annotated:
-            return Annotated[(self._marked(arguments[0]), *arguments[1:])]
-        if origin in (list, dict, tuple, collections.abc.Mapping, collections.abc.Sequence):
+            marked = self._marked(arguments[0])
+            is_value = marked in (_Date, _Bytes)
+            return marked if is_value else Annotated[(marked, *arguments[1:])]
+        if origin in _CONTAINERS:
             return origin[tuple(map(self._marked, arguments))]
         fields = _fields(kind)
         return kind if fields is None else self._record(kind, fields)
@@ -133,12 +173,14 @@ class _Reader:
         if kind in self._within:
             # It refers to itself, and keeps to it.
             return kind
-        before = len(self.live)
+        before = self._marks
         self._within.append(kind)
         marked = {name: self._field(one) for name, one in fields.items()}
         self._within.pop()
-        if len(self.live) == before:
+        if self._marks == before:
             return kind
+        if issubclass(kind, msgspec.Struct):
+            return _same_struct(kind, marked)
         return TypedDict(kind.__name__, marked)  # type: ignore[operator]
 
     def _field(self, kind: Any) -> Any:
@@ -147,6 +189,7 @@ class _Reader:
         return self._marked(kind)
 
     def _mark(self, kind: Any, arguments: tuple[Any, ...]) -> type[_Mark]:
+        self._marks += 1
         self.live.append(LiveTypes(kind, [_messages(one) for one in arguments]))
         return type("Mark", (_Mark,), {"number": str(len(self.live) - 1)})
 
@@ -158,8 +201,41 @@ def _said_elsewhere(mark: type) -> dict[str, Any]:
 
 
 def _messages(said: Any) -> MessageTypes:
-    direction = direction_of(said)
-    return MessageTypes(_document(direction.message), _document(direction.answer))
+    message, answer = types_of(said)
+    return MessageTypes(_document(message), _document(answer))
+
+
+def _same_struct(kind: type[msgspec.Struct], marked: Mapping[str, Any]) -> type[msgspec.Struct]:
+    """A Struct with the same schema but for the types of its fields.
+
+    A record of its members would lose its tag, and which of them may be left out.
+    """
+    config = kind.__struct_config__
+    fields = []
+    for one in msgspec.structs.fields(kind):
+        default = msgspec.field(name=one.encode_name) if one.required else None
+        default = default or msgspec.field(name=one.encode_name, default=None)
+        fields.append((one.name, marked[one.encode_name], default))
+    return msgspec.defstruct(
+        kind.__name__,
+        fields,
+        kw_only=True,
+        tag=config.tag,
+        tag_field=config.tag_field,
+        array_like=config.array_like,
+        forbid_unknown_fields=config.forbid_unknown_fields,
+    )
+
+
+def _with_values(node: Any) -> Any:
+    """A schema of pydantic, with marks for the dates and bytes in it."""
+    if isinstance(node, list):
+        return [_with_values(one) for one in node]
+    if not isinstance(node, Mapping):
+        return node
+    if node.get("type") == "string" and node.get("format") in _FORMATS:
+        return {ELSEWHERE: _FORMATS[node["format"]]}
+    return {key: _with_values(one) for key, one in node.items()}
 
 
 def _fields(kind: Any) -> Mapping[str, Any] | None:
@@ -173,7 +249,21 @@ def _fields(kind: Any) -> Mapping[str, Any] | None:
     if issubclass(kind, msgspec.Struct):
         return {one.encode_name: one.type for one in msgspec.structs.fields(kind)}
     if dataclasses.is_dataclass(kind):
-        return get_type_hints(kind, include_extras=True)
+        hints = get_type_hints(kind, include_extras=True)
+        return {
+            one.name: hints[one.name]
+            if one.default is one.default_factory is dataclasses.MISSING
+            else _optional(hints[one.name])
+            for one in dataclasses.fields(kind)
+        }
+    if attrs.has(kind):
+        hints = get_type_hints(kind, include_extras=True)
+        return {
+            one.name: hints[one.name]
+            if one.default is attrs.NOTHING
+            else _optional(hints[one.name])
+            for one in attrs.fields(kind)
+        }
     return None
 
 

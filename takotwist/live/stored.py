@@ -70,12 +70,14 @@ class Record:
     """A publication on its way into the log.
 
     :ivar data: JSON text, or raw bytes where `binary`.
+    :ivar values: its marks, as JSON text.
     """
 
     seq: int
     epoch: int
     data: bytes
     binary: bool
+    values: bytes = b""
 
 
 class Following(Protocol):

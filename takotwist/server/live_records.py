@@ -23,10 +23,11 @@ class _Stored(msgspec.Struct, array_like=True):
     seq: int
     epoch: int
     data: msgspec.Raw
+    values: msgspec.Raw = msgspec.Raw()
 
 
 _STORED = msgspec.json.Decoder(_Stored)
-_PLACE = struct.Struct("!IBQQQ")
+_PLACE = struct.Struct("!IIBQQQ")
 
 
 def draft_of(record: Record) -> Draft:
@@ -34,7 +35,9 @@ def draft_of(record: Record) -> Draft:
     data = record.data
     if record.binary:
         data = msgspec.json.encode(b64encode(data).decode("ascii"))
-    stored = _Stored(record.seq, record.epoch, msgspec.Raw(data))
+    # Left out where there are none, as all were written once.
+    values = [msgspec.Raw(record.values)] if record.values else []
+    stored = [record.seq, record.epoch, msgspec.Raw(data), *values]
     return Draft("binary" if record.binary else "text", msgspec.json.encode(stored))
 
 
@@ -49,7 +52,9 @@ def _framed(message: Message) -> bytes:
     data, binary = bytes(stored.data), message.type == "binary"
     if binary:
         data = b64decode(msgspec.json.decode(data))
-    return _PLACE.pack(len(data), binary, message.id, stored.seq, stored.epoch) + data
+    values = bytes(stored.values)
+    place = _PLACE.pack(len(data), len(values), binary, message.id, stored.seq, stored.epoch)
+    return place + data + values
 
 
 #: Publications ready to be given to members.
@@ -60,8 +65,9 @@ def publications(blob: bytes) -> Iterator[Publication]:
     """What was joined of `FORM`."""
     at = 0
     while at < len(blob):
-        size, binary, cursor, seq, epoch = _PLACE.unpack_from(blob, at)
+        size, more, binary, cursor, seq, epoch = _PLACE.unpack_from(blob, at)
         at += _PLACE.size
         info = Info(seq, cursor // 1000, epoch, cursor)
-        yield Publication(info, blob[at : at + size], bool(binary))
-        at += size
+        data, values = blob[at : at + size], blob[at + size : at + size + more]
+        yield Publication(info, data, bool(binary), values)
+        at += size + more

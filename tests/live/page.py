@@ -271,6 +271,11 @@ class Page:
         else:
             self._lines.append(msgspec.json.encode(op))
 
+    @staticmethod
+    def trouble(code: str, value: Any, values: Any) -> Trouble:
+        """An error with a value."""
+        return Trouble(code, msgspec.json.encode(value), None, msgspec.json.encode(values))
+
     def post(self) -> int:
         """Send what has gathered upstream; the status."""
         lines, self._lines = self._lines, []

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, TypedDict
 
-from msgspec import Struct
+import attrs
+from msgspec import Meta, Struct
+from pydantic import BaseModel
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -55,6 +58,39 @@ async def on_anything(value):  # type: ignore[no-untyped-def]
     raise NotImplementedError
 
 
+class Booked(Struct, rename="camel", tag="booked", tag_field="kind"):
+    held_at: Annotated[datetime, Meta(tz=True)]
+    seals: list[bytes] = []
+
+
+@dataclass
+class Span:
+    day: date
+    begins: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@attrs.define
+class Lease:
+    until: datetime
+
+
+class Visit(BaseModel):
+    at: datetime
+    photo: bytes
+
+
+class Bookings(TypedDict):
+    all: list[Booked | None]
+    spans: dict[str, Span]
+    lease: Lease
+    pipe: ClientEnd[Callable[[datetime], bytes], Span]
+
+
+@function
+async def on_book(when: datetime, visit: Visit, file: bytes | None = None) -> Bookings:
+    raise NotImplementedError
+
+
 def written(*functions: Any) -> str:
     """The module's text."""
     return "\n".join(typescript_functions(function_types(functions), Names()))
@@ -94,6 +130,24 @@ class ResultTypesTests(SynchronousTestCase):
     def test_recursive(self) -> None:
         """A type that refers to itself does so by its name."""
         self.assertIn("readonly children: readonly OnLaterResult", written(on_later))
+
+    def test_dates_and_bytes(self) -> None:
+        """They are what a page has for them, wherever they stand, as the server carries them."""
+        text = written(on_book)
+        self.assertIn(
+            "onBook: ((when: Date, visit: OnBookVisit, file?: Uint8Array | null) =>", text
+        )
+        self.assertIn(
+            "export type OnBookVisit = {\n  readonly at: Date;\n  readonly photo: Uint8Array;\n};",
+            text,
+        )
+        self.assertIn('readonly kind: "booked";\n  readonly heldAt: Date;', text)
+        self.assertIn("readonly seals?: readonly Uint8Array[];", text)
+        self.assertIn("readonly begins?: Date;", text)
+        self.assertIn("readonly until: Date;", text)
+        self.assertIn("readonly day: string;", text)
+        self.assertIn("ToServer = (message: Date) => Uint8Array;", text)
+        self.assertIn("ToClient = (message: OnBookToClientMessage) => unknown;", text)
 
     def test_undeclared(self) -> None:
         """What nobody has said is any as a result, and unknown as an argument."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from takotwist.live.outputs import (
     Transmit,
 )
 from takotwist.live.settings import Bounds
+from takotwist.live.values import decode, encode, read_marks
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "live.json").read_text())
 
@@ -136,6 +138,17 @@ def play(machine: Machine, step: dict[str, Any]) -> None:
         machine.tick(now)
 
 
+def _meant(said: Any) -> Any:
+    """As the vectors spell dates and bytes."""
+    if isinstance(said, dict):
+        if "$date" in said:
+            return datetime.fromisoformat(said["$date"])
+        if "$bytes" in said:
+            return base64.b64decode(said["$bytes"])
+        return {key: _meant(one) for key, one in said.items()}
+    return [_meant(one) for one in said] if isinstance(said, list) else said
+
+
 class LiveVectorTests(SynchronousTestCase):
     """Both ends of a live object follow the same steps."""
 
@@ -178,8 +191,19 @@ class LiveVectorTests(SynchronousTestCase):
         for case in VECTORS["text"] + VECTORS["durable"]["text"]:
             text = case["text"].encode()
             id, frame = read_text(text)
-            self.assertEqual((id, len(frame.data)), (case["id"], case["dataBytes"]))
+            self.assertEqual((id, frame.size), (case["id"], case["dataBytes"]))
             self.assertEqual(write(id, frame), text)
+
+    def test_values(self) -> None:
+        """Dates and bytes beside the JSON, read and written."""
+        for case in VECTORS["values"]:
+            meant = _meant(case["means"])
+            data = msgspec.json.encode(case["data"])
+            marks = read_marks(msgspec.json.encode(case["values"]))
+            self.assertEqual(decode(data, marks, None), meant, case["name"])
+            said = encode(meant)
+            self.assertEqual(json.loads(said.values), case["values"], case["name"])
+            self.assertEqual(decode(said.data, read_marks(said.values), None), meant)
 
     def test_unreadable_frames(self) -> None:
         """What breaks the protocol by its form alone."""

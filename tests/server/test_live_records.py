@@ -17,7 +17,12 @@ from takotwist.server.live_records import FORM, draft_of, place_of, publications
 
 COUNTS = st.integers(min_value=0, max_value=2**53 - 1)
 TEXTS = st.builds(
-    Record, COUNTS, COUNTS, st.text().map(lambda text: json.dumps(text).encode()), st.just(False)
+    Record,
+    COUNTS,
+    COUNTS,
+    st.text().map(lambda text: json.dumps(text).encode()),
+    st.just(False),
+    st.sampled_from([b"", b'[{"path":[],"kind":"date"}]']),
 )
 BINARIES = st.builds(Record, COUNTS, COUNTS, st.binary(), st.just(True))
 
@@ -38,7 +43,10 @@ class LiveRecordsTests(SynchronousTestCase):
             list(publications(blob)),
             [
                 Publication(
-                    Info(record.seq, id // 1000, record.epoch, id), record.data, record.binary
+                    Info(record.seq, id // 1000, record.epoch, id),
+                    record.data,
+                    record.binary,
+                    record.values,
                 )
                 for id, record in given
             ],

@@ -71,7 +71,7 @@ export interface Live<Functions extends object = Registered> {
    * Call a function of the server.
    * @param args by position, or an object of them by name
    * @returns its result; live objects stand where the function put them
-   * @throws Abort where the function refused, ValidationError where the arguments do not fit,
+   * @throws TypeError where JSON has no form for an argument, Abort where the function refused, ValidationError where the arguments do not fit,
    *   NetworkError where there was no answer of the server, TakoError with the server's word otherwise
    */
   call<Name extends keyof Functions & string>(name: Name, ...rest: Rest<Functions[Name]>): Promise<ResultOf<Functions[Name]>>;
@@ -142,10 +142,9 @@ export function createLive<Functions extends object = Registered>(
     calls++;
     try {
       const all = await (known ??= settings());
-      const body = JSON.stringify(Array.isArray(args) ? { args } : { named: args });
       secret ??= newSecret();
       const mine = secret;
-      const answer = await callFunction(all, { name, body, secret: mine, timeout });
+      const answer = await callFunction(all, { name, args, secret: mine, timeout });
       if (!answer.live) return answer.result;
       session ??= new Session({
         ...all,

@@ -6,7 +6,8 @@
  */
 
 import { draft, type Frame, type Info } from "./live_frames.js";
-import { type Carrier, copyOf, guarded, json, LiveObject } from "./live_object.js";
+import { type Carrier, copyOf, guarded, LiveObject } from "./live_object.js";
+import { decode, message } from "./live_values.js";
 import { newer } from "./topic.js";
 import type { Gone } from "./types.js";
 
@@ -54,8 +55,8 @@ export class BroadcastChannel<Message = unknown> extends LiveObject {
    * Publish to every member, this one too. To a durable broadcast it is stored first.
    * @returns the place of the message among those of the key
    */
-  publish(message: Message): Promise<Info> {
-    return this.sendFrame(draft("publish", json(message))) as Promise<Info>;
+  publish(data: Message): Promise<Info> {
+    return this.sendFrame(message("publish", data)) as Promise<Info>;
   }
 
   publishBinary(data: ArrayBuffer | ArrayBufferView): Promise<Info> {
@@ -81,7 +82,7 @@ export class BroadcastChannel<Message = unknown> extends LiveObject {
     const calls =
       data instanceof Uint8Array
         ? [...this.#binaryListeners].map(({ listen }) => () => listen(data, info))
-        : [...this.#listeners].map(({ listen }) => () => listen(JSON.parse(data as string) as Message, info));
+        : [...this.#listeners].map(({ listen }) => () => listen(decode(frame) as Message, info));
     this.hear(frame, calls);
   }
 

@@ -10,7 +10,9 @@ import { TakoError } from "./index.js";
 import { parse } from "./link.js";
 import type { ConnectionSettings } from "./live_connection.js";
 import { Abort, NetworkError, ValidationError } from "./live_errors.js";
+import type { Mark } from "./live_frames.js";
 import type { Overflow } from "./live_machine.js";
+import { encode, putBack } from "./live_values.js";
 import { ask } from "./stream.js";
 import { connectUrl } from "./topic.js";
 
@@ -29,7 +31,12 @@ export interface Result {
   readonly live?: readonly Entry[];
 }
 
-interface Answer extends Partial<Result> {
+interface Said extends Result {
+  /** Of the result, or of an `Abort`'s value. */
+  readonly values?: readonly Mark[];
+}
+
+interface Answer extends Partial<Said> {
   readonly code?: unknown;
   readonly error?: unknown;
   readonly value?: unknown;
@@ -37,7 +44,8 @@ interface Answer extends Partial<Result> {
 
 export interface Call {
   readonly name: string;
-  readonly body: string;
+  /** By position, or an object of them by name. */
+  readonly args: readonly unknown[] | object;
   readonly secret: string;
   /** Milliseconds for all of it. */
   readonly timeout: number;
@@ -49,24 +57,34 @@ function failed(cause: unknown, message?: string): NetworkError {
   return error;
 }
 
+/** @throws TypeError where JSON has no form for an argument; names the place */
+function bodyOf(args: Call["args"]): string {
+  const key = Array.isArray(args) ? "args" : "named";
+  const { data, values } = encode(args, "arguments");
+  if (values === undefined) return `{"${key}":${data}}`;
+  const marks = (JSON.parse(values) as Mark[]).map(({ path, kind }) => ({ path: [key, ...path], kind }));
+  return `{"${key}":${data},"values":${JSON.stringify(marks)}}`;
+}
+
 /** @throws as `Live.call` says */
 function read(response: Response, text: string): Result {
   const { status } = response;
   const answer = Object(parse(text)) as Answer;
-  if (status === 200 && "result" in answer) return answer as Result;
-  const { code, error, value } = answer;
+  const { code, error, value, values } = answer;
+  if (status === 200 && "result" in answer) return { ...answer, result: putBack(answer.result, values) };
   if (status < 400 || typeof code !== "string" || typeof error !== "string") {
     const type = response.headers.get("content-type");
     const what = `HTTP ${status} (${type}), not from takotwist: something between answers, or the url is wrong.`;
     throw failed(new TakoError(`http-${status}`, what), "There was no answer of the server.");
   }
-  if (code === "aborted") throw new Abort(value);
+  if (code === "aborted") throw new Abort(putBack(value, values));
   if (status === 400) throw new ValidationError(error);
   throw new TakoError(code, error);
 }
 
 /** @throws as `Live.call` says */
-export async function callFunction(settings: ConnectionSettings, { name, body, secret, timeout }: Call): Promise<Result> {
+export async function callFunction(settings: ConnectionSettings, { name, args, secret, timeout }: Call): Promise<Result> {
+  const body = bodyOf(args);
   const { credentials, environment } = settings;
   const headers = { "content-type": "application/json", "tako-session": secret };
   const url = new URL(connectUrl(settings.base).replace(/^ws/, "http"));

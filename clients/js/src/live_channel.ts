@@ -5,7 +5,8 @@
  */
 
 import { draft, type Frame } from "./live_frames.js";
-import { type Carrier, copyOf, json, LiveObject } from "./live_object.js";
+import { type Carrier, copyOf, LiveObject } from "./live_object.js";
+import { decode, message } from "./live_values.js";
 
 /** The argument is a message, the result what its listener answers. */
 export type Direction = (message: any) => unknown;
@@ -44,8 +45,8 @@ export class Channel<
    */
   send(message: MessageOf<ClientToServer>, options: { readonly ack: false }): Promise<void>;
   send(message: MessageOf<ClientToServer>, options?: SendOptions): Promise<AnswerOf<ClientToServer>>;
-  send(message: MessageOf<ClientToServer>, { ack = this.#ack }: SendOptions = {}): Promise<unknown> {
-    return this.sendFrame(draft("send", json(message), { ack }));
+  send(data: MessageOf<ClientToServer>, { ack = this.#ack }: SendOptions = {}): Promise<unknown> {
+    return this.sendFrame(message("send", data, { ack }));
   }
 
   /** The same with bytes. The channel-wide `ack` is not for these. */
@@ -68,7 +69,7 @@ export class Channel<
     const calls =
       data instanceof Uint8Array
         ? [...this.#binaryListeners].map(({ listen }) => () => listen(data))
-        : [...this.#listeners].map(({ listen }) => () => listen(JSON.parse(data as string) as MessageOf<ServerToClient>));
+        : [...this.#listeners].map(({ listen }) => () => listen(decode(frame) as MessageOf<ServerToClient>));
     if (frame.ack) void this.answer(frame, calls);
     else this.hear(frame, calls);
   }

@@ -16,11 +16,12 @@
  */
 
 import { ChannelClosedError, ChannelGoneError, ChannelOverflowError, TakoError } from "./index.js";
-import type { Trouble } from "./live_frames.js";
+import type { Mark, Trouble } from "./live_frames.js";
+import { encode, putBack } from "./live_values.js";
 
 /** One side ended the object on purpose, or a function refused its call. */
 export class Abort extends TakoError {
-  /** What it said; anything that JSON can carry. */
+  /** What it said; anything that JSON can carry, and dates and bytes. */
   readonly abortValue: unknown;
 
   constructor(value?: unknown, message?: string) {
@@ -61,10 +62,11 @@ export class ValidationError extends TakoError {
   }
 }
 
-export function errorOf({ code, value, message }: Trouble): TakoError {
+export function errorOf({ code, value, values, message }: Trouble): TakoError {
   switch (code) {
     case "abort":
-      return new Abort(value, message);
+      // A copy: the other side may have to be told the same again.
+      return new Abort(values ? putBack(JSON.parse(JSON.stringify(value)), values) : value, message);
     case "network":
       return new NetworkError(true, message);
     case "left":
@@ -88,5 +90,8 @@ export function errorOf({ code, value, message }: Trouble): TakoError {
 
 export function troubleOf({ abortValue, message }: Abort): Trouble {
   const plain = new Abort(abortValue).message === message;
-  return { code: "abort", ...(abortValue !== undefined && { value: abortValue }), ...(!plain && { message }) };
+  if (abortValue === undefined) return { code: "abort", ...(!plain && { message }) };
+  const { data, values } = encode(abortValue, "value");
+  const marks = values !== undefined && { values: JSON.parse(values) as Mark[] };
+  return { code: "abort", value: JSON.parse(data) as unknown, ...marks, ...(!plain && { message }) };
 }

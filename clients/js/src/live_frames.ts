@@ -18,10 +18,18 @@ export type Do =
   | "end"
   | "ended";
 
+/** A date or bytes, by where it stands in JSON that has an ISO text or base64 there. */
+export interface Mark {
+  readonly path: readonly (string | number)[];
+  readonly kind: "date" | "bytes";
+}
+
 /** Why something ended or failed, as on the wire. */
 export interface Trouble {
   readonly code: string;
   readonly value?: unknown;
+  /** Marks of `value`; see `live_values`. */
+  readonly values?: readonly Mark[];
   readonly message?: string | undefined;
 }
 
@@ -49,7 +57,9 @@ export interface Frame {
   /** From 1; absent where it is not sequenced, or not yet. */
   readonly seq?: number;
   readonly data?: string | Uint8Array<ArrayBuffer>;
-  /** Bytes of `data` on the wire. */
+  /** Marks of the dates and bytes in `data`, as JSON text; see `live_values`. */
+  readonly values?: string;
+  /** Bytes of `data` and `values` on the wire. */
   readonly size: number;
   readonly ack?: boolean;
   readonly of?: number;
@@ -90,7 +100,8 @@ function sizeOf(text: string): number {
 
 /** A frame without a number, around JSON text or bytes. */
 export function draft(what: Do, data: string | Uint8Array<ArrayBuffer>, more?: Partial<Frame>): Frame {
-  return { do: what, size: typeof data === "string" ? sizeOf(data) : data.byteLength, data, ...more };
+  const size = typeof data === "string" ? sizeOf(data) + sizeOf(more?.values ?? "") : data.byteLength;
+  return { do: what, size, data, ...more };
 }
 
 /** Whether it counts against credit and in the waiting lanes. */
@@ -113,7 +124,7 @@ export function weightOf(frame: Frame): number {
 
 /** `data` stands last, so that its text can be found without parsing. */
 function writeText(id: string, frame: Frame): string {
-  const { do: what, seq, ack, of, info, error, timeoutMs, position, kind, cursor, stale, data } = frame;
+  const { do: what, seq, ack, of, info, error, timeoutMs, position, kind, cursor, stale, values, data } = frame;
   const head = JSON.stringify({
     op: "live",
     id,
@@ -129,7 +140,8 @@ function writeText(id: string, frame: Frame): string {
     cursor,
     stale,
   });
-  return data === undefined ? head : `${head.slice(0, -1)},"data":${data as string}}`;
+  const marks = values === undefined ? "" : `,"values":${values}`;
+  return data === undefined ? head : `${head.slice(0, -1)}${marks},"data":${data as string}}`;
 }
 
 function writeBinary(id: string, frame: Frame, data: Uint8Array): Uint8Array<ArrayBuffer> {
@@ -200,8 +212,10 @@ export function readText(text: string, said: Record<string, any>): [id: string, 
   if (!/^(send|ack|publish|published)$/.test(what)) throw new Unreadable("do is unknown");
   if (said.data === undefined) throw new Unreadable("data is missing");
   const data = text.slice(text.indexOf('"data":') + 7, text.lastIndexOf("}"));
+  const marksAt = text.indexOf('"values":') + 9;
+  const marks = said.values !== undefined && { values: text.slice(marksAt, text.indexOf(',"data":', marksAt)) };
   const more = { ...(said.ack && { ack: true }), ...(what === "ack" && { of: whole(of, 1, "of") }), ...(info && { info }) };
-  return [id, draft(what, data, { seq, ...more })];
+  return [id, draft(what, data, { seq, ...more, ...marks })];
 }
 
 /** @throws Unreadable as it says */

@@ -84,7 +84,7 @@ export class Machine<Handle> {
   }
 
   /** Answer a request. Harmless when it was answered, or nobody waits any more. */
-  answer(of: number, answer: Pick<Frame, "data" | "error" | "size">, now: number): void {
+  answer(of: number, answer: Pick<Frame, "data" | "values" | "error" | "size">, now: number): void {
     this.#inflow.consumed(of);
     if (this.#requests.delete(of)) this.#outgoing.pushAnswer({ do: "ack", of, ...answer });
     this.#flush(now);

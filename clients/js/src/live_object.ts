@@ -9,9 +9,10 @@
 import type { Environment } from "./environment.js";
 import { ChannelOverflowError, TakoError } from "./index.js";
 import { Abort, errorOf, NetworkError, troubleOf } from "./live_errors.js";
-import { draft, type Frame, type Trouble } from "./live_frames.js";
+import type { Frame, Trouble } from "./live_frames.js";
 import { Machine, type Overflow } from "./live_machine.js";
 import type { Bounds, Output } from "./live_outgoing.js";
+import { decode, message } from "./live_values.js";
 
 const CLOSE_TIMEOUT_MS = 5_000;
 
@@ -111,7 +112,10 @@ export abstract class LiveObject {
     return this.#closing;
   }
 
-  /** End at once; close listeners of both sides get an `Abort` with the value. Harmless at the end. */
+  /**
+   * End at once; close listeners of both sides get an `Abort` with the value. Harmless at the end.
+   * @throws TypeError where JSON has no form for the value
+   */
   abort(value?: unknown, message?: string): void {
     this.act((machine, now) => machine.end(troubleOf(new Abort(value, message)), now));
   }
@@ -164,12 +168,12 @@ export abstract class LiveObject {
   /** Let listeners answer a request, one after the other; the last one's value is the answer. */
   protected async answer(frame: Frame, listeners: (() => unknown)[]): Promise<void> {
     const of = frame.seq as number;
-    let answer: Pick<Frame, "data" | "error" | "size">;
+    let answer: Pick<Frame, "data" | "values" | "error" | "size">;
     this.#answering.add(of);
     try {
       let value: unknown;
       for (const listener of listeners) value = await listener();
-      answer = draft("ack", json(value ?? null));
+      answer = message("ack", value ?? null);
       const { maxMessageBytes } = this.#carrier.bounds;
       if (answer.size > maxMessageBytes) throw new RangeError(`an answer has at most ${maxMessageBytes} bytes`);
       if (!listeners.length) answer = { error: { code: "failed", message: "There is no listener." }, size: 0 };
@@ -197,7 +201,7 @@ export abstract class LiveObject {
     if ("frame" in output) this.#carrier.transmit(this.#id, output.frame);
     else if ("deliver" in output) this.deliver(output.deliver);
     else if ("sent" in output) output.sent.resolve(undefined);
-    else if ("answered" in output) output.answered.resolve(JSON.parse(output.data));
+    else if ("answered" in output) output.answered.resolve(decode(output));
     else if ("failed" in output) output.failed.reject(this.#errorOf(output.error));
     else if ("opened" in output) this.#open();
     else if ("ended" in output) this.#end(output.ended);
@@ -253,13 +257,6 @@ export function guarded(listener: () => unknown, failed: (error: unknown) => voi
     failed(error);
     return undefined;
   }
-}
-
-/** @throws TypeError where JSON has no form for it */
-export function json(data: unknown): string {
-  const text = JSON.stringify(data) as string | undefined;
-  if (text === undefined) throw new TypeError("data must be JSON");
-  return text;
 }
 
 /** A copy: what the caller changes later is not what was sent. */

@@ -27,7 +27,7 @@ export type Output<Handle> =
   /** A message, or a change of a subscription, for the listeners: `consumed` or `answer` follows. */
   | { readonly deliver: Frame }
   | { readonly sent: Handle }
-  | { readonly answered: Handle; readonly data: string }
+  | { readonly answered: Handle; readonly data: string; readonly values?: string }
   | { readonly failed: Handle; readonly error: Trouble }
   | { readonly opened: true }
   | { readonly ended: Trouble | null }
@@ -118,12 +118,12 @@ export class Outgoing<Handle> {
   }
 
   /** An answer has come. */
-  answered({ of, error, data }: Frame): void {
+  answered({ of, error, data, values }: Frame): void {
     if (!this.#pending.has(of as number)) return;
     const handle = this.#pending.get(of as number);
     this.#pending.delete(of as number);
     if (error) this.fail(handle, error);
-    else if (handle !== undefined) this.#out.push({ answered: handle, data: data as string });
+    else if (handle !== undefined) this.#out.push({ answered: handle, data: data as string, ...(values !== undefined && { values }) });
   }
 
   /** Nothing more will be sent: what waits for it fails. */

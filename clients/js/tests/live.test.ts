@@ -227,6 +227,136 @@ describe("a call", () => {
   });
 });
 
+describe("dates and bytes", () => {
+  const NOON = "2026-11-30T12:00:00.000Z";
+  const noon = new Date(NOON);
+  const raw = new Uint8Array([0, 255]);
+  const date = (...path: unknown[]) => ({ path, kind: "date" });
+  const bytes = (...path: unknown[]) => ({ path, kind: "bytes" });
+
+  test("are arguments, by position and by name, and stand in results", async () => {
+    const page = new Page(false);
+    const result = page.live.call("onTest", ["a", { when: noon, file: [raw.buffer, undefined].slice(0, 1) }]);
+    await page.world.settle();
+    const post = page.world.request;
+    expect(JSON.parse(post.body)).toEqual({
+      args: ["a", { when: NOON, file: ["AP8="] }],
+      values: [date("args", 1, "when"), bytes("args", 1, "file", 0)],
+    });
+    post.answer(200, { result: { at: NOON, seals: ["AP8="], said: NOON }, values: [date("at"), bytes("seals", 0)] });
+    expect(await result).toEqual({ at: noon, seals: [raw], said: NOON });
+    void page.live.call("onTest", { at: noon });
+    await page.world.settle();
+    expect(JSON.parse(page.world.request.body)).toEqual({ named: { at: NOON }, values: [date("named", "at")] });
+  });
+
+  test("are the value of an Abort, and stand beside live objects", async () => {
+    const page = new Page(false);
+    const failure = await page
+      .call<never>({ code: "aborted", error: "Aborted", value: { until: NOON }, values: [date("until")] }, 422)
+      .catch((error: unknown) => error);
+    expect((failure as Abort).abortValue).toEqual({ until: noon });
+    const { at, channel } = await page.call<{ at: Date; channel: Channel }>({
+      result: { at: NOON, channel: null },
+      values: [date("at")],
+      live: [{ path: ["channel"], id: "c", kind: "channel", ack: false }],
+    });
+    expect(at).toEqual(noon);
+    const ends: unknown[] = [];
+    channel.onClose((error) => ends.push(error));
+    await page.attachStream();
+    await page.down({ op: "live", id: "c", do: "end", error: { code: "abort", value: "AP8=", values: [bytes()] } });
+    expect((ends[0] as Abort).abortValue).toEqual(raw);
+    page.live.close();
+  });
+
+  test("are messages and answers; each listener has its own", async () => {
+    const page = new Page(false);
+    const { channel } = await page.channel();
+    const got: any[] = [];
+    channel.listen((message: any) => {
+      got.push(message);
+      return { again: message.at, raw };
+    });
+    channel.listen((message: any) => void got.push(message));
+    await page.attachStream();
+    await page.down({ op: "live", id: "c", do: "send", seq: 1, values: [date("at")], data: { at: NOON } });
+    expect(got).toEqual([{ at: noon }, { at: noon }]);
+    expect(got[0].at).not.toBe(got[1].at);
+    channel.listen(() => ({ raw, at: noon }));
+    await page.down({ op: "live", id: "c", do: "send", seq: 2, ack: true, values: [date("at")], data: { at: NOON } });
+    expect((await page.up()).at(-1)).toMatchObject({ do: "ack", values: [bytes("raw"), date("at")], data: { raw: "AP8=", at: NOON } });
+    const asked = channel.send({ at: noon }, { ack: true });
+    expect(await page.up()).toEqual([{ op: "live", id: "c", do: "send", seq: 2, ack: true, values: [date("at")], data: { at: NOON } }]);
+    await page.down({ op: "live", id: "c", do: "ack", seq: 3, of: 2, values: [bytes()], data: "AP8=" });
+    expect(await asked).toEqual(raw);
+    channel.abort({ until: noon });
+    const error = { code: "abort", value: { until: NOON }, values: [date("until")] };
+    expect((await page.up()).at(-1)).toEqual({ op: "live", id: "c", do: "end", error });
+    page.live.close();
+  });
+
+  test("keep their text where a mark is nothing of the data, or of a kind that is not known", async () => {
+    const page = new Page(false);
+    const values = [date("no", "where"), date("__proto__", "x"), bytes("n"), { path: ["said"], kind: "map" }];
+    expect(await page.call({ result: { n: 1, said: "x" }, values })).toEqual({ n: 1, said: "x" });
+  });
+
+  const circle: unknown[] = [];
+  circle.push(circle);
+  class Point {
+    constructor(
+      readonly x: number,
+      readonly y: number,
+    ) {}
+  }
+
+  test.each<[sentence: string, make: () => unknown]>([
+    ["arguments[1].when: a Date that is no moment", () => ({ when: new Date(NaN) })],
+    ["arguments[1].items[1]: Infinity has no JSON form", () => ({ items: [1, Infinity] })],
+    ["arguments[1].items: JSON has no form for Map; send Object.fromEntries", () => ({ items: new Map() })],
+    ["arguments[1]: JSON has no form for Set", () => new Set([1])],
+    ["arguments[1].upload: JSON has no form for Blob; await its arrayBuffer()", () => ({ upload: new Blob(["x"]) })],
+    ["arguments[1]: JSON has no form for File; await its arrayBuffer()", () => new File(["x"], "a.txt")],
+    ["arguments[1][0]: JSON has no form for Float32Array", () => [new Float32Array(1)]],
+    ["arguments[1].done: a function has no JSON form", () => ({ done: () => {} })],
+    ["arguments[1].id: a BigInt has no JSON form; send it as text", () => ({ id: 1n })],
+    ["arguments[1][0]: undefined has no JSON form", () => [undefined]],
+    ["arguments[1].later: JSON has no form for Promise", () => ({ later: Promise.resolve() })],
+    ["arguments[1]: JSON has no form for RegExp", () => /x/],
+    ["arguments[1]: JSON has no form for Error", () => new Error("x")],
+    ["arguments[1].text: half of a surrogate pair is no text", () => ({ text: "cut \ud83d" })],
+    ["arguments[1]: half of a surrogate pair is no text", () => ({ "\udc00": 1 })],
+    ["arguments[1][0]: it contains itself", () => circle],
+  ])("what JSON would change is refused with its place: %s", async (sentence, make) => {
+    const page = new Page(false);
+    const value = make();
+    const failure = await page.live.call("onTest", ["a", value]).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(TypeError);
+    expect((failure as Error).message).toContain(sentence);
+    expect(page.posts("/functions/")).toEqual([]);
+    const { channel } = await page.channel();
+    expect(() => channel.send(["a", value])).toThrow(sentence.replace("arguments", "data"));
+    expect(() => channel.abort(["a", value])).toThrow(sentence.replace("arguments", "value"));
+    expect(channel.isClosed).toBe(false);
+    page.live.close();
+  });
+
+  test.each<[unknown, unknown]>([
+    [{ left: undefined, kept: null }, { kept: null }],
+    [new Point(1, 2), { x: 1, y: 2 }],
+    [new URL("https://x.example/"), "https://x.example/"],
+    [Object.assign(Object.create(null) as object, { a: 1 }), { a: 1 }],
+    [[new Point(1, 2)].concat([]), [{ x: 1, y: 2 }]],
+    ["\u{1f600}", "\u{1f600}"],
+  ])("what says how it is JSON is carried: %o", async (value, text) => {
+    const page = new Page(false);
+    void page.live.call("onTest", [value]);
+    await page.world.settle();
+    expect(JSON.parse(page.world.request.body)).toEqual({ args: [text] });
+  });
+});
+
 describe("over an event stream", () => {
   test("messages go both ways, in order, text and binary", async () => {
     const page = new Page(false);

@@ -2,9 +2,10 @@
 
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { type Do, draft, type Frame, readBinary, readText, write } from "../src/live_frames.js";
+import { type Do, draft, type Frame, type Mark, readBinary, readText, write } from "../src/live_frames.js";
 import { Machine, type Overflow } from "../src/live_machine.js";
 import type { Bounds, Output } from "../src/live_outgoing.js";
+import { decode, encode } from "../src/live_values.js";
 
 type Said = Record<string, any>;
 interface Step {
@@ -21,6 +22,7 @@ interface Cases {
   unreadable: { text?: string; hex?: string }[];
 }
 interface Vectors extends Cases {
+  values: { name: string; data: unknown; values: Mark[]; means: unknown }[];
   version: number;
   bounds: Bounds;
   durable: Cases;
@@ -53,7 +55,7 @@ function frameJson(frame: Frame): Said {
 function outputJson(output: Output<number>): Said {
   if ("frame" in output) return { frame: frameJson(output.frame) };
   if ("deliver" in output) return { deliver: frameJson(output.deliver) };
-  if ("answered" in output) return { ...output, data: JSON.parse(output.data) as unknown };
+  if ("answered" in output) return { answered: output.answered, data: JSON.parse(output.data) as unknown };
   if ("broken" in output) return { broken: true };
   return output;
 }
@@ -129,5 +131,24 @@ describe("frames on the wire", () => {
   });
   test.each(all("unreadable"))("unreadable: $text$hex", ({ text, hex }) => {
     expect(() => (hex === undefined ? parse(text as string) : readBinary(bytes(hex, "hex")))).toThrow();
+  });
+});
+
+/** As the vectors spell dates and bytes. */
+function meant(said: any): unknown {
+  if (Array.isArray(said)) return said.map(meant);
+  if (typeof said !== "object" || said === null) return said;
+  if ("$date" in said) return new Date(said.$date as string);
+  if ("$bytes" in said) return bytes(said.$bytes as string, "base64");
+  return Object.fromEntries(Object.entries(said as object).map(([key, one]) => [key, meant(one)]));
+}
+
+describe("dates and bytes", () => {
+  test.each(vectors.values)("$name", ({ data, values, means }) => {
+    const value = meant(means);
+    expect(decode({ data: JSON.stringify(data), values: JSON.stringify(values) })).toEqual(value);
+    const said = encode(value, "data");
+    expect(JSON.parse(said.values ?? "")).toEqual(values);
+    expect(decode(said)).toEqual(value);
   });
 });
