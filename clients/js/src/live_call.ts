@@ -6,6 +6,7 @@
  * what came.
  */
 
+import { present } from "./credentials.js";
 import { TakoError } from "./index.js";
 import { parse } from "./link.js";
 import type { ConnectionSettings } from "./live_connection.js";
@@ -57,6 +58,10 @@ function failed(cause: unknown, message?: string): NetworkError {
   return error;
 }
 
+function lost(cause: unknown): never {
+  throw cause instanceof NetworkError ? cause : failed(cause);
+}
+
 /** @throws TypeError where JSON has no form for an argument; names the place */
 function bodyOf(args: Call["args"]): string {
   const key = Array.isArray(args) ? "args" : "named";
@@ -93,7 +98,9 @@ export async function callFunction(settings: ConnectionSettings, { name, args, s
   const { signal } = abort;
 
   const post = async (refused: boolean): Promise<[Response, string]> => {
-    const auth = typeof credentials === "function" ? await credentials({ refused }) : credentials;
+    const auth = await present(environment, credentials, refused, signal).catch((cause: unknown) =>
+      Promise.reject(failed(cause, "The credentials could not be had.")),
+    );
     const response = await ask(settings, url, auth, { method: "POST", headers, body, signal });
     return [response, await response.text()];
   };
@@ -111,7 +118,7 @@ export async function callFunction(settings: ConnectionSettings, { name, args, s
     });
   });
   try {
-    return read(...(await Promise.race([exchange().catch((cause: unknown) => Promise.reject(failed(cause))), tooLate])));
+    return read(...(await Promise.race([exchange().catch(lost), tooLate])));
   } finally {
     cancel();
   }

@@ -197,7 +197,10 @@ describe("a call", () => {
     await page.nothingLeft();
   });
 
-  test.each(["answer", "credentials"])("whose %s never comes fails in time", async (what) => {
+  test.each([
+    ["answer", 20_000, "within 20000 ms"],
+    ["credentials", 15_000, "credentials could not be had"],
+  ] as const)("whose %s never comes fails in time", async (what, time, sentence) => {
     const page = new Page(false);
     const hang = () => new Promise<string>(() => {});
     const live = createLive({
@@ -208,11 +211,11 @@ describe("a call", () => {
     });
     let failure: unknown;
     void live.call("onTest").catch((error: unknown) => (failure = error));
-    await page.world.advance(19_999);
+    await page.world.advance(time - 1);
     expect(failure).toBe(undefined);
     await page.world.advance(1);
     expect(failure).toBeInstanceOf(NetworkError);
-    expect((failure as Error).message).toContain("20000 ms");
+    expect((failure as Error).message).toContain(sentence);
     expect(page.world.timers.size).toBe(0);
   });
 
