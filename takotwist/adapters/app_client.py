@@ -29,6 +29,7 @@ from twisted.web.client import RequestNotSent  # type: ignore[attr-defined]
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 
+from takotwist.adapters.callable_runner import Turn
 from takotwist.adapters.ready_body import ready_body
 from takotwist.adapters.waiting_line import WaitingLine
 from takotwist.errors import AuthUnavailable, ConfigError
@@ -117,6 +118,7 @@ class _Question:
     repeatable: bool
     limit: int
     without_token: WithoutToken
+    turn: Turn
 
 
 class _Again(Exception):
@@ -161,6 +163,7 @@ class AppClient:
         repeatable: bool = True,
         max_answer_bytes: int | None = None,
         without_token: WithoutToken = _never,
+        turn: Turn = ("", ""),
     ) -> Deferred[AppAnswer]:
         """Ask once, with retries inside the deadline.
 
@@ -168,15 +171,17 @@ class AppClient:
             surely never reached it is tried again.
         :param without_token: which answers count although our token is not there, by
             status, content type and body.
+        :param turn: whose turn the question takes: the channel, and the address that asks.
         :raises AuthUnavailable: no answer, not in time, or not of our app.
         :raises Overloaded: too many wait already.
         """
         limit = max_answer_bytes or self._bounds.max_answer_bytes
-        question = _Question(method, path, body, repeatable, limit, without_token)
+        question = _Question(method, path, body, repeatable, limit, without_token, turn)
         return Deferred.fromCoroutine(self._in_turn(question))
 
     async def _in_turn(self, question: _Question) -> AppAnswer:
-        await self._line.enter()
+        channel, address = question.turn
+        await self._line.enter(channel, address)
         path = question.path
         try:
             attempts = Deferred.fromCoroutine(self._attempts(question))
@@ -192,7 +197,7 @@ class AppClient:
                 if deadline.active():
                     deadline.cancel()
         finally:
-            self._line.leave()
+            self._line.leave(channel)
 
     async def _attempts(self, question: _Question) -> AppAnswer:
         give_up, pause = self._clock.seconds() + self._bounds.deadline, _FIRST_PAUSE

@@ -54,7 +54,11 @@ class HttpAuthorizer:
 
     async def _authorize(self, request: AuthRequest) -> Grant:
         answer = await self._client.ask(
-            "POST", AUTHORIZE_PATH, write_question(request), without_token=is_original
+            "POST",
+            AUTHORIZE_PATH,
+            write_question(request),
+            without_token=is_original,
+            turn=(request.channel, request.address),
         )
         if answer.status == 404:
             raise ChannelUnknown(f"The app has no channel named {request.channel!r}.")
@@ -68,7 +72,13 @@ class HttpAuthorizer:
             raise self._client.unusable(bad.sentence) from None
 
     async def _dispatch(self, frame: Frame) -> Verdict:
-        answer = await self._client.ask("POST", DISPATCH_PATH, write_frame(frame), repeatable=False)
+        answer = await self._client.ask(
+            "POST",
+            DISPATCH_PATH,
+            write_frame(frame),
+            repeatable=False,
+            turn=(frame.channel, frame.address),
+        )
         if answer.status == 404:
             raise ChannelUnknown(f"The app has no channel named {frame.channel!r}.")
         if answer.status != 200:

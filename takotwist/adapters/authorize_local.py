@@ -20,6 +20,7 @@ from takotwist.adapters.callable_runner import (
     CallableRunner,
     DeadlinePassed,
     Raised,
+    Turn,
 )
 from takotwist.app.calls import (
     A,
@@ -64,7 +65,8 @@ class LocalAuthorizer:
         deadline: float = DEADLINE,
         queue: int = 10_000,
     ) -> None:
-        self._runner = CallableRunner(reactor, pool, deadline=deadline, queue=queue)
+        #: Runs them; others on the same threads take their turns beside it.
+        self.runner = CallableRunner(reactor, pool, deadline=deadline, queue=queue)
         self._deadline = deadline
         self.replace(channels)
 
@@ -82,11 +84,15 @@ class LocalAuthorizer:
 
     async def _authorize(self, request: AuthRequest) -> Grant:
         call = verify_call(self._channel(request.channel), request)
-        return await self._made(call) if isinstance(call, VerifyCall) else call
+        if not isinstance(call, VerifyCall):
+            return call
+        return await self._made(call, (request.channel, request.address))
 
     async def _dispatch(self, frame: Frame) -> Verdict:
         call = handler_call(self._channel(frame.channel), frame)
-        return await self._made(call) if isinstance(call, HandlerCall) else call
+        if not isinstance(call, HandlerCall):
+            return call
+        return await self._made(call, (frame.channel, frame.address))
 
     def _channel(self, name: str) -> Channel[Any]:
         try:
@@ -94,9 +100,9 @@ class LocalAuthorizer:
         except KeyError:
             raise ChannelUnknown(f"There is no channel named {name!r}.") from None
 
-    async def _made(self, call: Call[A]) -> A:
+    async def _made(self, call: Call[A], turn: Turn) -> A:
         try:
-            result = await self._runner.run(call.function, *call.arguments)
+            result = await self.runner.run(turn, call.function, *call.arguments)
         except DeadlinePassed:
             self.log.error(
                 "{what} did not answer within {deadline} seconds",

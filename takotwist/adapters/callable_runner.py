@@ -27,6 +27,10 @@ from takotwist.trampoline import drive
 DEADLINE = 5.0
 
 
+#: Whose turn a call takes: its channel (or function), and the address that asks.
+Turn = tuple[str, str]
+
+
 class DeadlinePassed(Exception):
     """The app's function did not end in time."""
 
@@ -68,6 +72,7 @@ class CallableRunner:
     :param deadline: seconds a call may take once it has begun.
     :param coroutines: how many coroutines may be under way at once.
     :param queue: calls of either kind that may wait for their turn.
+    :param beside: another runner on the same threads; they share out one number of turns.
     """
 
     def __init__(
@@ -78,31 +83,38 @@ class CallableRunner:
         deadline: float = DEADLINE,
         coroutines: int = 1000,
         queue: int = 10_000,
+        beside: CallableRunner | None = None,
     ) -> None:
         self._reactor = reactor
         self._pool = pool
         self._deadline = deadline
         clock = IReactorTime(reactor)
-        self._threads = WaitingLine(clock, places=pool.max, length=queue)
-        self._coroutines = WaitingLine(clock, places=coroutines, length=queue)
+        if beside is None:
+            self._threads = WaitingLine(clock, places=pool.max, length=queue)
+            self._coroutines = WaitingLine(clock, places=coroutines, length=queue)
+        else:
+            # More calls than threads would wait in the pool, with their deadlines running.
+            self._threads, self._coroutines = beside._threads, beside._coroutines
         #: Whether a function gives way; to find out takes longer than most of them.
         self._known: WeakKeyDictionary[Callable[..., Any], bool] = WeakKeyDictionary()
 
-    def run(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+    def run(self, turn: Turn, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         """Call `function`; the answer is what it returned, or `Raised`.
 
+        :param turn: whose turn it takes: the channel, and the address that asks.
         :raises DeadlinePassed: it took too long.  A coroutine has been cancelled; a
             thread cannot be, and keeps its place until it ends.
         :raises Overloaded: too many calls wait already.
         :raises AuthUnavailable: it waited too long to begin.
         """
         if self._is_waiting(function):
-            return self._waited_for(lambda: _in_reactor(function, arguments))
+            return self._waited_for(turn, lambda: _in_reactor(function, arguments))
         return self._bounded(
             self._threads,
+            turn,
             lambda: deferToThreadPool(self._reactor, self._pool, _in_thread, function, arguments),
             lambda work: None,
-        ).addCallback(self._finish)
+        ).addCallback(self._finish, turn)
 
     def _is_waiting(self, function: Callable[..., Any]) -> bool:
         try:
@@ -114,36 +126,45 @@ class CallableRunner:
             return waits(function)
         return known
 
-    def _finish(self, result: Any) -> Any:
+    def _finish(self, result: Any, turn: Turn) -> Any:
         if inspect.isawaitable(result):
-            return self._waited_for(lambda: _in_reactor(lambda: result, ()))
+            return self._waited_for(turn, lambda: _in_reactor(lambda: result, ()))
         return result
 
-    def _waited_for(self, begin: Callable[[], Awaitable[Any]]) -> Deferred[Any]:
-        return self._bounded(self._coroutines, lambda: drive(begin()), Deferred.cancel)
+    def _waited_for(self, turn: Turn, begin: Callable[[], Awaitable[Any]]) -> Deferred[Any]:
+        return self._bounded(self._coroutines, turn, lambda: drive(begin()), Deferred.cancel)
 
     def _bounded(
         self,
         line: WaitingLine,
+        turn: Turn,
         begin: Callable[[], Deferred[Any]],
         give_up: Callable[[Deferred[Any]], None],
     ) -> Deferred[Any]:
-        if line.take():
-            return self._begun(line, begin(), give_up)
-        return maybeDeferred(line.enter).addCallback(lambda _: self._begun(line, begin(), give_up))
+        channel, address = turn
+
+        def begun(_: object = None) -> Deferred[Any]:
+            return self._begun(lambda: line.leave(channel), begin(), give_up)
+
+        if line.take(channel):
+            return begun()
+        return maybeDeferred(line.enter, channel, address).addCallback(begun)
 
     def _begun(
-        self, line: WaitingLine, work: Deferred[Any], give_up: Callable[[Deferred[Any]], None]
+        self,
+        leave: Callable[[], None],
+        work: Deferred[Any],
+        give_up: Callable[[Deferred[Any]], None],
     ) -> Deferred[Any]:
         """An answer for the caller, who may give up before the work really ends."""
         if work.called and not work.paused:
             # Done before it could be late, as most coroutines are that wait for nothing.
-            line.leave()
+            leave()
             return work
         answer: Deferred[Any] = Deferred(lambda _: give_up(work))
 
         def ended(result: Any) -> None:
-            line.leave()
+            leave()
             if timer.active():
                 timer.cancel()
             if not answer.called:

@@ -1,25 +1,52 @@
-"""Lets so many through at once, and the others wait in order.
+"""Fair concurrency limit: so many calls of the app at once, and the others wait their turn.
 
-After a restart ten thousand clients come back in one second; the app is asked
-for a few at a time and nobody is refused for having come together.  Rule: the
-line is bounded in length and in patience, so a stuck app cannot fill it for good.
+After a restart ten thousand clients come back in one second; the app is asked for a
+few at a time and nobody is refused for having come together.  Places are given out
+round robin over the channels, and in each over the addresses that ask, so a channel
+whose `verify` is slow, or a client that asks a thousand times, makes its own callers
+wait and not the others.  First come first served was the alternative: 400 connects to
+one slow channel then go before everybody.
+
+A channel has at most three quarters of the places: round robin alone gives another
+channel the next place that comes free, and where all calls under way are slow that
+takes as long as they do.
+
+Rule: the line is bounded in length and in patience, so a stuck app cannot fill it for
+good.
 """
 
 from __future__ import annotations
 
-from collections import deque
-
+import attrs
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from takotwist.errors import AuthUnavailable, Overloaded
 
 
-class WaitingLine:
-    """A bounded number of places, first come, first served.
+def share(of: int) -> int:
+    """What of `of` one channel may have: three quarters, rounded up."""
+    return -(-of * 3 // 4)
 
-    :param places: how many may be inside at once.
-    :param length: how many may wait.
+
+@attrs.frozen(slots=True)
+class _Waiting:
+    """Who waits, since when."""
+
+    channel: str
+    address: str
+    since: float
+
+
+#: Of one channel: address -> who waits from there, in order of arrival.
+_Queue = dict[str, dict[Deferred[None], None]]
+
+
+class WaitingLine:
+    """A bounded number of places, shared out by channel and by address.
+
+    :param places: how many may be inside at once; of one channel, three quarters.
+    :param length: how many may wait; of one channel, three quarters.
     :param patience: seconds after which who still waits has waited in vain.
     """
 
@@ -28,61 +55,109 @@ class WaitingLine:
     ) -> None:
         self._clock = clock
         self._free = places
+        self._most_inside = share(places)
         self._length = length
+        self._most_waiting = share(length)
         self._patience = patience
-        # In order of arrival; who went away leaves at once.
-        self._waiting: dict[Deferred[None], float] = {}
+        self._inside: dict[str, int] = {}
+        # In order of arrival, for patience.
+        self._waiting: dict[Deferred[None], _Waiting] = {}
+        # In order of turns: who got a place goes to the end, channel and address.
+        self._queues: dict[str, _Queue] = {}
+        self._waiting_of: dict[str, int] = {}
+        self._timer: IDelayedCall | None = None
 
     @property
     def waiting(self) -> int:
         """How many wait."""
         return len(self._waiting)
 
-    def take(self) -> bool:
-        """Get a place if one is free now."""
-        if self._free > 0:
+    def take(self, channel: str) -> bool:
+        """Get a place if there is one now.  Whoever waits then waits for its own channel."""
+        inside = self._inside.get(channel, 0)
+        if self._free > 0 and inside < self._most_inside:
             self._free -= 1
+            self._inside[channel] = inside + 1
             return True
         return False
 
-    def enter(self) -> Deferred[None]:
+    def enter(self, channel: str, address: str) -> Deferred[None]:
         """Get a place; give it back with `leave`.  Cancelling leaves the line.
 
         :raises Overloaded: the line is full.
         :raises AuthUnavailable: no place came free in time.
         """
-        if self.take():
+        if self.take(channel):
             return succeed(None)
-        self._turn_away_impatient()
-        if len(self._waiting) >= self._length:
+        waiting = self._waiting_of.get(channel, 0)
+        if len(self._waiting) >= self._length or waiting >= self._most_waiting:
             raise Overloaded("Too many requests wait for the app.")
-        place: Deferred[None] = Deferred(self._gone)
-        self._waiting[place] = self._clock.seconds()
+        place: Deferred[None] = Deferred(self._forget)
+        self._waiting[place] = _Waiting(channel, address, self._clock.seconds())
+        self._waiting_of[channel] = waiting + 1
+        self._queues.setdefault(channel, {}).setdefault(address, {})[place] = None
+        if self._timer is None:
+            self._timer = self._clock.callLater(self._patience, self._turn_away_impatient)
         return place
 
-    def leave(self) -> None:
-        """Give a place back to whoever has waited longest."""
-        self._turn_away_impatient()
-        if not self._waiting:
-            self._free += 1
-            return
-        first = next(iter(self._waiting))
-        del self._waiting[first]
-        first.callback(None)
+    def leave(self, channel: str) -> None:
+        """Give a place back, to whose turn it is."""
+        self._free += 1
+        inside = self._inside[channel] - 1
+        if inside:
+            self._inside[channel] = inside
+        else:
+            del self._inside[channel]
+        following = self._next()
+        if following is not None:
+            self.take(self._waiting[following].channel)
+            self._forget(following)
+            following.callback(None)
 
-    def _gone(self, place: Deferred[None]) -> None:
-        self._waiting.pop(place, None)
+    def _next(self) -> Deferred[None] | None:
+        """Whose turn it is; channel and address go to the end of their rounds."""
+        # Few are passed over: only so many channels can have their share inside.
+        for channel, queue in self._queues.items():
+            if self._inside.get(channel, 0) < self._most_inside:
+                address = next(iter(queue))
+                # Before anything is taken out of either: they are put behind the others.
+                self._queues[channel] = self._queues.pop(channel)
+                queue[address] = places = queue.pop(address)
+                return next(iter(places))
+        return None
+
+    def _forget(self, place: Deferred[None]) -> None:
+        """`place` waits no longer.  Harmless when it does not."""
+        waiting = self._waiting.pop(place, None)
+        if waiting is None:
+            return
+        channel, queue = waiting.channel, self._queues[waiting.channel]
+        self._waiting_of[channel] -= 1
+        del queue[waiting.address][place]
+        if not queue[waiting.address]:
+            del queue[waiting.address]
+        if not queue:
+            del self._queues[channel], self._waiting_of[channel]
+        if not self._waiting and self._timer is not None:
+            timer, self._timer = self._timer, None
+            timer.cancel()
 
     def _turn_away_impatient(self) -> None:
-        # Looked at when places change hands and not by a timer for each: a place
-        # changes hands at least as often as a call's deadline passes.
+        # One timer for all.  A thread that hangs never gives its place back, so it is not
+        # enough to look when places change hands.
+        self._timer = None
         oldest = self._clock.seconds() - self._patience
-        late: deque[Deferred[None]] = deque()
-        for place, since in self._waiting.items():
-            if since > oldest:
+        late = []
+        for place, waiting in self._waiting.items():
+            if waiting.since > oldest:
                 break
             late.append(place)
         for place in late:
             # One refusal may have made others leave, by their own callbacks.
-            if self._waiting.pop(place, None) is not None:
+            if place in self._waiting:
+                self._forget(place)
                 place.errback(AuthUnavailable("The app did not answer in time."))
+        if self._waiting and self._timer is None:
+            first = next(iter(self._waiting.values()))
+            left = first.since + self._patience - self._clock.seconds()
+            self._timer = self._clock.callLater(max(left, 0.0), self._turn_away_impatient)

@@ -41,6 +41,7 @@ class AuthRequest:
     """One question to the app: may this one do that here?
 
     :ivar params: all validated params, those outside the topic included.
+    :ivar address: from where it is asked.  The app is not told: turns are shared out by it.
     """
 
     channel: str
@@ -48,6 +49,7 @@ class AuthRequest:
     params: Mapping[str, Any]
     header: HeaderCredential | None = None
     cookie: str | None = attrs.field(default=None, repr=False)
+    address: str = ""
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -104,6 +106,7 @@ class Frame:
     """A client's frame on its way to the app's handler.
 
     :ivar data: one JSON value, encoded.
+    :ivar address: as of an `AuthRequest`.
     """
 
     channel: str
@@ -111,6 +114,7 @@ class Frame:
     type: str
     data: bytes
     subject: str | None = None
+    address: str = ""
 
 
 @attrs.frozen(slots=True)

@@ -185,9 +185,12 @@ class Authorizing:
         """Whether `definition` declares credentials and none of them is there."""
         return definition.credentials is not None and _read(definition, presented) == (None, None)
 
-    async def authorize(self, asked: Asked, operation: Operation, presented: Presented) -> Admitted:
+    async def authorize(
+        self, asked: Asked, operation: Operation, presented: Presented, address: str = ""
+    ) -> Admitted:
         """Ask the app.
 
+        :param address: from where it is asked.
         :raises CredentialsMissing: declared, and not there.
         :raises VerifyRejected: the app says no.
         :raises AuthUnavailable: it could not be asked.
@@ -198,7 +201,7 @@ class Authorizing:
             raise CredentialsMissing(_where(definition))
         if not definition.verified:
             return Admitted(asked, Grant())
-        request = AuthRequest(definition.name, operation, asked.params, header, cookie)
+        request = AuthRequest(definition.name, operation, asked.params, header, cookie, address)
         grant = await self._ask(asked, request)
         # Kept for the question whether the client may publish.  Who can only listen holds
         # no credentials for hours.

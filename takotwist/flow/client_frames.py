@@ -36,12 +36,14 @@ Outcome = Callable[[Appended | Refusal | None], None]
 class ClientFrames:
     """Puts frames of one subscription through the app's handlers.
 
+    :ivar address: of the client.
     :ivar permission: whether its client may publish.
     :ivar on_full: called with `True` when no more frames should be read from the
         connection, and with `False` when they may be again.
     """
 
     asked: Asked
+    address: str
     permission: PublishGrant
     authorizer: IAuthorizer
     authorizing: Authorizing
@@ -155,6 +157,7 @@ class ClientFrames:
                     draft.type,
                     draft.data,
                     grant.subject,
+                    self.address,
                 )
             )
             match verdict:

@@ -53,7 +53,8 @@ class Subscribed:
         Made when something comes: most connections only listen.
         """
         if self._frames is None:
-            self._frames = self._session._sessions.way_in(self.admitted, self._on_full)
+            session = self._session
+            self._frames = session._sessions.way_in(self.admitted, session.address, self._on_full)
             if self.subscription.ended:
                 self._frames.close()
             self._frames.pause(self._renewals > 0)

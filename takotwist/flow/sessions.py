@@ -80,10 +80,16 @@ class Sessions:
         self.tally.connected[kind] += 1
         return session
 
-    def way_in(self, admitted: Admitted, on_full: Callable[[bool], None]) -> ClientFrames:
-        """The way in for what a client sends on one topic."""
+    def way_in(
+        self, admitted: Admitted, address: str, on_full: Callable[[bool], None]
+    ) -> ClientFrames:
+        """The way in for what a client sends on one topic.
+
+        :param address: of the client.
+        """
         return ClientFrames(
             admitted.asked,
+            address,
             PublishGrant(admitted, self.authorizing, self.wall),
             self.authorizer,
             self.authorizing,

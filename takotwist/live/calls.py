@@ -129,7 +129,8 @@ class Calls:
     ) -> bytes:
         """The answer.  :raises Abort: :raises Refusal: and then nothing is left of the call."""
         try:
-            result = await self.run(_bound(function, running, args, named))
+            call = _bound(function, running, args, named)
+            result = await self.run(function.name, running.context.address, call)
             if running.left:
                 raise PageLeft
             encoded, found = take_apart(result, function.returned)
@@ -173,7 +174,11 @@ class Calls:
         if function.verification is None:
             return None
         subject = await self.verifying.subject_of(
-            function.verification, caller.headers.get, caller.cookie, lambda: running.left
+            function.verification,
+            caller.headers.get,
+            caller.cookie,
+            caller.address,
+            lambda: running.left,
         )
         if subject is not None:
             self.cost(subject)

@@ -21,8 +21,9 @@ from takotwist.core.authorization import HeaderCredential
 from takotwist.errors import AuthUnavailable, CredentialsMissing, Refusal, VerifyRejected
 from takotwist.live.function import Verification
 
-#: Runs a function of the app with its bounds; fails with what it raised.
-Run = Callable[[Callable[[], Any]], Awaitable[Any]]
+#: Runs a function of the app with its bounds; fails with what it raised.  By the name of
+#: the function and the address that asks turns are shared out.
+Run = Callable[[str, str, Callable[[], Any]], Awaitable[Any]]
 
 
 @attrs.define(slots=True, eq=False)
@@ -37,10 +38,12 @@ class Verifying:
         verification: Verification,
         header: Callable[[str], str | None],
         cookie: Callable[[str], str | None],
+        address: str,
         left: Callable[[], bool],
     ) -> str | None:
         """Ask the app who this is.
 
+        :param address: from where it is asked.
         :param left: whether who asks has left meanwhile, which cancels the question.
         :raises CredentialsMissing: :raises VerifyRejected: :raises AuthUnavailable: as they say.
         """
@@ -58,7 +61,8 @@ class Verifying:
         verify = verification.verify
         try:
             waits = inspect.iscoroutinefunction(verify)
-            answer = await self.run(_waiting(verify, asked) if waits else lambda: verify(asked))
+            ask = _waiting(verify, asked) if waits else lambda: verify(asked)
+            answer = await self.run(verification.function, address, ask)
             return grant_of(answer).subject
         except Reject as rejected:
             raise VerifyRejected(rejected.reason) from None

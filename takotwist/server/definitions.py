@@ -20,6 +20,7 @@ from takotwist.adapters.app_client import AppAddress, AppBounds, AppClient
 from takotwist.adapters.authorize_http import HttpAuthorizer
 from takotwist.adapters.authorize_local import LocalAuthorizer
 from takotwist.adapters.authorize_router import AuthorizerRouter
+from takotwist.adapters.callable_runner import CallableRunner
 from takotwist.adapters.needs_asyncio import needs_asyncio
 from takotwist.adapters.registry_http import HttpRegistry
 from takotwist.app.discovery import Discovered, discover
@@ -97,6 +98,11 @@ class Definitions:
         return cls(
             config, runs_asyncio, registry, router, local, elsewhere, connections, client=client
         )
+
+    @property
+    def runner(self) -> CallableRunner:
+        """Runs the functions of this process's channels."""
+        return self._local.runner
 
     def bind(self, publishing: Publishing) -> None:
         """Say how the app's channels publish in this process."""

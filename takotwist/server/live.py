@@ -32,7 +32,7 @@ from takotwist.live.link import Link
 from takotwist.live.live_wire import LiveSettings, LiveWire
 from takotwist.live.sessions import LiveSessions
 from takotwist.live.settings import Bounds
-from takotwist.live.verifying import Verifying
+from takotwist.live.verifying import Run, Verifying
 from takotwist.server.config.live import Live as LiveConfig
 from takotwist.server.live_log import LiveLog
 from takotwist.server.parts import Parts
@@ -73,11 +73,17 @@ class LiveParts:
 
 
 def compose_live(
-    parts: Parts, *, reactor: Any, pool: ThreadPool, bus: Bus | None = None
+    parts: Parts,
+    *,
+    reactor: Any,
+    pool: ThreadPool,
+    bus: Bus | None = None,
+    beside: CallableRunner | None = None,
 ) -> LiveParts:
     """Add live objects to the server.
 
     :param pool: threads for plain functions.
+    :param beside: runs the channels' functions on the same threads.
     :param bus: of broadcasts; left out, the one that `Broadcast` has.
     """
     config = parts.config.live
@@ -103,6 +109,7 @@ def compose_live(
         pool,
         deadline=config.call_timeout_seconds,
         queue=parts.config.app.queue,
+        beside=beside,
     )
     rate, subject_rate = _rate(config), _rate(config)
     run = _running(runner)
@@ -117,12 +124,12 @@ def compose_live(
     )
     settings = LiveSettings(_told(config), config.ping_interval_seconds, config.max_message_bytes)
 
-    def link(wire: LiveWire, presented: Presented) -> Link:
+    def link(wire: LiveWire, presented: Presented, address: str) -> Link:
         def verify(
             verification: Verification, auth: str | None, gone: Callable[[], bool]
         ) -> Awaitable[str | None]:
             shown = presented.or_text(auth)
-            return verifying.subject_of(verification, shown.header, shown.cookie, gone)
+            return verifying.subject_of(verification, shown.header, shown.cookie, address, gone)
 
         return Link(wire, sessions, settings, verify)
 
@@ -176,10 +183,10 @@ def _told(config: LiveConfig) -> Mapping[str, int]:
     }
 
 
-def _running(runner: CallableRunner) -> Callable[[Callable[[], Any]], Awaitable[Any]]:
-    async def run(function: Callable[[], Any]) -> Any:
+def _running(runner: CallableRunner) -> Run:
+    async def run(name: str, address: str, function: Callable[[], Any]) -> Any:
         try:
-            result = await runner.run(function)
+            result = await runner.run((f"function {name}", address), function)
         except DeadlinePassed:
             raise RuntimeError("it did not return in time") from None
         if isinstance(result, Raised):

@@ -87,7 +87,9 @@ class TakoService(MultiService):
             elsewhere=load_pages(config.app.pages, config.folder),
         )
         self.parts.publishing.soon = partial(reactor.callLater, 0)
-        self.live = compose_live(self.parts, reactor=reactor, pool=self._threads)
+        self.live = compose_live(
+            self.parts, reactor=reactor, pool=self._threads, beside=self.definitions.runner
+        )
         self.definitions.on_functions = self.live.replace
         self.definitions.bind(LocalPublishing(reactor, self.parts.store))
         self.definitions.load()

@@ -111,6 +111,7 @@ class World:
             attrs.evolve(one, definition=one.definition.with_defaults(default))
             for one in Discovered(channels).defined
         )
+        local = LocalAuthorizer(channels, self.clock, pool)
         self.parts: Parts = compose(
             self.config,
             reactor=self.clock,
@@ -119,10 +120,14 @@ class World:
             new_id=lambda: f"c{next(names)}",
             log=log or InMemoryReplayLog(self.clock),
             registry=Registry.of([*self.config.channels, *defined]),
-            authorizer=authorizer or LocalAuthorizer(channels, self.clock, pool),
+            authorizer=authorizer or local,
         )
         self.live: LiveParts = compose_live(
-            self.parts, reactor=self.clock, pool=pool, bus=Bus(self.clock.seconds)
+            self.parts,
+            reactor=self.clock,
+            pool=pool,
+            bus=Bus(self.clock.seconds),
+            beside=local.runner,
         )
         self.live.replace({one.name: one for one in functions})
         add_pages(

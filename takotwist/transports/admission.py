@@ -91,7 +91,7 @@ class Admission:
     frame_cost: Callable[[str, float], None]
     trusted: bool = False
     draining: bool = False
-    live: Callable[[LiveWire, Presented], Link] | None = None
+    live: Callable[[LiveWire, Presented, str], Link] | None = None
 
     async def ask(self, channel: str, asking: Asking) -> Asked:
         """Channel known, params valid.
@@ -110,11 +110,13 @@ class Admission:
         """Whether the channel declares credentials and none is there."""
         return not self.trusted and self.authorizing.missing(asked.definition, asking.presented)
 
-    async def authorize(self, asked: Asked, operation: Operation, presented: Presented) -> Admitted:
+    async def authorize(
+        self, asked: Asked, operation: Operation, presented: Presented, address: str
+    ) -> Admitted:
         """Ask the app; see `Authorizing.authorize`."""
         if self.trusted:
             return Admitted(asked, Grant())
-        return await self.authorizing.authorize(asked, operation, presented)
+        return await self.authorizing.authorize(asked, operation, presented, address)
 
     def check_origin(self, request: Any) -> None:
         """Refuse pages of other origins.  A request without an origin comes from no page.

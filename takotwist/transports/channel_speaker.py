@@ -164,8 +164,12 @@ class ChannelSpeaker:
         self._run(self._authenticate(frame))
 
     async def _authenticate(self, frame: Authenticate) -> None:
+        await self._follow(await self._authorize(frame))
+
+    async def _authorize(self, frame: Authenticate) -> Admitted:
         presented = self._presented.or_text(frame.token)
-        await self._follow(await self._admission.authorize(self._asked, "connect", presented))
+        address = self._wire.session.address
+        return await self._admission.authorize(self._asked, "connect", presented, address)
 
     async def _follow(self, admitted: Admitted) -> None:
         lifecycle = admitted.lifecycle
@@ -184,9 +188,8 @@ class ChannelSpeaker:
         )
 
     async def _refresh(self, subscribed: Subscribed, frame: Authenticate) -> None:
-        presented = self._presented.or_text(frame.token)
         with subscribed.renewing():
-            admitted = await self._admission.authorize(self._asked, "connect", presented)
+            admitted = await self._authorize(frame)
             if not self._wire.session.closed:
                 self._wire.session.refresh(subscribed, admitted)
 

@@ -31,7 +31,9 @@ class HistoryTransport:
         asked = await self.admission.ask(channel, asking)
         self.admission.check_credentials(asked, asking)
         self.admission.check_origin(request)
-        await self.admission.authorize(asked, "history", asking.presented)
+        await self.admission.authorize(
+            asked, "history", asking.presented, self.admission.address(request)
+        )
         if request.method not in (b"GET", b"HEAD"):
             raise MethodNotAllowed(allow=("GET", "OPTIONS"))
         after = parse_cursor(asking.reserved("after") or str(EVERYTHING), "after")

@@ -84,6 +84,6 @@ def live_frames(wire: Wire, admission: Admission, presented: Presented) -> LiveF
     if admission.live is None or not hasattr(wire, "on_pressure"):
         return None
     live = cast(_Live, wire)
-    link = admission.live(live, presented)
+    link = admission.live(live, presented, wire.session.address)
     live.on_pressure = link.block
     return LiveFrames(live, link)

@@ -185,7 +185,9 @@ class Mux:
 
     async def _authorize(self, frame: OnTopic, asked: Asked, operation: Operation) -> Admitted:
         presented = self._presented.or_text(frame.auth)
-        return await self._admission.authorize(asked, operation, presented)
+        return await self._admission.authorize(
+            asked, operation, presented, self._wire.session.address
+        )
 
     def _stored(self, ref: Ref, result: Appended | Refusal | None) -> None:
         if isinstance(result, Refusal):

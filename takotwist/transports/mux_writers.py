@@ -80,7 +80,8 @@ class MuxWriters:
             return subscribed.frames
         frames = self._take(topic)
         if frames is None or self._expired(frames):
-            frames = self._admission.sessions.way_in(await authorize(), self._wire.hold)
+            address = self._wire.session.address
+            frames = self._admission.sessions.way_in(await authorize(), address, self._wire.hold)
             # Another may have been put there meanwhile.
             self._take(topic)
         if self._wire.session.remember_name(asked.name_bytes):

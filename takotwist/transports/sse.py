@@ -70,7 +70,9 @@ class SseTransport:
         self.admission.check_credentials(asked, asking)
         self.admission.check_origin(request)
         with self.admission.enter(request) as place:
-            admitted = await self.admission.authorize(asked, "subscribe", asking.presented)
+            admitted = await self.admission.authorize(
+                asked, "subscribe", asking.presented, place.address
+            )
             if request.method != b"GET":
                 raise MethodNotAllowed(allow=("GET", "POST", "OPTIONS"))
             cursor = asking.cursor

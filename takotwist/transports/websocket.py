@@ -110,7 +110,9 @@ class WebSocketTransport:
         with admission.enter(request) as place:
             admitted: Admitted | None = None
             if not by_frame:
-                admitted = await admission.authorize(asked, "connect", asking.presented)
+                admitted = await admission.authorize(
+                    asked, "connect", asking.presented, place.address
+                )
             cursor = asking.cursor
             presented = asking.presented.kept_for(definition)
             wire = WebSocketWire(admission)

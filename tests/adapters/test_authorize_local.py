@@ -260,7 +260,7 @@ class TestDispatch(AuthorizeLocalCase):
         channel = chat()
         channel.on("msg")(lambda data, context: data)
         authorizer = self.authorizer(channel)
-        authorizer._runner._threads._length = 1
+        authorizer.runner._threads._length = 1
         waiting = [authorizer.dispatch(frame()) for _ in range(3)]
         self.failureResultOf(authorizer.dispatch(frame()), Overloaded)
         while self.pool.work:

@@ -121,6 +121,9 @@ These refuse nobody:
 
 - A connection with many topics has 32 frames answered at once, a subscription has 64 that wait for its handler, or
   for the app to say whether this client may publish; past that its socket is not read until some are done.
+- Of the calls of your app that may be under way (16 threads, 1,000 coroutines, `app.max_concurrency` requests), one
+  channel or function has three quarters at most. Turns go round by channel, and in each by the client's address, so
+  who asks for a slow one, or often, waits and keeps nobody else waiting.
 - A client that reads no pong is given one for many pings.
 - The log takes 100 lines of one kind at once for one address, and 10 more a second; 1,000 and 100 for all; 20 and 1 of
   those with a traceback. What was left out is counted, and said.

@@ -208,6 +208,13 @@ LIMITS: tuple[Limit, ...] = (
         "[app]\nqueue = 2\ndeadline_seconds = 20",
     ),
     Limit(
+        "those of one channel among them",
+        "three quarters of app.queue",
+        ("503 overloaded",),
+        reaching.questions_of_one_channel,
+        "[app]\nqueue = 8\ndeadline_seconds = 20",
+    ),
+    Limit(
         "time for an app's answer",
         "app.deadline_seconds",
         ("503 auth-unavailable",),

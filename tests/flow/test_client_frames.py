@@ -79,6 +79,7 @@ class TestClientFrames(SynchronousTestCase):
         authorizing = Authorizing(Registry(), self.app, Tally(), lambda: 0.0)
         self.way_in = ClientFrames(
             admitted.asked,
+            "192.0.2.1",
             PublishGrant(admitted, authorizing, lambda: 0.0),
             self.app,
             authorizing,
@@ -95,7 +96,9 @@ class TestClientFrames(SynchronousTestCase):
         """The handler's value is stored, under the frame's type, with the frame's key."""
         self.frames()
         self.send(data=b'"in"', key="k")
-        self.assertEqual(self.app.frames, [Frame("c", {"r": 1}, "msg", b'"in"', "ann")])
+        self.assertEqual(
+            self.app.frames, [Frame("c", {"r": 1}, "msg", b'"in"', "ann", "192.0.2.1")]
+        )
         self.assertEqual(self.publishing.published, [])
         self.app.answers[0].callback(Fanout(b'"out"'))
         self.assertEqual(self.publishing.published, [(Draft("msg", b'"out"'), "k")])
