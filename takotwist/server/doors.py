@@ -51,13 +51,14 @@ class Doors:
         deployment is behind a proxy that is trusted, or asked from elsewhere: it may have
         any name, and is not to be stopped until it is told.
         """
-        client, ours = request.client, request.getHost()
-        peer = getattr(client, "host", None)
+        peer = getattr(request.client, "host", None)
         if self._reloadable.proxies.trusts(peer):
             return False
         if self._reloadable.development and request.isSecure():
             return True
-        return peer is not None and (is_loopback(peer) or peer == getattr(ours, "host", None))
+        if peer is None or is_loopback(peer):
+            return peer is not None
+        return bool(peer == getattr(request.getHost(), "host", None))
 
     def private(self, request: Any) -> None:
         """:raises HostRejected: :raises OriginRejected: see `Reloadable`."""

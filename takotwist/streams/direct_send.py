@@ -37,14 +37,15 @@ def direct_write(transport: Any) -> Callable[[bytes], None]:
     """The cheapest way to write to `transport`, in place of its ``write``.
 
     :param transport: of any kind.  One that is no TCP socket of a reactor, or TLS
-        on one, is written to by its own ``write``.
+        on one, or is not connected any more, is written to by its own ``write``.
     """
-    if type(transport) is tcp.Server and not transport.TLS:
+    if type(transport) is tcp.Server and not transport.TLS and transport.connected:
         return _Plain(transport).write
     if (
         isinstance(transport, TLSMemoryBIOProtocol)
         and hasattr(transport, "_aggregator")
         and type(transport.transport) is tcp.Server
+        and transport.transport.connected
     ):
         return _Tls(transport).write
     write: Callable[[bytes], None] = transport.write

@@ -1,10 +1,10 @@
 """HTTP/2 on Twisted's connection, mended where a slow or early-answered peer hurts it.
 
-Seven things: it spins when a peer's window is full; it fails on data for a stream
+Eight things: it spins when a peer's window is full; it fails on data for a stream
 that was already answered, and on a request that came with its reset; its idle timer
 ends quiet responses, and never a client that only pings; what a client begins has
-no deadline; what it sends for nothing has no bound but for resets; and a head that is
-somewhat too large ends the requests beside it.
+no deadline; what it sends for nothing has no bound but for resets; a head that is
+somewhat too large ends the requests beside it; and priorities fail in many ways.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from h2.settings import SettingCodes, Settings
 from h2.stream import StreamState
 from hyperframe.frame import GoAwayFrame
 from twisted.internet.error import ConnectionAborted
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web._http2 import _END_STREAM_SENTINEL, H2Connection
 
 from takotwist.streams.http2_intake import Intake
 from takotwist.streams.http_limits import HEAD_FACTOR, HttpLimits
 from takotwist.streams.unfinished import Cut, Incoming
+
+_log = Logger()
 
 #: Untyped, as Twisted's class is.
 _Connection: Any = H2Connection
@@ -75,7 +78,11 @@ class Http2Connection(_Connection):  # type: ignore[misc]
         if not self._intake.take(data, self._reactor.seconds()):
             self._give_up(ErrorCodes.ENHANCE_YOUR_CALM)
             return
-        super().dataReceived(data)
+        try:
+            super().dataReceived(data)
+        except Exception:
+            self._fail()
+            return
         self._watch()
         self._count_head()
         self._wake()
@@ -154,6 +161,14 @@ class Http2Connection(_Connection):  # type: ignore[misc]
         else:
             self._dropped.pop(event.stream_id, None)
 
+    def _handlePriorityUpdate(self, event: Any) -> None:
+        """Nothing: RFC 9113, section 5.3.2, lets a server pass them over.
+
+        The tree of priorities takes streams that nobody has opened, remembers them for as
+        long as the connection lasts, and fails past its bound and on loops.  Without any, all
+        streams of a connection take turns.
+        """
+
     def _requestDone(self, streamID: int) -> None:
         super()._requestDone(streamID)
         stream = self.conn.streams.get(streamID)
@@ -166,7 +181,12 @@ class Http2Connection(_Connection):  # type: ignore[misc]
 
     def _sendPrioritisedData(self, *args: Any) -> None:
         before = self.conn.outbound_flow_control_window
-        super()._sendPrioritisedData(*args)
+        try:
+            super()._sendPrioritisedData(*args)
+        except Exception:
+            # The loop has ended with it, and nothing would be sent any more.
+            self._fail()
+            return
         size = before - self.conn.outbound_flow_control_window
         if size:
             self._intake.sent(size)
@@ -246,6 +266,11 @@ class Http2Connection(_Connection):  # type: ignore[misc]
             self.setTimeout(self.timeOut)
             return
         self._give_up(ErrorCodes.PROTOCOL_ERROR if requests else ErrorCodes.NO_ERROR)
+
+    def _fail(self) -> None:
+        """A defect, of the libraries below or of ours, costs who found it the connection."""
+        _log.failure("An HTTP/2 connection failed; closing it")
+        self._give_up(ErrorCodes.INTERNAL_ERROR)
 
     def _give_up(self, code: ErrorCodes) -> None:
         self.conn.close_connection(error_code=code)

@@ -119,6 +119,13 @@ class PlainTests(DirectSendCase):
         direct_write(server.transport)(b"now")
         self.assertEqual(client.recv(10), b"now")
 
+    async def test_lost_before(self) -> None:
+        """For a client that has gone there is a write, which does nothing."""
+        client, server = await self.connect()
+        client.close()
+        await server.lost
+        direct_write(server.transport)(b"late")
+
     async def test_never_before_what_waits(self) -> None:
         """Bytes that the transport holds leave first."""
         client, server = await self.connect()

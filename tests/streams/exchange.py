@@ -89,10 +89,12 @@ def dechunk(data: bytes) -> tuple[bytes, bool]:
 
 def run_due(clock: Any) -> None:
     """One turn: what is due now, and not what that makes due, so that a loop is seen as one."""
-    for _ in [call for call in clock.calls if call.getTime() <= clock.seconds()]:
-        call = clock.calls.pop(0)
-        call.called = 1
-        call.func(*call.args, **call.kw)
+    for call in [call for call in clock.calls if call.getTime() <= clock.seconds()]:
+        # One that was due before it may have cancelled it.
+        if call in clock.calls:
+            clock.calls.remove(call)
+            call.called = 1
+            call.func(*call.args, **call.kw)
 
 
 class Http2Exchange:
