@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
 
 from takotwist.cli.configured import config_option
 from takotwist.cli.private_url import read_params, server_option, server_url
+from takotwist.cli.standard_output import give_up, is_unread
 
 #: How soon after a cut somebody at the terminal is told of it.
 LOOK_SECONDS = 1.0
+
+#: How soon it is noticed that nobody reads any more what is printed.
+READER_SECONDS = 0.2
 
 
 @click.command("tail")
@@ -70,8 +76,14 @@ async def _follow(
     from takotwist.client.twisted import subscribe
     from takotwist.errors import TakoError
 
-    watching = LoopingCall(lambda: None)
-    watching.clock = reactor
+    watching: list[LoopingCall] = []
+
+    def watch(look: Callable[[], object], seconds: float) -> None:
+        call = LoopingCall(look)
+        call.clock = reactor
+        watching.append(call)
+        call.start(seconds, now=False)
+
     try:
         async with subscribe(
             reactor,
@@ -83,8 +95,8 @@ async def _follow(
             ca_file=ca_file,
             transport="sse",
         ) as following:
-            watching.f = Trouble(following, url).look
-            watching.start(LOOK_SECONDS, now=False)
+            watch(Trouble(following, url).look, LOOK_SECONDS)
+            watch(partial(_end_when_unread, following), READER_SECONDS)
             async for event in following:
                 if isinstance(event, Message):
                     message = {"id": event.id, "channel": event.channel, "type": event.type}
@@ -95,9 +107,17 @@ async def _follow(
     except TakoError as refused:
         click.echo(f"Error: {refused}", err=True)
         raise SystemExit(1) from None
+    except BrokenPipeError:
+        give_up()
     finally:
-        if watching.running:
-            watching.stop()
+        for call in watching:
+            if call.running:
+                call.stop()
+
+
+async def _end_when_unread(following: Any) -> None:
+    if is_unread():
+        await following.close()
 
 
 class Trouble:
