@@ -3,7 +3,8 @@
 Text:  2026-11-21T09:04:05.123Z info  [takotwist.server] Listening at https://localhost:8443
 JSON:  {"time":"...","level":"info","logger":"...","message":"...", the event's own fields}
 Rule: an event is one line; a traceback follows indented, and only for a fault
-of ours, never for a refusal.
+of ours, never for a refusal.  That of the app's code is a part of its event's line,
+for what collects lines, but on a terminal it is as people read it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TextIO
 
 from twisted.logger import (
@@ -102,15 +103,20 @@ def _level(event: LogEvent) -> str:
     return str(getattr(event.get("log_level"), "name", "info"))
 
 
-def text_line(event: LogEvent, redactor: Redactor) -> str:
-    """One event as text, its end of line included."""
-    message = escaped(_message(event, redactor) + _decision(event, redactor))
-    name = event.get("log_namespace", "-")
-    lines = [f"{_time(event)} {_level(event):<5} [{escaped(str(name))}] {message}"]
-    if "log_failure" not in event:
-        return lines[0] + "\n"
+def text_line(event: LogEvent, redactor: Redactor, *, on_terminal: bool = False) -> str:
+    """One event as text, its end of line included.
+
+    :param on_terminal: give the traceback of an app's code lines of its own.
+    """
+    message = _message(event, redactor) + _decision(event, redactor)
+    has_trace = on_terminal and isinstance(event.get("trace"), str)
+    first, *below = message.split("\n") if has_trace else [message]
+    name = escaped(str(event.get("log_namespace", "-")))
+    lines = [f"{_time(event)} {_level(event):<5} [{name}] {escaped(first)}"]
+    if "log_failure" in event:
+        below += _traceback(event, redactor).splitlines()
     # Indented, so that no line of a traceback, whatever a peer put into it, looks like an event.
-    lines += ["    " + escaped(line) for line in _traceback(event, redactor).splitlines()]
+    lines += ["    " + escaped(line) for line in below]
     return "\n".join(lines) + "\n"
 
 
@@ -144,7 +150,7 @@ class ServerLog:
         self._redactor = Redactor()
         self._filter = LogLevelFilterPredicate()
         self._rate = LogRate()
-        self._format = {"text": text_line, "json": json_line}[config.log.format]
+        self._as_json = config.log.format == "json"
         self.apply(config)
 
     def apply(self, config: Config) -> None:
@@ -162,12 +168,15 @@ class ServerLog:
 
     def observer(self, out: TextIO) -> ILogObserver:
         """An observer that writes to `out`."""
+        # A file that twistd puts aside at a size has no such method.
+        on_terminal = getattr(out, "isatty", bool)()
+        form = json_line if self._as_json else partial(text_line, on_terminal=on_terminal)
 
         def line(event: LogEvent) -> str | None:
             if not self._rate.takes(event):
                 return None
             events = [*self._rate.left_out(float(event.get("log_time", 0.0))), event]
-            return "".join(self._format(one, self._redactor) for one in events)
+            return "".join(form(one, self._redactor) for one in events)
 
         return FilteringLogObserver(FileLogObserver(out, line), [self._filter])
 

@@ -26,8 +26,9 @@ def _config(format: str = "text", level: str = "info") -> Config:
 class LogTestCase(SynchronousTestCase):
     """A log of its own, apart from the process's."""
 
-    def begin(self, format: str = "text", level: str = "info") -> None:
+    def begin(self, format: str = "text", level: str = "info", *, terminal: bool = False) -> None:
         self.out = StringIO()
+        self.out.isatty = lambda: terminal  # type: ignore[method-assign]
         self.server_log = ServerLog(_config(format, level))
         publisher = LogPublisher(self.server_log.observer(self.out))
         self.log = Logger(namespace="takotwist.test", observer=publisher)
@@ -110,6 +111,28 @@ class TextTests(LogTestCase):
         self.assertIn("test_log.py", "".join(rest))
         self.assertIn("ZeroDivisionError: x", "".join(rest))
         self.assertEqual([line for line in rest if not line.startswith("    ")], [])
+
+    def test_traceback_of_the_app(self) -> None:
+        """One line in a file, for what collects lines; on a terminal it has its own lines."""
+        trace = 'Traceback (most recent call last):\n  File "chat.py", line 3\nValueError: \x1b[31m'
+        self.begin()
+        self.log.error("{what} failed\n{trace}", what="chat: the handler of 'msg'", trace=trace)
+        [line] = self.lines()
+        self.assertIn(r"failed\nTraceback (most recent call last):\n  File", line)
+        self.begin(terminal=True)
+        self.log.error("{what} failed\n{trace}", what="chat: the handler of 'msg'", trace=trace)
+        self.log.info("from {peer}", peer="a\nforged")
+        first, *rest, last = self.lines()
+        self.assertRegex(first, r"Z error \[takotwist\.test\] chat: the handler of 'msg' failed$")
+        self.assertEqual(
+            rest,
+            [
+                "    Traceback (most recent call last):",
+                '      File "chat.py", line 3',
+                r"    ValueError: \x1b[31m",
+            ],
+        )
+        self.assertTrue(last.endswith(r"from a\nforged"))
 
     def test_refusal_has_none(self) -> None:
         """What was decided on purpose is a sentence with its code."""
