@@ -6,8 +6,12 @@ is a warning.
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from ipaddress import ip_address
+from pathlib import Path
+from pwd import getpwuid
+from stat import S_ISDIR, S_ISREG
 from urllib.parse import urlsplit
 
 from takotwist.server.config.config import KEYS, Config
@@ -139,20 +143,55 @@ def _check_files(config: Config, problems: Collected) -> None:
         ("tls.key", config.tls.key if config.tls.listen else None),
         ("app.ca_file", config.app.ca_file),
     ):
-        if path is not None and not path.is_file():
-            problems.add(f"names {path}, which is no file", key=key, source=_source(config, key))
-    if config.state_dir.exists() and not config.state_dir.is_dir():
+        fault = None if path is None else _fault_of_file(path)
+        if fault is not None:
+            problems.add(f"names {path}, which {fault}", key=key, source=_source(config, key))
+    fault = _fault_of_folder(config.state_dir)
+    if fault is not None:
         problems.add(
-            f"names {config.state_dir}, which is no folder",
+            f"names {config.state_dir}, which {fault}",
             key="state_dir",
             source=_source(config, "state_dir"),
         )
-    if config.replay.path.is_dir():
+    if os.path.isdir(config.replay.path):
         problems.add(
             f"names {config.replay.path}, which is a folder and no file",
             key="replay.path",
             source=_source(config, "replay.path"),
         )
+
+
+def _fault_of_file(path: Path) -> str | None:
+    """Why it cannot be read; `None` where it may be."""
+    try:
+        return None if S_ISREG(path.stat().st_mode) else "is no file"
+    except FileNotFoundError:
+        return "is no file"
+    except OSError as failure:
+        return f"cannot be looked at: {failure.strerror}"
+
+
+def _fault_of_folder(path: Path) -> str | None:
+    """Why nothing can be kept in it; `None` where it can, or where it could be made."""
+    try:
+        is_folder = S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return None
+    except OSError as failure:
+        return f"cannot be looked at: {failure.strerror}"
+    if not is_folder:
+        return "is no folder"
+    if not os.access(path, os.X_OK):
+        return f"the user {_user()} may not enter"
+    return None
+
+
+def _user() -> str:
+    """Who this process is, by name where there is one."""
+    try:
+        return getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _check_app(config: Config, problems: Collected, warnings: list[str]) -> None:

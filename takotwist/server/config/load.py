@@ -8,6 +8,7 @@ overridden is still checked: it would hold as soon as the other one is gone.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def _file(
     ):
         if named:
             file = cwd / Path(named).expanduser()
-            if file.is_file():
+            if os.path.isfile(file):
                 return file
             problems.add(f"names {file}, which is no file", source=source)
             return None

@@ -5,6 +5,7 @@ Rule: what passes here is used as it is; nobody behind parses or trims again.
 
 from __future__ import annotations
 
+import os
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -220,7 +221,7 @@ class Definitions(Kind):
     def read(self, value: object, folder: Path) -> Path | str:
         if isinstance(value, str) and value:
             place = folder / Path(value).expanduser()
-            if place.is_dir() or (place.suffix == ".py" and place.is_file()):
+            if os.path.isdir(place) or (place.suffix == ".py" and os.path.isfile(place)):
                 return place
             if all(part.isidentifier() for part in value.split(".")):
                 return value
@@ -239,7 +240,7 @@ class Pages(Kind):
     def read(self, value: object, folder: Path) -> Path | str:
         if isinstance(value, str) and value:
             place = folder / Path(value).expanduser()
-            if place.is_dir():
+            if os.path.isdir(place):
                 return place
             module, colon, name = value.partition(":")
             if colon and name.isidentifier() and all(map(str.isidentifier, module.split("."))):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pwd import getpwuid
+
 from tests.server.config.folder import FolderTestCase
 
 
@@ -65,6 +68,28 @@ class CheckTests(FolderTestCase):
                 "tako.toml: state_dir: names file, which is no folder",
                 "tako.toml: replay.path: names folder, which is a folder and no file",
             ],
+        )
+
+    def test_folders_that_cannot_be_entered(self) -> None:
+        """What may not be looked at, or entered, is one sentence about its key."""
+        long = "x" * 300
+        problems = self.problems(f'state_dir = "{long}"\n[app]\nca_file = "{long}"')
+        self.assertEqual(
+            problems,
+            [
+                f"tako.toml: app.ca_file: names {long}, which cannot be looked at: File name too"
+                " long",
+                f"tako.toml: state_dir: names {long}, which cannot be looked at: File name too"
+                " long",
+            ],
+        )
+        (self.folder / "locked").mkdir()
+        # For root, as whom tests may run, there is no such folder.
+        self.patch(os, "access", lambda path, mode: False)
+        [problem] = self.problems('state_dir = "locked"')
+        user = getpwuid(os.geteuid()).pw_name
+        self.assertEqual(
+            problem, f"tako.toml: state_dir: names locked, which the user {user} may not enter"
         )
 
     def test_sizes_that_contradict(self) -> None:
