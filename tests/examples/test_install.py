@@ -37,7 +37,7 @@ class InstallTests(SynchronousTestCase):
     def installed(self) -> int:
         """How often npm has been asked, after another run."""
         environ = {**os.environ, "PATH": self.path}
-        subprocess.run(["sh", INSTALL, self.folder], env=environ, check=True)
+        subprocess.run(["sh", INSTALL, self.folder], env=environ, check=True, capture_output=True)
         lines = self.said.read_text().splitlines()
         self.assertEqual(set(lines), {f"ci --silent --prefix {self.folder}"})
         return len(lines)

@@ -1,0 +1,74 @@
+"""`examples/*/start`: somebody who waits for an installation is told what for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+#: Stands in for a program: says its name and what it was asked for.
+_PROGRAM = """#!/bin/sh
+echo "$(basename "$0") $*"
+"""
+
+#: Makes an environment of such programs.
+_PYTHON = (
+    _PROGRAM
+    + """
+mkdir -p "$3/bin"
+for name in python pip tako; do cp "{program}" "$3/bin/$name"; done
+"""
+)
+
+
+class StartTests(SynchronousTestCase):
+    """In a checkout in which nothing is installed."""
+
+    def setUp(self) -> None:
+        self.root = Path(self.mktemp()).absolute() / "a checkout"
+        programs = self.root / "programs"
+        programs.mkdir(parents=True)
+        for name, text in {
+            "npm": _PROGRAM,
+            "python3": _PYTHON.format(program=programs / "program"),
+            "program": _PROGRAM,
+        }.items():
+            (programs / name).write_text(text)
+            (programs / name).chmod(0o755)
+        self.path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+
+    def said(self, start: Path) -> list[str]:
+        """What running it prints."""
+        done = subprocess.run(
+            ["sh", start, "--flag"],
+            env={**os.environ, "PATH": self.path},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.splitlines()
+
+    def test_says_what_it_does(self) -> None:
+        """Before it installs it says so; the second time it has nothing to say."""
+        found = sorted(EXAMPLES.glob("*/start"))
+        self.assertEqual(len(found), 5)
+        for start in found:
+            shutil.rmtree(self.root / ".venv", ignore_errors=True)
+            here = self.root / "examples" / start.parent.name
+            here.mkdir(parents=True)
+            shutil.copy(start, here)
+            (here / "build").write_text("#!/bin/sh\n")
+            (here / "build").chmod(0o755)
+            first, *rest = self.said(here / "start")
+            with self.subTest(example=here.name):
+                self.assertIn("installing takotwist", first)
+                self.assertIn(str(self.root / ".venv"), first)
+                self.assertTrue(rest[0].startswith("python3 -m venv"), rest)
+                self.assertIn("--flag", rest[-1])
+                again = self.said(here / "start")
+                self.assertEqual([line for line in again if "install" in line], [])
