@@ -100,6 +100,13 @@ class LiveObject(Driven):
 
     # the session's side
 
+    def check_types(self) -> None:
+        """:raises UsageError: JSON cannot carry its messages; said where it is made, not where
+        the first one comes.
+        """
+        self._inbound()
+        self._outbound()
+
     def settle_in(self, home: Home, carrier: Carrier, new_id: str) -> None:
         """A function has returned it: from now on a client may attach."""
         self._carrier, self.id = carrier, new_id

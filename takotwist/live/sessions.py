@@ -65,9 +65,11 @@ class LiveSession:
         """Hand out a live object.
 
         :raises RateLimited: the session has too many.
+        :raises UsageError: JSON cannot carry its messages.
         """
         if len(self.objects) >= MAX_OBJECTS:
             raise RateLimited(f"A page may have {MAX_OBJECTS} live objects.")
+        one.check_types()
         name = self._sessions.new_id()
         self.objects[name] = one
         one.settle_in(self._sessions.home, self, name)

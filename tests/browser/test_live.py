@@ -7,6 +7,7 @@ from typing import ClassVar
 from tests.browser.cutting import CuttingProcess
 from tests.browser.driven import Page
 from tests.browser.served import ServedCase
+from tests.browser.weather import PORTAL, WeatherProxy
 from tests.sockets.server_process import wait_until
 
 #: What the page holds the other end of.
@@ -69,6 +70,8 @@ SEND = """(async () => {
   }
 })()"""
 
+UNAWAITED = "for (let number = 0; number < %d; number++) void channel.send(number); undefined"
+
 
 class LiveTests(ServedCase):
     """One server and one browser for each test."""
@@ -103,6 +106,15 @@ class LiveTests(ServedCase):
         page = self.page(self.server.port)
         page.run(SEND % (10_000, 0, 0))
         self.assert_all_came(page, 10_000)
+        self.server.assert_clean()
+
+    def test_c1_unawaited(self) -> None:
+        """20,000 messages that nobody awaits, in one turn of the page, come back once and in
+        order from a server that awaits none either, over both wires."""
+        for before in ("undefined", BLOCKED):
+            page = self.page(self.server.port, before)
+            page.run(UNAWAITED % 20_000)
+            self.assert_all_came(page, 20_000, 60.0)
         self.server.assert_clean()
 
     def test_c12_capacity(self) -> None:
@@ -140,6 +152,22 @@ class LiveTests(ServedCase):
         wait_until(lambda: "mux-sse" in self.server.log, "the end of the event stream")
         self.assertEqual(self.server.connected, 1)
         self.server.assert_clean()
+
+    def test_weather(self) -> None:
+        """While answers are cut inside their head, or come from a captive portal, a page tries
+        again, and goes on where it was when that is over."""
+        proxy = WeatherProxy(self.server.port)
+        self.addCleanup(proxy.close)
+        for before in ("undefined", BLOCKED):
+            page = self.page(proxy.port, before)
+            for number, weather in enumerate((12, 60, 90, PORTAL)):
+                proxy.between, proxy.met = weather, 0
+                proxy.cut()
+                wait_until(lambda: proxy.met >= 3, f"three tries in {weather!r}", 30.0)
+                page.run(f"void channel.send({number})")
+                self.assertEqual(page.run("ended"), 0)
+                proxy.between = None
+                self.assert_all_came(page, number + 1)
 
     def test_c13_blocked(self) -> None:
         """Where WebSocket is blocked, and the network cuts, the event stream carries all of it."""

@@ -55,6 +55,9 @@ SEND = """(async () => {
 })()"""
 
 
+UNAWAITED = "for (let number = 0; number < %d; number++) void channel.send(number); undefined"
+
+
 class LiveTests(SynchronousTestCase):
     """One page, one channel."""
 
@@ -71,6 +74,16 @@ class LiveTests(SynchronousTestCase):
         """What the server says of its connections."""
         with self.server.private() as private:
             return str(private.get("/_tako/metrics").text)
+
+    def test_unawaited(self) -> None:
+        """20,000 messages that nobody awaits, at either end, come back once and in order."""
+        page = self.browser.open(f"{self.server.url}/_tako/health")
+        page.run(ECHO % json.dumps(self.settings))
+        page.run(UNAWAITED % 20_000)
+        page.until("said.length >= 20000", 90.0)
+        self.assertTrue(page.run("said.every((number, at) => number === at)"))
+        self.assertEqual(page.run("[opened, ended]"), [1, 0])
+        self.assertIn('tako_connections{transport="webtransport"} 1.0', self.metrics())
 
     def test_channel(self) -> None:
         """A channel begins on the event stream and goes over to WebTransport: all that is sent

@@ -227,3 +227,72 @@ class CountedTests(Functions):
         )
         self.world.live.replace({})
         self.assertEqual(dict(calls), {})
+
+
+class Unknown:
+    """Nothing that JSON can carry."""
+
+
+class TypesTests(Functions):
+    """Types of messages that cannot be."""
+
+    def test_said_at_the_call(self) -> None:
+        """A live object whose messages no JSON can carry fails the call, and is no riddle later."""
+
+        @function
+        async def on_pipe() -> Any:
+            return Channel[Unknown, str]().client
+
+        @function
+        async def on_join() -> Any:
+            return BroadcastChannel[Unknown](key="k")
+
+        page = self.serve(on_pipe, on_join)
+        for name in ("onPipe", "onJoin"):
+            with capturedLogs() as events:
+                status, body = page.call(name)
+            self.assertEqual((status, body["code"]), (500, "internal-error"))
+            self.assertIn("Unknown", formatEvent(events[-1]))
+        self.assertEqual(self.world.live.sessions.objects, 0)
+
+
+class RuleTests(Functions):
+    """Where a rule of the app decides who may call."""
+
+    def setUp(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.ran: list[str] = []
+
+    def only_reads(self, request: Any) -> Any:
+        """By the function's name and the operation."""
+        self.asked.append((request.operation, request.channel))
+        may = request.operation == "call" and request.channel.startswith("onRead")
+        return Grant(subject="ann") if may else False
+
+    def test_asked(self) -> None:
+        """It is asked before each call, and a call that it refuses does not run; for a connection
+        it is asked what it was asked for the call, so that a rule that names functions holds."""
+
+        @function(verify=self.only_reads, header=None)
+        async def on_read() -> Any:
+            self.ran.append("read")
+            return Channel[Any, Any]().client
+
+        @function(verify=self.only_reads, header=None)
+        async def on_write() -> None:
+            self.ran.append("write")
+
+        page = self.serve(on_read, on_write)
+        status, body = page.call("onWrite")
+        self.assertEqual((status, body["code"]), (403, "verify-rejected"))
+        self.assertEqual(self.ran, [])
+        page.connect()
+        end = page.get("onRead")
+        page.pump()
+        page.cut()
+        page.connect()
+        page.pump()
+        self.world.advance(0.1)
+        page.pump()
+        self.assertEqual((self.ran, end.opened, end.ended), (["read"], 1, []))
+        self.assertEqual(self.asked, [("call", "onWrite"), ("call", "onRead"), ("call", "onRead")])
