@@ -30,9 +30,12 @@ def command(config: str | None, lang: str, output: str | None) -> None:
     Reads the definitions in Python and in the configuration file. Run it again when they change;
     with the same definitions it writes the same text.
 
+    A page that includes the TypeScript has channel("chat", { params }), the hooks, and what is
+    published and received checked by the compiler: names, params, types and data.
+
     TypeScript also has the functions that pages may call: what they take, what they give, and
-    the live objects in it. A page that includes the file has call("onJoinChat", ["lobby"])
-    checked by the compiler. Say what a function gives by its annotation:
+    the live objects in it: call("onJoinChat", ["lobby"]) is checked too. Say what a function
+    gives by its annotation:
 
     \b
       -> BroadcastChannel[Message]

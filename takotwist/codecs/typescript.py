@@ -1,4 +1,4 @@
-"""Channels as TypeScript declarations, for ``useChannel<ChatMessages>(...)``, and functions.
+"""Channels as TypeScript declarations, for ``useChannel("chat", { params })``, and functions.
 
 Rule: ``type`` and never ``interface`` for params, because only a type alias fits
 where the client wants any params.
@@ -31,7 +31,21 @@ HEAD = """\
 """
 
 #: Names of the module that are no channel's.
-RESERVED = ("BroadcastChannel", "Channel", "Functions", "Named", "RegisteredFunctions")
+RESERVED = (
+    "BroadcastChannel",
+    "Channel",
+    "Functions",
+    "Named",
+    "RegisteredChannels",
+    "RegisteredFunctions",
+)
+
+#: Makes the table the types of `channel`, `useChannel` and `useChannelEvent` themselves.
+_REGISTERED = """\
+declare module "takotwist" {
+  interface RegisteredChannels extends Channels {}
+}
+"""
 
 _PLAIN = {"integer": "number"}
 _NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
@@ -44,6 +58,7 @@ def typescript(
     """A ``.d.ts`` module: params and messages of every channel, and a table of them.
 
     For ``chat``: ``ChatParams``, ``ChatMessages`` (type to data), and ``Channels["chat"]``.
+    `channel` of the package ``takotwist`` and its hooks have the types of the table.
 
     :param functions: what the module has besides; see `typescript_functions`.
     """
@@ -61,6 +76,8 @@ def typescript(
         body = f"{{\n{''.join(members)}}}" if members else "Record<string, unknown>"
         out.append(f"export type {messages} = {body};\n")
     out.append(f"export type Channels = {{\n{''.join(table)}}};\n")
+    if table:
+        out.append(_REGISTERED)
     out[1:1] = functions(taken)
     return "\n".join(out)
 

@@ -63,8 +63,16 @@ export type ChatMessages = {
 export type Channels = {
   chat: { params: ChatParams; messages: ChatMessages };
 };
+
+declare module "takotwist" {
+  interface RegisteredChannels extends Channels {}
+}
 """,
         )
+
+    def test_none(self) -> None:
+        """Without a channel nothing is registered, so `channel` takes any name."""
+        self.assertTrue(typescript([]).endswith("export type Channels = {\n};\n"))
 
     def test_recursive(self) -> None:
         """A schema that refers to itself becomes a type that does."""

@@ -14,23 +14,45 @@ import { errorOf, NO_CREDENTIALS, type Outcome } from "./outcome.js";
 import { exchange } from "./stream.js";
 import { createSubscription, type Subscription } from "./subscription.js";
 import { channelUrl, connectUrl, topicName } from "./topic.js";
-import type { AnyMessages, Channel, ChannelOptions, HistoryOptions, HistoryPage, TransportFactory } from "./types.js";
+import type {
+  Channel,
+  ChannelName,
+  ChannelOptions,
+  HistoryOptions,
+  HistoryPage,
+  MessagesOf,
+  NameFor,
+  OptionsOf,
+  Registered,
+  TransportFactory,
+} from "./types.js";
 import { checkedParams, toJson } from "./values.js";
 
 /** Defaults for every channel, and what to use in place of the globals. */
 export interface ClientOptions extends Omit<ChannelOptions, "params" | "cursor">, Partial<Environment> {}
 
-export interface Client {
+/** What a client of named channels is made with; without them there is no such client. */
+export type DefaultsFor<Channels extends object> = [Channels] extends [never] ? [never] : [defaults?: ClientOptions];
+
+/** @typeParam Channels its server's, where it is not the page's own: the `Channels` that `tako types` writes. */
+export interface Client<Channels extends object = Registered> {
+  /** A channel of any name, with these messages. */
+  channel<Messages extends object = never>(name: NameFor<Messages>, options?: ChannelOptions): Channel<Messages>;
   /**
    * A channel by name.
    *
    * Nothing connects before the first handler, iteration or publish.
    * @throws TypeError for a `url` that is none, or without one where there is no page
    */
-  channel<Messages extends object = AnyMessages>(name: string, options?: ChannelOptions): Channel<Messages>;
+  channel<Name extends ChannelName<Channels>>(
+    name: Name,
+    ...options: OptionsOf<Name, Channels>
+  ): Channel<MessagesOf<Name, Channels>>;
 }
 
-/** A client with connections of its own. */
+/** A client with connections of its own; `createClient<Channels>()` where its server is not the page's own. */
+export function createClient<Channels extends object = never>(...defaults: DefaultsFor<Channels>): Client<Channels>;
+export function createClient(defaults?: ClientOptions): Client;
 export function createClient(defaults: ClientOptions = {}): Client {
   const environment: Environment = { ...ambient(), ...defaults };
   const subscriptions = new Map<string, Subscription>();

@@ -5,12 +5,14 @@
  * `ws` where that is installed, else goes without: `auto` is then SSE.
  */
 
-import { type Client, type ClientOptions, createClient as create } from "./client.js";
+import { type Client, type ClientOptions, createClient as create, type DefaultsFor } from "./client.js";
 import type { Environment } from "./environment.js";
+import type { AnyMessages, ChannelOptions } from "./types.js";
 
 export type { Client, ClientOptions } from "./client.js";
 export type { EventSourceLike, WebSocketLike } from "./environment.js";
 export { ChannelClosedError, ChannelGoneError, ChannelOverflowError, TakoError } from "./errors.js";
+export type { RegisteredChannels } from "./index.js";
 export type * from "./types.js";
 
 const WebSocket: Environment["WebSocket"] = globalThis.WebSocket ?? (await fromPackage());
@@ -24,6 +26,8 @@ async function fromPackage(): Promise<Environment["WebSocket"]> {
 }
 
 /** A client with connections of its own. */
+export function createClient<Channels extends object = never>(...defaults: DefaultsFor<Channels>): Client<Channels>;
+export function createClient(defaults?: ClientOptions): Client;
 export function createClient(defaults: ClientOptions = {}): Client {
   return create({ WebSocket, ...defaults });
 }
@@ -31,4 +35,5 @@ export function createClient(defaults: ClientOptions = {}): Client {
 let shared: Client | undefined;
 
 /** A channel of the client that all code of this process shares; needs a `url`. */
-export const channel: Client["channel"] = (name, options) => (shared ??= createClient()).channel(name, options);
+export const channel: Client["channel"] = (name: string, options?: ChannelOptions) =>
+  (shared ??= createClient()).channel<AnyMessages>(name, options);

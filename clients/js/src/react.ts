@@ -9,11 +9,22 @@
  */
 
 import { useCallback, useEffect, useRef, useState } from "react";
-import type { Client } from "./client.js";
 import { ChannelClosedError, ChannelGoneError, type TakoError } from "./errors.js";
 import { channel as sharedChannel } from "./index.js";
 import { newer, topicName } from "./topic.js";
-import type { AnyMessages, Channel, ChannelOptions, Message, State, TypeOf } from "./types.js";
+import type {
+  AnyMessages,
+  Channel,
+  ChannelName,
+  ChannelOptions,
+  Message,
+  MessagesOf,
+  NameFor,
+  OptionsOf,
+  Registered,
+  State,
+  TypeOf,
+} from "./types.js";
 
 export interface UseChannelOptions extends ChannelOptions {
   /** How many messages are kept, the newest ones; 0 for none. Default: 100. */
@@ -21,7 +32,7 @@ export interface UseChannelOptions extends ChannelOptions {
   /** `false` closes the channel until it is true again; it then begins anew, from `cursor`. */
   readonly enabled?: boolean;
   /** A client of one's own; by default the one that the whole page shares. */
-  readonly client?: Client;
+  readonly client?: { readonly channel: (name: never, ...options: never[]) => unknown };
 }
 
 export interface UseChannelResult<Messages extends object = AnyMessages> {
@@ -53,10 +64,15 @@ const EMPTY = { messages: [], status: "connecting", error: undefined, gone: unde
  * `params` are compared by value, functions are always the latest, `limit` applies at once; any
  * other option that changes opens the channel anew, with no messages.
  */
-export function useChannel<Messages extends object = AnyMessages>(
-  name: string,
-  options: UseChannelOptions = {},
-): UseChannelResult<Messages> {
+export function useChannel<Messages extends object = never>(
+  name: NameFor<Messages>,
+  options?: UseChannelOptions,
+): UseChannelResult<Messages>;
+export function useChannel<Name extends ChannelName>(
+  name: Name,
+  ...options: OptionsOf<Name, Registered, UseChannelOptions>
+): UseChannelResult<MessagesOf<Name>>;
+export function useChannel(name: string, options: UseChannelOptions = {}): UseChannelResult {
   const { limit = 100, enabled = true } = options;
   const kept = useLatest(limit);
   const [view, setView] = useState<View>({ of: "", ...EMPTY });
@@ -87,10 +103,10 @@ export function useChannel<Messages extends object = AnyMessages>(
   // What is left of another topic is never shown, not even for one frame.
   const shown = view.of === of ? view : EMPTY;
   return {
-    messages: newest(shown.messages, limit) as readonly Message<Messages>[],
+    messages: newest(shown.messages, limit),
     status: enabled ? shown.status : "closed",
     error: shown.error ?? shown.gone,
-    send: send as UseChannelResult<Messages>["send"],
+    send,
     clear,
   };
 }
@@ -101,10 +117,22 @@ export function useChannel<Messages extends object = AnyMessages>(
  * The handler is always the latest one; it need not be memoized. A message of a topic is given to
  * it once, also where the channel begins anew from a `cursor`.
  */
-export function useChannelEvent<Messages extends object = AnyMessages, Type extends TypeOf<Messages> = TypeOf<Messages>>(
-  name: string,
+export function useChannelEvent<Messages extends object = never, Type extends TypeOf<Messages> = TypeOf<Messages>>(
+  name: NameFor<Messages>,
   type: Type,
   handler: (data: Messages[Type], message: Message<Messages>) => void,
+  options?: UseChannelOptions,
+): void;
+export function useChannelEvent<Name extends ChannelName, Type extends TypeOf<MessagesOf<Name>>>(
+  name: Name,
+  type: Type,
+  handler: (data: MessagesOf<Name>[Type], message: Extract<Message<MessagesOf<Name>>, { type: Type }>) => void,
+  ...options: OptionsOf<Name, Registered, UseChannelOptions>
+): void;
+export function useChannelEvent(
+  name: string,
+  type: string,
+  handler: (data: never, message: never) => void,
   options: UseChannelOptions = {},
 ): void {
   const latest = useLatest(handler);
@@ -117,7 +145,7 @@ export function useChannelEvent<Messages extends object = AnyMessages, Type exte
       return channel.subscribe((message) => {
         if (message.type !== type || !newer(message.id as string, last.current.id)) return;
         last.current.id = message.id as string;
-        latest.current(message.data as Messages[Type], message as Message<Messages>);
+        latest.current(message.data as never, message as never);
       });
     },
     type,
@@ -146,7 +174,8 @@ function useOpened(
   useEffect(() => {
     if (!enabled) return;
     const { onGone, credentials, client, enabled: _enabled, limit: _limit, ...now } = latest.current;
-    const opened = (client ? client.channel : sharedChannel)(name, {
+    const open = (client ? client.channel : sharedChannel) as (name: string, options: ChannelOptions) => Channel;
+    const opened = open(name, {
       ...now,
       ...(credentials && {
         credentials:

@@ -7,6 +7,7 @@
  */
 
 import type { TakoError } from "./errors.js";
+import type { RegisteredChannels } from "./index.js";
 import type { Link, LinkEvents } from "./link.js";
 import type { Mux } from "./mux.js";
 import type { StreamSettings } from "./stream.js";
@@ -16,6 +17,45 @@ export type AnyMessages = Record<string, unknown>;
 
 /** The message types of a map. */
 export type TypeOf<Messages extends object> = keyof Messages & string;
+
+/** Channels by name, where nothing is known about them. */
+export type AnyChannels = Record<string, { readonly params: Params; readonly messages: AnyMessages }>;
+
+/** The channels of this page's server, as `tako types` wrote them; any where it did not. */
+export type Registered = keyof RegisteredChannels extends never ? AnyChannels : RegisteredChannels;
+
+export type ChannelName<Channels extends object = Registered> = keyof Channels & string;
+
+/** What a channel takes as params, of a table of channels. */
+export type ParamsOf<Name extends ChannelName<Channels>, Channels extends object = Registered> = Channels[Name] extends {
+  params: infer Binding;
+}
+  ? Binding
+  : Params;
+
+/** A channel's messages, of a table of channels. */
+export type MessagesOf<Name extends ChannelName<Channels>, Channels extends object = Registered> = Channels[Name] extends {
+  messages: infer Messages extends object;
+}
+  ? Messages
+  : AnyMessages;
+
+/** Options with a channel's own params; they may be left out where none is required. */
+export type OptionsOf<
+  Name extends ChannelName<Channels>,
+  Channels extends object = Registered,
+  Options extends ChannelOptions = ChannelOptions,
+> = {} extends ParamsOf<Name, Channels>
+  ? [options?: Omit<Options, "params"> & { readonly params?: ParamsOf<Name, Channels> }]
+  : [options: Omit<Options, "params"> & { readonly params: ParamsOf<Name, Channels> }];
+
+/**
+ * The name of a channel whose messages are said at the call: any. Without them there is no such
+ * name, and its type is what the compiler then says.
+ */
+export type NameFor<Messages extends object> = [Messages] extends [never]
+  ? string & { readonly "this channel has required params": true }
+  : string;
 
 type ParamValue = string | number | bigint | boolean;
 

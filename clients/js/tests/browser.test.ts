@@ -3,11 +3,11 @@
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { bundle, servedFiles } from "../build.mjs";
-import type { Channel, createClient as create, TransportFactory } from "../src/index.js";
+import type { Channel, Client, TransportFactory } from "../src/index.js";
 import { FakeServer } from "./server.js";
 
 interface Window {
-  client: ReturnType<typeof create>;
+  client: Client;
   eventSource: TransportFactory;
   channel: Channel;
   seen: unknown[];

@@ -36,6 +36,17 @@ async function log(): Promise<void> {
   }
 }
 
+// What \`tako types\` writes names no channel but its own.
+channel("news", { params: { topic: "a" } }).on("flash", ({ at }) => console.log(at.toFixed()));
+// @ts-expect-error: no channel has this name
+void (() => channel("nwes", { params: { topic: "a" } }));
+// @ts-expect-error: a param is missing
+void (() => channel("news"));
+// @ts-expect-error: at is a number
+void (() => channel("news", { params: { topic: "a" } }).publish("flash", { at: "now" }));
+// @ts-expect-error: no message has this type
+void (() => useChannelEvent("news", "flsah", () => {}, { params: { topic: "a" } }));
+
 // @ts-expect-error: text is a string
 void (() => channel<Chat>("chat").publish("msg", { text: 1 }));
 // @ts-expect-error: there is no such type
@@ -43,7 +54,7 @@ void (() => channel<Chat>("chat").on("nope", () => {}));
 // @ts-expect-error: nothing in the public types is any
 void (() => channel<Chat>("chat").on("msg", (data) => data.nothing));
 // @ts-expect-error: an unknown channel's data is unknown
-void (() => channel("chat").subscribe((message: Message) => message.data.text));
+void (() => channel<Record<string, unknown>>("chat").subscribe((message: Message) => message.data.text));
 
 function Room() {
   const { messages, status, error, send, clear } = useChannel<Chat>("chat", { params: { roomId: "a" }, limit: 50 });
@@ -59,6 +70,19 @@ function Room() {
 
 void log();
 createRoot(document.body).render(<StrictMode><Room /></StrictMode>);
+`;
+
+/** In the form of `tako types`. */
+const TYPES = `
+export type NewsParams = { readonly topic: string };
+export type NewsMessages = { flash: { readonly at: number } };
+export type Channels = {
+  news: { params: NewsParams; messages: NewsMessages };
+};
+
+declare module "takotwist" {
+  interface RegisteredChannels extends Channels {}
+}
 `;
 
 describe("the packed package in an empty Vite project", () => {
@@ -102,6 +126,7 @@ describe("the packed package in an empty Vite project", () => {
     writeFileSync(join(project, "index.html"), '<!doctype html><script type="module" src="/src/main.tsx"></script>');
     mkdirSync(join(project, "src"));
     writeFileSync(join(project, "src/main.tsx"), APP);
+    writeFileSync(join(project, "src/takotwist.d.ts"), TYPES);
     run(project, "npm", "install", "--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts");
   }, 5 * MINUTES);
 
