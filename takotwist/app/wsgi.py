@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Callable, Iterable
+from contextvars import copy_context
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +37,8 @@ def internal_app(
         application = internal_app(get_wsgi_application())       # Django's wsgi.py
         app.wsgi_app = internal_app(app.wsgi_app)                # Flask
 
-    Coroutines among the channels' functions run each in an event loop of its own.
+    Coroutines among the channels' functions run each in an event loop of its own; under
+    gevent's workers in a thread of gevent's pool, which has ten.
 
     :param app: who answers everything else.  Left out: 403, for mounting at ``/channels``.
     :param channels: a folder, the name of a module, or the channels themselves.
@@ -75,10 +79,32 @@ def _made(pending: Pending) -> Answer:
     try:
         result = call.function(*call.arguments)
         if inspect.isawaitable(result):
-            result = asyncio.run(_awaited(result))
+            result = _waited_for(result)
     except (Exception, SystemExit) as error:
         return pending.raised(error)
     return pending.returned(result)
+
+
+def _waited_for(awaitable: Any) -> Any:
+    """Run a coroutine in an event loop of its own."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is None or not monkey.is_module_patched("select"):
+        return asyncio.run(_awaited(awaitable))
+    # A worker of gevent answers many requests in one thread, each in a greenlet, and a
+    # thread can run one loop at a time: this one runs in a thread of gevent's own pool.
+    run = partial(copy_context().run, _outcome, awaitable)
+    result, error = sys.modules["gevent"].get_hub().threadpool.apply(run)
+    if error is not None:
+        raise error
+    return result
+
+
+def _outcome(awaitable: Any) -> tuple[Any, BaseException | None]:
+    """What a coroutine returned or raised: gevent shows what leaves a thread of its pool."""
+    try:
+        return asyncio.run(_awaited(awaitable)), None
+    except (Exception, SystemExit) as error:
+        return None, error
 
 
 async def _awaited(awaitable: Any) -> Any:
