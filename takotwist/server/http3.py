@@ -7,6 +7,7 @@ and its limits; nothing is served that TLS does not serve too.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import attrs
@@ -20,7 +21,9 @@ from takotwist.server.config.udp_address import UdpAddress
 from takotwist.server.listen import shown
 from takotwist.server.live import BATCH_FACTOR
 from takotwist.server.parts import Parts
+from takotwist.server.reset_key import reset_key
 from takotwist.streams.http3 import Http3Config, Http3Server, alt_svc
+from takotwist.streams.http3.roster import Roster
 from takotwist.streams.webtransport import Routes
 from takotwist.transports.tls import ServerTls
 from takotwist.transports.webtransport import WebTransportTransport
@@ -63,6 +66,8 @@ class Http3Listeners:
         self._channels = WebTransportTransport(
             admission, reactor, parts.unfinished, live, parts.public.door
         )
+        self._state_dir = config.state_dir
+        self._reset_key = reset_key(config.state_dir)
         self._opened: list[Opened] = []
 
     def open(self) -> None:
@@ -70,8 +75,8 @@ class Http3Listeners:
 
         :raises ConfigError: one cannot be had; then none is.
         """
-        for address in self._addresses:
-            server = self._server()
+        for number, address in enumerate(self._addresses):
+            server = self._server(number)
             try:
                 port = self._reactor.listenUDP(address.port, server.protocol, address.interface)
             except CannotListenError as bad:
@@ -90,6 +95,7 @@ class Http3Listeners:
         """Begin to answer; where, in words."""
         for one in self._opened:
             one.port.startReading()
+            one.server.farewell()
         return [f"{shown(one.port.getHost(), secure=True)} (HTTP/3)" for one in self._opened]
 
     @property
@@ -108,8 +114,15 @@ class Http3Listeners:
         await opened.server.stop()
         await maybeDeferred(opened.port.stopListening)
 
-    def _server(self) -> Http3Server:
+    def _server(self, number: int) -> Http3Server:
         pair = self._tls.pair
+        path = self._state_dir / f"quic-clients-{number}"
+        try:
+            roster = Roster(path, self._config.max_connections, time.time)
+        except OSError as failure:
+            raise ConfigError(
+                f"cannot be kept: {failure.strerror}", key="state_dir", source=str(path)
+            ) from None
         return Http3Server(
             self._reactor,
             self._site,
@@ -118,6 +131,8 @@ class Http3Listeners:
             webtransport=Routes([self._channels.route()]),
             config=self._config,
             unfinished=self._unfinished,
+            reset_key=self._reset_key,
+            roster=roster,
         )
 
     def _use_certificate(self) -> None:

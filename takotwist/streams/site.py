@@ -129,7 +129,7 @@ def make_site(
     site.on_access = on_access
     site.direct = direct
     site.unheard = Unheard(reactor, bounds.head_timeout, HttpConnection.overdue)
-    site.unfinished = unfinished or Unfinished(reactor)
+    site.unfinished = Unfinished(reactor) if unfinished is None else unfinished
     # Nothing is remembered here that would be refused for its size.
     longest = min(MAX_HEAD, bounds.max_head, bounds.max_line)
     site.repeated = RepeatedHeads(values_read, longest)

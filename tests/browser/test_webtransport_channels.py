@@ -60,8 +60,7 @@ class ChannelTests(SynchronousTestCase):
         self.server.kill()
         self.server.start()
         self.publish(301, 100)
-        # After a kill no word comes: the page notices by its watchdog.
-        page.until("window.seen.length === 401", 90)
+        page.until("window.seen.length === 401", 60)
         self.assertEqual(page.run("window.seen"), list(range(401)))
         # What Chromium itself says of the tries while the server was away is no error of ours.
         tries = "Failed to establish a connection to "

@@ -125,6 +125,8 @@ These refuse nobody:
   channel or function has three quarters at most. Turns go round by channel, and in each by the client's address, so
   who asks for a slow one, or often, waits and keeps nobody else waiting.
 - A client that reads no pong is given one for many pings.
+- Packets of QUIC connections that are not known are answered by 20,000 stateless resets at once, and 2,000 more a second,
+  each smaller than its packet.
 - The log takes 100 lines of one kind at once for one address, and 10 more a second; 1,000 and 100 for all; 20 and 1 of
   those with a traceback. What was left out is counted, and said.
 - `limits.tail_bytes` and `limits.tail_total_bytes` are messages kept in memory; what they do not hold comes from the log.

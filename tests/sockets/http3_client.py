@@ -39,6 +39,8 @@ class Http3Client(DatagramProtocol):
         #: The fields of the last response.
         self.fields: dict[bytes, bytes] = {}
         self.connected: Deferred[None] = Deferred()
+        #: Fires with a stateless reset, which aioquic does not look for (RFC 9000, section 10.3.1).
+        self.reset: Deferred[None] = Deferred()
 
     def _configure(self, configuration: QuicConfiguration) -> None:
         """What a kind of client has of its own."""
@@ -51,6 +53,10 @@ class Http3Client(DatagramProtocol):
         self._flush()
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        token = self._quic._peer_cid.stateless_reset_token
+        if token and datagram[-16:] == token and not self.reset.called:
+            self.reset.callback(None)
+            return
         self._quic.receive_datagram(datagram, self._address, now=self._reactor.seconds())
         self._take()
         self._flush()
@@ -85,6 +91,11 @@ class Http3Client(DatagramProtocol):
         self._h3.send_data(stream_id, body, end_stream=True)
         self._flush()
         return answer
+
+    def ping(self) -> None:
+        """Send something that the server has to acknowledge."""
+        self._quic.send_ping(1)
+        self._flush()
 
     def close(self) -> Any:
         """Close the connection and the port.  Harmless when repeated."""

@@ -169,6 +169,50 @@ class SiteTests(Http3Case):
         self.assertEqual((await old.request("/hello.txt"))[0], 200)
 
 
+class KillTests(Http3Case):
+    """A server that is killed, and the next one."""
+
+    async def _restart(self) -> None:
+        await deferToThread(self.server.kill)
+        await deferToThread(self.server.start)
+
+    async def test_who_listens(self) -> None:
+        """A client that only listens is told without asking, and misses nothing."""
+        seen, client = Seen(), self.client()
+        path = f"/channels/chat?{ROOM}"
+        client.request(path, fields={"last-event-id": "0"}, on_data=seen.came)
+        [first] = await self.publish("before")
+        await seen.until(b"before")
+        await self._restart()
+        await client.reset.addTimeout(2, reactor)  # type: ignore[arg-type]
+        await self.publish("after")
+        seen, client = Seen(), self.client()
+        client.request(path, fields={"last-event-id": first["id"]}, on_data=seen.came)
+        await seen.until(b"after")
+        self.assertNotIn(b"before", seen.data)
+
+    async def test_who_asks(self) -> None:
+        """A client that is not written down any more is told when it says something."""
+        client = self.client()
+        self.assertEqual((await client.request("/hello.txt"))[0], 200)
+        await deferToThread(self.server.kill)
+        (self.server.folder / "state" / "quic-clients-0").unlink()
+        await deferToThread(self.server.start)
+        self.assertFalse(client.reset.called)
+        client.ping()
+        await client.reset.addTimeout(2, reactor)  # type: ignore[arg-type]
+
+    async def test_who_was_told(self) -> None:
+        """After a stop nobody is told again."""
+        client = self.client()
+        self.assertEqual((await client.request("/hello.txt"))[0], 200)
+        await deferToThread(self.server.restart)
+        self.assertEqual((await self.client().request("/hello.txt"))[0], 200)
+        self.assertFalse(client.reset.called)
+        for name in ("quic-reset.key", "quic-clients-0"):
+            self.assertEqual((self.server.folder / "state" / name).stat().st_mode & 0o777, 0o600)
+
+
 class ChannelTests(Http3Case):
     """Channels over WebTransport."""
 

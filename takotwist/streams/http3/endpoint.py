@@ -15,7 +15,7 @@ from aioquic.quic.packet import QuicErrorCode, QuicHeader, QuicPacketType, pull_
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import MessageLengthError
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
@@ -24,11 +24,21 @@ from takotwist.streams.http3.admission import Application
 from takotwist.streams.http3.config import AddressCheck, Http3Config
 from takotwist.streams.http3.connection import Http3Connection
 from takotwist.streams.http3.quic import BoundedQuic
-from takotwist.streams.http3.stateless import Address, RetryTokens
+from takotwist.streams.http3.roster import Roster
+from takotwist.streams.http3.stateless import Address, ResetTokens, RetryTokens
 from takotwist.streams.unfinished import Unfinished
 
 #: Of the ids that we give out; aioquic's default.
 CONNECTION_ID_LENGTH = 8
+
+#: Stateless resets a second, and at once: enough for all clients of a server that was killed.
+RESETS_A_SECOND, RESETS_AT_ONCE = 2000.0, 20_000.0
+
+#: Of them unasked, so many at once, and how long until the next.
+FAREWELLS, FAREWELL_SECONDS = 100, 0.01
+
+#: How often the roster is told that we are alive.
+ALIVE_SECONDS = 10.0
 
 
 class Http3Endpoint(DatagramProtocol):
@@ -37,6 +47,8 @@ class Http3Endpoint(DatagramProtocol):
     :param configuration: gives QUIC's configuration, certificate included, for
         each new connection, so that a new certificate needs no restart.
     :param unfinished: counts what has begun on connections and is not whole.
+    :param reset_tokens: by which clients of a server that was killed know it at once.
+    :param roster: of who is there, for the process after this one.
     """
 
     log = Logger()
@@ -49,6 +61,8 @@ class Http3Endpoint(DatagramProtocol):
         application: Application,
         config: Http3Config,
         unfinished: Unfinished,
+        reset_tokens: ResetTokens,
+        roster: Roster | None = None,
     ) -> None:
         self._clock, self._configuration = clock, configuration
         self._unfinished = unfinished
@@ -59,6 +73,10 @@ class Http3Endpoint(DatagramProtocol):
         self._serving = 0
         self._idle: list[Deferred[None]] = []
         self._tokens = RetryTokens()
+        self._reset_tokens = reset_tokens
+        self._roster = roster
+        self._resets_left, self._reset_at = RESETS_AT_ONCE, clock.seconds()
+        self._timer: IDelayedCall | None = None
         self.accepting = True
 
     @property
@@ -89,6 +107,8 @@ class Http3Endpoint(DatagramProtocol):
             if connection is None:
                 connection = self._admit(header, datagram, addr)
             if connection is not None:
+                if self._roster is not None and header.packet_type == QuicPacketType.ONE_RTT:
+                    self._roster.note(connection, header.destination_cid, addr)
                 connection.datagram_received(datagram, addr)
         except Exception:
             # aioquic reports what a peer does wrong by closing; an exception is
@@ -98,7 +118,44 @@ class Http3Endpoint(DatagramProtocol):
                 connection.discard()
                 self.terminated(connection)
 
+    def farewell(self) -> None:
+        """Tell those who were connected to the process before that they are not."""
+        left = self._roster.left if self._roster is not None else []
+        now, then = left[:FAREWELLS], left[FAREWELLS:]
+        for connection_id, address in now:
+            reset = self._reset_tokens.reset(connection_id)
+            assert reset is not None
+            self._send(reset, address)
+        if self._roster is not None:
+            self._roster.left = then
+            self._roster.alive()
+            self._timer = self._clock.callLater(
+                FAREWELL_SECONDS if then else ALIVE_SECONDS, self.farewell
+            )
+
+    def stop(self) -> None:
+        """The port is left."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._roster is not None:
+            self._roster.close()
+            self._roster = None
+
+    def _reset(self, header: QuicHeader, datagram: bytes, addr: Address) -> None:
+        """Tell the sender that we know nothing of its connection (RFC 9000 section 10.3)."""
+        now = self._clock.seconds()
+        earned = max(0.0, now - self._reset_at) * RESETS_A_SECOND
+        self._resets_left = min(RESETS_AT_ONCE, self._resets_left + earned)
+        self._reset_at = now
+        reset = self._reset_tokens.reset(header.destination_cid, len(datagram) - 1)
+        if reset is not None and self._resets_left >= 1:
+            self._resets_left -= 1
+            self._send(reset, addr)
+
     def _admit(self, header: QuicHeader, datagram: bytes, addr: Address) -> Http3Connection | None:
+        if header.packet_type == QuicPacketType.ONE_RTT:
+            self._reset(header, datagram, addr)
+            return None
         # Smaller ones are dropped: RFC 9000 section 14.1.
         if len(datagram) < SMALLEST_MAX_DATAGRAM_SIZE or header.version is None:
             return None
@@ -139,6 +196,7 @@ class Http3Endpoint(DatagramProtocol):
             original_destination_connection_id=original_id,
             retry_source_connection_id=retry_id,
             max_streams=self._config.max_streams,
+            reset_token=self._reset_tokens.token,
         )
         address = IPv6Address if ":" in addr[0] else IPv4Address
         assert self.transport is not None
@@ -203,5 +261,7 @@ class Http3Endpoint(DatagramProtocol):
 
     def terminated(self, connection: Http3Connection) -> None:
         """Drop all that is known of the connection."""
+        if self._roster is not None:
+            self._roster.forget(connection)
         for connection_id in self._connections.pop(connection, ()):
             self._ids.pop(connection_id, None)

@@ -9,6 +9,7 @@ names in the project is here and in `framing`; `setup.cfg` pins its version.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from aioquic.buffer import Buffer
@@ -33,6 +34,7 @@ class BoundedQuic(QuicConnection):
     :param configuration: `max_stream_data` and `max_data` are the windows: how
         many unread bytes a peer may have under way on a stream and in all.
     :param max_streams: streams of each kind that the peer may have open at once.
+    :param reset_token: of a connection id, told to the peer with it (RFC 9000 section 10.3).
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class BoundedQuic(QuicConnection):
         original_destination_connection_id: bytes,
         retry_source_connection_id: bytes | None,
         max_streams: int,
+        reset_token: Callable[[bytes], bytes],
     ) -> None:
         super().__init__(
             configuration=configuration,
@@ -54,6 +57,8 @@ class BoundedQuic(QuicConnection):
         self._local_max_streams_uni = Limit(
             frame_type=QuicFrameType.MAX_STREAMS_UNI, name="max_streams_uni", value=max_streams
         )
+        self._reset_token = reset_token
+        self._host_cids[0].stateless_reset_token = reset_token(self.host_cid)
         self._unread: dict[int, int] = {}
         self._unread_in_all = 0
 
@@ -63,6 +68,13 @@ class BoundedQuic(QuicConnection):
         Nothing is written there any more: we send no session tickets.
         """
         self._crypto_buffers = {epoch: Buffer(capacity=64) for epoch in self._crypto_buffers}
+
+    def _replenish_connection_ids(self) -> None:
+        super()._replenish_connection_ids()
+        for one in self._host_cids:
+            if not one.was_sent:
+                # aioquic's own are random, and nobody knows them after a restart.
+                one.stateless_reset_token = self._reset_token(one.cid)
 
     # What the reader says
 

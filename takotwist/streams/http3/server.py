@@ -6,6 +6,7 @@ knows only what a connection asks of it.  Nothing happens before `start`.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +22,8 @@ from takotwist.streams.http3.config import Http3Config
 from takotwist.streams.http3.endpoint import CONNECTION_ID_LENGTH, Http3Endpoint
 from takotwist.streams.http3.link import Header, Link, SessionMaker, Sessions
 from takotwist.streams.http3.request import refuse, serve_request
+from takotwist.streams.http3.roster import Roster
+from takotwist.streams.http3.stateless import ResetTokens
 from takotwist.streams.unfinished import Unfinished
 
 #: More than any DATAGRAM frame that one packet can carry (RFC 9221 section 3).
@@ -37,6 +40,9 @@ class Http3Server:
     :param webtransport: makes the sessions of each new connection, as
         `takotwist.streams.webtransport.Routes` does; `None` to offer no WebTransport.
     :param unfinished: counts what is begun and not whole, where others share the bound.
+    :param reset_key: kept from one start to the next, so that clients of a server that was
+        killed learn it from the next one, and not by waiting; `None` where it is not kept.
+    :param roster: who they were; call `farewell` when the server serves.
     """
 
     def __init__(
@@ -49,6 +55,8 @@ class Http3Server:
         webtransport: SessionMaker | None = None,
         config: Http3Config | None = None,
         unfinished: Unfinished | None = None,
+        reset_key: bytes | None = None,
+        roster: Roster | None = None,
     ) -> None:
         self._reactor, self._site = reactor, site
         self._config = config or Http3Config()
@@ -61,7 +69,9 @@ class Http3Server:
             lambda: self._configuration,
             self,
             self._config,
-            unfinished or Unfinished(reactor),
+            Unfinished(reactor) if unfinished is None else unfinished,
+            ResetTokens(reset_key or os.urandom(32)),
+            roster,
         )
         self._port: IListeningPort | None = None
 
@@ -76,6 +86,10 @@ class Http3Server:
         self._port = listening
         host: Any = listening.getHost()
         return int(host.port)
+
+    def farewell(self) -> None:
+        """Tell clients of the process before that it is gone, where a roster has them."""
+        self.protocol.farewell()
 
     def use_certificate(self, certificate: bytes, key: bytes) -> None:
         """Use another certificate for the connections to come; those there stay."""
@@ -99,6 +113,7 @@ class Http3Server:
             connection.close(ErrorCode.H3_NO_ERROR, "shutting down")
             connection.discard()
             self.protocol.terminated(connection)
+        self.protocol.stop()
         if self._webtransport is not None:
             self._webtransport.stop()
         port, self._port = self._port, None

@@ -1,4 +1,4 @@
-"""Answers to datagrams of nobody we know: version negotiation, Retry, refusal.
+"""Answers to datagrams of nobody we know: version negotiation, Retry, refusal, reset.
 
 Pure: bytes in, bytes out; nothing is remembered between a question and its
 answer, so a flood costs no memory.  No answer is longer than its question
@@ -7,6 +7,7 @@ answer, so a flood costs no memory.  No answer is longer than its question
 
 from __future__ import annotations
 
+import hmac
 import os
 
 from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE
@@ -57,6 +58,41 @@ def refuse(header: QuicHeader, code: int) -> bytes:
     frame.push_uint_var(0)
     datagrams, _ = builder.flush()
     return datagrams[0]
+
+
+#: Sizes of a reset: the least that can be one (RFC 9000 section 10.3), and one that looks like
+#: any small packet.
+LEAST_RESET, RESET = 21, 43
+
+#: Of the token at its end.
+TOKEN = 16
+
+
+class ResetTokens:
+    """Makes the tokens by which a client knows that we have lost its connection.
+
+    :param key: the same before and after a restart, or a reset says nothing to anybody.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def token(self, connection_id: bytes) -> bytes:
+        """The token of one of our connection ids, told to its client with it."""
+        return hmac.digest(self._key, connection_id, "sha256")[:TOKEN]
+
+    def reset(self, connection_id: bytes, longest: int = RESET) -> bytes | None:
+        """A stateless reset; `None` where there is no room for one.
+
+        :param longest: bytes that it may have.  Less than its question has, and two servers
+            that know nothing of each other do not answer each other for ever.
+        """
+        size = min(RESET, longest)
+        if size < LEAST_RESET:
+            return None
+        noise = bytearray(os.urandom(size - TOKEN))
+        noise[0] = noise[0] & 0x3F | 0x40  # a short header, as any packet of ours
+        return bytes(noise) + self.token(connection_id)
 
 
 class RetryTokens:

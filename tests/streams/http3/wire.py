@@ -23,6 +23,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from takotwist.streams.http3 import Http3Config, Http3Server
+from takotwist.streams.http3.roster import Roster
 from takotwist.streams.unfinished import Unfinished
 from takotwist.streams.webtransport import Routes
 from takotwist.streams.webtransport.certificate import (
@@ -229,6 +230,8 @@ class Net:
         clock: UdpClock | None = None,
         site: Site | None = None,
         unfinished: Unfinished | None = None,
+        reset_key: bytes | None = None,
+        roster: Roster | None = None,
     ) -> None:
         self.clock = clock or UdpClock()
         self.site = site or Site(resource or Resource(), reactor=self.clock)
@@ -241,6 +244,8 @@ class Net:
             webtransport=Routes(routes) if routes else None,
             config=config,
             unfinished=unfinished,
+            reset_key=reset_key,
+            roster=roster,
         )
         self.server.start(443)
         self.wire = self.clock.wire
