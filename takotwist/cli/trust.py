@@ -37,6 +37,8 @@ _OURS = re.compile(rf"^({ORGANIZATION}.*?) +\S*,\S*,\S* *$", re.M)
 
 def how_to_trust(authority: Path) -> str:
     """The text for people, with the CA's own path in it."""
+    # A system keeps several beside each other too, by the names of their files.
+    name = f"takotwist-{_fingerprint(authority)}"
     return f"""\
 The development CA is in
 
@@ -59,11 +61,11 @@ To trust it, once:
     Settings, Privacy & Security, Certificates, View Certificates, Authorities, Import
 
   Debian, Ubuntu
-    sudo cp {authority} /usr/local/share/ca-certificates/takotwist-development.crt
+    sudo cp {authority} /usr/local/share/ca-certificates/{name}.crt
     sudo update-ca-certificates
 
   Fedora, RHEL
-    sudo cp {authority} /etc/pki/ca-trust/source/anchors/takotwist-development.pem
+    sudo cp {authority} /etc/pki/ca-trust/source/anchors/{name}.pem
     sudo update-ca-trust
 
   macOS
@@ -154,12 +156,17 @@ def install_in_nss(authority: Path, database: Path) -> list[str]:
     if not (database / "cert9.db").exists():
         database.mkdir(mode=0o700, parents=True, exist_ok=True)
         _run(certutil, "-N", "--empty-password", database=database)
-    [certificate] = x509.load_pem_x509_certificates(authority.read_bytes())
-    name = f"{ORGANIZATION} {certificate.fingerprint(hashes.SHA256()).hex()[:16]}"
+    name = f"{ORGANIZATION} {_fingerprint(authority)}"
     ours = _OURS.findall(_run(certutil, "-L", database=database))
     if name not in ours:
         _run(certutil, "-A", "-t", "C,,", "-n", name, "-i", str(authority), database=database)
     return [one for one in ours if one != name]
+
+
+def _fingerprint(authority: Path) -> str:
+    """The first half of what tells a CA from all others."""
+    [certificate] = x509.load_pem_x509_certificates(authority.read_bytes())
+    return certificate.fingerprint(hashes.SHA256()).hex()[:16]
 
 
 def _run(certutil: str, *arguments: str, database: Path) -> str:

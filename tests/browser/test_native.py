@@ -15,6 +15,14 @@ _EVENT_SOURCE = """
   source.onopen = () => { opened++; };
 """
 
+#: With a cursor that the server never gave out.
+_FOREIGN_CURSOR = """
+  const source = new EventSource("/channels/chat?roomId=a&lastEventId=0198f3a2-7c1e&stale=reset");
+  source.onmessage = ({ data }) => got.push(JSON.parse(data));
+  source.onopen = () => { opened++; };
+  source.addEventListener("tako.reset", ({ data }) => closes.push(JSON.parse(data)));
+"""
+
 #: What a page that uses WebSocket itself has to do, and all that it has to do.
 _WEB_SOCKET = """
   let cursor;
@@ -86,6 +94,15 @@ class NativeTests(ServedCase):
         self.server.start()
         self.publish(1, 2)
         self.assertEqual([one["data"] for one in self.got(page, 2)], [1, 2])
+
+    def test_event_source_with_a_cursor_of_another_server(self) -> None:
+        """It cannot see a refusal, so it can ask for an event in its place, and goes on live."""
+        page = self.open(_FOREIGN_CURSOR)
+        self.publish(1)
+        self.assertEqual([one["data"] for one in self.got(page, 1)], [1])
+        (reset,) = page.run("closes")
+        self.assertEqual(reset["reason"], "cursor-invalid")
+        self.assertEqual(page.errors, [])
 
     def test_web_socket(self) -> None:
         """A plain WebSocket is closed with 1001, and resumes with its cursor."""

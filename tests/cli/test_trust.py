@@ -33,6 +33,7 @@ class TrustTests(CommandTestCase):
         authority = self.folder / "data/takotwist/development-ca.pem"
         self.assertTrue(authority.exists())
         self.assertIn(f"curl --cacert {authority} https://localhost", done.output)
+        self.assertRegex(done.output, r"/ca-certificates/takotwist-[0-9a-f]{16}\.crt\n")
         for system in ("Chrome", "Firefox", "Debian", "macOS", "update-ca-certificates"):
             self.assertIn(system, done.output)
 
