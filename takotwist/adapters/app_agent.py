@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
-from twisted.web.iweb import IAgent, IAgentEndpointFactory
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from takotwist.errors import ConfigError
@@ -30,6 +32,37 @@ CONNECT_TIMEOUT = 2.0
 IDLE_TIMEOUT = 1
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+@implementer(IAgent)
+class _KeepingAgent:
+    """Keeps connections for an app that keeps them, too.
+
+    Twisted takes the connection of an HTTP/1.0 answer for one that stays, and the app is
+    closing it: the next question would be written into it, and a dispatch is not asked twice.
+    So after such an answer each question has a connection of its own, until the app answers in
+    HTTP/1.1 (as after a move from wsgiref's server to another).
+    """
+
+    def __init__(self, keeping: IAgent, single: IAgent) -> None:
+        self._keeping = keeping
+        self._single = single
+        self._keeps = True
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[IResponse]:
+        """See `IAgent`."""
+        agent = self._keeping if self._keeps else self._single
+        return agent.request(method, uri, headers, bodyProducer).addCallback(self._note)
+
+    def _note(self, response: IResponse) -> IResponse:
+        self._keeps = response.version[1:] >= (1, 1)
+        return response
 
 
 @implementer(IAgentEndpointFactory)
@@ -59,13 +92,21 @@ def app_agent(
     pool.cachedConnectionTimeout = IDLE_TIMEOUT
     # What may be tried again is decided by who asks (`AppClient`), for every method.
     pool.retryAutomatically = False
+    single = HTTPConnectionPool(reactor, persistent=False)
     if url.startswith("unix:"):
         factory = _UnixSocket(reactor, url.removeprefix("unix:").removeprefix("//"))
-        return Agent.usingEndpointFactory(reactor, factory, pool=pool), "http://app", pool
-    trust = _trust_of(ca_file) if ca_file else None
-    policy = BrowserLikePolicyForHTTPS(trustRoot=trust)
-    agent = Agent(reactor, contextFactory=policy, connectTimeout=CONNECT_TIMEOUT, pool=pool)
-    return agent, url, pool
+
+        def connecting(pool: HTTPConnectionPool) -> IAgent:
+            agent: IAgent = Agent.usingEndpointFactory(reactor, factory, pool=pool)
+            return agent
+
+        return _KeepingAgent(connecting(pool), connecting(single)), "http://app", pool
+    policy = BrowserLikePolicyForHTTPS(trustRoot=_trust_of(ca_file) if ca_file else None)
+
+    def reaching(pool: HTTPConnectionPool) -> IAgent:
+        return Agent(reactor, contextFactory=policy, connectTimeout=CONNECT_TIMEOUT, pool=pool)
+
+    return _KeepingAgent(reaching(pool), reaching(single)), url, pool
 
 
 def _trust_of(ca_file: Path) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.protocols.policies import WrappingFactory
 from twisted.trial.unittest import TestCase
@@ -61,6 +62,22 @@ class _Tracked(WrappingFactory):
             await self._gone
 
 
+class _Old(Protocol):
+    """Answers one question in HTTP/1.0, as wsgiref's server does, and reads no other."""
+
+    _answered = False
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._answered:
+            self.transport.abortConnection()
+            return
+        self._answered = True
+        dispatched = b"/channels/dispatch" in data
+        body = b'{"action":"fanout","data":2}' if dispatched else b'{"ok":true,"subject":"u"}'
+        head = "HTTP/1.0 200 OK\r\nContent-Length: %d\r\nX-Tako-Internal-Token: %s\r\n\r\n"
+        self.transport.write((head % (len(body), TOKEN)).encode() + body)
+
+
 class TestAppElsewhere(TestCase):
     timeout = 30
 
@@ -104,6 +121,16 @@ class TestAppElsewhere(TestCase):
             self.assertEqual((await authorizer.authorize(REQUEST)).subject, "u")
             self.assertEqual(await authorizer.dispatch(FRAME), Fanout(b"2"))
         self.assertEqual(self.site.connections, 1)
+
+    async def test_app_that_keeps_no_connection(self) -> None:
+        """A frame that comes right behind a question does not meet the end of its connection."""
+        self.site.wrappedFactory = Factory.forProtocol(_Old)
+        port = await self.listen("tcp:0:interface=127.0.0.1")
+        authorizer = self.authorizer(f"http://127.0.0.1:{port.getHost().port}")
+        for _ in range(3):
+            self.assertEqual((await authorizer.authorize(REQUEST)).subject, "u")
+            self.assertEqual(await authorizer.dispatch(FRAME), Fanout(b"2"))
+        self.assertEqual(self.site.connections, 6)
 
     async def test_unix_socket(self) -> None:
         """An app may listen on a Unix socket only."""
