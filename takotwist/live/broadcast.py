@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
+from twisted.logger import Logger
 
+from takotwist.errors import Refusal
 from takotwist.live.bus import Bus, Publication, check_key
 from takotwist.live.callbacks import Round, log_failure
 from takotwist.live.durable import Durable
@@ -46,6 +48,8 @@ class Receipt:
 
 
 Unsubscribe = Callable[[], None]
+
+_log = Logger()
 
 
 class Broadcast:
@@ -130,7 +134,16 @@ def give(
 def receipt_of(key: str, stored: Outcome[Info]) -> Outcome[Receipt]:
     """The same for the app."""
     receipt: Outcome[Receipt] = Outcome()
-    stored.then(lambda: receipt.take(stored, lambda info: Receipt.of(key, info)))
+
+    def settle() -> None:
+        receipt.take(stored, lambda info: Receipt.of(key, info))
+        try:
+            receipt.result()
+        except Refusal as refusal:
+            # Nobody need await it, and then nobody else would hear of it.
+            _log.warn("a publication was not stored: {code}", code=refusal.code)
+
+    stored.then(settle)
     return receipt
 
 

@@ -143,7 +143,7 @@ class Driven:
         elif isinstance(output, Ended):
             if self._note_overflow(output.trouble):
                 self._log.warn(
-                    "{one!r} has ended: more waited for its page than may wait"
+                    "{one!r} has ended: more waited to be sent than may wait"
                     " (live.buffer_limit, live.buffer_total_bytes)",
                     one=self,
                 )

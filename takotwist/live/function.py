@@ -118,6 +118,9 @@ class Function(Generic[P, R]):
 
         :raises BodyInvalid: names the argument.
         """
+        for mark in marks:
+            if not _belongs(mark, len(args), named):
+                raise BodyInvalid(f"values: there is no argument at {mark.path[:2]}.")
         positional = [one for one in self.parameters if not one.by_name]
         if len(args) > len(positional):
             raise BodyInvalid(f"args: {self.name} takes {len(positional)}, not {len(args)}.")
@@ -143,6 +146,15 @@ class Function(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<function {self.name!r} defined in {self.place}>"
+
+
+def _belongs(mark: Mark, count: int, named: Mapping[str, bytes]) -> bool:
+    match mark.path:
+        case ["args", int(index), *_]:
+            return 0 <= index < count
+        case ["named", str(name), *_]:
+            return name in named
+    return False
 
 
 def _below(marks: Sequence[Mark], *path: str | int) -> Sequence[Mark]:

@@ -94,9 +94,14 @@ class Listening:
 
     def _misfit(self, frame: Frame, misfit: ValidationError) -> None:
         if not frame.ack and not self._misfitted:
-            # Whoever sent it is not told.  Once, because a page may send many.
+            # Whoever sent it is not told.  Once, because a page may send many; and the place
+            # alone, because the reason may hold what was sent.
             self._misfitted = True
-            _log.warn("{owner!r}: a message was dropped: {why}", owner=self.owner, why=str(misfit))
+            _log.warn(
+                "{owner!r}: a message was dropped: {place} does not fit its type",
+                owner=self.owner,
+                place=str(misfit).partition(": ")[0],
+            )
         self.answer(frame, NOTHING, as_trouble(misfit))
 
     def _run(self, callback: Callable[[Any], Any], data: Any) -> Any:

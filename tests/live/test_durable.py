@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, fail
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.memory.log import InMemoryReplayLog
@@ -155,15 +155,22 @@ class DurableTests(Durable):
         self.assertEqual(mine.answer["cursor"], str(end.infos[1].cursor))
 
     def test_store_failure(self) -> None:
-        """Where nothing can be stored nobody hears it, and the count has no gap afterwards."""
+        """Where nothing can be stored nobody hears it, the log has a line for who does not await
+        it, and the count has no gap afterwards."""
         log = HoldingLog(self.world.clock)
         self.begin(log)
         end = self.join()
         self.publish("a")
         log.failing = True
         mine = end.publish("lost")
-        server = Broadcast.publish("secret-room", "lost too", replay=REPLAY)
-        self.pump()
+        with capturedLogs() as events:
+            server = Broadcast.publish("secret-room", "lost too", replay=REPLAY)
+            self.pump()
+        lines = [formatEvent(event) for event in events]
+        self.assertEqual(
+            [one for one in lines if "not stored" in one],
+            ["a publication was not stored: store-unavailable"],
+        )
         assert mine.trouble is not None
         self.assertEqual((mine.trouble.code, mine.trouble.message), ("failed", "store-unavailable"))
         self.assertRaises(StoreUnavailable, server.result)

@@ -177,8 +177,10 @@ class CallTests(SynchronousTestCase):
         status, body = self.call(on_it, args=[TEXT], values=[mark("date", "args", 0)])
         self.assertEqual((status, body["code"]), (400, "body-invalid"))
         self.assertIn("args[0] (text): Expected `str`, got `datetime`", body["error"])
-        status, body = self.call(on_it, args=["x"], values=[mark("bytes", "args", 0, "y")])
-        self.assertEqual((status, body["code"]), (400, "body-invalid"))
+        for path in (("args", 0, "y"), ("args", 1), ("args", -1), ("named", "x"), ("x",), ()):
+            status, body = self.call(on_it, args=["x"], values=[mark("bytes", *path)])
+            self.assertEqual((status, body["code"]), (400, "body-invalid"))
+            self.assertIn("values", body["error"])
 
     def test_results(self) -> None:
         """With the marks beside them, and those of live objects."""
