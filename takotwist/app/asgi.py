@@ -15,6 +15,8 @@ from typing import Any
 
 from takotwist.app.channel import Channel
 from takotwist.app.endpoints import MAX_BODY_BYTES, TOKEN_HEADER, Answer, InternalEndpoints, Pending
+from takotwist.app.failure_text import failure_text
+from takotwist.errors import TakoError
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -37,7 +39,8 @@ class InternalApp:
     :param channels: a folder, the name of a module, or the channels themselves.
     :param token: the server's ``[app] token``.  Left out: ``TAKO_APP_TOKEN``.
     :raises ConfigError: there is no token.
-    :raises DefinitionError: the channels cannot be loaded.
+    :raises DefinitionError: the channels cannot be loaded.  Where a server has begun already,
+        as when a framework makes its middleware, either ends the server's start.
     """
 
     def __init__(
@@ -48,23 +51,54 @@ class InternalApp:
         token: str | None = None,
     ) -> None:
         self._app = app
-        self._endpoints = InternalEndpoints(channels, token)
+        self._endpoints: InternalEndpoints | None = None
+        self._trouble: Exception | None = None
+        try:
+            self._endpoints = InternalEndpoints(channels, token)
+        except Exception as trouble:
+            if app is None or not _loop_runs():
+                raise
+            # Starlette makes its middleware when the lifespan begins, and a server takes
+            # an exception there for an app that has none, and serves errors.
+            self._trouble = trouble
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification, "Applications"."""
+        endpoints = self._endpoints
+        if endpoints is None:
+            return await self._fail(scope, receive, send)
         if scope["type"] == "lifespan" and self._app is None:
             return await _lifespan(receive, send)
-        route = self._endpoints.route_of(_path(scope)) if scope["type"] == "http" else None
+        route = endpoints.route_of(_path(scope)) if scope["type"] == "http" else None
         shown = dict(scope.get("headers", ())).get(_TOKEN)
         if self._app is not None and (route is None or shown is None):
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})
-        if route is None or shown is None or not self._endpoints.admits(shown.decode("latin-1")):
-            return await _sent(self._endpoints.refuse(), send)
-        outcome = self._endpoints.ask(route, scope["method"], await _body(receive))
+        if route is None or shown is None or not endpoints.admits(shown.decode("latin-1")):
+            return await _sent(endpoints.refuse(), send)
+        outcome = endpoints.ask(route, scope["method"], await _body(receive))
         answer = await _made(outcome) if isinstance(outcome, Pending) else outcome
         return await _sent(answer, send)
+
+    async def _fail(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Say why this cannot work: to the server at its start, and else to who asks."""
+        trouble = self._trouble
+        assert trouble is not None
+        if scope["type"] != "lifespan":
+            raise trouble
+        await receive()
+        known = isinstance(trouble, TakoError)
+        said = str(trouble) if known else failure_text(trouble)
+        await send({"type": "lifespan.startup.failed", "message": said})
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def internal_app(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
+import os
 import threading
 from typing import Any
 
+from fastapi import FastAPI
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import Channel, define_channel
@@ -183,6 +186,55 @@ class TestAsgi(SynchronousTestCase):
             start, _ = self.ask(application, "/channels/registry", token=token)
             self.assertEqual(start["status"], 403)
             self.assertNotIn(b"x-tako-internal-token", dict(start["headers"]))
+
+    def started(self, application: Any) -> list[Any]:
+        """What a server hears that starts this application."""
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "lifespan.startup"}
+
+        async def send(event: Any) -> None:
+            sent.append(event)
+            if event["type"] == "lifespan.startup.complete":
+                raise asyncio.CancelledError
+
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(application({"type": "lifespan", "asgi": {}}, receive, send))
+        return sent
+
+    def test_middleware_without_a_token(self) -> None:
+        """As middleware, which frameworks make when the server starts, it ends the start with one
+        sentence; so it does where the channels cannot be loaded."""
+        self.patch(os, "environ", {})
+        for more, sentence in (
+            ({"channels": [chat()]}, "TAKO_APP_TOKEN: there is no token"),
+            ({"channels": "no.such.module", "token": TOKEN}, "no.such.module"),
+        ):
+            app = FastAPI()
+            app.add_middleware(asgi.InternalApp, **more)
+            (failed,) = self.started(app)
+            self.assertEqual(failed["type"], "lifespan.startup.failed")
+            self.assertIn(sentence, failed["message"])
+        # Where the server asks no application how its start goes, who asks learns it.
+        with self.assertRaises(DefinitionError):
+            self.ask(app, "/", token=None)
+
+    def test_middleware_with_a_token(self) -> None:
+        """With one, the framework's own start is what the server hears."""
+        app = FastAPI()
+        app.add_middleware(asgi.InternalApp, channels=[chat()], token=TOKEN)
+        self.assertEqual(self.started(app), [{"type": "lifespan.startup.complete"}])
+
+    def test_mounted_without_a_token(self) -> None:
+        """What is made while the app's module is read fails there: nobody starts a mounted app."""
+        self.patch(os, "environ", {})
+
+        async def read_the_module() -> None:
+            asgi.internal_app(channels=[chat()])
+
+        with self.assertRaises(ConfigError):
+            asyncio.run(read_the_module())
 
     def test_around_an_app(self) -> None:
         """Around an app everything else is the app's: pages, WebSockets and its lifespan."""
