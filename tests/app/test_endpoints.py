@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import json
 import os
@@ -190,18 +189,16 @@ class TestAsgi(SynchronousTestCase):
     def started(self, application: Any) -> list[Any]:
         """What a server hears that starts this application."""
         sent: list[Any] = []
+        events = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
 
         async def receive() -> Any:
-            return {"type": "lifespan.startup"}
+            return events.pop(0)
 
         async def send(event: Any) -> None:
             sent.append(event)
-            if event["type"] == "lifespan.startup.complete":
-                raise asyncio.CancelledError
 
-        with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(application({"type": "lifespan", "asgi": {}}, receive, send))
-        return sent
+        asyncio.run(application({"type": "lifespan", "asgi": {}}, receive, send))
+        return [event for event in sent if "startup" in event["type"]]
 
     def test_middleware_without_a_token(self) -> None:
         """As middleware, which frameworks make when the server starts, it ends the start with one
