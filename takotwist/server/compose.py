@@ -120,7 +120,7 @@ def compose(
 
     # how they come in: the public listeners, and the private one where all is allowed
     doors = Doors.of(reloadable, seconds)
-    answers = Answers(tally, reloadable.allows)
+    answers = Answers(tally, reloadable.allows, lambda: reloadable.headers)
     private_answers = Answers(tally, doors.private_allows)
     admission = Admission(
         authorizing,
@@ -134,6 +134,7 @@ def compose(
         limits.outbox_bytes,
         limits.max_message_bytes,
         lambda address, tokens: rates.take_frame(address, seconds(), tokens),
+        doors.origin_refused,
     )
     trusted = attrs.evolve(
         admission, answers=private_answers, allows=doors.private_allows, trusted=True

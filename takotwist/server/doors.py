@@ -81,6 +81,19 @@ class Doors:
                 " private.allowed_origins lists those that it serves."
             )
 
+    def origin_refused(self, request: Any, origin: str) -> None:
+        """A page was refused on a public listener; whoever reads the log learns what to do."""
+        own = self._reloadable.peer(request).origin or "a server without a host"
+        self._say.warn(
+            "a page of {origin} was refused by {own}, which is how its client reached this"
+            " server, from {address}. Where it may connect, add it to http.allowed_origins."
+            " Where that is not how its browser reached it, name the proxy in between in"
+            " http.trusted_proxies, and have it pass on Host and X-Forwarded-Proto",
+            origin=origin[:SHOWN],
+            own=own[:SHOWN],
+            address=getattr(request.client, "host", None) or "a Unix socket",
+        )
+
     def private_allows(self, request: Any, origin: str) -> bool:
         """Whether a page of `origin` may use the private listener."""
         return self._reloadable.private_origins.permits(origin, None)

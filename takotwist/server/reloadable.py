@@ -23,12 +23,14 @@ from takotwist.transports.publish import PublishKeys
 class Reloadable:
     """Who is believed: origins of pages, hosts of requests, proxies, publish keys.
 
+    :ivar headers: that pages may send beside those of the protocol.
     :ivar hosts: of requests on the public listeners; `hosts_said`: whether as configured.
     :ivar private_origins: of pages, and `private_hosts`, on the private listener.
     :ivar development: whether TLS shows the development certificate.
     """
 
     origins: OriginPolicy
+    headers: tuple[str, ...]
     hosts: HostPolicy
     hosts_said: bool
     private_origins: OriginPolicy
@@ -42,6 +44,7 @@ class Reloadable:
         """As configured."""
         return cls(
             OriginPolicy.of(config.http.allowed_origins or None),
+            config.http.allowed_headers,
             HostPolicy.of(config.http.allowed_hosts or _own_hosts(config), any_address=True),
             bool(config.http.allowed_hosts),
             OriginPolicy.of(config.private.allowed_origins),

@@ -111,7 +111,7 @@ _CODES = {
 
 def error_body(status: int, sentence: str) -> tuple[bytes, bytes]:
     """The body of an error that arises before any route is asked."""
-    code = _CODES.get(status, Refusal.code if status < 500 else "internal-error")
+    code = _CODES.get(status, Refusal.code)
     assert code in REFUSALS
     return b"application/json", msgspec.json.encode({"error": sentence, "code": code})
 

@@ -93,10 +93,30 @@ class Peer:
         return self.origin is not None and self.origin.startswith("https:")
 
 
-def _last(values: Sequence[str]) -> str | None:
-    """The item that the nearest proxy added."""
+def _said(values: Sequence[str], hops: int) -> str | None:
+    """What the farthest of the proxies that are trusted has said.
+
+    Some proxies add to what the one before them said, and some put their own in its place.
+
+    :param hops: how many proxies are trusted, counted from us.
+    """
     items = [item.strip() for value in values for item in value.split(",")]
-    return items[-1] if items and items[-1] else None
+    return items[-min(hops, len(items))] or None if items else None
+
+
+def _follow(
+    address: str | None, forwarded_for: Sequence[str], trusted: TrustedProxies
+) -> tuple[str | None, int]:
+    """The client behind a proxy that is trusted, and how many proxies are, one after the other."""
+    hops = [hop for line in forwarded_for for hop in line.split(",")]
+    followed = 0
+    while hops and trusted.trusts(address):
+        parsed = _address(hops.pop())
+        if parsed is None:
+            # What stands left of nonsense was said by nobody we trust.
+            break
+        address, followed = str(parsed), followed + 1
+    return address, max(1, followed)
 
 
 def resolve_peer(
@@ -117,17 +137,11 @@ def resolve_peer(
     :param forwarded_for: lines of ``X-Forwarded-For``; likewise the other two.
     """
     if trusted.trusts(address):
-        proto = _last(forwarded_proto)
+        address, hops = _follow(address, forwarded_for, trusted)
+        proto = _said(forwarded_proto, hops)
         if proto is not None:
             secure = proto.lower() in ("https", "wss")
-        host = _last(forwarded_host) or host
-        hops = [hop for line in forwarded_for for hop in line.split(",")]
-        while hops and trusted.trusts(address):
-            parsed = _address(hops.pop())
-            if parsed is None:
-                # What stands left of nonsense was said by nobody we trust.
-                break
-            address = str(parsed)
+        host = _said(forwarded_host, hops) or host
     origin = f"{'https' if secure else 'http'}://{host}" if host else None
     return Peer(address, origin)
 
@@ -145,9 +159,12 @@ def _host(request: Any) -> str | None:
 
 def asked_host(request: Any, trusted: TrustedProxies = NO_PROXIES) -> str | None:
     """The Host that the client behind a twisted.web request asked for, as in `resolve_peer`."""
-    forwarded = None
-    if trusted.trusts(getattr(request.client, "host", None)):
-        forwarded = _last(_lines(request, b"x-forwarded-host"))
+    address, forwarded = getattr(request.client, "host", None), None
+    if trusted.trusts(address):
+        hosts, hops = _lines(request, b"x-forwarded-host"), 1
+        if any("," in line for line in hosts) or len(hosts) > 1:
+            hops = _follow(address, _lines(request, b"x-forwarded-for"), trusted)[1]
+        forwarded = _said(hosts, hops)
     return forwarded or _host(request)
 
 

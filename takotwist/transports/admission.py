@@ -39,6 +39,9 @@ CONTROL_TOKENS = 0.25
 #: it, because to refuse a frame costs as much as to take it.
 MAX_LIMITED = 1_000
 
+#: Of an origin so much is repeated to who stated it.
+MAX_ORIGIN = 200
+
 
 @attrs.define(slots=True)
 class Place:
@@ -75,6 +78,7 @@ class Admission:
     :ivar trusted: whether whoever reaches this listener may do everything: the
         private one is reached by the operator and the app's own processes.
     :ivar draining: whether nobody new is taken.
+    :ivar origin_refused: told of each page that is refused for its origin.
     :ivar live: what speaks of live objects on a wire, where there are any.
     """
 
@@ -89,6 +93,7 @@ class Admission:
     outbox_bytes: int
     max_message_bytes: int
     frame_cost: Callable[[str, float], None]
+    origin_refused: Callable[[Any, str], None] = lambda request, origin: None
     trusted: bool = False
     draining: bool = False
     live: Callable[[LiveWire, Presented, str], Link] | None = None
@@ -125,7 +130,8 @@ class Admission:
         """
         origin = request.getHeader("origin")
         if origin and not self.allows(request, origin):
-            raise OriginRejected
+            self.origin_refused(request, origin)
+            raise OriginRejected(f"A page of {origin[:MAX_ORIGIN]!r} may not use this server.")
 
     def enter(self, request: Any) -> Place:
         """A place for a connection, to be entered.

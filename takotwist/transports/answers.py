@@ -7,7 +7,8 @@ is one sentence and a code, never a traceback and never a credential.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import attrs
@@ -29,9 +30,40 @@ from takotwist.streams.coroutine import begin
 
 _logger = Logger()
 
+#: The name of a field (RFC 9110, section 5.6.2), in lower case.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]{1,100}")
+
 #: Methods and headers that a page may use across origins.
 _CORS_METHODS = "GET, POST, OPTIONS"
-_CORS_HEADERS = "authorization, content-type, idempotency-key, last-event-id"
+_CORS_HEADERS = ("authorization", "content-type", "idempotency-key", "last-event-id")
+
+#: Fields that libraries add by themselves, for tracing and against caches.  None carries a
+#: right, and nobody here reads one.
+_HARMLESS = frozenset(
+    {
+        "b3",
+        "baggage",
+        "cache-control",
+        "elastic-apm-traceparent",
+        "newrelic",
+        "pragma",
+        "request-context",
+        "request-id",
+        "sentry-trace",
+        "traceparent",
+        "tracestate",
+        "uber-trace-id",
+        "x-amzn-trace-id",
+        "x-client-trace-id",
+        "x-cloud-trace-context",
+        "x-correlation-id",
+        "x-request-id",
+    }
+)
+_HARMLESS_PREFIXES = ("x-datadog-", "x-b3-", "x-ot-", "ot-", "uberctx-")
+
+#: Fields that a preflight may ask for; of one that asks for more the first are looked at.
+_MAX_ASKED = 50
 
 
 @attrs.define(slots=True)
@@ -39,10 +71,12 @@ class Answers:
     """Writes answers to requests.
 
     :ivar allows: whether a page of this origin may use the server for this request.
+    :ivar headers: further fields, in lower case, that an allowed page may send.
     """
 
     tally: Tally
     allows: Callable[[Any, str], bool]
+    headers: Callable[[], Collection[str]] = tuple
 
     def cors(self, request: Any) -> None:
         """Let the page that asks read the answer, if its origin may."""
@@ -58,14 +92,27 @@ class Answers:
         """Answer an OPTIONS request."""
         self.cors(request)
         headers = request.responseHeaders
-        asked = _CORS_HEADERS if extra_header is None else f"{_CORS_HEADERS}, {extra_header}"
         if headers.hasHeader("Access-Control-Allow-Origin"):
             headers.setRawHeaders("Access-Control-Allow-Methods", [_CORS_METHODS])
-            headers.setRawHeaders("Access-Control-Allow-Headers", [asked])
+            allowed = ", ".join(self._request_headers(request, extra_header))
+            headers.setRawHeaders("Access-Control-Allow-Headers", [allowed])
             headers.setRawHeaders("Access-Control-Max-Age", ["600"])
         headers.setRawHeaders("Allow", [_CORS_METHODS])
         request.setResponseCode(204)
         request.finish()
+
+    def _request_headers(self, request: Any, extra: str | None) -> Iterable[str]:
+        """The fields that an allowed page may send, each once: ours, and of those that it asks
+        for the ones that do no harm or are configured."""
+        also = self.headers()
+        asked = (request.getHeader("access-control-request-headers") or "").lower().split(",")
+        harmless = (
+            name
+            for name in map(str.strip, asked[:_MAX_ASKED])
+            if _TOKEN.fullmatch(name)
+            and (name in _HARMLESS or name in also or name.startswith(_HARMLESS_PREFIXES))
+        )
+        return dict.fromkeys((*_CORS_HEADERS, *([extra.lower()] if extra else ()), *harmless))
 
     def json(self, request: Any, body: bytes, status: int = 200) -> None:
         """Answer with JSON that is encoded already."""

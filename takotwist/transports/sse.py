@@ -22,7 +22,7 @@ from takotwist.core.outbox import Outbox
 from takotwist.core.topic import Topic
 from takotwist.errors import InternalError, MethodNotAllowed, Refusal
 from takotwist.flow.session import Session
-from takotwist.streams.event_stream import EventStream
+from takotwist.streams.event_stream import HEADERS, EventStream
 from takotwist.transports.admission import Admission
 from takotwist.transports.asking import read_asking
 
@@ -73,9 +73,12 @@ class SseTransport:
             admitted = await self.admission.authorize(
                 asked, "subscribe", asking.presented, place.address
             )
-            if request.method != b"GET":
-                raise MethodNotAllowed(allow=("GET", "POST", "OPTIONS"))
+            if request.method not in (b"GET", b"HEAD"):
+                raise MethodNotAllowed(allow=("GET", "HEAD", "POST", "OPTIONS"))
             cursor = asking.cursor
+            if request.method == b"HEAD":
+                self._head(request)
+                return
             stream = SseStream(self.admission, request)
             session = place.open("sse", stream.outbox, stream.end)
             stream.session = session
@@ -90,6 +93,14 @@ class SseTransport:
             if not session.closed:
                 session.live_until(admitted.lifecycle.max_connection_lifetime_ms)
                 stream.keep_alive(admitted.lifecycle.keepalive_interval_ms / 1000)
+
+    def _head(self, request: Any) -> None:
+        """What a GET would say of its stream, without following anything."""
+        self.admission.answers.cors(request)
+        request.setResponseCode(200)
+        for name, value in HEADERS.items():
+            request.setHeader(name, value)
+        request.finish()
 
 
 class SseStream:

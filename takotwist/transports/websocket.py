@@ -13,10 +13,13 @@ from typing import Any
 import attrs
 
 from takotwist.codecs.encode_once import WEBSOCKET, WEBSOCKET_MUX
+from takotwist.codecs.server_frame import error_frame
 from takotwist.errors import (
     BodyInvalid,
     CredentialsMissing,
+    HostRejected,
     MethodNotAllowed,
+    OriginRejected,
     Refusal,
     TransportNotEnabled,
     UpgradeRequired,
@@ -152,4 +155,8 @@ class WebSocketTransport:
             request, on_message=lambda payload, is_binary: None, subprotocol=EXPLICIT
         )
         if connection is not None:
+            if isinstance(refusal, OriginRejected | HostRejected):
+                # The reason of a close is the code, and a browser shows its page nothing
+                # else; whoever looks at its frames finds which origin or host it was.
+                connection.send_text(error_frame(refusal))
             connection.close(refusal.close_code, refusal.code)

@@ -82,6 +82,10 @@ An HTTP answer with the status 429 or 503 carries `Retry-After`, in whole second
 |---|---|---|---|---|---|
 {{rows}}
 
+`refused` (in Python `Refusal` itself) is the code of what has no better one: over HTTP of 408, a head or a body that
+came too slowly, of 431, a head that is too large, and of 501, a method of HTTP/3 that is none of ours. Go by the
+status there.
+
 Close codes without a refusal behind them: 1000 `connection expired` (the connection's lifetime is over: come
 back at once), 1003 `text-frames-only` (a binary frame was sent), and 1002, 1007 and 1009 of the WebSocket
 protocol itself.

@@ -98,6 +98,21 @@ class TestProtocolClaims(SynchronousTestCase):
         self.assertEqual(self.world.request("PUT", "/channels/spoken?a=1", COOKIE).status, 405)
         self.assertEqual(get("/channels/news?misspelt=1").code, "params-invalid")
 
+    def test_head(self) -> None:
+        """HEAD of a subscription is answered as a GET, and follows nothing."""
+        get, head = self.world.get("/channels/news"), self.world.request("HEAD", "/channels/news")
+        self.assertEqual((head.status, head.body), (200, b""))
+        for name in ("content-type", "cache-control", "x-accel-buffering"):
+            self.assertEqual(head.headers[name], get.headers[name])
+        self.assertEqual(len(self.world.parts.sessions), 1)
+        get.leave()
+        for target, status in (
+            ("/channels/nothing", 404),
+            ("/channels/spoken?a=1", 401),
+            ("/channels/news?last_event_id=x", 400),
+        ):
+            self.assertEqual(self.world.request("HEAD", target).status, status)
+
     def test_upgrades(self) -> None:
         """The connection with many topics wants an upgrade, and `tako.v1`."""
         self.assertEqual(self.world.get("/_tako/connect").status, 426)

@@ -175,6 +175,35 @@ class DoorTests(SynchronousTestCase):
         world.parts.change(Config())
         self.assertEqual(world.get(NEWS, EVIL).status, 200)
 
+    # origins
+
+    def test_origin_is_named(self) -> None:
+        """Who is refused for an origin is told which, over HTTP, and in a frame before the
+        close; the operator is told as what the server was reached, and what to look at."""
+        proxies = Http(trusted_proxies=("192.0.2.7",))  # type: ignore[arg-type]
+        world = self.world(Config(http=proxies))
+        page = {"Origin": "https://app.example", "Host": "app.example"}
+        behind = {**page, "X-Forwarded-Proto": "https"}
+        self.assertEqual(world.get(NEWS, behind, address="192.0.2.7").status, 200)
+        for headers in (page, behind):
+            answer = world.get(NEWS, headers)
+            self.assertIn("'https://app.example'", answer.json["error"])
+        (said,) = [one for one in self.events if "a page of" in one["log_format"]]
+        self.assertEqual((said["origin"], said["own"]), (page["Origin"], "http://app.example"))
+        for key in ("http.allowed_origins", "http.trusted_proxies"):
+            self.assertIn(key, said["log_format"])
+        socket = world.connect("/channels/chat", page, subprotocol="tako.v1")
+        self.assertEqual(socket.close_reason, (4403, "origin-rejected"))
+        self.assertEqual(socket.ops[0]["code"], "origin-rejected")
+        self.assertIn("'https://app.example'", socket.ops[0]["error"])
+
+    def test_long_origin(self) -> None:
+        """A long one is repeated in part."""
+        world = self.world()
+        answer = world.get(NEWS, {"Origin": "https://" + "a" * 3000})
+        self.assertLess(len(answer.body), 400)
+        self.assertLess(len(self.events[-1]["origin"]), 250)
+
     # what the operator is told
 
     def test_said_once_a_minute(self) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.peer import Peer, TrustedProxies, peer_of, resolve_peer
+from takotwist.streams.peer import Peer, TrustedProxies, asked_host, peer_of, resolve_peer
 from tests.streams.exchange import Http1Exchange
 
 PROXIES = TrustedProxies.of(["10.0.0.0/8", "2001:db8::1", "unix"])
@@ -87,6 +87,42 @@ class OwnOriginTests(SynchronousTestCase):
         )
         self.assertEqual(peer.origin, "https://app.example.com")
         self.assertTrue(peer.secure)
+
+    def test_chain(self) -> None:
+        """Scheme and host are those that the farthest trusted proxy has said, whether the ones
+        behind it add to that or put their own in its place."""
+        near, far, stranger = "10.0.0.1", "10.0.0.2", "198.51.100.7"
+        for forwarded_for, proto, host, origin in (
+            (f"203.0.113.9, {far}", "https, http", "app.example, in", "https://app.example"),
+            (f"203.0.113.9, {far}", "https,http", "", "https://x"),
+            (f"203.0.113.9, {far}", "https", "app.example", "https://app.example"),
+            (f"203.0.113.9, {far}", "http,https,http", "evil, app, in", "https://app"),
+            (f"203.0.113.9, {stranger}", "https, http", "evil, in", "http://in"),
+            ("", "https, http", "evil, in", "http://in"),
+            (f"unknown, {far}", "https, http", "evil, in", "http://in"),
+        ):
+            forwarded: Any = {"forwarded_proto": [proto], "forwarded_host": [host]}
+            for_lines = [forwarded_for] if forwarded_for else []
+            peer = resolve_peer(
+                near,
+                secure=False,
+                host="x",
+                forwarded_for=for_lines,
+                trusted=PROXIES,
+                **forwarded,
+            )
+            self.assertEqual(peer.origin, origin, (forwarded_for, proto, host))
+            hosts: list[Any] = []
+
+            def answer(request: Any, hosts: list[Any] = hosts) -> bytes:
+                hosts.append(asked_host(request, TrustedProxies.of(["192.0.2.7", "10.0.0.0/8"])))
+                return b""
+
+            exchange = Http1Exchange(answer)
+            lines = [f"X-Forwarded-For: {forwarded_for}", f"X-Forwarded-Host: {host}"]
+            exchange.ask("/", *lines)
+            named = origin.partition("://")[2]
+            self.assertEqual(hosts, [named if host else "example.com"])
 
     def test_of_a_request(self) -> None:
         """The same from a request's headers."""

@@ -61,7 +61,11 @@ class TestAdmission(SynchronousTestCase):
 
     def test_origin(self) -> None:
         """Pages of other origins are refused; what has no origin is no page."""
+        told: list[str] = []
+        self.admission.origin_refused = lambda request, origin: told.append(origin)
         pages: list[Any] = [Request(), Request("https://ours"), Request("https://other")]
         self.admission.check_origin(pages[0])
         self.admission.check_origin(pages[1])
-        self.assertRaises(OriginRejected, self.admission.check_origin, pages[2])
+        refused = self.assertRaises(OriginRejected, self.admission.check_origin, pages[2])
+        self.assertIn("'https://other'", refused.sentence)
+        self.assertEqual(told, ["https://other"])

@@ -92,6 +92,27 @@ class TestAnswers(SynchronousTestCase):
             allowed = request.said("Access-Control-Allow-Headers") or ""
             self.assertEqual("x-key" in allowed, told)
 
+    def test_preflight_headers(self) -> None:
+        """What tracing adds is allowed, and what is configured, where the page asks for it;
+        each is named once, and nothing else is."""
+        answers = Answers(self.tally, lambda request, origin: True, lambda: ("x-app",))
+        ours = "authorization, content-type, idempotency-key, last-event-id"
+        for asked, extra, allowed in (
+            ("", None, ours),
+            ("", "Authorization", ours),
+            ("Authorization,content-type", "x-key", f"{ours}, x-key"),
+            ("traceparent, tracestate,baggage", None, f"{ours}, traceparent, tracestate, baggage"),
+            ("b3,x-b3-traceid,sentry-trace", None, f"{ours}, b3, x-b3-traceid, sentry-trace"),
+            ("X-Datadog-Trace-Id, x-request-id", None, f"{ours}, x-datadog-trace-id, x-request-id"),
+            ("x-app, x-app, x-other, cookie", None, f"{ours}, x-app"),
+            ("x-b3-a b, x-b3-\u00e4, x-b3-" + "a" * 200, None, ours),
+            (", ".join([*(f"x-{n}" for n in range(50)), "b3"]), None, ours),
+        ):
+            request = Request(b"OPTIONS", "https://page")
+            request.requestHeaders.setRawHeaders("access-control-request-headers", [asked])
+            answers.preflight(request, extra)
+            self.assertEqual(request.said("Access-Control-Allow-Headers"), allowed, asked)
+
     def test_head(self) -> None:
         """An answer to HEAD has the length and no body."""
         request = Request(b"HEAD")

@@ -124,7 +124,9 @@ class SiteTests(SynchronousTestCase):
     def test_method(self) -> None:
         """A subscription is asked for by GET; another method is told so."""
         answer = World(define_channel("news")).request("PUT", "/channels/news")
-        self.assertEqual((answer.status, answer.headers["allow"]), (405, "GET, POST, OPTIONS"))
+        self.assertEqual(
+            (answer.status, answer.headers["allow"]), (405, "GET, HEAD, POST, OPTIONS")
+        )
 
     def test_doors_closed(self) -> None:
         """Each admission refuses when the server stops, and says when to come again."""

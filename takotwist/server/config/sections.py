@@ -18,6 +18,7 @@ from takotwist.server.config.web_kind import (
     TOKEN,
     Definitions,
     Endpoint,
+    HeaderName,
     Host,
     HttpUrl,
     Origin,
@@ -123,6 +124,13 @@ class Http:
         (),
         "Pages of which origins may connect. Empty: only pages of the same origin."
         ' "*" is every page there is.',
+        live=True,
+    )
+    allowed_headers: tuple[str, ...] = setting(
+        Listed(HeaderName()),
+        (),
+        "Headers that pages of the allowed origins may send beside those of the protocol and"
+        " those of tracing (traceparent, baggage, sentry-trace, x-datadog-* and the like).",
         live=True,
     )
     allowed_hosts: tuple[str, ...] = setting(

@@ -138,6 +138,22 @@ class Host(Kind):
 
 
 @attrs.frozen(slots=True)
+class HeaderName(Kind):
+    """The name of a field of a request, in lower case."""
+
+    word = "header name"
+
+    @property
+    def allowed(self) -> str:
+        return 'the name of a header, such as "x-app-version"'
+
+    def read(self, value: object, folder: Path) -> str:
+        if isinstance(value, str) and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", value):
+            return value.lower()
+        raise self.refuse(value)
+
+
+@attrs.frozen(slots=True)
 class Network(Kind):
     """An address or a network of addresses."""
 

@@ -12,6 +12,7 @@ from takotwist.server.config.web_kind import (
     TOKEN,
     Definitions,
     Endpoint,
+    HeaderName,
     Host,
     HttpUrl,
     Network,
@@ -68,6 +69,11 @@ class WebKindTests(SynchronousTestCase):
         self._all_refused(
             Host(), ["a:80", "https://a", "a/b", "*a.b", "a.*", "", "a..b", "-a", 3, "[::1]:1"]
         )
+
+    def test_header_name(self) -> None:
+        """One name, in lower case; `*` is a name that would not do what it seems to."""
+        self.assertEqual(HeaderName().read("X-App-Version", HERE), "x-app-version")
+        self._all_refused(HeaderName(), ["", "a b", "a:", "a,b", "\xe4", "a" * 101, 3])
 
     def test_network(self) -> None:
         """One address is a network of one."""
