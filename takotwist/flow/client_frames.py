@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from takotwist.core.authorization import Drop, Fanout, Frame, Reject
@@ -55,6 +55,7 @@ class ClientFrames:
     _paused: bool = attrs.field(default=False, init=False)
     _closed: bool = attrs.field(default=False, init=False)
     _ended: Refusal | None = attrs.field(default=None, init=False)
+    _idle: Deferred[None] | None = attrs.field(default=None, init=False)
 
     def received(self, draft: Draft, idempotency_key: str | None, outcome: Outcome) -> None:
         """Take one frame.  `outcome` is called once, unless the connection closes first."""
@@ -72,6 +73,13 @@ class ClientFrames:
         """Let frames wait while new credentials are asked about, or go on."""
         self._paused = paused
         self._go_on()
+
+    def finished(self) -> Deferred[None]:
+        """Wait until nothing waits or is under way.  One may wait for it at a time."""
+        if not self._running and not self._waiting:
+            return succeed(None)
+        self._idle = Deferred()
+        return self._idle
 
     def close(self) -> None:
         """The connection is gone: forget what waits.  What is under way is finished."""
@@ -129,6 +137,9 @@ class ClientFrames:
                     )
         finally:
             self._running = False
+            if self._idle is not None and not self._waiting:
+                idle, self._idle = self._idle, None
+                idle.callback(None)
 
     def _tell(self, outcome: Outcome, result: Appended | Refusal | None) -> None:
         if not self._closed:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import attrs
+from twisted.internet.defer import Deferred, succeed
 
 from takotwist.core.deadlines import Deadline
 from takotwist.core.fanout import Subscription
@@ -83,6 +84,10 @@ class Subscribed:
             self._renewals -= 1
             if self._frames is not None:
                 self._frames.pause(self._renewals > 0)
+
+    def finished(self) -> Deferred[None]:
+        """Wait until what the client has sent on this topic is done."""
+        return succeed(None) if self._frames is None else self._frames.finished()
 
     def expired(self) -> None:
         """The grant is void."""

@@ -129,7 +129,7 @@ class Mux:
         if frame.op == "subscribe":
             await self._subscribe(frame, asked)
         elif frame.op == "unsubscribe":
-            self._unsubscribe(frame, asked.topic)
+            await self._unsubscribe(frame, asked.topic)
         elif frame.op == "publish":
             await self._publish(frame, asked)
         else:
@@ -156,11 +156,16 @@ class Mux:
             admitted, frame.cursor, frame.reset_when_stale, opened, ended, self._wire.hold
         )
 
-    def _unsubscribe(self, frame: OnTopic, topic: Topic) -> None:
-        if not self._wire.session.unsubscribe(topic.key):
+    async def _unsubscribe(self, frame: OnTopic, topic: Topic) -> None:
+        subscribed = self._wire.session.subscribed.get(topic.key)
+        if subscribed is None:
             raise NotFound(f"This connection does not follow {topic.key}.")
+        self._wire.session.unsubscribe(topic.key)
         self._refs.pop(topic.key, None)
         self._answer(frame.ref, ack_frame(frame.ref))
+        # Its turn lasts until what was sent before is done, or to leave and to come again
+        # would be a way around what may wait.
+        await subscribed.finished()
 
     async def _publish(self, frame: OnTopic, asked: Asked) -> None:
         if not asked.definition.bidirectional:

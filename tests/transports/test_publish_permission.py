@@ -500,6 +500,22 @@ class LeavingTests(WaitingTests):
         self.assertEqual(self.handled, [("ann", 1), ("ann", 2)])
         self.assertEqual([one["ref"] for one in socket.ops[-2:]], [1, 2])
 
+    def test_again_and_again(self) -> None:
+        """Leaving and coming again is no way around what may wait: the topic's next frame has its
+        turn when the last one before has been handled."""
+        socket = self.follow()
+        for _ in range(40):
+            self.publish(socket, *range(3))
+            socket.say({"op": "unsubscribe", "ref": "u", **TOPIC})
+            socket.say({"op": "subscribe", "ref": "s", "auth": "Bearer ann", **TOPIC})
+        self.assertTrue(held(socket))
+        (session,) = self.world.parts.sessions
+        self.assertEqual((len(session.subscribed), len(self.questions)), (0, 1))
+        while self.questions:
+            self.questions.pop(0)[2].callback(True)
+        self.assertFalse(held(socket))
+        self.assertEqual(len(self.handled), 120)
+
     def test_by_the_server(self) -> None:
         """What waits is refused with the reason, and the connection is read again."""
         socket = self.follow()
