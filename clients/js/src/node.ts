@@ -5,6 +5,7 @@
  * `ws` where that is installed, else goes without: `auto` is then SSE.
  */
 
+import { createRequire } from "node:module";
 import { type Client, type ClientOptions, createClient as create, type DefaultsFor } from "./client.js";
 import type { Environment } from "./environment.js";
 import type { AnyMessages, ChannelOptions } from "./types.js";
@@ -15,11 +16,13 @@ export { ChannelClosedError, ChannelGoneError, ChannelOverflowError, TakoError }
 export type { RegisteredChannels } from "./index.js";
 export type * from "./types.js";
 
-const WebSocket: Environment["WebSocket"] = globalThis.WebSocket ?? (await fromPackage());
+const WebSocket: Environment["WebSocket"] = globalThis.WebSocket ?? fromPackage();
 
-async function fromPackage(): Promise<Environment["WebSocket"]> {
+/** Not by `await import`: a module that waits while it loads cannot be required. */
+function fromPackage(): Environment["WebSocket"] {
   try {
-    return (await import("ws")).WebSocket;
+    const required = createRequire(import.meta.url)("ws") as { readonly WebSocket: Environment["WebSocket"] };
+    return required.WebSocket;
   } catch {
     return undefined;
   }

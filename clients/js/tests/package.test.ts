@@ -85,13 +85,121 @@ declare module "takotwist" {
 }
 `;
 
+interface Packed {
+  readonly filename: string;
+  readonly files: readonly { readonly path: string }[];
+}
+
+/** The package as a file in a folder. */
+function packInto(folder: string): Packed {
+  const [packed] = JSON.parse(run(here, "npm", "pack", "--json", "--ignore-scripts", "--pack-destination", folder)) as [Packed];
+  return packed;
+}
+
+/** Install what the folder's package.json names. */
+function install(folder: string): void {
+  run(folder, "npm", "install", "--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts");
+}
+
+/** An application that takes every entry of the package. */
+const ENTRIES = `
+import { channel } from "takotwist";
+import { eventSource } from "takotwist/eventsource";
+import { call } from "takotwist/live";
+import { createClient } from "takotwist/node";
+import { useChannel } from "takotwist/react";
+import { webTransport } from "takotwist/webtransport";
+
+channel("news", { params: { topic: "a" }, transport: eventSource }).on("flash", ({ at }) => console.log(at.toFixed()));
+createClient().channel("news", { params: { topic: "a" }, transport: webTransport() });
+export const useNews = () => useChannel("news", { params: { topic: "a" } }).messages.map(({ data }) => data.at);
+// @ts-expect-error: a param is missing, which each entry knows
+createClient().channel("news");
+void call;
+`;
+
+describe("the packed package", () => {
+  const folder = mkdtempSync(join(tmpdir(), "takotwist-resolution-"));
+  let tarball: string;
+
+  beforeAll(() => {
+    const { filename } = packInto(folder);
+    tarball = join(folder, filename);
+    const { devDependencies } = JSON.parse(readFileSync(join(here, "package.json"), "utf8")) as {
+      devDependencies: Record<string, string>;
+    };
+    const manifest = {
+      name: "resolution",
+      private: true,
+      dependencies: { takotwist: `file:${filename}`, ws: devDependencies.ws, "@types/react": devDependencies["@types/react"] },
+      devDependencies: { typescript: "~5.9.0" },
+    };
+    writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));
+    for (const name of ["app.ts", "app.mts", "app.cts"]) writeFileSync(join(folder, name), ENTRIES);
+    for (const name of ["takotwist.d.ts", "takotwist.d.mts"]) writeFileSync(join(folder, name), TYPES);
+    install(folder);
+  }, 5 * MINUTES);
+
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  test("has nothing that publint finds", () => {
+    expect(run(here, "npx", "publint", "run", tarball, "--strict")).toContain("All good!");
+  }, MINUTES);
+
+  test("has types for every entry under every resolution, said to be ES modules", () => {
+    // That a `require` gets an ES module is so, and works in Node; the page says where TypeScript minds.
+    run(here, "npx", "attw", tarball, "--no-color", "--ignore-rules", "cjs-resolves-to-esm");
+  }, MINUTES);
+
+  test.each([
+    ["node10", "app.ts", { module: "commonjs", moduleResolution: "node10" }, ""],
+    ["node16, of an ES module", "app.mts", { module: "node16" }, ""],
+    ["node16, of CommonJS: what the page says does not", "app.cts", { module: "node16" }, "TS1479"],
+    ["nodenext, of CommonJS", "app.cts", { module: "nodenext" }, ""],
+    ["nodenext, of an ES module", "app.mts", { module: "nodenext" }, ""],
+    ["bundler", "app.ts", { module: "esnext", moduleResolution: "bundler" }, ""],
+  ])("is read by TypeScript 5 under %s", (_name, file, how, refused) => {
+    // Of the same kind of module as the application, which here is no `"type": "module"`.
+    const types = file.endsWith(".mts") ? "takotwist.d.mts" : "takotwist.d.ts";
+    const compilerOptions = {
+      ...how,
+      target: "ES2022",
+      lib: ["ES2022", "DOM", "DOM.Iterable"],
+      types: [],
+      strict: true,
+      noEmit: true,
+      skipLibCheck: false,
+    };
+    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: [file, types] }));
+    const compile = () => run(folder, "npx", "tsc", "-p", ".");
+    if (refused) expect(compile).toThrow(refused);
+    else expect(compile()).toBe("");
+  }, MINUTES);
+
+  test.each(["takotwist", "takotwist/node", "takotwist/eventsource", "takotwist/webtransport", "takotwist/live"])(
+    "can be required: %s",
+    (name) => {
+      const names = run(folder, "node", "--no-warnings", "-e", `console.log(typeof require("${name}"))`);
+      expect(names).toBe("object\n");
+    },
+  );
+
+  test("is one module, however it is taken", () => {
+    const script = `
+      import { createRequire } from "node:module";
+      import * as imported from "takotwist/node";
+      const required = createRequire(import.meta.url)("takotwist/node");
+      console.log(imported.createClient === required.createClient);
+    `;
+    expect(run(folder, "node", "--no-warnings", "--input-type=module", "-e", script)).toBe("true\n");
+  });
+});
+
 describe("the packed package in an empty Vite project", () => {
   const project = mkdtempSync(join(tmpdir(), "takotwist-vite-"));
 
   beforeAll(() => {
-    const [packed] = JSON.parse(run(here, "npm", "pack", "--json", "--ignore-scripts", "--pack-destination", project)) as [
-      { filename: string; files: { path: string }[] },
-    ];
+    const packed = packInto(project);
     const paths = packed.files.map(({ path }) => path);
     expect(paths).toContain("dist/index.d.ts");
     expect(paths).toContain("README.md");
@@ -127,7 +235,7 @@ describe("the packed package in an empty Vite project", () => {
     mkdirSync(join(project, "src"));
     writeFileSync(join(project, "src/main.tsx"), APP);
     writeFileSync(join(project, "src/takotwist.d.ts"), TYPES);
-    run(project, "npm", "install", "--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts");
+    install(project);
   }, 5 * MINUTES);
 
   afterAll(() => rmSync(project, { recursive: true, force: true }));
