@@ -70,28 +70,22 @@ def ensure_development_certificate(
     :param authorities: the folder of the CA, where it is another.
     :raises ConfigError: a folder cannot be written, or the CA is another user's.
     """
+    key = "state_dir" if authorities in (None, folder) else "tls.development_ca"
     authorities = authorities or folder
     files = DevelopmentFiles(
         authorities / AUTHORITY, folder / "localhost.pem", folder / "localhost-key.pem"
     )
     made: list[str] = []
-    try:
+    with _alone(authorities, key):
         authority, is_new = _ensure_authority(authorities, now)
         if is_new:
             made.append("authority")
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _alone(folder):
-            wanted = tuple(dict.fromkeys((*LOCAL_HOSTS, *hosts)))
-            pair = _usable(files.certificate, files.key, now + CERTIFICATE_RENEWED_BEFORE)
-            if pair is None or not _fits(pair, authority, wanted):
-                _write(files.certificate, files.key, _make_certificate(authority, wanted, now))
-                made.append("certificate")
-    except OSError as failure:
-        raise ConfigError(
-            f"cannot hold the development certificate: {failure.strerror}",
-            key="state_dir",
-            source=str(failure.filename or folder),
-        ) from None
+    with _alone(folder, "state_dir"):
+        wanted = tuple(dict.fromkeys((*LOCAL_HOSTS, *hosts)))
+        pair = _usable(files.certificate, files.key, now + CERTIFICATE_RENEWED_BEFORE)
+        if pair is None or not _fits(pair, authority, wanted):
+            _write(files.certificate, files.key, _make_certificate(authority, wanted, now))
+            made.append("certificate")
     return attrs.evolve(files, made=tuple(made))
 
 
@@ -101,17 +95,15 @@ def _ensure_authority(folder: Path, now: datetime) -> tuple[CertificatePair, boo
     :raises OSError: it cannot be written, or may not be read.
     """
     certificate, key = folder / AUTHORITY, folder / AUTHORITY_KEY
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(folder):
-        if os.path.exists(key):
-            # Whoever may not read it is not to put another in its place, which nobody trusts.
-            key.open("rb").close()
-        authority = _usable(certificate, key, now + AUTHORITY_RENEWED_BEFORE)
-        if authority is not None:
-            return authority, False
-        authority = _make_authority(now)
-        _write(certificate, key, authority)
-        return authority, True
+    if os.path.exists(key):
+        # Whoever may not read it is not to put another in its place, which nobody trusts.
+        key.open("rb").close()
+    authority = _usable(certificate, key, now + AUTHORITY_RENEWED_BEFORE)
+    if authority is not None:
+        return authority, False
+    authority = _make_authority(now)
+    _write(certificate, key, authority)
+    return authority, True
 
 
 def _usable(certificate: Path, key: Path, at: datetime) -> CertificatePair | None:
@@ -244,11 +236,26 @@ def _exchange(path: Path, content: bytes, mode: int) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Two servers that start at once must not each make a CA."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _alone(folder: Path, key: str) -> Iterator[None]:
+    """In `folder`, which is made where it is missing, with nobody else in it.
+
+    Two servers that start at once must not each make a CA.
+
+    :param key: of the configuration, which says where it is.
+    :raises ConfigError: the folder, or a file in it, cannot be made or read.
+    """
+    descriptor = -1
     try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    except OSError as failure:
+        raise ConfigError(
+            f"cannot hold the development certificate: {failure.strerror}",
+            key=key,
+            source=str(failure.filename or folder),
+        ) from None
     finally:
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)

@@ -180,6 +180,14 @@ class DevelopmentCaTests(SynchronousTestCase):
         (self.folder / "localhost-key.pem.new").write_bytes(b"half")
         self.assertEqual(self._ensure(), ("authority", "certificate"))
 
+    def test_shared_folder_that_cannot_be_made(self) -> None:
+        """What is wrong with the folder of the CA is told by that folder's key."""
+        self.folder.parent.write_text("")
+        with self.assertRaises(ConfigError) as raised:
+            shared = self.folder.parent / "data"
+            ensure_development_certificate(Path(self.mktemp()), (), NOW, shared)
+        self.assertEqual(raised.exception.key, "tls.development_ca")
+
     def test_folder_that_cannot_be_made(self) -> None:
         """A file in the place of the folder is told by its name."""
         Path(self.folder.parent).write_text("")
