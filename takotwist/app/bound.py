@@ -7,12 +7,13 @@ the traceback of the line that made the data.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import attrs
 
 from takotwist.app.published import Published, Publishing
 from takotwist.app.publisher import environment_publisher
+from takotwist.app.type_parameters import M, OfPayloads
 from takotwist.core.message import Draft
 from takotwist.core.topic import Topic
 
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
     from takotwist.app.channel import Channel
 
 
+#: Nothing was given; `None` is data.
+_NOTHING: Any = object()
+
+
 @attrs.frozen(slots=True, eq=False)
-class BoundChannel:
+class BoundChannel(OfPayloads[M]):
     """A channel with its params; made by calling the channel.
 
     In the server's process messages go straight to its log; from elsewhere over
@@ -31,7 +36,7 @@ class BoundChannel:
     :ivar params: the validated params, by their names on the wire.
     """
 
-    channel: Channel[Any]
+    channel: Channel[Any, ..., M]
     params: Mapping[str, Any]
 
     @property
@@ -44,11 +49,21 @@ class BoundChannel:
             {name: v for name, v in self.params.items() if kept is None or name in kept},
         )
 
+    @overload
+    async def publish(self, message: M, /, *, idempotency_key: str | None = ...) -> Published: ...
+
+    @overload
     async def publish(
-        self, type: str, data: Any, *, idempotency_key: str | None = None
+        self, type: str, data: M, *, idempotency_key: str | None = ...
+    ) -> Published: ...
+
+    async def publish(
+        self, type: Any, data: Any = _NOTHING, *, idempotency_key: str | None = None
     ) -> Published:
         """Store and deliver one message.
 
+        :param type: a payload alone, an instance of the class that one message type declares;
+            or the message type, with the payload as `data`.
         :param data: of the type declared for `type`, or what JSON would carry.
         :param idempotency_key: the same key on the same topic within the replay
             window stores nothing and gives the first answer again.
@@ -57,36 +72,56 @@ class BoundChannel:
         :raises Refusal: any other refusal of the server.
         :raises Unreachable: the server could not be reached, after retries.
         """
-        return (await self.publish_many([(type, data)], idempotency_key=idempotency_key))[0]
+        messages = [type if data is _NOTHING else (type, data)]
+        return (await self.publish_many(messages, idempotency_key=idempotency_key))[0]
 
     async def publish_many(
-        self, messages: Iterable[tuple[str, Any]], *, idempotency_key: str | None = None
+        self, messages: Iterable[M | tuple[str, M]], *, idempotency_key: str | None = None
     ) -> list[Published]:
         """Store and deliver messages in one transaction, all or none.
 
-        :param messages: pairs of type and data, in order.
+        :param messages: payloads, or pairs of type and data, in order.
         :raises: as `publish`.
         """
+        drafts = self._drafts(messages)
         return await self._publishing().publish_soon(
-            self.channel.name, self.params, self._drafts(messages), idempotency_key
+            self.channel.name, self.params, drafts, idempotency_key
         )
+
+    @overload
+    def publish_sync(self, message: M, /, *, idempotency_key: str | None = ...) -> Published: ...
+
+    @overload
+    def publish_sync(
+        self, type: str, data: M, *, idempotency_key: str | None = ...
+    ) -> Published: ...
 
     def publish_sync(
-        self, type: str, data: Any, *, idempotency_key: str | None = None
+        self, type: Any, data: Any = _NOTHING, *, idempotency_key: str | None = None
     ) -> Published:
         """As `publish`, for plain functions: returns when the message is stored."""
-        return self.publish_many_sync([(type, data)], idempotency_key=idempotency_key)[0]
+        messages = [type if data is _NOTHING else (type, data)]
+        return self.publish_many_sync(messages, idempotency_key=idempotency_key)[0]
 
     def publish_many_sync(
-        self, messages: Iterable[tuple[str, Any]], *, idempotency_key: str | None = None
+        self, messages: Iterable[M | tuple[str, M]], *, idempotency_key: str | None = None
     ) -> list[Published]:
         """As `publish_many`, for plain functions."""
+        drafts = self._drafts(messages)
         return self._publishing().publish_now(
-            self.channel.name, self.params, self._drafts(messages), idempotency_key
+            self.channel.name, self.params, drafts, idempotency_key
         )
 
-    def _drafts(self, messages: Iterable[tuple[str, Any]]) -> tuple[Draft, ...]:
-        return tuple(Draft(kind, self.channel.write_data(kind, data)) for kind, data in messages)
+    def _drafts(self, messages: Iterable[Any]) -> tuple[Draft, ...]:
+        return tuple(
+            Draft(kind, self.channel.write_data(kind, data))
+            for kind, data in map(self._pair, messages)
+        )
+
+    def _pair(self, message: Any) -> tuple[str, Any]:
+        if isinstance(message, tuple) and len(message) == 2 and isinstance(message[0], str):
+            return message
+        return self.channel.type_of(message), message
 
     def _publishing(self) -> Publishing:
         return self.channel.publishing or environment_publisher()

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar, overload
+from types import NoneType
+from typing import Any, TypeVar, cast, overload
 
 import attrs
 import msgspec
 
 from takotwist.app.bound import BoundChannel
-from takotwist.app.declared import Declared, DoesNotFit, to_builtins, to_json
+from takotwist.app.declared import Declared, DoesNotFit, declare, to_builtins, to_json
 from takotwist.app.decorated import check_takes
-from takotwist.app.given import P
+from takotwist.app.given import Context, P, VerifyRequest
 from takotwist.app.published import Publishing
+from takotwist.app.type_parameters import M, OfChannel, Q, R, T, V
 from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in
 from takotwist.core.channel import ChannelDefinition, Credentials
 from takotwist.core.message import MAX_TYPE_LENGTH, RESERVED_TYPE_PREFIX
-from takotwist.errors import BodyInvalid, DefinitionError, ParamsInvalid
+from takotwist.core.schema import PayloadSchema
+from takotwist.errors import BodyInvalid, DefinitionError, ParamsInvalid, TakoError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,13 +61,25 @@ def _plain(value: Any, place: str) -> Any:
         raise ParamsInvalid(f"{failed_in(value, place, to_builtins, failed)}.") from None
 
 
+def types_of(messages: Mapping[str, Any]) -> dict[type, list[str]]:
+    """The message types of each class of payload; a JSON Schema has none."""
+    found: dict[type, list[str]] = {}
+    for name, kind in messages.items():
+        if isinstance(kind, type):
+            found.setdefault(kind, []).append(name)
+    return found
+
+
 @attrs.define(slots=True, eq=False, repr=False)
-class Channel(Generic[P]):
+class Channel(OfChannel[P, Q, M]):
     """One channel of an app; made by `define_channel`.
 
     Called with params it gives a `BoundChannel`, which publishes::
 
-        await chat(room_id="lobby").publish("msg", Msg(text="hi"))
+        await chat(room_id="lobby").publish(Msg(text="hi"))
+
+    A type checker knows its params and its payloads: ``Channel[Room]`` is one whose params
+    are a ``Room``.
 
     :ivar place: file and line of its definition, for people.
     """
@@ -73,6 +88,8 @@ class Channel(Generic[P]):
     _definition: ChannelDefinition
     _params: Declared
     _messages: Mapping[str, Declared]
+    _params_kind: Callable[..., Any] | None = None
+    _types: dict[type, list[str]] = attrs.field(factory=dict)
     _verify: Callable[..., Any] | None = None
     _handlers: dict[str, Callable[..., Any]] = attrs.field(factory=dict)
     _publishing: Publishing | None = None
@@ -97,8 +114,58 @@ class Channel(Generic[P]):
         """The functions that `on` decorated, by message type."""
         return self._handlers
 
+    def message(self, type: str, payload: type[T], /) -> Channel[P, Q, M | T]:
+        """Declare one more message; gives this channel again.
+
+        As an entry of `define_channel`'s ``messages``, in a form in which every type checker
+        knows all payloads::
+
+            chat = define_channel("chat", messages={"msg": Msg}).message("left", Left)
+
+        :param payload: its class.
+        :raises DefinitionError: when the type is declared already, or cannot be.
+        """
+        if check_type(type) in self._messages:
+            raise DefinitionError(f"channel {self.name!r} has a message type {type!r} already")
+        if self._handlers:
+            raise DefinitionError(
+                f"channel {self.name!r}: declare message type {type!r} before the first handler"
+            )
+        declared = declare(payload, f"message type {type!r}")
+        schema = PayloadSchema.of(declared.document, type)
+        self._messages = {**self._messages, type: declared}
+        self._types.setdefault(payload, []).append(type)
+        self._definition = attrs.evolve(
+            self._definition, messages={**self._definition.messages, type: schema}
+        )
+        return cast("Channel[P, Q, M | T]", self)
+
+    def type_of(self, message: Any) -> str:
+        """The message type whose payload `message` is.
+
+        :raises BodyInvalid: none is, or several are.
+        """
+        for kind in message.__class__.__mro__:
+            if kind in self._types:
+                return self._only(kind, BodyInvalid)
+        return self._only(message.__class__, BodyInvalid)
+
+    def _only(self, kind: type, error: Callable[[str], TakoError]) -> str:
+        found = self._types.get(kind, ())
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise error(f"{kind.__name__} is the payload of {', '.join(found)}: say which one.")
+        known = ", ".join(f"{one.__name__} of {names[0]!r}" for one, names in self._types.items())
+        raise error(
+            f"{kind.__name__} is the payload of no message type of channel {self.name!r}"
+            f" (its payloads: {known or 'none; say the type, then the data'})."
+        )
+
     @overload
-    def verify(self, function: F, /) -> F: ...
+    def verify(
+        self, function: Callable[[VerifyRequest[P]], V], /
+    ) -> Callable[[VerifyRequest[P]], V]: ...
 
     @overload
     def verify(
@@ -108,17 +175,17 @@ class Channel(Generic[P]):
         header: str | None = ...,
         cookie: str | None = ...,
         query_token: bool = ...,
-    ) -> Callable[[F], F]: ...
+    ) -> Callable[[Callable[[VerifyRequest[P]], V]], Callable[[VerifyRequest[P]], V]]: ...
 
     def verify(
         self,
-        function: F | None = None,
+        function: Callable[..., Any] | None = None,
         /,
         *,
         header: str | None = "",
         cookie: str | None = None,
         query_token: bool = False,
-    ) -> F | Callable[[F], F]:
+    ) -> Any:
         """Decorate the function that decides who may use this channel.
 
         It gets one `VerifyRequest` and returns a `Grant` or `True`, or `False` or
@@ -157,7 +224,15 @@ class Channel(Generic[P]):
 
         return decorate if function is None else decorate(function)
 
-    def on(self, type: str) -> Callable[[F], F]:
+    @overload
+    def on(self, message: str, /) -> Callable[[F], F]: ...
+
+    @overload
+    def on(
+        self, message: type[T], /
+    ) -> Callable[[Callable[[T, Context[P]], R]], Callable[[T, Context[P]], R]]: ...
+
+    def on(self, message: Any, /) -> Any:
         """Decorate the function that handles clients' frames of one type.
 
         It gets ``(data, context)``: the payload as the declared type, and a
@@ -166,22 +241,25 @@ class Channel(Generic[P]):
         raising anything else drops it and is logged.  One handler makes the
         channel a WebSocket channel.
 
+        :param message: a message type, or the class of its payload; with a class, a type
+            checker knows what the function is called with.
         :raises DefinitionError: when the type has a handler already or is not
             among the declared messages, or the function cannot take data and context.
         """
-        check_type(type)
-        if self._messages and type not in self._messages:
+        kind = self._only(message, DefinitionError) if isinstance(message, type) else message
+        check_type(kind)
+        if self._messages and kind not in self._messages:
             raise DefinitionError(
-                f"channel {self.name!r} declares no message type {type!r}"
+                f"channel {self.name!r} declares no message type {kind!r}"
                 f" (its types: {', '.join(self._messages)})"
             )
-        if type in self._handlers:
-            raise DefinitionError(f"channel {self.name!r} has a handler for {type!r} already")
+        if kind in self._handlers:
+            raise DefinitionError(f"channel {self.name!r} has a handler for {kind!r} already")
 
         def decorate(handler: F) -> F:
-            what = f"channel {self.name!r}: its handler for {type!r}"
+            what = f"channel {self.name!r}: its handler for {kind!r}"
             check_takes(handler, "data", "context", what=what)
-            self._handlers[type] = handler
+            self._handlers[kind] = handler
             self._definition = attrs.evolve(self._definition, handlers=frozenset(self._handlers))
             return handler
 
@@ -202,16 +280,34 @@ class Channel(Generic[P]):
         """What `bind` said."""
         return self._publishing
 
-    def __call__(
-        self, params: P | Mapping[str, Any] | None = None, /, **named: Any
-    ) -> BoundChannel:
+    @overload
+    def __call__(self, params: P, /) -> BoundChannel[M]: ...
+
+    @overload
+    def __call__(self, /, *args: Q.args, **named: Q.kwargs) -> BoundChannel[M]: ...
+
+    def __call__(self, /, *args: Any, **named: Any) -> BoundChannel[M]:
         """Bind params.
 
-        :param params: a value of the declared type, or a mapping of names on the wire.
+        :param args: a value of the declared type, or a mapping of names on the wire; else
+            what the declared type itself is made with.
         :param named: single params, by their name in Python or on the wire.  One that is
             `None` was not given: its default counts, and where it has none it is missing.
         :raises ParamsInvalid: names the param.
         """
+        if args and (len(args) > 1 or not isinstance(_plain(args[0], "params"), dict | NoneType)):
+            return self._bound(self._made(args, named), {})
+        return self._bound(args[0] if args else None, named)
+
+    def _made(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+        if self._params_kind is None:
+            raise ParamsInvalid(f"params must be named values, not {type(args[0]).__name__}.")
+        try:
+            return self._params_kind(*args, **named)
+        except (TypeError, ValueError) as unusable:
+            raise ParamsInvalid(f"params: {unusable}.") from None
+
+    def _bound(self, params: Any, named: Mapping[str, Any]) -> BoundChannel[M]:
         raw = {} if params is None else _plain(params, "params")
         if not isinstance(raw, dict):
             raise ParamsInvalid(f"params must be named values, not {type(params).__name__}.")

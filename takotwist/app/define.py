@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, overload
 
-from takotwist.app.channel import Channel, check_type
+from takotwist.app.channel import Channel, check_type, types_of
 from takotwist.app.declared import Declared, SchemaOnly, declare
 from takotwist.app.given import P
+from takotwist.app.type_parameters import M, Q
 from takotwist.core.channel import ChannelDefinition, Lifecycle
 from takotwist.core.params import Params
 from takotwist.core.schema import PayloadSchema
@@ -22,6 +23,61 @@ from takotwist.errors import DefinitionError
 
 #: A length of time: seconds, or a `timedelta`.
 Duration = float | timedelta
+
+
+# One for each way of declaring params (a class; a TypedDict, which is no class to every checker;
+# a JSON Schema, or none), with payloads that are classes and with others.
+
+
+@overload
+def define_channel(
+    name: str,
+    *,
+    params: Callable[Q, P],
+    messages: Mapping[str, type[M]],
+    partition_by: Iterable[str] | str | None = ...,
+    forward_unhandled: bool = ...,
+    replay_window: Duration | None = ...,
+    inactivity_ttl: Duration | None = ...,
+    keepalive_interval: Duration | None = ...,
+    max_connection_lifetime: Duration | None = ...,
+    replay_max_messages: int | None = ...,
+    replay_max_bytes: int | None = ...,
+) -> Channel[P, Q, M]: ...
+
+
+@overload
+def define_channel(
+    name: str,
+    *,
+    params: Callable[Q, P],
+    messages: Mapping[str, Any] | None = ...,
+    partition_by: Iterable[str] | str | None = ...,
+    forward_unhandled: bool = ...,
+    replay_window: Duration | None = ...,
+    inactivity_ttl: Duration | None = ...,
+    keepalive_interval: Duration | None = ...,
+    max_connection_lifetime: Duration | None = ...,
+    replay_max_messages: int | None = ...,
+    replay_max_bytes: int | None = ...,
+) -> Channel[P, Q, Any]: ...
+
+
+@overload
+def define_channel(
+    name: str,
+    *,
+    params: type[P],
+    messages: Mapping[str, type[M]],
+    partition_by: Iterable[str] | str | None = ...,
+    forward_unhandled: bool = ...,
+    replay_window: Duration | None = ...,
+    inactivity_ttl: Duration | None = ...,
+    keepalive_interval: Duration | None = ...,
+    max_connection_lifetime: Duration | None = ...,
+    replay_max_messages: int | None = ...,
+    replay_max_bytes: int | None = ...,
+) -> Channel[P, ..., M]: ...
 
 
 @overload
@@ -38,7 +94,24 @@ def define_channel(
     max_connection_lifetime: Duration | None = ...,
     replay_max_messages: int | None = ...,
     replay_max_bytes: int | None = ...,
-) -> Channel[P]: ...
+) -> Channel[P, ..., Any]: ...
+
+
+@overload
+def define_channel(
+    name: str,
+    *,
+    params: Mapping[str, Any] | None = ...,
+    messages: Mapping[str, type[M]],
+    partition_by: Iterable[str] | str | None = ...,
+    forward_unhandled: bool = ...,
+    replay_window: Duration | None = ...,
+    inactivity_ttl: Duration | None = ...,
+    keepalive_interval: Duration | None = ...,
+    max_connection_lifetime: Duration | None = ...,
+    replay_max_messages: int | None = ...,
+    replay_max_bytes: int | None = ...,
+) -> Channel[Mapping[str, Any], ..., M]: ...
 
 
 @overload
@@ -55,7 +128,7 @@ def define_channel(
     max_connection_lifetime: Duration | None = ...,
     replay_max_messages: int | None = ...,
     replay_max_bytes: int | None = ...,
-) -> Channel[Mapping[str, Any]]: ...
+) -> Channel[Mapping[str, Any], ..., Any]: ...
 
 
 def define_channel(
@@ -71,7 +144,7 @@ def define_channel(
     max_connection_lifetime: Duration | None = None,
     replay_max_messages: int | None = None,
     replay_max_bytes: int | None = None,
-) -> Channel[Any]:
+) -> Channel[Any, ..., Any]:
     """Define a channel.  Keep the result in a variable of the module.
 
     Lengths of time are **seconds** (a number) or a `datetime.timedelta`; on the
@@ -83,7 +156,8 @@ def define_channel(
         object.  Left out: the channel has no params.
     :param messages: message type -> its payload, declared like `params` (any type
         that JSON can carry).  Left out: any type, any payload.  Otherwise a type
-        that is not in it is refused.
+        that is not in it is refused.  Several may be declared one by one, with
+        `Channel.message`, which every type checker follows.
     :param partition_by: the params that make the topic; the others are passed to
         `verify` and the handlers only.  Left out: all of them.
     :param forward_unhandled: store and fan out clients' frames whose type has no handler.
@@ -129,7 +203,8 @@ def define_channel(
         lifecycle=Lifecycle(**lifecycle),
         said=frozenset(lifecycle),
     )
-    return Channel(place, definition, declared, payloads)
+    kinds = params if callable(params) else None
+    return Channel(place, definition, declared, payloads, kinds, types_of(messages or {}))
 
 
 def _milliseconds(name: str, said: Duration) -> int:
