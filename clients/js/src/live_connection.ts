@@ -6,17 +6,18 @@
  * again by themselves; it is given up where its `tako.v1` does not answer.
  */
 
+import { present } from "./credentials.js";
 import { laterOrAwake, type WebSocketLike } from "./environment.js";
 import { FIRST_REF, type Payload, socketWire, streamWire, type Wire, type WireEvents } from "./live_wires.js";
 import type { Link } from "./link.js";
 import type { Mux } from "./mux.js";
-import { LOST, type Outcome, SILENT, withCredentials } from "./outcome.js";
+import { LOST, NO_CREDENTIALS, type Outcome, SILENT, withCredentials } from "./outcome.js";
 import type { StreamSettings } from "./stream.js";
 import { connectUrl } from "./topic.js";
 import type { Credentials } from "./types.js";
 
 const PROBE_MS = 3_000;
-/** For credentials and the server's first frame: what is silent for longer is tried anew. */
+/** For the server's first frame: what is silent for longer is tried anew. */
 const OPEN_MS = 10_000;
 const RETRY_MS = 500;
 const RETRY_CAP_MS = 5_000;
@@ -115,15 +116,16 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
 
   async function openStream(): Promise<void> {
     // Held here, so that a second one does not begin while the first asks for credentials.
-    const pending: Wire = { send() {}, drop() {} };
+    const asking = new AbortController();
+    const pending: Wire = { send() {}, drop: () => asking.abort() };
     stream = pending;
-    cancelOpen = environment.later(OPEN_MS, () => {
-      stream?.drop();
-      cut(SILENT);
-    });
     try {
-      const auth = typeof credentials === "function" ? await credentials({ refused }) : credentials;
+      const auth = await present(environment, credentials, refused, asking.signal);
       if (stream !== pending) return;
+      cancelOpen = environment.later(OPEN_MS, () => {
+        stream?.drop();
+        cut(SILENT);
+      });
       const made: Wire = streamWire(settings, connectUrl(settings.base), auth, () => stream === made && use(made), {
         text: (said, text) => (made === current || made === old) && events.text(said, text),
         binary: (payload) => (made === current || made === old) && events.binary(payload),
@@ -131,7 +133,7 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
       });
       stream = made;
     } catch {
-      if (stream === pending) cut(LOST);
+      if (stream === pending) cut(NO_CREDENTIALS);
     }
   }
 

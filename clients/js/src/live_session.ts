@@ -6,6 +6,7 @@
  * comes later; the end of the last object leaves nothing but the idle timer.
  */
 
+import { present } from "./credentials.js";
 import { type Connection, type ConnectionSettings, createConnection } from "./live_connection.js";
 import { type Frame, NETWORK, type Position, readBinary, readText, type Trouble, write } from "./live_frames.js";
 import type { Leaving } from "./live_leaving.js";
@@ -61,6 +62,7 @@ export class Session implements Carrier {
   #cancelIdle: (() => void) | undefined;
   #asking = false;
   #credentialsRefused = false;
+  readonly #ending = new AbortController();
   #over = false;
   readonly #stay: () => void;
 
@@ -133,6 +135,7 @@ export class Session implements Carrier {
   #finish(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#ending.abort();
     this.#stay();
     this.#cancelIdle?.();
     this.#watchdog?.stop();
@@ -164,13 +167,14 @@ export class Session implements Carrier {
 
   async #attach(): Promise<void> {
     this.#detach();
-    this.#watch(ATTACH_MS);
     const { credentials, secret: session } = this.#settings;
     const ref = (this.#attachRef = ++this.#lastRef);
-    const auth = typeof credentials === "function" ? await Promise.resolve(credentials({ refused: this.#credentialsRefused })).catch(() => null) : credentials;
+    // Without them the server says what it lacks.
+    const auth = await present(this.environment, credentials, this.#credentialsRefused, this.#ending.signal).catch(() => undefined);
     if (ref !== this.#attachRef || this.#over) return;
+    this.#watch(ATTACH_MS);
     const open = [...this.#objects].map(([id, object]) => this.#entry(id, object));
-    this.#send({ op: "live.attach", ref, session, auth: auth ?? undefined, open });
+    this.#send({ op: "live.attach", ref, session, auth, open });
   }
 
   #entry(id: string, object: LiveObject): object {

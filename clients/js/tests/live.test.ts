@@ -11,6 +11,7 @@ import {
   ChannelOverflowError,
   createLive,
   type Live,
+  type LiveOptions,
   NetworkError,
   PageLeft,
   TakoError,
@@ -31,11 +32,11 @@ class Page {
   readonly beacons: [url: string, body: string][] = [];
   settings: Said = { pingIntervalMs: 5_000, reconnectTimeoutMs: 60_000, idleTimeoutMs: 60_000 };
 
-  constructor(webSocket = true) {
+  constructor(webSocket = true, options: LiveOptions = {}) {
     const { WebSocket, ...rest } = this.world.environment;
     this.client = createClient({ ...rest, WebSocket: webSocket ? WebSocket : undefined, url: "https://x.example" });
     this.live = createLive(
-      { client: this.client, url: "https://x.example" },
+      { client: this.client, url: "https://x.example", ...options },
       {
         onHide: (run) => {
           this.hiders.add(run);
@@ -513,6 +514,34 @@ describe("over an event stream", () => {
     await page.world.advance(11_000);
     expect(page.stream).not.toBe(silent);
     await page.attachStream();
+    expect(channel.isClosed).toBe(false);
+    page.live.close();
+    await page.nothingLeft();
+  });
+
+  test.each(["hang", "throw", "reject"])("credentials that %s are asked for again, for as long as objects wait", async (what) => {
+    let mode = "give";
+    const page = new Page(false, {
+      credentials: () => {
+        if (mode === "hang") return new Promise<string>(() => {});
+        if (mode === "throw") throw new Error("no");
+        return mode === "give" ? "Bearer x" : Promise.reject(new Error("no"));
+      },
+    });
+    const { channel } = await page.channel();
+    await page.attachStream();
+    page.stream.failed();
+    mode = what;
+    await page.world.advance(20_000);
+    mode = "give";
+    await page.world.advance(20_000);
+    expect(page.stream.headers.get("authorization")).toBe("Bearer x");
+    mode = what;
+    await page.openStream();
+    await page.world.advance(16_000);
+    mode = "give";
+    const [attach] = (await page.up()) as [Said];
+    expect(attach.op).toBe("live.attach");
     expect(channel.isClosed).toBe(false);
     page.live.close();
     await page.nothingLeft();
