@@ -61,8 +61,9 @@ const EMPTY = { messages: [], status: "connecting", error: undefined, gone: unde
 /**
  * The messages of a topic.
  *
- * `params` are compared by value, functions are always the latest, `limit` applies at once; any
- * other option that changes opens the channel anew, with no messages.
+ * `params` are compared by value, functions are always the latest, `limit` applies at once, of
+ * `transport` only another kind counts; any other option that changes opens the channel anew, with
+ * no messages.
  */
 export function useChannel<Messages extends object = never>(
   name: NameFor<Messages>,
@@ -143,8 +144,10 @@ export function useChannelEvent(
     (channel, key) => {
       if (last.current.of !== key) last.current = { of: key, id: "0" };
       return channel.subscribe((message) => {
-        if (message.type !== type || !newer(message.id as string, last.current.id)) return;
-        last.current.id = message.id as string;
+        if (message.type !== type) return;
+        // A `tako.reset` has no id.
+        if (message.id && !newer(message.id, last.current.id)) return;
+        last.current.id = message.id ?? last.current.id;
         latest.current(message.data as never, message as never);
       });
     },

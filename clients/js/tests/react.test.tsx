@@ -266,6 +266,28 @@ describe("useChannel", () => {
 });
 
 describe("useChannelEvent", () => {
+  test("gives resets, and the messages behind them once", async () => {
+    const heard: unknown[] = [];
+    function Ear() {
+      useChannelEvent("chat", "tako.reset", (data) => heard.push(data), { client, cursor: "1" });
+      useChannelEvent("chat", "msg", (_data, { id }) => heard.push(id), { client, cursor: "1" });
+      return null;
+    }
+    await act(() => root.render(<Ear />));
+    await act(() => world.settle());
+    for (const socket of world.sockets) {
+      await act(async () => {
+        socket.open();
+        await world.settle();
+        const { ref } = socket.last("subscribe");
+        socket.frame({ op: "ack", ref, cursor: "9", params: {} });
+        socket.frame({ op: "reset", ref, channel: "chat", params: {}, reason: "replay-too-old", cursor: "9" });
+        for (const id of ["10", "10", "11"]) socket.frame(message(id, {}));
+      });
+    }
+    expect(heard).toEqual([{ reason: "replay-too-old", cursor: "9" }, "10", "11"]);
+  });
+
   test("gives each message once, though the channel begins anew from its cursor", async () => {
     const heard: string[] = [];
     function Ear({ on, roomId = "a" }: { on: boolean; roomId?: string }) {

@@ -224,6 +224,24 @@ describe("a refusal whose ref the server could not read", () => {
   });
 });
 
+test("a publish without an answer when its topic is gone is sent again from where it goes on", async () => {
+  let goOn: (cursor: string) => void = () => {};
+  const { world, channel } = setup({ onGone: () => new Promise<string>((resolve) => (goOn = resolve)) });
+  channel.subscribe(() => {});
+  await world.accept();
+  const published = channel.publish("msg", "hi");
+  const { idempotencyKey } = world.socket.last("publish");
+  world.socket.frame({ op: "error", ref: world.socket.last("subscribe").ref, code: "replay-too-old", error: "" });
+  await world.settle();
+  goOn("7");
+  await world.settle();
+  world.socket.frame({ op: "ack", ref: world.socket.last("subscribe").ref, cursor: "7", params: {} });
+  await world.settle();
+  expect(world.socket.last("publish").idempotencyKey).toBe(idempotencyKey);
+  world.socket.frame({ op: "ack", ref: world.socket.last("publish").ref, id: "8" });
+  expect(await published).toBe("8");
+});
+
 test("a publish refused because credentials expired is sent again, though its topic goes on", async () => {
   const { world, channel } = setup();
   channel.subscribe(() => {});
