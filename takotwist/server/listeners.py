@@ -17,7 +17,9 @@ from takotwist.server.accepting import Accepting
 from takotwist.server.config import Config
 from takotwist.server.listen import Listen, Listening, open_listeners
 from takotwist.server.parts import Parts
-from takotwist.server.sites import announce, site
+from takotwist.server.sites import announce, ask_first, site
+from takotwist.server.to_tls import ToTls, strict_transport
+from takotwist.streams.repeated import RepeatedHeads
 from takotwist.streams.site import HttpSite
 from takotwist.transports.tls import ServerTls
 
@@ -36,6 +38,8 @@ class Listeners:
     _wanted: Sequence[Listen]
     _secure: HttpSite
     _http3: Http3Listeners | None
+    #: Who is to know the port of TLS once it is open.
+    _to_tls: ToTls | None = None
     opened: Sequence[Listening] = attrs.field(default=(), init=False)
     _accepting: Accepting | None = attrs.field(default=None, init=False)
 
@@ -62,13 +66,24 @@ class Listeners:
             )
             for one in config.private.listen
         ]
+        to_tls = None
+        if config.http.redirect_to_tls:
+            to_tls = ToTls(parts.reloadable, parts.answers, lambda: tls.pair.names if tls else ())
+            to_tls.port = config.tls.public_port or to_tls.port
+            ask_first(public, to_tls.redirect)
+            # What is answered the short way was not asked for its scheme.
+            public.repeated = RepeatedHeads(longest=0)
+        if config.tls.strict_transport_security and config.tls.certificate is not None:
+            for one in (public, secure):
+                ask_first(one, strict_transport(config.tls.strict_transport_security))
         http3 = None
         if tls is not None and config.http3.listen:
             # Here, because what it imports is an extra, and takes a tenth of a second.
             from takotwist.server.http3 import Http3Listeners
 
             http3 = Http3Listeners(reactor, config, parts, public, tls)
-        return cls(reactor, wanted, secure, http3)
+        unsaid = None if config.tls.public_port else to_tls
+        return cls(reactor, wanted, secure, http3, unsaid)
 
     def open(self, open_files: int) -> None:
         """Open all of them, and read from none.
@@ -85,12 +100,18 @@ class Listeners:
             for one in listening:
                 one.port.stopReading()  # type: ignore[attr-defined]
                 accepting.guard(one.port, last=one.listen.key == "private.listen")
+                self._tell_port(one)
 
         opening.addCallbacks(opened, failures.append)
         if failures:
             failures[0].raiseException()
         if self._http3 is not None:
             self._open_http3(self._http3)
+
+    def _tell_port(self, one: Listening) -> None:
+        port = getattr(one.port.getHost(), "port", None)
+        if self._to_tls is not None and one.listen.tls is not None and port is not None:
+            self._to_tls.port, self._to_tls = port, None
 
     def _open_http3(self, http3: Http3Listeners) -> None:
         try:

@@ -24,7 +24,8 @@ class Reloadable:
     """Who is believed: origins of pages, hosts of requests, proxies, publish keys.
 
     :ivar headers: that pages may send beside those of the protocol.
-    :ivar hosts: of requests on the public listeners; `hosts_said`: whether as configured.
+    :ivar hosts: of requests on the public listeners; `hosts_said`: whether as configured;
+        `named_hosts`: all that are configured anywhere.
     :ivar private_origins: of pages, and `private_hosts`, on the private listener.
     :ivar development: whether TLS shows the development certificate.
     """
@@ -33,6 +34,7 @@ class Reloadable:
     headers: tuple[str, ...]
     hosts: HostPolicy
     hosts_said: bool
+    named_hosts: tuple[str, ...]
     private_origins: OriginPolicy
     private_hosts: HostPolicy
     development: bool
@@ -47,6 +49,7 @@ class Reloadable:
             config.http.allowed_headers,
             HostPolicy.of(config.http.allowed_hosts or _own_hosts(config), any_address=True),
             bool(config.http.allowed_hosts),
+            (*config.http.allowed_hosts, *_own_hosts(config)),
             OriginPolicy.of(config.private.allowed_origins),
             HostPolicy.of(config.private.allowed_hosts),
             config.tls.certificate is None,

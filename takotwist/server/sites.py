@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET
 
 from takotwist.admin.channels import CHANNELS_PATH, ChannelsPage
 from takotwist.admin.health import HEALTH_PATH, Health, HealthPage
@@ -21,6 +22,9 @@ from takotwist.streams.unfinished import Unfinished
 from takotwist.transports.client_script import client_scripts
 from takotwist.transports.publish_again import VALUES_READ
 from takotwist.transports.site import Root, Routes, read_path
+
+#: Sees a request before anybody; whether it has answered it.
+First = Callable[[Any], bool]
 
 
 def site(routes: Routes, config: Config, reactor: Any, unfinished: Unfinished) -> HttpSite:
@@ -55,46 +59,43 @@ def site(routes: Routes, config: Config, reactor: Any, unfinished: Unfinished) -
     )
 
 
-class Announcing(Resource):
-    """A resource whose answers tell browsers of the HTTP/3 listener (RFC 7838).
-
-    :param behind: what answers.
-    :param value: of ``Alt-Svc``.
-    """
+class _AskFirst(Resource):
+    """A resource before another."""
 
     isLeaf = True
 
-    def __init__(self, behind: IResource, value: bytes) -> None:
+    def __init__(self, first: First, behind: IResource) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._behind = behind
-        self._value = value
+        self._first, self._behind = first, behind
 
     def render(self, request: Any) -> Any:
         """See `IResource`."""
-        request.responseHeaders.setRawHeaders(b"alt-svc", [self._value])
-        return self._behind.render(request)
+        return NOT_DONE_YET if self._first(request) else self._behind.render(request)
+
+
+def ask_first(site: Any, first: First) -> None:
+    """Have `first` see all requests of `site` before anybody; those that it answers end there."""
+    site.resource = _AskFirst(first, site.resource)
+    direct: Direct = site.direct
+
+    def asking(path: bytes) -> Callable[[Any], bool] | None:
+        answer = direct(path)
+        return None if answer is None else lambda request: first(request) or answer(request)
+
+    site.direct = asking
 
 
 def announce(site: Any, value: bytes) -> None:
-    """Have all answers of `site` say where it is over HTTP/3.
+    """Have all answers of `site` say where it is over HTTP/3 (RFC 7838).
 
     :param value: of ``Alt-Svc``; a port in it is known only once it is open.
     """
-    site.resource = Announcing(site.resource, value)
-    direct: Direct = site.direct
 
-    def announcing(path: bytes) -> Callable[[Any], bool] | None:
-        answer = direct(path)
-        if answer is None:
-            return None
+    def say(request: Any) -> bool:
+        request.responseHeaders.setRawHeaders(b"alt-svc", [value])
+        return False
 
-        def announced(request: Any) -> bool:
-            request.responseHeaders.setRawHeaders(b"alt-svc", [value])
-            return answer(request)
-
-        return announced
-
-    site.direct = announcing
+    ask_first(site, say)
 
 
 _CODES = {

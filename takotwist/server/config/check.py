@@ -112,6 +112,17 @@ def _check_certificate(config: Config, problems: Collected, warnings: list[str])
         )
     if tls.certificate is not None and tls.hosts:
         warnings.append("tls.hosts is for the development certificate and has no effect here")
+    if tls.certificate is None and tls.strict_transport_security:
+        warnings.append(
+            "tls.strict_transport_security is not sent with the development certificate: browsers"
+            " would ask for TLS of everything else on localhost"
+        )
+    if config.http.redirect_to_tls and not (tls.listen or config.http.allowed_hosts):
+        problems.add(
+            "needs tls.listen, or, behind a proxy that has the certificate, http.allowed_hosts",
+            key="http.redirect_to_tls",
+            source=_source(config, "http.redirect_to_tls"),
+        )
     if tls.certificate is not None and not tls.listen:
         warnings.append("tls.certificate has no effect, because tls.listen is empty")
 

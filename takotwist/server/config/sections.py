@@ -143,6 +143,13 @@ class Http:
         " (DNS rebinding).",
         live=True,
     )
+    redirect_to_tls: bool = setting(
+        Flag(),
+        False,
+        "Answer what comes without TLS with 308 and the https address, health and ACME's"
+        " challenges excepted, and what a trusted proxy had by TLS. Only to hosts of the"
+        " certificate, of allowed_hosts and of allowed_origins.",
+    )
     trusted_proxies: tuple[IPv4Network | IPv6Network | Literal["unix"], ...] = setting(
         Listed(Proxy()),
         (),
@@ -172,6 +179,23 @@ class Tls:
         Choice(("intermediate", "modern")),
         "intermediate",
         '"intermediate" is TLS 1.2 and 1.3 with forward secrecy; "modern" is TLS 1.3 only.',
+    )
+    public_port: int = setting(
+        Whole(0, 65535),
+        0,
+        "The port by which clients reach TLS, where another than the first of listen; for"
+        " http.redirect_to_tls.",
+        unit="TCP port",
+        derived="that of the first of listen, else 443",
+    )
+    strict_transport_security: str | None = setting(
+        Text(
+            r"max-age=[0-9]{1,10}(; ?includeSubDomains)?(; ?preload)?",
+            'such as "max-age=31536000" or "max-age=31536000; includeSubDomains"',
+        ),
+        None,
+        "Strict-Transport-Security of answers over TLS: for so many seconds browsers come by TLS"
+        " alone. Not sent with the development certificate.",
     )
     hosts: tuple[str, ...] = setting(
         Listed(PrivateHost()),

@@ -43,6 +43,22 @@ class CheckTests(FolderTestCase):
         [problem] = self.problems("", flags={"key": "c.pem"})
         self.assertIn("--key: tls.key: is said and tls.certificate is not", problem)
 
+    def test_redirect_to_nothing(self) -> None:
+        """A redirect needs TLS here, or the hosts of a proxy that has it."""
+        [problem] = self.problems("[http]\nredirect_to_tls = true")
+        self.assertIn("http.redirect_to_tls: needs tls.listen", problem)
+        self.load('[http]\nredirect_to_tls = true\n[tls]\nlisten = ["tcp:8443"]')
+        self.load('[http]\nredirect_to_tls = true\nallowed_hosts = ["a.example"]')
+
+    def test_strict_transport_security(self) -> None:
+        """It is not sent with the development certificate, and has a form."""
+        text = '[tls]\nlisten = ["tcp:8443"]\nstrict_transport_security = '
+        config = self.load(text + '"max-age=60; includeSubDomains"')
+        self.assertIn("is not sent with the development certificate", " ".join(config.warnings))
+        for bad in ("60", "max-age=-1", "max-age=1; x", "max-age=1\\r\\nX: y"):
+            [problem] = self.problems(f'{text}"{bad}"')
+            self.assertIn("tls.strict_transport_security: must be such as", problem)
+
     def test_files_that_are_not_there(self) -> None:
         """Files are looked for before anything starts."""
         problems = self.problems(

@@ -1,0 +1,87 @@
+"""Sending clients of the plain listeners to TLS, and telling browsers to come by TLS alone.
+
+Rule: where somebody is sent to never follows from what was sent but where that is ours:
+a name of the certificate, or one that is configured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from takotwist.admin.health import HEALTH_PATH
+from takotwist.errors import HostRejected
+from takotwist.server.reloadable import Reloadable
+from takotwist.streams.host import HostPolicy, host_of
+from takotwist.streams.peer import asked_host
+from takotwist.transports.answers import Answers
+
+#: What is answered without TLS too: whoever looks whether we live, and whoever gives out the
+#: certificate that TLS needs (RFC 8555, section 8.3).
+PLAIN = (HEALTH_PATH.encode(), b"/.well-known/acme-challenge/")
+
+#: Of HTTPS.
+USUAL_PORT = 443
+
+
+@attrs.define(slots=True, eq=False)
+class ToTls:
+    """Answers 308 what comes without TLS.
+
+    :param names: of the certificate, at this moment.
+    :ivar port: of TLS, as clients reach it.
+    """
+
+    _reloadable: Reloadable
+    _answers: Answers
+    names: Callable[[], tuple[str, ...]]
+    port: int = USUAL_PORT
+
+    def redirect(self, request: Any) -> bool:
+        """Whether the request was answered here.
+
+        Not one that came by TLS to a proxy that is trusted, nor what is `PLAIN`.
+        """
+        reloadable = self._reloadable
+        path: bytes = request.path
+        plain = path == PLAIN[0] or path.startswith(PLAIN[1]) or not path.startswith(b"/")
+        if plain or reloadable.peer(request).secure:
+            return False
+        host = asked_host(request, reloadable.proxies) or ""
+        name = host_of(host)
+        if not name or not self._hosts.permits(host, None):
+            refusal = HostRejected("The certificate of this server is for no such host.")
+            self._answers.cors(request)
+            self._answers.refuse(request, refusal)
+            return True
+        port = "" if self.port == USUAL_PORT else f":{self.port}"
+        name = f"[{name}]" if ":" in name else name
+        self._answers.cors(request)
+        headers = request.responseHeaders
+        request.setResponseCode(308)
+        headers.setRawHeaders(b"location", [f"https://{name}{port}".encode() + request.uri])
+        # A browser would remember it beyond the day on which it is configured away.
+        headers.setRawHeaders(b"cache-control", [b"no-store"])
+        headers.setRawHeaders(b"content-length", [b"0"])
+        request.finish()
+        return True
+
+    @property
+    def _hosts(self) -> HostPolicy:
+        said = [one for one in self._reloadable.named_hosts if one != "*"]
+        return HostPolicy.of([*self.names(), *said])
+
+
+def strict_transport(value: str) -> Callable[[Any], bool]:
+    """Has answers over TLS say ``Strict-Transport-Security``; answers nothing itself."""
+    encoded = value.encode()
+
+    def say(request: Any) -> bool:
+        # Over anything else browsers pass it over (RFC 6797, section 8.1).
+        if request.isSecure():
+            request.responseHeaders.setRawHeaders(b"strict-transport-security", [encoded])
+        return False
+
+    return say
