@@ -35,6 +35,9 @@ from takotwist.live.outputs import (
 from takotwist.live.settings import Bounds
 from takotwist.live.values import Encoded
 
+#: Seconds that `close` waits for functions of `on_close`, so that it always comes to an end.
+CLOSE_PATIENCE = 5.0
+
 
 class Carrier(Protocol):
     """The session that an object belongs to, as the object sees it."""
@@ -66,7 +69,7 @@ class Driven:
         self._carrier: Carrier | None = None
         self._clock = clock
         self._machine = Machine(bounds, clock())
-        self._lifetime = Lifetime(self)
+        self._lifetime = Lifetime(self, self._after_patience)
         self._carrying = False
         self._deadline: Deadline | None = None
         self._deadline_at: float | None = None
@@ -179,6 +182,11 @@ class Driven:
         if self._home is not None and self._held != (held := self._machine.held):
             self._held = held
             self._home.backlog.note(self, held)
+
+    def _after_patience(self, action: Callable[[], None]) -> Deadline | None:
+        if self._home is None:
+            return None
+        return self._home.deadlines.at(self._clock() + CLOSE_PATIENCE, action)
 
     def _watch(self) -> None:
         """Keep one deadline of the server's table at the machine's own."""

@@ -1,7 +1,7 @@
 """The app's functions that hear of a live object's beginning and end.
 
 Rule: each is called once, also one that comes late; and `close` is done when
-all of them are.
+all of them are, or have taken too long.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import attrs
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
+from takotwist.core.deadlines import Deadline
 from takotwist.live import callbacks
 from takotwist.live.callbacks import accepts_argument, closing, log_failure
 from takotwist.live.errors import LiveError
@@ -24,6 +25,8 @@ class Lifetime:
     """The life of one object, as its app sees it.
 
     :ivar owner: the object.
+    :ivar patience: calls when the functions at the end have taken too long; `None` where there
+        is no clock, because no server has it.
     :ivar opened: whether a client has ever been there.
     :ivar ended: whether it is over.
     :ivar error: why it ended, `None` for a graceful end.
@@ -31,6 +34,7 @@ class Lifetime:
     """
 
     owner: object
+    patience: Callable[[Callable[[], None]], Deadline | None]
     opened: bool = attrs.field(default=False, init=False)
     ended: bool = attrs.field(default=False, init=False)
     error: LiveError | None = attrs.field(default=None, init=False)
@@ -68,18 +72,25 @@ class Lifetime:
         waiting, self._on_close = self._on_close, []
         waits = [self._guarded(callback, self._arguments(callback)) for callback in waiting]
         unfinished = [one for one in waits if one is not None]
-        if unfinished:
-            DeferredList(unfinished).addCallback(lambda _: self._settle())
-        else:
-            self._settle()
+        if not unfinished:
+            self._settle(self.result())
+            return
+        late = self.patience(lambda: self._settle(1))
+
+        def done(_: object) -> None:
+            if late is not None:
+                late.cancel()
+            self._settle(self.result())
+
+        DeferredList(unfinished).addCallback(done)
 
     def result(self) -> int:
         """What `close` gives at the end."""
         return 0 if self.error is None else 1
 
-    def _settle(self) -> None:
+    def _settle(self, code: int) -> None:
         assert self.closed is not None
-        self.closed.resolve(self.result())
+        self.closed.resolve(code)
 
     def _arguments(self, callback: Callable[..., Any]) -> tuple[Any, ...]:
         return (self.error,) if accepts_argument(callback) else ()

@@ -64,7 +64,8 @@ class LiveObject(Driven):
     def on_close(self, callback: Callable[..., Any]) -> None:
         """Call once at the permanent end, with the error or `None`; now if it has ended.
 
-        The callback may take no argument.  A coroutine is waited for by `close`.
+        The callback may take no argument.  A coroutine is waited for by `close`,
+        for 5 seconds.
         """
         self._lifetime.on_close(callback)
 

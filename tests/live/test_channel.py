@@ -328,6 +328,20 @@ class CloseTests(ChannelCase):
         self.assertFalse(closing.done)
         gate.callback(None)
         self.assertEqual(closing.result(), 0)
+        self.nothing_left()
+
+    def test_c5_on_close_that_hangs(self) -> None:
+        """C5: what `on_close` began and never ends keeps who closes for five seconds, and then
+        it is 1."""
+        channel, _ = self.get()
+        channel.on_close(lambda: Deferred())
+        closing = channel.close()
+        self.page.pump()
+        self.page.advance(4.75)
+        self.assertFalse(closing.done)
+        self.page.advance(0.5)
+        self.assertEqual(closing.result(), 1)
+        self.nothing_left()
 
     def test_c5_bad_timeout(self) -> None:
         """C5: a timeout that is none is a mistake of the caller."""

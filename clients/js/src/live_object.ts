@@ -97,7 +97,8 @@ export abstract class LiveObject {
   }
 
   /**
-   * Close gracefully: what was sent arrives, what was asked is answered, and close listeners settle.
+   * Close gracefully: what was sent arrives, what was asked is answered, and close listeners settle
+   * (5 s are given to them).
    * @returns 0 where the other side agreed, 1 where the time was up or an error came first
    * @throws RangeError where the timeout is no number from 0
    */
@@ -225,10 +226,19 @@ export abstract class LiveObject {
     // Sends that nobody awaits are told of here, if nowhere else.
     if (this.#error instanceof ChannelOverflowError) console.error(this.#error);
     this.deafen();
-    const settled = Promise.all(this.#closeListeners.splice(0).map((listener) => guarded(() => listener(this.#error))));
+    const waits = this.#closeListeners.splice(0).flatMap((listener) => guarded(() => listener(this.#error)) ?? []);
+    const code = trouble ? 1 : 0;
     this.#openListeners.length = 0;
     this.#closing ??= new Promise((resolve) => (this.#closed = resolve));
-    this.#closed(settled.then(() => (trouble ? 1 : 0)));
+    this.#closed(waits.length ? this.#patiently(Promise.all(waits).then(() => code)) : Promise.resolve(code));
+  }
+
+  /** A listener that never settles does not keep who closes for ever. */
+  #patiently(settled: Promise<0 | 1>): Promise<0 | 1> {
+    return new Promise((resolve) => {
+      const cancel = this.#carrier.environment.later(CLOSE_TIMEOUT_MS, () => resolve(1));
+      void settled.then(resolve).then(cancel);
+    });
   }
 
   #schedule(): void {

@@ -774,6 +774,26 @@ describe("closing", () => {
     await page.nothingLeft();
   });
 
+  test.each([true, false])("waits for close listeners, and not for ever (settles: %s)", async (settles) => {
+    const page = new Page(false);
+    const { channel } = await page.channel();
+    let settle = () => {};
+    channel.onClose(() => new Promise<void>((resolve) => (settle = resolve)));
+    await page.attachStream();
+    let code: number | undefined;
+    void channel.close().then((value) => (code = value));
+    await page.up();
+    await page.down({ op: "live", id: "c", do: "closed", seq: 1 });
+    expect(code).toBe(undefined);
+    if (settles) settle();
+    await page.world.advance(settles ? 0 : 4_999);
+    expect(code).toBe(settles ? 0 : undefined);
+    await page.world.advance(settles ? 0 : 1);
+    expect(code).toBe(settles ? 0 : 1);
+    page.live.close();
+    await page.nothingLeft();
+  });
+
   test("without an answer takes exactly its time", async () => {
     const page = new Page(false);
     const { channel } = await page.channel();
