@@ -162,6 +162,8 @@ class HttpExchange:
             try:
                 connection.connect(place)
             except BlockingIOError:
+                if family == socket.AF_UNIX:
+                    raise  # its backlog is full; there is nothing to wait for
                 with selectors.DefaultSelector() as ready:
                     ready.register(connection, selectors.EVENT_WRITE)
                     while not ready.select(deadline.left()):

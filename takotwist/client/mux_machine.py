@@ -248,7 +248,7 @@ class MuxMachine(Machine):
         return earliest(
             self.link.wake_at,
             self._topics.next_due,
-            self._topics.overdue_at(self._policy.answer_ms),
+            self._topics.overdue_at(self._policy),
             self._outgoing.overdue_at,
         )
 
@@ -259,7 +259,7 @@ class MuxMachine(Machine):
             for topic in self._topics.due(now):
                 self._begin(topic, now)
             self._intents += self._outgoing.overdue(now)
-            overdue_at = self._topics.overdue_at(self._policy.answer_ms)
+            overdue_at = self._topics.overdue_at(self._policy)
             if overdue_at is not None and overdue_at <= now:
                 # What else this connection would leave unanswered cannot be known.
                 self._drop()

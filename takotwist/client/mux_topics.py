@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import attrs
 
 from takotwist.client.mux_topic import MuxTopic, TopicState
+from takotwist.client.policy import Policy
 from takotwist.core.topic import Topic
 
 
@@ -74,11 +75,16 @@ class MuxTopics:
         times = [topic.retry_at for topic in self._topics.values() if topic.retry_at is not None]
         return min(times, default=None)
 
-    def overdue_at(self, answer_ms: float) -> float | None:
+    def overdue_at(self, policy: Policy) -> float | None:
         """When the first of those that wait to be let in has waited too long."""
-        waiting = (TopicState.ASKING, TopicState.SUBSCRIBING)
-        times = [one.begun_at for one in self._topics.values() if one.state in waiting]
-        return min(times) + answer_ms if times else None
+        times = [
+            one.begun_at
+            + policy.answer_ms
+            + (policy.credentials_ms if one.credentials == "callable" else 0.0)
+            for one in self._topics.values()
+            if one.state in (TopicState.ASKING, TopicState.SUBSCRIBING)
+        ]
+        return min(times, default=None)
 
     def __iter__(self) -> Iterator[MuxTopic]:
         return iter(list(self._topics.values()))

@@ -22,7 +22,7 @@ from takotwist.client.policy import Policy
 from takotwist.errors import BodyInvalid, ChannelUnknown, CursorInvalid, ParamsInvalid
 
 OPEN = {"op": "open", "cursor": "1", "lifecycle": {"keepaliveIntervalMs": 25000}}
-POLICY = Policy(answer_ms=10_000)
+POLICY = Policy(answer_ms=10_000, credentials_ms=2_000)
 
 
 def always() -> float:
@@ -94,8 +94,10 @@ class MachineTests(SynchronousTestCase):
         machine.opened("tako.v1", 0)
         machine.text_received(json.dumps(OPEN), 0)
         self.assertIn(AskCredentials(0), machine.intents())
-        machine.heard(9_999)
-        machine.woke(10_000)
+        machine.heard(11_999)
+        machine.woke(11_999)
+        self.assertIs(machine.link.state, State.OPEN)
+        machine.woke(12_000)
         self.assertIs(machine.link.state, State.WAITING)
 
     def test_server_that_only_pings(self) -> None:
