@@ -80,6 +80,8 @@ def compose(
         limits.max_unfinished_bytes,
         lambda why: tally.cuts.update((why.value,)),
     )
+    unfinished.answers.seconds = limits.unread_seconds
+    unfinished.answers.most = limits.max_unread_bytes
     upgrades = partial(Upgrades.of, reactor=reactor, unfinished=unfinished)
 
     # the two sentences

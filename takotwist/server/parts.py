@@ -91,6 +91,8 @@ class Parts:
         self.limits.rate.change(limits.connect_rate, limits.connect_burst)
         self.unfinished.change(limits.input_seconds, limits.input_rate, limits.max_unfinished_bytes)
         self.sessions.max_subscriptions = limits.max_subscriptions_per_connection
+        self.unfinished.answers.seconds = limits.unread_seconds
+        self.unfinished.answers.most = limits.max_unread_bytes
         names = self.sessions.names
         names.most, names.most_bytes = limits.max_subscriptions, limits.max_topic_bytes_total
         names.bytes_of_connection = limits.max_topic_bytes_per_connection

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from takotwist.streams.direct_send import direct_write
+from takotwist.streams.unread import Unread, Waiting
 from takotwist.streams.unsent import unsent_bytes
 
 #: What ends a response (RFC 9112, section 7.1).
@@ -35,6 +36,7 @@ class DirectStream:
         "_on_gone",
         "_on_pause",
         "_on_resume",
+        "_unread",
         "_waiting",
         "transport",
         "write",
@@ -55,6 +57,7 @@ class DirectStream:
         self._on_pause = on_pause
         self._on_resume = on_resume
         self._on_gone = on_gone
+        self._unread: Waiting | None = None
         self.transport = connection.transport
         self.write = direct_write(self.transport)
 
@@ -64,6 +67,7 @@ class DirectStream:
 
     def release(self) -> None:
         """No more will be written."""
+        self._taken()
         self.transport.unregisterProducer()
 
     def finish(self) -> None:
@@ -86,17 +90,30 @@ class DirectStream:
 
     def lost(self, reason: Failure) -> None:
         """The client has gone."""
+        self._taken()
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             one.errback(reason)
         self._on_gone(None)
 
+    def _answers(self) -> Unread:
+        answers: Unread = self._connection.site.unfinished.answers
+        return answers
+
+    def _taken(self) -> None:
+        unread, self._unread = self._unread, None
+        if unread is not None:
+            self._answers().forget(unread)
+
     def pauseProducing(self) -> None:
         """See `IPushProducer`."""
+        if self._unread is None:
+            self._unread = self._answers().watch(self.buffered, self.abort)
         self._on_pause()
 
     def resumeProducing(self) -> None:
         """See `IPushProducer`."""
+        self._taken()
         self._on_resume()
 
     def stopProducing(self) -> None:

@@ -22,6 +22,7 @@ from takotwist.streams.direct_send import direct_write
 from takotwist.streams.http_limits import HttpLimits
 from takotwist.streams.repeated import AnswerAgain, Known, may_be_repeated
 from takotwist.streams.unfinished import REFUSED, Cut, Incoming
+from takotwist.streams.unread import Waiting
 from takotwist.streams.unsent import unsent_bytes
 
 #: Bytes that may wait behind a request that is being answered.
@@ -61,6 +62,8 @@ class Http1Channel(_Channel):  # type: ignore[misc]
     _found: tuple[bytes, Known] | None = None
     #: That part, or what came behind a request that is answered for long.
     _incoming: Incoming | None = None
+    #: What the client does not take.
+    _waiting: Waiting | None = None
 
     def __init__(self, site: Any) -> None:
         super().__init__()
@@ -323,6 +326,7 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         # What came behind a request that is being answered was never begun.
         self._held = b""
         self._let_in()
+        self._taken()
         self._stop_lingering()
         super().connectionLost(reason)
 
@@ -347,7 +351,21 @@ class Http1Channel(_Channel):  # type: ignore[misc]
             if not self._waitingForTransport:
                 self._networkProducer.resumeProducing()
 
+    def pauseProducing(self) -> None:
+        super().pauseProducing()
+        answers = self.site.unfinished.answers
+        if self._waiting is None or self._waiting not in answers:
+            self._waiting = answers.watch(
+                lambda: unsent_bytes(self.transport), self.transport.abortConnection
+            )
+
+    def _taken(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self.site.unfinished.answers.forget(waiting)
+
     def resumeProducing(self) -> None:
+        self._taken()
         super().resumeProducing()
         if self._reading_paused:
             self._networkProducer.pauseProducing()

@@ -23,9 +23,15 @@ from twisted.web._http2 import _END_STREAM_SENTINEL, H2Connection
 
 from takotwist.streams.http2_intake import Intake
 from takotwist.streams.http_limits import HEAD_FACTOR, HttpLimits
+from takotwist.streams.response_pipe import CountedQueue
 from takotwist.streams.unfinished import Cut, Incoming
+from takotwist.streams.unread import WATCHED_FROM, Waiting
+from takotwist.streams.unsent import unsent_bytes
 
 _log = Logger()
+
+#: In the place of a stream's id, for all that waits in the transport.
+_WHOLE = -1
 
 #: Untyped, as Twisted's class is.
 _Connection: Any = H2Connection
@@ -50,6 +56,8 @@ class Http2Connection(_Connection):  # type: ignore[misc]
         self.timeOut = limits.idle_timeout
         #: Streams answered before their body was in: bytes dropped of each.
         self._dropped: dict[int, int] = {}
+        #: Streams of which much waits for the client.
+        self._unread: dict[int, Waiting] = {}
         conn: Hyper = self.conn
         conn.local_settings = Settings(
             client=False,
@@ -89,6 +97,8 @@ class Http2Connection(_Connection):  # type: ignore[misc]
 
     def connectionLost(self, reason: Any, _cancelTimeouts: bool = True) -> None:
         self._finished()
+        for stream_id in list(self._unread):
+            self._taken(stream_id)
         self._forget_large_head()
         super().connectionLost(reason, _cancelTimeouts)
 
@@ -170,12 +180,52 @@ class Http2Connection(_Connection):  # type: ignore[misc]
         """
 
     def _requestDone(self, streamID: int) -> None:
+        self._taken(streamID)
         super()._requestDone(streamID)
         stream = self.conn.streams.get(streamID)
         if stream is not None and stream.state_machine.state is StreamState.HALF_CLOSED_LOCAL:
             # Not reset at once: a client in the middle of a body, such as curl,
             # may take a reset for the loss of the answer that it already has.
             self._dropped[streamID] = 0
+
+    def writeDataToStream(self, streamID: int, data: bytes) -> None:
+        super().writeDataToStream(streamID, data)
+        if streamID not in self._unread and self._queued(streamID) > WATCHED_FROM:
+            self._unread[streamID] = self.site.unfinished.answers.watch(
+                lambda: self._queued(streamID), lambda: self._unread_for_long(streamID)
+            )
+
+    def _queued(self, stream_id: int) -> int:
+        queue = self._outboundStreamQueues.get(stream_id, ())
+        if isinstance(queue, CountedQueue):
+            return int(queue.size)
+        return sum(len(item) for item in queue if item is not _END_STREAM_SENTINEL)
+
+    def _unread_for_long(self, stream_id: int) -> None:
+        self._taken(stream_id)
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            return
+        # Whoever writes to it is told first, and may end it.
+        stream.connectionLost(Failure(ConnectionAborted()))
+        if stream_id in self.streams:
+            stream.abortConnection()
+
+    def pauseProducing(self) -> None:
+        super().pauseProducing()
+        self._taken(_WHOLE)
+        self._unread[_WHOLE] = self.site.unfinished.answers.watch(
+            lambda: unsent_bytes(self.transport), self.transport.abortConnection
+        )
+
+    def resumeProducing(self) -> None:
+        self._taken(_WHOLE)
+        super().resumeProducing()
+
+    def _taken(self, stream_id: int) -> None:
+        waiting = self._unread.pop(stream_id, None)
+        if waiting is not None:
+            self.site.unfinished.answers.forget(waiting)
 
     # the sending loop
 

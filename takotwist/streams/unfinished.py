@@ -19,6 +19,8 @@ from enum import Enum
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from takotwist.streams.unread import Unread
+
 #: A timer that fires so many seconds late found a reactor that had no time to read either.
 _LATE = 1.0
 
@@ -63,6 +65,8 @@ class Unfinished:
     rate: float = 256.0
     most: int = 64 << 20
     _on_cut: Callable[[Cut], object] = lambda why: None
+    #: The other way: answers that their readers do not take.
+    answers: Unread = attrs.field(init=False)
     #: Bytes that are held now.
     held: int = attrs.field(default=0, init=False)
     #: In the order in which they are due, which is that of their windows.
@@ -70,6 +74,9 @@ class Unfinished:
     #: By the number of bits of their size, each in the order in which they came there.
     _sizes: dict[int, dict[Incoming, None]] = attrs.field(factory=dict, init=False)
     _timer: IDelayedCall | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.answers = Unread(self._reactor)
 
     def change(self, window: float, rate: float, most: int) -> None:
         """Other bounds from now on; windows that have begun end as they would have."""

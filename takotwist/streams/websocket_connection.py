@@ -23,6 +23,7 @@ from takotwist.codecs.websocket_frame import (
     text_frame,
 )
 from takotwist.streams.direct_send import direct_write, is_direct, straight_send
+from takotwist.streams.unread import Unread, Waiting
 from takotwist.streams.unsent import unsent_bytes
 
 
@@ -44,6 +45,7 @@ class WebSocketConnection:
     """
 
     __slots__ = (
+        "_answers",
         "_close_timeout",
         "_on_closed",
         "_on_message",
@@ -54,6 +56,7 @@ class WebSocketConnection:
         "_reactor",
         "_timer",
         "_unanswered_ping",
+        "_unread",
         "_waiting",
         "closed",
         "on_closing",
@@ -70,6 +73,7 @@ class WebSocketConnection:
         reactor: IReactorTime,
         close_timeout: float,
         waiting: list[Deferred[None]],
+        answers: Unread,
         *,
         subprotocol: str | None,
         on_message: Callable[[bytes, bool], object],
@@ -88,6 +92,8 @@ class WebSocketConnection:
         self._on_resume = on_resume
         self._timer: IDelayedCall | None = None
         self._unanswered_ping: bytes | None = None
+        self._unread: Waiting | None = None
+        self._answers = answers
         self.reading = True
         self._protocol: Any = None
         self.transport: Any = None
@@ -238,7 +244,13 @@ class WebSocketConnection:
         self._timer = None
         self.abort()
 
+    def _taken(self) -> None:
+        unread, self._unread = self._unread, None
+        if unread is not None:
+            self._answers.forget(unread)
+
     def _stop_sending(self) -> None:
+        self._taken()
         self.open = False
         self.paused = False
         self._unanswered_ping = None
@@ -251,11 +263,13 @@ class WebSocketConnection:
     def pauseProducing(self) -> None:
         if self.open and not self.paused:
             self.paused = True
+            self._unread = self._answers.watch(lambda: self.buffered, self.abort)
             self._on_pause()
 
     def resumeProducing(self) -> None:
         if self.paused:
             self.paused = False
+            self._taken()
             ping, self._unanswered_ping = self._unanswered_ping, None
             if ping is not None:
                 self.write_frames(pong_frame(ping))

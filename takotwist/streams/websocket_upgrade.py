@@ -49,7 +49,9 @@ class WebSocketUpgrade:
         factory = self._factory = WebSocketServerFactory(reactor=self._reactor, server="")
         factory.maxFramePayloadSize = self.config.max_frame_size
         factory.maxMessagePayloadSize = self.config.max_message_size
-        factory.unfinished = self._unfinished or Unfinished(self._reactor)
+        if self._unfinished is None:
+            self._unfinished = Unfinished(self._reactor)
+        factory.unfinished = self._unfinished
         factory.compress_from = self.config.deflate.compress_from if self.config.deflate else 0
 
     def upgrade(
@@ -86,6 +88,7 @@ class WebSocketUpgrade:
             self._reactor,
             self.config.close_timeout,
             waiting,
+            self._factory.unfinished.answers,
             subprotocol=subprotocol,
             on_message=on_message,
             on_closed=on_closed,

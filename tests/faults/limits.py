@@ -270,6 +270,22 @@ LIMITS: tuple[Limit, ...] = (
         "[limits]\noutbox_bytes = 65536",
     ),
     Limit(
+        "how long a client may take nothing of what waits for it",
+        "limits.unread_seconds",
+        ("its connection is cut", "its HTTP/2 stream is reset"),
+        reaching.unread,
+        "[limits]\nunread_seconds = 2",
+        tls=True,
+    ),
+    Limit(
+        "bytes that wait for all clients; those with the most go first",
+        "limits.max_unread_bytes",
+        ("its connection is cut", "its HTTP/2 stream is reset"),
+        reaching.unread,
+        "[limits]\nmax_unread_bytes = 1048576",
+        tls=True,
+    ),
+    Limit(
         "how long a connection lasts",
         "lifecycle.max_connection_lifetime_seconds",
         ("close 1000 connection expired",),

@@ -617,6 +617,45 @@ def outbox(server: ServerProcess) -> list[str]:
     return ["goes on from the log when it reads"]
 
 
+def unread(server: ServerProcess) -> list[str]:
+    """Three megabytes of history that nobody reads, while somebody else follows the topic."""
+    for number in range(50):
+        post(server, {"type": "msg", "data": [number, "x" * 60_000]})
+    path = "/channels/chat/history?roomId=lobby&limit=1000"
+    with socket.socket() as one, subscribed(server, CHAT, {}) as other:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.settimeout(20)
+        one.connect(("127.0.0.1", server.port))
+        one.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        said = [_never_read_http2(server, path)]
+        read = 0
+        with contextlib.suppress(ConnectionError):
+            while data := one.recv(65536):
+                read += len(data)
+        assert read < 3_000_000, read
+        assert other == "200"
+        return ["its connection is cut", *said]
+
+
+def _never_read_http2(server: ServerProcess, path: str) -> str:
+    """What becomes of a stream whose window is not opened."""
+    context = server.trust
+    context.set_alpn_protocols(["h2"])
+    raw = socket.create_connection(("127.0.0.1", server.tls_port), timeout=20)
+    with context.wrap_socket(raw, server_hostname="localhost") as one:
+        http = H2Connection(H2Configuration(client_side=True))
+        http.initiate_connection()
+        head = [(":method", "GET"), (":path", path), (":scheme", "https")]
+        http.send_headers(1, [*head, (":authority", "localhost")], end_stream=True)
+        one.sendall(http.data_to_send())
+        while data := one.recv(65536):
+            for event in http.receive_data(data):
+                if isinstance(event, h2.events.StreamReset):
+                    return "its HTTP/2 stream is reset"
+            one.sendall(http.data_to_send())
+    return "nothing"
+
+
 # HTTP/2
 
 

@@ -118,6 +118,22 @@ class Limits:
         unit="bytes",
         live=True,
     )
+    unread_seconds: float = setting(
+        Number(1, 86_400),
+        60.0,
+        "A client for whom something waits must take some of it within so many seconds, or it is"
+        " dropped.",
+        unit="seconds",
+        live=True,
+    )
+    max_unread_bytes: int = setting(
+        Whole(1 * MIB, 2**40),
+        256 * MIB,
+        "What may wait of all answers and streams for clients that do not take it; past it those"
+        " with the most are dropped.",
+        unit="bytes",
+        live=True,
+    )
     outbox_bytes: int = setting(
         Whole(4 * KIB, 1024 * MIB),
         256 * KIB,

@@ -23,7 +23,7 @@ from takotwist.streams.http3.link import Header, Link
 from takotwist.streams.http3.response import ResponseBody
 from takotwist.streams.http_limits import HttpLimits
 from takotwist.streams.request import StreamRequest
-from takotwist.streams.site import json_error
+from takotwist.streams.site import HttpSite, json_error
 
 #: Fields of one connection of HTTP/1, which make an HTTP/3 message malformed
 #: (RFC 9114 section 4.2).
@@ -92,7 +92,12 @@ class RequestStream:
         self.site = self.factory = site
         self._room, self._config = config.max_body_bytes, config
         self._body = ResponseBody(
-            link, stream_id, high_water=config.high_water, low_water=config.low_water
+            link,
+            stream_id,
+            high_water=config.high_water,
+            low_water=config.low_water,
+            answers=site.unfinished.answers if isinstance(site, HttpSite) else None,
+            cut=self.abortConnection,
         )
         fields = dict(headers)
         self._method, self._path = fields[b":method"], fields[b":path"]

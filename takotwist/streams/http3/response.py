@@ -13,6 +13,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall, IPullProducer, IPushProducer
 
 from takotwist.streams.http3.link import Link
+from takotwist.streams.unread import WATCHED_FROM, Unread, Waiting
 
 
 class ResponseBody:
@@ -20,9 +21,22 @@ class ResponseBody:
 
     :param high_water: unacknowledged bytes past which the writer is paused.
     :param low_water: unacknowledged bytes at which it goes on.
+    :param answers: watches those that are not read, where there is something that does.
+    :param cut: drops the reader.
     """
 
-    def __init__(self, link: Link, stream_id: int, *, high_water: int, low_water: int) -> None:
+    def __init__(
+        self,
+        link: Link,
+        stream_id: int,
+        *,
+        high_water: int,
+        low_water: int,
+        answers: Unread | None = None,
+        cut: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._answers, self._cut = answers, cut
+        self._unread: Waiting | None = None
         self._link, self._stream_id = link, stream_id
         self._high_water, self._low_water = high_water, low_water
         self._on_pause: Callable[[], None] | None = None
@@ -39,10 +53,18 @@ class ResponseBody:
     def write(self, data: bytes) -> None:
         """Send `data`; pauses the writer where too much waits."""
         self._link.send_data(self._stream_id, data, ended=False)
+        self._watch_unread()
         if self._on_pause is not None and not self.paused and self.buffered > self._high_water:
             self.paused = True
             self._link.watch(self._stream_id, self)
             self._on_pause()
+
+    def _watch_unread(self) -> None:
+        answers = self._answers
+        if answers is None or self.buffered < WATCHED_FROM:
+            return
+        if self._unread is None or self._unread not in answers:
+            self._unread = answers.watch(lambda: self.buffered, self._cut)
 
     def watch(self, on_pause: Callable[[], None], on_resume: Callable[[], None]) -> None:
         """Tell a writer of its reader's pace, until `release`."""
