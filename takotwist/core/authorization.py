@@ -12,6 +12,11 @@ import attrs
 
 from takotwist.core.channel import Lifecycle
 
+#: Seconds before the app is asked again about a client that it did not let publish.  Without
+#: it every message of a guest would be a question; without an end, who becomes a member
+#: while connected could not speak before they come again.
+REFUSED_SECONDS = 10.0
+
 #: The last second of the year 9999, in unix seconds; what is later was meant otherwise.
 LATEST_EXPIRY = 253_402_300_799
 

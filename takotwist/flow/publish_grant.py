@@ -13,16 +13,11 @@ from collections.abc import Callable
 import attrs
 from twisted.logger import Logger
 
-from takotwist.core.authorization import Grant
+from takotwist.core.authorization import REFUSED_SECONDS, Grant
 from takotwist.errors import Refusal, VerifyRejected
 from takotwist.flow.authorize import Admitted, Authorizing
 
 _logger = Logger()
-
-#: Seconds before the app is asked again about a client that it refused.  Without it
-#: every frame of a guest would be a question; without an end, who becomes a member
-#: while connected could not speak before they reconnect.
-REFUSED_SECONDS = 10.0
 
 
 @attrs.define(slots=True)

@@ -7,7 +7,7 @@ sentence; what went wrong in the function is in the log and nowhere else.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import copy_context
 from typing import Any
 
@@ -25,6 +25,7 @@ from takotwist.live.home import Home
 from takotwist.live.result import answer_json, take_apart
 from takotwist.live.returned import WrongResult
 from takotwist.live.sessions import LiveSessions
+from takotwist.live.speaking import Speaking
 from takotwist.live.values import Mark, encode
 from takotwist.live.verifying import Run, Verifying
 from takotwist.trampoline import started
@@ -137,8 +138,10 @@ class Calls:
             if found:
                 subject = running.context.subject
                 session = self.sessions.take(secret, subject, function.verification)
+                speaking = self._speaking(function, running.context)
                 with session.held():
                     for place in found:
+                        place.one.speaking = speaking
                         session.admit(place.one)
             self._begin_unreturned(running)
             return answer_json(encoded, found)
@@ -167,6 +170,27 @@ class Calls:
                 call=context.request_id,
                 trace=failure_text(error, ()),
             )
+
+    def _speaking(self, function: Function[..., Any], context: CallContext) -> Speaking | None:
+        """Who asks whether the page may send on what it is given; with the call's credentials."""
+        verification = function.verification
+        if verification is None:
+            return None
+        # Only what is presented is kept, and not all of the request.
+        header = context.header(verification.header) if verification.header else None
+        cookie = context.cookie(verification.cookie) if verification.cookie else None
+
+        def ask() -> Awaitable[str | None]:
+            return self.verifying.subject_of(
+                verification,
+                lambda name: header,
+                lambda name: cookie,
+                context.address,
+                lambda: False,
+                "publish",
+            )
+
+        return Speaking(function.name, context.subject, ask, self.home.seconds)
 
     async def _subject(
         self, function: Function[..., Any], caller: Caller, running: Running

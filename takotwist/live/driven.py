@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from twisted.logger import Logger
 
 from takotwist.core.deadlines import Deadline
+from takotwist.errors import Refusal
 from takotwist.live.errors import ValidationError, as_error
 from takotwist.live.frames import OVERFLOW, Frame, Trouble
 from takotwist.live.home import Home
@@ -33,7 +34,8 @@ from takotwist.live.outputs import (
     Transmit,
 )
 from takotwist.live.settings import Bounds
-from takotwist.live.values import Encoded
+from takotwist.live.speaking import Speaking
+from takotwist.live.values import NOTHING, Encoded
 
 #: Seconds that `close` waits for functions of `on_close`, so that it always comes to an end.
 CLOSE_PATIENCE = 5.0
@@ -59,12 +61,14 @@ class Driven:
     """A machine with a clock, a deadline, a session, and its part of the backlog.
 
     :ivar id: names it within its session; empty until it is returned to a client.
+    :ivar speaking: asks whether its page may send; `None` where nobody decides that.
     """
 
     _log = Logger()
 
     def __init__(self, bounds: Bounds, clock: Callable[[], float]) -> None:
         self.id = ""
+        self.speaking: Speaking | None = None
         self._home: Home | None = None
         self._carrier: Carrier | None = None
         self._clock = clock
@@ -106,6 +110,15 @@ class Driven:
         else:
             self._act(self._machine.consumed, frame.seq, self._clock())
 
+    def hear(self, frame: Frame) -> None:
+        """See `Hears`."""
+        if not self._machine.ended:
+            self._deliver(frame)
+
+    def refuse(self, frame: Frame, refusal: Refusal) -> None:
+        """See `Hears`."""
+        self._answer(frame, NOTHING, Trouble("failed", None, refusal.code))
+
     def overflow(self) -> None:
         """See `Holder`."""
         self._act(self._machine.end, OVERFLOW, self._clock())
@@ -132,7 +145,10 @@ class Driven:
             if self._carrier is not None:
                 self._carrier.transmit(self, output.frame)
         elif isinstance(output, Deliver):
-            self._deliver(output.frame)
+            if self.speaking is None:
+                self._deliver(output.frame)
+            else:
+                self.speaking.take(self, output.frame)
         elif isinstance(output, Sent):
             self._outcome(output.handle).resolve(None)
         elif isinstance(output, Answered):

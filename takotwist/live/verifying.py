@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from takotwist.app.calls import Reject, UnusableAnswer, grant_of
 from takotwist.app.failure_text import failure_text
 from takotwist.app.given import VerifyRequest
-from takotwist.core.authorization import HeaderCredential
+from takotwist.core.authorization import HeaderCredential, Operation
 from takotwist.errors import AuthUnavailable, CredentialsMissing, Refusal, VerifyRejected
 from takotwist.live.function import Verification
 
@@ -40,6 +40,7 @@ class Verifying:
         cookie: Callable[[str], str | None],
         address: str,
         left: Callable[[], bool],
+        operation: Operation = "call",
     ) -> str | None:
         """Ask the app who this is.
 
@@ -53,7 +54,7 @@ class Verifying:
             raise CredentialsMissing("This function needs credentials.")
         asked: VerifyRequest[Any] = VerifyRequest(
             channel=verification.function,
-            operation="call",
+            operation=operation,
             params={},
             header=None if said is None else HeaderCredential.split(said),
             cookie=baked,

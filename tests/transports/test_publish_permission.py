@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist import Context, Grant, Reject, define_channel
 from takotwist.adapters.authorize_http import HttpAuthorizer
 from takotwist.app import wsgi
+from takotwist.core.authorization import REFUSED_SECONDS
 from takotwist.flow.client_frames import MAX_WAITING
-from takotwist.flow.publish_grant import REFUSED_SECONDS
 from takotwist.testing.memory_socket import MemorySocket
 from takotwist.testing.world import World
 from tests.adapters.app_in_memory import TOKEN, client_of, wsgi_agent
