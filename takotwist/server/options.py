@@ -99,7 +99,7 @@ class Options(usage.Options):
 
         :raises ConfigProblems: says all that is wrong; what was read before stays.
         """
-        self._config = load_config(self, os.environ, os.getcwd())
+        self._config = load_config(self, os.environ, os.getcwd(), self._config)
         self.log().apply(self._config)
         return self._config
 

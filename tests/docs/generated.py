@@ -48,7 +48,9 @@ start that names the file, the key and what is allowed.
 - `tako config-doc` prints this page in a terminal; with `--format toml`, as a file to begin with.
 - In the environment a list is separated by commas: `TAKO_HTTP_LISTEN=tcp:8080,tcp:8081`.
 - Relative paths are relative to the folder of the file.
-- "Change: on SIGHUP" means that `kill -HUP` takes up a new value without dropping a connection.
+- "Change: on SIGHUP" means that `kill -HUP` takes up a new value without dropping a connection. A file that is empty or
+  gone at that moment, as editors leave it while they write, is not taken up: what runs stays, and the log says so.
+- Files are UTF-8, with a byte order mark or without, and lines may end as on Windows.
 
 """
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.sockets.server_process import FAST, KEY, KEYS, ServerProcess
+from tests.sockets.server_process import FAST, KEY, KEYS, ServerProcess, wait_until
 
 TYPED = """
 from takotwist import define_channel
@@ -99,6 +100,18 @@ class PublishAgainTests(SynchronousTestCase):
         """A key that is no longer in the configuration is refused on open connections too."""
         for _ in range(3):
             self.assertEqual(self.publish({"type": "msg", "data": 1})[0], 200)
+        self.server.write_config(FAST + KEYS.replace(KEY, "another-key-0123456789"))
+        self.server.reload()
+        self.assertEqual(self.publish({"type": "msg", "data": 1})[0], 403)
+
+    def test_configuration_in_an_editor(self) -> None:
+        """An empty configuration at SIGHUP is not taken up: keys and all else stay."""
+        self.assertEqual(self.publish({"type": "msg", "data": 1})[0], 200)
+        self.server.write("tako.toml", "")
+        self.server.signal(signal.SIGHUP)
+        wait_until(lambda: "not reloaded:" in self.server.log, "a word of it")
+        self.assertIn("is empty; what it said before stays", self.server.log)
+        self.assertEqual(self.publish({"type": "msg", "data": 1})[0], 200)
         self.server.write_config(FAST + KEYS.replace(KEY, "another-key-0123456789"))
         self.server.reload()
         self.assertEqual(self.publish({"type": "msg", "data": 1})[0], 403)

@@ -29,7 +29,12 @@ from takotwist.server.config.source import Said, read_environment, read_file, re
 DEFAULT_FILE = "tako.toml"
 
 
-def load_config(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: str | Path) -> Config:
+def load_config(
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str],
+    cwd: str | Path,
+    running: Config | None = None,
+) -> Config:
     """Read the configuration.
 
     :param flags: flag name -> value, as `takotwist.server.options.Options` has them;
@@ -37,6 +42,7 @@ def load_config(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: str |
     :param environ: the environment.
     :param cwd: what relative paths in flags and environment are relative to, and where
         ``tako.toml`` is looked for.
+    :param running: what holds now, where it is read again.
     :raises ConfigProblems: a `ConfigError` with all that is wrong, one line each.
     """
     cwd = Path(cwd).absolute()
@@ -55,6 +61,8 @@ def load_config(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: str |
     )
     for layer in layers:
         _read(layer, values, sources, problems)
+    if running is not None:
+        _check_whole(running, file, values.get("publish.keys_file"), problems)
     folder = cwd if file is None else file.parent
     warnings = derive(values, sources, flags, environ, folder, problems)
     lifecycle = LifecycleDefaults(**_said_of("lifecycle", values))
@@ -91,6 +99,36 @@ def _file(
             return None
     file = cwd / DEFAULT_FILE
     return file if file.exists() else None
+
+
+def _check_whole(
+    running: Config, file: Path | None, keys_file: Path | None, problems: Collected
+) -> None:
+    """Files that were read before are not taken up while they are empty, or gone.
+
+    Editors empty a file before they write it, or put another in its place; whoever is told of
+    a change in that moment would drop all that was said in it.
+    """
+    said = bool(running.channels) or str(running.file) in running.sources.values()
+    if said and file is None:
+        problems.add("is gone; what it said before stays", source=str(running.file))
+    for now, before, said_something in (
+        (file, running.file, said),
+        (keys_file, running.publish.keys_file, bool(running.publish.keys)),
+    ):
+        if said_something and now is not None and now == before and _is_blank(now):
+            problems.add(
+                "is empty; what it said before stays. To have it say nothing, write a comment",
+                source=str(now),
+            )
+
+
+def _is_blank(file: Path) -> bool:
+    try:
+        return not file.read_bytes().strip()
+    except OSError:
+        # Whoever reads it for what it says finds this too.
+        return False
 
 
 def _said_of(section: str, values: Mapping[str, Any]) -> dict[str, Any]:

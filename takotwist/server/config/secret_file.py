@@ -11,6 +11,7 @@ from pathlib import Path
 import attrs
 
 from takotwist.server.config.kind import Unfit
+from takotwist.server.config.text_file import decode_text
 from takotwist.server.config.web_kind import TOKEN
 
 #: A file with more than this is not one of ours.
@@ -38,16 +39,18 @@ def read_secret_file(path: Path) -> SecretFile:
         with path.open("rb") as stream:
             mode = stat.S_IMODE(path.stat().st_mode)
             content = stream.read(LARGEST + 1)
-        text = content.decode("utf-8")
     except OSError as failure:
         raise ValueError(f"names {path}, which cannot be read: {failure.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"names {path}, which is no text") from None
     if len(content) > LARGEST:
         raise ValueError(f"names {path}, which is larger than a file of secrets is")
+    try:
+        text = decode_text(content)
+    except ValueError as bad:
+        raise ValueError(f"names {path}, which {bad}") from None
     secrets: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip()
+        # One that was put together from several has a mark before each.
+        line = line.strip().removeprefix("\ufeff")
         if not line or line.startswith("#"):
             continue
         try:

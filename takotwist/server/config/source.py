@@ -16,6 +16,7 @@ import attrs
 
 from takotwist.server.config.config import KEYS, SECTIONS
 from takotwist.server.config.problems import Collected, did_you_mean
+from takotwist.server.config.text_file import decode_text
 
 #: Variables of ours that are no configuration of the server: where a `Publisher` in another
 #: process publishes, and the name of the file.
@@ -56,11 +57,16 @@ def read_file(path: Path, problems: Collected) -> dict[str, Said]:
     """The keys of a TOML file; its channels come as ``channels.NAME``, a table each."""
     source = str(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = decode_text(path.read_bytes())
     except OSError as failure:
         problems.add(f"cannot be read: {failure.strerror}", source=source)
         return {}
-    except ValueError as failure:  # TOMLDecodeError and UnicodeDecodeError are both of it
+    except ValueError as failure:
+        problems.add(f"is no TOML: it {failure}", source=source)
+        return {}
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as failure:
         problems.add(f"is no TOML: {failure}", source=source)
         return {}
     said: dict[str, Said] = {}

@@ -32,18 +32,20 @@ class FolderTestCase(SynchronousTestCase):
         toml: str | None = None,
         flags: Mapping[str, Any] | None = None,
         environ: Mapping[str, str] | None = None,
+        running: Config | None = None,
     ) -> Config:
         """The configuration, of `toml` as ``tako.toml`` where it is given."""
         if toml is not None:
             self.write("tako.toml", toml)
-        return load_config(flags or {}, environ or {}, self.folder)
+        return load_config(flags or {}, environ or {}, self.folder, running)
 
     def problems(
         self,
         toml: str | None = None,
         flags: Mapping[str, Any] | None = None,
         environ: Mapping[str, str] | None = None,
+        running: Config | None = None,
     ) -> list[str]:
         """What is wrong, the folder's path left out of it."""
-        error = self.assertRaises(ConfigProblems, self.load, toml, flags, environ)
+        error = self.assertRaises(ConfigProblems, self.load, toml, flags, environ, running)
         return [line.replace(f"{self.folder}/", "") for line in str(error).splitlines()]
