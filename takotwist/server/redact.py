@@ -20,14 +20,25 @@ GONE = "[redacted]"
 #: A known secret shorter than this is part of ordinary words.
 SHORTEST_KNOWN = 6
 
-_HEADERS = r"(?:proxy-)?authorization|(?:set-)?cookie|x-tako-internal-token"
+#: As they are on the wire, in a WSGI environment, and in the names of Python's own objects.
+_HEADERS = (
+    r"(?:http_)?(?:proxy[-_])?authorization|(?:http_|set-|simple)?cookies?"
+    r"|(?:http_)?x[-_]tako[-_]internal[-_]token"
+)
 _FIELDS = (
     r"access(?:_|%5f)token|refresh_token|id_token|token|auth|password|passwd|secret|api[_-]?key"
     r"|publish[_-]?key"
 )
 
 #: A quoted value, as JSON and Python show one, and a list of them.
-_QUOTED = r"""b?(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
+_QUOTED = r"""b?(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|\\"[^"]*\\"|\\'[^']*\\')"""
+
+#: Where a name begins, and what stands between it and its value; in JSON within JSON and within
+#: a URL too.
+_BEGIN = r"(?:(?<![A-Za-z0-9])|(?<=%22)|(?<=%27))"
+_QUOTE = r"""(?:\\?['"]|%22|%27)"""
+_BETWEEN = rf"""({_QUOTE}\s*(?:[:,=]|%3a)\s*(?:%22|%27)?|\s*[:=]\s*)"""
+
 _LIST = rf"[\[(](?:\s*{_QUOTED}\s*,?)+\s*[\])]"
 
 _SCHEMES = r"(?:bearer|basic|digest|negotiate|token|apikey)"
@@ -41,12 +52,12 @@ _NO_VALUE = rf"(?!{_WORDS}|(?:{_SCHEMES}\s+)?<|(?:true|false|null|none)\b)"
 _PATTERNS = (
     # Headers, as they are on the wire and as Python shows them: b'cookie': [b'...'].
     re.compile(
-        rf"""(?i)\b({_HEADERS})(['"]\s*[:,=]\s*|\s*[:=]\s*)"""
+        rf"""(?i){_BEGIN}({_HEADERS}){_BETWEEN}"""
         rf"""{_NO_VALUE}(?:{_LIST}|{_QUOTED}|[^\s][^\r\n]*)"""
     ),
     # Fields of a query, of JSON, of key=value text.
     re.compile(
-        rf"""(?i)(?<![A-Za-z0-9])({_FIELDS})(['"]?\s*[:=]\s*)"""
+        rf"""(?i){_BEGIN}({_FIELDS}){_BETWEEN}"""
         rf"""{_NO_VALUE}(?:{_LIST}|{_QUOTED}|[^\s&"'#,;)}}\]]+)"""
     ),
 )

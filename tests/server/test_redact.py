@@ -42,6 +42,18 @@ PLACES = (
     "token=@",
     "AuthRequest(header=Bearer @)",
     "password: @",
+    "'HTTP_COOKIE': 'sid=@'",
+    "HTTP_AUTHORIZATION=Bearer @",
+    "HTTP_X_TAKO_INTERNAL_TOKEN=@",
+    "cookies={'sid': '@'}",
+    "<SimpleCookie: sid='@'>",
+    r"{\"token\":\"@\"}",
+    r'{"body":"{\"auth\": \"Bearer @\"}"}',
+    "/x?state=%7B%22token%22%3A%22@%22%7D",
+    "/chat?auth=Bearer%20@",
+    "curl -H 'Authorization: Bearer @' http://a",
+    "TAKO_PUBLISH_KEY=@",
+    "x-api-key: @",
 )
 
 
