@@ -109,6 +109,7 @@ class Mux:
             self._refused(BodyInvalid("op is missing: this connection has many topics."), frame.ref)
         elif isinstance(frame, Authenticate):
             self._presented = self._presented.or_text(frame.token)
+            self._writers.forget_refusals()
         else:
             self._run(frame)
 
@@ -171,7 +172,7 @@ class Mux:
         if not asked.definition.bidirectional:
             raise TransportNotEnabled
         authorize = partial(self._authorize, frame, asked, "publish")
-        self._put(frame, await self._writers.way_in(asked, authorize))
+        self._put(frame, await self._writers.way_in(asked, frame.auth, authorize))
         self._writers.remember(_key(frame), asked)
 
     def _put(self, frame: OnTopic, frames: ClientFrames) -> None:

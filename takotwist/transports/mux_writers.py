@@ -7,7 +7,10 @@ number of topics; whatever is forgotten is only asked for again.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 
+from takotwist.core.authorization import REFUSED_SECONDS
+from takotwist.errors import VerifyRejected
 from takotwist.flow.authorize import Admitted, Asked
 from takotwist.flow.client_frames import ClientFrames
 from takotwist.transports.admission import Admission
@@ -23,7 +26,7 @@ ASKED_NAMES = 2
 class MuxWriters:
     """Of one connection.  A topic that is subscribed has its way in by that."""
 
-    __slots__ = ("_admission", "_asked", "_own", "_wire")
+    __slots__ = ("_admission", "_asked", "_own", "_refused", "_wire")
 
     def __init__(self, wire: Wire, admission: Admission) -> None:
         self._wire = wire
@@ -31,6 +34,8 @@ class MuxWriters:
         #: With what the name counts for.
         self._own: dict[str, tuple[ClientFrames, int]] = {}
         self._asked: dict[str, Asked] = {}
+        #: By a digest: a client chooses how long a topic's name and credentials are.
+        self._refused: dict[bytes, tuple[VerifyRejected, float]] = {}
 
     def known(self, spelled: str) -> ClientFrames | None:
         """The way in to a topic that was published to before, with the grant that there is.
@@ -68,10 +73,11 @@ class MuxWriters:
         self._wire.session.let_go_of_name(ASKED_NAMES * asked.name_bytes)
 
     async def way_in(
-        self, asked: Asked, authorize: Callable[[], Awaitable[Admitted]]
+        self, asked: Asked, auth: str | None, authorize: Callable[[], Awaitable[Admitted]]
     ) -> ClientFrames:
         """Where to put a message: the subscription's way in, or one for publishing alone.
 
+        :param auth: what the frame itself presents.
         :param authorize: asks the app, where nothing else lets the message in.
         """
         topic = asked.topic.key
@@ -80,8 +86,9 @@ class MuxWriters:
             return subscribed.frames
         frames = self._take(topic)
         if frames is None or self._expired(frames):
+            admitted = await self._ask(_digest(topic, auth), authorize)
             address = self._wire.session.address
-            frames = self._admission.sessions.way_in(await authorize(), address, self._wire.hold)
+            frames = self._admission.sessions.way_in(admitted, address, self._wire.hold)
             # Another may have been put there meanwhile.
             self._take(topic)
         if self._wire.session.remember_name(asked.name_bytes):
@@ -97,6 +104,25 @@ class MuxWriters:
             self._wire.session.let_go_of_name(size)
         return frames
 
+    def forget_refusals(self) -> None:
+        """The connection presents other credentials now."""
+        self._refused.clear()
+
+    async def _ask(self, key: bytes, authorize: Callable[[], Awaitable[Admitted]]) -> Admitted:
+        """Ask the app, unless it has said no just now; as `PublishGrant` does."""
+        now = self._admission.seconds()
+        refusal, until = self._refused.pop(key, (None, 0.0))
+        if refusal is not None and now < until:
+            self._refused[key] = refusal, until
+            raise refusal
+        try:
+            return await authorize()
+        except VerifyRejected as no:
+            self._refused[key] = no, now + REFUSED_SECONDS
+            if len(self._refused) > MAX_WRITERS:
+                del self._refused[next(iter(self._refused))]
+            raise
+
     def close(self) -> None:
         """The connection has gone."""
         for spelled in list(self._asked):
@@ -108,3 +134,7 @@ class MuxWriters:
 
     def _expired(self, frames: ClientFrames) -> bool:
         return frames.permission.expired
+
+
+def _digest(topic: str, auth: str | None) -> bytes:
+    return sha256(repr((topic, auth)).encode()).digest()

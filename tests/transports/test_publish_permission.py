@@ -226,7 +226,7 @@ class RuleTests(Case):
 
     def test_refusal_is_kept_for_a_while(self) -> None:
         """A guest's frames are one question in ten seconds; who may speak by then, does."""
-        for kind in (Transport, Mux):
+        for kind in (Transport, Mux, MuxWithoutFollowing):
             self.says["guest"] = False
             client = self.client(kind, "guest")
             client.speak(1)
@@ -238,6 +238,21 @@ class RuleTests(Case):
             client.speak(3)
             self.assertEqual(len(self.asked), 2)
             self.assertEqual(client.outcomes()[-3:], ["verify-rejected"] * 2 + ["ack"])
+
+    def test_refusal_is_of_these_credentials(self) -> None:
+        """On a connection with many topics another frame may present others, and so may the
+        connection."""
+        socket = self.world.connect("/_tako/connect", subprotocol="tako.v1")
+        frame = {"op": "publish", "type": "msg", "data": 1, **TOPIC}
+        for ref, auth in enumerate(("guest", "member", "guest")):
+            self.act(lambda ref=ref, auth=auth: socket.say({**frame, "ref": ref, "auth": auth}))
+        socket = self.world.connect("/_tako/connect", subprotocol="tako.v1")
+        for ref, auth in enumerate(("guest", "member")):
+            socket.say({"type": "tako.auth", "token": auth})
+            self.act(lambda ref=ref: socket.say({**frame, "ref": ref}))
+        self.assertEqual(
+            [one.get("code", one["op"]) for one in socket.ops[1:]], ["verify-rejected", "ack"]
+        )
 
     def test_failure_is_not_kept(self) -> None:
         """An app that could not be asked is asked for the next frame."""
