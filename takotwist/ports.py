@@ -42,6 +42,9 @@ class IReplayLog(Interface):
         Ids are ``max(highest ever given out + 1, now_us)``, one up for each message, in the
         order of `entries`.  The Deferred fires after the commit, in the order of the calls;
         `head` is raised in the same turn, before it fires.  Callers keep one append under way.
+
+        Of one that failed nothing is ever read in this process, and its idempotency keys are
+        not known: also where the store cannot tell whether it committed.
         """
 
     def read(topic: Topic, after: int, limit: int, max_bytes: int) -> Deferred[Page]:

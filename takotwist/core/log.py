@@ -67,6 +67,18 @@ class Page:
     head: int
     removed: int
 
+    def up_to(self, head: int) -> Page:
+        """What of it has been reported, where the log's head is `head`.
+
+        A snapshot may be ahead of what the writer has reported: what is in it beyond was
+        acknowledged to nobody, and may yet be refused.
+        """
+        if self.head <= head:
+            return self
+        seen = tuple(message for message in self.messages if message.id <= head)
+        more = self.more and len(seen) == len(self.messages)
+        return Page(seen, more, head, self.removed)
+
     def judge(self, cursor: int) -> None:
         """Say whether resuming at `cursor` can be complete (protocol, section 6).
 

@@ -38,7 +38,7 @@ async def read_history(log: IReplayLog, topic: Topic, after: int, limit: int) ->
     :raises ReplayTooOld: the cursor is. :raises CursorInvalid: it was never given out.
     :raises StoreUnavailable: the log cannot be read.
     """
-    page = await log.read(topic, after, limit, MAX_BYTES)
+    page = (await log.read(topic, after, limit, MAX_BYTES)).up_to(log.head)
     page.judge(after)
     nothing_after = page.head if after == EVERYTHING else after
     cursor = page.messages[-1].id if page.messages else nothing_after

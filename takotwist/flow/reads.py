@@ -71,13 +71,8 @@ class Reads:
 
     def _read(self, page: Page, topic: Topic, position: int, window_us: int) -> ReadPage:
         head = self.log.head
-        if page.head > head:
-            # The snapshot is ahead of what has been reported to us: messages
-            # past our head will be fanned out in a moment.
-            seen = tuple(message for message in page.messages if message.id <= head)
-            page = attrs.evolve(
-                page, messages=seen, head=head, more=page.more and len(seen) == len(page.messages)
-            )
+        # What lies past our head will be fanned out in a moment.
+        page = page.up_to(head)
         items = [Encoded(message) for message in page.messages]
         if not page.more and page.head >= head:
             # Nothing was committed since the snapshot, so this is the whole tail.

@@ -1,0 +1,56 @@
+"""What no transaction was reported for is taken out of the file again."""
+
+from __future__ import annotations
+
+from takotwist.adapters.sqlite.transfer import verify
+from takotwist.adapters.sqlite.unreported import drop_unreported
+from tests.adapters.sqlite.inline_log import InlineLogCase
+from tests.contracts.replay_log import KITCHEN, LOBBY, NOW, entry
+
+
+class UnreportedTests(InlineLogCase):
+    """A log with messages in two topics, of which the newest were not reported."""
+
+    def append(self, *entries: object) -> list[int]:
+        appended = self.successResultOf(self.log.append(list(entries), NOW + 5))
+        return [message.id for one in appended for message in one.messages]
+
+    def texts(self, topic: object) -> list[bytes]:
+        page = self.successResultOf(self.log.read(topic, 0, 10, 10**6))
+        self.assertEqual(page.removed, NOW, "a cursor has become too old")
+        return [message.data for message in page.messages]
+
+    def test_dropped(self) -> None:
+        """They go with their idempotency keys, and the numbers of their topics are right again;
+        the ids stay used."""
+        [*_, reported] = self.append(entry(LOBBY, "a", "b"))
+        [*_, last] = self.append(entry(LOBBY, "c", key="k"), entry(KITCHEN, "d", "e"))
+        pool = self.log._pools["write"]
+        self.successResultOf(
+            pool.runWithConnection(
+                lambda connection: connection.run(
+                    lambda db: drop_unreported(db, reported),
+                    lambda _: self.log._known.topics.clear(),
+                )
+            )
+        )
+        self.assertEqual(self.texts(LOBBY), [b'"a"', b'"b"'])
+        self.assertEqual(self.texts(KITCHEN), [])
+        checked = verify(self.path, self.log._file.boot, in_place=True)
+        self.assertEqual(checked.wrong, ())
+        stats = self.successResultOf(self.log.stats())
+        self.assertEqual((stats.messages, stats.topics), (2, 2))
+        [again] = self.append(entry(LOBBY, "c", key="k"))
+        self.assertEqual(again, last + 1)
+        self.assertEqual(self.texts(LOBBY), [b'"a"', b'"b"', b'"c"'])
+
+    def test_nothing_to_drop(self) -> None:
+        """Where all was reported, all stays."""
+        [*_, last] = self.append(entry(LOBBY, "a", "b"))
+        pool = self.log._pools["write"]
+        self.successResultOf(
+            pool.runWithConnection(
+                lambda connection: connection.run(lambda db: drop_unreported(db, last))
+            )
+        )
+        self.assertEqual(self.texts(LOBBY), [b'"a"', b'"b"'])
