@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from types import NoneType
 from typing import Any, TypeVar, cast, overload
 
 import attrs
@@ -21,7 +20,7 @@ from takotwist.app.decorated import check_takes
 from takotwist.app.given import Context, P, VerifyRequest
 from takotwist.app.published import Publishing
 from takotwist.app.type_parameters import M, OfChannel, Q, R, T, V
-from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in
+from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in
 from takotwist.core.channel import ChannelDefinition, Credentials
 from takotwist.core.message import MAX_TYPE_LENGTH, RESERVED_TYPE_PREFIX
 from takotwist.core.schema import PayloadSchema
@@ -295,9 +294,10 @@ class Channel(OfChannel[P, Q, M]):
             `None` was not given: its default counts, and where it has none it is missing.
         :raises ParamsInvalid: names the param.
         """
-        if args and (len(args) > 1 or not isinstance(_plain(args[0], "params"), dict | NoneType)):
-            return self._bound(self._made(args, named), {})
-        return self._bound(args[0] if args else None, named)
+        raw = _plain(args[0], "params") if args else {}
+        if len(args) > 1 or not (raw is None or isinstance(raw, dict)):
+            raw, named = _plain(self._made(args, named), "params"), {}
+        return self._bound(raw or {}, named)
 
     def _made(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
         if self._params_kind is None:
@@ -307,10 +307,7 @@ class Channel(OfChannel[P, Q, M]):
         except (TypeError, ValueError) as unusable:
             raise ParamsInvalid(f"params: {unusable}.") from None
 
-    def _bound(self, params: Any, named: Mapping[str, Any]) -> BoundChannel[M]:
-        raw = {} if params is None else _plain(params, "params")
-        if not isinstance(raw, dict):
-            raise ParamsInvalid(f"params must be named values, not {type(params).__name__}.")
+    def _bound(self, raw: dict[str, Any], named: Mapping[str, Any]) -> BoundChannel[M]:
         for name, value in named.items():
             wire_name = self._params.wire_names.get(name, name)
             if wire_name in raw:
@@ -352,11 +349,15 @@ class Channel(OfChannel[P, Q, M]):
         :param data: of the declared type, or what JSON would carry.
         :raises BodyInvalid: names the path inside ``data``.
         """
+        place = f"data of message type {type!r}"
+        # A declared class says what its sets and bytes are; nobody says it of plain data.
+        fault = None if self._messages else fault_in(data, place)
+        if fault is not None:
+            raise BodyInvalid(f"{fault}.")
         try:
             encoded = to_json(data)
         except ENCODING_ERRORS as failed:
-            reason = failed_in(data, f"data of message type {type!r}", to_json, failed)
-            raise BodyInvalid(f"{reason}.") from None
+            raise BodyInvalid(f"{failed_in(data, place, to_json, failed)}.") from None
         self._checked(type, encoded)
         return encoded
 

@@ -117,6 +117,9 @@ class TestMessages(SynchronousTestCase):
         anything.bind(self.recording)
         anything().publish_sync("msg", None)
         self.assertEqual(self.recording.sent, [("msg", b"null")])
+        for data in ({"a": [{1}]}, {"a": [b"x"]}, {"a": ["\ud83d"]}, {"a": [float("nan")]}):
+            wrong = self.assertRaises(BodyInvalid, anything().publish_sync, "msg", data)
+            self.assertIn("'msg'.a[0]: ", wrong.sentence)
 
     def test_class_that_says_no_type(self) -> None:
         """A payload of no type, or of several, is refused with the choice."""
