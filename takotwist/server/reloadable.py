@@ -44,17 +44,19 @@ class Reloadable:
     @classmethod
     def of(cls, config: Config) -> Reloadable:
         """As configured."""
+        http, private = config.http, config.private
+        own = _own_hosts(config)
         return cls(
-            OriginPolicy.of(config.http.allowed_origins or None),
-            config.http.allowed_headers,
-            HostPolicy.of(config.http.allowed_hosts or _own_hosts(config), any_address=True),
-            bool(config.http.allowed_hosts),
-            (*config.http.allowed_hosts, *_own_hosts(config)),
-            OriginPolicy.of(config.private.allowed_origins),
-            HostPolicy.of(config.private.allowed_hosts),
-            config.tls.certificate is None,
-            TrustedProxies.of(map(str, config.http.trusted_proxies)),
-            PublishKeys.of(config.publish.keys),
+            origins=OriginPolicy.of(http.allowed_origins or None),
+            headers=http.allowed_headers,
+            hosts=HostPolicy.of(http.allowed_hosts or own, any_address=True),
+            hosts_said=bool(http.allowed_hosts),
+            named_hosts=(*http.allowed_hosts, *own),
+            private_origins=OriginPolicy.of(private.allowed_origins),
+            private_hosts=HostPolicy.of(private.allowed_hosts),
+            development=config.tls.certificate is None,
+            proxies=TrustedProxies.of(map(str, http.trusted_proxies)),
+            keys=PublishKeys.of(config.publish.keys),
         )
 
     def change(self, config: Config) -> None:

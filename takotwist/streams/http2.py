@@ -123,14 +123,21 @@ class Http2Connection(_Connection):  # type: ignore[misc]
         if refusal is not None:
             # Nothing is made of the rest of it.
             event.headers = [field for field in event.headers if field[0].startswith(b":")]
+        # Twisted tells a client to go on before anybody has looked at what it asks.
+        expected = [field for field in event.headers if field[0] == b"expect"]
+        event.headers = [field for field in event.headers if field[0] != b"expect"]
         super()._requestReceived(event)
         stream = self.streams[event.stream_id]
         request = stream._request
+        for name, value in expected:
+            request.requestHeaders.addRawHeader(name, value)
         lengths = set(request.requestHeaders.getRawHeaders(b"content-length") or ())
         if len(lengths) > 1:
             refusal = (400, "The request states several lengths.")
         length = int(lengths.pop()) if len(lengths) == 1 else None
         request.head_received(stream.command, stream.path or b"", b"HTTP/2", length, refusal)
+        if expected and request.awaits_continue:
+            stream._send100Continue()
         request.begin(length)
 
     def _head_refusal(self, fields: list[tuple[bytes, bytes]]) -> tuple[int, str] | None:

@@ -92,9 +92,14 @@ class StreamRequest(_Request):  # type: ignore[misc]
         if self._refusal is not None or self._limit is None:
             # Else the client would be told to go on, and then refused: by us, or by whoever
             # takes the body, who has it told then (`stream_body`).
-            expected = self.requestHeaders.getRawHeaders(b"expect") or ()
-            self._awaits_continue = [one.lower() for one in expected[:1]] == [b"100-continue"]
+            self._awaits_continue = self.awaits_continue
             self.requestHeaders.removeHeader(b"expect")
+
+    @property
+    def awaits_continue(self) -> bool:
+        """Whether the client is to be told to go on by the channel, at the head."""
+        expected = self.requestHeaders.getRawHeaders(b"expect") or ()
+        return [one.lower() for one in expected[:1]] == [b"100-continue"]
 
     def _set_head(self, method: bytes, uri: bytes, version: bytes) -> None:
         self._head_known = True
@@ -196,7 +201,7 @@ class StreamRequest(_Request):  # type: ignore[misc]
         """
         if self._awaits_continue:
             self._awaits_continue = False
-            if self._on_http1 and not self._received and not self._body_complete:
+            if not (self._received or self._body_complete or self._disconnected):
                 self.channel._send100Continue()
         if self._body is None:
             self._body = RequestBody(self._pause, self._resume)

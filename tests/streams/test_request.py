@@ -197,6 +197,23 @@ class StreamedTests(SynchronousTestCase):
         self.assertEqual(self.receiver.told, [b"abc", "end"])
         self.assertNotIn("connection", self.exchange.answer()[1])
 
+    def test_continue_over_http2(self) -> None:
+        """The same over HTTP/2, where one that is refused at its head is told nothing either."""
+        expect = ("expect", "100-continue")
+        informed = h2.events.InformationalResponseReceived
+        self.receiver.take_at_once = False
+        exchange = Http2Exchange(self.receiver, LIMITS, body_rule=_streamed)
+        stream = exchange.ask("/", expect, method="POST", ended=False)
+        self.assertFalse(exchange.has(informed, stream))
+        self.receiver.request.stream_body(self.receiver)
+        exchange.turn()
+        self.assertTrue(exchange.has(informed, stream))
+        for length, told in (("20", True), ("21", False)):
+            exchange = Http2Exchange(_echo, LIMITS)
+            fields = expect, ("content-length", length)
+            stream = exchange.ask("/", *fields, method="POST", ended=False)
+            self.assertEqual(exchange.has(informed, stream), told)
+
     def test_answered_without_continue(self) -> None:
         """One that is answered and was never told to send has its connection closed: what it
         sends next could be either."""
