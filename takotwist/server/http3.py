@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.web.server import Site
 
+from takotwist.core.limits import network_of
 from takotwist.errors import ConfigError
 from takotwist.server.config import Config
 from takotwist.server.config.udp_address import UdpAddress
@@ -55,6 +56,7 @@ class Http3Listeners:
         limits = config.limits
         self._config = Http3Config(
             max_connections=limits.max_connections,
+            max_connections_per_address=limits.max_connections_per_address,
             max_header_bytes=limits.max_header_bytes,
             max_body_bytes=limits.max_body_bytes,
             drain_seconds=limits.drain_seconds + GRACE,
@@ -133,6 +135,7 @@ class Http3Listeners:
             unfinished=self._unfinished,
             reset_key=self._reset_key,
             roster=roster,
+            network=network_of,
         )
 
     def _use_certificate(self) -> None:

@@ -6,7 +6,7 @@ on a real server.  Those of live objects have a file of their own.
 
 from __future__ import annotations
 
-from tests.faults import reaching
+from tests.faults import reaching, reaching_http3, reaching_unfinished
 from tests.faults.limit import Limit
 from tests.faults.live_limits import LIVE_LIMITS
 
@@ -128,24 +128,24 @@ LIMITS: tuple[Limit, ...] = (
         " `limits.input_seconds`",
         "limits.input_rate",
         ("408 refused", "line refused", "close 1013 too-slow"),
-        reaching.slow_input,
-        f"{reaching.KEYS}[limits]\ninput_seconds = 2",
+        reaching_unfinished.slow_input,
+        f"{reaching.KEYS}{reaching_http3.HTTP3}[limits]\ninput_seconds = 2",
         tls=True,
     ),
     Limit(
         "bytes of all bodies, frames and lines that have begun; the largest goes first",
         "limits.max_unfinished_bytes",
         ("503 overloaded", "line overloaded", "close 1013 overloaded"),
-        reaching.much_input,
-        f"{reaching.KEYS}[limits]\nmax_unfinished_bytes = 1048576\nmax_body_bytes = 2000000"
-        "\nmax_message_bytes = 1200000\noutbox_bytes = 1200000",
+        reaching_unfinished.much_input,
+        f"{reaching.KEYS}{reaching_http3.HTTP3}[limits]\nmax_unfinished_bytes = 1048576"
+        "\nmax_body_bytes = 2000000\nmax_message_bytes = 1200000\noutbox_bytes = 1200000",
         tls=True,
     ),
     Limit(
         "how long an NDJSON publish may be quiet",
         "publish.stream_idle_seconds",
         ("line refused",),
-        reaching.quiet_stream,
+        reaching_unfinished.quiet_stream,
         f"{reaching.KEYS}stream_idle_seconds = 1",
         tls=True,
     ),
@@ -153,7 +153,7 @@ LIMITS: tuple[Limit, ...] = (
         "how long one may go on in all",
         "publish.stream_seconds",
         ("line refused",),
-        reaching.long_stream,
+        reaching_unfinished.long_stream,
         f"{reaching.KEYS}stream_seconds = 1",
         tls=True,
     ),
@@ -273,7 +273,7 @@ LIMITS: tuple[Limit, ...] = (
         "how long a client may take nothing of what waits for it",
         "limits.unread_seconds",
         ("its connection is cut", "its HTTP/2 stream is reset"),
-        reaching.unread,
+        reaching_unfinished.unread,
         "[limits]\nunread_seconds = 2",
         tls=True,
     ),
@@ -281,7 +281,7 @@ LIMITS: tuple[Limit, ...] = (
         "bytes that wait for all clients; those with the most go first",
         "limits.max_unread_bytes",
         ("its connection is cut", "its HTTP/2 stream is reset"),
-        reaching.unread,
+        reaching_unfinished.unread,
         "[limits]\nmax_unread_bytes = 1048576",
         tls=True,
     ),
@@ -320,6 +320,22 @@ LIMITS: tuple[Limit, ...] = (
         "10 s",
         ("GOAWAY PROTOCOL_ERROR",),
         reaching.http2_preface,
+        tls=True,
+    ),
+    Limit(
+        "HTTP/3 connections in all, whatever is asked on them",
+        "limits.max_connections",
+        ("CONNECTION_REFUSED",),
+        reaching_http3.http3_connections,
+        f"{reaching_http3.HTTP3}[limits]\nmax_connections = 3",
+        tls=True,
+    ),
+    Limit(
+        "HTTP/3 connections of one address",
+        "limits.max_connections_per_address",
+        ("CONNECTION_REFUSED",),
+        reaching_http3.http3_connections,
+        f"{reaching_http3.HTTP3}[limits]\nmax_connections_per_address = 3",
         tls=True,
     ),
     *LIVE_LIMITS,

@@ -33,6 +33,7 @@ class Http3Config:
         meet `idle_timeout`; must be well under it.
     :param max_connections: connections at once, of about 90 KB each while idle;
         more are refused statelessly.
+    :param max_connections_per_address: the same for one client address; 0 is no limit.
     :param max_handshakes: handshakes under way past which new clients get a Retry.
     :param address_check: when clients get one otherwise.
     :param max_streams: streams of each kind that a client may have open at once.
@@ -51,6 +52,7 @@ class Http3Config:
     handshake_timeout: float = field(default=10.0, validator=gt(0))
     keepalive: float = field(default=12.0, validator=gt(0))
     max_connections: int = field(default=2048, validator=ge(1))
+    max_connections_per_address: int = field(default=0, validator=ge(0))
     max_handshakes: int = field(default=128, validator=ge(1))
     address_check: AddressCheck = AddressCheck.UNDER_LOAD
     max_streams: int = field(default=128, validator=ge(4))

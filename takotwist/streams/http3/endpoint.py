@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
 from aioquic.buffer import Buffer
 from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfiguration
 from aioquic.quic.packet import QuicErrorCode, QuicHeader, QuicPacketType, pull_quic_header
@@ -41,6 +42,18 @@ FAREWELLS, FAREWELL_SECONDS = 100, 0.01
 ALIVE_SECONDS = 10.0
 
 
+@attrs.define(slots=True)
+class Known:
+    """What is known of a connection here.
+
+    :ivar network: what its client is counted under, wherever it has moved since.
+    :ivar ids: by which its datagrams come.
+    """
+
+    network: str
+    ids: set[bytes] = attrs.field(factory=set)
+
+
 class Http3Endpoint(DatagramProtocol):
     """The protocol for `reactor.listenUDP`, or for an adopted datagram socket.
 
@@ -49,6 +62,7 @@ class Http3Endpoint(DatagramProtocol):
     :param unfinished: counts what has begun on connections and is not whole.
     :param reset_tokens: by which clients of a server that was killed know it at once.
     :param roster: of who is there, for the process after this one.
+    :param network: what a client's address is counted under.
     """
 
     log = Logger()
@@ -63,18 +77,22 @@ class Http3Endpoint(DatagramProtocol):
         unfinished: Unfinished,
         reset_tokens: ResetTokens,
         roster: Roster | None = None,
+        network: Callable[[str], str] = str,
     ) -> None:
         self._clock, self._configuration = clock, configuration
         self._unfinished = unfinished
         self._application, self._config = application, config
         self._ids: dict[bytes, Http3Connection] = {}
-        self._connections: dict[Http3Connection, set[bytes]] = {}
+        self._connections: dict[Http3Connection, Known] = {}
         self._handshakes = 0
         self._serving = 0
         self._idle: list[Deferred[None]] = []
         self._tokens = RetryTokens()
         self._reset_tokens = reset_tokens
         self._roster = roster
+        self._network = network
+        #: How many there are of each.
+        self._networks: dict[str, int] = {}
         self._resets_left, self._reset_at = RESETS_AT_ONCE, clock.seconds()
         self._timer: IDelayedCall | None = None
         self.accepting = True
@@ -177,10 +195,17 @@ class Http3Endpoint(DatagramProtocol):
         elif self._must_prove_address():
             self._send(self._tokens.retry(header, addr, self._clock.seconds()), addr)
             return None
-        if not self.accepting or len(self._connections) >= self._config.max_connections:
+        if not self.accepting or self._full(addr):
             self._send(stateless.refuse(header, QuicErrorCode.CONNECTION_REFUSED), addr)
             return None
         return self._connect(header, original_id, retry_id, addr)
+
+    def _full(self, addr: Address) -> bool:
+        config = self._config
+        each = config.max_connections_per_address
+        return len(self._connections) >= config.max_connections or bool(
+            each and self._networks.get(self._network(addr[0]), 0) >= each
+        )
 
     def _must_prove_address(self) -> bool:
         return (
@@ -213,7 +238,9 @@ class Http3Endpoint(DatagramProtocol):
         )
         self._handshakes += 1
         self._serving += 1
-        self._connections[connection] = set()
+        network = self._network(addr[0])
+        self._networks[network] = self._networks.get(network, 0) + 1
+        self._connections[connection] = Known(network)
         self.id_issued(header.destination_cid, connection)
         self.id_issued(quic.host_cid, connection)
         return connection
@@ -234,14 +261,14 @@ class Http3Endpoint(DatagramProtocol):
         """Datagrams with this id are the connection's as well."""
         known = self._connections.get(connection)
         if known is not None:
-            known.add(connection_id)
+            known.ids.add(connection_id)
             self._ids[connection_id] = connection
 
     def id_retired(self, connection_id: bytes) -> None:
         """They are not any more."""
         connection = self._ids.pop(connection_id, None)
         if connection is not None:
-            self._connections[connection].discard(connection_id)
+            self._connections[connection].ids.discard(connection_id)
 
     def handshake_ended(self) -> None:
         """One handshake fewer is under way."""
@@ -263,5 +290,13 @@ class Http3Endpoint(DatagramProtocol):
         """Drop all that is known of the connection."""
         if self._roster is not None:
             self._roster.forget(connection)
-        for connection_id in self._connections.pop(connection, ()):
+        known = self._connections.pop(connection, None)
+        if known is None:
+            return
+        for connection_id in known.ids:
             self._ids.pop(connection_id, None)
+        left = self._networks[known.network] - 1
+        if left:
+            self._networks[known.network] = left
+        else:
+            del self._networks[known.network]

@@ -7,6 +7,7 @@ knows only what a connection asks of it.  Nothing happens before `start`.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -43,6 +44,7 @@ class Http3Server:
     :param reset_key: kept from one start to the next, so that clients of a server that was
         killed learn it from the next one, and not by waiting; `None` where it is not kept.
     :param roster: who they were; call `farewell` when the server serves.
+    :param network: what a client's address is counted under, such as the /64 of one of IPv6.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Http3Server:
         unfinished: Unfinished | None = None,
         reset_key: bytes | None = None,
         roster: Roster | None = None,
+        network: Callable[[str], str] = str,
     ) -> None:
         self._reactor, self._site = reactor, site
         self._config = config or Http3Config()
@@ -72,6 +75,7 @@ class Http3Server:
             Unfinished(reactor) if unfinished is None else unfinished,
             ResetTokens(reset_key or os.urandom(32)),
             roster,
+            network,
         )
         self._port: IListeningPort | None = None
 

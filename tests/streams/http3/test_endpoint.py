@@ -128,6 +128,21 @@ class AdmissionTests(SynchronousTestCase):
         net.pump()
         self.assertEqual(client.status(stream), 200)
 
+    def test_too_many_of_one_address(self) -> None:
+        """Past the bound of one address it is refused, another is not; who has gone makes room."""
+        net = Net(Recorder(), config=Http3Config(max_connections_per_address=2))
+        first, _ = net.client((OTHER[0], 1)), net.client((OTHER[0], 2))
+        late = net.client((OTHER[0], 3))
+        net.pump(1)
+        self.assertEqual(refused(late), QuicErrorCode.CONNECTION_REFUSED)
+        self.assertTrue(connected(net.client(("203.0.113.5", 1))))
+        first.quic.close()
+        net.pump(5)
+        self.assertTrue(connected(net.client((OTHER[0], 4))))
+        net.server.stop()
+        net.pump(60)
+        self.assertEqual(net.server.protocol._networks, {})
+
     def test_noise(self) -> None:
         """Bytes that are no packet are dropped."""
         net = Net()
