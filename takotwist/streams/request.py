@@ -146,8 +146,6 @@ class StreamRequest(_Request):  # type: ignore[misc]
 
     def expect_body(self) -> None:
         """A body is to come, and to be gathered here: it has its pace to keep."""
-        # A channel that shows no head has not said yet whose it is.
-        self.site = self.channel.site
         self._incoming = self.site.unfinished.begin(self._cut_off)
 
     def _cut_off(self, why: Cut) -> None:
@@ -181,7 +179,7 @@ class StreamRequest(_Request):  # type: ignore[misc]
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         if not self._head_known:
-            # A channel that shows no head, such as HTTP/3's, which bounds bodies itself.
+            # A channel that shows no head.
             self._set_head(command, path, version)
         self._body_complete = True
         self._forget_body()

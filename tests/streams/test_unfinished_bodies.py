@@ -197,6 +197,97 @@ class Http3Tests(SynchronousTestCase):
             self.assertEqual((self.all.held, self.all.waited_for), (0, 0))
 
 
+class Http3BodyTests(SynchronousTestCase):
+    """Bodies over HTTP/3 are bounded and streamed as on the others."""
+
+    def setUp(self) -> None:
+        self.got: list[bytes] = []
+        self.request: Any = None
+        clock = UdpClock()
+        site = make_site(
+            Answering(self._take),
+            clock,  # type: ignore[arg-type]
+            body_rule=lambda method, path: Body.STREAMED if path == b"/stream" else 100,
+        )
+        self.all = site.unfinished
+        self.net = Net(site=site, clock=clock)
+        self.client = self.net.client()
+
+    def _take(self, request: Any) -> Any:
+        if request.path != b"/stream":
+            return echo(request)
+        self.request = request
+        request.let_body_be_quiet()
+        request.stream_body(self)
+        return NOT_DONE_YET
+
+    def body_chunk(self, data: bytes) -> None:
+        """See `BodyReceiver`."""
+        self.got.append(data)
+        self.request.write(b"%d " % len(data))
+
+    def body_end(self) -> None:
+        """See `BodyReceiver`."""
+        self.request.finish()
+
+    def body_lost(self) -> None:
+        """See `BodyReceiver`."""
+        self.got.append(b"lost")
+
+    def test_bound(self) -> None:
+        """By the rule of the site, stated or not, with the site's own answer."""
+        for fields in ({}, {"content_length": "101"}):
+            stream = self.client.request("/", "POST", b"x" * 101, **fields)
+            self.net.pump()
+            self.assertEqual(self.client.status(stream), 413)
+            self.assertIn(b"100 bytes", self.client.body(stream))
+        fits = self.client.request("/", "POST", b"x" * 100)
+        self.net.pump()
+        self.assertEqual(self.client.body(fits), b"x" * 100)
+
+    def test_streamed(self) -> None:
+        """It is taken and answered as it comes, and may be quiet for long."""
+        stream = self.client.request("/stream", "POST", b"abc", end=False)
+        self.net.pump()
+        self.assertEqual((self.got, self.client.body(stream)), ([b"abc"], b"3 "))
+        self.net.pump(100, 0.2)
+        self.client.h3.send_data(stream, b"d", end_stream=True)
+        self.net.pump()
+        self.assertEqual((b"".join(self.got), self.client.body(stream)), (b"abcd", b"3 1 "))
+        self.assertTrue(self.client.ended(stream))
+        self.assertEqual((self.all.held, self.all.waited_for), (0, 0))
+
+    def test_pace(self) -> None:
+        """Its receiver sets the pace: what waits is bounded by the window, and all comes."""
+        stream = self.client.request("/stream", "POST", b"x", end=False)
+        self.net.pump()
+        self.request.pause_body()
+        self.client.h3.send_data(stream, b"y" * 2_000_000, end_stream=True)
+        self.net.pump(2)
+        self.assertEqual(self.got, [b"x"])
+        [connection] = self.net.server.protocol.connections
+        self.assertGreater(connection._quic.unread, 100_000)
+        self.assertLessEqual(connection._quic.unread, 256 * 1024)
+        self.request.resume_body()
+        self.net.pump(5)
+        self.assertEqual(len(b"".join(self.got)), 2_000_001)
+        self.assertTrue(self.client.ended(stream))
+        self.assertEqual(connection._quic.unread, 0)
+
+    def test_leaves(self) -> None:
+        """Who gives up in the middle is told of, and its credit is given back."""
+        stream = self.client.request("/stream", "POST", b"x", end=False)
+        self.net.pump()
+        self.request.pause_body()
+        self.client.h3.send_data(stream, b"y" * 5000, end_stream=False)
+        self.net.pump()
+        self.client.quic.reset_stream(stream, 0x10C)
+        self.net.pump()
+        self.assertEqual(self.got[-1], b"lost")
+        [connection] = self.net.server.protocol.connections
+        self.assertEqual(connection._quic.unread, 0)
+
+
 class WebSocketTests(SynchronousTestCase):
     """Messages over WebSocket."""
 

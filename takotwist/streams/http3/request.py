@@ -48,10 +48,12 @@ def serve_request(
         refuse(link, stream_id, site, 400, "The request's authority names no host.")
     elif lines + (b"cookie" in fields) > limits.max_headers:
         refuse(link, stream_id, site, 431, "The request's head has too many lines.")
-    elif int(length) > config.max_body_bytes:
+    elif int(length) > config.max_body_bytes and not isinstance(site, HttpSite):
         refuse(link, stream_id, site, 413, body_too_large(config))
     else:
-        link.serve(stream_id, RequestStream(link, stream_id, headers, site, config))
+        stream = RequestStream(link, stream_id, headers, site, config)
+        link.serve(stream_id, stream)
+        stream.begin()
 
 
 def refuse(link: Link, stream_id: int, site: Site, status: int, sentence: str) -> None:
@@ -104,14 +106,26 @@ class RequestStream:
         self._received = False  # the whole request
         self._request: Any = cast(Any, site.requestFactory)(self, False)
         self._request.requestHeaders = _request_headers(headers)
-        length = fields.get(b"content-length")
-        bodiless = self._method in (b"GET", b"HEAD") and length is None
-        self._request.gotLength(0 if bodiless else length and int(length))
+        stated = fields.get(b"content-length")
+        bodiless = self._method in (b"GET", b"HEAD") and stated is None
+        self._length = 0 if bodiless else stated and int(stated)
+        self._request.gotLength(self._length)
         self._request.parseCookies()
-        if not bodiless and isinstance(self._request, StreamRequest):
-            self._request.expect_body()
-        if fields.get(b"expect", b"").lower() == b"100-continue":
-            link.send_headers(stream_id, [(b":status", b"100")], ended=False)
+        #: Received bytes for which the client gets no credit, because nobody takes them now.
+        self._held, self._paused = 0, False
+        #: Whether the request judges its head, and bounds its body.
+        self._judges = isinstance(self._request, StreamRequest)
+        continues = fields.get(b"expect", b"").lower() == b"100-continue"
+        if self._judges:
+            self._request.head_received(self._method, self._path, b"HTTP/3", self._length)
+            continues = self._request.awaits_continue
+        if continues:
+            self._send100Continue()
+
+    def begin(self) -> None:
+        """Answer at the head what can be answered there; the stream is served."""
+        if self._judges:
+            self._request.begin(self._length)
 
     # StreamReceiver
 
@@ -121,13 +135,17 @@ class RequestStream:
         if request is None or self._received:
             return
         self._room -= len(data)
-        if self._room < 0:
+        if self._room < 0 and not self._judges:
             self._refuse_body()
             return
         if data:
             request.handleContentChunk(data)
-        if ended:
+            if self._paused and self._request is request:
+                self._held += len(data)
+                self._link.hold(self._stream_id, len(data))
+        if ended and self._request is request:
             self._received = True
+            self._release()
             request.requestReceived(self._method, self._path, b"HTTP/3")
 
     def reset_received(self, code: int) -> None:
@@ -145,6 +163,7 @@ class RequestStream:
 
     def _lose(self, reason: Exception) -> None:
         request, self._request = self._request, None
+        self._release()
         self._link.forget(self._stream_id)
         self._body.stop_producer()
         if request is not None and request.channel is not None:
@@ -178,9 +197,28 @@ class RequestStream:
         """Send some parts of the body."""
         self._body.write(b"".join(parts))
 
+    def pauseProducing(self) -> None:
+        """Let the client send no more of the body than its window has room for."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """Let it send more."""
+        self._paused = False
+        self._release()
+
+    def _release(self) -> None:
+        held, self._held = self._held, 0
+        if held:
+            self._link.release(self._stream_id, held)
+
+    def _send100Continue(self) -> None:
+        # The name is twisted.web's.
+        self._link.send_headers(self._stream_id, [(b":status", b"100")], ended=False)
+
     def requestDone(self, request: object) -> None:
         """The response is whole."""
         self._request = None
+        self._release()
         self._body.release()
         self._link.send_data(self._stream_id, b"", ended=True)
         if not self._received:
