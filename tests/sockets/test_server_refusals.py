@@ -54,7 +54,7 @@ connect_rate = 0
 max_message_bytes = 1000
 max_body_bytes = 4096
 publish_rate = 0.5
-publish_burst = 3
+publish_burst = 6
 """
 
 ROOM = "roomId=lobby"
@@ -393,11 +393,11 @@ class RefusalTests(SynchronousTestCase):
     def test_rate(self) -> None:
         """Frames that come too fast: 4429 on a plain WebSocket, an error with its code else."""
         with self.socket(f"/channels/chat?{ROOM}") as socket:
-            for _ in range(5):
+            for _ in range(10):
                 socket.send(json.dumps(MSG))
             self.assertEqual(self.closing(socket), (4429, "rate-limited"))
         with self.socket(f"/channels/chat?{ROOM}", "tako.v1") as socket:
-            for ref in range(5):
+            for ref in range(10):
                 socket.send(json.dumps({**MSG, "ref": ref}))
             codes = []
             while not codes:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.live import Channel, NetworkError, function
+from takotwist.live import Channel, NetworkError, PageLeft, function
 from takotwist.testing.memory_peer import HttpPeer
 from takotwist.testing.world import World
 from tests.live.page import SECRET, ClientEnd, Page
@@ -90,7 +90,7 @@ class LeaveTests(LiveHttpCase):
     def gone(self) -> None:
         """The page's objects ended at once, and nothing is left of them."""
         [error] = self.closed
-        self.assertIsInstance(error, NetworkError)
+        self.assertIsInstance(error, PageLeft)
         self.page.cut()
         self.world.advance(1)
         self.assertEqual((self.world.live.sessions.objects, len(self.world.live.sessions)), (0, 0))
