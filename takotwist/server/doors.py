@@ -42,7 +42,8 @@ class Doors:
             # A proxy that is trusted may have been asked for another host than we are.
             host = asked_host(request, reloadable.proxies)
             if not reloadable.hosts.permits(host, None):
-                self._turn_away(request, host, "http.allowed_hosts")
+                proxy = "; a proxy that passes it on is named in http.trusted_proxies"
+                self._turn_away(request, host, "http.allowed_hosts", proxy)
 
     def _is_exposed(self, request: Any) -> bool:
         """Whether a page could have its own name lead here, where no hosts are configured.
@@ -98,11 +99,12 @@ class Doors:
         """Whether a page of `origin` may use the private listener."""
         return self._reloadable.private_origins.permits(origin, None)
 
-    def _turn_away(self, request: Any, host: str | None, key: str) -> None:
+    def _turn_away(self, request: Any, host: str | None, key: str, proxy: str = "") -> None:
         shown = (host or "")[:SHOWN]
         self._say.warn(
             "a request for the host {host} was refused, from {address}; {key} lists those that"
-            " are served",
+            " are served{proxy}",
+            proxy=proxy,
             host=shown,
             address=getattr(request.client, "host", None),
             key=key,
