@@ -66,6 +66,7 @@ class WaitingLine:
         self._queues: dict[str, _Queue] = {}
         self._waiting_of: dict[str, int] = {}
         self._timer: IDelayedCall | None = None
+        self._giving_out = False
 
     @property
     def waiting(self) -> int:
@@ -108,11 +109,18 @@ class WaitingLine:
             self._inside[channel] = inside
         else:
             del self._inside[channel]
-        following = self._next()
-        if following is not None:
-            self.take(self._waiting[following].channel)
-            self._forget(following)
-            following.callback(None)
+        if self._giving_out:
+            # Whoever got a place just now is done with it already.  The loop below goes on:
+            # a thousand of these inside each other are more than Python's stack takes.
+            return
+        self._giving_out = True
+        try:
+            while self._free > 0 and (following := self._next()) is not None:
+                self.take(self._waiting[following].channel)
+                self._forget(following)
+                following.callback(None)
+        finally:
+            self._giving_out = False
 
     def _next(self) -> Deferred[None] | None:
         """Whose turn it is; channel and address go to the end of their rounds."""

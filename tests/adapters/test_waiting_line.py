@@ -67,6 +67,26 @@ class TurnTests(Case):
         self.assertEqual(self.served, [str(number) for number in range(9)])
 
 
+class LongLineTests(Case):
+    places, length = 4, 10_000
+
+    def test_done_at_once(self) -> None:
+        """Thousands who are done as soon as it is their turn do not fill the stack."""
+        for _ in range(3):
+            self.ask("held")
+        for number in range(5_000):
+            self.ask(f"{number}").addCallback(lambda _: self.line.leave("a"))
+        for _ in range(3):
+            self.line.leave("a")
+        self.assertEqual(len(self.served), 5_003)
+        self.assertEqual(self.served[3:6], ["0", "1", "2"])
+        for _ in range(3):
+            self.ask("again")
+        self.assertEqual(self.served[5_003:], ["again"] * 3)
+        self.assertEqual(self.line.waiting, 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
 class BoundTests(Case):
     length = 8
 
