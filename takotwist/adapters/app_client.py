@@ -243,9 +243,10 @@ class AppClient:
             if repeatable or isinstance(broken, _NOT_SENT):
                 raise _Again(reason) from None
             raise self.unusable(reason) from None
-        token = response.headers.getRawHeaders(TOKEN_HEADER, [""])[0]
-        is_ours = hmac.compare_digest(token.encode(), self.address.token.encode())
-        content_type = response.headers.getRawHeaders("content-type", [""])[0]
+        # As bytes: whatever else listens there may send what is no text.
+        token = response.headers.getRawHeaders(TOKEN_HEADER.encode(), [b""])[0]
+        is_ours = hmac.compare_digest(token, self.address.token.encode())
+        content_type = response.headers.getRawHeaders(b"content-type", [b""])[0].decode("latin-1")
         if not is_ours and question.without_token(response.code, content_type, received):
             return AppAnswer(response.code, received)
         if repeatable and (response.code in _AWAY or (response.code >= 500 and not is_ours)):

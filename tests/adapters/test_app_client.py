@@ -30,10 +30,10 @@ class Answering(Resource):
     def __init__(self) -> None:
         super().__init__()
         self.status = 200
-        self.token: str | None = TOKEN
+        self.token: str | bytes | None = TOKEN
         self.body = b"{}"
         self.cookie: str | None = None
-        self.content_type: str | None = None
+        self.content_type: str | bytes | None = None
         self.seen: list[tuple[bytes, bytes, dict[str, str], bytes]] = []
 
     def render(self, request: Any) -> bytes:
@@ -124,6 +124,13 @@ class AppClientCase(SynchronousTestCase):
                 self.failureResultOf(self.ask(), AuthUnavailable)
         self.assertIn("without our X-Tako-Internal-Token", self.logged[0])
         self.assertNotIn(TOKEN, "".join(self.logged))
+
+    def test_answer_of_no_text(self) -> None:
+        """Fields that are no UTF-8, from whatever else listens there."""
+        self.app.token = b"\xff\xfe"
+        self.app.content_type = b"text/plain; charset=\xe9"
+        self.failureResultOf(self.ask(), AuthUnavailable)
+        self.assertIn("without our X-Tako-Internal-Token", self.logged[0])
 
     def test_restart_is_a_pause(self) -> None:
         """An app that refuses connections for two seconds is asked until it is back."""
