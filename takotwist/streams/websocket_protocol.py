@@ -114,6 +114,8 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
             return
         if self._incoming is None:
             self._incoming = self.factory.unfinished.begin(self._cut_off)
+            # It came in one read with what made us stop reading.
+            self.read_on(self._connection.reading)
         held = len(self.data)
         if self.current_frame is not None:
             of_frame = self.frame_data if self.current_frame.opcode < 8 else self.control_frame_data

@@ -81,6 +81,17 @@ class Lines(LineReceiver):
                 self._incoming = self._unfinished.begin(self._cut_off)
             self._incoming.holds(len(self._buffer))
 
+    def pauseProducing(self) -> None:
+        # That it is not read is our wish: it has no pace to keep meanwhile.
+        super().pauseProducing()  # type: ignore[no-untyped-call]
+        if self._incoming is not None:
+            self._incoming.wait()
+
+    def resumeProducing(self) -> None:
+        if self._incoming is not None:
+            self._incoming.go_on()
+        super().resumeProducing()  # type: ignore[no-untyped-call]
+
     def lineReceived(self, line: bytes) -> None:
         self._whole()
         self._wire.received(line)

@@ -135,9 +135,9 @@ class WebTransportWire:
         self._holds += 1 if full else -1
         if self._lines is not None and not self.session.closed:
             if full and self._holds == 1:
-                self._lines.pauseProducing()  # type: ignore[no-untyped-call]
+                self._lines.pauseProducing()
             elif self._holds == 0:
-                self._lines.resumeProducing()  # type: ignore[no-untyped-call]
+                self._lines.resumeProducing()
 
     def keep_alive(self, interval: float) -> None:
         """Say something every `interval` seconds, and drop a client that takes none of two."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import h2.events
@@ -297,11 +298,16 @@ class WebSocketTests(SynchronousTestCase):
         upgrader = WebSocketUpgrade(WebSocketConfig(), self.clock, self.all)
         self.got: list[bytes] = []
         self.ended: list[int] = []
+        self.on_message: Callable[[], None] = lambda: None
+
+        def got(payload: bytes, _: bool) -> None:
+            self.got.append(payload)
+            self.on_message()
 
         def upgrade(request: Any) -> Any:
             self.ws = upgrader.upgrade(
                 request,
-                on_message=lambda payload, _: self.got.append(payload),
+                on_message=got,
                 on_closed=lambda code, *_: self.ended.append(code),
             )
             return NOT_DONE_YET
@@ -378,6 +384,19 @@ class WebSocketTests(SynchronousTestCase):
         self.clock.advance(29)
         self.send(client_frame(1, b"x" * 300)[100:])
         self.assertEqual(self.got, [b"x" * 300])
+
+    def test_not_read_from_now(self) -> None:
+        """Nor for what came in one read with the message that made us stop reading."""
+        frame = client_frame(1, b"x" * 300)
+        self.on_message = self.ws.pause_reading
+        self.send(frame + frame[:100])
+        self.assertEqual((self.all.held > 0, self.all.waited_for), (True, 0))
+        self.clock.advance(100)
+        self.on_message = lambda: None
+        self.ws.resume_reading()
+        self.clock.advance(29)
+        self.send(frame[100:])
+        self.assertEqual(self.got, [b"x" * 300] * 2)
 
     def test_too_much(self) -> None:
         """Past what is held in all, the largest is closed, and what it sent is let go."""

@@ -7,6 +7,8 @@ from typing import Any
 
 from aioquic.quic.events import StreamDataReceived
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import Grant, define_channel
@@ -19,8 +21,10 @@ from takotwist.server.compose import compose
 from takotwist.server.config import Config, Http, Limits
 from takotwist.server.ticker import Ticker
 from takotwist.streams.http3 import Http3Config
+from takotwist.streams.unfinished import Unfinished
 from takotwist.streams.webtransport.capsules import CapsuleParser, CloseSession
 from takotwist.transports.webtransport import WebTransportTransport
+from takotwist.transports.webtransport_lines import Lines
 from tests.adapters.stepped_threads import SteppedPool
 from tests.streams.http3.wire import Client, Net, UdpClock
 
@@ -106,6 +110,24 @@ class Session:
             if isinstance(capsule, CloseSession):
                 return capsule.code, capsule.reason
         return None
+
+
+class Heard:
+    """A wire that remembers what came."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.received = self.lines.append
+
+    def end(self, refusal: object) -> None:
+        """Not here."""
+
+    cut_off = stream_lost = end
+
+    def fell_behind(self) -> None:
+        """Not here."""
+
+    caught_up = fell_behind
 
 
 class ChannelsCase(SynchronousTestCase):
@@ -436,6 +458,29 @@ class EndTests(ChannelsCase):
         session = self.session()
         self.net.pump(7200, 5)
         self.assertEqual(session.closed, (1000, "connection expired"))
+
+
+class LinesTests(SynchronousTestCase):
+    """What comes on a stream, as lines."""
+
+    def test_not_read(self) -> None:
+        """No time passes for a line that has begun while its stream is not read."""
+        clock = Clock()
+        told, unfinished = Heard(), Unfinished(clock)
+        lines = Lines(told, 1000, unfinished)
+        lines.makeConnection(StringTransport())
+        lines.dataReceived(b"one\ntw")
+        lines.pauseProducing()
+        clock.advance(100)
+        self.assertEqual((unfinished.held, unfinished.waited_for), (2, 0))
+        lines.resumeProducing()
+        clock.advance(29)
+        lines.dataReceived(b"o\nthr")
+        self.assertEqual(told.lines, [b"one", b"two"])
+        lines.pauseProducing()
+        lines.connectionLost()
+        self.assertEqual((unfinished.held, unfinished.waited_for), (0, 0))
+        self.assertEqual(clock.getDelayedCalls(), [])
 
 
 class PressureTests(ChannelsCase):
