@@ -77,12 +77,14 @@ class Connection:
                     self._file.begin(db)
                 db.execute("BEGIN IMMEDIATE" if self._writes else "BEGIN")
                 result = work(db)
-                if head_of is not None:
-                    self._file.reserve(head_of(result))
-                db.execute("COMMIT")
-                done = True
-                if head_of is not None:
-                    self._file.stored(head_of(result))
+                if head_of is None:
+                    db.execute("COMMIT")
+                else:
+                    head = head_of(result)
+                    self._file.reserve(head)
+                    db.execute("COMMIT")
+                    done = True
+                    self._file.stored(head)
             except (sqlite3.Error, OSError) as error:
                 trouble = Trouble.of(error)
                 self._undo(trouble, done=done)

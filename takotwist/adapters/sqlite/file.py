@@ -216,7 +216,7 @@ class StoreFile:
         now_us = int(self.wall() * 1_000_000)
         reserved = max(accepted.reserved, accepted.head, now_us) + BLOCK
         if accepted.run != self.run:
-            self.witness.write(attrs.evolve(accepted, next=self.run, reserved=reserved), sync=True)
+            self.witness.write(attrs.evolve(accepted, next=self.run, reserved=reserved))
         boot = self.boot if self.durability == "commit" else ""
         # FULL, whatever the durability: what is noted here has to be on the disk before
         # the commits that it speaks of.
@@ -226,7 +226,7 @@ class StoreFile:
         )
         if self.durability == "commit":
             db.execute("PRAGMA synchronous = NORMAL")
-        self.witness.write(Account(self.run, "", accepted.head, reserved, self.boot), sync=True)
+        self.witness.write(Account(self.run, "", accepted.head, reserved, self.boot))
         self.begun = True
 
     def reserve(self, head: int) -> None:
@@ -237,7 +237,7 @@ class StoreFile:
         said = self.witness.says
         assert said is not None
         if head > said.reserved:
-            self.witness.write(attrs.evolve(said, reserved=head + BLOCK), sync=True)
+            self.witness.write(attrs.evolve(said, reserved=head + BLOCK))
 
     def stored(self, head: int) -> None:
         """Messages up to `head` were committed, and are about to be reported.
@@ -247,9 +247,7 @@ class StoreFile:
         said = self.witness.says
         assert said is not None
         if head > said.head:
-            self.witness.write(
-                Account(said.run, said.next, head, said.reserved, said.boot), sync=False
-            )
+            self.witness.note(head)
 
     def look_after_witness(self) -> None:
         """Make the witness again where somebody removed it; what fails is tried again."""
@@ -270,7 +268,7 @@ class StoreFile:
         if self.begun and said is not None:
             with suppress(OSError):
                 self.witness.keep()
-                self.witness.write(attrs.evolve(said, reserved=said.head, boot=""), sync=True)
+                self.witness.write(attrs.evolve(said, reserved=said.head, boot=""))
         self.witness.close()
         self.begun = False
 

@@ -153,7 +153,7 @@ def _prepare(unfinished: str, path: str, boot: str, now_us: int) -> tuple[Conten
         contents = _contents(db)
     # Before the file has its name: without it the witness stands for what is not there.
     before = witness.says.run if witness.says is not None and not witness.doubt else ""
-    witness.write(Account(before, run, head, head + BLOCK, ""), sync=True)
+    witness.write(Account(before, run, head, head + BLOCK, ""))
     witness.close()
     return contents, doubt
 

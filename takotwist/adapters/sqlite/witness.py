@@ -16,6 +16,7 @@ first id of its block is given out, so that ids never fall, whatever the clock s
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import zlib
@@ -24,25 +25,31 @@ from enum import Enum
 
 import attrs
 
+from takotwist.core.cursor import MAX_ID
+
 #: Ids, which are microseconds, that are reserved at a time: a minute.  That is one
 #: `fdatasync` a minute, and so far may ids be ahead of the clock after a loss.
 BLOCK = 60_000_000
 
-#: One sector, which a disk writes whole or not at all.
-_SIZE = 512
+#: One sector, which a disk writes whole or not at all; and where the highest id stands in it
+#: once more, so that to note one is to write these few bytes.
+_SIZE, _HEAD_AT = 512, 384
+
+#: All bits of an id.
+_ONES = MAX_ID
 
 #: A server may be writing while `tako log verify` looks.
 _LOOKS = 3
 
 _FORM = re.compile(
     rb"takotwist witness 1 run=(\w*) next=(\w*) head=(\d+) reserved=(\d+) boot=(\S*)"
-    rb" inode=(\d+) crc=([0-9a-f]{8})\n\0*"
+    rb" inode=(\d+) crc=([0-9a-f]{8})\n\0*(\d+) (\d+)\n\0*"
 )
 
 
-@attrs.frozen(slots=True)
+@attrs.define(slots=True)
 class Account:
-    """What a witness says.
+    """What a witness says.  Only `head` changes; it does with each transaction.
 
     :ivar run: whose writes the file has.
     :ivar next: the run that was about to take the file over.
@@ -142,13 +149,13 @@ class Witness:
             self.doubt = Doubt.BAD_WITNESS
             return
         run, following, boot = (found[at].decode("ascii", "replace") for at in (1, 2, 5))
-        self.says = Account(run, following, int(found[3]), int(found[4]), boot)
+        head = max(int(found[3]), int(found[8]))
+        self.says = Account(run, following, head, int(found[4]), boot)
         self.doubt = None if int(found[6]) == inode else Doubt.COPIED
 
-    def write(self, account: Account, *, sync: bool) -> None:
-        """Have it say this.
+    def write(self, account: Account) -> None:
+        """Have it say this, on the disk.
 
-        :param sync: come back when it is on the disk.
         :raises OSError: it cannot be written; it says what it said, or this.
         """
         descriptor, inode = self._opened()
@@ -157,11 +164,23 @@ class Witness:
             f" reserved={account.reserved} boot={account.boot} inode={inode} crc="
         ).encode("ascii")
         text += b"%08x\n" % zlib.crc32(text)
-        if os.pwrite(descriptor, text.ljust(_SIZE, b"\0"), 0) != _SIZE:
-            raise OSError(5, "the witness was not written whole")
-        if sync:
-            os.fdatasync(descriptor)
+        sector = (text.ljust(_HEAD_AT, b"\0") + _noted(account.head)).ljust(_SIZE, b"\0")
+        if os.pwrite(descriptor, sector, 0) != _SIZE:
+            raise OSError(errno.ENOSPC, "the witness was not written whole")
+        os.fdatasync(descriptor)
         self.says, self.doubt = account, None
+
+    def note(self, head: int) -> None:
+        """Have it say that `head` was given out, in a way that survives the process.
+
+        :raises OSError: it cannot be written.
+        """
+        descriptor, _ = self._opened()
+        assert self.says is not None
+        text = _noted(head)
+        if os.pwrite(descriptor, text, _HEAD_AT) != len(text):
+            raise OSError(errno.ENOSPC, "the witness was not written whole")
+        self.says.head = head
 
     def accept(self, account: Account) -> None:
         """From now on this is true; it is written when it has to be."""
@@ -180,7 +199,7 @@ class Witness:
         except FileNotFoundError:
             pass
         self.close()
-        self.write(self.says, sync=True)
+        self.write(self.says)
         return True
 
     def close(self) -> None:
@@ -203,7 +222,12 @@ def _read(descriptor: int) -> re.Match[bytes] | None:
     found = _FORM.fullmatch(os.pread(descriptor, _SIZE, 0))
     if found is None or int(found[7], 16) != zlib.crc32(found[0][: found.start(7)]):
         return None
-    return found
+    # The id and its complement: one that is half another is none.
+    return found if int(found[8]) ^ int(found[9]) == _ONES else None
+
+
+def _noted(head: int) -> bytes:
+    return b"%016d %016d\n" % (head, head ^ _ONES)
 
 
 def sync_folder(path: str) -> None:
