@@ -23,10 +23,12 @@ class Health:
 
     :ivar ready: whether it serves new connections.
     :ivar store: whether the replay log has been opened and its last write went well.
+    :ivar ids_ahead: by how many seconds the newest id is ahead of the clock.
     """
 
     ready: bool
     store: bool
+    ids_ahead: int = 0
 
 
 class HealthPage(Resource):
@@ -50,10 +52,11 @@ class HealthPage(Resource):
             request.setHeader(b"Retry-After", b"1")
         request.setHeader(b"Content-Type", b"application/json")
         request.setHeader(b"Cache-Control", b"no-store")
-        return msgspec.json.encode(
-            {
-                "live": True,
-                "ready": health.ready,
-                "store": "available" if health.store else "unavailable",
-            }
-        )
+        said: dict[str, Any] = {
+            "live": True,
+            "ready": health.ready,
+            "store": "available" if health.store else "unavailable",
+        }
+        if health.ids_ahead:
+            said["ids_ahead_seconds"] = health.ids_ahead
+        return msgspec.json.encode(said)

@@ -7,11 +7,13 @@ be told for certain whether it is too old.
 
 A message's age is read off its id, which is the microsecond of its storing or
 later.  (A time column was the alternative; it would need its own index and say
-the same.)
+the same.)  Where the clock was wrong and was set back, ids are ahead of it; then
+`Ages` knows more.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable
 
 import attrs
@@ -31,6 +33,67 @@ _DAY_US = 24 * 3600 * 1_000_000
 
 #: An empty topic is forgotten after this many of its windows, and at least a day.
 _WINDOWS_REMEMBERED = 10
+
+
+#: Ids are ahead of the clock from here on: less is what a burst of messages does, or NTP.
+AHEAD_US = 1_000_000
+
+#: Most marks; past these every second one of the older half goes.
+MAX_MARKS = 512
+
+#: Every id up to the first number was stored at the second, unix time in microseconds, or before.
+Mark = tuple[int, int]
+
+
+@attrs.define(slots=True)
+class Ages:
+    """When messages were stored, where their ids are ahead of the clock.
+
+    Whatever is there now was stored by now: so each look at an ahead head is a mark, and a
+    message is too old for certain when a mark above it is.  It may be kept for longer than
+    its window by the time between two marks, and is never removed before.
+
+    :ivar marks: both numbers rise.
+    """
+
+    marks: list[Mark] = attrs.field(factory=list)
+    _ahead: bool = attrs.field(default=False, init=False)
+    _latest_us: int = attrs.field(default=0, init=False)
+
+    def look(self, head: int, now_us: int) -> bool:
+        """Take note of how ids and clock stand.
+
+        :return: whether the clock was set back since the last look, so that what was planned
+            for later has to be planned anew.
+        """
+        marks = self.marks
+        back = self._latest_us - AHEAD_US > now_us
+        # Nothing that is there was stored later than now.
+        later = [mark[0] for mark in marks if mark[1] > now_us]
+        if later:
+            del marks[-len(later) :]
+            marks.append((later[-1], now_us))
+            back = True
+        ahead = head > now_us + AHEAD_US
+        back = back or (ahead and not self._ahead)
+        if ahead and (not marks or marks[-1][0] < head):
+            if marks and marks[-1][1] == now_us:
+                del marks[-1]
+            marks.append((head, now_us))
+        if len(marks) > MAX_MARKS:
+            del marks[: len(marks) // 2 : 2]
+        self._ahead, self._latest_us = ahead, now_us
+        return back
+
+    def up_to(self, moment_us: int) -> int:
+        """Every id up to this one was stored at `moment_us` or before."""
+        sure = [mark[0] for mark in self.marks if mark[1] <= moment_us]
+        return max(moment_us, sure[-1]) if sure else moment_us
+
+    def stored_by(self, id: int) -> int:
+        """When the message `id`, which a look has seen, was stored at the latest."""
+        at = bisect_left(self.marks, (id, 0))
+        return min(id, self.marks[at][1]) if at < len(self.marks) else id
 
 
 @attrs.define(slots=True)
@@ -109,6 +172,7 @@ def cut(
     most: int,
     *,
     everything: bool = False,
+    ages: Ages | None = None,
 ) -> Cut | None:
     """What goes from the old end of a topic in one step; `None` where all stays.
 
@@ -116,9 +180,12 @@ def cut(
     :param oldest_first: (id, size) of the topic's messages; read only as far as needed.
     :param most: most messages in this step.
     :param everything: the topic is to be dropped, so nothing stays.
+    :param ages: where ids are ahead of the clock.
     """
     bounds = held.lifecycle
     expired = 0 if now_us is None else now_us - held.window_us
+    if ages is not None and ages.marks:
+        expired = ages.up_to(expired)
     up_to = count = size = oldest = 0
     for message, its_size in oldest_first:
         left, left_bytes = held.count - count, held.bytes - size
@@ -151,11 +218,14 @@ def drop_at(held: Held, watched_us: int, in_use_us: int = 0) -> int | None:
     return None
 
 
-def due_at(held: Held, watched_us: int, in_use_us: int = 0) -> int:
-    """The first moment at which a sweep may find something to do; see `drop_at`."""
+def due_at(held: Held, watched_us: int, stored_us: int, in_use_us: int = 0) -> int:
+    """The first moment at which a sweep may find something to do; see `drop_at`.
+
+    :param stored_us: when the oldest message was stored at the latest; see `Ages`.
+    """
     moments = []
     if held.count:
-        moments.append(0 if held.too_large else held.oldest + held.window_us)
+        moments.append(0 if held.too_large else stored_us + held.window_us)
     dropped = drop_at(held, watched_us, in_use_us)
     if dropped is not None:
         moments.append(dropped)

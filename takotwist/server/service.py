@@ -43,6 +43,9 @@ from takotwist.server.tls import watched_tls
 #: Seconds for storing what was taken and closing the log, after the drain.
 FLUSH_SECONDS = 5.0
 
+#: So far may ids be ahead of the clock without a word: it is what a loss of files puts them ahead.
+AHEAD_SECONDS = 90
+
 #: Threads for plain functions of the app.
 APP_THREADS = 16
 
@@ -140,6 +143,13 @@ class TakoService(MultiService):
         # A log that cannot be opened has said so itself, and tries again.
         with suppress(StoreUnavailable):
             await self.parts.log.start()
+        if self._ids_ahead():
+            self.log.warn(
+                "The newest id of the replay log is {seconds} seconds ahead of the clock, which was"
+                " wrong once, or is now. Ids go on from there. Messages are kept for their windows"
+                " from here on, and no cursor is lost; if the clock is wrong, set it right.",
+                seconds=self._ids_ahead(),
+            )
         await self.definitions.read_registry()
         self.ready = True
         for address in self.listeners.read():
@@ -148,7 +158,11 @@ class TakoService(MultiService):
         self.log.info("ready, channels: {channels}", channels=", ".join(names) if names else "none")
 
     def _health(self) -> Health:
-        return Health(self.ready, store=self.parts.publishing.storing)
+        return Health(self.ready, self.parts.publishing.storing, self._ids_ahead())
+
+    def _ids_ahead(self) -> int:
+        seconds = int(self.parts.log.head / 1_000_000 - self._wall())
+        return seconds if seconds > AHEAD_SECONDS else 0
 
     # changing
 

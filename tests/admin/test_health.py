@@ -36,3 +36,8 @@ class TestHealth(SynchronousTestCase):
             self.ask(True, store=False),
             (200, {"live": True, "ready": True, "store": "unavailable"}),
         )
+
+    def test_ids_ahead(self) -> None:
+        """How far ids are ahead of the clock is there when they are."""
+        body = HealthPage(lambda: Health(True, True, 7200)).render(DummyRequest([b""]))
+        self.assertEqual(json.loads(body)["ids_ahead_seconds"], 7200)

@@ -537,6 +537,53 @@ class ReplayLogContract:
         self.sweep(NOW + 10 * DAY + 1)
         self.assertEqual(self.topics(), 0)
 
+    # a clock that was wrong
+
+    def sweep_for(self, seconds: int, now: int) -> int:
+        """As a server does, once a second; the time then."""
+        for _ in range(seconds):
+            now += SECOND
+            self.clock.rightNow = now / SECOND
+            self.sweep(now)
+        return now
+
+    def test_clock_set_right_between_two_starts(self) -> None:
+        """What a server stored while its clock was a year ahead, and what it stored since, goes
+        when it is as old as its window, and not before."""
+        lifecycle = Lifecycle(replay_window_ms=5000)
+        now = NOW + 400 * DAY
+        self.sweep(now)
+        [boot] = self.ids(entry(LOBBY, "boot", lifecycle=lifecycle), at=now)
+        self.sweep(now + SECOND)
+        self.clock.rightNow = NOW / SECOND
+        self.restart()
+        now = self.sweep_for(3, NOW)
+        [after] = self.ids(entry(LOBBY, "now", lifecycle=lifecycle), at=now)
+        self.assertEqual(after, boot + 1)
+        now = self.sweep_for(1, now)
+        self.assertEqual(self.texts(LOBBY), ["boot", "now"])
+        now = self.sweep_for(3, now)
+        self.assertEqual(self.texts(LOBBY), ["now"])
+        self.assertRaises(ReplayTooOld, self.read(LOBBY).judge, boot - 1)
+        self.read(LOBBY).judge(boot)
+        now = self.sweep_for(3, now)
+        self.assertEqual(self.texts(LOBBY), [])
+
+    def test_clock_set_right_under_a_server(self) -> None:
+        """So too where it is set right, twice, while the log is open; and an idle topic goes."""
+        lifecycle = Lifecycle(replay_window_ms=5000, inactivity_ttl_ms=20_000)
+        now = self.sweep_for(2, NOW + 400 * DAY)
+        self.append(entry(LOBBY, "a", lifecycle=lifecycle), at=now)
+        now = self.sweep_for(2, NOW + 200 * DAY)
+        self.append(entry(LOBBY, "b", lifecycle=lifecycle), at=now)
+        now = self.sweep_for(4, NOW)
+        self.assertEqual(self.texts(LOBBY), ["a", "b"])
+        now = self.sweep_for(3, now)
+        self.assertEqual(self.texts(LOBBY), [])
+        self.assertEqual(self.topics(), 1)
+        self.sweep_for(20, now)
+        self.assertEqual(self.topics(), 0)
+
     # stats
 
     def test_stats(self) -> None:

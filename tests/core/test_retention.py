@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.core.channel import Lifecycle
-from takotwist.core.retention import Held, Watched, cut, drop_at, due_at
+from takotwist.core.retention import (
+    AHEAD_US,
+    MAX_MARKS,
+    Ages,
+    Held,
+    Watched,
+    cut,
+    drop_at,
+    due_at,
+)
 
 SECOND = 1_000_000
 DAY = 24 * 3600 * SECOND
@@ -149,10 +158,10 @@ class DropTests(SynchronousTestCase):
     def test_due(self) -> None:
         """A sweep has something to do when the oldest message expires, when the topic is to be
         dropped, or at once where it is too large."""
-        self.assertEqual(due_at(held(Lifecycle(replay_window_ms=5), (10, 1)), 0), 10 + 5000)
+        self.assertEqual(due_at(held(Lifecycle(replay_window_ms=5), (10, 1)), 0, 10), 10 + 5000)
         topic = held(Lifecycle(inactivity_ttl_ms=1), (10, 1), active_us=10)
-        self.assertEqual(due_at(topic, 0), 10 + 1000)
-        self.assertEqual(due_at(held(Lifecycle(replay_max_messages=1), (1, 1), (2, 1)), 0), 0)
+        self.assertEqual(due_at(topic, 0, 10), 10 + 1000)
+        self.assertEqual(due_at(held(Lifecycle(replay_max_messages=1), (1, 1), (2, 1)), 0, 1), 0)
 
 
 class WatchedTests(SynchronousTestCase):
@@ -180,3 +189,54 @@ class WatchedTests(SynchronousTestCase):
             watched.see({f"topic {now}"}, now)
         self.assertLess(len(watched._seen), 1100)
         self.assertEqual(watched.last("topic 39990"), 39990)
+
+
+class AgesTests(SynchronousTestCase):
+    """When messages were stored, whatever their ids say."""
+
+    def test_ids_that_are_times(self) -> None:
+        """While the clock is right there is nothing to remember."""
+        ages = Ages()
+        for now in range(0, 10_000_000, 1_000_000):
+            self.assertFalse(ages.look(now + AHEAD_US, now))
+        self.assertEqual(ages.marks, [])
+        self.assertEqual(ages.up_to(17), 17)
+        self.assertEqual(ages.stored_by(17), 17)
+
+    def test_clock_set_back(self) -> None:
+        """That is said once."""
+        ages = Ages()
+        self.assertFalse(ages.look(10**9, 10**9))
+        self.assertTrue(ages.look(10**9, 5))
+        self.assertFalse(ages.look(10**9, 6))
+        self.assertEqual(ages.marks, [(10**9, 5)])
+        self.assertEqual((ages.up_to(4), ages.up_to(5)), (4, 10**9))
+        self.assertEqual(ages.stored_by(10**9 - 1), 5)
+
+    @given(st.lists(st.tuples(st.integers(-3 * 10**6, 10**7), st.booleans()), max_size=60))
+    def test_never_too_early(self, steps: list[tuple[int, bool]]) -> None:
+        """A message is never taken for older than it is by a clock that is only set back; and all
+        numbers rise."""
+        now, real, head, ages = 10**9, 0, 0, Ages()
+        stored: dict[int, int] = {}
+        for step, publish in steps:
+            now, real = now + step, real + max(step, 0)
+            if publish:
+                head = max(head + 1, now)
+                stored[head] = real
+            ages.look(head, now)
+            self.assertEqual(ages.marks, sorted(ages.marks))
+            self.assertEqual([by for _, by in ages.marks], sorted({by for _, by in ages.marks}))
+            for one, at in stored.items():
+                age = now - ages.stored_by(one)
+                self.assertLessEqual(age, real - at)
+                self.assertGreaterEqual(age, -AHEAD_US)
+
+    def test_bounded(self) -> None:
+        """Marks are few, however long the clock stays behind, and the newest stay."""
+        ages = Ages()
+        for now in range(1, 20 * MAX_MARKS):
+            ages.look(10**12 + now, now)
+        self.assertLessEqual(len(ages.marks), MAX_MARKS)
+        self.assertEqual(ages.stored_by(10**12 + now - 100), now - 100)
+        self.assertLess(ages.stored_by(10**12 + 1), now)

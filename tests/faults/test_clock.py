@@ -118,3 +118,29 @@ class ClockTests(SynchronousTestCase):
             whole.read()
         self.assertEqual([one["id"] for one in whole.messages][-1], last)
         say("the clock four hours on, with a window of 2.8", f"the old cursor: {saw}")
+
+    def test_wrong_at_boot(self) -> None:
+        """A machine starts with its clock a year ahead, which is then set right: what was stored
+        then, and since, goes when its window is over, and how far ids are ahead is said."""
+        server = self.server
+        server.write("channels/rooms.py", CHANNELS.replace("10_000", "4"))
+        self.step.write_text(str(400 * 24 * HOUR))
+        self.start()
+        publish(server, {"n": "boot"})
+        server.stop()
+        self.step.write_text("0")
+        self.start()
+        publish(server, {"n": "now"})
+
+        def left() -> int:
+            with server.private() as private:
+                return len(private.get("/channels/chat/history?roomId=lobby").json()["messages"])
+
+        self.assertEqual(left(), 2)
+        wait_until(lambda: left() == 0, "messages to be as old as their window")
+        with server.private() as private:
+            ahead = private.get("/_tako/health").json()["ids_ahead_seconds"]
+        self.assertLess(abs(ahead - 400 * 24 * HOUR), HOUR)
+        [line] = [one for one in server.log.splitlines() if "seconds ahead of the clock" in one]
+        say("a clock that was 400 days ahead at the first start", line)
+        server.assert_clean()

@@ -23,6 +23,7 @@ from takotwist.core.retention import (
     APPEND_MESSAGES,
     STEP_MESSAGES,
     STEP_TOPICS,
+    Ages,
     Held,
     Watched,
     cut,
@@ -54,10 +55,17 @@ class _Kept:
     def position_after(self, id: int) -> int:
         return bisect_right(self.messages, id, key=_id)
 
-    def remove(self, now_us: int | None, most: int, *, everything: bool = False) -> int:
+    def remove(
+        self,
+        now_us: int | None,
+        most: int,
+        *,
+        everything: bool = False,
+        ages: Ages | None = None,
+    ) -> int:
         """Remove one step from the old end; the number of messages that went."""
         sizes = ((message.id, message.size) for message in self.messages)
-        gone = cut(self.held, now_us, sizes, most, everything=everything)
+        gone = cut(self.held, now_us, sizes, most, everything=everything, ages=ages)
         if gone is None:
             return 0
         self.held.take(gone)
@@ -83,6 +91,7 @@ class InMemoryReplayLog:
         self._topics: dict[str, _Kept] = {}
         self._due: list[tuple[int, str]] = []
         self._watched = Watched()
+        self._ages = Ages()
 
     def start(self) -> Deferred[None]:
         """See `IReplayLog`.  A second start goes on with what the first one held."""
@@ -143,7 +152,8 @@ class InMemoryReplayLog:
         for key, kept in touched.items():
             if kept.held.too_large:
                 kept.remove(None, APPEND_MESSAGES)
-            self._examine(key, kept, due_at(kept.held, self._watched.last(key)))
+            stored_us = min(kept.held.oldest, now_us)
+            self._examine(key, kept, due_at(kept.held, self._watched.last(key), stored_us))
         return appended
 
     def _store(self, kept: _Kept, entry: Append, now_us: int) -> Appended:
@@ -190,6 +200,9 @@ class InMemoryReplayLog:
 
     def _sweep(self, now_us: int, in_use: Collection[str]) -> bool:
         self._watched.see(in_use, now_us)
+        if self._ages.look(self.head, now_us):
+            for topic, held in self._topics.items():
+                self._examine(topic, held, now_us)
         room = STEP_MESSAGES
         for _ in range(STEP_TOPICS):
             if room <= 0 or not self._due or self._due[0][0] > now_us:
@@ -203,13 +216,15 @@ class InMemoryReplayLog:
 
     def _sweep_topic(self, key: str, kept: _Kept, now_us: int, in_use: bool, room: int) -> int:
         held = kept.held
-        watched_us, in_use_us = self._watched.last(key), now_us if in_use else 0
+        watched_us, in_use_us = min(self._watched.last(key), now_us), now_us if in_use else 0
+        held.active_us = min(held.active_us, now_us)
         dropped_us = drop_at(held, watched_us, in_use_us)
         drop = dropped_us is not None and dropped_us <= now_us
-        gone = kept.remove(now_us, room, everything=drop)
+        gone = kept.remove(now_us, room, everything=drop, ages=self._ages)
         if drop and not held.count:
             self._removed = max(self._removed, held.head)
             del self._topics[key]
         else:
-            self._examine(key, kept, due_at(held, watched_us, in_use_us))
+            stored_us = self._ages.stored_by(held.oldest)
+            self._examine(key, kept, due_at(held, watched_us, stored_us, in_use_us))
         return gone

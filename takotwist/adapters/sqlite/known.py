@@ -12,6 +12,7 @@ import sqlite3
 import attrs
 
 from takotwist.adapters.sqlite.rows import TopicRow
+from takotwist.core.retention import Ages
 
 #: Topics that are remembered; the one longest known goes first.
 MAX_TOPICS = 8192
@@ -24,11 +25,13 @@ class Known:
     :ivar head: the highest id ever given out.
     :ivar removed: the watermark of topics that have no row.
     :ivar topics: by key.
+    :ivar ages: as last looked at.
     """
 
     head: int = 0
     removed: int = 0
     topics: dict[str, TopicRow] = attrs.field(factory=dict, init=False)
+    ages: Ages = attrs.field(factory=Ages, init=False)
     _db: sqlite3.Connection | None = None
     _version: int = 0
     _settled: bool = False
@@ -39,6 +42,7 @@ class Known:
         [version] = db.execute("PRAGMA data_version").fetchone()
         if not self._settled or self._db is not db or self._version != version:
             self.topics.clear()
+            self.ages = Ages()
             self._db, self._version = db, version
             self.head, self.removed = db.execute("SELECT head, removed FROM store").fetchone()
         self._settled = False

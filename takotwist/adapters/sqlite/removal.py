@@ -13,6 +13,7 @@ from takotwist.adapters.sqlite.rows import TopicRow
 from takotwist.core.retention import (
     STEP_MESSAGES,
     STEP_TOPICS,
+    Ages,
     Cut,
     Watched,
     cut,
@@ -38,22 +39,26 @@ def sweep(
 ) -> tuple[bool, int]:
     """Remove one step of what is no longer kept; whether there is more, and the head."""
     known.begin(db)
+    _look(db, now_us, known)
+    ages = known.ages
     room = STEP_MESSAGES
     for topic in TopicRow.due(db, now_us, STEP_TOPICS):
         if room <= 0:
             break
         known.topics.pop(topic.key, None)
         in_use_us = now_us if topic.key in in_use else 0
-        watched_us = watched.last(topic.key)
+        watched_us = min(watched.last(topic.key), now_us)
+        topic.held.active_us = min(topic.held.active_us, now_us)
         dropped_us = drop_at(topic.held, watched_us, in_use_us)
         drop = dropped_us is not None and dropped_us <= now_us
-        room -= remove(db, topic, now_us, room, everything=drop)
+        room -= remove(db, topic, now_us, room, everything=drop, ages=ages)
         if drop and not topic.held.count:
             db.execute("DELETE FROM topic WHERE id = ?", (topic.id,))
             known.removed = max(known.removed, topic.held.head)
             db.execute("UPDATE store SET removed = ?", (known.removed,))
         else:
-            topic.save(db, due_at(topic.held, watched_us, in_use_us))
+            stored_us = ages.stored_by(topic.held.oldest)
+            topic.save(db, due_at(topic.held, watched_us, stored_us, in_use_us))
     shrinkable = _shrink(db, _VACUUM_PAGES if room > 0 else 0)
     due = db.execute("SELECT 1 FROM topic WHERE due_us <= ? LIMIT 1", (now_us,)).fetchone()
     return due is not None or shrinkable, known.head
@@ -66,6 +71,7 @@ def remove(
     most: int,
     *,
     everything: bool = False,
+    ages: Ages | None = None,
 ) -> int:
     """Remove one step from the old end of `topic`; how many messages went.
 
@@ -86,14 +92,33 @@ def remove(
         _take(db, topic, Cut(last, surplus, size, 0 if after is None else after[0]))
         if now_us is None and not topic.held.too_large:
             return surplus
-        return surplus + remove(db, topic, now_us, most - surplus)
+        return surplus + remove(db, topic, now_us, most - surplus, ages=ages)
     sizes = db.execute("SELECT id, size FROM message WHERE topic = ? ORDER BY id", (topic.id,))
-    gone = cut(topic.held, now_us, sizes, most, everything=everything)
+    gone = cut(topic.held, now_us, sizes, most, everything=everything, ages=ages)
     sizes.close()
     if gone is None:
         return 0
     _take(db, topic, gone)
     return gone.count
+
+
+def _look(db: sqlite3.Connection, now_us: int, known: Known) -> None:
+    """How ids and clock stand; what was planned by a clock that was wrong is looked at now."""
+    before = db.execute("SELECT id, by_us FROM mark ORDER BY id").fetchall()
+    ages = known.ages
+    ages.marks = list(before)
+    if ages.look(known.head, now_us):
+        # All topics at once, which is long; but it is once for each time that the clock is set.
+        known.topics.clear()
+        db.execute("UPDATE topic SET due_us = ?1 WHERE due_us > ?1", (now_us,))
+    if ages.marks == before:
+        return
+    added = ages.marks
+    if ages.marks[:-1] == before:
+        added = ages.marks[-1:]
+    else:
+        db.execute("DELETE FROM mark")
+    db.executemany("INSERT INTO mark (id, by_us) VALUES (?, ?)", added)
 
 
 def _take(db: sqlite3.Connection, topic: TopicRow, gone: Cut) -> None:

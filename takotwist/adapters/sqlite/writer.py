@@ -78,7 +78,9 @@ class _Batch:
         for key, topic in self._topics.items():
             if topic.held.too_large:
                 remove(db, topic, None, APPEND_MESSAGES)
-            topic.save(db, min(topic.due_us, due_at(topic.held, watched.last(key))))
+            # It is there, so it was stored by now, whatever its id says.
+            stored_us = min(topic.held.oldest, self._now_us)
+            topic.save(db, min(topic.due_us, due_at(topic.held, watched.last(key), stored_us)))
         if self._head != known.head:
             db.execute("UPDATE store SET head = ?", (self._head,))
             known.head = self._head
