@@ -197,6 +197,9 @@ class StreamRequest(_Request):  # type: ignore[misc]
         For a resource whose body rule is `Body.STREAMED`; elsewhere it gets the
         whole body at once.  `pause_body` and `resume_body` set the pace.
         """
+        if self._done:
+            receiver.body_lost()
+            return
         if self._awaits_continue:
             self._awaits_continue = False
             if not (self._received or self._body_complete or self._disconnected):
@@ -359,6 +362,7 @@ class StreamRequest(_Request):  # type: ignore[misc]
             lingering.cancel()
         self._done = True
         super()._cleanup()
+        self._let_go()
 
     def connectionLost(self, reason: Failure) -> None:
         lingering, self._lingering = self._lingering, None
@@ -369,3 +373,9 @@ class StreamRequest(_Request):  # type: ignore[misc]
         super().connectionLost(reason)
         if self._body is not None:
             self._body.lost()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """It is over.  Klein's closures keep it until Python looks for cycles, and it would keep
+        the transport with all that its client has not read."""
+        self.transport = self._body = None

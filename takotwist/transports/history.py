@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+from twisted.internet.defer import DeferredSemaphore
 
 from takotwist.codecs.tako_json import encode_messages
 from takotwist.core.cursor import EVERYTHING, parse_cursor
-from takotwist.errors import MethodNotAllowed, ParamsInvalid
+from takotwist.errors import MethodNotAllowed, Overloaded, ParamsInvalid
+from takotwist.flow.authorize import Asked
 from takotwist.flow.history import DEFAULT_LIMIT, MAX_LIMIT, read_history
 from takotwist.ports import IReplayLog
 from takotwist.transports.admission import Admission
 from takotwist.transports.asking import read_asking
+
+#: Answers that are read from the log at once, each of up to 4 MiB and held twice while it is
+#: encoded; and requests that wait for their turn.
+MAX_UNDER_WAY, MAX_WAITING = 4, 1_000
 
 
 @attrs.define(slots=True)
@@ -21,6 +27,9 @@ class HistoryTransport:
 
     admission: Admission
     log: IReplayLog
+    _turns: DeferredSemaphore = attrs.field(
+        factory=lambda: DeferredSemaphore(MAX_UNDER_WAY), init=False
+    )
 
     async def read(self, request: Any, channel: str) -> None:
         """Answer one request.
@@ -38,6 +47,15 @@ class HistoryTransport:
             raise MethodNotAllowed(allow=("GET", "OPTIONS"))
         after = parse_cursor(asking.reserved("after") or str(EVERYTHING), "after")
         limit = _limit(asking.reserved("limit"))
+        if len(self._turns.waiting) >= MAX_WAITING:
+            raise Overloaded
+        await self._turns.acquire()
+        try:
+            await self._answer(request, asked, after, limit)
+        finally:
+            self._turns.release()
+
+    async def _answer(self, request: Any, asked: Asked, after: int, limit: int) -> None:
         history = await read_history(self.log, asked.topic, after, limit)
         self.admission.answers.cors(request)
         self.admission.answers.json(

@@ -131,6 +131,7 @@ These refuse nobody:
   channel or function has three quarters at most. Turns go round by channel, and in each by the client's address, so
   who asks for a slow one, or often, waits and keeps nobody else waiting.
 - A client that reads no pong is given one for many pings.
+- Four answers of the history are read from the log at once; others wait, and past 1,000 who wait are `overloaded`.
 - Packets of QUIC connections that are not known are answered by 20,000 stateless resets at once, and 2,000 more a second,
   each smaller than its packet.
 - The log takes 100 lines of one kind at once for one address, and 10 more a second; 1,000 and 100 for all; 20 and 1 of
