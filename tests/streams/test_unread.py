@@ -138,6 +138,19 @@ class ReaderTests(SynchronousTestCase):
             self.assertEqual(exchange.clock.getDelayedCalls(), [])
         self.assertEqual(self.closed, 2)
 
+    def test_let_go(self) -> None:
+        """A request that is over does not keep what its client has not read."""
+        requests = []
+
+        def answer(request: Any) -> bytes:
+            requests.append(request)
+            return LARGE
+
+        exchange = Http1Exchange(answer)
+        exchange.transport.block()
+        exchange.ask()
+        self.assertIsNone(requests[0].transport)
+
     def test_http1_reads(self) -> None:
         """Who reads in time is not cut, and the connection goes on."""
         exchange = Http1Exchange(self.answer)

@@ -1,0 +1,52 @@
+"""Answers of the history are made a few at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist import define_channel
+from takotwist.testing.world import World
+from takotwist.transports import history
+from takotwist.transports.history import MAX_UNDER_WAY
+
+PATH = "/channels/news/history"
+
+
+class TurnsTests(SynchronousTestCase):
+    """A log that takes its time."""
+
+    def setUp(self) -> None:
+        self.world = World(define_channel("news"))
+        self.world.publish("/channels/news", "msg", 1)
+        self.reads: list[Deferred[None]] = []
+        read = self.world.parts.log.read
+
+        async def slow(*asked: Any) -> Any:
+            self.reads.append(Deferred())
+            await self.reads[-1]
+            return await read(*asked)
+
+        self.patch(self.world.parts.log, "read", slow)
+
+    def test_turns(self) -> None:
+        """Four at once; who leaves while it waits is passed over, and all others are answered."""
+        asking = [self.world.get(PATH) for _ in range(MAX_UNDER_WAY + 3)]
+        self.assertEqual(len(self.reads), MAX_UNDER_WAY)
+        asking[MAX_UNDER_WAY].leave()
+        asking[0].leave()
+        while any(not one.called for one in self.reads):
+            next(one for one in self.reads if not one.called).callback(None)
+        self.assertEqual(len(self.reads), MAX_UNDER_WAY + 2)
+        for one in asking[1:MAX_UNDER_WAY] + asking[MAX_UNDER_WAY + 1 :]:
+            self.assertEqual((one.status, len(one.json["messages"])), (200, 1))
+
+    def test_too_many(self) -> None:
+        """Past the bound of those who wait, one more is told to come again."""
+        self.patch(history, "MAX_WAITING", 2)
+        asking = [self.world.get(PATH) for _ in range(MAX_UNDER_WAY + 3)]
+        self.assertEqual((asking[-1].status, asking[-1].code), (503, "overloaded"))
+        self.assertIn("retry-after", asking[-1].headers)
+        self.assertFalse(asking[-2].answered)
