@@ -281,7 +281,8 @@ class Http1Channel(_Channel):  # type: ignore[misc]
                 self._incoming = self.site.unfinished.begin(self._cut_off)
             self._incoming.holds(len(data))
             return True
-        self._let_in()
+        if self._incoming is not None:
+            self._let_in()
         self._answering_again = True
         self._held = data[whole:]
         if answer(head, target, data[end:whole], self._answered_again):
