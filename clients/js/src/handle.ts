@@ -39,6 +39,7 @@ export function createHandle(
     if (subscription || state === "closed") return;
     subscription = subscribe();
     state = subscription.state();
+    error = subscription.error();
     subscription.attach(listener);
   }
 
@@ -71,9 +72,9 @@ export function createHandle(
     let overflow: TakoError | undefined;
     let wake = () => {};
     const removeHandler = onMessage((message) => {
-      if (items.length < bufferSize) items.push(message);
-      // Said by an error, after what is buffered: nothing is missed in silence.
-      else overflow ??= new ChannelOverflowError("Too many messages wait.");
+      // Said by an error, after what is buffered and before what comes later: nothing is missed in silence.
+      if (items.length >= bufferSize) overflow ??= new ChannelOverflowError("Too many messages wait.");
+      if (!overflow) items.push(message);
       wake();
     });
     const removeListener = add<StateListener>(stateListeners, () => wake());

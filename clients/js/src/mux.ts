@@ -185,9 +185,10 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
   function answered(frame: Frame): void {
     const ref = frame.ref as number;
     const entry = waiting.get(ref);
+    // Also where nobody waits any more: who left meanwhile is no suspect for ever.
+    suspects.delete(ref);
     if (entry) {
       entry.heard = true;
-      suspects.delete(ref);
       entry.answered(frame);
     } else if (frame.ref == null && frame.code === "body-invalid") {
       orphans.push(frame);

@@ -49,6 +49,8 @@ export interface SubscriptionSettings extends StreamSettings {
 export interface Subscription {
   readonly publishes: Publishes;
   readonly state: () => State;
+  /** Why it is not open. */
+  readonly error: () => TakoError | undefined;
   readonly cursor: () => string | undefined;
   attach(listener: Listener): void;
   detach(listener: Listener): void;
@@ -61,7 +63,7 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
   const publishes = createPublishes(environment);
   const ending = new AbortController();
   let state: State = "connecting";
-  let lastCode: string | undefined;
+  let error: TakoError | undefined;
   let cursor = settings.cursor;
   let mux: Mux | undefined;
   /** Our place on the shared connection, and the stream that is used instead of it or stands in for it. */
@@ -194,12 +196,12 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
   }
 
   function become(next: State, outcome?: Outcome): void {
-    if (state === next && lastCode === outcome?.code) return;
+    if (state === next && error?.code === outcome?.code) return;
     state = next;
-    lastCode = outcome?.code;
-    const error = outcome && errorOf(outcome);
-    settings.watcher(next, error);
-    tell((listener) => listener.state(next, error));
+    const why = outcome && errorOf(outcome);
+    error = why;
+    settings.watcher(next, why);
+    tell((listener) => listener.state(next, why));
   }
 
   /** Until it was open once it is connecting, however often it tries. */
@@ -227,6 +229,7 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
   return {
     publishes,
     state: () => state,
+    error: () => error,
     cursor: () => cursor,
     attach(listener) {
       listeners.add(listener);

@@ -57,6 +57,19 @@ describe("handlers", () => {
   });
 });
 
+test("a channel that joins while the topic is cut off knows why", async () => {
+  const { world, client, channel } = await setup();
+  channel.subscribe(() => {});
+  await world.accept();
+  world.socket.lose();
+  const joined = client.channel<Chat>("chat");
+  joined.subscribe(() => {});
+  expect([joined.state, joined.error?.code]).toEqual(["reconnecting", "connection-lost"]);
+  await world.advance(1_000);
+  await world.accept();
+  expect([joined.state, joined.error]).toEqual(["open", undefined]);
+});
+
 describe("iterating", () => {
   test("gives messages in order, and is done when the channel is closed", async () => {
     const { world, channel } = await setup();
@@ -89,6 +102,8 @@ describe("iterating", () => {
     await world.accept();
     ["2", "3", "4", "5", "6"].forEach((id) => world.socket.frame(message(id, {})));
     expect((await first).value?.id).toBe("2");
+    // What comes while there is room again is behind the hole, and is not given before it is said.
+    world.socket.frame(message("7", {}));
     expect((await iterator.next()).value?.id).toBe("3");
     await expect(iterator.next()).rejects.toBeInstanceOf(ChannelOverflowError);
   });

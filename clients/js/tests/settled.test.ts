@@ -175,7 +175,7 @@ describe("credentials that hang", () => {
 
 describe("a refusal whose ref the server could not read", () => {
   async function publishing() {
-    const { world, channel } = setup();
+    const { world, client, channel } = setup();
     channel.subscribe(() => {});
     await world.accept();
     const outcomes: Record<string, unknown> = {};
@@ -184,7 +184,7 @@ describe("a refusal whose ref the server could not read", () => {
       return world.socket.last("publish").ref;
     };
     const orphan = (code = "body-invalid") => world.socket.frame({ op: "error", ref: null, code, error: "cut" });
-    return { world, channel, outcomes, publish, orphan };
+    return { world, client, channel, outcomes, publish, orphan };
   }
 
   test("is of the only frame without an answer", async () => {
@@ -211,6 +211,21 @@ describe("a refusal whose ref the server could not read", () => {
     world.socket.frame({ op: "ack", ref: later, id: "3" });
     await world.settle();
     expect(outcomes.later).toBe("3");
+  });
+
+  test("is told though a topic that was asked for at the same time was left", async () => {
+    const { world, client, outcomes, publish, orphan } = await publishing();
+    const left = client.channel("left");
+    left.subscribe(() => {});
+    await world.settle();
+    const { ref } = world.socket.last("subscribe");
+    publish("a");
+    orphan();
+    left.close();
+    await world.settle();
+    world.socket.frame({ op: "ack", ref, cursor: "1", params: {} });
+    await world.settle();
+    expect(outcomes).toEqual({ a: "body-invalid" });
   });
 
   test("is nobody's where nobody waits, or where it says something else", async () => {
