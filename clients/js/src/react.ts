@@ -138,14 +138,22 @@ export function useChannelEvent(
 ): void {
   const latest = useLatest(handler);
   const last = useRef({ of: "", id: "0" });
+  const { onGone } = options;
+  /** Continuity ended: a log that was lost may go on with lower ids. */
+  const begin = (): void => void (last.current.id = "0");
+  const asked: UseChannelOptions["onGone"] = (gone) => {
+    begin();
+    return onGone?.(gone);
+  };
   useOpened(
     name,
-    options,
+    onGone ? { ...options, onGone: asked } : options,
     (channel, key) => {
       if (last.current.of !== key) last.current = { of: key, id: "0" };
       return channel.subscribe((message) => {
-        if (message.type !== type) return;
         // A `tako.reset` has no id.
+        if (!message.id) begin();
+        if (message.type !== type) return;
         if (message.id && !newer(message.id, last.current.id)) return;
         last.current.id = message.id ?? last.current.id;
         latest.current(message.data as never, message as never);

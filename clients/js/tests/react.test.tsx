@@ -288,6 +288,28 @@ describe("useChannelEvent", () => {
     expect(heard).toEqual([{ reason: "replay-too-old", cursor: "9" }, "10", "11"]);
   });
 
+  test("gives messages whose ids are lower since a reset", async () => {
+    const heard: string[] = [];
+    function Ear() {
+      useChannelEvent<Chat, "msg">("chat", "msg", (_data, { id }) => heard.push(id), { client, onGone: () => undefined });
+      return null;
+    }
+    await act(() => root.render(<Ear />));
+    await act(() => world.accept("90"));
+    await act(() => world.socket.frame(message("91", {})));
+    await act(async () => {
+      const { ref } = world.socket.last("subscribe");
+      world.socket.frame({ op: "error", ref, code: "cursor-invalid", error: "" });
+      await world.advance(1_000);
+    });
+    await act(async () => {
+      world.socket.frame({ op: "ack", ref: world.socket.last("subscribe").ref, cursor: "9", params: {} });
+      world.socket.frame(message("10", {}));
+      await world.settle();
+    });
+    expect(heard).toEqual(["91", "10"]);
+  });
+
   test("gives each message once, though the channel begins anew from its cursor", async () => {
     const heard: string[] = [];
     function Ear({ on, roomId = "a" }: { on: boolean; roomId?: string }) {
