@@ -27,6 +27,9 @@ Overflow = Literal["end", "drop-oldest"]
 #: Seconds for a graceful close.
 CLOSE_TIMEOUT = 5.0
 
+#: The longest that a page's timers take, which is what `close(inf)` says to it.
+LONGEST_CLOSE = (2**31 - 1) / 1000
+
 
 class LiveObject(Driven):
     """What `Channel` and `BroadcastChannel` have in common."""
@@ -72,7 +75,7 @@ class LiveObject(Driven):
     def close(self, timeout: float = CLOSE_TIMEOUT) -> Outcome[int]:
         """Close gracefully: what was sent arrives, what was asked is answered.
 
-        :param timeout: seconds for both sides.
+        :param timeout: seconds for both sides, 24 days at most.
         :return: 0 where the client agreed, 1 where the time was up.
         :raises UsageError: the timeout is no number from 0.
         """
@@ -89,7 +92,8 @@ class LiveObject(Driven):
             else:
                 listening = listening_to.get()
                 excused = [listening[1]] if listening and listening[0] is self else []
-                self._act(self._machine.close, timeout, self._clock(), excused)
+                longest = min(timeout, LONGEST_CLOSE)
+                self._act(self._machine.close, longest, self._clock(), excused)
         return lifetime.closed
 
     def abort(self, value: Any = None, message: str | None = None) -> None:

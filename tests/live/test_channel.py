@@ -271,6 +271,14 @@ class CloseTests(ChannelCase):
         [error] = self.closed
         self.assertIsInstance(error, ChannelClosedError)
 
+    def test_c5_for_ever(self) -> None:
+        """A close that may take for ever says a number to the page, and harms nobody else."""
+        channel, _ = self.get()
+        closing = channel.close(float("inf"))
+        self.page.pump()
+        self.assertEqual((closing.result(), self.closed), (0, [None]))
+        self.nothing_left()
+
     def test_c5_pending_requests_finish(self) -> None:
         """C5: a request that is being answered is answered before the end, both ways."""
         channel, end = self.get()

@@ -46,6 +46,9 @@ export interface Environment {
   readonly explain?: ((why: string) => void) | undefined;
 }
 
+/** The longest that a timer of the platform takes; a longer one would run at once. */
+export const LONGEST_MS = 2 ** 31 - 1;
+
 /** This page, worker or process. Nothing is looked up before it is needed, so it renders on a server. */
 export function ambient(): Environment {
   return {
@@ -55,7 +58,7 @@ export function ambient(): Environment {
     now: () => performance.now(),
     random: Math.random,
     later(ms, run) {
-      const timer = setTimeout(run, ms);
+      const timer = setTimeout(run, Math.min(ms, LONGEST_MS));
       return () => clearTimeout(timer);
     },
     onWake(run, leave) {

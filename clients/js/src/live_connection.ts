@@ -160,7 +160,8 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
       lost: () => socketLost(mux?.blocked() ? streamRefused : undefined),
       ended(outcome) {
         place = undefined;
-        socketLost(streamRefused ?? (current === shared ? outcome : undefined));
+        // Between two wires none is in use, and the next stream may do.
+        socketLost(streamRefused ?? (current && current === shared ? outcome : undefined));
       },
       attached: nothing,
       moved: nothing,

@@ -6,7 +6,7 @@
  * being sent.
  */
 
-import type { Environment } from "./environment.js";
+import { type Environment, LONGEST_MS } from "./environment.js";
 import { ChannelOverflowError, TakoError } from "./index.js";
 import { Abort, errorOf, NetworkError, troubleOf } from "./live_errors.js";
 import type { Frame, Trouble } from "./live_frames.js";
@@ -28,7 +28,7 @@ export interface Carrier {
 }
 
 export interface CloseOptions {
-  /** Milliseconds for both sides to be done. Default: 5000. */
+  /** Milliseconds for both sides to be done, 24 days at most. Default: 5000. */
   readonly timeout?: number;
 }
 
@@ -108,7 +108,7 @@ export abstract class LiveObject {
       this.#closing = new Promise((resolve) => (this.#closed = resolve));
       if (this.#machine.ended) this.#closed(Promise.resolve(this.#error ? 1 : 0));
       // Nobody can tell which listener called, so none is waited for.
-      else this.act((machine, now) => machine.close(timeout, now, [...this.#answering]));
+      else this.act((machine, now) => machine.close(Math.min(timeout, LONGEST_MS), now, [...this.#answering]));
     }
     return this.#closing;
   }

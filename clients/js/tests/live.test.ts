@@ -1,6 +1,7 @@
 /** Live objects on a network and a clock that the test moves: wires, attaching, ends. */
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import { ambient } from "../src/environment.js";
 import { createClient } from "../src/index.js";
 import {
   Abort,
@@ -809,7 +810,38 @@ describe("closing", () => {
   });
 });
 
+test("a close that may take for ever says a number, and waits for the longest time of a timer", async () => {
+  const page = new Page(false);
+  const { channel } = await page.channel();
+  await page.attachStream();
+  void channel.close({ timeout: Infinity });
+  expect(await page.up()).toMatchObject([{ do: "close", timeoutMs: 2 ** 31 - 1 }]);
+  expect([...page.world.timers].every(({ at }) => at <= page.world.time + 2 ** 31 - 1)).toBe(true);
+  page.live.close();
+  await page.nothingLeft();
+});
+
+test("a timer that is longer than the platform's are does not run at once", () => {
+  const set = vi.spyOn(globalThis, "setTimeout");
+  ambient().later(2 ** 31, () => {})();
+  expect(set.mock.calls.map(([, ms]) => ms)).toEqual([2 ** 31 - 1]);
+  set.mockRestore();
+});
+
 describe("the WebSocket", () => {
+  test("that is refused while no stream is open yet leaves it to the stream", async () => {
+    const page = new Page();
+    const { channel } = await page.channel();
+    page.world.socket.lose(4403, "origin-rejected");
+    await page.world.settle();
+    expect(channel.isClosed).toBe(false);
+    await page.attachStream();
+    void channel.send(1);
+    expect(await page.up()).toMatchObject([{ do: "send", data: 1 }]);
+    page.live.close();
+    await page.nothingLeft();
+  });
+
   test("takes over from the stream without losing, doubling or reordering", async () => {
     const page = new Page();
     const { channel } = await page.channel();
