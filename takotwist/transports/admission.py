@@ -35,12 +35,28 @@ from takotwist.transports.asking import Asking
 #: follows its topics again, all at once.
 CONTROL_TOKENS = 0.25
 
-#: Frames of one connection that are refused for their rate, one after the other; one more ends
-#: it, because to refuse a frame costs as much as to take it.
-MAX_LIMITED = 1_000
+#: Frames of one connection that may be refused for their rate within so many seconds; one more
+#: ends it, because to refuse a frame costs as much as to take it.  Not "one after the other":
+#: in every flood one is taken now and then.
+MAX_LIMITED, LIMITED_SECONDS = 1_000, 10.0
 
 #: Of an origin so much is repeated to who stated it.
 MAX_ORIGIN = 200
+
+
+@attrs.define(slots=True)
+class Limited:
+    """Frames of one connection that were refused for their rate.  Made for the first of them."""
+
+    _count: int = 0
+    _since: float = 0.0
+
+    def too_many(self, now: float) -> bool:
+        """Count one more.  Whether the connection is to end by it."""
+        if now - self._since > LIMITED_SECONDS:
+            self._count, self._since = 0, now
+        self._count += 1
+        return self._count > MAX_LIMITED
 
 
 @attrs.define(slots=True)

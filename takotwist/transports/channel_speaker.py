@@ -44,7 +44,7 @@ from takotwist.flow.authorize import Admitted, Asked, Presented
 from takotwist.flow.refusal import refusal_of
 from takotwist.flow.session import Subscribed
 from takotwist.streams.coroutine import begin
-from takotwist.transports.admission import MAX_LIMITED, Admission
+from takotwist.transports.admission import Admission, Limited
 from takotwist.transports.wire import WebSocketWire
 
 _logger = Logger()
@@ -94,7 +94,7 @@ class ChannelSpeaker:
         self._subscribed: Subscribed | None = None
         self._busy: Deferred[None] | None = None
         self._started = False
-        self._limited = 0
+        self._limited: Limited | None = None
 
     def begin(self, admitted: Admitted | None) -> None:
         """Follow the topic, or wait for the frame that brings the credentials."""
@@ -196,10 +196,10 @@ class ChannelSpeaker:
     def _over_rate(self, frame: ClientFrame) -> bool:
         limited = self._admission.over_rate(self._wire.session.address, frame)
         if limited is None:
-            self._limited = 0
             return False
-        self._limited += 1
-        if self._explicit and self._limited <= MAX_LIMITED:
+        if self._limited is None:
+            self._limited = Limited()
+        if self._explicit and not self._limited.too_many(self._admission.seconds()):
             self._refused(limited, None if isinstance(frame, Authenticate) else frame.ref)
         else:
             self._wire.end(limited)

@@ -44,7 +44,7 @@ from takotwist.errors import (
 from takotwist.flow.authorize import Admitted, Asked, Presented
 from takotwist.flow.client_frames import ClientFrames
 from takotwist.flow.refusal import refusal_of
-from takotwist.transports.admission import MAX_LIMITED, Admission
+from takotwist.transports.admission import Admission, Limited
 from takotwist.transports.live_frames import live_frames
 from takotwist.transports.mux_turns import MuxTurns
 from takotwist.transports.mux_writers import MuxWriters
@@ -82,7 +82,7 @@ class Mux:
         self._wire = wire
         self._admission = admission
         self._presented = presented
-        self._limited = 0
+        self._limited: Limited | None = None
         self._refs: dict[str, Ref] = {}
         self._writers = MuxWriters(wire, admission)
         self._turns = MuxTurns(wire.hold)
@@ -100,7 +100,6 @@ class Mux:
         if limited is not None:
             self._refused_for_rate(limited, None if isinstance(frame, Authenticate) else frame.ref)
             return
-        self._limited = 0
         if isinstance(frame, Ping):
             self._wire.send(pong_frame(frame.ref))
         elif isinstance(frame, Bad):
@@ -211,8 +210,9 @@ class Mux:
         self._wire.send(error_frame(refusal, ref, topic))
 
     def _refused_for_rate(self, limited: Refusal, ref: Ref) -> None:
-        self._limited += 1
-        if self._limited > MAX_LIMITED:
+        if self._limited is None:
+            self._limited = Limited()
+        if self._limited.too_many(self._admission.seconds()):
             self._wire.end(limited)
         else:
             self._refused(limited, ref)

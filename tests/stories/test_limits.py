@@ -130,6 +130,22 @@ class LimitTests(SynchronousTestCase):
         plain.say(MSG)
         self.assertEqual(plain.close_reason, (4429, "rate-limited"))
 
+    def test_flood(self) -> None:
+        """A thousand refusals within ten seconds end a connection, though one frame of a hundred
+        is taken; as many in a longer time do not."""
+        for seconds, ends in ((0.01, True), (0.02, False)):
+            for path in ("/channels/chat", "/_tako/connect"):
+                limited = world(publish_rate=1.0, publish_burst=2)
+                socket = limited.connect(path, subprotocol="tako.v1")
+                for _ in range(25):
+                    for ref in range(50):
+                        socket.say({"op": "nothing", "ref": ref})
+                    limited.advance(50 * seconds)
+                told = [one["code"] for one in socket.ops if one["op"] == "error"]
+                self.assertLess(10, told.count("body-invalid"))
+                self.assertEqual(told.count("rate-limited") <= 1000, ends)
+                self.assertEqual(socket.close_reason == (4429, "rate-limited"), ends)
+
     def test_publish_rate_of_a_key(self) -> None:
         """A configured rate of publishes holds for the key, and not on the private listener."""
         limited = world()
