@@ -6,19 +6,23 @@ Rule: until then whoever connects waits in the kernel's queue, and is not refuse
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+from twisted.logger import Logger
 
 from takotwist.errors import TakoError
 from takotwist.server.accepting import Accepting
 from takotwist.server.config import Config
-from takotwist.server.listen import Listen, Listening, open_listeners
+from takotwist.server.config.endpoint_text import EndpointText
+from takotwist.server.listen import Listen, Listening, open_listener, open_listeners
 from takotwist.server.parts import Parts
 from takotwist.server.sites import announce, ask_first, site
 from takotwist.server.to_tls import ToTls, strict_transport
+from takotwist.server.unix_socket import Place, hold_place, place_of
 from takotwist.streams.repeated import RepeatedHeads
 from takotwist.streams.site import HttpSite
 from takotwist.transports.tls import ServerTls
@@ -42,6 +46,11 @@ class Listeners:
     _to_tls: ToTls | None = None
     opened: Sequence[Listening] = attrs.field(default=(), init=False)
     _accepting: Accepting | None = attrs.field(default=None, init=False)
+    #: Which socket file is ours, by its path.
+    _places: dict[str, Place | None] = attrs.field(factory=dict, init=False)
+    _said: str = attrs.field(default="", init=False)
+    _closed: bool = attrs.field(default=False, init=False)
+    _log: Logger = attrs.field(factory=Logger, init=False)
 
     @classmethod
     def of(cls, config: Config, parts: Parts, reactor: Any, tls: ServerTls | None) -> Listeners:
@@ -91,7 +100,7 @@ class Listeners:
         :param open_files: that this process may have.
         :raises TakoError: one cannot be opened; then none is.
         """
-        accepting = self._accepting = Accepting(self._reactor, open_files)
+        self._accepting = Accepting(self._reactor, open_files)
         opening = ensureDeferred(open_listeners(self._reactor, self._wanted))
         failures: list[Any] = []
 
@@ -99,7 +108,7 @@ class Listeners:
             self.opened = listening
             for one in listening:
                 one.port.stopReading()  # type: ignore[attr-defined]
-                accepting.guard(one.port, last=one.listen.key == "private.listen")
+                self._guard(one)
                 self._tell_port(one)
 
         opening.addCallbacks(opened, failures.append)
@@ -132,17 +141,59 @@ class Listeners:
         http3 = [] if self._http3 is None else self._http3.serve()
         return [one.address for one in self.opened] + http3
 
+    async def look_after_sockets(self) -> None:
+        """Listen again at each Unix path whose socket was removed, once its folder is there."""
+        for at, one in enumerate(self.opened):
+            path = EndpointText.parse(one.listen.endpoint).path
+            if path is None or self._is_ours(one) or self._closed:
+                continue
+            if place_of(path) is not None or not os.path.isdir(os.path.dirname(path) or "."):
+                # Somebody else's, who may be serving it; or not the time yet.
+                continue
+            try:
+                if one.port.connected:  # type: ignore[attr-defined]
+                    hold_place(path)
+                    await maybeDeferred(one.port.stopListening)
+                again = await open_listener(self._reactor, one.listen)
+            except (TakoError, OSError) as bad:
+                if str(bad) != self._said:
+                    self._said = str(bad)
+                    self._log.warn("{path} was removed: {bad}", path=path, bad=str(bad))
+                continue
+            if self._closed:
+                await maybeDeferred(again.port.stopListening)
+                return
+            self.opened = [*self.opened[:at], again, *self.opened[at + 1 :]]
+            self._guard(again)
+            self._said = ""
+            self._log.warn("{path} was removed; it is served again", path=path)
+
+    def _is_ours(self, one: Listening) -> bool:
+        """Whether what is at a listener's Unix path, if it has one, is its socket."""
+        path = EndpointText.parse(one.listen.endpoint).path
+        return path is None or place_of(path) == self._places.get(path)
+
+    def _guard(self, one: Listening) -> None:
+        assert self._accepting is not None
+        self._accepting.guard(one.port, last=one.listen.key == "private.listen")
+        path = EndpointText.parse(one.listen.endpoint).path
+        if path is not None:
+            self._places[path] = place_of(path)
+
     async def close(self) -> Deferred[Any]:
         """Accept nobody more; connections stay.
 
         :return: fires when HTTP/3 is done, which waits for its connections to end.
         """
+        self._closed = True
         if self._accepting is not None:
             self._accepting.stop()
         for one in self.opened:
             # What waits in a socket of systemd's stays there for our successor.
             one.port.stopReading()  # type: ignore[attr-defined]
-            await maybeDeferred(one.port.stopListening)
+            if self._is_ours(one):
+                # Else Twisted would remove what is another's, or fail where there is nothing.
+                await maybeDeferred(one.port.stopListening)
         return maybeDeferred(lambda: None if self._http3 is None else self._http3.stop())
 
     def leave(self) -> None:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.logger import Logger
@@ -42,6 +43,9 @@ from takotwist.server.tls import watched_tls
 
 #: Seconds for storing what was taken and closing the log, after the drain.
 FLUSH_SECONDS = 5.0
+
+#: How often it is looked whether a Unix socket is still there.
+SOCKET_SECONDS = 2.0
 
 #: So far may ids be ahead of the clock without a word: it is what a loss of files puts them ahead.
 AHEAD_SECONDS = 90
@@ -106,6 +110,9 @@ class TakoService(MultiService):
         parts = self.parts
         ticker = Ticker(parts.deadlines, parts.turn, parts.tally, reactor)
         ticker.setServiceParent(self)  # type: ignore[no-untyped-call]
+        looking: Any = TimerService(SOCKET_SECONDS, self._look_after_sockets)
+        looking.clock = reactor
+        looking.setServiceParent(self)
         self._sweeper = Sweeper(
             self.parts.log,
             self.parts.fanout.keys,
@@ -156,6 +163,13 @@ class TakoService(MultiService):
             self.log.info("serving {address}", address=address)
         names = sorted(one.definition.name for one in self.definitions.registry)
         self.log.info("ready, channels: {channels}", channels=", ".join(names) if names else "none")
+
+    def _look_after_sockets(self) -> Deferred[None] | None:
+        if not self.ready:
+            return None
+        return ensureDeferred(self.listeners.look_after_sockets()).addErrback(
+            lambda failure: self.log.failure("looking after the Unix sockets failed", failure)
+        )
 
     def _health(self) -> Health:
         return Health(self.ready, self.parts.publishing.storing, self._ids_ahead())

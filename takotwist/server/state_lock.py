@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -43,8 +44,10 @@ def lock_log(path: Path) -> IO[str]:
 
 
 def sign_lock(file: IO[str]) -> None:
-    """Write down whose lock it is; after daemonizing, when the process id is final."""
-    file.seek(0)
-    file.truncate()
-    file.write(f"{os.getpid()}\n")
-    file.flush()
+    """Write down whose lock it is; after daemonizing, when the process id is final.
+
+    The lock holds without it, so a full disk keeps no server from starting.
+    """
+    with suppress(OSError):
+        os.ftruncate(file.fileno(), 0)
+        os.pwrite(file.fileno(), f"{os.getpid()}\n".encode(), 0)

@@ -53,6 +53,24 @@ def binding(endpoint: EndpointText) -> Iterator[None]:
         os.close(descriptor)
 
 
+#: (device, inode) of a socket file.
+Place = tuple[int, int]
+
+
+def place_of(path: str) -> Place | None:
+    """Which file is at `path`; `None` where none is."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def hold_place(path: str) -> None:
+    """Put an empty file where a socket was removed: Twisted removes it when it closes the port."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
 def _clear(path: str) -> None:
     """Remove a socket that nobody serves any more."""
     try:

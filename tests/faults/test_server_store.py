@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.faults.seen import say
 from tests.faults.watching import Publishing, Reading, publish
@@ -162,6 +162,43 @@ class RefusedTests(Case):
             self.suffer(what, fill, free, fails=True)
             server.stop()
         self.assertEqual(server.log.count("is available again"), 1, server.log)
+
+    def test_start_on_a_full_disk(self) -> None:
+        """A first start on a full disk serves, says so in one line, and stores once there is room;
+        and so does one with a log that is there."""
+        with _small_disk() as (folder, limit):
+            if limit is not None:
+                raise SkipTest("nothing can be mounted here")
+            ballast = Path(folder) / "ballast"
+
+            def fill() -> None:
+                with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as file:
+                    while True:
+                        file.write(b"x" * 512)
+
+            server = self.server = ServerProcess(
+                f'{FAST}\n[replay]\npath = "{folder}/replay.sqlite"'
+            )
+            self.addCleanup(server.close)
+            stored: list[str] = []
+            for life in (1, 2):
+                fill()
+                server.start()
+                publishing = Publishing(server, rate=20)
+                publishing.start()
+                wait_until(lambda p=publishing: p.refused["store-unavailable"] > 2, "refusals")  # type: ignore[misc]
+                self.assertEqual(server.log.count("the disk is full"), life, server.log)
+                ballast.unlink()
+                wait_until(lambda p=publishing: len(p.acknowledged) > 3, "publishes")  # type: ignore[misc]
+                publishing.stop()
+                stored += map(str, publishing.acknowledged.values())
+                self.assertEqual(server.log.count("is available again"), life)
+                reader = SseReader(server.port, "chat", ROOM, stored[0]).begin()
+                self.addCleanup(reader.close)
+                reader.read_until(len(stored) - 1)
+                self.assertEqual([one["id"] for one in reader.messages], stored[1:])
+                server.stop()
+            server.assert_clean()
 
     def fill_up(self) -> None:
         """Grow the store until it may not grow, with what no reader here follows."""
