@@ -69,6 +69,8 @@ class Parts:
         """Let nobody new in."""
         for admission in self.admissions:
             admission.draining = True
+        for routes in (self.public, self.private):
+            routes.publish.stop()
 
     def change(self, config: Config) -> None:
         """Take up what a new configuration may change without dropping a connection."""

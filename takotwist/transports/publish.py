@@ -25,7 +25,7 @@ from takotwist.transports.answers import Answers
 from takotwist.transports.asking import header_text, read_asking
 from takotwist.transports.body import whole_body
 from takotwist.transports.publish_again import PublishAgain
-from takotwist.transports.publish_lines import publish_lines
+from takotwist.transports.publish_lines import LineStream, publish_lines
 from takotwist.transports.publish_targets import PublishTargets
 
 #: Most messages in one array.
@@ -86,6 +86,7 @@ class PublishTransport:
     :ivar deadlines: for streams that are quiet.
     :ivar version: a new object whenever keys or origins have changed.
     :ivar targets: where was published to.
+    :ivar streams: NDJSON streams that have not ended.
     """
 
     authorizing: Authorizing
@@ -99,9 +100,15 @@ class PublishTransport:
     deadlines: Deadlines
     stream_times: StreamTimes
     targets: PublishTargets = attrs.field(init=False)
+    streams: set[LineStream] = attrs.field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.targets = PublishTargets(self.authorizing)
+
+    def stop(self) -> None:
+        """The server stops: take no more lines of any stream."""
+        for one in list(self.streams):
+            one.stop()
 
     async def ask(self, request: Any, channel: str) -> tuple[Asked, str | None]:
         """Check everything but the body.

@@ -22,7 +22,7 @@ from takotwist.core.deadlines import Deadline
 from takotwist.core.keepalive import Comments, Pulse
 from takotwist.core.log import Appended
 from takotwist.core.message import Draft
-from takotwist.errors import MessageTooLarge, Refusal
+from takotwist.errors import MessageTooLarge, Refusal, ShuttingDown
 from takotwist.flow.authorize import Asked
 from takotwist.flow.refusal import refusal_of
 from takotwist.streams.unfinished import Cut, Incoming
@@ -55,7 +55,7 @@ def publish_lines(
     request.responseHeaders.setRawHeaders("Content-Type", ["application/x-ndjson"])
     request.responseHeaders.setRawHeaders("Cache-Control", ["no-store"])
     request.setResponseCode(200)
-    lines = _Lines(transport, request, asked, sender, key)
+    lines = LineStream(transport, request, asked, sender, key)
     request.let_body_be_quiet()
     request.registerProducer(lines, True)
     request.stream_body(lines)
@@ -71,8 +71,8 @@ class _Answer:
 
 
 @implementer(IPushProducer)
-class _Lines:
-    """One request; also the producer of its answer."""
+class LineStream:
+    """One request; also the producer of its answer.  Made by `publish_lines`."""
 
     def __init__(
         self,
@@ -99,6 +99,13 @@ class _Lines:
         self._begun_at = self._heard_at = self._written_at = transport.publishing.seconds()
         self._deadline: Deadline | None = None
         self._watch(self._begun_at + KEEPALIVE_SECONDS)
+        transport.streams.add(self)
+
+    def stop(self) -> None:
+        """The server stops: what was taken is answered, and then it is said why no more is."""
+        if not self._ended:
+            self._end_by(ShuttingDown())
+            self.flush()
 
     # the body
 
@@ -235,6 +242,7 @@ class _Lines:
 
     def _over(self) -> None:
         self._gone = True
+        self._transport.streams.discard(self)
         self._forget_rest()
         if self._deadline is not None:
             self._deadline.cancel()

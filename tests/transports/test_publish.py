@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -119,6 +120,22 @@ class PublishTests(SynchronousTestCase):
             self.assertEqual(said, b'{"error":"%b","code":"refused"}' % sentence)
             self.world.advance(5)
             self.assertTrue(stream.closed)
+
+    def test_stream_while_stopping(self) -> None:
+        """A stream is told in its last line that the server stops, behind all its answers."""
+        stream = self.stream()
+        line = b'{"type":"msg","data":1}\n'
+        self.send_line(stream, line)
+        stream.send(b"%x\r\n%b\r\n" % (len(line) + 5, line + b'{"typ'))
+        self.world.parts.close_doors()
+        self.assertEqual((stream.body.count(b"\n"), stream.ended), (1, False))
+        stream.send(b"%x\r\n%b\r\n" % (len(line), line))
+        self.log.settle()
+        lines = [json.loads(one) for one in stream.body.splitlines()]
+        self.assertEqual([one.get("code") for one in lines], [None, None, "shutting-down"])
+        self.assertTrue(stream.ended)
+        publish = self.world.parts.public.publish
+        self.assertEqual(len(publish.streams), 0)
 
     def test_line_that_stalls(self) -> None:
         """A line that has begun must come on; it is the last that is answered."""
