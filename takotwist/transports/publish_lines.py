@@ -256,6 +256,9 @@ class LineStream:
         self._deadline = self._transport.deadlines.at(due, self._beat)
 
     def _beat(self) -> None:
+        if self._ended:
+            # Its last answers are on their way.
+            return
         now, times = self._transport.publishing.seconds(), self._transport.stream_times
         if now >= self._begun_at + times.whole:
             self._end_by(Refusal(f"A stream may last {times.whole:g} seconds: begin another."))

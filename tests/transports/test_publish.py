@@ -121,6 +121,17 @@ class PublishTests(SynchronousTestCase):
             self.world.advance(5)
             self.assertTrue(stream.closed)
 
+    def test_stream_that_waits_for_the_log(self) -> None:
+        """One whose body has ended is answered when the log is done, and not refused meanwhile."""
+        stream = self.stream(stream_idle_seconds=40.0)
+        line = b'{"type":"msg","data":1}\n'
+        stream.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(line), line))
+        self.world.advance(50)
+        self.assertFalse(stream.ended)
+        self.log.settle()
+        self.assertEqual((len(stream.body.splitlines()), stream.ended), (1, True))
+        self.assertIn(b'"id"', stream.body)
+
     def test_stream_while_stopping(self) -> None:
         """A stream is told in its last line that the server stops, behind all its answers."""
         stream = self.stream()
