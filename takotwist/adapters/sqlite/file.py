@@ -214,7 +214,7 @@ class StoreFile:
         accepted = self.witness.says
         assert accepted is not None
         now_us = int(self.wall() * 1_000_000)
-        reserved = max(accepted.reserved, accepted.head, now_us) + BLOCK
+        reserved = max(accepted.reserved, max(accepted.head, now_us) + BLOCK)
         if accepted.run != self.run:
             self.witness.write(attrs.evolve(accepted, next=self.run, reserved=reserved))
         boot = self.boot if self.durability == "commit" else ""

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.adapters.sqlite.connection import HOME_PAGES, Connection, connect
 from takotwist.adapters.sqlite.file import StoreFile
 from takotwist.adapters.sqlite.trouble import Kind, Trouble
+from takotwist.adapters.sqlite.witness import BLOCK
 from takotwist.core.retention import Watched
 
 
@@ -85,6 +86,16 @@ class ConnectionTests(SynchronousTestCase):
         os.unlink(self.path)
         self.writer.rest()
         self.assertFalse(os.path.exists(self.path))
+
+    def test_opened_again_and_again(self) -> None:
+        """A file that is opened anew with each call, as on a bad disk, reserves no more ids."""
+        for _ in range(5):
+            self.writer.run(raise_head, head_of=int)
+            self.file.opened = None
+        says = self.file.witness.says
+        assert says is not None
+        self.assertEqual(says.head, 6)
+        self.assertLessEqual(says.reserved, says.head + BLOCK)
 
     def test_reader_cannot_write(self) -> None:
         """A reader that tries to write is refused."""
