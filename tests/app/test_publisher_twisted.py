@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet import error
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -52,7 +52,8 @@ class Endpoint:
     def connect(self, protocolFactory: Any) -> Deferred[Any]:
         self.tried += 1
         if self.silent:
-            return Deferred()
+            # As a real one, which does not fail with CancelledError.
+            return Deferred(lambda one: one.errback(error.ConnectingCancelledError(None)))
         if self.away:
             return fail(error.ConnectionRefusedError(111))
         transport = Transport()
@@ -175,6 +176,15 @@ class TestDeferredPublisher(SynchronousTestCase):
         waiting = self.publisher.publish("chat", None, "msg", 1)
         self.answer(http(STORED))
         self.successResultOf(waiting)
+
+    def test_cancelled_while_connecting(self) -> None:
+        """A publish that is cancelled before it has a connection is not tried again."""
+        self.endpoint.silent = True
+        waiting = self.publisher.publish("chat", None, "msg", 1)
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertEqual(self.endpoint.tried, 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_bound(self) -> None:
         """A channel bound to it is awaited under any reactor."""

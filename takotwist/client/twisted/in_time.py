@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
@@ -12,17 +13,40 @@ T = TypeVar("T")
 async def in_time(reactor: Any, seconds: float, work: Deferred[T]) -> T:
     """The result of `work`, which is cancelled where it does not come in time.
 
+    What a Deferred says when it is cancelled is its own: an endpoint that is still connecting
+    fails with a connection error, which reads as one that may be tried again.  So nothing
+    that `work` says from then on counts.
+
     Rejected: `Deferred.addTimeout`, whose error is not Python's own.
 
     :raises TimeoutError: it did not.
+    :raises CancelledError: whoever waited was cancelled.
     """
-    late = reactor.callLater(max(0.0, seconds), work.cancel)
+    cancelled = False
+
+    def cancel(_: Deferred[T]) -> None:
+        nonlocal cancelled
+        cancelled = True
+        work.cancel()
+
+    waiting: Deferred[T] = Deferred(cancel)
+
+    def came(result: T) -> None:
+        if not cancelled:
+            waiting.callback(result)
+
+    def failed(failure: Failure) -> None:
+        if not cancelled:
+            waiting.errback(failure)
+
+    work.addCallbacks(came, failed)
+    late = reactor.callLater(max(0.0, seconds), waiting.cancel)
     try:
-        return await work
+        return await waiting
     except CancelledError:
-        if late.active():
-            raise
-        raise TimeoutError from None
+        if cancelled and not late.active():
+            raise TimeoutError from None
+        raise
     finally:
         if late.active():
             late.cancel()
