@@ -181,7 +181,7 @@ LIMITS: tuple[Limit, ...] = (
         "[limits]\npublish_rate = 0.1\npublish_burst = 3",
     ),
     Limit(
-        "frames of one connection that are refused for their rate, one after the other",
+        "frames of one connection that are refused for their rate, in 10 s",
         "1,000",
         ("close 4429 rate-limited",),
         reaching.refused_frames,
