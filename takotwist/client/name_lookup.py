@@ -38,6 +38,10 @@ class NameLookup:
         try:
             future.set_result(self._look_up(socket.AI_NUMERICHOST))
             return future
+        except UnicodeError:
+            # Such as "a..b"; the codec's own text would not say what it is about.
+            future.set_exception(OSError(f"{self._host!r} is no name of a host"))
+            return future
         except OSError:
             pass  # a name
         with self._lock:
@@ -45,9 +49,15 @@ class NameLookup:
             if self._under_way is not None and self._process == os.getpid():
                 return self._under_way
             self._under_way, self._process = future, os.getpid()
-        threading.Thread(
+        thread = threading.Thread(
             target=self._run, args=(future,), name="takotwist-lookup", daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError as full:
+            # No more threads for this process: the next who asks must not wait for this one.
+            self._forget()
+            future.set_exception(OSError(str(full)))
         return future
 
     def _run(self, future: Future[list[Found]]) -> None:

@@ -59,6 +59,26 @@ class TestNameLookup(SynchronousTestCase):
             waiting = NameLookup("live.example", 80, find).addresses()
             self.assertIsInstance(waiting.exception(30), OSError)
 
+    def test_no_name(self) -> None:
+        """What cannot even be asked for is an OSError too, which names it."""
+        failed = NameLookup("live..example", 80).addresses().exception(0)
+        self.assertIsInstance(failed, OSError)
+        self.assertIn("live..example", str(failed))
+
+    def test_no_thread(self) -> None:
+        """Where no thread can be started it is an OSError, and the next look-up is a new one."""
+        find = Resolver()
+        find.let.set()
+        lookup = NameLookup("live.example", 80, find)
+
+        def start(_: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+        patched = self.patch(threading.Thread, "start", start)
+        self.assertIsInstance(lookup.addresses().exception(0), OSError)
+        patched.restore()
+        self.assertEqual(lookup.addresses().result(30), FOUND)
+
     def test_address(self) -> None:
         """An address needs no look-up and no thread."""
         before = threading.active_count()
