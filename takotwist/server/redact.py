@@ -67,7 +67,7 @@ _SAID_OF_SCHEMES = r"(?!(?:auth|authentication|authorization|credentials?|tokens
 _SCHEME = re.compile(
     rf"(?i)\b(bearer|basic)(\s+){_NO_VALUE}{_SAID_OF_SCHEMES}[A-Za-z0-9._~+/=-]{{6,}}"
 )
-_USER = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s@\"'?#]+@")
+_USER = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s\"'?#]+@")
 _OWN_KEY = re.compile(r"\btako_[a-z]+_[A-Za-z0-9_-]{16,}")
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")
 

@@ -148,6 +148,8 @@ class RedactTests(SynchronousTestCase):
             "header Authorization: bearer correcthorse",
             "token: 'correcthorse' was refused",
             "cannot reach http://user:correcthorse@host/ today",
+            # As urlsplit reads it: the last one ends the password.
+            "cannot reach http://user:p@correcthorse@host/ today",
         ):
             self.assertNotIn("correcthorse", Redactor().text(text), text)
 
