@@ -24,7 +24,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from takotwist.core.log import LogStats
-from takotwist.core.tally import Histogram, Tally
+from takotwist.core.metrics import Histogram, Tally
 from takotwist.errors import StoreUnavailable
 
 #: Where it is answered, on the private listener.

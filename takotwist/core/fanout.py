@@ -14,8 +14,8 @@ from itertools import chain
 import attrs
 
 from takotwist.core.group import Group
-from takotwist.core.outbox import Outbox, Send, Turn
 from takotwist.core.replay import Gate, Replay
+from takotwist.core.send_queue import Outbox, Send, Turn
 from takotwist.core.tail import Item
 from takotwist.core.topic import Topic
 from takotwist.errors import Refusal

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from takotwist.core.outbox import Outbox, Send
+from takotwist.core.send_queue import Outbox, Send
 
 if TYPE_CHECKING:
     from takotwist.core.fanout import Subscription

@@ -15,10 +15,10 @@ from twisted.logger import Logger
 
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut, Subscription
-from takotwist.core.outbox import Outbox
+from takotwist.core.metrics import Tally
 from takotwist.core.replay import Gate
+from takotwist.core.send_queue import Outbox
 from takotwist.core.tail import Item, Tails
-from takotwist.core.tally import Tally
 from takotwist.errors import CursorInvalid, Refusal, ReplayTooOld, StoreUnavailable
 from takotwist.flow.reads import PAGE_BYTES, ReadPage, Reads
 from takotwist.ports import IReplayLog

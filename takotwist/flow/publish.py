@@ -21,9 +21,9 @@ from takotwist.core.fanout import FanOut, Subscription
 from takotwist.core.group_commit import GroupCommit
 from takotwist.core.log import Append, Appended
 from takotwist.core.message import Draft
-from takotwist.core.outbox import Turn
+from takotwist.core.metrics import Tally
+from takotwist.core.send_queue import Turn
 from takotwist.core.tail import Tails
-from takotwist.core.tally import Tally
 from takotwist.core.topic import Topic
 from takotwist.errors import BodyInvalid, Refusal, ShuttingDown, StoreUnavailable
 from takotwist.flow.attach import Attaching

@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 
 from takotwist.codecs.encode_once import Encoded
 from takotwist.core.log import Page
+from takotwist.core.metrics import Tally
 from takotwist.core.tail import Tails
-from takotwist.core.tally import Tally
 from takotwist.core.topic import Topic
 from takotwist.ports import IReplayLog
 

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from takotwist.core.deadlines import Deadline
 from takotwist.core.fanout import Subscription
-from takotwist.core.outbox import Outbox
+from takotwist.core.send_queue import Outbox
 from takotwist.errors import BodyInvalid, CredentialsExpired, RateLimited, Refusal
 from takotwist.flow.authorize import Admitted
 from takotwist.flow.client_frames import ClientFrames

@@ -12,8 +12,8 @@ from twisted.logger import Logger
 
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.limits import ConnectionLimits, TopicNames
-from takotwist.core.outbox import Outbox
-from takotwist.core.tally import Tally
+from takotwist.core.metrics import Tally
+from takotwist.core.send_queue import Outbox
 from takotwist.errors import Refusal
 from takotwist.flow.attach import Attaching
 from takotwist.flow.authorize import Admitted, Authorizing

@@ -17,10 +17,10 @@ from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut
 from takotwist.core.group_commit import GroupCommit
 from takotwist.core.limits import Concurrency, ConnectionLimits, Rate, TopicNames
-from takotwist.core.outbox import Turn
+from takotwist.core.metrics import Tally
 from takotwist.core.registry import Registry
+from takotwist.core.send_queue import Turn
 from takotwist.core.tail import Tails
-from takotwist.core.tally import Tally
 from takotwist.flow.attach import Attaching
 from takotwist.flow.authorize import Authorizing
 from takotwist.flow.publish import Publishing

@@ -18,7 +18,7 @@ from takotwist.core.cursor import EVERYTHING
 from takotwist.core.deadlines import Deadline
 from takotwist.core.fanout import Subscription
 from takotwist.core.log import Page
-from takotwist.core.outbox import Outbox
+from takotwist.core.send_queue import Outbox
 from takotwist.core.topic import Topic
 from takotwist.errors import Refusal, StoreUnavailable
 from takotwist.flow.attach import RETRY_SECONDS, Attaching

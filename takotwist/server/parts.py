@@ -14,9 +14,9 @@ from takotwist.adapters.publish_local import Store
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut
 from takotwist.core.limits import ConnectionLimits
-from takotwist.core.outbox import Turn
+from takotwist.core.metrics import Tally
 from takotwist.core.registry import Registry
-from takotwist.core.tally import Tally
+from takotwist.core.send_queue import Turn
 from takotwist.flow.attach import Attaching
 from takotwist.flow.authorize import Authorizing
 from takotwist.flow.publish import Publishing

@@ -13,8 +13,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from takotwist.core.deadlines import Deadlines
-from takotwist.core.outbox import Turn
-from takotwist.core.tally import Tally
+from takotwist.core.metrics import Tally
+from takotwist.core.send_queue import Turn
 
 
 class Ticker(Service):

@@ -14,7 +14,7 @@ import attrs
 
 from takotwist.codecs.client_frame import Bad, ClientFrame, OnTopic, Send
 from takotwist.core.authorization import Grant, Operation
-from takotwist.core.outbox import Outbox, Turn
+from takotwist.core.send_queue import Outbox, Turn
 from takotwist.errors import (
     CredentialsMissing,
     OriginRejected,

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.core.tally import Tally
+from takotwist.core.metrics import Tally
 from takotwist.errors import (
     CredentialsMissing,
     MethodNotAllowed,

@@ -18,7 +18,7 @@ from takotwist.codecs.sse import SseEvent, encode
 from takotwist.codecs.tako_json import encode_message
 from takotwist.core.keepalive import Comments, Pulse
 from takotwist.core.message import Message
-from takotwist.core.outbox import Outbox
+from takotwist.core.send_queue import Outbox
 from takotwist.core.topic import Topic
 from takotwist.errors import InternalError, MethodNotAllowed, Refusal
 from takotwist.flow.session import Session

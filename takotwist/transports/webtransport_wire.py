@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from takotwist.codecs.encode_once import LINES_MUX
 from takotwist.core.keepalive import Pings, Pulse
-from takotwist.core.outbox import Outbox
+from takotwist.core.send_queue import Outbox
 from takotwist.errors import Refusal, ShuttingDown
 from takotwist.flow.session import Session
 from takotwist.streams.unfinished import CLOSE_CODE, Cut, Unfinished

@@ -9,7 +9,7 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from takotwist.admin.metrics import Gauges, MetricsPage
 from takotwist.core.log import LogStats
-from takotwist.core.tally import Tally
+from takotwist.core.metrics import Tally
 from takotwist.errors import StoreUnavailable
 
 

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.core.fanout import Subscription
 from takotwist.core.group import FEW, Group
-from takotwist.core.outbox import Outbox, Turn
+from takotwist.core.send_queue import Outbox, Turn
 from takotwist.core.topic import Topic
 
 TOPIC = Topic.of("chat", {})

@@ -20,7 +20,7 @@ from takotwist.admin.metrics import Gauges, TallyCollector
 from takotwist.cli import main
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.log import LogStats
-from takotwist.core.tally import Tally
+from takotwist.core.metrics import Tally
 from takotwist.errors import Refusal, Retry
 from takotwist.live.backlog import Backlog
 from takotwist.live.bus import Bus

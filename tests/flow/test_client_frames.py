@@ -12,9 +12,9 @@ from takotwist.core.authorization import Drop, Fanout, Frame, Grant, Reject, Ver
 from takotwist.core.channel import ChannelDefinition, Lifecycle
 from takotwist.core.log import Appended
 from takotwist.core.message import Draft
+from takotwist.core.metrics import Tally
 from takotwist.core.registry import Registry
 from takotwist.core.schema import PayloadSchema
-from takotwist.core.tally import Tally
 from takotwist.core.topic import Topic
 from takotwist.errors import AuthUnavailable, BodyInvalid, InternalError, VerifyRejected
 from takotwist.flow.authorize import Admitted, Asked, Authorizing

@@ -22,10 +22,10 @@ from takotwist.core.channel import Lifecycle
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut, Subscription
 from takotwist.core.message import Draft
-from takotwist.core.outbox import Outbox, Turn
+from takotwist.core.metrics import Tally
 from takotwist.core.replay import Gate
+from takotwist.core.send_queue import Outbox, Turn
 from takotwist.core.tail import Tails
-from takotwist.core.tally import Tally
 from takotwist.core.topic import Topic
 from takotwist.errors import CursorInvalid, Refusal, ReplayTooOld, StoreUnavailable
 from takotwist.flow.attach import Attaching

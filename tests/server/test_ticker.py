@@ -6,8 +6,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.core.deadlines import Deadlines
-from takotwist.core.outbox import Turn
-from takotwist.core.tally import Tally
+from takotwist.core.metrics import Tally
+from takotwist.core.send_queue import Turn
 from takotwist.server.ticker import Ticker
 
 

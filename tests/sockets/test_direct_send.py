@@ -19,7 +19,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from takotwist.core.fanout import Subscription
 from takotwist.core.group import FEW, Group
-from takotwist.core.outbox import Outbox, Turn
+from takotwist.core.send_queue import Outbox, Turn
 from takotwist.core.topic import Topic
 from takotwist.streams import direct_send
 from takotwist.streams.direct_send import RECORD, blocked_sends, direct_write, straight_send

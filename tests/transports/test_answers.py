@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
-from takotwist.core.tally import Tally
+from takotwist.core.metrics import Tally
 from takotwist.errors import CredentialsMissing, MethodNotAllowed, RateLimited, Refusal
 from takotwist.transports.answers import Answers
 
