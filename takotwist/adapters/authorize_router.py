@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
 from takotwist.core.authorization import AuthRequest, Frame, Grant, Verdict
-from takotwist.core.registry import Registry
+from takotwist.core.channel import Registry
 from takotwist.errors import ChannelUnknown
 from takotwist.ports import IAuthorizer
 

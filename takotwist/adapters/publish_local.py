@@ -17,7 +17,7 @@ from twisted.internet.threads import blockingCallFromThread
 from twisted.python.threadable import isInIOThread
 
 from takotwist.app.published import Published
-from takotwist.core.message import Draft, Message
+from takotwist.core.topic import Draft, Message
 
 #: Validates and stores on one topic: channel, params, drafts, idempotency key.
 Store = Callable[[str, Mapping[str, Any], Sequence[Draft], str | None], Deferred[Sequence[Message]]]

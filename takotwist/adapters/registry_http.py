@@ -13,8 +13,7 @@ from twisted.python.failure import Failure
 
 from takotwist.adapters.app_client import AppClient
 from takotwist.codecs.registry_json import read_registry
-from takotwist.core.channel import ChannelDefinition
-from takotwist.core.registry import Defined
+from takotwist.core.channel import ChannelDefinition, Defined
 from takotwist.errors import BodyInvalid
 
 REGISTRY_PATH = "/channels/registry"

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from twisted.web.resource import Resource
 
+from takotwist.core.channel import Registry
 from takotwist.core.fanout import FanOut
-from takotwist.core.registry import Registry
 
 #: Where it is answered, on the private listener.
 CHANNELS_PATH = "/_tako/admin/channels"

@@ -14,8 +14,7 @@ import attrs
 from takotwist.app.published import Published, Publishing
 from takotwist.app.publisher import environment_publisher
 from takotwist.app.type_parameters import M, OfPayloads
-from takotwist.core.message import Draft
-from takotwist.core.topic import Topic
+from takotwist.core.topic import Draft, Topic
 
 if TYPE_CHECKING:
     from takotwist.app.channel import Channel

@@ -22,8 +22,8 @@ from takotwist.app.published import Publishing
 from takotwist.app.type_parameters import M, OfChannel, Q, R, T, V
 from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in
 from takotwist.core.channel import ChannelDefinition, Credentials
-from takotwist.core.message import MAX_TYPE_LENGTH, RESERVED_TYPE_PREFIX
-from takotwist.core.schema import PayloadSchema
+from takotwist.core.params import PayloadSchema
+from takotwist.core.topic import MAX_TYPE_LENGTH, RESERVED_TYPE_PREFIX
 from takotwist.errors import BodyInvalid, DefinitionError, ParamsInvalid, TakoError
 
 F = TypeVar("F", bound=Callable[..., Any])

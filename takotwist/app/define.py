@@ -17,8 +17,7 @@ from takotwist.app.declared import Declared, SchemaOnly, declare
 from takotwist.app.given import P
 from takotwist.app.type_parameters import M, Q
 from takotwist.core.channel import ChannelDefinition, Lifecycle
-from takotwist.core.params import Params
-from takotwist.core.schema import PayloadSchema
+from takotwist.core.params import Params, PayloadSchema
 from takotwist.errors import DefinitionError
 
 #: A length of time: seconds, or a `timedelta`.

@@ -26,7 +26,7 @@ import attrs
 
 from takotwist.app.channel import Channel
 from takotwist.app.collected import collected
-from takotwist.core.registry import Defined
+from takotwist.core.channel import Defined
 from takotwist.errors import DefinitionError
 
 T = TypeVar("T")

@@ -19,7 +19,7 @@ from takotwist.codecs.http_answer import HttpAnswer
 from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in, is_text
 from takotwist.codecs.query import check_channel, query_of
 from takotwist.codecs.tako_json import check_type
-from takotwist.core.message import Draft
+from takotwist.core.topic import Draft
 from takotwist.errors import (
     REFUSALS,
     BodyInvalid,

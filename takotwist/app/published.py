@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from takotwist.core.message import Draft
+from takotwist.core.topic import Draft
 
 
 @attrs.frozen(slots=True)

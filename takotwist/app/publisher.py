@@ -29,7 +29,7 @@ from takotwist.app.publish_wire import body_of, draft_of, drafts_of, target_of
 from takotwist.app.published import Published
 from takotwist.codecs.http_answer import HttpAnswer
 from takotwist.codecs.query import check_key
-from takotwist.core.message import Draft
+from takotwist.core.topic import Draft
 from takotwist.errors import ConfigError
 
 #: Where a server serves its channels unless the address names a path (protocol, section 3).

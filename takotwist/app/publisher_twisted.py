@@ -18,7 +18,7 @@ from takotwist.app.http_exchange_twisted import TwistedExchange
 from takotwist.app.publish_wire import drafts_of
 from takotwist.app.published import Published
 from takotwist.app.publisher import Publisher
-from takotwist.core.message import Draft
+from takotwist.core.topic import Draft
 
 
 class DeferredPublisher:

@@ -14,7 +14,7 @@ import click
 
 from takotwist.app.discovery import discover
 from takotwist.cli.configured import config_option, configured
-from takotwist.core.registry import Defined, Registry
+from takotwist.core.channel import Defined, Registry
 from takotwist.errors import TakoError
 from takotwist.live.discovery import discover_functions
 from takotwist.server.config import KEYS, Config

@@ -16,8 +16,7 @@ import attrs
 import msgspec
 
 from takotwist.codecs.tako_json import check_type, payload
-from takotwist.core.cursor import parse_cursor
-from takotwist.core.message import Draft
+from takotwist.core.topic import Draft, parse_cursor
 from takotwist.errors import BodyInvalid, MessageTooLarge, Refusal
 
 #: A client's name for one of its frames, given back in the answer.

@@ -12,7 +12,7 @@ import attrs
 
 from takotwist.codecs import sse, websocket_frame
 from takotwist.codecs.tako_json import encode_message, encode_message_with_params
-from takotwist.core.message import Message
+from takotwist.core.topic import Message
 
 
 @attrs.frozen(slots=True, eq=False)

@@ -14,8 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from takotwist.core.channel import ChannelDefinition, Credentials, Lifecycle
-from takotwist.core.params import Params
-from takotwist.core.schema import PayloadSchema
+from takotwist.core.params import Params, PayloadSchema
 from takotwist.errors import BodyInvalid, DefinitionError
 
 #: Most definitions that one app may have.

@@ -13,8 +13,7 @@ from typing import Any
 import msgspec
 
 from takotwist.codecs.plain_json import ENCODING_ERRORS, MAX_DEPTH, failed_in, fault_in
-from takotwist.core.message import MAX_TYPE_LENGTH, RESERVED_TYPE_PREFIX, Draft, Message
-from takotwist.core.topic import Topic
+from takotwist.core.topic import MAX_TYPE_LENGTH, RESERVED_TYPE_PREFIX, Draft, Message, Topic
 from takotwist.errors import BodyInvalid, MessageTooLarge
 
 

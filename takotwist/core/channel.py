@@ -3,19 +3,24 @@
 A definition comes from Python (`takotwist.define_channel`), from the
 configuration file or from an app's registry; all three end as this value.
 Rule: nothing callable in here.  Who calls the app's functions is an adapter.
+
+The channels that are defined, by name.
+
+Definitions come from several places (Python, configuration, an app's
+registry).  Rule: one name, one definition; whoever comes second is told who
+was first.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
 import attrs
 
-from takotwist.core.params import Params
-from takotwist.core.schema import PayloadSchema
-from takotwist.errors import DefinitionError
+from takotwist.core.params import Params, PayloadSchema
+from takotwist.errors import ChannelUnknown, DefinitionError
 
 #: Query keys that are never params (protocol, section 1).
 #: Where a cursor may stand in a query, the first that is there and not empty counts.  What
@@ -146,3 +151,62 @@ class ChannelDefinition:
     def bidirectional(self) -> bool:
         """Whether clients may connect over WebSocket."""
         return self.handlers is None or bool(self.handlers) or self.forward_unhandled
+
+
+@attrs.frozen(slots=True)
+class Defined:
+    """One definition and where it came from.
+
+    :ivar definition: the channel.
+    :ivar place: file, module or URL, for people.
+    :ivar local: whether its callables are in this process; else the app is asked over HTTP.
+    """
+
+    definition: ChannelDefinition
+    place: str
+    local: bool
+
+
+@attrs.define(slots=True)
+class Registry:
+    """Name -> definition.  Replaced as a whole when definitions are read again."""
+
+    _by_name: dict[str, Defined] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(cls, defined: Iterable[Defined]) -> Registry:
+        """:raises DefinitionError: when two have the same name."""
+        registry = cls()
+        for one in defined:
+            registry.add(one)
+        return registry
+
+    def add(self, defined: Defined) -> None:
+        """:raises DefinitionError: when the name is taken; names both places."""
+        first = self._by_name.get(defined.definition.name)
+        if first is not None:
+            raise DefinitionError(
+                f"channel {defined.definition.name!r} is already defined in {first.place}",
+                place=defined.place,
+            )
+        self._by_name[defined.definition.name] = defined
+
+    def replace(self, other: Registry) -> None:
+        """Take over all that `other` holds: who has this registry sees the new definitions."""
+        self._by_name = dict(other._by_name)
+
+    def get(self, name: str) -> Defined:
+        """:raises ChannelUnknown: when there is none of this name."""
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise ChannelUnknown(f"There is no channel named {name!r}.") from None
+
+    def __iter__(self) -> Iterator[Defined]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name

@@ -3,11 +3,18 @@
 Ten thousand connections with a keepalive, a lifetime and an expiry each would
 be thirty thousand timers of the reactor.  Here they are entries in buckets.
 Rule: nothing happens before its time, and at most one `grain` after it.
+
+When to say something on a silent connection, and when to give it up.
+
+One rule for all transports.  Server-Sent Events get a comment when nothing was
+written for an interval; WebSocket peers are pinged every interval and dropped
+when none of the pings of two intervals was answered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
 
 import attrs
 
@@ -82,3 +89,46 @@ def _taken(due: list[Deadline]) -> Iterator[Callable[[], None]]:
         action, deadline.action, deadline._slot = deadline.action, None, None
         if action is not None:
             yield action
+
+
+class Pulse(Enum):
+    """What to do now."""
+
+    NOTHING = "nothing"
+    SPEAK = "speak"
+    DROP = "drop"
+
+
+@attrs.define(slots=True)
+class Comments:
+    """Keepalive by something written into silence.  All times in seconds."""
+
+    interval: float
+
+    def check(self, now: float, written_at: float) -> tuple[Pulse, float]:
+        """What to do at `now`, and when to look again."""
+        due = written_at + self.interval
+        if now >= due:
+            return Pulse.SPEAK, now + self.interval
+        return Pulse.NOTHING, due
+
+
+@attrs.define(slots=True)
+class Pings:
+    """Keepalive by pings that the peer must answer.  All times in seconds.
+
+    :ivar heard_at: when the peer last proved to be there.
+    """
+
+    interval: float
+    heard_at: float
+
+    def heard(self, now: float) -> None:
+        """A pong or any frame of the peer has come."""
+        self.heard_at = now
+
+    def check(self, now: float) -> tuple[Pulse, float]:
+        """What to do at `now`, and when to look again."""
+        if now - self.heard_at > 2 * self.interval:
+            return Pulse.DROP, now
+        return Pulse.SPEAK, now + self.interval

@@ -23,8 +23,8 @@ from enum import Enum
 
 import attrs
 
-from takotwist.core.cursor import EVERYTHING
 from takotwist.core.tail import Item
+from takotwist.core.topic import EVERYTHING
 
 
 class Gate(Enum):

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import attrs
 
 if TYPE_CHECKING:
-    from takotwist.core.fanout import Subscription
-    from takotwist.core.group import Group
+    from takotwist.core.fanout import Group, Subscription
 
 #: A socket's own ``send``: takes bytes at once, says how many, raises `OSError`.
 Send: TypeAlias = Callable[[bytes], int]

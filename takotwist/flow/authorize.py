@@ -14,9 +14,8 @@ import attrs
 from twisted.logger import Logger
 
 from takotwist.core.authorization import AuthRequest, Grant, HeaderCredential, Operation
-from takotwist.core.channel import ChannelDefinition, Lifecycle, is_channel_name
+from takotwist.core.channel import ChannelDefinition, Lifecycle, Registry, is_channel_name
 from takotwist.core.metrics import Tally
-from takotwist.core.registry import Registry
 from takotwist.core.topic import Topic
 from takotwist.errors import ChannelUnknown, CredentialsMissing, ParamsInvalid
 from takotwist.flow.bindings import Bindings

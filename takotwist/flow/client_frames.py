@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from takotwist.core.authorization import Drop, Fanout, Frame, Reject
 from takotwist.core.log import Appended
-from takotwist.core.message import Draft
+from takotwist.core.topic import Draft
 from takotwist.errors import BodyInvalid, InternalError, Refusal, VerifyRejected
 from takotwist.flow.authorize import Asked, Authorizing
 from takotwist.flow.publish import Publishing, validate

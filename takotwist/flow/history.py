@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from takotwist.core.cursor import EVERYTHING
-from takotwist.core.message import Message
-from takotwist.core.topic import Topic
+from takotwist.core.topic import EVERYTHING, Message, Topic
 from takotwist.ports import IReplayLog
 
 #: Most messages in one answer, and how many where the request does not say.

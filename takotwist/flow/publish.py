@@ -18,13 +18,11 @@ from twisted.python.failure import Failure
 from takotwist.codecs.encode_once import Encoded
 from takotwist.core.channel import ChannelDefinition, Lifecycle
 from takotwist.core.fanout import FanOut, Subscription
-from takotwist.core.group_commit import GroupCommit
-from takotwist.core.log import Append, Appended
-from takotwist.core.message import Draft
+from takotwist.core.log import Append, Appended, GroupCommit
 from takotwist.core.metrics import Tally
 from takotwist.core.send_queue import Turn
 from takotwist.core.tail import Tails
-from takotwist.core.topic import Topic
+from takotwist.core.topic import Draft, Topic
 from takotwist.errors import BodyInvalid, Refusal, ShuttingDown, StoreUnavailable
 from takotwist.flow.attach import Attaching
 from takotwist.ports import IReplayLog

@@ -11,7 +11,7 @@ from typing import Any, Generic, NoReturn, TypeVar, get_args
 
 import msgspec
 
-from takotwist.core.cursor import parse_cursor
+from takotwist.core.topic import parse_cursor
 from takotwist.errors import Refusal, ReplayTooOld
 from takotwist.live.broadcast import (
     Broadcast,

@@ -13,7 +13,7 @@ import attrs
 from twisted.internet.defer import ensureDeferred
 from twisted.logger import Logger
 
-from takotwist.core.group_commit import GroupCommit
+from takotwist.core.log import GroupCommit
 from takotwist.errors import InternalError, MessageTooLarge, Refusal
 from takotwist.live.bus import MAX_IDLE_KEYS, Bus, Publication
 from takotwist.live.frames import Info

@@ -13,12 +13,12 @@ from typing import Any
 import attrs
 from twisted.web.resource import IResource
 
+from takotwist.core.channel import Registry
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut
-from takotwist.core.group_commit import GroupCommit
 from takotwist.core.limits import Concurrency, ConnectionLimits, Rate, TopicNames
+from takotwist.core.log import GroupCommit
 from takotwist.core.metrics import Tally
-from takotwist.core.registry import Registry
 from takotwist.core.send_queue import Turn
 from takotwist.core.tail import Tails
 from takotwist.flow.attach import Attaching

@@ -25,7 +25,7 @@ from takotwist.adapters.needs_asyncio import needs_asyncio
 from takotwist.adapters.registry_http import HttpRegistry
 from takotwist.app.discovery import Discovered, discover
 from takotwist.app.published import Publishing
-from takotwist.core.registry import Defined, Registry
+from takotwist.core.channel import Defined, Registry
 from takotwist.errors import AuthUnavailable, DefinitionError
 from takotwist.live.discovery import discover_functions
 from takotwist.live.function import Function

@@ -14,12 +14,11 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 
 from takotwist.core.channel import Lifecycle
-from takotwist.core.cursor import EVERYTHING
 from takotwist.core.deadlines import Deadline
 from takotwist.core.fanout import Subscription
 from takotwist.core.log import Page
 from takotwist.core.send_queue import Outbox
-from takotwist.core.topic import Topic
+from takotwist.core.topic import EVERYTHING, Topic
 from takotwist.errors import Refusal, StoreUnavailable
 from takotwist.flow.attach import RETRY_SECONDS, Attaching
 from takotwist.live.bus import Publication

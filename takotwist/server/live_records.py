@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from takotwist.codecs.encode_once import WireForm
-from takotwist.core.message import Draft, Message
+from takotwist.core.topic import Draft, Message
 from takotwist.live.bus import Publication
 from takotwist.live.frames import Info
 from takotwist.live.stored import Record

@@ -11,11 +11,11 @@ from collections.abc import Callable
 import attrs
 
 from takotwist.adapters.publish_local import Store
+from takotwist.core.channel import Registry
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut
 from takotwist.core.limits import ConnectionLimits
 from takotwist.core.metrics import Tally
-from takotwist.core.registry import Registry
 from takotwist.core.send_queue import Turn
 from takotwist.flow.attach import Attaching
 from takotwist.flow.authorize import Authorizing

@@ -33,7 +33,7 @@ from takotwist.adapters.publish_local import LocalPublishing
 from takotwist.admin.health import Health
 from takotwist.app.channel import Channel
 from takotwist.app.discovery import Discovered
-from takotwist.core.registry import Registry
+from takotwist.core.channel import Registry
 from takotwist.live.bus import Bus
 from takotwist.live.function import Function
 from takotwist.ports import IAuthorizer, IReplayLog

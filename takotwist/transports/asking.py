@@ -15,7 +15,7 @@ import attrs
 from takotwist.codecs.cookie import header_text as text_of
 from takotwist.codecs.cookie import read_cookies
 from takotwist.core.channel import CURSOR_QUERY_KEYS, RESERVED_QUERY_KEYS
-from takotwist.core.cursor import parse_cursor
+from takotwist.core.topic import parse_cursor
 from takotwist.errors import CursorInvalid, ParamsInvalid
 from takotwist.flow.authorize import Presented
 

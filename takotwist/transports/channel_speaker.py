@@ -31,8 +31,8 @@ from takotwist.codecs.server_frame import (
     pong_frame,
     reset_frame,
 )
-from takotwist.core.cursor import FOREIGN
 from takotwist.core.log import Appended
+from takotwist.core.topic import FOREIGN
 from takotwist.errors import (
     AuthFrameMalformed,
     AuthFrameMissing,

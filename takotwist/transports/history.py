@@ -8,7 +8,7 @@ import attrs
 from twisted.internet.defer import DeferredSemaphore
 
 from takotwist.codecs.tako_json import encode_messages
-from takotwist.core.cursor import EVERYTHING, parse_cursor
+from takotwist.core.topic import EVERYTHING, parse_cursor
 from takotwist.errors import MethodNotAllowed, Overloaded, ParamsInvalid
 from takotwist.flow.authorize import Asked
 from takotwist.flow.history import DEFAULT_LIMIT, MAX_LIMIT, read_history

@@ -17,7 +17,7 @@ from takotwist.codecs.client_frame import MAX_KEY_LENGTH
 from takotwist.codecs.tako_json import encode_message, encode_messages, read_drafts
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.log import Appended
-from takotwist.core.message import Draft
+from takotwist.core.topic import Draft
 from takotwist.errors import BodyInvalid, CredentialsMissing, VerifyRejected
 from takotwist.flow.authorize import Asked, Authorizing
 from takotwist.flow.publish import Publishing, validate

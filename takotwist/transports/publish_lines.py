@@ -18,10 +18,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from takotwist.codecs.tako_json import encode_message, read_draft
-from takotwist.core.deadlines import Deadline
-from takotwist.core.keepalive import Comments, Pulse
+from takotwist.core.deadlines import Comments, Deadline, Pulse
 from takotwist.core.log import Appended
-from takotwist.core.message import Draft
+from takotwist.core.topic import Draft
 from takotwist.errors import MessageTooLarge, Refusal, ShuttingDown
 from takotwist.flow.authorize import Asked
 from takotwist.flow.refusal import refusal_of

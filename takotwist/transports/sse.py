@@ -16,10 +16,9 @@ import msgspec
 from takotwist.codecs.encode_once import SSE_CHUNKED, SSE_RAW
 from takotwist.codecs.sse import SseEvent, encode
 from takotwist.codecs.tako_json import encode_message
-from takotwist.core.keepalive import Comments, Pulse
-from takotwist.core.message import Message
+from takotwist.core.deadlines import Comments, Pulse
 from takotwist.core.send_queue import Outbox
-from takotwist.core.topic import Topic
+from takotwist.core.topic import Message, Topic
 from takotwist.errors import InternalError, MethodNotAllowed, Refusal
 from takotwist.flow.session import Session
 from takotwist.streams.event_stream import HEADERS, EventStream

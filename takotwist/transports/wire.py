@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from takotwist.codecs.encode_once import WEBSOCKET_MUX
 from takotwist.codecs.websocket_frame import binary_frame, text_frame
-from takotwist.core.keepalive import Pings, Pulse
+from takotwist.core.deadlines import Pings, Pulse
 from takotwist.core.send_queue import Outbox
 from takotwist.errors import Refusal, ShuttingDown
 from takotwist.flow.session import Session

@@ -10,8 +10,7 @@ from zope.interface.verify import verifyObject
 
 from takotwist.adapters.authorize_router import AuthorizerRouter
 from takotwist.core.authorization import AuthRequest, Drop, Frame, Grant
-from takotwist.core.channel import ChannelDefinition
-from takotwist.core.registry import Defined, Registry
+from takotwist.core.channel import ChannelDefinition, Defined, Registry
 from takotwist.errors import ChannelUnknown
 from takotwist.ports import IAuthorizer
 

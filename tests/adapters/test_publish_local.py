@@ -11,8 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import Published, define_channel
 from takotwist.adapters.publish_local import LocalPublishing
-from takotwist.core.message import Draft, Message
-from takotwist.core.topic import Topic
+from takotwist.core.topic import Draft, Message, Topic
 from takotwist.errors import StoreUnavailable
 from tests.adapters.stepped_threads import SteppedReactor
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import BoundChannel, Channel, Context, Published, define_channel
-from takotwist.core.message import Draft
+from takotwist.core.topic import Draft
 from takotwist.errors import BodyInvalid, DefinitionError, ParamsInvalid
 
 

@@ -18,8 +18,7 @@ from takotwist.codecs.client_frame import (
     read_client_frame,
 )
 from takotwist.codecs.server_frame import error_frame
-from takotwist.core.cursor import FOREIGN
-from takotwist.core.message import Draft
+from takotwist.core.topic import FOREIGN, Draft
 from takotwist.errors import BodyInvalid, CursorInvalid, MessageTooLarge
 
 

@@ -19,8 +19,7 @@ from takotwist.codecs.tako_json import (
     read_draft,
     read_drafts,
 )
-from takotwist.core.message import Draft, Message
-from takotwist.core.topic import Topic
+from takotwist.core.topic import Draft, Message, Topic
 from takotwist.errors import BodyInvalid, MessageTooLarge
 
 SCALARS = st.one_of(

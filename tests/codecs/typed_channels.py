@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from takotwist.core.channel import ChannelDefinition
-from takotwist.core.params import Params
-from takotwist.core.schema import PayloadSchema
+from takotwist.core.params import Params, PayloadSchema
 
 
 def channel(name: str, params_schema: Any = None, /, **messages: Any) -> ChannelDefinition:

@@ -14,10 +14,8 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from takotwist.core.channel import Lifecycle
-from takotwist.core.cursor import EVERYTHING
 from takotwist.core.log import Append, Appended, Page
-from takotwist.core.message import Draft
-from takotwist.core.topic import Topic
+from takotwist.core.topic import EVERYTHING, Draft, Topic
 from takotwist.errors import CursorInvalid, ReplayTooOld, StoreUnavailable
 from takotwist.ports import IReplayLog
 from tests.contracts.replay_log_model import ModelLog

@@ -11,7 +11,7 @@ import attrs
 
 from takotwist.core.channel import Lifecycle
 from takotwist.core.log import Append
-from takotwist.core.message import Message
+from takotwist.core.topic import Message
 
 DAY = 24 * 3600 * 1_000_000
 

@@ -20,8 +20,7 @@ from takotwist.codecs.tako_json import (
     read_drafts,
 )
 from takotwist.core.channel import Lifecycle
-from takotwist.core.message import Message
-from takotwist.core.topic import Topic
+from takotwist.core.topic import Message, Topic
 from takotwist.errors import REFUSALS, ReplayTooOld, refusal_for
 from takotwist.transports.sse import KEEPALIVE, preamble
 from tests.docs.page import Block, blocks, one

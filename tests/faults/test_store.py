@@ -24,10 +24,8 @@ from twisted.trial.unittest import TestCase
 from takotwist.adapters.sqlite import SqliteReplayLog
 from takotwist.adapters.sqlite.file import StoreFile
 from takotwist.core.channel import Lifecycle
-from takotwist.core.cursor import EVERYTHING
 from takotwist.core.log import Append, Page
-from takotwist.core.message import Draft
-from takotwist.core.topic import Topic
+from takotwist.core.topic import EVERYTHING, Draft, Topic
 from takotwist.errors import ReplayTooOld, StoreUnavailable
 from tests.faults.seen import say
 
@@ -429,7 +427,7 @@ from twisted.internet.defer import ensureDeferred
 from takotwist.adapters.sqlite import SqliteReplayLog
 from takotwist.core.channel import Lifecycle
 from takotwist.core.log import Append
-from takotwist.core.message import Draft
+from takotwist.core.topic import Draft
 from takotwist.core.topic import Topic
 
 async def main():

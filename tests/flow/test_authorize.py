@@ -10,10 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from takotwist.core.authorization import AuthRequest, Frame, Grant, HeaderCredential, Verdict
-from takotwist.core.channel import ChannelDefinition, Credentials
+from takotwist.core.channel import ChannelDefinition, Credentials, Defined, Registry
 from takotwist.core.metrics import Tally
 from takotwist.core.params import Params
-from takotwist.core.registry import Defined, Registry
 from takotwist.errors import ChannelUnknown, CredentialsMissing, ParamsInvalid, VerifyRejected
 from takotwist.flow.authorize import NO_CREDENTIALS, Authorizing, Presented
 from takotwist.ports import IAuthorizer

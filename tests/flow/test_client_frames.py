@@ -9,13 +9,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from takotwist.core.authorization import Drop, Fanout, Frame, Grant, Reject, Verdict
-from takotwist.core.channel import ChannelDefinition, Lifecycle
+from takotwist.core.channel import ChannelDefinition, Lifecycle, Registry
 from takotwist.core.log import Appended
-from takotwist.core.message import Draft
 from takotwist.core.metrics import Tally
-from takotwist.core.registry import Registry
-from takotwist.core.schema import PayloadSchema
-from takotwist.core.topic import Topic
+from takotwist.core.params import PayloadSchema
+from takotwist.core.topic import Draft, Topic
 from takotwist.errors import AuthUnavailable, BodyInvalid, InternalError, VerifyRejected
 from takotwist.flow.authorize import Admitted, Asked, Authorizing
 from takotwist.flow.client_frames import MAX_WAITING, ClientFrames

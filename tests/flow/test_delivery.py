@@ -17,16 +17,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.memory.log import InMemoryReplayLog
 from takotwist.codecs.encode_once import SSE_CHUNKED, WEBSOCKET, WireForm
-from takotwist.core import group
+from takotwist.core import fanout as group
 from takotwist.core.channel import Lifecycle
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut, Subscription
-from takotwist.core.message import Draft
 from takotwist.core.metrics import Tally
 from takotwist.core.replay import Gate
 from takotwist.core.send_queue import Outbox, Turn
 from takotwist.core.tail import Tails
-from takotwist.core.topic import Topic
+from takotwist.core.topic import Draft, Topic
 from takotwist.errors import CursorInvalid, Refusal, ReplayTooOld, StoreUnavailable
 from takotwist.flow.attach import Attaching
 from takotwist.flow.publish import Publishing

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.core.message import Message
-from takotwist.core.topic import Topic
+from takotwist.core.topic import Message, Topic
 from takotwist.live.bus import Publication
 from takotwist.live.frames import Info
 from takotwist.live.stored import Record

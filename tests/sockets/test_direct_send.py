@@ -17,8 +17,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.core.fanout import Subscription
-from takotwist.core.group import FEW, Group
+from takotwist.core.fanout import FEW, Group, Subscription
 from takotwist.core.send_queue import Outbox, Turn
 from takotwist.core.topic import Topic
 from takotwist.streams import direct_send

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from takotwist.core.cursor import FOREIGN
+from takotwist.core.topic import FOREIGN
 from takotwist.errors import CursorInvalid, ParamsInvalid
 from takotwist.transports.asking import (
     MAX_FIELDS,

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import Grant, define_channel
 from takotwist.adapters.memory.log import InMemoryReplayLog
-from takotwist.core.registry import Registry
+from takotwist.core.channel import Registry
 from takotwist.server.config import Config
 from takotwist.server.config.limits import Limits
 from takotwist.testing.manual_log import ManualLog

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import define_channel
-from takotwist.core.registry import Registry
+from takotwist.core.channel import Registry
 from takotwist.testing.world import World
 from takotwist.transports import publish_targets
 from takotwist.transports.publish_targets import MAX_TARGET, PublishTargets

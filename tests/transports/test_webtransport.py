@@ -14,8 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist import Grant, define_channel
 from takotwist.adapters.authorize_local import LocalAuthorizer
 from takotwist.adapters.memory.log import InMemoryReplayLog
-from takotwist.core.message import Draft
-from takotwist.core.registry import Defined, Registry
+from takotwist.core.channel import Defined, Registry
+from takotwist.core.topic import Draft
 from takotwist.errors import InternalError
 from takotwist.server.compose import compose
 from takotwist.server.config import Config, Http, Limits

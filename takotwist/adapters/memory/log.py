@@ -18,7 +18,6 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from takotwist.core.log import Append, Appended, LogStats, Page
-from takotwist.core.message import Message
 from takotwist.core.retention import (
     APPEND_MESSAGES,
     STEP_MESSAGES,
@@ -30,7 +29,7 @@ from takotwist.core.retention import (
     drop_at,
     due_at,
 )
-from takotwist.core.topic import Topic
+from takotwist.core.topic import Message, Topic
 from takotwist.errors import StoreUnavailable
 from takotwist.ports import IReplayLog
 

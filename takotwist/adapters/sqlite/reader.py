@@ -9,8 +9,7 @@ from __future__ import annotations
 import sqlite3
 
 from takotwist.core.log import LogStats, Page
-from takotwist.core.message import Message
-from takotwist.core.topic import Topic
+from takotwist.core.topic import Message, Topic
 
 
 def read(db: sqlite3.Connection, topic: Topic, after: int, limit: int, max_bytes: int) -> Page:

@@ -25,7 +25,7 @@ from enum import Enum
 
 import attrs
 
-from takotwist.core.cursor import MAX_ID
+from takotwist.core.topic import MAX_ID
 
 #: Ids, which are microseconds, that are reserved at a time: a minute.  That is one
 #: `fdatasync` a minute, and so far may ids be ahead of the clock after a loss.

@@ -14,9 +14,8 @@ from takotwist.adapters.sqlite.known import Known
 from takotwist.adapters.sqlite.removal import remove
 from takotwist.adapters.sqlite.rows import TopicRow
 from takotwist.core.log import Append, Appended
-from takotwist.core.message import MESSAGE_BYTES, Message
 from takotwist.core.retention import APPEND_MESSAGES, Watched, due_at
-from takotwist.core.topic import Topic
+from takotwist.core.topic import MESSAGE_BYTES, Message, Topic
 
 #: Messages in one statement.  Each statement gives the interpreter's lock away and asks
 #: for it again, and has a price of its own besides.

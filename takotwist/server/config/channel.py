@@ -11,10 +11,8 @@ from typing import Any
 
 import attrs
 
-from takotwist.core.channel import ChannelDefinition, Credentials, Lifecycle
-from takotwist.core.params import Params
-from takotwist.core.registry import Defined
-from takotwist.core.schema import PayloadSchema
+from takotwist.core.channel import ChannelDefinition, Credentials, Defined, Lifecycle
+from takotwist.core.params import Params, PayloadSchema
 from takotwist.errors import DefinitionError
 from takotwist.server.config.kind import Flag, Kind, Listed, Table, Text, Unfit
 from takotwist.server.config.lifecycle import LifecycleDefaults, over

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from takotwist.core.registry import Defined
+from takotwist.core.channel import Defined
 from takotwist.server.config.kind import Location
 from takotwist.server.config.lifecycle import LifecycleDefaults
 from takotwist.server.config.limits import Limits

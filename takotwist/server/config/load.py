@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from takotwist.core.registry import Defined
+from takotwist.core.channel import Defined
 from takotwist.server.config.channel import read_channel
 from takotwist.server.config.check import check
 from takotwist.server.config.config import KEYS, SECTIONS, Config

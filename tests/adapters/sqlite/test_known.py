@@ -7,8 +7,7 @@ import sqlite3
 from takotwist.adapters.sqlite import known
 from takotwist.core.channel import Lifecycle
 from takotwist.core.log import Append, Appended
-from takotwist.core.message import Draft
-from takotwist.core.topic import Topic
+from takotwist.core.topic import Draft, Topic
 from takotwist.errors import StoreUnavailable
 from tests.adapters.sqlite.inline_log import InlineLogCase
 from tests.contracts.replay_log import LOBBY, NOW, SECOND

@@ -6,7 +6,7 @@ import os
 
 from takotwist.core.channel import Lifecycle
 from takotwist.core.log import Append
-from takotwist.core.message import Draft
+from takotwist.core.topic import Draft
 from tests.adapters.sqlite.inline_log import InlineLogCase
 from tests.contracts.replay_log import DAY, KITCHEN, LOBBY, NOW
 

@@ -14,9 +14,8 @@ from takotwist.codecs.client_frame import read_client_frame
 from takotwist.codecs.cookie import read_cookies
 from takotwist.codecs.registry_json import read_registry
 from takotwist.codecs.tako_json import read_draft, read_drafts
-from takotwist.core.cursor import parse_cursor
 from takotwist.core.params import Params
-from takotwist.core.topic import Topic
+from takotwist.core.topic import Topic, parse_cursor
 from takotwist.streams.files.http_date import parse_http_date
 from takotwist.streams.files.negotiate import weights
 from takotwist.streams.files.ranges import select

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from takotwist.core.channel import Credentials
-from takotwist.core.registry import Defined
+from takotwist.core.channel import Credentials, Defined
 from takotwist.errors import BodyInvalid, ParamsInvalid
 from tests.server.config.folder import FolderTestCase
 

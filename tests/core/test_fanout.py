@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.core.fanout import Subscription
-from takotwist.core.group import FEW, Group
+from takotwist.core.fanout import FEW, Group, Subscription
 from takotwist.core.send_queue import Outbox, Turn
 from takotwist.core.topic import Topic
 
