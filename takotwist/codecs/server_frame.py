@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from takotwist.codecs.client_frame import Ref
+from takotwist.codecs.frames import Ref
 from takotwist.core.channel import Lifecycle
 from takotwist.core.topic import Topic
 from takotwist.errors import Refusal

@@ -18,8 +18,8 @@ from takotwist.codecs.function_types import (
     MessageTypes,
     ParameterTypes,
 )
-from takotwist.codecs.shapes import Names, Record, Shapes, pascal
-from takotwist.codecs.typescript import key, typed
+from takotwist.codecs.generate_typescript import key, typed
+from takotwist.codecs.type_shapes import Names, Record, Shapes, pascal
 
 #: Names that a parameter cannot have in TypeScript, though it can in Python.
 _RESERVED = frozenset(

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from takotwist.codecs.encode_once import Encoded
+from takotwist.codecs.wire_forms import Encoded
 from takotwist.core.channel import ChannelDefinition, Lifecycle
 from takotwist.core.fanout import FanOut, Subscription
 from takotwist.core.log import Append, Appended, GroupCommit

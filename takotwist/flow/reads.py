@@ -13,7 +13,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from takotwist.codecs.encode_once import Encoded
+from takotwist.codecs.wire_forms import Encoded
 from takotwist.core.log import Page
 from takotwist.core.metrics import Tally
 from takotwist.core.tail import Tails

@@ -41,7 +41,7 @@ from takotwist.codecs.function_types import (
     MessageTypes,
     ParameterTypes,
 )
-from takotwist.codecs.shapes import ELSEWHERE
+from takotwist.codecs.type_shapes import ELSEWHERE
 from takotwist.errors import DefinitionError
 from takotwist.live.broadcast_channel import BroadcastChannel
 from takotwist.live.channel import ClientEnd

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from takotwist.codecs.encode_once import WireForm
+from takotwist.codecs.wire_forms import WireForm
 from takotwist.core.topic import Draft, Message
 from takotwist.live.bus import Publication
 from takotwist.live.frames import Info

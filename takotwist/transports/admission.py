@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from takotwist.codecs.client_frame import Bad, ClientFrame, OnTopic, Send
+from takotwist.codecs.frames import Bad, ClientFrame, OnTopic, Send
 from takotwist.core.authorization import Grant, Operation
 from takotwist.core.send_queue import Outbox, Turn
 from takotwist.errors import (

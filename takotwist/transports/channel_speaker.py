@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from takotwist.codecs.client_frame import (
+from takotwist.codecs.frames import (
     Authenticate,
     Bad,
     ClientFrame,

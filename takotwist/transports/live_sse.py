@@ -16,8 +16,8 @@ import attrs
 import msgspec
 from twisted.internet.defer import Deferred
 
-from takotwist.codecs.encode_once import SSE_MUX_CHUNKED, SSE_MUX_RAW
 from takotwist.codecs.sse import SseEvent, encode
+from takotwist.codecs.wire_forms import SSE_MUX_CHUNKED, SSE_MUX_RAW
 from takotwist.core.deadlines import Comments, Pulse
 from takotwist.core.send_queue import Outbox
 from takotwist.errors import BodyInvalid, MethodNotAllowed, NotFound, Refusal, ShuttingDown

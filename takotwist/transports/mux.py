@@ -14,7 +14,7 @@ from typing import Any
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from takotwist.codecs.client_frame import (
+from takotwist.codecs.frames import (
     Authenticate,
     Bad,
     OnTopic,

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 
-from takotwist.codecs.client_frame import MAX_KEY_LENGTH
+from takotwist.codecs.frames import MAX_KEY_LENGTH
 from takotwist.codecs.tako_json import encode_message, encode_messages, read_drafts
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.log import Appended

@@ -13,9 +13,9 @@ from typing import Any
 import attrs
 import msgspec
 
-from takotwist.codecs.encode_once import SSE_CHUNKED, SSE_RAW
 from takotwist.codecs.sse import SseEvent, encode
 from takotwist.codecs.tako_json import encode_message
+from takotwist.codecs.wire_forms import SSE_CHUNKED, SSE_RAW
 from takotwist.core.deadlines import Comments, Pulse
 from takotwist.core.send_queue import Outbox
 from takotwist.core.topic import Message, Topic

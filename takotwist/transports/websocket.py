@@ -12,8 +12,8 @@ from typing import Any
 
 import attrs
 
-from takotwist.codecs.encode_once import WEBSOCKET, WEBSOCKET_MUX
 from takotwist.codecs.server_frame import error_frame
+from takotwist.codecs.wire_forms import WEBSOCKET, WEBSOCKET_MUX
 from takotwist.errors import (
     BodyInvalid,
     CredentialsMissing,

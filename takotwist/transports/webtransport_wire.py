@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
 
-from takotwist.codecs.encode_once import LINES_MUX
+from takotwist.codecs.wire_forms import LINES_MUX
 from takotwist.core.deadlines import Pings, Pulse
 from takotwist.core.send_queue import Outbox
 from takotwist.errors import Refusal, ShuttingDown

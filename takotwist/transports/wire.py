@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from takotwist.codecs.encode_once import WEBSOCKET_MUX
 from takotwist.codecs.websocket_frame import binary_frame, text_frame
+from takotwist.codecs.wire_forms import WEBSOCKET_MUX
 from takotwist.core.deadlines import Pings, Pulse
 from takotwist.core.send_queue import Outbox
 from takotwist.errors import Refusal, ShuttingDown

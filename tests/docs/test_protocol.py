@@ -9,8 +9,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.codecs import app_json, server_frame
-from takotwist.codecs.client_frame import Bad, read_client_frame
-from takotwist.codecs.encode_once import SSE_RAW, Encoded
+from takotwist.codecs.frames import Bad, read_client_frame
 from takotwist.codecs.registry_json import read_registry
 from takotwist.codecs.tako_json import (
     encode_message,
@@ -19,6 +18,7 @@ from takotwist.codecs.tako_json import (
     read_draft,
     read_drafts,
 )
+from takotwist.codecs.wire_forms import SSE_RAW, Encoded
 from takotwist.core.channel import Lifecycle
 from takotwist.core.topic import Message, Topic
 from takotwist.errors import REFUSALS, ReplayTooOld, refusal_for

@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.memory.log import InMemoryReplayLog
-from takotwist.codecs.encode_once import SSE_CHUNKED, WEBSOCKET, WireForm
+from takotwist.codecs.wire_forms import SSE_CHUNKED, WEBSOCKET, WireForm
 from takotwist.core import fanout as group
 from takotwist.core.channel import Lifecycle
 from takotwist.core.deadlines import Deadlines

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.codecs.shapes import Names
+from takotwist.codecs.type_shapes import Names
 from takotwist.codecs.typescript_functions import typescript_functions
 from takotwist.errors import DefinitionError
 from takotwist.live import BroadcastChannel, ClientEnd, function

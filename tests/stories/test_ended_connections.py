@@ -21,7 +21,7 @@ from tests.stories.test_idle_connections import MEMBER, ROOM, club
 STALE = {**MEMBER, "Last-Event-ID": "5"}
 
 #: What is stored is kept in memory too, for who comes back.
-STORED = ("takotwist.codecs.encode_once.Encoded", "takotwist.core.topic.Topic")
+STORED = ("takotwist.codecs.wire_forms.Encoded", "takotwist.core.topic.Topic")
 
 TIMES = 5
 

@@ -12,7 +12,7 @@ from twisted.web.http_headers import Headers
 
 from takotwist import define_channel
 from takotwist.adapters.memory.log import InMemoryReplayLog
-from takotwist.codecs.client_frame import MAX_KEY_LENGTH
+from takotwist.codecs.frames import MAX_KEY_LENGTH
 from takotwist.server.config import Config
 from takotwist.server.config.sections import Http, Private, Publish
 from takotwist.server.sites import site

@@ -10,8 +10,8 @@ from contextlib import suppress
 from urllib.parse import parse_qs
 
 from takotwist.codecs import app_json
-from takotwist.codecs.client_frame import read_client_frame
 from takotwist.codecs.cookie import read_cookies
+from takotwist.codecs.frames import read_client_frame
 from takotwist.codecs.registry_json import read_registry
 from takotwist.codecs.tako_json import read_draft, read_drafts
 from takotwist.core.params import Params

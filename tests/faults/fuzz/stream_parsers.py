@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.web.http_headers import Headers
 
-from takotwist.codecs.client_frame import Bad, read_client_frame
+from takotwist.codecs.frames import Bad, read_client_frame
 from takotwist.core.authorization import HeaderCredential
 from takotwist.live.codec import Unreadable, read_binary, read_text, write
 from takotwist.server.config.endpoint_text import EndpointText

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from takotwist.codecs.shapes import (
+from takotwist.codecs.type_shapes import (
     AllOf,
     Constant,
     Field,

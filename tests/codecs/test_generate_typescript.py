@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.codecs.typescript import typescript
+from takotwist.codecs.generate_typescript import typescript
 from tests.codecs.typed_channels import channel
 
 

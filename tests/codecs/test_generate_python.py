@@ -6,7 +6,7 @@ from typing import Any, get_type_hints
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.codecs.python_stub import python_stub
+from takotwist.codecs.generate_python import python_stub
 from tests.codecs.typed_channels import channel
 
 

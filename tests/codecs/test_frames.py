@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.codecs.client_frame import (
+from takotwist.codecs.frames import (
     Authenticate,
     Bad,
     OnTopic,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from takotwist.codecs.shapes import (
+from takotwist.codecs.type_shapes import (
     AllOf,
     Constant,
     Field,
