@@ -9,10 +9,9 @@ import click
 
 from takotwist.app.discovery import discover
 from takotwist.cli.configured import config_option, configured
-from takotwist.codecs.function_types import FunctionTypes
 from takotwist.codecs.generate_python import python_stub
-from takotwist.codecs.generate_typescript import typescript
-from takotwist.codecs.typescript_functions import typescript_functions
+from takotwist.codecs.generate_typescript import typescript, typescript_functions
+from takotwist.codecs.type_shapes import FunctionTypes
 from takotwist.core.channel import ChannelDefinition
 from takotwist.errors import DefinitionError
 from takotwist.live.discovery import discover_functions

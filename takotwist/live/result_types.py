@@ -32,16 +32,16 @@ import msgspec
 from twisted.internet.defer import Deferred
 
 from takotwist.app.declared import PydanticType, declare
-from takotwist.codecs.function_types import (
+from takotwist.codecs.type_shapes import (
     BYTES,
     DATE,
+    ELSEWHERE,
     Document,
     FunctionTypes,
     LiveTypes,
     MessageTypes,
     ParameterTypes,
 )
-from takotwist.codecs.type_shapes import ELSEWHERE
 from takotwist.errors import DefinitionError
 from takotwist.live.broadcast_channel import BroadcastChannel
 from takotwist.live.channel import ClientEnd

@@ -21,13 +21,11 @@ from takotwist.codecs.frames import (
     Ping,
     Ref,
     Send,
-    read_client_frame,
-)
-from takotwist.codecs.server_frame import (
     ack_frame,
     error_frame,
     open_frame,
     pong_frame,
+    read_client_frame,
     reset_frame,
     subscribed_frame,
 )

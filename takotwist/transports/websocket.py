@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from takotwist.codecs.server_frame import error_frame
+from takotwist.codecs.frames import error_frame
 from takotwist.codecs.wire_forms import WEBSOCKET, WEBSOCKET_MUX
 from takotwist.errors import (
     BodyInvalid,

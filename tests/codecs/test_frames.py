@@ -15,9 +15,9 @@ from takotwist.codecs.frames import (
     OnTopic,
     Ping,
     Send,
+    error_frame,
     read_client_frame,
 )
-from takotwist.codecs.server_frame import error_frame
 from takotwist.core.topic import FOREIGN, Draft
 from takotwist.errors import BodyInvalid, CursorInvalid, MessageTooLarge
 

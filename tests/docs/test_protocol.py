@@ -8,7 +8,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.codecs import app_json, server_frame
+from takotwist.codecs import app_json
+from takotwist.codecs import frames as server_frame
 from takotwist.codecs.frames import Bad, read_client_frame
 from takotwist.codecs.registry_json import read_registry
 from takotwist.codecs.tako_json import (

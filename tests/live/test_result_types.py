@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from takotwist.codecs.generate_typescript import typescript_functions
 from takotwist.codecs.type_shapes import Names
-from takotwist.codecs.typescript_functions import typescript_functions
 from takotwist.errors import DefinitionError
 from takotwist.live import BroadcastChannel, ClientEnd, function
 from takotwist.live.result_types import function_types
