@@ -20,7 +20,7 @@ from takotwist.core.replay import Gate
 from takotwist.core.send_queue import Outbox
 from takotwist.core.tail import Item, Tails
 from takotwist.errors import CursorInvalid, Refusal, ReplayTooOld, StoreUnavailable
-from takotwist.flow.reads import PAGE_BYTES, ReadPage, Reads
+from takotwist.flow.read_log import PAGE_BYTES, ReadPage, Reads
 from takotwist.ports import IReplayLog
 
 #: Seconds after which a reader that is behind tries again when the log fails.

@@ -19,7 +19,7 @@ from takotwist.core.metrics import Tally
 from takotwist.core.topic import Topic
 from takotwist.errors import ChannelUnknown, CredentialsMissing, ParamsInvalid
 from takotwist.flow.bindings import Bindings
-from takotwist.flow.questions import Questions
+from takotwist.flow.in_flight import Questions
 from takotwist.ports import IAuthorizer
 
 _logger = Logger()

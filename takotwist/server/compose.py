@@ -24,7 +24,7 @@ from takotwist.core.tail import Tails
 from takotwist.flow.attach import Attaching
 from takotwist.flow.authorize import Authorizing
 from takotwist.flow.publish import Publishing
-from takotwist.flow.reads import Reads
+from takotwist.flow.read_log import Reads
 from takotwist.flow.sessions import Sessions
 from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.config import Config

@@ -29,7 +29,7 @@ from takotwist.core.topic import Draft, Topic
 from takotwist.errors import CursorInvalid, Refusal, ReplayTooOld, StoreUnavailable
 from takotwist.flow.attach import Attaching
 from takotwist.flow.publish import Publishing
-from takotwist.flow.reads import Reads
+from takotwist.flow.read_log import Reads
 from takotwist.testing.manual_log import ManualLog
 
 #: A wire form that a test can read back: the id and a separator.

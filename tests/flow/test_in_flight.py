@@ -3,7 +3,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.flow.questions import Questions
+from takotwist.flow.in_flight import Questions
 
 
 class QuestionsTests(SynchronousTestCase):
