@@ -11,7 +11,7 @@ from takotwist.codecs.tako_json import encode_messages
 from takotwist.core.topic import EVERYTHING, parse_cursor
 from takotwist.errors import MethodNotAllowed, Overloaded, ParamsInvalid
 from takotwist.flow.authorize import Asked
-from takotwist.flow.history import DEFAULT_LIMIT, MAX_LIMIT, read_history
+from takotwist.flow.read_log import DEFAULT_LIMIT, MAX_LIMIT, read_history
 from takotwist.ports import IReplayLog
 from takotwist.transports.admission import Admission
 from takotwist.transports.asking import read_asking
