@@ -17,7 +17,7 @@ from benchmarks.outcome import Outcome
 from benchmarks.peers.others import Autobahn, Limit, Nchan, Node, NodeShared
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.tako import Tako
-from takotwist.transports.development_ca import ensure_development_certificate
+from takotwist.tls.development_ca import ensure_development_certificate
 
 #: A server by its name, made in a folder and with the certificate it is to serve TLS by.
 MAKERS: Mapping[str, Callable[[Path, Path | None], Peer]] = {

@@ -21,7 +21,7 @@ from takotwist.server.config import KEYS, Config
 from takotwist.server.config.reference import toml_value
 from takotwist.server.open_files import raise_open_files
 from takotwist.server.pages import load_pages
-from takotwist.transports.certificate import read_pair
+from takotwist.tls.certificate import read_pair
 
 
 @click.command("check-config")

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from twisted.internet import tcp, unix
 
-from takotwist.transports.tls import TlsConnection
+from takotwist.tls.context import TlsConnection
 
 _SOCKET = (
     "reactor",

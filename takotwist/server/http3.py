@@ -26,7 +26,7 @@ from takotwist.server.reset_key import reset_key
 from takotwist.streams.http3 import Http3Config, Http3Server, alt_svc
 from takotwist.streams.http3.roster import Roster
 from takotwist.streams.webtransport import Routes
-from takotwist.transports.tls import ServerTls
+from takotwist.tls.context import ServerTls
 from takotwist.transports.webtransport import WebTransportTransport
 
 #: Seconds for the last closes to arrive, after the drain.

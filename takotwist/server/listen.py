@@ -30,7 +30,7 @@ from takotwist.server.config import ConfigProblems
 from takotwist.server.config.endpoint_text import EndpointText
 from takotwist.server.systemd_socket import PassedSocket
 from takotwist.server.unix_socket import binding
-from takotwist.transports.tls import ServerTls, over_tls
+from takotwist.tls.context import ServerTls, over_tls
 
 #: Connections that the kernel holds until they are accepted.  Twisted's 50 is little when ten
 #: thousand clients come back at once; Linux takes the lesser of this and somaxconn.

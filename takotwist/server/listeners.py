@@ -25,7 +25,7 @@ from takotwist.server.to_tls import ToTls, strict_transport
 from takotwist.server.unix_socket import Place, hold_place, place_of
 from takotwist.streams.repeated import RepeatedHeads
 from takotwist.streams.site import HttpSite
-from takotwist.transports.tls import ServerTls
+from takotwist.tls.context import ServerTls
 
 if TYPE_CHECKING:
     from takotwist.server.http3 import Http3Listeners

@@ -17,13 +17,13 @@ from typing import Any
 from twisted.logger import Logger
 
 from takotwist.server.config import Config
-from takotwist.transports.certificate import utc
-from takotwist.transports.certificate_watch import CertificateWatch
-from takotwist.transports.development_ca import (
+from takotwist.tls.certificate import utc
+from takotwist.tls.context import ServerTls
+from takotwist.tls.development_ca import (
     DevelopmentFiles,
     ensure_development_certificate,
 )
-from takotwist.transports.tls import ServerTls
+from takotwist.tls.watch import CertificateWatch
 
 log = Logger()
 

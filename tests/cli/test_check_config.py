@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from takotwist.transports.development_ca import ensure_development_certificate
+from takotwist.tls.development_ca import ensure_development_certificate
 from tests.cli.command import CommandTestCase
 
 

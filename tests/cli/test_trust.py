@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from cryptography import x509
 
 from takotwist.cli.trust import install_in_nss
-from takotwist.transports.development_ca import ensure_development_certificate
+from takotwist.tls.development_ca import ensure_development_certificate
 from tests.cli.command import CommandTestCase
 
 #: Stands for certutil: notes how it was called, and lists one certificate that is there.

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.errors import ConfigError
 from takotwist.server.config import Config, Tls
 from takotwist.server.tls import watched_tls
-from takotwist.transports.development_ca import ensure_development_certificate
+from takotwist.tls.development_ca import ensure_development_certificate
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

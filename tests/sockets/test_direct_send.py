@@ -26,8 +26,8 @@ from takotwist.streams.event_stream import EventStream
 from takotwist.streams.site import make_site
 from takotwist.streams.websocket_config import WebSocketConfig
 from takotwist.streams.websocket_upgrade import WebSocketUpgrade
-from takotwist.transports.development_ca import ensure_development_certificate
-from takotwist.transports.tls import ServerTls, over_tls
+from takotwist.tls.context import ServerTls, over_tls
+from takotwist.tls.development_ca import ensure_development_certificate
 from tests.streams.exchange import Answering
 
 PATIENCE = 20.0

@@ -18,8 +18,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from takotwist.server.listen import Listen, close_listeners, open_listeners
-from takotwist.transports.development_ca import ensure_development_certificate
-from takotwist.transports.tls import ServerTls
+from takotwist.tls.context import ServerTls
+from takotwist.tls.development_ca import ensure_development_certificate
 from tests.sockets.echo import EchoFactory, Guestbook
 
 PATIENCE = 20.0

@@ -10,7 +10,7 @@ from OpenSSL import SSL
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
-from takotwist.transports.tls import ServerTls, over_tls
+from takotwist.tls.context import ServerTls, over_tls
 
 
 class TcpTransport(StringTransport):

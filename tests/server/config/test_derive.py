@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from takotwist.transports.development_ca import ensure_development_certificate
+from takotwist.tls.development_ca import ensure_development_certificate
 from tests.server.config.folder import FolderTestCase
 
 

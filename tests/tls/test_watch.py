@@ -11,9 +11,9 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.errors import ConfigError
-from takotwist.transports.certificate_watch import DAY, CertificateWatch
-from takotwist.transports.development_ca import ensure_development_certificate
-from takotwist.transports.tls import ServerTls
+from takotwist.tls.context import ServerTls
+from takotwist.tls.development_ca import ensure_development_certificate
+from takotwist.tls.watch import DAY, CertificateWatch
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.transports.private_names import is_private
+from takotwist.tls.private_names import is_private
 
 
 class PrivateNameTests(SynchronousTestCase):

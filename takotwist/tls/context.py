@@ -29,7 +29,7 @@ from twisted.protocols.tls import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from takotwist.transports.certificate import CertificatePair, read_pair
+from takotwist.tls.certificate import CertificatePair, read_pair
 
 Profile = Literal["intermediate", "modern"]
 

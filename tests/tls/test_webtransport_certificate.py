@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.webtransport.certificate import short_lived_certificate
+from takotwist.tls.webtransport_certificate import short_lived_certificate
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

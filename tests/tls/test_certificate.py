@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.errors import ConfigError
-from takotwist.transports.certificate import read_pair, utc
-from takotwist.transports.development_ca import ensure_development_certificate
+from takotwist.tls.certificate import read_pair, utc
+from takotwist.tls.development_ca import ensure_development_certificate
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LONG = "hunter2"

@@ -20,8 +20,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from takotwist.errors import ConfigError
-from takotwist.transports.development_ca import ensure_development_certificate
-from takotwist.transports.tls import Profile, ServerTls, make_context
+from takotwist.tls.context import Profile, ServerTls, make_context
+from takotwist.tls.development_ca import ensure_development_certificate
 from tests.transports.tls_client import TlsClient
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

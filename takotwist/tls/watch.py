@@ -17,8 +17,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from takotwist.errors import ConfigError
-from takotwist.transports.certificate import utc
-from takotwist.transports.tls import ServerTls
+from takotwist.tls.certificate import utc
+from takotwist.tls.context import ServerTls
 
 DAY = 86_400.0
 

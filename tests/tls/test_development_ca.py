@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.errors import ConfigError
 from takotwist.server.config import derive
-from takotwist.transports.certificate import read_pair
-from takotwist.transports.development_ca import AUTHORITY_KEY, ensure_development_certificate
+from takotwist.tls.certificate import read_pair
+from takotwist.tls.development_ca import AUTHORITY_KEY, ensure_development_certificate
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
