@@ -30,7 +30,7 @@ from takotwist.streams.webtransport import (
     WebTransportSession,
     webtransport,
 )
-from takotwist.tls.webtransport_certificate import short_lived_certificate
+from takotwist.tls.certificate import short_lived_certificate
 
 PAGE = Path(__file__).with_suffix(".html")
 

@@ -25,8 +25,8 @@ from takotwist.errors import ConfigError
 from takotwist.server.config.derive import TLS_DEFAULT
 from takotwist.server.config.endpoint_text import EndpointText
 from takotwist.server.tls import development_certificate, tako_command
+from takotwist.tls.certificate import DOMAINS
 from takotwist.tls.development_ca import ORGANIZATION
-from takotwist.tls.private_names import DOMAINS
 
 #: Where Chrome and Chromium on Linux look.
 NSS_DATABASE = Path("~/.pki/nssdb")

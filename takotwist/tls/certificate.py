@@ -4,16 +4,32 @@ OpenSSL says "key values mismatch" and names no file; a half-written renewal
 then looks like a broken server.  Here the two are read once, compared, and
 refused in words.
 Rule: no part of a private key is in an error or a `repr`.
+
+A certificate that a page can name by its hash, for development and private networks.
+
+Browsers accept ``serverCertificateHashes`` only for ECDSA certificates valid
+for at most 14 days (W3C WebTransport, "custom certificate requirements"); then
+no authority and no browser flag is needed.
+
+Names and addresses that no public authority would ever certify.
+
+The development CA may sign for these and for nothing else: whoever steals its
+key cannot pass for a bank, even in a browser that trusts it.
+Rule: one list, for the CA's name constraints and for the configuration's check.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 
 import attrs
+from attrs import frozen
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
@@ -23,6 +39,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from cryptography.x509.oid import NameOID
 
 from takotwist.errors import ConfigError
 
@@ -149,3 +166,108 @@ def _read_key(path: Path) -> PrivateKey:
 def utc(seconds: float) -> datetime:
     """The time of an `IReactorTime` as a date."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+#: One day short of what browsers allow, for clocks that are wrong.
+MAX_DAYS = 13
+
+
+@frozen
+class ShortLivedCertificate:
+    """A self-signed certificate.
+
+    :ivar certificate: PEM.
+    :ivar key: its private key, PEM.
+    :ivar sha256: what a page gives as ``serverCertificateHashes: [{algorithm: "sha-256", value}]``.
+    :ivar expires: when it must have been replaced.
+    """
+
+    certificate: bytes
+    key: bytes
+    sha256: bytes
+    expires: datetime
+
+
+def short_lived_certificate(
+    hosts: Iterable[str], *, now: datetime, days: int = MAX_DAYS
+) -> ShortLivedCertificate:
+    """Make one.
+
+    :param hosts: names and IP addresses to serve, at least one.
+    :param now: valid from a minute before.
+    :param days: for so long, 1 to 13.
+    """
+    if not 1 <= days <= MAX_DAYS:
+        raise ValueError(f"days must be 1 to {MAX_DAYS}, not {days}")
+    names = [_name(host) for host in hosts]
+    if not names:
+        raise ValueError("at least one host is needed")
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "takotwist WebTransport")])
+    begins = now.astimezone(UTC) - timedelta(minutes=1)
+    expires = begins + timedelta(days=days)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begins)
+        .not_valid_after(expires)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return ShortLivedCertificate(
+        certificate=certificate.public_bytes(serialization.Encoding.PEM),
+        key=key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ),
+        sha256=certificate.fingerprint(hashes.SHA256()),
+        expires=expires,
+    )
+
+
+def _name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+#: Top labels that are reserved for private use: RFC 6761, RFC 6762, RFC 8375, ICANN's ``internal``,
+#: and ``lan``, which home routers hand out.
+DOMAINS = ("localhost", "test", "local", "internal", "lan", "home.arpa")
+
+#: Loopback, private and link-local addresses (RFC 1122, 1918, 3927, 4193, 4291).
+NETWORKS = tuple(
+    ip_network(text)
+    for text in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "::1/128",
+        "fc00::/7",
+        "fe80::/10",
+    )
+)
+
+
+def as_address(host: str) -> IPv4Address | IPv6Address | None:
+    """`host` as an address, or `None` where it is a name."""
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def is_private(host: str) -> bool:
+    """Whether the development CA may sign for `host`."""
+    address = as_address(host)
+    if address is not None:
+        return any(address in network for network in NETWORKS)
+    name = host.lower().removeprefix("*.")
+    return any(name == domain or name.endswith("." + domain) for domain in DOMAINS)

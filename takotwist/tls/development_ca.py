@@ -25,8 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from takotwist.errors import ConfigError
-from takotwist.tls.certificate import CertificatePair, read_pair
-from takotwist.tls.private_names import DOMAINS, NETWORKS, as_address
+from takotwist.tls.certificate import DOMAINS, NETWORKS, CertificatePair, as_address, read_pair
 
 AUTHORITY_LIFE = timedelta(days=3650)
 AUTHORITY_RENEWED_BEFORE = timedelta(days=120)

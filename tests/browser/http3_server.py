@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import attrs
 
-from takotwist.tls.webtransport_certificate import short_lived_certificate
+from takotwist.tls.certificate import short_lived_certificate
 from tests.sockets.server_process import FAST, ServerProcess
 from tests.sockets.test_server_http3 import free_udp_port
 

@@ -18,7 +18,7 @@ from twisted.web.static import Data, File
 
 from takotwist.streams.event_stream import EventStream
 from takotwist.streams.http3 import Http3Config, Http3Server
-from takotwist.tls.webtransport_certificate import short_lived_certificate
+from takotwist.tls.certificate import short_lived_certificate
 from tests.browser.chromium import Chromium, Report
 
 PAGE = Path(__file__).with_name("http3_page.html")

@@ -21,7 +21,7 @@ from takotwist.streams.webtransport import (
     WebTransportSession,
     webtransport,
 )
-from takotwist.tls.webtransport_certificate import short_lived_certificate
+from takotwist.tls.certificate import short_lived_certificate
 from tests.browser.chromium import Chromium, Report
 
 PAGE = Path(__file__).with_name("webtransport_page.html")

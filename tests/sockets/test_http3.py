@@ -13,7 +13,7 @@ from twisted.web.server import Request, Site
 from twisted.web.static import Data
 
 from takotwist.streams.http3 import AddressCheck, Http3Config, Http3Server
-from takotwist.tls.webtransport_certificate import short_lived_certificate
+from takotwist.tls.certificate import short_lived_certificate
 from tests.sockets.http3_client import Http3Client
 
 BIG = b"z" * 2_000_000

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from takotwist.tls.webtransport_certificate import short_lived_certificate
+from takotwist.tls.certificate import short_lived_certificate
 from tests.sockets.http3_client import Http3Client
 from tests.sockets.server_process import FAST, KEY, KEYS, ServerProcess
 from tests.sockets.webtransport_client import ChannelsClient

@@ -1,10 +1,17 @@
-"""Certificate and key are read together and refused in words."""
+"""Certificate and key are read together and refused in words.
+
+Certificates that a page may name by their hash.
+
+Which names the development CA may sign for.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -16,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.errors import ConfigError
-from takotwist.tls.certificate import read_pair, utc
+from takotwist.tls.certificate import is_private, read_pair, short_lived_certificate, utc
 from takotwist.tls.development_ca import ensure_development_certificate
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -96,3 +103,71 @@ class CertificateTests(SynchronousTestCase):
     def test_time_of_the_reactor_as_a_date(self) -> None:
         """Seconds of the epoch are a date in UTC."""
         self.assertEqual(utc(NOW.timestamp()), NOW)
+
+
+SHORT_LIVED_NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+class ShortLivedTests(SynchronousTestCase):
+    """`short_lived_certificate`."""
+
+    def test_what_browsers_ask(self) -> None:
+        """ECDSA on P-256, valid now, for less than 14 days, and the hash is its own."""
+        made = short_lived_certificate(["localhost", "127.0.0.1", "::1"], now=SHORT_LIVED_NOW)
+        certificate = x509.load_pem_x509_certificate(made.certificate)
+        key = certificate.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        self.assertIsInstance(key.curve, ec.SECP256R1)
+        self.assertLess(certificate.not_valid_before_utc, SHORT_LIVED_NOW)
+        lifetime = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+        self.assertLessEqual(lifetime, timedelta(days=13))
+        self.assertEqual(made.expires, certificate.not_valid_after_utc)
+        self.assertEqual(made.sha256, sha256(certificate.public_bytes(Encoding.DER)).digest())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        self.assertEqual(names.get_values_for_type(x509.DNSName), ["localhost"])
+        self.assertEqual(len(names.get_values_for_type(x509.IPAddress)), 2)
+
+    def test_refused(self) -> None:
+        """No hosts, or more days than browsers take, is refused by name."""
+        now = SHORT_LIVED_NOW
+        error = self.assertRaises(ValueError, short_lived_certificate, ["a"], now=now, days=14)
+        self.assertIn("days", str(error))
+        error = self.assertRaises(ValueError, short_lived_certificate, [], now=now)
+        self.assertIn("host", str(error))
+
+
+class PrivateNameTests(SynchronousTestCase):
+    """Names that belong to nobody, and addresses that are on no public network."""
+
+    def test_private(self) -> None:
+        """Loopback, private networks and reserved domains are private."""
+        for host in (
+            "localhost",
+            "a.localhost",
+            "App.Test",
+            "printer.local",
+            "x.home.arpa",
+            "127.1.2.3",
+            "10.0.0.1",
+            "172.31.0.1",
+            "192.168.0.9",
+            "::1",
+            "fd00::1",
+            "*.app.internal",
+        ):
+            self.assertTrue(is_private(host), host)
+
+    def test_public(self) -> None:
+        """Whatever somebody may own is not, however much it looks like it."""
+        for host in (
+            "example.com",
+            "localhost.example.com",
+            "notlocalhost",
+            "mytest",
+            "8.8.8.8",
+            "172.32.0.1",
+            "2001:db8::1",
+            "arpa",
+            "",
+        ):
+            self.assertFalse(is_private(host), host)

@@ -18,7 +18,7 @@ from takotwist.server.config.config import KEYS, Config
 from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText
 from takotwist.server.config.problems import Collected
 from takotwist.server.config.udp_address import UdpAddress
-from takotwist.tls.private_names import as_address
+from takotwist.tls.certificate import as_address
 
 #: Shorter than this, a key can be guessed by trying.
 SHORTEST_SAFE_KEY = 20

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.streams.http3 import Http3Config
 from takotwist.streams.webtransport import WebTransportSession, webtransport
-from takotwist.tls.webtransport_certificate import short_lived_certificate
+from takotwist.tls.certificate import short_lived_certificate
 from tests.streams.http3.resources import Open, Recorder
 from tests.streams.http3.wire import Net
 

@@ -26,7 +26,7 @@ from takotwist.streams.http3 import Http3Config, Http3Server
 from takotwist.streams.http3.roster import Roster
 from takotwist.streams.unfinished import Unfinished
 from takotwist.streams.webtransport import Routes
-from takotwist.tls.webtransport_certificate import (
+from takotwist.tls.certificate import (
     ShortLivedCertificate,
     short_lived_certificate,
 )
