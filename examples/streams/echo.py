@@ -62,7 +62,7 @@ def make_app(reactor: IReactorTime) -> Klein:
 if __name__ == "__main__":
     from twisted.internet import reactor
 
-    from takotwist.streams.site import make_site
+    from takotwist.streams.http.site import make_site
 
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 9001
     the_reactor: Any = reactor

@@ -16,8 +16,8 @@ from twisted.logger import Logger
 from takotwist.errors import HostRejected, OriginRejected
 from takotwist.server.reloadable import Reloadable
 from takotwist.server.seldom import Seldom
-from takotwist.streams.host import is_loopback
-from takotwist.streams.peer import asked_host
+from takotwist.streams.http.host import is_loopback
+from takotwist.streams.http.peer import asked_host
 
 #: Of what a client states, so much is repeated to it and to the log.
 SHOWN = 200

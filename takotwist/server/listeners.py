@@ -23,8 +23,8 @@ from takotwist.server.parts import Parts
 from takotwist.server.sites import announce, ask_first, site
 from takotwist.server.to_tls import ToTls, strict_transport
 from takotwist.server.unix_socket import Place, hold_place, place_of
-from takotwist.streams.repeated import RepeatedHeads
-from takotwist.streams.site import HttpSite
+from takotwist.streams.http.known_heads import RepeatedHeads
+from takotwist.streams.http.site import HttpSite
 from takotwist.tls.context import ServerTls
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from takotwist.admin.metrics import METRICS_PATH, Gauges, MetricsPage
 from takotwist.errors import REFUSALS, Refusal, TakoError
 from takotwist.server.config import Config
 from takotwist.server.parts import Parts
-from takotwist.streams.http_connection import Direct
-from takotwist.streams.http_limits import Body, HttpLimits
-from takotwist.streams.site import HttpSite, make_site
+from takotwist.streams.http.connection import Direct
+from takotwist.streams.http.limits import Body, HttpLimits
+from takotwist.streams.http.site import HttpSite, make_site
 from takotwist.streams.unfinished import Unfinished
 from takotwist.transports.client_script import client_scripts
 from takotwist.transports.publish_again import VALUES_READ

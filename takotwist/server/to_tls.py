@@ -14,8 +14,8 @@ import attrs
 from takotwist.admin.health import HEALTH_PATH
 from takotwist.errors import HostRejected
 from takotwist.server.reloadable import Reloadable
-from takotwist.streams.host import HostPolicy, host_of
-from takotwist.streams.peer import asked_host
+from takotwist.streams.http.host import HostPolicy, host_of
+from takotwist.streams.http.peer import asked_host
 from takotwist.transports.answers import Answers
 
 #: What is answered without TLS too: whoever looks whether we live, and whoever gives out the

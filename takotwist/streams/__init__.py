@@ -9,8 +9,8 @@ WebTransport and HTTP/3 need the extra ``takotwist[webtransport]`` and are in
 
 from takotwist.codecs.sse import SseEvent
 from takotwist.streams.files import serve_file, static_dir
-from takotwist.streams.http_limits import HttpLimits
-from takotwist.streams.site import make_site
+from takotwist.streams.http.limits import HttpLimits
+from takotwist.streams.http.site import make_site
 from takotwist.streams.sse import (
     json_event,
     last_event_id,

@@ -20,7 +20,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
-from takotwist.streams.peer import NO_PROXIES, TrustedProxies, peer_of
+from takotwist.streams.http.peer import NO_PROXIES, TrustedProxies, peer_of
 from takotwist.streams.websocket_config import Deflate, WebSocketConfig
 from takotwist.streams.websocket_conversation import ConnectionClosed, WebSocket
 from takotwist.streams.websocket_handshake import BadHandshake, check_handshake

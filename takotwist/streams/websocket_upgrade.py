@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime, ITCPTransport
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.http import HTTPChannel
 
-from takotwist.streams.direct_request import DirectRequest
+from takotwist.streams.http.direct import DirectRequest
 from takotwist.streams.unfinished import Unfinished
 from takotwist.streams.websocket_config import WebSocketConfig
 from takotwist.streams.websocket_connection import WebSocketConnection

@@ -85,7 +85,7 @@ class PublishAgain:
     def answer(
         self, head: bytes, target: bytes, body: bytes, done: Callable[[bytes], None]
     ) -> bool:
-        """See `takotwist.streams.repeated.AnswerAgain`."""
+        """See `takotwist.streams.http.known_heads.AnswerAgain`."""
         transport = self.transport
         if transport.version() is not self.version or len(body) > transport.max_body_bytes:
             return False

@@ -12,7 +12,7 @@ from typing import Any
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.site import make_site
+from takotwist.streams.http.site import make_site
 from takotwist.streams.websocket import Deflate, WebSocket, WebSocketConfig, websocket
 
 #: Of a message, unpacked.

@@ -11,7 +11,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from takotwist.streams.site import make_site
+from takotwist.streams.http.site import make_site
 from tests.sockets.files_site import certificate
 
 #: Longest that anything here may take.  Only a failure does.

@@ -23,7 +23,7 @@ from takotwist.core.topic import Topic
 from takotwist.streams import direct_send
 from takotwist.streams.direct_send import RECORD, blocked_sends, direct_write, straight_send
 from takotwist.streams.event_stream import EventStream
-from takotwist.streams.site import make_site
+from takotwist.streams.http.site import make_site
 from takotwist.streams.websocket_config import WebSocketConfig
 from takotwist.streams.websocket_upgrade import WebSocketUpgrade
 from takotwist.tls.context import ServerTls, over_tls

@@ -12,7 +12,7 @@ import h2.settings
 from twisted.internet.testing import MemoryReactorClock
 from twisted.web.resource import Resource
 
-from takotwist.streams.site import make_site
+from takotwist.streams.http.site import make_site
 from tests.streams.memory_transport import MemoryTransport
 
 

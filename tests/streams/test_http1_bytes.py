@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.http_limits import Body, HttpLimits
+from takotwist.streams.http.limits import Body, HttpLimits
 from tests.streams.exchange import DirectExchange, Http1Exchange, run_due
 
 LIMITS = HttpLimits(max_line=300, max_head=300, max_headers=8, max_body=20, linger_bytes=50)

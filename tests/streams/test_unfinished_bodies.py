@@ -11,8 +11,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.http_limits import Body, HttpLimits
-from takotwist.streams.site import make_site
+from takotwist.streams.http.limits import Body, HttpLimits
+from takotwist.streams.http.site import make_site
 from takotwist.streams.unfinished import Unfinished
 from takotwist.streams.websocket_config import WebSocketConfig
 from takotwist.streams.websocket_upgrade import WebSocketUpgrade

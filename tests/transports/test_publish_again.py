@@ -16,7 +16,7 @@ from takotwist.codecs.frames import MAX_KEY_LENGTH
 from takotwist.server.config import Config
 from takotwist.server.config.sections import Http, Private, Publish
 from takotwist.server.sites import site
-from takotwist.streams.request import StreamRequest
+from takotwist.streams.http.request import StreamRequest
 from takotwist.testing.manual_log import ManualLog
 from takotwist.testing.world import BEGINNING, World, WorldClock
 from takotwist.transports.publish import PublishKeys

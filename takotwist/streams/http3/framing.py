@@ -21,8 +21,8 @@ from aioquic.h3.connection import (
 from aioquic.h3.events import H3Event, WebTransportStreamDataReceived
 from aioquic.quic.events import QuicEvent, StreamDataReceived, StreamReset
 
+from takotwist.streams.http.limits import HEAD_FACTOR
 from takotwist.streams.http3.quic import BoundedQuic
-from takotwist.streams.http_limits import HEAD_FACTOR
 
 #: draft-ietf-webtrans-http3-07, SETTINGS_WEBTRANSPORT_MAX_SESSIONS.
 WEBTRANSPORT_MAX_SESSIONS = 0xC671706A

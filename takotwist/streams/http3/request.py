@@ -17,13 +17,13 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.server import Site
 
-from takotwist.streams.host import is_host_field
+from takotwist.streams.http.host import is_host_field
+from takotwist.streams.http.limits import HttpLimits
+from takotwist.streams.http.request import StreamRequest
+from takotwist.streams.http.site import HttpSite, json_error
 from takotwist.streams.http3.config import Http3Config
 from takotwist.streams.http3.link import Header, Link
 from takotwist.streams.http3.response import ResponseBody
-from takotwist.streams.http_limits import HttpLimits
-from takotwist.streams.request import StreamRequest
-from takotwist.streams.site import HttpSite, json_error
 
 #: Fields of one connection of HTTP/1, which make an HTTP/3 message malformed
 #: (RFC 9114 section 4.2).
@@ -271,7 +271,7 @@ class RequestStream:
 
 
 class Http3Pipe:
-    """What `takotwist.streams.response_pipe.ResponsePipe` asks, on one request stream."""
+    """What `takotwist.streams.http.response.ResponsePipe` asks, on one request stream."""
 
     transport = None
 

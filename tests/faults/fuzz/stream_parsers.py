@@ -18,8 +18,8 @@ from takotwist.server.config.endpoint_text import EndpointText
 from takotwist.server.config.load import load_config
 from takotwist.server.config.udp_address import UdpAddress
 from takotwist.streams.files.path import resolve
-from takotwist.streams.http2_intake import Intake
-from takotwist.streams.request_head import read_head
+from takotwist.streams.http.head import read_head
+from takotwist.streams.http.http2_limits import Intake
 from takotwist.streams.websocket import WebSocket, WebSocketConfig
 from takotwist.streams.websocket_config import Deflate
 from takotwist.streams.websocket_deflate import agree

@@ -3,7 +3,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.unheard import Unheard
+from takotwist.streams.http.unheard import Unheard
 
 
 class UnheardTests(SynchronousTestCase):

@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.peer import Peer, TrustedProxies, asked_host, peer_of, resolve_peer
+from takotwist.streams.http.peer import Peer, TrustedProxies, asked_host, peer_of, resolve_peer
 from tests.streams.exchange import Http1Exchange
 
 PROXIES = TrustedProxies.of(["10.0.0.0/8", "2001:db8::1", "unix"])

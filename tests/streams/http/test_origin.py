@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.origin import OriginPolicy, normalize_origin
+from takotwist.streams.http.origin import OriginPolicy, normalize_origin
 
 
 class NormalizeTests(SynchronousTestCase):

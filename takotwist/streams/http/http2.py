@@ -21,9 +21,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web._http2 import _END_STREAM_SENTINEL, H2Connection
 
-from takotwist.streams.http2_intake import Intake
-from takotwist.streams.http_limits import HEAD_FACTOR, HttpLimits
-from takotwist.streams.response_pipe import CountedQueue
+from takotwist.streams.http.http2_limits import Intake
+from takotwist.streams.http.limits import HEAD_FACTOR, HttpLimits
+from takotwist.streams.http.response import CountedQueue
 from takotwist.streams.unfinished import Cut, Incoming
 from takotwist.streams.unread import WATCHED_FROM, Waiting
 from takotwist.streams.unsent import unsent_bytes

@@ -6,10 +6,10 @@ from twisted.internet.error import ConnectionDone
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.direct_request import DirectRequest
 from takotwist.streams.event_stream import EventStream
-from takotwist.streams.http_limits import HttpLimits
-from takotwist.streams.site import Access
+from takotwist.streams.http.direct import DirectRequest
+from takotwist.streams.http.limits import HttpLimits
+from takotwist.streams.http.site import Access
 from tests.streams import (
     test_event_stream,
     test_sse,

@@ -9,7 +9,7 @@ from hyperframe.frame import ContinuationFrame, HeadersFrame, PingFrame
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.http_limits import HttpLimits
+from takotwist.streams.http.limits import HttpLimits
 from tests.streams.exchange import Http2Exchange
 
 

@@ -17,10 +17,10 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
-from takotwist.streams.body_framing import Chunks, bounded_length, is_transfer_coding
 from takotwist.streams.direct_send import direct_write
-from takotwist.streams.http_limits import HttpLimits
-from takotwist.streams.repeated import AnswerAgain, Known, may_be_repeated
+from takotwist.streams.http.body_framing import Chunks, bounded_length, is_transfer_coding
+from takotwist.streams.http.known_heads import AnswerAgain, Known, may_be_repeated
+from takotwist.streams.http.limits import HttpLimits
 from takotwist.streams.unfinished import REFUSED, Cut, Incoming
 from takotwist.streams.unread import Waiting
 from takotwist.streams.unsent import unsent_bytes

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-from takotwist.streams.host import is_host_field
+from takotwist.streams.http.host import is_host_field
 
 #: What may stand in a line that is read without twisted.web: printable ASCII and tabs.
 PLAIN = bytes([9, *range(32, 127)])

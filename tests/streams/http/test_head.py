@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams import request_head
-from takotwist.streams.http_limits import HttpLimits
-from takotwist.streams.request_head import RequestHead, read_head
+from takotwist.streams.http import head as request_head
+from takotwist.streams.http.head import RequestHead, read_head
+from takotwist.streams.http.limits import HttpLimits
 from tests.streams.exchange import Http1Exchange
 
 LIMITS = HttpLimits(max_line=200, max_head=200, max_headers=6)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.host import HostPolicy, host_of, is_host_field, is_loopback
+from takotwist.streams.http.host import HostPolicy, host_of, is_host_field, is_loopback
 
 #: Fields of RFC 9112, section 3.2, and the hosts in them.
 GOOD = {

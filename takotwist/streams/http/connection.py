@@ -15,15 +15,15 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from takotwist.streams.direct_request import DirectRequest
-from takotwist.streams.direct_stream import DirectStream
-from takotwist.streams.http1 import MAX_HELD, Http1Channel
-from takotwist.streams.http2 import Http2Connection
-from takotwist.streams.request_head import read_head
+from takotwist.streams.http.direct import DirectRequest
+from takotwist.streams.http.direct_stream import DirectStream
+from takotwist.streams.http.head import read_head
+from takotwist.streams.http.http1 import MAX_HELD, Http1Channel
+from takotwist.streams.http.http2 import Http2Connection
 from takotwist.streams.unfinished import Incoming
 
 if TYPE_CHECKING:
-    from takotwist.streams.site import HttpSite
+    from takotwist.streams.http.site import HttpSite
 
 #: Path without query -> what answers a GET of it, or `None`.  It may still say `False`,
 #: and then has done nothing.

@@ -7,8 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.http_limits import Body, HttpLimits
-from takotwist.streams.site import make_site
+from takotwist.streams.http.limits import Body, HttpLimits
+from takotwist.streams.http.site import make_site
 from tests.streams.exchange import Http1Exchange, Http2Exchange, dechunk
 from tests.streams.memory_transport import MemoryTransport
 

@@ -5,7 +5,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.http_limits import Body, HttpLimits
+from takotwist.streams.http.limits import Body, HttpLimits
 from tests.streams.exchange import Http1Exchange
 
 LIMITS = HttpLimits(

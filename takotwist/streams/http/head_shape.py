@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from takotwist.streams.request_head import PLAIN
+from takotwist.streams.http.head import PLAIN
 
 #: Fields that say where a request goes and what becomes of its connection.  Others that do
 #: (`streams.repeated.may_be_repeated`) stand in no head that is remembered, and so in no shape.

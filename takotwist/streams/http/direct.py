@@ -20,8 +20,8 @@ from twisted.python.failure import Failure
 from twisted.web.http import datetimeToString
 from twisted.web.http_headers import Headers
 
-from takotwist.streams.direct_stream import DirectStream
-from takotwist.streams.request_head import HeadFields, RequestHead
+from takotwist.streams.http.direct_stream import DirectStream
+from takotwist.streams.http.head import HeadFields, RequestHead
 
 
 @lru_cache(maxsize=1)

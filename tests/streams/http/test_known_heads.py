@@ -8,8 +8,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.http_limits import HttpLimits
-from takotwist.streams.repeated import MAX_BODY, MAX_HEADS, RepeatedHeads
+from takotwist.streams.http.known_heads import MAX_BODY, MAX_HEADS, RepeatedHeads
+from takotwist.streams.http.limits import HttpLimits
 from tests.streams.exchange import Answering, Http1Exchange
 
 #: An answer as the short way makes it.

@@ -4,7 +4,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from takotwist.streams.site import Access, make_site
+from takotwist.streams.http.site import Access, make_site
 from tests.streams.exchange import Http1Exchange, Http2Exchange
 
 

@@ -20,12 +20,12 @@ from twisted.web import server
 from twisted.web.error import UnsupportedMethod
 from twisted.web.http import HTTPChannel, datetimeToString, parse_qs
 
-from takotwist.streams.body_framing import MAX_BODY_LENGTH
-from takotwist.streams.host import is_host_field
-from takotwist.streams.http1 import Http1Channel
-from takotwist.streams.http_limits import Body
-from takotwist.streams.repeated import AnswerAgain
-from takotwist.streams.request_body import BodyReceiver, RequestBody
+from takotwist.streams.http.body import BodyReceiver, RequestBody
+from takotwist.streams.http.body_framing import MAX_BODY_LENGTH
+from takotwist.streams.http.host import is_host_field
+from takotwist.streams.http.http1 import Http1Channel
+from takotwist.streams.http.known_heads import AnswerAgain
+from takotwist.streams.http.limits import Body
 from takotwist.streams.unfinished import REFUSED, Cut, Incoming
 
 _log = Logger()

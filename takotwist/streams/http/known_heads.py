@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from takotwist.streams.head_shape import HeadShape
+from takotwist.streams.http.head_shape import HeadShape
 
 #: Longer heads are not remembered, and not more than so many: a head is of one publisher,
 #: whose key was good.

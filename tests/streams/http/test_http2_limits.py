@@ -15,7 +15,7 @@ from hyperframe.frame import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.http2_intake import CONTROL_BURST, CONTROL_RATE, Intake
+from takotwist.streams.http.http2_limits import CONTROL_BURST, CONTROL_RATE, Intake
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
