@@ -14,8 +14,7 @@ import attrs
 from takotwist.core.limits import Rate, network_of
 from takotwist.server.config import Config
 from takotwist.streams.http.host import HostPolicy
-from takotwist.streams.http.origin import OriginPolicy
-from takotwist.streams.http.peer import Peer, TrustedProxies, peer_of
+from takotwist.streams.http.peer import OriginPolicy, Peer, TrustedProxies, peer_of
 from takotwist.transports.publish import PublishKeys
 
 

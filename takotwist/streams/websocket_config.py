@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 from attrs.validators import deep_iterable, ge, gt, le, matches_re, optional
 
-from takotwist.streams.http.origin import OriginPolicy
+from takotwist.streams.http.peer import OriginPolicy
 
 _POSITIVE: Any = gt(0)
 _POSITIVE_OR_NONE: Any = optional(gt(0))

@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.http.origin import OriginPolicy
+from takotwist.streams.http.peer import OriginPolicy
 from takotwist.streams.websocket_config import Deflate, WebSocketConfig
 
 

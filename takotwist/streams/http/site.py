@@ -16,12 +16,11 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web import server
 from twisted.web.resource import IResource
 
-from takotwist.streams.http.connection import Direct, HttpConnection
+from takotwist.streams.http.connection import Direct, HttpConnection, Unheard
 from takotwist.streams.http.http2 import Http2Connection
 from takotwist.streams.http.known_heads import MAX_HEAD, RepeatedHeads
 from takotwist.streams.http.limits import BodyRule, HttpLimits
 from takotwist.streams.http.request import StreamRequest
-from takotwist.streams.http.unheard import Unheard
 from takotwist.streams.unfinished import Unfinished
 
 #: Status and sentence -> content type and body of an error's answer.

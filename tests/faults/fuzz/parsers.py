@@ -20,8 +20,7 @@ from takotwist.streams.files.http_date import parse_http_date
 from takotwist.streams.files.negotiate import weights
 from takotwist.streams.files.ranges import select
 from takotwist.streams.files.validators import parse_etags
-from takotwist.streams.http.origin import normalize_origin
-from takotwist.streams.http.peer import TrustedProxies, resolve_peer
+from takotwist.streams.http.peer import TrustedProxies, normalize_origin, resolve_peer
 from takotwist.streams.websocket_handshake import tokens
 from takotwist.streams.webtransport.capsules import CapsuleError, CapsuleParser
 from takotwist.transports.asking import read_fields

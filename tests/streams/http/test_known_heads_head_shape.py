@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.http.head_shape import HeadShape
+from takotwist.streams.http.known_heads import HeadShape
 from tests.streams.exchange import Http1Exchange
 
 READ = HeadShape(["X-Read"])
