@@ -17,7 +17,7 @@ from twisted.internet import task
 from twisted.internet.interfaces import IReactorTime
 
 from takotwist.codecs.sse import SseEvent
-from takotwist.streams.sse import last_event_id, sse
+from takotwist.streams.sse.route import last_event_id, sse
 from takotwist.streams.websocket import WebSocket, websocket
 from takotwist.streams.websocket_config import Deflate, WebSocketConfig
 

@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from takotwist.codecs.sse import SseEvent
-from takotwist.streams.sse import json_event, last_event_id, sse
+from takotwist.streams.sse.route import json_event, last_event_id, sse
 
 #: Answers that are kept; the oldest is forgotten first.
 MOST_ANSWERS = 100

@@ -33,7 +33,7 @@ from takotwist.server.parts import Parts
 from takotwist.server.reloadable import Rates, Reloadable
 from takotwist.server.storing import storing
 from takotwist.server.upgrades import Upgrades
-from takotwist.streams.direct_send import blocked_sends
+from takotwist.streams.seams.socket import blocked_sends
 from takotwist.streams.unfinished import Unfinished
 from takotwist.transports.admission import Admission
 from takotwist.transports.answers import Answers

@@ -11,7 +11,7 @@ from takotwist.codecs.sse import SseEvent
 from takotwist.streams.files import serve_file, static_dir
 from takotwist.streams.http.limits import HttpLimits
 from takotwist.streams.http.site import make_site
-from takotwist.streams.sse import (
+from takotwist.streams.sse.route import (
     json_event,
     last_event_id,
     last_event_id_bytes,

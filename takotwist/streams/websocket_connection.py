@@ -22,9 +22,9 @@ from takotwist.codecs.websocket_frame import (
     pong_frame,
     text_frame,
 )
-from takotwist.streams.direct_send import direct_write, is_direct, straight_send
+from takotwist.streams.seams.socket import direct_write, is_direct, straight_send
+from takotwist.streams.seams.unsent import unsent_bytes
 from takotwist.streams.unread import Unread, Waiting
-from takotwist.streams.unsent import unsent_bytes
 
 
 def _nothing(*_: Any) -> None:

@@ -22,7 +22,7 @@ from takotwist.core.deadlines import Comments, Pulse
 from takotwist.core.send_queue import Outbox
 from takotwist.errors import BodyInvalid, MethodNotAllowed, NotFound, Refusal, ShuttingDown
 from takotwist.flow.session import Session
-from takotwist.streams.event_stream import EventStream
+from takotwist.streams.sse.stream import EventStream
 from takotwist.transports.admission import Admission, Place
 from takotwist.transports.asking import read_all_presented
 from takotwist.transports.live_functions import UnsupportedType

@@ -21,7 +21,7 @@ from takotwist.core.send_queue import Outbox
 from takotwist.core.topic import Message, Topic
 from takotwist.errors import InternalError, MethodNotAllowed, Refusal
 from takotwist.flow.session import Session
-from takotwist.streams.event_stream import HEADERS, EventStream
+from takotwist.streams.sse.stream import HEADERS, EventStream
 from takotwist.transports.admission import Admission
 from takotwist.transports.asking import read_asking
 

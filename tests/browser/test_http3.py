@@ -16,8 +16,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.static import Data, File
 
-from takotwist.streams.event_stream import EventStream
 from takotwist.streams.http3 import Http3Config, Http3Server
+from takotwist.streams.sse.stream import EventStream
 from takotwist.tls.certificate import short_lived_certificate
 from tests.browser.chromium import Chromium, Report
 

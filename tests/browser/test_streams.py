@@ -18,7 +18,7 @@ from pathlib import Path
 from klein import Klein
 from takotwist.codecs.sse import SseEvent
 from takotwist.streams.files import serve_file, static_dir
-from takotwist.streams.sse import last_event_id, sse
+from takotwist.streams.sse.route import last_event_id, sse
 
 HERE = Path(__file__).parent
 app = Klein()

@@ -17,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 
 from takotwist.server.attribute_names import NAMES
 from takotwist.server.listen import Listen, close_listeners, open_listeners
-from takotwist.streams.event_stream import EventStream
+from takotwist.streams.sse.stream import EventStream
 from takotwist.tls.context import ServerTls, TlsConnection
 from takotwist.tls.development_ca import ensure_development_certificate
 from tests.sockets.echo import Guestbook

@@ -20,10 +20,10 @@ from twisted.web.server import NOT_DONE_YET
 from takotwist.core.fanout import FEW, Group, Subscription
 from takotwist.core.send_queue import Outbox, Turn
 from takotwist.core.topic import Topic
-from takotwist.streams import direct_send
-from takotwist.streams.direct_send import RECORD, blocked_sends, direct_write, straight_send
-from takotwist.streams.event_stream import EventStream
 from takotwist.streams.http.site import make_site
+from takotwist.streams.seams import socket as direct_send
+from takotwist.streams.seams.socket import RECORD, blocked_sends, direct_write, straight_send
+from takotwist.streams.sse.stream import EventStream
 from takotwist.streams.websocket_config import WebSocketConfig
 from takotwist.streams.websocket_upgrade import WebSocketUpgrade
 from takotwist.tls.context import ServerTls, over_tls

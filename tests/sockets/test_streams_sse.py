@@ -13,8 +13,8 @@ from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.event_stream import EventStream
-from takotwist.streams.sse import Item, sse
+from takotwist.streams.sse.route import Item, sse
+from takotwist.streams.sse.stream import EventStream
 from tests.sockets.streams_site import PATIENCE, Curl, listen
 
 

@@ -9,8 +9,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.event_stream import EventStream
 from takotwist.streams.http.site import make_site
+from takotwist.streams.sse.stream import EventStream
 from takotwist.streams.unread import Unread, Waiting
 from tests.streams.exchange import Answering, Http1Exchange, Http2Exchange
 from tests.streams.http3.wire import Net, UdpClock

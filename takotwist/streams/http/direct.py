@@ -27,10 +27,10 @@ from twisted.web.http import datetimeToString
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
-from takotwist.streams.direct_send import direct_write
 from takotwist.streams.http.head import HeadFields, RequestHead
+from takotwist.streams.seams.socket import direct_write
+from takotwist.streams.seams.unsent import unsent_bytes
 from takotwist.streams.unread import Unread, Waiting
-from takotwist.streams.unsent import unsent_bytes
 
 #: What ends a response (RFC 9112, section 7.1).
 LAST_CHUNK = b"0\r\n\r\n"

@@ -17,13 +17,13 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
-from takotwist.streams.direct_send import direct_write
 from takotwist.streams.http.body_framing import Chunks, bounded_length, is_transfer_coding
 from takotwist.streams.http.known_heads import AnswerAgain, Known, may_be_repeated
 from takotwist.streams.http.limits import HttpLimits
+from takotwist.streams.seams.socket import direct_write
+from takotwist.streams.seams.unsent import unsent_bytes
 from takotwist.streams.unfinished import REFUSED, Cut, Incoming
 from takotwist.streams.unread import Waiting
-from takotwist.streams.unsent import unsent_bytes
 
 #: Bytes that may wait behind a request that is being answered.
 MAX_HELD = 16 * 1024

@@ -7,19 +7,15 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.event_stream import EventStream
 from takotwist.streams.http.connection import Unheard
 from takotwist.streams.http.direct import DirectRequest
 from takotwist.streams.http.limits import HttpLimits
 from takotwist.streams.http.site import Access
-from tests.streams import (
-    test_event_stream,
-    test_sse,
-    test_websocket,
-    test_websocket_fragments,
-    test_websocket_upgrade,
-)
+from takotwist.streams.sse.stream import EventStream
+from tests.streams import test_websocket, test_websocket_fragments, test_websocket_upgrade
 from tests.streams.exchange import DirectExchange, Http1Exchange, Http2Exchange
+from tests.streams.sse import test_route as test_sse
+from tests.streams.sse import test_stream as test_event_stream
 from tests.streams.websocket_client import WebSocketExchange
 
 LIMITS = HttpLimits(head_timeout=10, idle_timeout=60, max_line=200, max_head=1000)

@@ -13,9 +13,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from takotwist.streams.event_stream import EventStream
 from takotwist.streams.files import static_dir
 from takotwist.streams.http3 import Http3Config
+from takotwist.streams.sse.stream import EventStream
 from tests.streams.http3.resources import Open, Recorder
 from tests.streams.http3.wire import Net
 

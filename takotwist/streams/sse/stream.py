@@ -13,9 +13,9 @@ from typing import Any, Literal
 from twisted.web.http_headers import Headers
 
 from takotwist.codecs.sse import chunk
-from takotwist.streams.direct_send import is_direct, straight_send
 from takotwist.streams.http.direct import DirectRequest
 from takotwist.streams.http.response import pipe_for
+from takotwist.streams.seams.socket import is_direct, straight_send
 
 #: What an event stream says of itself.  ``no-transform`` keeps proxies from
 #: compressing, which buffers; ``X-Accel-Buffering`` is the same for nginx.

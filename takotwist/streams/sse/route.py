@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from takotwist.codecs.sse import SseEvent, encode
 from takotwist.streams.coroutine import run
-from takotwist.streams.event_stream import EventStream
+from takotwist.streams.sse.stream import EventStream
 
 _log = Logger()
 

@@ -8,8 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET, Site
 
 from takotwist.codecs.sse import chunk
-from takotwist.streams.event_stream import EventStream
 from takotwist.streams.http.response import HIGH_WATER
+from takotwist.streams.sse.stream import EventStream
 from tests.streams.exchange import Http1Exchange, Http2Exchange, dechunk, run_due
 
 BLOCK = b"data: x\n\n"

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
 from takotwist.codecs.sse import SseEvent
-from takotwist.streams.sse import (
+from takotwist.streams.sse.route import (
     Item,
     RawBlocks,
     json_event,

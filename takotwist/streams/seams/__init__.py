@@ -1,0 +1,1 @@
+"""The private parts of libraries that are used, in one place."""
