@@ -22,8 +22,7 @@ from takotwist.codecs.websocket_frame import (
     pong_frame,
     text_frame,
 )
-from takotwist.streams.seams.socket import direct_write, is_direct, straight_send
-from takotwist.streams.seams.unsent import unsent_bytes
+from takotwist.streams.seams.socket import direct_write, is_direct, straight_send, unsent_bytes
 from takotwist.streams.unread import Unread, Waiting
 
 

@@ -28,8 +28,7 @@ from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 from takotwist.streams.http.head import HeadFields, RequestHead
-from takotwist.streams.seams.socket import direct_write
-from takotwist.streams.seams.unsent import unsent_bytes
+from takotwist.streams.seams.socket import direct_write, unsent_bytes
 from takotwist.streams.unread import Unread, Waiting
 
 #: What ends a response (RFC 9112, section 7.1).

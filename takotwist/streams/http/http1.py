@@ -20,8 +20,7 @@ from twisted.web.http import HTTPChannel
 from takotwist.streams.http.body_framing import Chunks, bounded_length, is_transfer_coding
 from takotwist.streams.http.known_heads import AnswerAgain, Known, may_be_repeated
 from takotwist.streams.http.limits import HttpLimits
-from takotwist.streams.seams.socket import direct_write
-from takotwist.streams.seams.unsent import unsent_bytes
+from takotwist.streams.seams.socket import direct_write, unsent_bytes
 from takotwist.streams.unfinished import REFUSED, Cut, Incoming
 from takotwist.streams.unread import Waiting
 

@@ -24,7 +24,7 @@ from twisted.web._http2 import _END_STREAM_SENTINEL, H2Connection
 from takotwist.streams.http.http2_limits import Intake
 from takotwist.streams.http.limits import HEAD_FACTOR, HttpLimits
 from takotwist.streams.http.response import CountedQueue
-from takotwist.streams.seams.unsent import unsent_bytes
+from takotwist.streams.seams.socket import unsent_bytes
 from takotwist.streams.unfinished import Cut, Incoming
 from takotwist.streams.unread import WATCHED_FROM, Waiting
 

@@ -19,8 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web._http2 import H2Connection, H2Stream
 from zope.interface import implementer
 
-from takotwist.streams.seams.socket import direct_write
-from takotwist.streams.seams.unsent import unsent_bytes
+from takotwist.streams.seams.socket import direct_write, unsent_bytes
 
 #: Bytes waiting for one HTTP/2 stream past which its writer is paused, the same
 #: as Twisted's own for a TCP connection.

@@ -6,7 +6,7 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.seams.unsent import unsent_bytes
+from takotwist.streams.seams.socket import unsent_bytes
 
 
 class _Partial(FileDescriptor):
