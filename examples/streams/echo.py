@@ -18,8 +18,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from takotwist.codecs.sse import SseEvent
 from takotwist.streams.sse.route import last_event_id, sse
-from takotwist.streams.websocket import WebSocket, websocket
-from takotwist.streams.websocket_config import Deflate, WebSocketConfig
+from takotwist.streams.websocket.config import Deflate, WebSocketConfig
+from takotwist.streams.websocket.route import WebSocket, websocket
 
 CONFIG = WebSocketConfig(
     allowed_origins="*",

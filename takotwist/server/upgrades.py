@@ -7,8 +7,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from takotwist.server.config import Config
 from takotwist.streams.unfinished import Unfinished
-from takotwist.streams.websocket_config import WebSocketConfig
-from takotwist.streams.websocket_upgrade import WebSocketUpgrade
+from takotwist.streams.websocket.config import WebSocketConfig
+from takotwist.streams.websocket.upgrade import WebSocketUpgrade
 
 #: A frame of a client may be so many times the largest message: up to there it gets an
 #: answer that names the fault, past it the connection is closed.

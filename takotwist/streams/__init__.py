@@ -17,8 +17,8 @@ from takotwist.streams.sse.route import (
     last_event_id_bytes,
     sse,
 )
-from takotwist.streams.websocket import ConnectionClosed, WebSocket, websocket
-from takotwist.streams.websocket_config import Deflate, WebSocketConfig
+from takotwist.streams.websocket.config import Deflate, WebSocketConfig
+from takotwist.streams.websocket.route import ConnectionClosed, WebSocket, websocket
 
 __all__ = [
     "ConnectionClosed",

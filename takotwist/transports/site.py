@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from takotwist.core.channel import is_channel_name
 from takotwist.errors import ChannelUnknown, NotFound, Refusal, UpgradeRequired
-from takotwist.streams.websocket_handshake import is_upgrade
+from takotwist.streams.websocket.handshake import is_upgrade
 from takotwist.transports.answers import Answers
 from takotwist.transports.history import HistoryTransport
 from takotwist.transports.live_routes import LiveRoutes

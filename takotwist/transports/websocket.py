@@ -25,12 +25,12 @@ from takotwist.errors import (
     UpgradeRequired,
 )
 from takotwist.flow.authorize import Admitted
-from takotwist.streams.websocket_handshake import (
+from takotwist.streams.websocket.handshake import (
     check_handshake,
     choose_subprotocol,
     offered_subprotocols,
 )
-from takotwist.streams.websocket_upgrade import WebSocketUpgrade
+from takotwist.streams.websocket.upgrade import WebSocketUpgrade
 from takotwist.transports.admission import Admission
 from takotwist.transports.asking import read_all_presented, read_asking
 from takotwist.transports.channel_speaker import ChannelSpeaker

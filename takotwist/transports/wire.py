@@ -16,8 +16,8 @@ from takotwist.core.deadlines import Pings, Pulse
 from takotwist.core.send_queue import Outbox
 from takotwist.errors import Refusal, ShuttingDown
 from takotwist.flow.session import Session
-from takotwist.streams.websocket_connection import WebSocketConnection
-from takotwist.streams.websocket_upgrade import WebSocketUpgrade
+from takotwist.streams.websocket.connection import WebSocketConnection
+from takotwist.streams.websocket.upgrade import WebSocketUpgrade
 from takotwist.transports.admission import Admission, Place
 
 

@@ -18,8 +18,8 @@ from tests.sockets.server_process import FAST, ServerProcess
 #: An app's own pages, with the streaming primitive on them: without compression and with.
 PAGES = """
 from klein import Klein
-from takotwist.streams.websocket import websocket
-from takotwist.streams.websocket_config import Deflate, WebSocketConfig
+from takotwist.streams.websocket.route import websocket
+from takotwist.streams.websocket.config import Deflate, WebSocketConfig
 from twisted.internet import reactor
 
 app = Klein()

@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from takotwist.streams.http.site import make_site
-from takotwist.streams.websocket import Deflate, WebSocket, WebSocketConfig, websocket
+from takotwist.streams.websocket.route import Deflate, WebSocket, WebSocketConfig, websocket
 
 #: Of a message, unpacked.
 MOST = 1 << 20

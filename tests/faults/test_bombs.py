@@ -16,7 +16,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 from websockets.sync.client import connect
 
-from takotwist.streams.websocket import Deflate, WebSocket, WebSocketConfig
+from takotwist.streams.websocket.route import Deflate, WebSocket, WebSocketConfig
 from tests.codecs.websocket_reader import client_frame
 from tests.faults.compressing_site import MOST
 from tests.faults.hostile import HELLO, HostileCase, asked

@@ -24,8 +24,8 @@ from takotwist.streams.http.site import make_site
 from takotwist.streams.seams import socket as direct_send
 from takotwist.streams.seams.socket import RECORD, blocked_sends, direct_write, straight_send
 from takotwist.streams.sse.stream import EventStream
-from takotwist.streams.websocket_config import WebSocketConfig
-from takotwist.streams.websocket_upgrade import WebSocketUpgrade
+from takotwist.streams.websocket.config import WebSocketConfig
+from takotwist.streams.websocket.upgrade import WebSocketUpgrade
 from takotwist.tls.context import ServerTls, over_tls
 from takotwist.tls.development_ca import ensure_development_certificate
 from tests.streams.exchange import Answering

@@ -14,8 +14,8 @@ from twisted.web.server import NOT_DONE_YET
 from takotwist.streams.http.limits import Body, HttpLimits
 from takotwist.streams.http.site import make_site
 from takotwist.streams.unfinished import Unfinished
-from takotwist.streams.websocket_config import WebSocketConfig
-from takotwist.streams.websocket_upgrade import WebSocketUpgrade
+from takotwist.streams.websocket.config import WebSocketConfig
+from takotwist.streams.websocket.upgrade import WebSocketUpgrade
 from tests.codecs.websocket_reader import client_frame
 from tests.streams.exchange import Answering, Http1Exchange, Http2Exchange
 from tests.streams.http3.wire import Net, UdpClock

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.websocket import WebSocket, WebSocketConfig
+from takotwist.streams.websocket.route import WebSocket, WebSocketConfig
 from tests.codecs.websocket_reader import client_frame
 from tests.streams.websocket_client import WebSocketExchange
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.websocket_protocol import STEP_BYTES, STEPS_A_TURN
+from takotwist.streams.websocket.protocol import STEP_BYTES, STEPS_A_TURN
 from tests.codecs.websocket_reader import client_close, client_frame
 from tests.streams.exchange import run_due
-from tests.streams.test_websocket_upgrade import _Upgraded
+from tests.streams.websocket.test_upgrade import _Upgraded
 
 FRAMES = [client_frame(1, b"%d" % number) for number in range(1000)]
 TOLD: list[Any] = [(b"%d" % number, False) for number in range(1000)]

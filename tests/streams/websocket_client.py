@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.websocket import WebSocketConfig, websocket
+from takotwist.streams.websocket.route import WebSocketConfig, websocket
 from tests.codecs.websocket_reader import Frame, client_close, client_frame, read_frames
 from tests.streams.exchange import Http1Exchange, run_due
 

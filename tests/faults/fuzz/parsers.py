@@ -21,7 +21,7 @@ from takotwist.streams.files.negotiate import weights
 from takotwist.streams.files.ranges import select
 from takotwist.streams.files.validators import parse_etags
 from takotwist.streams.http.peer import TrustedProxies, normalize_origin, resolve_peer
-from takotwist.streams.websocket_handshake import tokens
+from takotwist.streams.websocket.handshake import tokens
 from takotwist.streams.webtransport.capsules import CapsuleError, CapsuleParser
 from takotwist.transports.asking import read_fields
 from takotwist.transports.site import read_path

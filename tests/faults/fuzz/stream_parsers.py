@@ -20,15 +20,15 @@ from takotwist.server.config.udp_address import UdpAddress
 from takotwist.streams.files.path import resolve
 from takotwist.streams.http.head import read_head
 from takotwist.streams.http.http2_limits import Intake
-from takotwist.streams.websocket import WebSocket, WebSocketConfig
-from takotwist.streams.websocket_config import Deflate
-from takotwist.streams.websocket_deflate import agree
-from takotwist.streams.websocket_handshake import (
+from takotwist.streams.websocket.config import Deflate
+from takotwist.streams.websocket.handshake import (
     check_handshake,
     choose_subprotocol,
     offered_subprotocols,
 )
-from takotwist.streams.websocket_protocol import AutobahnProtocol
+from takotwist.streams.websocket.protocol import AutobahnProtocol
+from takotwist.streams.websocket.route import WebSocket, WebSocketConfig
+from takotwist.streams.websocket.websocket_deflate import agree
 from takotwist.transports.publish import PublishKeys
 from tests.codecs.websocket_reader import client_close, client_frame
 from tests.faults.fuzz.parser import Parser

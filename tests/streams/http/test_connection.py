@@ -12,10 +12,12 @@ from takotwist.streams.http.direct import DirectRequest
 from takotwist.streams.http.limits import HttpLimits
 from takotwist.streams.http.site import Access
 from takotwist.streams.sse.stream import EventStream
-from tests.streams import test_websocket, test_websocket_fragments, test_websocket_upgrade
+from tests.streams import test_websocket_fragments
 from tests.streams.exchange import DirectExchange, Http1Exchange, Http2Exchange
 from tests.streams.sse import test_route as test_sse
 from tests.streams.sse import test_stream as test_event_stream
+from tests.streams.websocket import test_route as test_websocket
+from tests.streams.websocket import test_upgrade as test_websocket_upgrade
 from tests.streams.websocket_client import WebSocketExchange
 
 LIMITS = HttpLimits(head_timeout=10, idle_timeout=60, max_line=200, max_head=1000)

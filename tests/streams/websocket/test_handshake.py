@@ -3,7 +3,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from takotwist.streams.websocket_handshake import (
+from takotwist.streams.websocket.handshake import (
     check_handshake,
     choose_subprotocol,
     is_upgrade,

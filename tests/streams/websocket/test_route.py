@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.streams.http.limits import HttpLimits
-from takotwist.streams.websocket import ConnectionClosed, Deflate, WebSocket, WebSocketConfig
+from takotwist.streams.websocket.route import ConnectionClosed, Deflate, WebSocket, WebSocketConfig
 from tests.codecs.websocket_reader import client_frame
 from tests.streams.websocket_client import WebSocketExchange, deflated, inflated
 

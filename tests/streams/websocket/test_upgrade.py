@@ -6,9 +6,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
 from takotwist.codecs.websocket_frame import text_frame
-from takotwist.streams.websocket_config import Deflate, WebSocketConfig
-from takotwist.streams.websocket_connection import WebSocketConnection
-from takotwist.streams.websocket_upgrade import WebSocketUpgrade
+from takotwist.streams.websocket.config import Deflate, WebSocketConfig
+from takotwist.streams.websocket.connection import WebSocketConnection
+from takotwist.streams.websocket.upgrade import WebSocketUpgrade
 from tests.codecs.websocket_reader import client_close, client_frame
 from tests.streams.exchange import Http2Exchange
 from tests.streams.websocket_client import WebSocketExchange

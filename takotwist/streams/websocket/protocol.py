@@ -16,9 +16,9 @@ from autobahn.websocket.utf8validator import Utf8Validator
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from takotwist.streams.autobahn_defaults import AutobahnDefaults
 from takotwist.streams.unfinished import CLOSE_CODE, Cut, Incoming
-from takotwist.streams.websocket_connection import WebSocketConnection
+from takotwist.streams.websocket.autobahn_defaults import AutobahnDefaults
+from takotwist.streams.websocket.connection import WebSocketConnection
 
 _log = Logger()
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from takotwist.streams.websocket_config import WebSocketConfig
-from takotwist.streams.websocket_connection import WebSocketConnection
+from takotwist.streams.websocket.config import WebSocketConfig
+from takotwist.streams.websocket.connection import WebSocketConnection
 
 #: How often, within the upgrade timeout, it is looked whether the client takes the
 #: answer to its handshake.

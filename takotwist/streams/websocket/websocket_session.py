@@ -16,11 +16,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from takotwist.streams.coroutine import run
-from takotwist.streams.websocket_config import WebSocketConfig
-from takotwist.streams.websocket_conversation import ConnectionClosed, WebSocket
-from takotwist.streams.websocket_handshake import choose_subprotocol, offered_subprotocols
-from takotwist.streams.websocket_keepalive import Keepalive
-from takotwist.streams.websocket_upgrade import WebSocketUpgrade
+from takotwist.streams.websocket.config import WebSocketConfig
+from takotwist.streams.websocket.handler import ConnectionClosed, WebSocket
+from takotwist.streams.websocket.handshake import choose_subprotocol, offered_subprotocols
+from takotwist.streams.websocket.upgrade import WebSocketUpgrade
+from takotwist.streams.websocket.websocket_keepalive import Keepalive
 
 _log = Logger()
 

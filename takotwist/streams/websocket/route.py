@@ -21,10 +21,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from takotwist.streams.http.peer import NO_PROXIES, TrustedProxies, peer_of
-from takotwist.streams.websocket_config import Deflate, WebSocketConfig
-from takotwist.streams.websocket_conversation import ConnectionClosed, WebSocket
-from takotwist.streams.websocket_handshake import BadHandshake, check_handshake
-from takotwist.streams.websocket_session import Handler, Session
+from takotwist.streams.websocket.config import Deflate, WebSocketConfig
+from takotwist.streams.websocket.handler import ConnectionClosed, WebSocket
+from takotwist.streams.websocket.handshake import BadHandshake, check_handshake
+from takotwist.streams.websocket.websocket_session import Handler, Session
 
 __all__ = ["ConnectionClosed", "Deflate", "Handler", "WebSocket", "WebSocketConfig", "websocket"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 
-from takotwist.streams.websocket_config import Deflate
+from takotwist.streams.websocket.config import Deflate
 
 EXTENSION = "permessage-deflate"
 

@@ -5,7 +5,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.streams.http.peer import OriginPolicy
-from takotwist.streams.websocket_config import Deflate, WebSocketConfig
+from takotwist.streams.websocket.config import Deflate, WebSocketConfig
 
 
 class ConfigTests(SynchronousTestCase):

@@ -18,11 +18,11 @@ from twisted.web.http import HTTPChannel
 
 from takotwist.streams.http.direct import DirectRequest
 from takotwist.streams.unfinished import Unfinished
-from takotwist.streams.websocket_config import WebSocketConfig
-from takotwist.streams.websocket_connection import WebSocketConnection
-from takotwist.streams.websocket_deflate import agree
-from takotwist.streams.websocket_handshake import accept_handshake, tokens
-from takotwist.streams.websocket_protocol import AutobahnProtocol
+from takotwist.streams.websocket.config import WebSocketConfig
+from takotwist.streams.websocket.connection import WebSocketConnection
+from takotwist.streams.websocket.handshake import accept_handshake, tokens
+from takotwist.streams.websocket.protocol import AutobahnProtocol
+from takotwist.streams.websocket.websocket_deflate import agree
 
 
 def _ignore(*_: Any) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 
 from takotwist.errors import TakoError
-from takotwist.streams.websocket_connection import WebSocketConnection
+from takotwist.streams.websocket.connection import WebSocketConnection
 
 #: Bytes of messages that wait for the handler beyond which the socket is not read.
 MAX_QUEUED_BYTES = 1 << 20
