@@ -20,9 +20,8 @@ from takotwist.streams.http.direct import DirectRequest
 from takotwist.streams.unfinished import Unfinished
 from takotwist.streams.websocket.config import WebSocketConfig
 from takotwist.streams.websocket.connection import WebSocketConnection
-from takotwist.streams.websocket.handshake import accept_handshake, tokens
+from takotwist.streams.websocket.handshake import accept_handshake, agree, tokens
 from takotwist.streams.websocket.protocol import AutobahnProtocol
-from takotwist.streams.websocket.websocket_deflate import agree
 
 
 def _ignore(*_: Any) -> None:

@@ -22,13 +22,13 @@ from takotwist.streams.http.head import read_head
 from takotwist.streams.http.http2_limits import Intake
 from takotwist.streams.websocket.config import Deflate
 from takotwist.streams.websocket.handshake import (
+    agree,
     check_handshake,
     choose_subprotocol,
     offered_subprotocols,
 )
 from takotwist.streams.websocket.protocol import AutobahnProtocol
 from takotwist.streams.websocket.route import WebSocket, WebSocketConfig
-from takotwist.streams.websocket.websocket_deflate import agree
 from takotwist.transports.publish import PublishKeys
 from tests.codecs.websocket_reader import client_close, client_frame
 from tests.faults.fuzz.parser import Parser
