@@ -17,7 +17,7 @@ from takotwist.streams.files.conditions import (
     evaluate,
     range_applies,
 )
-from takotwist.streams.files.http_date import format_http_date
+from takotwist.streams.files.headers import format_http_date
 from takotwist.streams.files.negotiate import IDENTITY
 from takotwist.streams.files.ranges import Selection, Span, select
 from takotwist.streams.files.validators import ETag

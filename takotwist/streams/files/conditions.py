@@ -10,7 +10,7 @@ from enum import Enum
 
 import attrs
 
-from takotwist.streams.files.http_date import parse_http_date
+from takotwist.streams.files.headers import parse_http_date
 from takotwist.streams.files.validators import AnyTag, ETag, parse_etag, parse_etags
 
 

@@ -18,7 +18,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 
 from takotwist.streams.files.opened import FileChanged, OpenedFile
-from takotwist.streams.files.sink import Flow
+from takotwist.streams.files.sinks import Flow
 
 _TCP_CORK: int | None = getattr(socket, "TCP_CORK", None)
 

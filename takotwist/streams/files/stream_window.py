@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
 from takotwist.streams.files.opened import OpenedFile
-from takotwist.streams.files.sink import Flow
+from takotwist.streams.files.sinks import Flow
 
 #: Bytes that may wait in one stream: a few turns' worth, as one frame leaves in a turn.
 QUEUE = 262_144

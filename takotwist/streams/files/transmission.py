@@ -19,7 +19,7 @@ from takotwist.streams.files.answer import Piece
 from takotwist.streams.files.opened import FileChanged, OpenedFile
 from takotwist.streams.files.ranges import Span
 from takotwist.streams.files.reader import cut_off, unread
-from takotwist.streams.files.sink import Sink
+from takotwist.streams.files.sinks import Sink
 
 #: Bytes for one reader in one turn of the reactor; the others come next.
 TURN = 2_097_152

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
 
 from takotwist.streams.files.opened import OpenedFile
-from takotwist.streams.files.sink import Flow
+from takotwist.streams.files.sinks import Flow
 
 #: Bytes read and written at a time: the size at which Twisted's transports say "full".
 CHUNK = 65536

@@ -16,7 +16,7 @@ from takotwist.codecs.registry_json import read_registry
 from takotwist.codecs.tako_json import read_draft, read_drafts
 from takotwist.core.params import Params
 from takotwist.core.topic import Topic, parse_cursor
-from takotwist.streams.files.http_date import parse_http_date
+from takotwist.streams.files.headers import parse_http_date
 from takotwist.streams.files.negotiate import weights
 from takotwist.streams.files.ranges import select
 from takotwist.streams.files.validators import parse_etags

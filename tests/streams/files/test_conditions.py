@@ -11,7 +11,7 @@ from takotwist.streams.files.conditions import (
     evaluate,
     range_applies,
 )
-from takotwist.streams.files.http_date import format_http_date
+from takotwist.streams.files.headers import format_http_date
 from takotwist.streams.files.validators import ETag
 
 MODIFIED = 784_111_777

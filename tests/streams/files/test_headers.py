@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.files.http_date import format_http_date, parse_http_date
+from takotwist.streams.files.headers import format_http_date, parse_http_date
 
 NOW = 1_763_700_000.0
 INSTANT = 784_111_777

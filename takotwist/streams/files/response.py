@@ -28,7 +28,7 @@ from takotwist.streams.files.policy import Policy
 from takotwist.streams.files.reader import is_gone
 from takotwist.streams.files.refusal import ErrorRenderer, send_refusal
 from takotwist.streams.files.sendfile import SocketSink, plain_socket
-from takotwist.streams.files.sink import Sink
+from takotwist.streams.files.sinks import Sink
 from takotwist.streams.files.stream_window import StreamSink, http2_stream
 from takotwist.streams.files.transmission import Transmission
 from takotwist.streams.files.variant import Variant, choose

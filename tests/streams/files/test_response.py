@@ -13,8 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from takotwist.streams.files import respond, serve_file
-from takotwist.streams.files.http_date import format_http_date
+from takotwist.streams.files import response as respond
+from takotwist.streams.files import serve_file
+from takotwist.streams.files.headers import format_http_date
 from tests.streams.files.exchange import NOW, Connection, Reply, ask, parse
 
 CONTENT = bytes(range(256)) * 4

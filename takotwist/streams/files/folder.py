@@ -23,7 +23,7 @@ from takotwist.streams.files.path import Inside, Refused, resolve
 from takotwist.streams.files.policy import Policy
 from takotwist.streams.files.reader import is_gone
 from takotwist.streams.files.refusal import ErrorRenderer, send_refusal
-from takotwist.streams.files.respond import answered_by_method, refuse_unopened, respond
+from takotwist.streams.files.response import answered_by_method, refuse_unopened, respond
 
 # What the fallback depends on beside the path.
 _NAVIGATION_VARY = (b"Accept", b"Sec-Fetch-Mode")
