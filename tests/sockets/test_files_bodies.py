@@ -16,7 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from takotwist.streams.files import serve_file
-from takotwist.streams.files.sendfile import plain_socket
+from takotwist.streams.files.sinks import plain_socket
 from tests.sockets.files_site import Quiet, listen
 
 SIZE = 5_000_000

@@ -7,9 +7,9 @@ resource.  Everything that can be decided without I/O is pure and in its own fil
 
 from __future__ import annotations
 
-from takotwist.streams.files.disposition import content_disposition
 from takotwist.streams.files.folder import StaticDir, static_dir
-from takotwist.streams.files.refusal import ErrorRenderer
+from takotwist.streams.files.headers import content_disposition
 from takotwist.streams.files.response import serve_file
+from takotwist.streams.files.transmission import ErrorRenderer
 
 __all__ = ["ErrorRenderer", "StaticDir", "content_disposition", "serve_file", "static_dir"]

@@ -12,8 +12,8 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from takotwist.streams.files.answer import Headers
-from takotwist.streams.files.refusal import ErrorRenderer
-from takotwist.streams.files.variant import check_codings
+from takotwist.streams.files.opened import check_codings
+from takotwist.streams.files.transmission import ErrorRenderer
 
 
 @attrs.frozen

@@ -3,6 +3,11 @@
 The order is that of the reader: method, file, coding, conditions, range,
 head, body.  Decisions are in `answer` and `variant`, bytes in `transmission`;
 here they are only put in a row.
+
+What a request asks for: its headers as values, with repeated lines settled.
+
+RFC 9110, section 5.3.  A list may be spread over several lines; anything else
+that is there twice contradicts itself and counts as absent.
 """
 
 from __future__ import annotations
@@ -20,19 +25,43 @@ from twisted.logger import Logger
 from twisted.web.server import Request, Site
 
 from takotwist.streams.files.answer import Answer, Headers, Representation, answer
-from takotwist.streams.files.asked import conditions_of, joined, single
-from takotwist.streams.files.disposition import Disposition, content_disposition
-from takotwist.streams.files.media_type import media_type_of
-from takotwist.streams.files.opened import CannotOpen, OpenedFile, open_file
+from takotwist.streams.files.conditions import Conditions
+from takotwist.streams.files.headers import Disposition, content_disposition, media_type_of
+from takotwist.streams.files.opened import CannotOpen, OpenedFile, Variant, choose, open_file
 from takotwist.streams.files.policy import Policy
-from takotwist.streams.files.reader import is_gone
-from takotwist.streams.files.refusal import ErrorRenderer, send_refusal
-from takotwist.streams.files.sendfile import SocketSink, plain_socket
-from takotwist.streams.files.sinks import Sink
-from takotwist.streams.files.stream_window import StreamSink, http2_stream
-from takotwist.streams.files.transmission import Transmission
-from takotwist.streams.files.variant import Variant, choose
-from takotwist.streams.files.written import CHUNK, WrittenSink
+from takotwist.streams.files.sinks import (
+    CHUNK,
+    Sink,
+    SocketSink,
+    StreamSink,
+    WrittenSink,
+    http2_stream,
+    plain_socket,
+)
+from takotwist.streams.files.transmission import ErrorRenderer, Transmission, is_gone, send_refusal
+
+
+def conditions_of(request: Request) -> Conditions:
+    """The conditional headers.  If-Range is joined so that two of them match nothing."""
+    header = request.requestHeaders.getRawHeaders
+    return Conditions(
+        if_match=joined(header(b"If-Match")),
+        if_unmodified_since=single(header(b"If-Unmodified-Since")),
+        if_none_match=joined(header(b"If-None-Match")),
+        if_modified_since=single(header(b"If-Modified-Since")),
+        if_range=joined(header(b"If-Range")),
+    )
+
+
+def joined(lines: Sequence[bytes] | None) -> bytes | None:
+    """The value of a header that is a list, repeated lines put together (section 5.3)."""
+    return b",".join(lines) if lines else None
+
+
+def single(lines: Sequence[bytes] | None) -> bytes | None:
+    """The value of a header that is no list; repeated, it is malformed and ignored."""
+    return lines[0] if lines and len(lines) == 1 else None
+
 
 METHODS = (b"GET", b"HEAD", b"OPTIONS")
 ALLOW = b"GET, HEAD, OPTIONS"

@@ -3,23 +3,80 @@
 A push producer over a `Sink`.  It holds at most what the sink holds, gives the
 descriptor back whatever happens, and never pads: a file that changes while it
 is sent ends the connection, so that nobody takes half of it for all.
+
+The other side of a transmission: whether it still takes bytes, and how to cut it off.
+
+A socket with a large send buffer accepts nothing new for minutes while a slow
+reader works through it.  Only the count of unacknowledged bytes tells such a
+reader from a dead one, so that count is what a stall is measured by.
+
+Answers that are not the file: a status, one plain line, and the headers that go with it.
+
+An app may bring its own pages by an `ErrorRenderer`; when that fails the plain
+line is sent, so an error page can never hide the error.
 """
 
 from __future__ import annotations
 
+import fcntl
+import struct
+import termios
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
 
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.tcp import Connection
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from takotwist.streams.files.answer import Piece
+from takotwist.streams.files.answer import Piece, Span
 from takotwist.streams.files.opened import FileChanged, OpenedFile
-from takotwist.streams.files.ranges import Span
-from takotwist.streams.files.reader import cut_off, unread
-from takotwist.streams.files.sinks import Sink
+from takotwist.streams.files.sinks import Sink, http2_stream, reset
+
+
+def is_gone(request: Request) -> bool:
+    """Whether there is nobody to answer any more."""
+    return getattr(request, "channel", request) is None
+
+
+def unread(request: Request) -> int:
+    """Bytes in the kernel that the peer has not acknowledged yet; 0 where nobody can tell."""
+    channel = getattr(request, "channel", None)
+    connection = getattr(channel, "_conn", channel)  # HTTP/2: from the stream to its connection
+    transport = getattr(connection, "transport", None)
+    while transport is not None and not isinstance(transport, Connection):
+        transport = getattr(transport, "transport", None)  # through TLS and other wrappers
+    if transport is None or transport.disconnected:
+        return 0
+    try:
+        # SIOCOUTQ of tcp(7), which has the number of the terminals' TIOCOUTQ.
+        answer = fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
+    except OSError:
+        return 0
+    (count,) = struct.unpack("i", answer)
+    return int(count)
+
+
+def cut_off(request: Request, reason: str) -> None:
+    """End the connection, or the HTTP/2 stream, so that the body is known not to be whole."""
+    channel: Any = request.channel
+    if http2_stream(request) is None and channel.transport is None:
+        channel.abortConnection()  # HTTP/3: resets the one stream
+        return
+    if http2_stream(request) is None:
+        # Not loseConnection(), which would send what is queued and end in good order.
+        channel.transport.abortConnection()
+        return
+    request.unregisterProducer()
+    reset(channel)
+    # Twisted forgets the stream without telling the request.
+    request.connectionLost(Failure(ConnectionAborted(reason)))
+
 
 #: Bytes for one reader in one turn of the reactor; the others come next.
 TURN = 2_097_152
@@ -174,3 +231,42 @@ class Transmission:
 
     def _progress(self) -> tuple[int, int]:
         return self._moved, unread(self._request)
+
+
+#: Makes a page: (request, status) -> (content type, body).
+ErrorRenderer = Callable[[Request, int], tuple[str, bytes]]
+
+_log = Logger()
+
+
+def send_refusal(
+    request: Request,
+    status: int,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    render_error: ErrorRenderer | None = None,
+) -> None:
+    """Send the whole answer and finish the request.
+
+    It is not to be stored (a 404 in the middle of a deployment is gone a
+    second later), whatever `headers` say of the file itself.
+    """
+    content_type, body = _page(request, status, render_error)
+    request.setResponseCode(status)
+    for name, value in headers:
+        request.setHeader(name, value)
+    request.setHeader(b"Cache-Control", b"no-store")
+    request.setHeader(b"X-Content-Type-Options", b"nosniff")
+    request.setHeader(b"Content-Type", content_type.encode("ascii"))
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    request.write(body)
+    request.finish()
+
+
+def _page(request: Request, status: int, render_error: ErrorRenderer | None) -> tuple[str, bytes]:
+    if render_error is not None:
+        try:
+            return render_error(request, status)
+        except Exception:
+            _log.failure("the error page for {status} could not be rendered", status=status)
+    line = f"{status} {HTTPStatus(status).phrase}\n"
+    return "text/plain; charset=utf-8", line.encode("ascii")

@@ -16,10 +16,9 @@ from takotwist.codecs.registry_json import read_registry
 from takotwist.codecs.tako_json import read_draft, read_drafts
 from takotwist.core.params import Params
 from takotwist.core.topic import Topic, parse_cursor
-from takotwist.streams.files.headers import parse_http_date
-from takotwist.streams.files.negotiate import weights
-from takotwist.streams.files.ranges import select
-from takotwist.streams.files.validators import parse_etags
+from takotwist.streams.files.answer import select
+from takotwist.streams.files.conditions import parse_etags
+from takotwist.streams.files.headers import parse_http_date, weights
 from takotwist.streams.http.peer import TrustedProxies, normalize_origin, resolve_peer
 from takotwist.streams.websocket.handshake import tokens
 from takotwist.streams.webtransport.capsules import CapsuleError, CapsuleParser

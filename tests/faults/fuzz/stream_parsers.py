@@ -17,7 +17,7 @@ from takotwist.live.codec import Unreadable, read_binary, read_text, write
 from takotwist.server.config.endpoint_text import EndpointText
 from takotwist.server.config.load import load_config
 from takotwist.server.config.udp_address import UdpAddress
-from takotwist.streams.files.path import resolve
+from takotwist.streams.files.folder import resolve
 from takotwist.streams.http.head import read_head
 from takotwist.streams.http.http2_limits import Intake
 from takotwist.streams.websocket.config import Deflate

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from takotwist.streams.files.sinks import CHUNK
 from takotwist.streams.files.transmission import TURN
-from takotwist.streams.files.written import CHUNK
 from tests.streams.files.exchange import Connection, Serving, parse
 
 SIZE = 10 * CHUNK
