@@ -6,8 +6,7 @@ Needs the extra ``webtransport`` (aioquic).  Read `server`, `endpoint`,
 
 from __future__ import annotations
 
-from takotwist.streams.http3.alt_svc import alt_svc
 from takotwist.streams.http3.config import AddressCheck, Http3Config
-from takotwist.streams.http3.server import Http3Server
+from takotwist.streams.http3.server import Http3Server, alt_svc
 
 __all__ = ["AddressCheck", "Http3Config", "Http3Server", "alt_svc"]

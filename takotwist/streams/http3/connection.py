@@ -24,12 +24,10 @@ from twisted.logger import Logger
 
 from takotwist.streams.http3.admission import HEAD_TOO_LARGE, Application, begin_request
 from takotwist.streams.http3.config import Http3Config
-from takotwist.streams.http3.driver import QuicDriver
-from takotwist.streams.http3.framing import HeadTooLarge, Http3Framing
 from takotwist.streams.http3.link import Header, Sessions
-from takotwist.streams.http3.quic import BoundedQuic
+from takotwist.streams.http3.quic import BoundedQuic, QuicDriver
 from takotwist.streams.http3.stateless import Address
-from takotwist.streams.http3.streams import StreamTable
+from takotwist.streams.http3.streams import HeadTooLarge, Http3Framing, StreamTable
 from takotwist.streams.http3.unfinished_heads import UnfinishedHeads
 from takotwist.streams.unfinished import Cut, Unfinished
 

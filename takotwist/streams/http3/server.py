@@ -2,6 +2,8 @@
 
 Composes the parts of this folder.  WebTransport is handed in, so this folder
 knows only what a connection asks of it.  Nothing happens before `start`.
+
+The header by which a TLS site tells browsers of its HTTP/3 endpoint (RFC 7838).
 """
 
 from __future__ import annotations
@@ -154,3 +156,16 @@ class Http3Server:
     def sessions(self, link: Link) -> Sessions | None:
         """A new connection: its WebTransport sessions, where there are routes."""
         return None if self._webtransport is None else self._webtransport(link)
+
+
+def alt_svc(port: int, *, max_age: int = 86400) -> bytes:
+    """The value of an ``Alt-Svc`` header.
+
+    :param port: the UDP port of the HTTP/3 endpoint, on the same host name.
+    :param max_age: seconds for which a browser may remember it.
+    """
+    if not 0 < port < 65536:
+        raise ValueError(f"port must be 1 to 65535, not {port}")
+    if max_age < 0:
+        raise ValueError("max_age must not be negative")
+    return b'h3=":%d"; ma=%d' % (port, max_age)

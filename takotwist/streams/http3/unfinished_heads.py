@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from takotwist.streams.http3.framing import Http3Framing
 from takotwist.streams.http3.quic import BoundedQuic
+from takotwist.streams.http3.streams import Http3Framing
 from takotwist.streams.unfinished import Cut, Incoming, Unfinished
 
 

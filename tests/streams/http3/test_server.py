@@ -1,4 +1,7 @@
-"""Starting, stopping, and a new certificate."""
+"""Starting, stopping, and a new certificate.
+
+The header that leads browsers to the HTTP/3 endpoint.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from aioquic.quic.events import ConnectionTerminated, StreamReset
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.http3 import Http3Config
+from takotwist.streams.http3 import Http3Config, alt_svc
 from takotwist.streams.webtransport import WebTransportSession, webtransport
 from takotwist.tls.certificate import short_lived_certificate
 from tests.streams.http3.resources import Open, Recorder
@@ -151,3 +154,16 @@ class CertificateTests(SynchronousTestCase):
         self.assertTrue(
             any(isinstance(event, ConnectionTerminated) for event in distrustful.quic_events)
         )
+
+
+class AltSvcTests(SynchronousTestCase):
+    """`alt_svc`."""
+
+    def test_value(self) -> None:
+        """It names the protocol, the port on the same host, and for how long."""
+        self.assertEqual(alt_svc(8443, max_age=60), b'h3=":8443"; ma=60')
+
+    def test_impossible(self) -> None:
+        """A port or an age that cannot be is refused by name."""
+        self.assertIn("port", str(self.assertRaises(ValueError, alt_svc, 0)))
+        self.assertIn("max_age", str(self.assertRaises(ValueError, alt_svc, 1, max_age=-1)))
