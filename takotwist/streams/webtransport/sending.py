@@ -12,8 +12,13 @@ from twisted.internet.defer import Deferred, DeferredLock
 
 from takotwist.streams.http3.link import Link
 from takotwist.streams.webtransport.config import WebTransportConfig
-from takotwist.streams.webtransport.error_codes import from_http3, to_http3
-from takotwist.streams.webtransport.errors import BufferFull, StreamFinished, StreamStopped
+from takotwist.streams.webtransport.errors import (
+    BufferFull,
+    StreamFinished,
+    StreamStopped,
+    from_http3,
+    to_http3,
+)
 
 #: Bytes given to QUIC at once.
 SLICE = 16 * 1024

@@ -17,24 +17,25 @@ from twisted.logger import Logger
 from twisted.web.http_headers import Headers
 
 from takotwist.streams.http3.link import Link
-from takotwist.streams.webtransport.arrivals import Arrivals
 from takotwist.streams.webtransport.capsules import (
     CapsuleError,
     CapsuleParser,
     CloseSession,
+    Datagrams,
     encode_close,
     encode_drain,
 )
 from takotwist.streams.webtransport.config import WebTransportConfig
-from takotwist.streams.webtransport.datagrams import Datagrams
-from takotwist.streams.webtransport.error_codes import (
+from takotwist.streams.webtransport.errors import (
     BUFFERED_STREAM_REJECTED,
     MAX_CODE,
+    SessionClosed,
+    TooManyStreams,
 )
-from takotwist.streams.webtransport.errors import SessionClosed, TooManyStreams
+from takotwist.streams.webtransport.protocol import Work
+from takotwist.streams.webtransport.receiving import Arrivals
 from takotwist.streams.webtransport.request import SessionRequest
 from takotwist.streams.webtransport.stream import WebTransportStream
-from takotwist.streams.webtransport.work import Work
 
 
 class WebTransportSession:

@@ -13,8 +13,7 @@ from twisted.internet.interfaces import IAddress
 
 from takotwist.streams.http3.link import Link
 from takotwist.streams.webtransport.config import WebTransportConfig
-from takotwist.streams.webtransport.error_codes import SESSION_GONE
-from takotwist.streams.webtransport.errors import SessionClosed, StreamFinished
+from takotwist.streams.webtransport.errors import SESSION_GONE, SessionClosed, StreamFinished
 from takotwist.streams.webtransport.receiving import ByteReceiver, ReceiveSide
 from takotwist.streams.webtransport.sending import SendSide
 

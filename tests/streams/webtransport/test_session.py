@@ -18,7 +18,7 @@ from takotwist.streams.webtransport import (
     webtransport,
 )
 from takotwist.streams.webtransport.capsules import encode_close, encode_drain
-from takotwist.streams.webtransport.error_codes import BUFFERED_STREAM_REJECTED, SESSION_GONE
+from takotwist.streams.webtransport.errors import BUFFERED_STREAM_REJECTED, SESSION_GONE
 from tests.streams.http3.resources import Recorder
 from tests.streams.http3.wire import Client, Net
 

@@ -15,7 +15,7 @@ from takotwist.streams.webtransport import (
     WebTransportStream,
 )
 from takotwist.streams.webtransport import StreamReset as ResetByPeer
-from takotwist.streams.webtransport.error_codes import to_http3
+from takotwist.streams.webtransport.errors import to_http3
 from tests.streams.http3.wire import Client
 from tests.streams.webtransport.test_session import opened
 

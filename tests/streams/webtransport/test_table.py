@@ -16,7 +16,7 @@ from takotwist.streams.webtransport import (
     WebTransportSession,
     webtransport,
 )
-from takotwist.streams.webtransport.error_codes import BUFFERED_STREAM_REJECTED, SESSION_GONE
+from takotwist.streams.webtransport.errors import BUFFERED_STREAM_REJECTED, SESSION_GONE
 from tests.streams.http3.resources import Recorder
 from tests.streams.http3.wire import Client, Net
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.webtransport.error_codes import FIRST, LAST, from_http3, to_http3
+from takotwist.streams.webtransport.errors import FIRST, LAST, from_http3, to_http3
 
 CODES = st.integers(0, 2**32 - 1)
 

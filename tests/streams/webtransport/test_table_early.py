@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.streams.webtransport.early import REMEMBERED, EarlyArrivals
-from takotwist.streams.webtransport.error_codes import BUFFERED_STREAM_REJECTED, SESSION_GONE
+from takotwist.streams.webtransport.errors import BUFFERED_STREAM_REJECTED, SESSION_GONE
+from takotwist.streams.webtransport.table import REMEMBERED, EarlyArrivals
 
 
 class StubLink:
