@@ -36,9 +36,9 @@ from takotwist.server.upgrades import Upgrades
 from takotwist.streams.seams.socket import blocked_sends
 from takotwist.streams.unfinished import Unfinished
 from takotwist.transports.admission import Admission
-from takotwist.transports.answers import Answers
 from takotwist.transports.history import HistoryTransport
-from takotwist.transports.publish import PublishTransport, StreamTimes
+from takotwist.transports.publish.route import PublishTransport, StreamTimes
+from takotwist.transports.responses import Answers
 from takotwist.transports.site import Routes
 from takotwist.transports.sse import SseTransport
 from takotwist.transports.websocket import WebSocketTransport

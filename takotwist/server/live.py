@@ -36,10 +36,10 @@ from takotwist.live.verifying import Run, Verifying
 from takotwist.server.config.live import Live as LiveConfig
 from takotwist.server.live_log import LiveLog
 from takotwist.server.parts import Parts
-from takotwist.transports.live_functions import LiveFunctions
-from takotwist.transports.live_leave import LiveLeave
-from takotwist.transports.live_routes import LiveRoutes
-from takotwist.transports.live_sse import LiveSse
+from takotwist.transports.live.functions import LiveFunctions
+from takotwist.transports.live.live_leave import LiveLeave
+from takotwist.transports.live.routes import LiveRoutes
+from takotwist.transports.live.sse import LiveSse
 
 #: Frames of one message in base64 and its envelope, beside others, fit into a POST.
 BATCH_FACTOR = 2

@@ -27,8 +27,8 @@ from takotwist.server.reloadable import Rates, Reloadable
 from takotwist.server.upgrades import Upgrades
 from takotwist.streams.unfinished import Unfinished
 from takotwist.transports.admission import Admission
-from takotwist.transports.answers import Answers
-from takotwist.transports.publish import StreamTimes
+from takotwist.transports.publish.route import StreamTimes
+from takotwist.transports.responses import Answers
 from takotwist.transports.site import Routes
 
 

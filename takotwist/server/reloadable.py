@@ -15,7 +15,7 @@ from takotwist.core.limits import Rate, network_of
 from takotwist.server.config import Config
 from takotwist.streams.http.host import HostPolicy
 from takotwist.streams.http.peer import OriginPolicy, Peer, TrustedProxies, peer_of
-from takotwist.transports.publish import PublishKeys
+from takotwist.transports.publish.route import PublishKeys
 
 
 @attrs.define(slots=True)

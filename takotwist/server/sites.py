@@ -20,7 +20,7 @@ from takotwist.streams.http.limits import Body, HttpLimits
 from takotwist.streams.http.site import HttpSite, make_site
 from takotwist.streams.unfinished import Unfinished
 from takotwist.transports.client_script import client_scripts
-from takotwist.transports.publish_again import VALUES_READ
+from takotwist.transports.publish.known_head import VALUES_READ
 from takotwist.transports.site import Root, Routes, read_path
 
 #: Sees a request before anybody; whether it has answered it.

@@ -16,7 +16,7 @@ from takotwist.errors import HostRejected
 from takotwist.server.reloadable import Reloadable
 from takotwist.streams.http.host import HostPolicy, host_of
 from takotwist.streams.http.peer import asked_host
-from takotwist.transports.answers import Answers
+from takotwist.transports.responses import Answers
 
 #: What is answered without TLS too: whoever looks whether we live, and whoever gives out the
 #: certificate that TLS needs (RFC 8555, section 8.3).

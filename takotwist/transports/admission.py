@@ -28,8 +28,8 @@ from takotwist.flow.session import Session
 from takotwist.flow.sessions import Sessions
 from takotwist.live.link import Link
 from takotwist.live.live_wire import LiveWire
-from takotwist.transports.answers import Answers
-from takotwist.transports.asking import Asking
+from takotwist.transports.request import Asking
+from takotwist.transports.responses import Answers
 
 #: What a frame counts for that is no message and can be read: a connection that comes back
 #: follows its topics again, all at once.

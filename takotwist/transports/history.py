@@ -14,7 +14,7 @@ from takotwist.flow.authorize import Asked
 from takotwist.flow.read_log import DEFAULT_LIMIT, MAX_LIMIT, read_history
 from takotwist.ports import IReplayLog
 from takotwist.transports.admission import Admission
-from takotwist.transports.asking import read_asking
+from takotwist.transports.request import read_asking
 
 #: Answers that are read from the log at once, each of up to 4 MiB and held twice while it is
 #: encoded; and requests that wait for their turn.

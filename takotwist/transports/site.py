@@ -23,10 +23,10 @@ from zope.interface import implementer
 from takotwist.core.channel import is_channel_name
 from takotwist.errors import ChannelUnknown, NotFound, Refusal, UpgradeRequired
 from takotwist.streams.websocket.handshake import is_upgrade
-from takotwist.transports.answers import Answers
 from takotwist.transports.history import HistoryTransport
-from takotwist.transports.live_routes import LiveRoutes
-from takotwist.transports.publish import PublishTransport
+from takotwist.transports.live.routes import LiveRoutes
+from takotwist.transports.publish.route import PublishTransport
+from takotwist.transports.responses import Answers
 from takotwist.transports.sse import SseTransport
 from takotwist.transports.websocket import WebSocketTransport
 

@@ -23,7 +23,7 @@ from takotwist.errors import InternalError, MethodNotAllowed, Refusal
 from takotwist.flow.session import Session
 from takotwist.streams.sse.stream import HEADERS, EventStream
 from takotwist.transports.admission import Admission
-from takotwist.transports.asking import read_asking
+from takotwist.transports.request import read_asking
 
 #: What a client is told to wait before it reconnects, in milliseconds.
 RETRY_MS = 2_000

@@ -32,9 +32,9 @@ from takotwist.streams.websocket.handshake import (
 )
 from takotwist.streams.websocket.upgrade import WebSocketUpgrade
 from takotwist.transports.admission import Admission
-from takotwist.transports.asking import read_all_presented, read_asking
 from takotwist.transports.channel_speaker import ChannelSpeaker
-from takotwist.transports.mux import Mux
+from takotwist.transports.mux.mux import Mux
+from takotwist.transports.request import read_all_presented, read_asking
 from takotwist.transports.wire import WebSocketWire
 
 #: The subprotocol that makes a connection explicit.

@@ -29,9 +29,9 @@ from takotwist.streams.webtransport import (
     webtransport,
 )
 from takotwist.transports.admission import Admission, Place
-from takotwist.transports.asking import read_all_presented
 from takotwist.transports.connect_request import ConnectRequest
-from takotwist.transports.mux import Mux
+from takotwist.transports.mux.mux import Mux
+from takotwist.transports.request import read_all_presented
 from takotwist.transports.webtransport_wire import WebTransportWire
 
 #: Where sessions are opened: the path of the WebSocket that carries many topics.

@@ -22,7 +22,7 @@ from takotwist.streams.files.headers import parse_http_date, weights
 from takotwist.streams.http.peer import TrustedProxies, normalize_origin, resolve_peer
 from takotwist.streams.websocket.handshake import tokens
 from takotwist.streams.webtransport.capsules import CapsuleError, CapsuleParser
-from takotwist.transports.asking import read_fields
+from takotwist.transports.request import read_fields
 from takotwist.transports.site import read_path
 from tests.faults.fuzz.client_parsers import CLIENT_PARSERS
 from tests.faults.fuzz.parser import Parser

@@ -29,7 +29,7 @@ from takotwist.streams.websocket.handshake import (
 )
 from takotwist.streams.websocket.protocol import AutobahnProtocol
 from takotwist.streams.websocket.route import WebSocket, WebSocketConfig
-from takotwist.transports.publish import PublishKeys
+from takotwist.transports.publish.route import PublishKeys
 from tests.codecs.websocket_reader import client_close, client_frame
 from tests.faults.fuzz.parser import Parser
 from tests.streams.websocket_client import WebSocketExchange

@@ -15,7 +15,7 @@ import msgspec
 from takotwist.errors import BodyInvalid, MethodNotAllowed
 from takotwist.live.sessions import LiveSessions
 from takotwist.transports.admission import Admission
-from takotwist.transports.live_functions import UnsupportedType
+from takotwist.transports.live.functions import UnsupportedType
 
 #: Most bytes of the body.
 MAX_BODY_BYTES = 1024

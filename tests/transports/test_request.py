@@ -12,7 +12,7 @@ from twisted.web.http_headers import Headers
 
 from takotwist.core.topic import FOREIGN
 from takotwist.errors import CursorInvalid, ParamsInvalid
-from takotwist.transports.asking import (
+from takotwist.transports.request import (
     MAX_FIELDS,
     Asking,
     read_all_presented,

@@ -19,8 +19,8 @@ from takotwist.server.sites import site
 from takotwist.streams.http.request import StreamRequest
 from takotwist.testing.manual_log import ManualLog
 from takotwist.testing.world import BEGINNING, World, WorldClock
-from takotwist.transports.publish import PublishKeys
-from takotwist.transports.publish_again import VALUES_READ, PublishAgain
+from takotwist.transports.publish.known_head import VALUES_READ, PublishAgain
+from takotwist.transports.publish.route import PublishKeys
 from tests.streams.memory_transport import MemoryTransport
 
 KEY = "a-publish-key-of-these-tests"

@@ -16,7 +16,7 @@ import attrs
 from takotwist.core.channel import RESERVED_QUERY_KEYS, is_channel_name
 from takotwist.errors import Refusal
 from takotwist.flow.authorize import Asked, Authorizing
-from takotwist.transports.asking import read_fields
+from takotwist.transports.request import read_fields
 
 #: Targets that are remembered, and the longest of them, in bytes.
 MAX_TARGETS, MAX_TARGET = 8192, 512

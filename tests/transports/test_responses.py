@@ -13,7 +13,7 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from takotwist.core.metrics import Tally
 from takotwist.errors import CredentialsMissing, MethodNotAllowed, RateLimited, Refusal
-from takotwist.transports.answers import Answers
+from takotwist.transports.responses import Answers
 
 
 class Request(DummyRequest):

@@ -7,8 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist import define_channel
 from takotwist.core.channel import Registry
 from takotwist.testing.world import World
-from takotwist.transports import publish_targets
-from takotwist.transports.publish_targets import MAX_TARGET, PublishTargets
+from takotwist.transports.publish import publish_targets
+from takotwist.transports.publish.publish_targets import MAX_TARGET, PublishTargets
 
 ROOM = {
     "type": "object",

@@ -24,9 +24,9 @@ from takotwist.errors import BodyInvalid, MethodNotAllowed, NotFound, Refusal, S
 from takotwist.flow.session import Session
 from takotwist.streams.sse.stream import EventStream
 from takotwist.transports.admission import Admission, Place
-from takotwist.transports.asking import read_all_presented
-from takotwist.transports.live_functions import UnsupportedType
-from takotwist.transports.mux import Mux
+from takotwist.transports.live.functions import UnsupportedType
+from takotwist.transports.mux.mux import Mux
+from takotwist.transports.request import read_all_presented
 from takotwist.transports.wire import Speaker, nobody_told
 
 KEEPALIVE = encode(SseEvent(comment="keepalive"))

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.transports.mux_turns import MAX_UNDER_WAY, MuxTurns
+from takotwist.transports.mux.topics import MAX_UNDER_WAY, MuxTurns
 
 
 class MuxTurnsTests(SynchronousTestCase):

@@ -8,9 +8,9 @@ from urllib.parse import unquote
 import attrs
 
 from takotwist.errors import UpgradeRequired
-from takotwist.transports.live_functions import SESSION_HEADER, LiveFunctions
-from takotwist.transports.live_leave import MAX_BODY_BYTES, LiveLeave
-from takotwist.transports.live_sse import LiveSse
+from takotwist.transports.live.functions import SESSION_HEADER, LiveFunctions
+from takotwist.transports.live.live_leave import MAX_BODY_BYTES, LiveLeave
+from takotwist.transports.live.sse import LiveSse
 
 FUNCTIONS = b"/_tako/functions/"
 CONNECT = b"/_tako/connect"

@@ -14,7 +14,7 @@ import attrs
 from takotwist.errors import BodyInvalid, MethodNotAllowed, ShuttingDown
 from takotwist.live.calls import Caller, Calls
 from takotwist.transports.admission import Admission
-from takotwist.transports.asking import header_text, read_all_presented
+from takotwist.transports.request import header_text, read_all_presented
 
 #: The header with the page's secret.
 SESSION_HEADER = "tako-session"

@@ -25,11 +25,11 @@ from takotwist.errors import MessageTooLarge, Refusal, ShuttingDown
 from takotwist.flow.authorize import Asked
 from takotwist.flow.refusal import refusal_of
 from takotwist.streams.unfinished import Cut, Incoming
-from takotwist.transports.answers import encode_refusal
 from takotwist.transports.body import refusal_of_cut
+from takotwist.transports.responses import encode_refusal
 
 if TYPE_CHECKING:
-    from takotwist.transports.publish import PublishTransport
+    from takotwist.transports.publish.route import PublishTransport
 
 #: Lines that may be under way; the body is read on when half of them are answered.
 MAX_UNDER_WAY = 512

@@ -43,9 +43,9 @@ from takotwist.flow.authorize import Admitted, Asked, Presented
 from takotwist.flow.client_frames import ClientFrames
 from takotwist.flow.refusal import refusal_of
 from takotwist.transports.admission import Admission, Limited
-from takotwist.transports.live_frames import live_frames
-from takotwist.transports.mux_turns import MuxTurns
-from takotwist.transports.mux_writers import MuxWriters
+from takotwist.transports.live.frames import live_frames
+from takotwist.transports.mux.mux_writers import MuxWriters
+from takotwist.transports.mux.topics import MuxTurns
 from takotwist.transports.wire import Wire
 
 _logger = Logger()

@@ -21,12 +21,12 @@ from takotwist.core.topic import Draft
 from takotwist.errors import BodyInvalid, CredentialsMissing, VerifyRejected
 from takotwist.flow.authorize import Asked, Authorizing
 from takotwist.flow.publish import Publishing, validate
-from takotwist.transports.answers import Answers
-from takotwist.transports.asking import header_text, read_asking
 from takotwist.transports.body import whole_body
-from takotwist.transports.publish_again import PublishAgain
-from takotwist.transports.publish_lines import LineStream, publish_lines
-from takotwist.transports.publish_targets import PublishTargets
+from takotwist.transports.publish.known_head import PublishAgain
+from takotwist.transports.publish.ndjson import LineStream, publish_lines
+from takotwist.transports.publish.publish_targets import PublishTargets
+from takotwist.transports.request import header_text, read_asking
+from takotwist.transports.responses import Answers
 
 #: Most messages in one array.
 MAX_BATCH = 1_000

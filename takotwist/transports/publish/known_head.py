@@ -21,10 +21,10 @@ from takotwist.codecs.tako_json import encode_message, encode_messages
 from takotwist.core.log import Appended
 from takotwist.errors import Refusal
 from takotwist.flow.refusal import refusal_of
-from takotwist.transports.answers import encode_refusal, retry_seconds
+from takotwist.transports.responses import encode_refusal, retry_seconds
 
 if TYPE_CHECKING:
-    from takotwist.transports.publish import PublishTransport
+    from takotwist.transports.publish.route import PublishTransport
 
 _logger = Logger()
 

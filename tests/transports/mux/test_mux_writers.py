@@ -14,7 +14,7 @@ from takotwist.server.config import Config
 from takotwist.server.config.limits import Limits
 from takotwist.testing.manual_log import ManualLog
 from takotwist.testing.world import BEGINNING, World, WorldClock
-from takotwist.transports import mux_writers
+from takotwist.transports.mux import mux_writers
 
 
 class MuxWritersTests(SynchronousTestCase):

@@ -1,0 +1,1 @@
+"""Live objects over HTTP and WebSocket."""
