@@ -37,8 +37,7 @@ from takotwist.server.config.live import Live as LiveConfig
 from takotwist.server.live_log import LiveLog
 from takotwist.server.parts import Parts
 from takotwist.transports.live.functions import LiveFunctions
-from takotwist.transports.live.live_leave import LiveLeave
-from takotwist.transports.live.routes import LiveRoutes
+from takotwist.transports.live.routes import LiveLeave, LiveRoutes
 from takotwist.transports.live.sse import LiveSse
 
 #: Frames of one message in base64 and its envelope, beside others, fit into a POST.

@@ -4,6 +4,11 @@ A session at ``/_tako/connect`` carries one two-way stream, which its client ope
 each frame on it is one JSON text and a line feed.  Admission is asked before the
 200, so that a refusal has a status.
 Rule: a place that is taken at the request belongs to the session that follows it.
+
+The request that opens a WebTransport session, as the checks of every transport see one.
+
+Admission and credentials are read from a `twisted.web` request; an extended
+CONNECT has the same in it.  Rule: only what those readers use is here.
 """
 
 from __future__ import annotations
@@ -14,7 +19,8 @@ from contextlib import suppress
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.web.http_headers import Headers
 
 from takotwist.errors import Refusal
 from takotwist.streams.unfinished import Unfinished
@@ -29,10 +35,37 @@ from takotwist.streams.webtransport import (
     webtransport,
 )
 from takotwist.transports.admission import Admission, Place
-from takotwist.transports.connect_request import ConnectRequest
 from takotwist.transports.mux.mux import Mux
 from takotwist.transports.request import read_all_presented
 from takotwist.transports.webtransport_wire import WebTransportWire
+
+
+class ConnectRequest:
+    """An extended CONNECT with the reading part of `twisted.web.iweb.IRequest`.
+
+    :ivar uri: path and query.
+    :ivar client: the address of the peer.
+    :ivar requestHeaders: its fields, with the authority as ``Host``.
+    """
+
+    def __init__(self, request: SessionRequest) -> None:
+        self.uri = f"{request.path}?{request.query}".encode("latin-1")
+        self.client: IAddress = request.peer
+        self.requestHeaders = Headers(dict(request.headers.getAllRawHeaders()))
+        self.requestHeaders.setRawHeaders(b"host", [request.authority.encode("latin-1")])
+
+    def getHeader(self, name: str) -> str | None:
+        """The last field of this name."""
+        values = self.requestHeaders.getRawHeaders(name)
+        return values[-1] if values else None
+
+    def getHost(self) -> None:
+        """A UDP port does not say by which address it was reached."""
+
+    def isSecure(self) -> bool:
+        """QUIC is TLS, always."""
+        return True
+
 
 #: Where sessions are opened: the path of the WebSocket that carries many topics.
 CONNECT = "/_tako/connect"

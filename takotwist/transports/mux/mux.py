@@ -44,8 +44,7 @@ from takotwist.flow.client_frames import ClientFrames
 from takotwist.flow.refusal import refusal_of
 from takotwist.transports.admission import Admission, Limited
 from takotwist.transports.live.frames import live_frames
-from takotwist.transports.mux.mux_writers import MuxWriters
-from takotwist.transports.mux.topics import MuxTurns
+from takotwist.transports.mux.topics import MuxTurns, MuxWriters
 from takotwist.transports.wire import Wire
 
 _logger = Logger()

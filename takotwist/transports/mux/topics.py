@@ -2,16 +2,29 @@
 
 Rule: there are only so many, and beyond them the connection is not read; none
 outlives it.
+
+The topics that a connection publishes to, and what it was granted for them.
+
+Rule: a grant is remembered as long as it holds and no longer, and for a bounded
+number of topics; whatever is forgotten is only asked for again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from hashlib import sha256
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from takotwist.core.authorization import REFUSED_SECONDS
+from takotwist.errors import VerifyRejected
+from takotwist.flow.authorize import Admitted, Asked
+from takotwist.flow.client_frames import ClientFrames
+from takotwist.transports.admission import Admission
+from takotwist.transports.wire import Wire
 
 #: Frames of one connection that are being answered at once; beyond it nothing is read.
 MAX_UNDER_WAY = 32
@@ -94,3 +107,127 @@ async def _after(
     if before is not None:
         await before
     await work()
+
+
+#: Topics for which a connection's grant to publish is remembered.
+MAX_WRITERS = 32
+
+#: What a spelling that is remembered counts for: itself, and what it stands for.
+ASKED_NAMES = 2
+
+
+class MuxWriters:
+    """Of one connection.  A topic that is subscribed has its way in by that."""
+
+    __slots__ = ("_admission", "_asked", "_own", "_refused", "_wire")
+
+    def __init__(self, wire: Wire, admission: Admission) -> None:
+        self._wire = wire
+        self._admission = admission
+        #: With what the name counts for.
+        self._own: dict[str, tuple[ClientFrames, int]] = {}
+        self._asked: dict[str, Asked] = {}
+        #: By a digest: a client chooses how long a topic's name and credentials are.
+        self._refused: dict[bytes, tuple[VerifyRejected, float]] = {}
+
+    def known(self, spelled: str) -> ClientFrames | None:
+        """The way in to a topic that was published to before, with the grant that there is.
+
+        :param spelled: as it was when it was remembered.
+        :return: `None` where the topic must be found, or the app asked.
+        """
+        asked = self._asked.get(spelled)
+        if asked is None:
+            return None
+        topic = asked.topic.key
+        subscribed = self._wire.session.subscribed.get(topic)
+        own = self._own.get(topic, (None, 0))[0]
+        frames = own if subscribed is None else subscribed.frames
+        if (
+            frames is None
+            or not self._admission.authorizing.current(asked.definition)
+            or (subscribed is None and self._expired(frames))
+        ):
+            self._forget(spelled)
+            return None
+        return frames
+
+    def remember(self, spelled: str, asked: Asked) -> None:
+        """A message has gone in to a topic that a frame spelled so."""
+        if spelled in self._asked:
+            self._forget(spelled)
+        elif len(self._asked) >= MAX_WRITERS:
+            self._forget(next(iter(self._asked)))
+        if self._wire.session.remember_name(ASKED_NAMES * asked.name_bytes):
+            self._asked[spelled] = asked
+
+    def _forget(self, spelled: str) -> None:
+        asked = self._asked.pop(spelled)
+        self._wire.session.let_go_of_name(ASKED_NAMES * asked.name_bytes)
+
+    async def way_in(
+        self, asked: Asked, auth: str | None, authorize: Callable[[], Awaitable[Admitted]]
+    ) -> ClientFrames:
+        """Where to put a message: the subscription's way in, or one for publishing alone.
+
+        :param auth: what the frame itself presents.
+        :param authorize: asks the app, where nothing else lets the message in.
+        """
+        topic = asked.topic.key
+        subscribed = self._wire.session.subscribed.get(topic)
+        if subscribed is not None:
+            return subscribed.frames
+        frames = self._take(topic)
+        if frames is None or self._expired(frames):
+            admitted = await self._ask(_digest(topic, auth), authorize)
+            address = self._wire.session.address
+            frames = self._admission.sessions.way_in(admitted, address, self._wire.hold)
+            # Another may have been put there meanwhile.
+            self._take(topic)
+        if self._wire.session.remember_name(asked.name_bytes):
+            self._own[topic] = frames, asked.name_bytes
+        if len(self._own) > MAX_WRITERS:
+            # What it still holds is finished; only the grant is asked for again.
+            self._take(next(iter(self._own)))
+        return frames
+
+    def _take(self, topic: str) -> ClientFrames | None:
+        frames, size = self._own.pop(topic, (None, 0))
+        if frames is not None:
+            self._wire.session.let_go_of_name(size)
+        return frames
+
+    def forget_refusals(self) -> None:
+        """The connection presents other credentials now."""
+        self._refused.clear()
+
+    async def _ask(self, key: bytes, authorize: Callable[[], Awaitable[Admitted]]) -> Admitted:
+        """Ask the app, unless it has said no just now; as `PublishGrant` does."""
+        now = self._admission.seconds()
+        refusal, until = self._refused.pop(key, (None, 0.0))
+        if refusal is not None and now < until:
+            self._refused[key] = refusal, until
+            raise refusal
+        try:
+            return await authorize()
+        except VerifyRejected as no:
+            self._refused[key] = no, now + REFUSED_SECONDS
+            if len(self._refused) > MAX_WRITERS:
+                del self._refused[next(iter(self._refused))]
+            raise
+
+    def close(self) -> None:
+        """The connection has gone."""
+        for spelled in list(self._asked):
+            self._forget(spelled)
+        for topic in list(self._own):
+            frames = self._take(topic)
+            assert frames is not None
+            frames.close()
+
+    def _expired(self, frames: ClientFrames) -> bool:
+        return frames.permission.expired
+
+
+def _digest(topic: str, auth: str | None) -> bytes:
+    return sha256(repr((topic, auth)).encode()).digest()

@@ -25,7 +25,7 @@ from takotwist.errors import MessageTooLarge, Refusal, ShuttingDown
 from takotwist.flow.authorize import Asked
 from takotwist.flow.refusal import refusal_of
 from takotwist.streams.unfinished import Cut, Incoming
-from takotwist.transports.body import refusal_of_cut
+from takotwist.transports.request import refusal_of_cut
 from takotwist.transports.responses import encode_refusal
 
 if TYPE_CHECKING:

@@ -1,11 +1,25 @@
-"""What a connection with many topics has under way."""
+"""What a connection with many topics has under way.
+
+Publishing again and again over a connection that holds many topics.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred
+from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from takotwist import Grant, define_channel
+from takotwist.adapters.memory.log import InMemoryReplayLog
+from takotwist.core.channel import Registry
+from takotwist.server.config import Config
+from takotwist.server.config.limits import Limits
+from takotwist.testing.manual_log import ManualLog
+from takotwist.testing.world import BEGINNING, World, WorldClock
+from takotwist.transports.mux import topics as mux_writers
 from takotwist.transports.mux.topics import MAX_UNDER_WAY, MuxTurns
 
 
@@ -80,3 +94,155 @@ class MuxTurnsTests(SynchronousTestCase):
         self.turns.cancel()
         self.assertEqual((self.done, self.failures), ([], []))
         self.assertEqual(sorted(self.cancelled), ["first", "other", "tracked"])
+
+
+class MuxWritersTests(SynchronousTestCase):
+    """A channel whose grants end after a minute."""
+
+    def setUp(self) -> None:
+        self.asked = 0
+        self.writes: list[bytes] = []
+        write = StringTransport.write
+
+        def noted(transport: StringTransport, data: bytes) -> None:
+            self.writes.append(data)
+            write(transport, data)
+
+        self.patch(StringTransport, "write", noted)
+        clock = WorldClock()
+        clock.rightNow = BEGINNING
+        self.log = ManualLog(InMemoryReplayLog(clock))
+        self.world = World(self.channel(), config=Config(limits=self.limits()), log=self.log)
+        self.socket = self.world.connect("/_tako/connect", subprotocol="tako.v1")
+        self.socket.say({"type": "tako.auth", "token": "Bearer x"})
+
+    def limits(self) -> Limits:
+        return Limits(publish_rate=0.001, publish_burst=6)
+
+    def channel(self) -> Any:
+        room = {"type": "object", "properties": {"roomId": {"type": "string"}}}
+        chat = define_channel("chat", params=room)
+
+        async def verify(request: Any) -> Grant:
+            self.asked += 1
+            return Grant(expires_at=self.world.clock.seconds() + 60)
+
+        chat.verify(header="authorization")(verify)
+        chat.on("msg")(lambda data, context: data)
+        return chat
+
+    def publish(self, ref: int, room: str = "a") -> None:
+        frame = {"op": "publish", "ref": ref, "channel": "chat", "params": {"roomId": room}}
+        self.socket.say({**frame, "type": "msg", "data": ref})
+
+    def answers(self) -> list[tuple[str, int]]:
+        self.log.settle()
+        return [(op["op"], op["ref"]) for op in self.socket.ops[1:] if "ref" in op]
+
+    def test_in_order(self) -> None:
+        """The app is asked once, and all are stored in the order in which they were sent."""
+        for ref in range(5):
+            self.publish(ref)
+        self.assertEqual(self.answers(), [("ack", ref) for ref in range(5)])
+        page = self.log.read(self.topic(), 0, 10, 10_000)
+        self.log.settle()
+        stored = [one.data for one in self.successResultOf(page).messages]
+        self.assertEqual((stored, self.asked), ([b"%d" % ref for ref in range(5)], 1))
+
+    def topic(self) -> Any:
+        registry = self.world.parts.registry
+        definition = registry.get("chat").definition
+        return self.world.parts.authorizing.bind(definition, {"roomId": "a"}).topic
+
+    def test_expired(self) -> None:
+        """When the grant has ended the app is asked again."""
+        for ref in range(3):
+            self.publish(ref)
+        self.world.advance(61)
+        self.publish(3)
+        self.publish(4)
+        self.assertEqual((self.answers()[-1], self.asked), (("ack", 4), 2))
+
+    def test_bounded(self) -> None:
+        """Of more topics than are remembered the oldest is asked for again, and the newest not."""
+        self.patch(mux_writers, "MAX_WRITERS", 2)
+        for ref, room in enumerate("abcca"):
+            self.publish(ref, room)
+        self.assertEqual(self.answers(), [("ack", ref) for ref in range(5)])
+        self.assertEqual(self.asked, 4)
+
+    def test_rate(self) -> None:
+        """Each counts against the limit, and one too many is told so."""
+        for ref in range(8):
+            self.publish(ref)
+        self.assertEqual(sorted(self.answers())[-2:], [("error", 6), ("error", 7)])
+        self.assertEqual(
+            {op["code"] for op in self.socket.ops if op["op"] == "error"}, {"rate-limited"}
+        )
+
+    def test_definition_gone(self) -> None:
+        """A channel that is no longer there is an error, whatever was granted."""
+        self.publish(1)
+        self.publish(2)
+        self.world.parts.registry.replace(Registry())
+        self.publish(3)
+        self.assertEqual(self.answers(), [("error", 3), ("ack", 1), ("ack", 2)])
+
+    def test_answers_leave_together(self) -> None:
+        """The answers to what one commit stored, and its messages, are one write."""
+        self.socket.say({"op": "subscribe", "ref": 0, "channel": "chat", "params": {"roomId": "a"}})
+        self.publish(1)
+        self.answers()
+        # While this one commits the others gather.
+        self.publish(2)
+        self.publish(3)
+        self.publish(4)
+        self.log.report()
+        before = len(self.writes)
+        self.log.report()
+        self.assertEqual(len(self.writes), before + 1)
+        self.assertEqual(self.answers()[-2:], [("ack", 3), ("ack", 4)])
+        self.assertEqual([one["data"] for one in self.socket.messages], [1, 2, 3, 4])
+
+
+class NamesTests(SynchronousTestCase):
+    """The names of the topics that a connection follows and publishes to."""
+
+    def setUp(self) -> None:
+        room = {"type": "object", "properties": {"roomId": {"type": "string"}}}
+        chat = define_channel("chat", params=room)
+        chat.on("msg")(lambda data, context: data)
+        limits = Limits(publish_rate=0, max_topic_bytes=64, max_topic_bytes_per_connection=1200)
+        self.world = World(chat, config=Config(limits=limits))
+        self.names = self.world.parts.sessions.names
+        self.socket = self.world.connect("/_tako/connect", subprotocol="tako.v1")
+
+    def say(self, op: str, room: str) -> dict[str, Any]:
+        topic = {"channel": "chat", "params": {"roomId": room}}
+        self.socket.say({"op": op, "ref": room, **topic, "type": "msg", "data": 1})
+        self.world.advance(0)
+        said: dict[str, Any] = [op for op in self.socket.ops if op.get("ref") == room][-1]
+        return said
+
+    def test_all_are_given_back(self) -> None:
+        """Whatever is followed, left, and published to, nothing is held when it has gone."""
+        for number in range(200):
+            room = f"{number % 50:040}"
+            for op in ("publish", "subscribe", "publish", "unsubscribe")[: 2 + number % 3]:
+                self.say(op, room)
+            self.assertLessEqual(self.names.bytes, 1200)
+            self.assertGreater(self.names.bytes, 0)
+        self.socket.leave()
+        self.assertEqual((self.names.count, self.names.bytes), (0, 0))
+
+    def test_publishing_leaves_room_to_follow(self) -> None:
+        """Names that are only remembered take half of the room, and publishing goes on."""
+        for number in range(40):
+            self.assertEqual(self.say("publish", f"p{number:039}")["op"], "ack")
+        self.assertLessEqual(self.names.bytes, 600)
+        said = [self.say("subscribe", f"s{number:039}")["op"] for number in range(12)]
+        self.assertEqual(said[:11], ["ack"] * 11)
+        while said[-1] == "ack":
+            said.append(self.say("subscribe", f"s{len(said):039}")["op"])
+        self.assertEqual(said[-1], "error")
+        self.assertEqual(self.say("publish", "p" * 40)["op"], "ack")
