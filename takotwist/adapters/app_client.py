@@ -30,8 +30,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 
 from takotwist.adapters.callable_runner import Turn
+from takotwist.adapters.concurrency_limit import WaitingLine
 from takotwist.adapters.ready_body import ready_body
-from takotwist.adapters.waiting_line import WaitingLine
 from takotwist.errors import AuthUnavailable, ConfigError
 
 #: Where server and app show each other their common secret.

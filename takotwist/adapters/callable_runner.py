@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from takotwist.adapters.waiting_line import WaitingLine
+from takotwist.adapters.concurrency_limit import WaitingLine
 from takotwist.trampoline import drive
 
 #: Seconds for one call of the app (protocol, section 9).

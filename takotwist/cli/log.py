@@ -14,9 +14,9 @@ from pathlib import Path
 
 import click
 
+from takotwist.adapters.sqlite.errors import Trouble
 from takotwist.adapters.sqlite.file import StoreFile, this_boot
 from takotwist.adapters.sqlite.transfer import Contents, back_up, move_out, take_in, verify
-from takotwist.adapters.sqlite.trouble import Trouble
 from takotwist.cli.configured import config_option, configured
 from takotwist.core.retention import Watched
 from takotwist.errors import ConfigError

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.adapters.waiting_line import share
+from takotwist.adapters.concurrency_limit import share
 from tests.faults.app_that_fails import TOKEN, FailingApp
 from tests.faults.seen import say
 from tests.faults.watching import publish

@@ -14,8 +14,8 @@ from contextlib import suppress
 from threading import Lock
 from typing import Literal, TypeVar
 
+from takotwist.adapters.sqlite.errors import Kind, Trouble
 from takotwist.adapters.sqlite.file import Content, Identity, StoreFile
-from takotwist.adapters.sqlite.trouble import Kind, Trouble
 
 # PEP 249, for adbapi.
 apilevel = "2.0"

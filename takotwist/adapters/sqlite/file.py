@@ -18,13 +18,13 @@ from urllib.parse import quote
 
 import attrs
 
+from takotwist.adapters.sqlite.errors import Kind, Trouble
 from takotwist.adapters.sqlite.migrations import (
     STEPS,
     Step,
     bring_up_to_date,
     use_write_ahead_log,
 )
-from takotwist.adapters.sqlite.trouble import Kind, Trouble
 from takotwist.adapters.sqlite.unreported import drop_unreported
 from takotwist.adapters.sqlite.witness import (
     BLOCK,

@@ -24,10 +24,10 @@ from zope.interface import implementer
 
 from takotwist.adapters.sqlite import reader, removal, writer
 from takotwist.adapters.sqlite.connection import Connection
+from takotwist.adapters.sqlite.errors import Condition, Kind, Trouble
 from takotwist.adapters.sqlite.file import Durability, StoreFile
 from takotwist.adapters.sqlite.known import Known
-from takotwist.adapters.sqlite.staying import StayingThread
-from takotwist.adapters.sqlite.trouble import Condition, Kind, Trouble
+from takotwist.adapters.sqlite.writer_thread import StayingThread
 from takotwist.core.log import Append, Appended, LogStats, Page
 from takotwist.core.retention import Watched
 from takotwist.core.topic import Topic

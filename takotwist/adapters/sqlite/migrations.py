@@ -15,7 +15,7 @@ from importlib.resources import files
 
 import attrs
 
-from takotwist.adapters.sqlite.trouble import Kind, Trouble
+from takotwist.adapters.sqlite.errors import Kind, Trouble
 from takotwist.adapters.sqlite.witness import sync_folder
 
 #: Says in the file's header whose file it is: "TAKO".

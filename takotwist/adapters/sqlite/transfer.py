@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 import attrs
 
+from takotwist.adapters.sqlite.errors import Kind, Trouble
 from takotwist.adapters.sqlite.file import StoreFile
 from takotwist.adapters.sqlite.migrations import STEPS, copy_into, version_of
-from takotwist.adapters.sqlite.trouble import Kind, Trouble
 from takotwist.adapters.sqlite.witness import (
     BLOCK,
     Account,

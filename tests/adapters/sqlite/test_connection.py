@@ -9,8 +9,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.sqlite.connection import HOME_PAGES, Connection, connect
+from takotwist.adapters.sqlite.errors import Kind, Trouble
 from takotwist.adapters.sqlite.file import StoreFile
-from takotwist.adapters.sqlite.trouble import Kind, Trouble
 from takotwist.adapters.sqlite.witness import BLOCK
 from takotwist.core.retention import Watched
 

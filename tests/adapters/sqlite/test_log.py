@@ -7,7 +7,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.sqlite import SqliteReplayLog
-from takotwist.adapters.sqlite.trouble import Kind
+from takotwist.adapters.sqlite.errors import Kind
 from takotwist.errors import StoreUnavailable
 from tests.adapters.sqlite.inline_pool import InlinePool
 from tests.contracts.replay_log import LOBBY, NOW, SECOND, entry

@@ -8,6 +8,7 @@ import stat
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from takotwist.adapters.sqlite.errors import Kind, Trouble
 from takotwist.adapters.sqlite.migrations import (
     APPLICATION_ID,
     STEPS,
@@ -15,7 +16,6 @@ from takotwist.adapters.sqlite.migrations import (
     bring_up_to_date,
     version_of,
 )
-from takotwist.adapters.sqlite.trouble import Kind, Trouble
 
 SECOND = Step(STEPS[-1].number + 1, "CREATE TABLE more (a INTEGER);\nINSERT INTO more VALUES (7);")
 BROKEN = Step(STEPS[-1].number + 1, "CREATE TABLE more (a INTEGER);\nSELECT * FROM missing;")

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from takotwist.adapters.sqlite.staying import StayingThread
+from takotwist.adapters.sqlite.writer_thread import StayingThread
 
 
 class Pool:

@@ -7,7 +7,7 @@ import sqlite3
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.adapters.sqlite.trouble import Condition, Kind, Trouble
+from takotwist.adapters.sqlite.errors import Condition, Kind, Trouble
 
 FULL = Trouble(Kind.FULL, "database or disk is full")
 LOCKED = Trouble(Kind.LOCKED, "database is locked")

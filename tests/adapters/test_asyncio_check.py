@@ -10,8 +10,8 @@ from twisted.internet.defer import inlineCallbacks, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import define_channel
+from takotwist.adapters.asyncio_check import needs_asyncio
 from takotwist.adapters.callable_runner import waits
-from takotwist.adapters.needs_asyncio import needs_asyncio
 
 
 def written(source: str) -> Any:

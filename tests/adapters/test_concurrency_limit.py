@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.adapters.waiting_line import WaitingLine, share
+from takotwist.adapters.concurrency_limit import WaitingLine, share
 from takotwist.errors import AuthUnavailable, Overloaded
 
 
