@@ -4,6 +4,11 @@ Bounded in number, in time, in retries and in the size of the answer.  Rule: an
 answer counts only when it carries our token back, compared in constant time;
 else it is not from our app but from whatever else listens there.  Who asks may name
 answers that need none.
+
+A request body that is all there already.
+
+Twisted's own producer for bytes hands them out by the process's global
+scheduler, which neither a test's clock nor an argument can replace.
 """
 
 from __future__ import annotations
@@ -16,23 +21,52 @@ from typing import Any
 import attrs
 import treq
 from treq.client import HTTPClient, IndexableCookieJar  # type: ignore[attr-defined]
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import (
     ConnectError,
     ConnectingCancelledError,
     DNSLookupError,
 )
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.web.client import RequestNotSent  # type: ignore[attr-defined]
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent
+from twisted.web.iweb import IAgent, IBodyProducer
+from zope.interface import implementer
 
 from takotwist.adapters.callable_runner import Turn
 from takotwist.adapters.concurrency_limit import WaitingLine
-from takotwist.adapters.ready_body import ready_body
 from takotwist.errors import AuthUnavailable, ConfigError
+
+
+@implementer(IBodyProducer)
+@attrs.frozen(slots=True)
+class _ReadyBody:
+    _body: bytes
+
+    @property
+    def length(self) -> int:
+        return len(self._body)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """There is nothing left to pause."""
+
+    def resumeProducing(self) -> None:
+        """There is nothing left to resume."""
+
+    def stopProducing(self) -> None:
+        """There is nothing left to stop."""
+
+
+def ready_body(body: bytes) -> IBodyProducer:
+    """`body` for an `IAgent`."""
+    return _ReadyBody(body)
+
 
 #: Where server and app show each other their common secret.
 TOKEN_HEADER = "X-Tako-Internal-Token"

@@ -3,15 +3,25 @@
 Rule: the app's code may do anything, and each call still ends, in time, in a
 grant, a verdict or one of the port's refusals; what went wrong is in the log
 once, with the app's own traceback and without a credential.
+
+Publishing from the app's code in the server's own process.
+
+`Channel.bind` takes it.  Rule: the reactor's thread never blocks and no other
+thread touches the log; the two forms of publishing each refuse the wrong thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+import attrs
+import msgspec
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.threads import blockingCallFromThread
 from twisted.logger import Logger
+from twisted.python.threadable import isInIOThread
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
@@ -34,7 +44,9 @@ from takotwist.app.calls import (
 )
 from takotwist.app.channel import Channel
 from takotwist.app.failure_text import failure_text
+from takotwist.app.published import Published
 from takotwist.core.authorization import AuthRequest, Frame, Grant, Verdict
+from takotwist.core.topic import Draft, Message
 from takotwist.errors import AuthUnavailable, ChannelUnknown
 from takotwist.ports import IAuthorizer
 from takotwist.trampoline import started, wants_asyncio
@@ -124,4 +136,81 @@ class LocalAuthorizer:
             "{what} failed\n{trace}",
             what=call.what,
             trace=failure_text(error, call.secrets),
+        )
+
+
+#: Validates and stores on one topic: channel, params, drafts, idempotency key.
+Store = Callable[[str, Mapping[str, Any], Sequence[Draft], str | None], Deferred[Sequence[Message]]]
+
+
+@attrs.frozen(slots=True)
+class LocalPublishing:
+    """Publishes straight to the log.
+
+    :param reactor: `IReactorFromThreads`.
+    :param store: the server's own publish.
+    :param in_reactor: whether the current thread is the reactor's.
+    """
+
+    _reactor: Any
+    _store: Store
+    _in_reactor: Callable[[], bool] = isInIOThread
+
+    def publish_soon(
+        self,
+        channel: str,
+        params: Mapping[str, Any],
+        drafts: Sequence[Draft],
+        idempotency_key: str | None,
+    ) -> Awaitable[list[Published]]:
+        """See `Publishing`.
+
+        :return: an asyncio future inside an asyncio task, a Deferred elsewhere: a coroutine
+            that Twisted drives cannot wait for a future, also under the asyncio reactor.
+        """
+        if not self._in_reactor():
+            raise RuntimeError(
+                "publish() is for coroutines; in a plain function use publish_sync()"
+            )
+        stored = self._stored(channel, params, drafts, idempotency_key)
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            return stored
+        return stored if task is None else stored.asFuture(task.get_loop())
+
+    def publish_now(
+        self,
+        channel: str,
+        params: Mapping[str, Any],
+        drafts: Sequence[Draft],
+        idempotency_key: str | None,
+    ) -> list[Published]:
+        """See `Publishing`."""
+        if self._in_reactor():
+            raise RuntimeError(
+                "publish_sync() would block the server; in a coroutine use `await publish()`"
+            )
+        published: list[Published] = blockingCallFromThread(
+            self._reactor, self._stored, channel, params, drafts, idempotency_key
+        )
+        return published
+
+    def _stored(
+        self,
+        channel: str,
+        params: Mapping[str, Any],
+        drafts: Sequence[Draft],
+        idempotency_key: str | None,
+    ) -> Deferred[list[Published]]:
+        return maybeDeferred(self._store, channel, params, drafts, idempotency_key).addCallback(
+            lambda messages: [
+                Published(
+                    str(message.id),
+                    message.topic.channel,
+                    message.type,
+                    msgspec.json.decode(message.data),
+                )
+                for message in messages
+            ]
         )

@@ -18,11 +18,9 @@ from twisted.web.client import HTTPConnectionPool
 from takotwist.adapters.app_agent import app_agent
 from takotwist.adapters.app_client import AppAddress, AppBounds, AppClient
 from takotwist.adapters.asyncio_check import needs_asyncio
-from takotwist.adapters.authorize_http import HttpAuthorizer
+from takotwist.adapters.authorize_http import AuthorizerRouter, HttpAuthorizer, HttpRegistry
 from takotwist.adapters.authorize_local import LocalAuthorizer
-from takotwist.adapters.authorize_router import AuthorizerRouter
 from takotwist.adapters.callable_runner import CallableRunner
-from takotwist.adapters.registry_http import HttpRegistry
 from takotwist.app.discovery import Discovered, discover
 from takotwist.app.published import Publishing
 from takotwist.core.channel import Defined, Registry

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import attrs
 
-from takotwist.adapters.publish_local import Store
+from takotwist.adapters.authorize_local import Store
 from takotwist.core.channel import Registry
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut

@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from takotwist.adapters.publish_local import LocalPublishing
+from takotwist.adapters.authorize_local import LocalPublishing
 from takotwist.adapters.sqlite.log import SqliteReplayLog
 from takotwist.admin.health import Health
 from takotwist.errors import StoreUnavailable, TakoError

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
 
-from takotwist.adapters.publish_local import Store
+from takotwist.adapters.authorize_local import Store
 from takotwist.core.topic import Draft, Message
 from takotwist.flow.authorize import Authorizing
 from takotwist.flow.publish import Publishing, validate

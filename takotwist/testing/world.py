@@ -27,9 +27,8 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from takotwist.adapters.authorize_local import LocalAuthorizer
+from takotwist.adapters.authorize_local import LocalAuthorizer, LocalPublishing
 from takotwist.adapters.memory.log import InMemoryReplayLog
-from takotwist.adapters.publish_local import LocalPublishing
 from takotwist.admin.health import Health
 from takotwist.app.channel import Channel
 from takotwist.app.discovery import Discovered

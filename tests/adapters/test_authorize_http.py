@@ -1,14 +1,20 @@
-"""What answers of an app elsewhere mean, the strange ones included."""
+"""What answers of an app elsewhere mean, the strange ones included.
+
+Each channel is asked where it was defined.
+
+Reading an app's definitions: once, together, and never by halves.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
-from takotwist.adapters.authorize_http import HttpAuthorizer
+from takotwist.adapters.authorize_http import AuthorizerRouter, HttpAuthorizer, HttpRegistry
 from takotwist.core.authorization import (
     AuthRequest,
     Drop,
@@ -18,6 +24,7 @@ from takotwist.core.authorization import (
     HeaderCredential,
     Reject,
 )
+from takotwist.core.channel import ChannelDefinition, Defined, Registry
 from takotwist.errors import (
     AuthUnavailable,
     BodyInvalid,
@@ -25,8 +32,9 @@ from takotwist.errors import (
     ParamsInvalid,
     VerifyRejected,
 )
+from takotwist.ports import IAuthorizer
 from tests.adapters.app_in_memory import client_of
-from tests.adapters.test_app_client import Answering, ScriptedAgent
+from tests.adapters.test_app_client import Answering, ScriptedAgent, lost
 
 REQUEST = AuthRequest("chat", "connect", {"roomId": "a"}, HeaderCredential("abc", "Bearer"), "sid")
 FRAME = Frame("chat", {"roomId": "a"}, "msg", b'{"text":"hi"}', "u1")
@@ -224,3 +232,125 @@ class TestDispatch(HttpAuthorizerCase):
         for status in (400, 403, 500, 503):
             self.failureResultOf(self.dispatch(status, b"{}"), AuthUnavailable)
         self.assertEqual(len(self.app.seen), len(bodies) + 4)
+
+
+class Named:
+    """An authorizer that says its name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def authorize(self, request: AuthRequest) -> Deferred[Grant]:
+        return succeed(Grant(subject=self.name))
+
+    def dispatch(self, frame: Frame) -> Deferred[Any]:
+        return succeed(Drop(self.name))
+
+
+class TestRouter(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.registry = Registry.of(
+            Defined(ChannelDefinition(name=name), "here", local=name == "near")
+            for name in ("near", "far")
+        )
+
+    def router(self, elsewhere: Any) -> AuthorizerRouter:
+        local: Any = Named("local")
+        return AuthorizerRouter(self.registry, local, elsewhere)
+
+    def test_routes(self) -> None:
+        """Channels of this process here, the others over there."""
+        router = self.router(Named("http"))
+        verifyObject(IAuthorizer, router)
+        for channel, name in (("near", "local"), ("far", "http")):
+            grant = self.successResultOf(router.authorize(AuthRequest(channel, "subscribe", {})))
+            self.assertEqual(grant.subject, name)
+            verdict = self.successResultOf(router.dispatch(Frame(channel, {}, "msg", b"1")))
+            self.assertEqual(verdict, Drop(name))
+
+    def test_nobody_to_ask(self) -> None:
+        """An unknown channel, or one whose app is not configured, is unknown."""
+        router = self.router(None)
+        for channel in ("far", "none"):
+            asked = router.authorize(AuthRequest(channel, "subscribe", {}))
+            self.failureResultOf(asked, ChannelUnknown)
+            frame = Frame(channel, {}, "msg", b"1")
+            self.failureResultOf(router.dispatch(frame), ChannelUnknown)
+
+
+class TestHttpRegistry(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.app = Answering()
+        self.app.body = b'[{"channel":"chat","auth":false}]'
+        self.agent = ScriptedAgent(self.app)
+        self.clock = Clock()
+        self.registry = HttpRegistry(client_of(self.agent, self.clock), self.clock)
+
+    def flushed(self, answer: Deferred[bool]) -> Deferred[bool]:
+        self.agent.through.flush()
+        return answer
+
+    def names(self) -> list[str]:
+        return [one.definition.name for one in self.registry.defined]
+
+    def test_read(self) -> None:
+        """Its channels are asked for by GET, and belong to the app elsewhere."""
+        self.assertTrue(self.successResultOf(self.flushed(self.registry.reload())))
+        self.assertEqual(self.app.seen[0][:2], (b"GET", b"/channels/registry"))
+        (defined,) = self.registry.defined
+        self.assertFalse(defined.local)
+        self.assertEqual(defined.place, "http://app.example:3000/channels/registry")
+
+    def test_unchanged(self) -> None:
+        """The same answer again says that nothing has changed."""
+        self.successResultOf(self.flushed(self.registry.reload()))
+        self.assertFalse(self.successResultOf(self.flushed(self.registry.reload())))
+        self.app.body = b"[]"
+        self.assertTrue(self.successResultOf(self.flushed(self.registry.reload())))
+        self.assertEqual(self.names(), [])
+
+    def test_app_without_dispatch(self) -> None:
+        """Frames of its WebSocket channels are published as they came; the others take none."""
+        self.app.body = (
+            b'[{"channel":"chat","auth":{},"transport":"ws"},{"channel":"news","auth":false}]'
+        )
+        client = client_of(self.agent, self.clock)
+        registry = HttpRegistry(client, self.clock, dispatches=False)
+        self.successResultOf(self.flushed(registry.reload()))
+        chat, news = (one.definition for one in registry.defined)
+        self.assertEqual((chat.handlers, chat.forward_unhandled), (frozenset(), True))
+        self.assertTrue(chat.verified)
+        self.assertFalse(news.bidirectional)
+
+    def test_wrong(self) -> None:
+        """A registry that cannot be read leaves the last one in force."""
+        self.successResultOf(self.flushed(self.registry.reload()))
+        for status, body in ((200, b"{}"), (200, b'[{"channel":"a b","auth":false}]'), (404, b"")):
+            self.app.status, self.app.body = status, body
+            self.failureResultOf(self.flushed(self.registry.reload()), AuthUnavailable)
+            self.assertEqual(self.names(), ["chat"])
+
+    def test_together(self) -> None:
+        """Who asks while it is being read gets the same answer; one who leaves disturbs nobody."""
+        held: Deferred[object] = Deferred()
+        self.agent.failures = [held]
+        first, second, third = (self.registry.reload() for _ in range(3))
+        second.cancel()
+        self.failureResultOf(second, CancelledError)
+        self.assertEqual(self.agent.requests, 1)
+        held.errback(lost())
+        self.clock.pump([0.1] * 5)
+        self.agent.through.flush()
+        self.assertTrue(self.successResultOf(first))
+        self.assertTrue(self.successResultOf(third))
+
+    def test_unknown_names_do_not_make_the_app_work(self) -> None:
+        """Unknown names have it read at most once a second."""
+        self.successResultOf(self.flushed(self.registry.reload_for_unknown()))
+        for _ in range(10):
+            self.assertFalse(self.successResultOf(self.registry.reload_for_unknown()))
+        self.assertEqual(self.agent.requests, 1)
+        self.clock.advance(1.1)
+        self.app.body = b'[{"channel":"new","auth":false}]'
+        self.assertTrue(self.successResultOf(self.flushed(self.registry.reload_for_unknown())))
+        self.assertEqual(self.names(), ["new"])

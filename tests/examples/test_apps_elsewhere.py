@@ -23,8 +23,7 @@ from twisted.web.server import Site
 
 from takotwist.adapters.app_agent import app_agent
 from takotwist.adapters.app_client import AppAddress, AppClient
-from takotwist.adapters.authorize_http import HttpAuthorizer
-from takotwist.adapters.registry_http import HttpRegistry
+from takotwist.adapters.authorize_http import HttpAuthorizer, HttpRegistry
 from takotwist.core.authorization import AuthRequest, Fanout, Frame, HeaderCredential
 from takotwist.core.channel import ChannelDefinition
 from takotwist.errors import BodyInvalid, VerifyRejected

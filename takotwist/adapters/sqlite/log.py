@@ -4,6 +4,11 @@ One thread writes, a few read, all through adbapi; SQLite's write-ahead log lets
 the readers be.  Rule: `head` rises in the reactor's thread, in the turn in which
 the append is answered, so that nobody sees a head whose messages were not
 reported.
+
+What the readers do: each function below is the inside of one read transaction.
+
+Rule: messages and watermark come from the same snapshot; read apart, a removal
+between the two would make a gap that nobody is told of.
 """
 
 from __future__ import annotations
@@ -22,15 +27,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from takotwist.adapters.sqlite import reader, removal, writer
+from takotwist.adapters.sqlite import removal, writer
 from takotwist.adapters.sqlite.connection import Connection
 from takotwist.adapters.sqlite.errors import Condition, Kind, Trouble
 from takotwist.adapters.sqlite.file import Durability, StoreFile
-from takotwist.adapters.sqlite.known import Known
+from takotwist.adapters.sqlite.rows import Known
 from takotwist.adapters.sqlite.writer_thread import StayingThread
 from takotwist.core.log import Append, Appended, LogStats, Page
 from takotwist.core.retention import Watched
-from takotwist.core.topic import Topic
+from takotwist.core.topic import Message, Topic
 from takotwist.errors import StoreUnavailable
 from takotwist.ports import IReplayLog
 
@@ -124,7 +129,7 @@ class SqliteReplayLog:
 
     def read(self, topic: Topic, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
         """See `IReplayLog`."""
-        work = partial(reader.read, topic=topic, after=after, limit=limit, max_bytes=max_bytes)
+        work = partial(read, topic=topic, after=after, limit=limit, max_bytes=max_bytes)
         return self._read(work)
 
     def sweep(self, now_us: int, in_use: Collection[str]) -> Deferred[bool]:
@@ -139,7 +144,7 @@ class SqliteReplayLog:
 
     def stats(self) -> Deferred[LogStats]:
         """See `IReplayLog`."""
-        return self._read(reader.stats)
+        return self._read(stats)
 
     def _pool(self, side: Literal["write", "read"], threads: int) -> ConnectionPool:
         return self._make_pool(
@@ -239,3 +244,34 @@ def _close_in_order(connection: Connection) -> None:
 
 def _unavailable(failure: Failure) -> None:
     failure.trap(StoreUnavailable)
+
+
+def read(db: sqlite3.Connection, topic: Topic, after: int, limit: int, max_bytes: int) -> Page:
+    """One page of `topic`; see `IReplayLog.read`."""
+    head, removed = db.execute("SELECT head, removed FROM store").fetchone()
+    row = db.execute("SELECT id, removed FROM topic WHERE key = ?", (topic.key,)).fetchone()
+    if row is None:
+        return Page((), False, head, removed)
+    number, removed = row
+    messages: list[Message] = []
+    more = False
+    found = db.execute(
+        "SELECT size, id, type, data FROM message WHERE topic = ? AND id > ? ORDER BY id LIMIT ?",
+        (number, after, limit + 1),
+    )
+    for size, *columns in found:
+        max_bytes -= size
+        if len(messages) == limit or (messages and max_bytes < 0):
+            more = True
+            break
+        messages.append(Message(topic, *columns))
+    found.close()
+    return Page(tuple(messages), more, head, removed)
+
+
+def stats(db: sqlite3.Connection) -> LogStats:
+    """How much the log holds."""
+    topics, messages, size = db.execute(
+        "SELECT count(*), coalesce(sum(messages), 0), coalesce(sum(bytes), 0) FROM topic"
+    ).fetchone()
+    return LogStats(topics, messages, size)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 
-from takotwist.adapters.sqlite.known import Known
-from takotwist.adapters.sqlite.rows import TopicRow
+from takotwist.adapters.sqlite.rows import Known, TopicRow
 from takotwist.core.retention import (
     STEP_MESSAGES,
     STEP_TOPICS,

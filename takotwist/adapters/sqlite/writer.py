@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from takotwist.adapters.sqlite.known import Known
 from takotwist.adapters.sqlite.removal import remove
-from takotwist.adapters.sqlite.rows import TopicRow
+from takotwist.adapters.sqlite.rows import Known, TopicRow
 from takotwist.core.log import Append, Appended
 from takotwist.core.retention import APPEND_MESSAGES, Watched, due_at
 from takotwist.core.topic import MESSAGE_BYTES, Message, Topic

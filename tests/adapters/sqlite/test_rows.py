@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from takotwist.adapters.sqlite import known
+from takotwist.adapters.sqlite import rows as known
 from takotwist.core.channel import Lifecycle
 from takotwist.core.log import Append, Appended
 from takotwist.core.topic import Draft, Topic
