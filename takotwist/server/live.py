@@ -17,8 +17,7 @@ from twisted.python.threadable import isInIOThread
 from twisted.python.threadpool import ThreadPool
 
 from takotwist.adapters.callable_runner import CallableRunner, DeadlinePassed, Raised
-from takotwist.admin.live_metrics import LiveCollector
-from takotwist.admin.metrics import METRICS_PATH, MetricsPage
+from takotwist.admin.metrics import METRICS_PATH, LiveCollector, MetricsPage
 from takotwist.core.limits import Rate, network_of
 from takotwist.flow.authorize import Presented
 from takotwist.live.backlog import Backlog

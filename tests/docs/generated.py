@@ -15,8 +15,7 @@ from pathlib import Path
 
 import click
 
-from takotwist.admin.live_metrics import LiveCollector
-from takotwist.admin.metrics import Gauges, TallyCollector
+from takotwist.admin.metrics import Gauges, LiveCollector, TallyCollector
 from takotwist.cli import main
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.log import LogStats
