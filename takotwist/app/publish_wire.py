@@ -13,8 +13,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from takotwist.app.declared import to_json
 from takotwist.app.published import Published
+from takotwist.app.types import to_json
 from takotwist.codecs.http_answer import HttpAnswer
 from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in, is_text
 from takotwist.codecs.query import check_channel, query_of

@@ -15,7 +15,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints, overload
 import attrs
 
 from takotwist.app.channel import DEFAULT_HEADER
-from takotwist.app.declared import Declared, DoesNotFit, declare
+from takotwist.app.types import Declared, DoesNotFit, declare
 from takotwist.errors import BodyInvalid, DefinitionError
 from takotwist.live.returned import Returned
 from takotwist.live.values import Mark, decode

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
 
-from takotwist.app.declared import Declared, DoesNotFit, declare
+from takotwist.app.types import Declared, DoesNotFit, declare
 from takotwist.live.errors import UsageError, ValidationError
 from takotwist.live.values import decode, read_marks
 

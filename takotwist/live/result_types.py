@@ -31,7 +31,7 @@ import attrs
 import msgspec
 from twisted.internet.defer import Deferred
 
-from takotwist.app.declared import PydanticType, declare
+from takotwist.app.types import PydanticType, declare
 from takotwist.codecs.type_shapes import (
     BYTES,
     DATE,

@@ -16,7 +16,7 @@ import attrs
 import msgspec
 from twisted.internet.defer import Deferred
 
-from takotwist.app.declared import DoesNotFit, declare, to_json
+from takotwist.app.types import DoesNotFit, declare, to_json
 from takotwist.errors import DefinitionError
 
 #: Annotations of what a function without ``async`` returns to be waited for.

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 import attrs
 import msgspec
 
-from takotwist.app.declared import Declared
+from takotwist.app.types import Declared
 
 #: The whole numbers that JavaScript reads as they are.
 SAFE = 2**53 - 1
