@@ -11,9 +11,9 @@ from takotwist.app.bound import BoundChannel
 from takotwist.app.calls import Reject
 from takotwist.app.channel import Channel
 from takotwist.app.define import define_channel
-from takotwist.app.given import Context, VerifyRequest
 from takotwist.app.published import Published
 from takotwist.app.publisher import Publisher
+from takotwist.app.types import Context, VerifyRequest
 from takotwist.core.authorization import Grant, HeaderCredential
 from takotwist.errors import Refusal, TakoError
 

@@ -43,8 +43,8 @@ from takotwist.app.calls import (
     verify_call,
 )
 from takotwist.app.channel import Channel
-from takotwist.app.failure_text import failure_text
 from takotwist.app.published import Published
+from takotwist.app.types import failure_text
 from takotwist.core.authorization import AuthRequest, Frame, Grant, Verdict
 from takotwist.core.topic import Draft, Message
 from takotwist.errors import AuthUnavailable, ChannelUnknown

@@ -15,7 +15,7 @@ from typing import Any
 
 from takotwist.app.channel import Channel
 from takotwist.app.endpoints import MAX_BODY_BYTES, TOKEN_HEADER, Answer, InternalEndpoints, Pending
-from takotwist.app.failure_text import failure_text
+from takotwist.app.types import failure_text
 from takotwist.errors import TakoError
 
 Scope = MutableMapping[str, Any]

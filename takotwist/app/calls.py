@@ -14,7 +14,7 @@ from uuid import UUID
 import attrs
 
 from takotwist.app.channel import Channel
-from takotwist.app.given import Context, VerifyRequest
+from takotwist.app.types import Context, VerifyRequest
 from takotwist.core.authorization import (
     AuthRequest,
     Drop,

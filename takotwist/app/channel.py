@@ -15,11 +15,19 @@ import attrs
 import msgspec
 
 from takotwist.app.bound import BoundChannel
-from takotwist.app.given import Context, P, VerifyRequest
 from takotwist.app.published import Publishing
 from takotwist.app.signatures import check_takes
 from takotwist.app.type_parameters import M, OfChannel, Q, R, T, V
-from takotwist.app.types import Declared, DoesNotFit, declare, to_builtins, to_json
+from takotwist.app.types import (
+    Context,
+    Declared,
+    DoesNotFit,
+    P,
+    VerifyRequest,
+    declare,
+    to_builtins,
+    to_json,
+)
 from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in
 from takotwist.core.channel import ChannelDefinition, Credentials
 from takotwist.core.params import PayloadSchema

@@ -13,9 +13,8 @@ from datetime import timedelta
 from typing import Any, overload
 
 from takotwist.app.channel import Channel, check_type, types_of
-from takotwist.app.given import P
 from takotwist.app.type_parameters import M, Q
-from takotwist.app.types import Declared, SchemaOnly, declare
+from takotwist.app.types import Declared, P, SchemaOnly, declare
 from takotwist.core.channel import ChannelDefinition, Lifecycle
 from takotwist.core.params import Params, PayloadSchema
 from takotwist.errors import DefinitionError

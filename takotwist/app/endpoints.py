@@ -28,7 +28,7 @@ from takotwist.app.calls import (
 )
 from takotwist.app.channel import Channel
 from takotwist.app.discovery import discover
-from takotwist.app.failure_text import failure_text
+from takotwist.app.types import failure_text
 from takotwist.codecs.app_json import (
     NO,
     read_frame,

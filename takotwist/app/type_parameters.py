@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Mapping
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any
 
-from takotwist.app.given import P
+from takotwist.app.types import P
 from takotwist.core.authorization import Grant
 
 #: What `verify` answers.

@@ -3,18 +3,32 @@
 Either way there is a JSON Schema for the wire and a reader that makes typed
 values of JSON.  Rule: the wire decides.  A value is checked against the schema
 as JSON, before and after it was Python, so that both sides mean the same.
+
+A failure of the app's code as text for a log.
+
+Rule: only the app's own frames, no values of variables, and none of the
+credentials of the request, even where the app put one into its message.
+
+What the app's own functions are given.
+
+Rule: these hold what the app needs to decide and nothing of the connection, so
+the same function serves in process and over HTTP.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
 import msgspec
 
+from takotwist.core.authorization import HeaderCredential, Operation
 from takotwist.errors import DefinitionError
 
 
@@ -211,3 +225,84 @@ def _flattened(document: dict[str, Any]) -> dict[str, Any]:
     kept = definitions if b'"$ref"' in msgspec.json.encode(definitions) else {}
     rest = {key: value for key, value in document.items() if key not in ("$ref", "$defs")}
     return {**definitions[name], **rest, **({"$defs": kept} if kept else {})}
+
+
+_OURS = str(Path(__file__).resolve().parent.parent)
+
+#: Frames that begin every traceback here and tell nothing of the app.
+_CARRIERS = (
+    "/twisted/internet/",
+    "/twisted/python/",
+    "/twisted/_threads/",
+    "/asyncio/",
+    "/concurrent/futures/",
+)
+
+
+def failure_text(error: BaseException, secrets: Iterable[str] = ()) -> str:
+    """The traceback of `error`, from the app's first frame on.
+
+    :param secrets: texts to be blotted out.
+    """
+    lines = traceback.format_exception(type(error), error, _app_part(error.__traceback__))
+    text = "".join(lines).rstrip()
+    for secret in secrets:
+        # A secret of a letter or two hides nothing and would blot out every word.
+        if len(secret) > 3:
+            text = text.replace(secret, "[credential]")
+    return text
+
+
+def _app_part(trace: TracebackType | None) -> TracebackType | None:
+    step = trace
+    while step is not None and _is_carrier(step.tb_frame.f_code.co_filename):
+        step = step.tb_next
+    return step
+
+
+def _is_carrier(filename: str) -> bool:
+    return filename.startswith(_OURS) or any(part in filename for part in _CARRIERS)
+
+
+P = TypeVar("P")
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class VerifyRequest(Generic[P]):
+    """One question to a channel's `verify`: may this one do that here?
+
+    :ivar channel: the channel's name.
+    :ivar operation: ``subscribe`` (to listen), ``connect`` (to a channel with handlers,
+        where one may also speak), ``publish`` (asked once, when the first frame of a client
+        comes) or ``history``; ``call`` of a function.
+    :ivar params: the validated params, as the declared type; a mapping where
+        they were declared by a JSON Schema or not at all.
+    :ivar header: the declared header, split into ``scheme`` and ``value``, or
+        `None` where the request has none.
+    :ivar cookie: the declared cookie's value, or `None`.
+    """
+
+    channel: str
+    operation: Operation
+    params: P
+    header: HeaderCredential | None = None
+    cookie: str | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Context(Generic[P]):
+    """Around a client's frame, for the handler of its type.
+
+    :ivar channel: the channel's name.
+    :ivar type: the frame's type.
+    :ivar params: the connection's validated params, as the declared type.
+    :ivar subject: who sent it, as `verify` said; `None` on a public channel.
+    :ivar operation: ``publish``, so that one function can hold the rules for `verify` and
+        for handlers.
+    """
+
+    channel: str
+    type: str
+    params: P
+    subject: str | None = None
+    operation: Operation = "publish"

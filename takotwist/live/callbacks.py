@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from takotwist.app.failure_text import failure_text
+from takotwist.app.types import failure_text
 from takotwist.live.errors import PageLeft
 from takotwist.trampoline import drive
 

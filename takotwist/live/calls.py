@@ -16,7 +16,7 @@ import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from takotwist.app.failure_text import failure_text
+from takotwist.app.types import failure_text
 from takotwist.errors import BodyInvalid, InternalError, NotFound, Refusal
 from takotwist.live.call_context import CallContext, Running, run_in, wait_in
 from takotwist.live.errors import Abort, NetworkError, PageLeft

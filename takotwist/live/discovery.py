@@ -10,8 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from takotwist.app.collected import collected
-from takotwist.app.discovery import load
+from takotwist.app.discovery import collected, load
 from takotwist.live.function import Function
 
 

@@ -15,8 +15,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from takotwist.app.calls import Reject, UnusableAnswer, grant_of
-from takotwist.app.failure_text import failure_text
-from takotwist.app.given import VerifyRequest
+from takotwist.app.types import VerifyRequest, failure_text
 from takotwist.core.authorization import HeaderCredential, Operation
 from takotwist.errors import AuthUnavailable, CredentialsMissing, Refusal, VerifyRejected
 from takotwist.live.function import Verification
