@@ -11,7 +11,7 @@ from takotwist.admin.channels import CHANNELS_PATH
 from takotwist.app.http_address import Address
 from takotwist.app.http_exchange import Deadline, HttpExchange
 from takotwist.cli.configured import config_option
-from takotwist.cli.private_url import server_option, server_url
+from takotwist.cli.publish import server_option, server_url
 from takotwist.errors import TakoError
 
 

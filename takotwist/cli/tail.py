@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from takotwist.cli.configured import config_option
-from takotwist.cli.private_url import read_params, server_option, server_url
+from takotwist.cli.publish import read_params, server_option, server_url
 from takotwist.cli.standard_output import give_up, is_unread
 
 #: How soon after a cut somebody at the terminal is told of it.
