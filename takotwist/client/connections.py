@@ -13,11 +13,11 @@ import attrs
 
 from takotwist.client.credentials import headers_of, kind_of, token_of, unavailable
 from takotwist.client.driver import Driver, Line
-from takotwist.client.intents import Connect
-from takotwist.client.mux_machine import MuxMachine
+from takotwist.client.machine.intents import Connect
+from takotwist.client.machine.mux import MuxMachine
+from takotwist.client.machine.subscription import SubscriptionMachine
 from takotwist.client.options import SubscriptionOptions
 from takotwist.client.seat import mode_of
-from takotwist.client.subscription_machine import SubscriptionMachine
 
 
 @attrs.frozen(eq=False)

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from takotwist.client.errors import NoAnswer
-from takotwist.client.outcome import Action, Outcome
-from takotwist.client.policy import CredentialsKind
+from takotwist.client.machine.outcome import Action, Outcome
+from takotwist.client.machine.policy import CredentialsKind
 
 #: The text of one header (``Bearer abc``), several headers (cookies too), or none.
 CredentialsValue = str | Mapping[str, str] | None

@@ -14,7 +14,7 @@ import attrs
 
 from takotwist.client.credentials import Credentials, CredentialsValue, value_of
 from takotwist.client.errors import Gone, NoAnswer
-from takotwist.client.intents import (
+from takotwist.client.machine.intents import (
     AskCredentials,
     AskGone,
     Connect,
@@ -26,8 +26,8 @@ from takotwist.client.intents import (
     Settle,
     Stop,
 )
-from takotwist.client.machine import Machine
-from takotwist.client.policy import Policy
+from takotwist.client.machine.machine import Machine
+from takotwist.client.machine.policy import Policy
 from takotwist.client.seat import Seat
 from takotwist.client.target import Target
 

@@ -13,7 +13,7 @@ import attrs
 
 from takotwist.client.errors import NoAnswer, ProtocolBroken, UnexpectedAnswer
 from takotwist.client.events import Message, read_message, read_object
-from takotwist.client.outcome import foreign, of_status, read_refusal
+from takotwist.client.machine.outcome import foreign, of_status, read_refusal
 from takotwist.errors import Refusal
 
 #: Longest page that is read: a thousand of the longest messages that a server takes unasked.

@@ -10,7 +10,7 @@ import attrs
 from takotwist.client.credentials import Credentials
 from takotwist.client.errors import Gone
 from takotwist.client.inbox import Inbox
-from takotwist.client.policy import OnGone
+from takotwist.client.machine.policy import OnGone
 
 #: What a caller wants when continuity ends: a word, or a callable that gets the
 #: `Gone` and gives the cursor to go on from, or `None` for live; it may be awaited.

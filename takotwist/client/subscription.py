@@ -15,7 +15,7 @@ from takotwist.client.credentials import token_of
 from takotwist.client.driver import Driver
 from takotwist.client.errors import SubscriptionClosed
 from takotwist.client.events import Event
-from takotwist.client.link import State
+from takotwist.client.machine.link import State
 from takotwist.client.seat import Seat
 
 #: A skin's kind of driver.

@@ -22,7 +22,7 @@ from takotwist.client import asyncio as skin
 from takotwist.client.errors import SubscriptionClosed
 from takotwist.client.events import Event
 from takotwist.client.history import History
-from takotwist.client.link import State
+from takotwist.client.machine.link import State
 
 __all__ = ["History", "Subscription", "history", "subscribe"]
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.client.events import Message, Reset
-from takotwist.client.intents import Connect, Deliver, Drop, Send, Settle
-from takotwist.client.outcome import of_status
-from takotwist.client.policy import Policy
-from takotwist.client.subscription_machine import SubscriptionMachine
+from takotwist.client.machine.intents import Connect, Deliver, Drop, Send, Settle
+from takotwist.client.machine.outcome import of_status
+from takotwist.client.machine.policy import Policy
+from takotwist.client.machine.subscription import SubscriptionMachine
 
 #: What may happen.  ``repeat`` has the server send again what it sent, from anywhere.
 EVENTS = st.lists(

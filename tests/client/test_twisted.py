@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.client.events import Message
-from takotwist.client.link import State
+from takotwist.client.machine.link import State
 from takotwist.client.twisted import subscribe
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -11,7 +11,7 @@ import attrs
 
 from takotwist.client.errors import Gone
 from takotwist.client.events import Message, Reset
-from takotwist.client.intents import (
+from takotwist.client.machine.intents import (
     AskCredentials,
     AskGone,
     Connect,
@@ -23,10 +23,10 @@ from takotwist.client.intents import (
     Settle,
     Stop,
 )
-from takotwist.client.mux_machine import MuxMachine
-from takotwist.client.outcome import of_status
-from takotwist.client.policy import Policy
-from takotwist.client.subscription_machine import SubscriptionMachine
+from takotwist.client.machine.mux import MuxMachine
+from takotwist.client.machine.outcome import of_status
+from takotwist.client.machine.policy import Policy
+from takotwist.client.machine.subscription import SubscriptionMachine
 from takotwist.errors import TakoError
 
 VECTORS: dict[str, Any] = json.loads(

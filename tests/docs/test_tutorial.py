@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.client.events import Message
-from takotwist.client.policy import Policy
+from takotwist.client.machine.policy import Policy
 from takotwist.client.sync import Subscription, subscribe
 from takotwist.errors import VerifyRejected
 from tests.docs.page import DOCS, one

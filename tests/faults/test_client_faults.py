@@ -17,7 +17,7 @@ from twisted.trial.unittest import TestCase
 from takotwist.client import asyncio as for_asyncio
 from takotwist.client import twisted as for_twisted
 from takotwist.client.events import Event, Message
-from takotwist.client.policy import Policy
+from takotwist.client.machine.policy import Policy
 from tests.faults.cutting_proxy import CuttingProxy
 from tests.faults.seen import say
 from tests.sockets.server_process import ServerProcess

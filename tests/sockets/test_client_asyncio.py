@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.client.asyncio import Subscription, connect, subscribe
 from takotwist.client.errors import Gone, SubscriptionClosed
 from takotwist.client.events import Message, Reset
-from takotwist.client.policy import Policy
+from takotwist.client.machine.policy import Policy
 from takotwist.errors import BodyInvalid, TransportNotEnabled, VerifyRejected
 from tests.client.fake_server import FakeServer
 from tests.sockets.trusted_certificate import write_certificates

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.client.errors import NoAnswer, SubscriptionClosed
 from takotwist.client.events import Message
-from takotwist.client.link import State
+from takotwist.client.machine.link import State
 from takotwist.client.sync import history, subscribe
 from takotwist.errors import VerifyRejected
 from tests.client.fake_server import FakeServer

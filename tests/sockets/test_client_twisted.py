@@ -15,7 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from takotwist.client.errors import Gone, NoAnswer, SubscriptionClosed
 from takotwist.client.events import Message, Reset
-from takotwist.client.policy import Policy
+from takotwist.client.machine.policy import Policy
 from takotwist.client.twisted import Subscription, connect, history, subscribe
 from takotwist.errors import BodyInvalid, TransportNotEnabled, VerifyRejected
 from tests.client.fake_server import FakeServer

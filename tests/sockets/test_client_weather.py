@@ -15,8 +15,8 @@ from takotwist.client import sync
 from takotwist.client import twisted as on_twisted
 from takotwist.client.errors import NoAnswer, UnexpectedAnswer
 from takotwist.client.events import Message
-from takotwist.client.link import State
-from takotwist.client.policy import Policy
+from takotwist.client.machine.link import State
+from takotwist.client.machine.policy import Policy
 from takotwist.errors import VerifyRejected
 from tests.client.fake_server import FakeServer
 from tests.client.weather import WEATHER, Front, answer

@@ -19,8 +19,8 @@ from takotwist.client.asyncio.subscription import Subscription
 from takotwist.client.connections import OwnConnection, SharedConnection
 from takotwist.client.credentials import Credentials
 from takotwist.client.history import History
+from takotwist.client.machine.policy import Policy, Transport
 from takotwist.client.options import SubscriptionOptions, mux_machine
-from takotwist.client.policy import Policy, Transport
 from takotwist.client.seat import GoneChoice
 from takotwist.client.target import Target
 

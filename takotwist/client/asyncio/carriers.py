@@ -17,11 +17,11 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from takotwist.client.errors import ProtocolBroken
-from takotwist.client.frames import SUBPROTOCOL
-from takotwist.client.machine import Machine
+from takotwist.client.machine.machine import Machine
+from takotwist.client.machine.outcome import Action, Outcome, of_status, read_refusal
 from takotwist.client.name_lookup import NameLookup
-from takotwist.client.outcome import Action, Outcome, of_status, read_refusal
 from takotwist.client.target import Target
+from takotwist.client.wire import SUBPROTOCOL
 
 
 class Line(Protocol):

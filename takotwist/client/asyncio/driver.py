@@ -12,7 +12,7 @@ import attrs
 
 from takotwist.client import driver
 from takotwist.client.asyncio.carriers import carry_sse, carry_websocket, session_for
-from takotwist.client.intents import Connect
+from takotwist.client.machine.intents import Connect
 from takotwist.client.seat import Seat
 
 #: How long a close waits for what is under way.

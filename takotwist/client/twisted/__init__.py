@@ -16,8 +16,8 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from takotwist.client.connections import OwnConnection, SharedConnection
 from takotwist.client.credentials import Credentials
 from takotwist.client.history import History
+from takotwist.client.machine.policy import Policy, Transport
 from takotwist.client.options import SubscriptionOptions, mux_machine
-from takotwist.client.policy import Policy, Transport
 from takotwist.client.seat import GoneChoice
 from takotwist.client.target import Target
 from takotwist.client.twisted.driver import Driver, Signal

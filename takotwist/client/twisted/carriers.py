@@ -22,9 +22,9 @@ from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 
 from takotwist.client.errors import ProtocolBroken
-from takotwist.client.frames import SUBPROTOCOL
-from takotwist.client.outcome import Action, Outcome, of_status, read_refusal
+from takotwist.client.machine.outcome import Action, Outcome, of_status, read_refusal
 from takotwist.client.twisted.trouble import sentence_of
+from takotwist.client.wire import SUBPROTOCOL
 from takotwist.codecs.http_answer import AnswerReader, BrokenAnswer
 
 #: How the answer to an upgrade begins.

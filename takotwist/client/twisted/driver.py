@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent
 
 from takotwist.client import driver
-from takotwist.client.intents import Connect
+from takotwist.client.machine.intents import Connect
 from takotwist.client.seat import Seat
 from takotwist.client.twisted.carriers import carry_sse, carry_websocket
 from takotwist.client.twisted.endpoint import Abortable, OneEndpoint

@@ -11,7 +11,7 @@ from takotwist.app.publish_wire import Foreign, read_answer, retry_after
 from takotwist.client.errors import ProtocolBroken
 from takotwist.client.event_stream import EventStream
 from takotwist.client.events import read_message, read_object
-from takotwist.client.frames import read_control
+from takotwist.client.wire import read_control
 from takotwist.codecs.http_answer import AnswerReader, BrokenAnswer, HttpAnswer
 from takotwist.errors import TakoError
 from tests.faults.fuzz.parser import Parser

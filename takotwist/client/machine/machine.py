@@ -11,9 +11,9 @@ from abc import ABC, abstractmethod
 
 import attrs
 
-from takotwist.client.intents import Drop, Intent
-from takotwist.client.link import Due, Link, State
-from takotwist.client.outcome import CUT, SILENT, Action, Outcome, of_close
+from takotwist.client.machine.intents import Drop, Intent
+from takotwist.client.machine.link import Due, Link, State
+from takotwist.client.machine.outcome import CUT, SILENT, Action, Outcome, of_close
 from takotwist.errors import TakoError
 
 

@@ -11,20 +11,20 @@ from typing import Any, Literal
 
 import attrs
 
-from takotwist.client import frames
-from takotwist.client.continuity import Continuity
-from takotwist.client.delivery import Delivery
+from takotwist.client import wire as frames
 from takotwist.client.errors import ProtocolBroken, SubscriptionClosed
 from takotwist.client.event_stream import EventStream, RetrySaid
 from takotwist.client.events import read_message, read_object
-from takotwist.client.intents import AskGone, Connect, Deliver, Send, Settle, Stop
-from takotwist.client.link import Link, State
-from takotwist.client.machine import Machine, earliest
-from takotwist.client.outcome import ENDED, Action, Outcome
-from takotwist.client.outgoing import Outgoing
-from takotwist.client.policy import CredentialsKind, OnGone, Policy, Transport
-from takotwist.client.retries import Retries
-from takotwist.client.stream_reader import StreamReader
+from takotwist.client.machine.continuity import Continuity
+from takotwist.client.machine.delivery import Delivery
+from takotwist.client.machine.intents import AskGone, Connect, Deliver, Send, Settle, Stop
+from takotwist.client.machine.link import Link, State
+from takotwist.client.machine.machine import Machine, earliest
+from takotwist.client.machine.outcome import ENDED, Action, Outcome
+from takotwist.client.machine.outgoing import Outgoing
+from takotwist.client.machine.policy import CredentialsKind, OnGone, Policy, Transport
+from takotwist.client.machine.retries import Retries
+from takotwist.client.machine.stream_reader import StreamReader
 from takotwist.errors import TakoError, TransportNotEnabled, refusal_for
 
 

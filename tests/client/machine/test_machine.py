@@ -7,11 +7,11 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.client.errors import ProtocolBroken
-from takotwist.client.intents import Connect, Drop, Stop
-from takotwist.client.link import State
-from takotwist.client.mux_machine import MuxMachine
+from takotwist.client.machine.intents import Connect, Drop, Stop
+from takotwist.client.machine.link import State
+from takotwist.client.machine.mux import MuxMachine
+from takotwist.client.machine.policy import Policy
 from takotwist.client.options import SubscriptionOptions
-from takotwist.client.policy import Policy
 
 OPEN = '{"op":"open","cursor":"1","lifecycle":{"keepaliveIntervalMs":25000}}'
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import attrs
 
-from takotwist.client.delivery import Delivery
 from takotwist.client.event_stream import Block, EventStream, RetrySaid
 from takotwist.client.events import read_message, read_object
-from takotwist.client.intents import Deliver, Move
+from takotwist.client.machine.delivery import Delivery
+from takotwist.client.machine.intents import Deliver, Move
 
 
 @attrs.define(slots=True)

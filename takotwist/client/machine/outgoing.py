@@ -13,8 +13,8 @@ import attrs
 import msgspec
 
 from takotwist.client.errors import NoAnswer, OutgoingFull, SubscriptionClosed
-from takotwist.client.intents import Settle
-from takotwist.client.policy import Policy
+from takotwist.client.machine.intents import Settle
+from takotwist.client.machine.policy import Policy
 from takotwist.codecs.plain_json import is_text
 from takotwist.codecs.query import check_key
 from takotwist.codecs.tako_json import check_type, encode_value

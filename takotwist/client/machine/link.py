@@ -11,9 +11,9 @@ from enum import Enum
 
 import attrs
 
-from takotwist.client.outcome import Outcome
-from takotwist.client.policy import Policy
-from takotwist.client.retries import Retries
+from takotwist.client.machine.outcome import Outcome
+from takotwist.client.machine.policy import Policy
+from takotwist.client.machine.retries import Retries
 
 
 class State(Enum):

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import attrs
 
-from takotwist.client.outcome import Action, Outcome
-from takotwist.client.policy import Policy
+from takotwist.client.machine.outcome import Action, Outcome
+from takotwist.client.machine.policy import Policy
 
 #: Least that a server's ``retry:`` can make of the base.
 RETRY_LEAST_MS = 100.0

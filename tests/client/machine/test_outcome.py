@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.client.errors import UnexpectedAnswer
-from takotwist.client.outcome import Outcome, of_close, of_code, of_status
+from takotwist.client.machine.outcome import Outcome, of_close, of_code, of_status
 from takotwist.errors import REFUSALS, Retry, VerifyRejected
 from tests.client.vectors import VECTORS
 

@@ -12,20 +12,20 @@ from typing import Any
 
 import attrs
 
-from takotwist.client import frames
-from takotwist.client.continuity import Continuity
-from takotwist.client.delivery import Delivery
+from takotwist.client import wire as frames
 from takotwist.client.errors import ProtocolBroken, SubscriptionClosed
 from takotwist.client.events import read_message, read_object
-from takotwist.client.intents import AskCredentials, AskGone, Connect, Send, Stop
-from takotwist.client.link import Link, State
-from takotwist.client.machine import Machine, earliest
-from takotwist.client.mux_topic import MuxTopic, TopicState
-from takotwist.client.mux_topics import MuxTopics
-from takotwist.client.outcome import UNANSWERED, Action, Outcome, of_code
-from takotwist.client.outgoing import Outgoing
-from takotwist.client.policy import CredentialsKind, OnGone, Policy
-from takotwist.client.retries import Retries
+from takotwist.client.machine.continuity import Continuity
+from takotwist.client.machine.delivery import Delivery
+from takotwist.client.machine.intents import AskCredentials, AskGone, Connect, Send, Stop
+from takotwist.client.machine.link import Link, State
+from takotwist.client.machine.machine import Machine, earliest
+from takotwist.client.machine.mux_topic import MuxTopic, TopicState
+from takotwist.client.machine.mux_topics import MuxTopics
+from takotwist.client.machine.outcome import UNANSWERED, Action, Outcome, of_code
+from takotwist.client.machine.outgoing import Outgoing
+from takotwist.client.machine.policy import CredentialsKind, OnGone, Policy
+from takotwist.client.machine.retries import Retries
 from takotwist.core.topic import Topic
 from takotwist.errors import TakoError, refusal_for
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import attrs
 
-from takotwist.client.continuity import Continuity
-from takotwist.client.delivery import Delivery
-from takotwist.client.outcome import Outcome
-from takotwist.client.policy import CredentialsKind
-from takotwist.client.retries import Retries
+from takotwist.client.machine.continuity import Continuity
+from takotwist.client.machine.delivery import Delivery
+from takotwist.client.machine.outcome import Outcome
+from takotwist.client.machine.policy import CredentialsKind
+from takotwist.client.machine.retries import Retries
 from takotwist.core.topic import Topic
 
 

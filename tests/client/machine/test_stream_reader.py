@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.client.continuity import Continuity
-from takotwist.client.delivery import Delivery
 from takotwist.client.errors import ProtocolBroken
 from takotwist.client.event_stream import EventStream, RetrySaid
 from takotwist.client.events import Message
-from takotwist.client.intents import Deliver, Move
-from takotwist.client.stream_reader import StreamReader
+from takotwist.client.machine.continuity import Continuity
+from takotwist.client.machine.delivery import Delivery
+from takotwist.client.machine.intents import Deliver, Move
+from takotwist.client.machine.stream_reader import StreamReader
 from tests.client.vectors import VECTORS, plain
 
 

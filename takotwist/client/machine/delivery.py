@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import attrs
 
-from takotwist.client.continuity import Continuity
 from takotwist.client.events import Message
-from takotwist.client.intents import Deliver, Move
+from takotwist.client.machine.continuity import Continuity
+from takotwist.client.machine.intents import Deliver, Move
 
 
 @attrs.frozen(slots=True)

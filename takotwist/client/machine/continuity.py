@@ -11,8 +11,8 @@ import attrs
 
 from takotwist.client.errors import Gone
 from takotwist.client.events import Event, Message, Reset
-from takotwist.client.policy import OnGone
-from takotwist.client.position import Position
+from takotwist.client.machine.policy import OnGone
+from takotwist.client.machine.position import Position
 
 
 @attrs.define(slots=True)

@@ -15,7 +15,7 @@ import attrs
 import msgspec
 
 from takotwist.client.errors import UnexpectedAnswer
-from takotwist.client.policy import CredentialsKind
+from takotwist.client.machine.policy import CredentialsKind
 from takotwist.errors import REFUSALS, Retry, TakoError, refusal_for
 
 #: No ``Retry-After`` is believed beyond this.

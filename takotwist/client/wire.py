@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from takotwist.client.outgoing import Publish
+from takotwist.client.machine.outgoing import Publish
 
 #: The subprotocol that makes a connection explicit.
 SUBPROTOCOL = "tako.v1"

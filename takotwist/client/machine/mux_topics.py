@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import attrs
 
-from takotwist.client.mux_topic import MuxTopic, TopicState
-from takotwist.client.policy import Policy
+from takotwist.client.machine.mux_topic import MuxTopic, TopicState
+from takotwist.client.machine.policy import Policy
 from takotwist.core.topic import Topic
 
 

@@ -1,0 +1,1 @@
+"""The client without I/O: connections, subscriptions and resume as pure machines."""
