@@ -21,10 +21,9 @@ from twisted.python.failure import Failure
 from takotwist.app.http_address import Address, request_bytes
 from takotwist.app.http_exchange import MAX_IDLE
 from takotwist.app.http_exchange_asyncio import MAX_UNDER_WAY, MAX_WAITING
-from takotwist.client.twisted.endpoint import secured
+from takotwist.client.twisted.carriers import secured, sentence_of
 from takotwist.client.twisted.in_time import in_time
 from takotwist.client.twisted.own_lookups import OwnLookups
-from takotwist.client.twisted.trouble import sentence_of
 from takotwist.codecs.http_answer import AnswerReader, HttpAnswer
 
 

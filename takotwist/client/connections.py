@@ -12,12 +12,11 @@ from typing import Any
 import attrs
 
 from takotwist.client.credentials import headers_of, kind_of, token_of, unavailable
-from takotwist.client.driver import Driver, Line
-from takotwist.client.machine.intents import Connect
+from takotwist.client.driver import Driver, Line, mode_of
+from takotwist.client.machine.machine import Connect
 from takotwist.client.machine.mux import MuxMachine
 from takotwist.client.machine.subscription import SubscriptionMachine
 from takotwist.client.options import SubscriptionOptions
-from takotwist.client.seat import mode_of
 
 
 @attrs.frozen(eq=False)

@@ -2,6 +2,8 @@
 
 What the skins share; each adds lines, a timer, and its own way to wait.
 Rule: intents are carried out here and decided nowhere here.
+
+One subscription as its driver sees it: where events wait, and whom to ask.
 """
 
 from __future__ import annotations
@@ -14,22 +16,50 @@ import attrs
 
 from takotwist.client.credentials import Credentials, CredentialsValue, value_of
 from takotwist.client.errors import Gone, NoAnswer
-from takotwist.client.machine.intents import (
+from takotwist.client.inbox import Inbox
+from takotwist.client.machine.machine import (
     AskCredentials,
     AskGone,
     Connect,
     Deliver,
     Drop,
     Intent,
+    Machine,
     Move,
     Send,
     Settle,
     Stop,
 )
-from takotwist.client.machine.machine import Machine
-from takotwist.client.machine.policy import Policy
-from takotwist.client.seat import Seat
+from takotwist.client.machine.policy import OnGone, Policy
 from takotwist.client.target import Target
+
+#: What a caller wants when continuity ends: a word, or a callable that gets the
+#: `Gone` and gives the cursor to go on from, or `None` for live; it may be awaited.
+GoneChoice = OnGone | Callable[[Gone], Any]
+
+
+def mode_of(choice: GoneChoice) -> OnGone:
+    """:raises ValueError: when it is none of the choices."""
+    if callable(choice):
+        return "ask"
+    if choice not in ("reset", "raise"):
+        raise ValueError("on_gone must be 'reset', 'raise' or a callable")
+    return choice
+
+
+@attrs.define(eq=False)
+class Seat:
+    """See the module.
+
+    :ivar news: called when there is something to take.
+    :ivar publishes: futures of the loop's own kind, by number.
+    """
+
+    inbox: Inbox
+    credentials: Credentials = attrs.field(repr=False)
+    on_gone: GoneChoice
+    news: Callable[[], None]
+    publishes: dict[int, Any] = attrs.field(factory=dict)
 
 
 class Line(Protocol):

@@ -13,12 +13,12 @@ from typing import Any
 import attrs
 
 from takotwist.client.credentials import Credentials, CredentialsValue, headers_of, kind_of
+from takotwist.client.driver import GoneChoice, Seat, mode_of
 from takotwist.client.inbox import Inbox
-from takotwist.client.machine.intents import Connect
+from takotwist.client.machine.machine import Connect
 from takotwist.client.machine.mux import MuxMachine
 from takotwist.client.machine.policy import Policy, Transport
 from takotwist.client.machine.subscription import SubscriptionMachine
-from takotwist.client.seat import GoneChoice, Seat, mode_of
 from takotwist.client.target import Target
 from takotwist.codecs.query import check_channel, check_cursor, given
 

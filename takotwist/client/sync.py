@@ -20,8 +20,7 @@ from typing import Any, TypeVar
 
 from takotwist.client import asyncio as skin
 from takotwist.client.errors import SubscriptionClosed
-from takotwist.client.events import Event
-from takotwist.client.history import History
+from takotwist.client.events import Event, History
 from takotwist.client.machine.link import State
 
 __all__ = ["History", "Subscription", "history", "subscribe"]

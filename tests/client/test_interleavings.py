@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.client.events import Message, Reset
-from takotwist.client.machine.intents import Connect, Deliver, Drop, Send, Settle
+from takotwist.client.machine.machine import Connect, Deliver, Drop, Send, Settle
 from takotwist.client.machine.outcome import of_status
 from takotwist.client.machine.policy import Policy
 from takotwist.client.machine.subscription import SubscriptionMachine

@@ -8,11 +8,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseNeverReceived
 
-from takotwist.client.machine.link import Link, State
+from takotwist.client.machine.link import Link, Retries, State
 from takotwist.client.machine.outcome import CUT, Action, Outcome
 from takotwist.client.machine.policy import Policy
-from takotwist.client.machine.retries import Retries
-from takotwist.client.twisted.trouble import sentence_of
+from takotwist.client.twisted.carriers import sentence_of
 
 TLS = TlsError([("SSL routines", "", "certificate verify failed")])
 

@@ -14,8 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.client import asyncio as on_asyncio
 from takotwist.client import twisted as on_twisted
 from takotwist.client.errors import NoAnswer, SubscriptionClosed
-from takotwist.client.machine.intents import AskCredentials, Connect, Drop, Send, Settle
 from takotwist.client.machine.link import State
+from takotwist.client.machine.machine import AskCredentials, Connect, Drop, Send, Settle
 from takotwist.client.machine.mux import MuxMachine
 from takotwist.client.machine.policy import Policy
 from takotwist.client.options import SubscriptionOptions

@@ -11,7 +11,7 @@ import attrs
 
 from takotwist.client.errors import Gone
 from takotwist.client.events import Message, Reset
-from takotwist.client.machine.intents import (
+from takotwist.client.machine.machine import (
     AskCredentials,
     AskGone,
     Connect,

@@ -12,16 +12,14 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from takotwist.client.asyncio.driver import Driver
-from takotwist.client.asyncio.mux import Mux
+from takotwist.client.asyncio.driver import Driver, Mux, Subscription
 from takotwist.client.asyncio.page import history
-from takotwist.client.asyncio.subscription import Subscription
 from takotwist.client.connections import OwnConnection, SharedConnection
 from takotwist.client.credentials import Credentials
-from takotwist.client.history import History
+from takotwist.client.driver import GoneChoice
+from takotwist.client.events import History
 from takotwist.client.machine.policy import Policy, Transport
 from takotwist.client.options import SubscriptionOptions, mux_machine
-from takotwist.client.seat import GoneChoice
 from takotwist.client.target import Target
 
 __all__ = ["History", "Mux", "Subscription", "connect", "history", "subscribe"]

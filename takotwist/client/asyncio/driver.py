@@ -1,19 +1,27 @@
-"""Drives a machine on an asyncio loop: a task a connection, and one timer."""
+"""Drives a machine on an asyncio loop: a task a connection, and one timer.
+
+Many subscriptions over one WebSocket, as an asyncio program sees them.
+
+One subscription, as an asyncio program sees it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Self
 
 import aiohttp
 import attrs
 
 from takotwist.client import driver
 from takotwist.client.asyncio.carriers import carry_sse, carry_websocket, session_for
-from takotwist.client.machine.intents import Connect
-from takotwist.client.seat import Seat
+from takotwist.client.driver import Seat
+from takotwist.client.events import Event
+from takotwist.client.machine.machine import Connect
+from takotwist.client.options import SubscriptionOptions
+from takotwist.client.subscription import AnyMux, AnySubscription
 
 #: How long a close waits for what is under way.
 CLOSE_SECONDS = 5.0
@@ -189,3 +197,72 @@ class Driver(driver.Driver):
             self._timer = None
         if at is not None:
             self._timer = asyncio.get_running_loop().call_at(at / 1000, self.woke)
+
+
+@attrs.define(eq=False)
+class Subscription(AnySubscription[Driver]):
+    """Messages of one topic, over as many connections as it takes.
+
+    ``async for event in subscription`` yields `Message` and `Reset`; it ends when
+    the subscription is closed and raises what it was refused with.  Use it in
+    ``async with``, or loop over it directly: leaving the loop then closes it.
+    """
+
+    _news: asyncio.Event
+    _managed: bool = attrs.field(default=False, init=False)
+
+    async def publish(
+        self, type: str, data: Any, *, idempotency_key: str | None = None
+    ) -> str | None:
+        """Publish on the topic.
+
+        Waits for a connection where there is none.  Over a cut it is sent again with
+        the same idempotency key, so it is stored once.
+
+        :return: the stored message's id; `None` where the app's handler dropped it or the
+            server, in plain mode, does not say.
+        :raises BodyInvalid: it is no message.  :raises OutgoingFull: too many wait.
+        :raises Refusal: the server does not want it.
+        """
+        topic = self.started()
+        return await self._driver.publish(self._seat, topic, type, data, idempotency_key)
+
+    async def __aenter__(self) -> Self:
+        self._managed = True
+        return await super().__aenter__()
+
+    async def next_event(self) -> Event:
+        """The next event, for who does not loop.
+
+        :raises StopAsyncIteration: the subscription was closed.
+        """
+        while (event := self._take()) is None:
+            self._news.clear()
+            await self._news.wait()
+        return event
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        try:
+            while True:
+                try:
+                    event = await self.next_event()
+                except StopAsyncIteration:
+                    return
+                yield event
+        finally:
+            if not self._managed:
+                await self.close()
+
+
+@attrs.define(eq=False)
+class Mux(AnyMux[Driver, Subscription]):
+    """A connection for many topics; use it in ``async with``.
+
+    Every subscription must be read: past the bound of one that is not, nothing more
+    is read for any.
+    """
+
+    def _subscription(self, options: SubscriptionOptions, begin: Callable[[], int]) -> Subscription:
+        news = asyncio.Event()
+        seat = options.seat(self._driver.policy, news.set)
+        return Subscription(self._driver, seat, begin, False, news)

@@ -13,7 +13,7 @@ from takotwist.client.asyncio.carriers import session_for
 from takotwist.client.asyncio.driver import called
 from takotwist.client.credentials import Credentials, headers_of, value_of
 from takotwist.client.errors import NoAnswer
-from takotwist.client.history import PAGE_SECONDS, History, PageBody, read_history, too_late
+from takotwist.client.events import PAGE_SECONDS, History, PageBody, read_history, too_late
 from takotwist.client.target import Target
 
 

@@ -3,6 +3,17 @@
 Holds the cursor of one subscription and the `Reset` that it may owe its caller.
 Rule: an owed reset is paid before the next message and never before the
 subscription is attached again, so that no gap opens between reload and live.
+
+What a subscription's continuity has for its caller, as intents.
+
+Rule: an event goes out together with the cursor of who has seen it, so that whoever
+stores that cursor after the event loses nothing.
+
+How far a subscription has come.
+
+Rule: a position goes forward or is restarted on purpose.  Nothing that is
+merely repeated, late or older moves it back, which is what keeps a message
+from being delivered twice.
 """
 
 from __future__ import annotations
@@ -11,8 +22,40 @@ import attrs
 
 from takotwist.client.errors import Gone
 from takotwist.client.events import Event, Message, Reset
+from takotwist.client.machine.machine import Deliver, Move
 from takotwist.client.machine.policy import OnGone
-from takotwist.client.machine.position import Position
+
+
+def _newer(id: str, than: str) -> bool:
+    if id.isascii() and id.isdigit() and than.isascii() and than.isdigit():
+        return int(id) > int(than)
+    # An id of some other server: all that can be said is whether it is the same.
+    return id != than
+
+
+@attrs.define(slots=True)
+class Position:
+    """The cursor of one subscription.
+
+    :ivar cursor: the id to resume after, ``"0"`` for all that is in the window,
+        `None` for live.
+    """
+
+    cursor: str | None = None
+
+    def advance(self, id: str) -> bool:
+        """Go on to `id`.
+
+        :return: whether that was forward; if not, `id` was seen before.
+        """
+        if self.cursor is not None and not _newer(id, self.cursor):
+            return False
+        self.cursor = id
+        return True
+
+    def restart(self, cursor: str | None) -> None:
+        """Continuity ended; what was seen before no longer counts."""
+        self.cursor = cursor
 
 
 @attrs.define(slots=True)
@@ -78,3 +121,30 @@ class Continuity:
         reset = Reset(self._owed, self._position.cursor)
         self._owed = None
         return [reset]
+
+
+@attrs.frozen(slots=True)
+class Delivery:
+    """Of one subscription.
+
+    :ivar topic: its number, on a multiplexed connection.
+    """
+
+    continuity: Continuity
+    topic: int = 0
+
+    def attached(self, cursor: str | None) -> list[Deliver | Move]:
+        """The server said that we are attached, and perhaps where."""
+        resets, moved = self.continuity.attached(cursor)
+        if moved and not resets and cursor is not None:
+            return [Move(cursor, self.topic)]
+        return [Deliver(reset, reset.cursor, self.topic) for reset in resets]
+
+    def received(self, message: Message) -> list[Deliver]:
+        """A message came; nothing where it was delivered before."""
+        events = self.continuity.received(message)
+        return [Deliver(event, self.continuity.cursor, self.topic) for event in events]
+
+    def was_reset(self, reason: str, cursor: str | None) -> Deliver:
+        """The server itself ended continuity and goes on live."""
+        return Deliver(self.continuity.was_reset(reason, cursor), cursor, self.topic)

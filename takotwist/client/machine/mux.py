@@ -15,17 +15,21 @@ import attrs
 from takotwist.client import wire as frames
 from takotwist.client.errors import ProtocolBroken, SubscriptionClosed
 from takotwist.client.events import read_message, read_object
-from takotwist.client.machine.continuity import Continuity
-from takotwist.client.machine.delivery import Delivery
-from takotwist.client.machine.intents import AskCredentials, AskGone, Connect, Send, Stop
-from takotwist.client.machine.link import Link, State
-from takotwist.client.machine.machine import Machine, earliest
-from takotwist.client.machine.mux_topic import MuxTopic, TopicState
-from takotwist.client.machine.mux_topics import MuxTopics
+from takotwist.client.machine.continuity import Continuity, Delivery
+from takotwist.client.machine.link import Link, Retries, State
+from takotwist.client.machine.machine import (
+    AskCredentials,
+    AskGone,
+    Connect,
+    Machine,
+    Send,
+    Stop,
+    earliest,
+)
+from takotwist.client.machine.mux_topics import MuxTopic, MuxTopics, TopicState
 from takotwist.client.machine.outcome import UNANSWERED, Action, Outcome, of_code
 from takotwist.client.machine.outgoing import Outgoing
 from takotwist.client.machine.policy import CredentialsKind, OnGone, Policy
-from takotwist.client.machine.retries import Retries
 from takotwist.core.topic import Topic
 from takotwist.errors import TakoError, refusal_for
 

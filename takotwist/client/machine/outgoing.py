@@ -13,7 +13,7 @@ import attrs
 import msgspec
 
 from takotwist.client.errors import NoAnswer, OutgoingFull, SubscriptionClosed
-from takotwist.client.machine.intents import Settle
+from takotwist.client.machine.machine import Settle
 from takotwist.client.machine.policy import Policy
 from takotwist.codecs.plain_json import is_text
 from takotwist.codecs.query import check_key

@@ -2,30 +2,69 @@
 
 Read with the protocol, sections 4 to 6: what the sections promise of a cursor
 is kept here.  Rule: each way in which a connection can end goes through `_ended`.
+
+A channel's SSE response: bytes in, events and cursor moves out (protocol, section 4).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import attrs
 
 from takotwist.client import wire as frames
 from takotwist.client.errors import ProtocolBroken, SubscriptionClosed
-from takotwist.client.event_stream import EventStream, RetrySaid
 from takotwist.client.events import read_message, read_object
-from takotwist.client.machine.continuity import Continuity
-from takotwist.client.machine.delivery import Delivery
-from takotwist.client.machine.intents import AskGone, Connect, Deliver, Send, Settle, Stop
-from takotwist.client.machine.link import Link, State
-from takotwist.client.machine.machine import Machine, earliest
+from takotwist.client.machine.continuity import Continuity, Delivery
+from takotwist.client.machine.link import Link, Retries, State
+from takotwist.client.machine.machine import (
+    AskGone,
+    Connect,
+    Deliver,
+    Machine,
+    Move,
+    Send,
+    Settle,
+    Stop,
+    earliest,
+)
 from takotwist.client.machine.outcome import ENDED, Action, Outcome
 from takotwist.client.machine.outgoing import Outgoing
 from takotwist.client.machine.policy import CredentialsKind, OnGone, Policy, Transport
-from takotwist.client.machine.retries import Retries
-from takotwist.client.machine.stream_reader import StreamReader
+from takotwist.client.wire import Block, EventStream, RetrySaid
 from takotwist.errors import TakoError, TransportNotEnabled, refusal_for
+
+
+@attrs.define(slots=True)
+class StreamReader:
+    """Reads one response into the continuity of its subscription."""
+
+    _delivery: Delivery
+    _params: Mapping[str, Any]
+    _stream: EventStream
+
+    def feed(self, data: bytes) -> Iterator[Deliver | Move | RetrySaid]:
+        """What `data` completed, in order.
+
+        :raises ProtocolBroken: a block is no message.  What came before it was given out.
+        """
+        for said in self._stream.feed(data):
+            if isinstance(said, RetrySaid):
+                yield said
+            elif said.data is None or said.event not in ("", "message", "tako.reset"):
+                yield from self._moved(said)
+            elif said.event == "tako.reset":
+                value = read_object(said.data)
+                cursor = said.id or value.get("cursor")
+                yield self._delivery.was_reset(str(value.get("reason")), cursor)
+            else:
+                message = read_message(read_object(said.data), self._params)
+                yield from self._delivery.received(message)
+
+    def _moved(self, block: Block) -> list[Deliver | Move]:
+        # An empty id would have a browser forget its cursor; nobody may ask that of us.
+        return self._delivery.attached(block.id) if block.id else []
 
 
 @attrs.define(slots=True)

@@ -15,16 +15,14 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 
 from takotwist.client.connections import OwnConnection, SharedConnection
 from takotwist.client.credentials import Credentials
-from takotwist.client.history import History
+from takotwist.client.driver import GoneChoice
+from takotwist.client.events import History
 from takotwist.client.machine.policy import Policy, Transport
 from takotwist.client.options import SubscriptionOptions, mux_machine
-from takotwist.client.seat import GoneChoice
 from takotwist.client.target import Target
-from takotwist.client.twisted.driver import Driver, Signal
-from takotwist.client.twisted.endpoint import endpoint_for
-from takotwist.client.twisted.mux import Mux
+from takotwist.client.twisted.carriers import endpoint_for
+from takotwist.client.twisted.driver import Driver, Mux, Signal, Subscription
 from takotwist.client.twisted.page import history
-from takotwist.client.twisted.subscription import Subscription
 
 __all__ = ["History", "Mux", "Subscription", "connect", "history", "subscribe"]
 

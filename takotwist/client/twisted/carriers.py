@@ -2,30 +2,67 @@
 
 Autobahn's own timers are off: they go to txaio's loop and not to the reactor
 that was given, and the machine's watchdog does their work.
+
+How a server is reached: plain, by TLS, or by a Unix socket.
+
+Why a connection failed, in words for a person.
+
+Twisted's own texts are lists of failures, and OpenSSL's are lists of tuples.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
+import attrs
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from cryptography.x509 import load_pem_x509_certificates
+from OpenSSL.crypto import X509
+from OpenSSL.SSL import Error as TlsError
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IPushProducer, IStreamClientEndpoint
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectError, ConnectionDone
+from twisted.internet.interfaces import (
+    IProtocol,
+    IProtocolFactory,
+    IPushProducer,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import Protocol as BodyProtocol
 from twisted.internet.protocol import connectionDone
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
 
 from takotwist.client.errors import ProtocolBroken
 from takotwist.client.machine.outcome import Action, Outcome, of_status, read_refusal
-from takotwist.client.twisted.trouble import sentence_of
+from takotwist.client.target import Target
+from takotwist.client.twisted.own_lookups import OwnLookups
 from takotwist.client.wire import SUBPROTOCOL
 from takotwist.codecs.http_answer import AnswerReader, BrokenAnswer
+
+
+def sentence_of(failed: BaseException | None) -> str:
+    """One sentence about what went wrong with a connection or a request."""
+    reasons = getattr(failed, "reasons", None)
+    if reasons:
+        return sentence_of(reasons[-1].value)
+    if isinstance(failed, TlsError) and failed.args and isinstance(failed.args[0], list):
+        words = [reason for *_, reason in failed.args[0] if reason]
+        return f"TLS: {'; '.join(words)}" if words else "TLS failed"
+    if isinstance(failed, ConnectError) and isinstance(failed.osError, int):
+        return os.strerror(failed.osError)
+    return str(failed or "") or type(failed).__name__
+
 
 #: How the answer to an upgrade begins.
 _UPGRADED = b"HTTP/1.1 101"
@@ -259,3 +296,75 @@ async def carry_websocket(
         line.tell(machine.lost, line.now(), sentence_of(failed))
         return
     await socket.ended
+
+
+def endpoint_for(reactor: Any, target: Target, ca_file: str | None) -> IStreamClientEndpoint:
+    """The endpoint of a server.
+
+    :param ca_file: PEM of the only authority to trust, or `None` for the system's.
+    """
+    if target.socket_path is not None:
+        return UNIXClientEndpoint(reactor, target.socket_path)
+    parts = urlsplit(target.origin)
+    host = parts.hostname or ""
+    tls = parts.scheme == "https"
+    port = parts.port or (443 if tls else 80)
+    plain = HostnameEndpoint(OwnLookups(reactor, host, port), host, port)
+    return secured(plain, host, ca_file) if tls else plain
+
+
+def secured(plain: IStreamClientEndpoint, host: str, ca_file: str | None) -> IStreamClientEndpoint:
+    """`plain` by TLS.
+
+    :param host: whose name the certificate must have.
+    """
+    trust = None
+    if ca_file is not None:
+        trust = trustRootFromCertificates(
+            Certificate(X509.from_cryptography(one))
+            for one in load_pem_x509_certificates(Path(ca_file).read_bytes())
+        )
+    return wrapClientTLS(optionsForClientTLS(host, trustRoot=trust), plain)
+
+
+@implementer(IStreamClientEndpoint)
+@attrs.define(eq=False)
+class Abortable:
+    """An endpoint for one connection that can be aborted at any time.
+
+    Losing a connection politely waits for the peer where there is TLS, and a peer
+    that is dropped is often one that answers nothing.
+    """
+
+    _endpoint: IStreamClientEndpoint
+    _made: Any = attrs.field(default=None, init=False)
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """See `IStreamClientEndpoint`."""
+        return self._endpoint.connect(protocolFactory).addCallback(self._connected)
+
+    def _connected(self, protocol: IProtocol) -> IProtocol:
+        self._made = protocol
+        return protocol
+
+    def abort(self) -> bool:
+        """Abort the connection.
+
+        :return: whether there is one.
+        """
+        transport = getattr(self._made, "transport", None)
+        if transport is not None:
+            transport.abortConnection()
+        return self._made is not None
+
+
+@implementer(IAgentEndpointFactory)
+@attrs.frozen
+class OneEndpoint:
+    """Has an `Agent` use one endpoint, whatever it is asked for."""
+
+    endpoint: IStreamClientEndpoint
+
+    def endpointForURI(self, uri: object) -> IStreamClientEndpoint:
+        """See `IAgentEndpointFactory`."""
+        return self.endpoint

@@ -1,9 +1,14 @@
-"""Drives a machine on a Twisted reactor: a coroutine a connection, and one timer."""
+"""Drives a machine on a Twisted reactor: a coroutine a connection, and one timer.
+
+Many subscriptions over one WebSocket, as a Twisted program sees them.
+
+One subscription, as a Twisted program sees it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import attrs
 from treq.client import HTTPClient
@@ -13,10 +18,13 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent
 
 from takotwist.client import driver
-from takotwist.client.machine.intents import Connect
-from takotwist.client.seat import Seat
-from takotwist.client.twisted.carriers import carry_sse, carry_websocket
-from takotwist.client.twisted.endpoint import Abortable, OneEndpoint
+from takotwist.client.driver import Seat
+from takotwist.client.errors import SubscriptionClosed
+from takotwist.client.events import Event
+from takotwist.client.machine.machine import Connect
+from takotwist.client.options import SubscriptionOptions
+from takotwist.client.subscription import AnyMux, AnySubscription
+from takotwist.client.twisted.carriers import Abortable, OneEndpoint, carry_sse, carry_websocket
 from takotwist.client.twisted.in_time import in_time
 from takotwist.errors import TakoError
 
@@ -219,3 +227,57 @@ class Driver(driver.Driver):
         if at is not None:
             delay = max(0.0, at / 1000 - self.reactor.seconds())
             self._timer = self.reactor.callLater(delay, self.woke)
+
+
+@attrs.define(eq=False)
+class Subscription(AnySubscription[Driver]):
+    """Messages of one topic, over as many connections as it takes.
+
+    ``async for event in subscription`` yields `Message` and `Reset`; it ends when
+    the subscription is closed and raises what it was refused with.  Use it in
+    ``async with``, or call `close` when done.
+    """
+
+    _news: Signal
+
+    def publish(
+        self, type: str, data: Any, *, idempotency_key: str | None = None
+    ) -> Deferred[str | None]:
+        """Publish on the topic.
+
+        Waits for a connection where there is none.  Over a cut it is sent again with
+        the same idempotency key, so it is stored once.
+
+        :return: fires with the stored message's id; with `None` where the app's handler
+            dropped it or the server, in plain mode, does not say.
+        :raises BodyInvalid: it is no message.  :raises OutgoingFull: too many wait.
+        :raises Refusal: the server does not want it.
+        """
+        try:
+            topic = self.started()
+        except SubscriptionClosed as closed:
+            return fail(closed)
+        return self._driver.publish(self._seat, topic, type, data, idempotency_key)
+
+    def __aiter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __anext__(self) -> Event:
+        while (event := self._take()) is None:
+            await self._news.wait()
+        return event
+
+
+@attrs.define(eq=False)
+class Mux(AnyMux[Driver, Subscription]):
+    """A connection for many topics; use it in ``async with``.
+
+    Every subscription must be read: past the bound of one that is not, nothing more
+    is read for any.
+    """
+
+    def _subscription(self, options: SubscriptionOptions, begin: Callable[[], int]) -> Subscription:
+        news = Signal()
+        seat = options.seat(self._driver.policy, news.fire)
+        return Subscription(self._driver, seat, begin, False, news)

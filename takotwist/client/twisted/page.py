@@ -15,11 +15,10 @@ from twisted.web.http_headers import Headers
 
 from takotwist.client.credentials import Credentials, headers_of, value_of
 from takotwist.client.errors import NoAnswer, ProtocolBroken
-from takotwist.client.history import PAGE_SECONDS, History, PageBody, read_history, too_late
+from takotwist.client.events import PAGE_SECONDS, History, PageBody, read_history, too_late
 from takotwist.client.target import Target
-from takotwist.client.twisted.endpoint import Abortable, OneEndpoint, endpoint_for
+from takotwist.client.twisted.carriers import Abortable, OneEndpoint, endpoint_for, sentence_of
 from takotwist.client.twisted.in_time import in_time
-from takotwist.client.twisted.trouble import sentence_of
 
 
 async def history(

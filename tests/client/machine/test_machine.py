@@ -7,8 +7,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.client.errors import ProtocolBroken
-from takotwist.client.machine.intents import Connect, Drop, Stop
 from takotwist.client.machine.link import State
+from takotwist.client.machine.machine import Connect, Drop, Stop
 from takotwist.client.machine.mux import MuxMachine
 from takotwist.client.machine.policy import Policy
 from takotwist.client.options import SubscriptionOptions

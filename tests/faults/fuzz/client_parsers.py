@@ -9,9 +9,8 @@ import json
 
 from takotwist.app.publish_wire import Foreign, read_answer, retry_after
 from takotwist.client.errors import ProtocolBroken
-from takotwist.client.event_stream import EventStream
 from takotwist.client.events import read_message, read_object
-from takotwist.client.wire import read_control
+from takotwist.client.wire import EventStream, read_control
 from takotwist.codecs.http_answer import AnswerReader, BrokenAnswer, HttpAnswer
 from takotwist.errors import TakoError
 from tests.faults.fuzz.parser import Parser

@@ -7,10 +7,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.client import history
+from takotwist.client import events as history
 from takotwist.client.errors import ProtocolBroken, UnexpectedAnswer
-from takotwist.client.events import Message
-from takotwist.client.history import History, PageBody, read_history
+from takotwist.client.events import History, Message, PageBody, read_history
 from takotwist.errors import RateLimited, VerifyRejected
 
 ONE = {"id": "7", "channel": "chat", "type": "msg", "data": 1}
@@ -22,7 +21,7 @@ def read(status: int, body: Any, retry_after: str | None = None) -> History:
 
 
 class HistoryTests(SynchronousTestCase):
-    """`takotwist.client.history`."""
+    """`takotwist.client.events`."""
 
     def test_page(self) -> None:
         """Messages, where to go on, and whether there is more."""

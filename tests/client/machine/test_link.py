@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.client.machine.link import Link
+from takotwist.client.machine.link import Link, Retries
 from takotwist.client.machine.outcome import CUT, Action, Outcome
 from takotwist.client.machine.policy import Policy
-from takotwist.client.machine.retries import Retries
 from tests.client.vectors import VECTORS
 
 BACKOFF = VECTORS["backoff"]

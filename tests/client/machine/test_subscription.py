@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.client.errors import ProtocolBroken
-from takotwist.client.event_stream import EventStream, RetrySaid
 from takotwist.client.events import Message
-from takotwist.client.machine.continuity import Continuity
-from takotwist.client.machine.delivery import Delivery
-from takotwist.client.machine.intents import Deliver, Move
-from takotwist.client.machine.stream_reader import StreamReader
+from takotwist.client.machine.continuity import Continuity, Delivery
+from takotwist.client.machine.machine import Deliver, Move
+from takotwist.client.machine.subscription import StreamReader
+from takotwist.client.wire import EventStream, RetrySaid
 from tests.client.vectors import VECTORS, plain
 
 
