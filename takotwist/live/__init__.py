@@ -3,10 +3,8 @@
 What an application imports.  Rule: it never loads the server.
 """
 
-from takotwist.live.broadcast import Broadcast, Receipt
-from takotwist.live.broadcast_channel import BroadcastChannel
-from takotwist.live.call_context import CallContext, context
-from takotwist.live.channel import Channel, ClientEnd
+from takotwist.live.broadcast.broadcast import Broadcast, Receipt
+from takotwist.live.broadcast.stored import Replay
 from takotwist.live.errors import (
     Abort,
     ChannelClosedError,
@@ -19,9 +17,11 @@ from takotwist.live.errors import (
     UsageError,
     ValidationError,
 )
-from takotwist.live.function import Function, function
-from takotwist.live.outcome import Outcome
-from takotwist.live.stored import Replay
+from takotwist.live.functions.call_context import CallContext, context
+from takotwist.live.functions.function import Function, function
+from takotwist.live.objects.broadcast_channel import BroadcastChannel
+from takotwist.live.objects.channel import Channel, ClientEnd
+from takotwist.live.objects.outcome import Outcome
 
 __all__ = [
     "Abort",

@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import Any
 
 from takotwist.errors import REFUSALS, TakoError
-from takotwist.live.frames import Trouble
+from takotwist.live.machine.frames import Trouble
 from takotwist.live.values import decode, encode, read_marks
 
 

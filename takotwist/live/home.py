@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import attrs
 
 from takotwist.core.deadlines import Deadlines
-from takotwist.live.backlog import Backlog
-from takotwist.live.settings import Bounds
+from takotwist.live.machine.backlog import Backlog
+from takotwist.live.machine.settings import Bounds
 
 if TYPE_CHECKING:
-    from takotwist.live.bus import Bus
+    from takotwist.live.broadcast.bus import Bus
 
 
 @attrs.frozen(slots=True, eq=False)

@@ -13,17 +13,17 @@ from typing import Any
 import msgspec
 
 from takotwist.errors import BodyInvalid, Refusal, VerifyRejected
-from takotwist.live.codec import (
+from takotwist.live.errors import NetworkError, PageLeft
+from takotwist.live.functions.function import Verification
+from takotwist.live.live_wire import LiveSettings, LiveWire
+from takotwist.live.machine.codec import (
     Unreadable,
     read_binary,
     read_text,
     write_binary,
     write_text,
 )
-from takotwist.live.errors import NetworkError, PageLeft
-from takotwist.live.frames import Frame
-from takotwist.live.function import Verification
-from takotwist.live.live_wire import LiveSettings, LiveWire
+from takotwist.live.machine.frames import Frame
 from takotwist.live.opening import OPS, Op, Opening
 from takotwist.live.sessions import MAX_OBJECTS, LiveSession, LiveSessions
 

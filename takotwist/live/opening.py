@@ -13,8 +13,8 @@ from typing import Any
 import attrs
 import msgspec
 
-from takotwist.live.codec import read_trouble, trouble_json
-from takotwist.live.frames import NETWORK, Frame, Position
+from takotwist.live.machine.codec import read_trouble, trouble_json
+from takotwist.live.machine.frames import NETWORK, Frame, Position
 from takotwist.live.sessions import LiveSession
 
 Ref = int | str | None

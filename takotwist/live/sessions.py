@@ -18,10 +18,10 @@ from twisted.logger import Logger
 
 from takotwist.errors import BodyInvalid, Overloaded, RateLimited, VerifyRejected
 from takotwist.live.errors import LiveError, NetworkError, PageLeft
-from takotwist.live.frames import Frame
-from takotwist.live.function import Verification
+from takotwist.live.functions.function import Verification
 from takotwist.live.home import Home
-from takotwist.live.live_object import LiveObject
+from takotwist.live.machine.frames import Frame
+from takotwist.live.objects.live_object import LiveObject
 from takotwist.live.tally import LiveTally
 
 #: A page's secret: at least 128 bits in base64url.

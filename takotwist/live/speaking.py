@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from takotwist.core.authorization import REFUSED_SECONDS
 from takotwist.errors import CredentialsMissing, Refusal, VerifyRejected
-from takotwist.live.frames import Frame
+from takotwist.live.machine.frames import Frame
 from takotwist.trampoline import started
 
 _log = Logger()

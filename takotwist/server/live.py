@@ -20,18 +20,18 @@ from takotwist.adapters.callable_runner import CallableRunner, DeadlinePassed, R
 from takotwist.admin.metrics import METRICS_PATH, LiveCollector, MetricsPage
 from takotwist.core.limits import Rate, network_of
 from takotwist.flow.authorize import Presented
-from takotwist.live.backlog import Backlog
-from takotwist.live.broadcast import Broadcast
-from takotwist.live.bus import Bus
-from takotwist.live.calls import Calls
-from takotwist.live.durable import Durable
-from takotwist.live.function import Function, Verification
+from takotwist.live.broadcast.broadcast import Broadcast
+from takotwist.live.broadcast.bus import Bus
+from takotwist.live.broadcast.durable import Durable
+from takotwist.live.functions.calls import Calls
+from takotwist.live.functions.function import Function, Verification
+from takotwist.live.functions.verifying import Run, Verifying
 from takotwist.live.home import Home
 from takotwist.live.link import Link
 from takotwist.live.live_wire import LiveSettings, LiveWire
+from takotwist.live.machine.backlog import Backlog
+from takotwist.live.machine.settings import Bounds
 from takotwist.live.sessions import LiveSessions
-from takotwist.live.settings import Bounds
-from takotwist.live.verifying import Run, Verifying
 from takotwist.server.config.live import Live as LiveConfig
 from takotwist.server.live_log import LiveLog
 from takotwist.server.parts import Parts

@@ -14,9 +14,9 @@ import msgspec
 
 from takotwist.codecs.wire_forms import WireForm
 from takotwist.core.topic import Draft, Message
-from takotwist.live.bus import Publication
-from takotwist.live.frames import Info
-from takotwist.live.stored import Record
+from takotwist.live.broadcast.bus import Publication
+from takotwist.live.broadcast.stored import Record
+from takotwist.live.machine.frames import Info
 
 
 class _Stored(msgspec.Struct, array_like=True):

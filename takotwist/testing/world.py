@@ -33,8 +33,8 @@ from takotwist.admin.health import Health
 from takotwist.app.channel import Channel
 from takotwist.app.discovery import Discovered
 from takotwist.core.channel import Registry
-from takotwist.live.bus import Bus
-from takotwist.live.function import Function
+from takotwist.live.broadcast.bus import Bus
+from takotwist.live.functions.function import Function
 from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.compose import compose
 from takotwist.server.config import Config
@@ -85,7 +85,7 @@ class World:
     :param config: what differs from the defaults, such as ``Config(limits=Limits(...))``.
     :param log: another replay log than one in memory.
     :param authorizer: who is asked in place of the channels' own functions.
-    :param functions: that pages may call, as `takotwist.live.function` returned them.
+    :param functions: that pages may call, as `takotwist.live.functions.function` returned them.
     :ivar clock: the time; turn it with `advance`.
     :ivar parts: the server, put together.
     :ivar live: its live objects.

@@ -21,11 +21,11 @@ from takotwist.core.deadlines import Deadlines
 from takotwist.core.log import LogStats
 from takotwist.core.metrics import Tally
 from takotwist.errors import Refusal, Retry
-from takotwist.live.backlog import Backlog
-from takotwist.live.bus import Bus
+from takotwist.live.broadcast.bus import Bus
 from takotwist.live.home import Home
+from takotwist.live.machine.backlog import Backlog
+from takotwist.live.machine.settings import Bounds
 from takotwist.live.sessions import LiveSessions
-from takotwist.live.settings import Bounds
 from takotwist.server.config.reference import as_markdown
 from takotwist.server.options import Options
 from tests.docs.page import DOCS

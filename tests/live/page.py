@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from takotwist.live.codec import read_binary, read_text, read_trouble, trouble_json, write
-from takotwist.live.frames import Frame, Position, Trouble
-from takotwist.live.machine import Machine, Phase
-from takotwist.live.outputs import (
+from takotwist.live.machine.codec import read_binary, read_text, read_trouble, trouble_json, write
+from takotwist.live.machine.frames import Frame, Position, Trouble
+from takotwist.live.machine.machine import Machine, Phase
+from takotwist.live.machine.outputs import (
     Answered,
     Deliver,
     Ended,
@@ -20,7 +20,7 @@ from takotwist.live.outputs import (
     Sent,
     Transmit,
 )
-from takotwist.live.settings import Bounds
+from takotwist.live.machine.settings import Bounds
 from takotwist.testing.memory_peer import HttpPeer
 from takotwist.testing.memory_socket import TEXT, MemorySocket
 from takotwist.testing.world import World

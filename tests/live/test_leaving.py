@@ -11,8 +11,8 @@ from twisted.logger import capturedLogs
 from takotwist import Grant
 from takotwist.live import Channel, ClientEnd, NetworkError, PageLeft, function
 from takotwist.testing.memory_peer import HttpPeer
+from tests.live.objects.test_channel import ChannelCase
 from tests.live.page import Page
-from tests.live.test_channel import ChannelCase
 from tests.live.test_functions import Functions
 
 

@@ -13,16 +13,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.core.deadlines import Deadlines
 from takotwist.errors import AuthUnavailable, Refusal
 from takotwist.live import Channel
-from takotwist.live.backlog import Backlog
-from takotwist.live.bus import Bus
-from takotwist.live.codec import write_binary
-from takotwist.live.frames import Frame
-from takotwist.live.function import Verification
+from takotwist.live.broadcast.bus import Bus
+from takotwist.live.functions.function import Verification
 from takotwist.live.home import Home
 from takotwist.live.link import Link
 from takotwist.live.live_wire import LiveSettings
+from takotwist.live.machine.backlog import Backlog
+from takotwist.live.machine.codec import write_binary
+from takotwist.live.machine.frames import Frame
+from takotwist.live.machine.settings import Bounds
 from takotwist.live.sessions import MAX_OBJECTS, LiveSessions
-from takotwist.live.settings import Bounds
 
 SECRET = "s" * 22
 ANN = Verification("onTest", lambda request: True, "authorization", None)

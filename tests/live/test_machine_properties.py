@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.live.frames import Frame
-from takotwist.live.machine import Phase
-from takotwist.live.outputs import Answered, Failed, Sent
-from takotwist.live.settings import Bounds
+from takotwist.live.machine.frames import Frame
+from takotwist.live.machine.machine import Phase
+from takotwist.live.machine.outputs import Answered, Failed, Sent
+from takotwist.live.machine.settings import Bounds
 from tests.live.wires import End, Pair
 
 SMALL = Bounds(
@@ -178,7 +178,7 @@ class MachinePropertyTests(SynchronousTestCase):
             self.assertEqual(trouble and trouble.code, "overflow" if over else code)
 
     def _end(self, pair: Pair, last: str) -> None:
-        from takotwist.live.frames import Trouble
+        from takotwist.live.machine.frames import Trouble
 
         for end, name in ((pair.client, "client"), (pair.server, "server")):
             if last in (name, "both"):

@@ -8,10 +8,10 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.live import BroadcastChannel, Channel, ChannelOverflowError, Replay, UsageError
-from takotwist.live.backlog import Backlog
-from takotwist.live.frames import Trouble
+from takotwist.live.machine.backlog import Backlog
+from takotwist.live.machine.frames import Trouble
 from takotwist.server.config.live import Live
-from tests.live.test_channel import ChannelCase
+from tests.live.objects.test_channel import ChannelCase
 
 
 def said(events: list[Any]) -> list[str]:

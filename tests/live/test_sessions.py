@@ -10,13 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.core.deadlines import Deadlines
 from takotwist.errors import BodyInvalid, Overloaded, RateLimited, VerifyRejected
 from takotwist.live import Channel, NetworkError
-from takotwist.live.backlog import Backlog
-from takotwist.live.bus import Bus
-from takotwist.live.frames import Frame, Position
-from takotwist.live.function import Verification
+from takotwist.live.broadcast.bus import Bus
+from takotwist.live.functions.function import Verification
 from takotwist.live.home import Home
+from takotwist.live.machine.backlog import Backlog
+from takotwist.live.machine.frames import Frame, Position
+from takotwist.live.machine.settings import Bounds
 from takotwist.live.sessions import MAX_OBJECTS, LiveSession, LiveSessions, key_of
-from takotwist.live.settings import Bounds
 
 SECRET = "s" * 22
 ANN = Verification("onTest", lambda request: True, "authorization", None)

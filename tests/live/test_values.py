@@ -15,7 +15,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.live import Abort, Broadcast, BroadcastChannel, Channel, Replay, function
-from takotwist.live.outcome import Outcome
+from takotwist.live.objects.outcome import Outcome
 from takotwist.live.values import decode, encode, read_marks
 from takotwist.testing.world import World
 from tests.live.page import ClientEnd, Page

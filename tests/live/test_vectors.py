@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.live.codec import read_binary, read_text, read_trouble, trouble_json, write
-from takotwist.live.frames import Frame, Position
-from takotwist.live.machine import Machine
-from takotwist.live.outputs import (
+from takotwist.live.machine.codec import read_binary, read_text, read_trouble, trouble_json, write
+from takotwist.live.machine.frames import Frame, Position
+from takotwist.live.machine.machine import Machine
+from takotwist.live.machine.outputs import (
     Answered,
     Broken,
     Deliver,
@@ -26,7 +26,7 @@ from takotwist.live.outputs import (
     Sent,
     Transmit,
 )
-from takotwist.live.settings import Bounds
+from takotwist.live.machine.settings import Bounds
 from takotwist.live.values import decode, encode, read_marks
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "live.json").read_text())

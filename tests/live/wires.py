@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from takotwist.live.frames import Frame
-from takotwist.live.machine import Machine, Phase
-from takotwist.live.outputs import (
+from takotwist.live.machine.frames import Frame
+from takotwist.live.machine.machine import Machine, Phase
+from takotwist.live.machine.outputs import (
     Answered,
     Broken,
     Deliver,
@@ -19,7 +19,7 @@ from takotwist.live.outputs import (
     Sent,
     Transmit,
 )
-from takotwist.live.settings import Bounds
+from takotwist.live.machine.settings import Bounds
 
 
 class Wire:

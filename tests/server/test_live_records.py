@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.core.topic import Message, Topic
-from takotwist.live.bus import Publication
-from takotwist.live.frames import Info
-from takotwist.live.stored import Record
+from takotwist.live.broadcast.bus import Publication
+from takotwist.live.broadcast.stored import Record
+from takotwist.live.machine.frames import Info
 from takotwist.server.live_records import FORM, draft_of, place_of, publications
 
 COUNTS = st.integers(min_value=0, max_value=2**53 - 1)

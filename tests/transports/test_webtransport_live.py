@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import ensureDeferred
 
 from takotwist.live import Channel, function
-from takotwist.live.calls import Caller
+from takotwist.live.functions.calls import Caller
 from takotwist.server.live import BATCH_FACTOR, compose_live
 from takotwist.streams.http3 import Http3Config
 from takotwist.streams.webtransport.capsules import encode_close

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from takotwist.errors import BodyInvalid, MethodNotAllowed, ShuttingDown
-from takotwist.live.calls import Caller, Calls
+from takotwist.live.functions.calls import Caller, Calls
 from takotwist.transports.admission import Admission
 from takotwist.transports.request import header_text, read_all_presented
 

@@ -13,7 +13,7 @@ from twisted.web.http_headers import Headers
 
 from takotwist.codecs.frames import Bad, read_client_frame
 from takotwist.core.authorization import HeaderCredential
-from takotwist.live.codec import Unreadable, read_binary, read_text, write
+from takotwist.live.machine.codec import Unreadable, read_binary, read_text, write
 from takotwist.server.config.endpoint_text import EndpointText
 from takotwist.server.config.load import load_config
 from takotwist.server.config.udp_address import UdpAddress

@@ -1,0 +1,1 @@
+"""Functions that pages call: discovery, verification, calls and results."""

@@ -1,0 +1,96 @@
+"""Who calls a function, for the function: `context()`.
+
+Rule: it is there while the function runs and not later; what a listener needs
+of it the function keeps in a variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from takotwist.live.errors import UsageError
+from takotwist.live.home import Home
+
+if TYPE_CHECKING:
+    from takotwist.live.objects.live_object import LiveObject
+
+
+@attrs.frozen(slots=True)
+class CallContext:
+    """One call.
+
+    :ivar function: its name on the wire.
+    :ivar request_id: names the call in logs.
+    :ivar subject: who calls, as `verify` said; `None` without one.
+    :ivar address: the caller's, proxies looked through.
+    :ivar headers: of the request, by lower-case name.
+    """
+
+    function: str
+    request_id: str
+    subject: str | None
+    address: str
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    _cookie: Callable[[str], str | None] = attrs.field(repr=False)
+
+    def header(self, name: str) -> str | None:
+        """One header of the request."""
+        return self.headers.get(name.lower())
+
+    def cookie(self, name: str) -> str | None:
+        """One cookie of the request."""
+        return self._cookie(name)
+
+
+@attrs.define(slots=True, eq=False)
+class Running:
+    """A call under way.
+
+    :ivar created: the live objects that it has made.
+    :ivar left: whether its caller has left meanwhile.
+    """
+
+    home: Home
+    context: CallContext
+    created: list[LiveObject] = attrs.field(factory=list)
+    left: bool = False
+
+
+_running: ContextVar[Running | None] = ContextVar("running", default=None)
+
+
+def current_call() -> Running | None:
+    """The call whose function runs now."""
+    return _running.get()
+
+
+def run_in(running: Running, function: Callable[[], Any]) -> Any:
+    """Call `function` within a call; also what it starts before it returns."""
+    token = _running.set(running)
+    try:
+        return function()
+    finally:
+        _running.reset(token)
+
+
+async def wait_in(running: Running, function: Callable[[], Any]) -> Any:
+    """The same for a coroutine function.  Run it in a context of its own."""
+    _running.set(running)
+    return await function()
+
+
+def context() -> CallContext:
+    """The call that runs now.
+
+    :raises UsageError: none does.  A listener runs later than its function.
+    """
+    running = _running.get()
+    if running is None:
+        raise UsageError(
+            "context() works while a function runs; keep what a listener needs in a variable"
+        )
+    return running.context

@@ -1,0 +1,113 @@
+"""What a function returned, as JSON, with the live objects taken out of it.
+
+Rule: a place is a path and not a mark inside the data, so nothing that a
+function returns can be taken for a live object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import attrs
+import msgspec
+
+from takotwist.live.errors import UsageError
+from takotwist.live.functions.returned import Returned
+from takotwist.live.objects.broadcast_channel import BroadcastChannel
+from takotwist.live.objects.channel import Channel, ClientEnd
+from takotwist.live.objects.live_object import LiveObject
+from takotwist.live.values import Encoded, at_its_place, dump_model, marked, marks_json
+
+#: What stays as it is until its place is known: marks of live objects, dates and bytes.
+CARRIED = (UUID, datetime, bytes, bytearray, memoryview)
+
+
+@attrs.frozen(slots=True)
+class Found:
+    """A live object in a result.
+
+    :ivar path: keys and indices from the root.
+    """
+
+    path: tuple[str | int, ...]
+    one: LiveObject
+
+
+def take_apart(result: Any, returned: Returned | None = None) -> tuple[Encoded, list[Found]]:
+    """A result, with `null` where live objects were.
+
+    :param returned: what it is to be.
+    :raises TypeError: :raises ValueError: JSON has no form for something in it.
+    :raises UsageError: a channel is in it and not its `client`.
+    :raises WrongResult: it is something else.
+    """
+    # A mark is no text, or it could stand where a text is declared.
+    objects: dict[UUID, Any] = {}
+
+    def hook(value: Any) -> Any:
+        if isinstance(value, ClientEnd | BroadcastChannel):
+            mark = uuid4()
+            objects[mark] = value
+            return mark
+        if isinstance(value, Channel):
+            raise UsageError("return channel.client, the client's end, and not the channel")
+        # A live object in a model is still one then.
+        return dump_model(value)
+
+    if isinstance(result, ClientEnd | LiveObject):
+        result = hook(result)
+    try:
+        plain = msgspec.to_builtins(result, enc_hook=hook, str_keys=True, builtin_types=CARRIED)
+    except UsageError:
+        raise
+    except (TypeError, ValueError, RecursionError) as unusable:
+        raise at_its_place(result, "result", unusable, hook) from None
+    if returned is not None:
+        returned.check(plain, objects)
+    found: list[Found] = []
+    if objects:
+        plain = _without(plain, objects, (), found)
+    plain, marks = marked(plain, "result")
+    return Encoded(msgspec.json.encode(plain), marks_json(marks)), found
+
+
+def _without(
+    value: Any,
+    objects: Mapping[UUID, Any],
+    path: tuple[str | int, ...],
+    found: list[Found],
+) -> Any:
+    if isinstance(value, UUID):
+        said = objects.get(value)
+        if said is None:
+            return value
+        one = said.channel if isinstance(said, ClientEnd) else said
+        if any(other.one is one for other in found):
+            raise UsageError(f"{one!r} stands twice in the result; one client has one end")
+        found.append(Found(path, one))
+        return None
+    if isinstance(value, dict):
+        return {key: _without(inner, objects, (*path, key), found) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [
+            _without(inner, objects, (*path, index), found) for index, inner in enumerate(value)
+        ]
+    return value
+
+
+def answer_json(result: Encoded, found: list[Found]) -> bytes:
+    """The body of an answer (protocol, live objects, section 2)."""
+    body: dict[str, Any] = {"result": msgspec.Raw(result.data)}
+    if result.values:
+        body["values"] = msgspec.Raw(result.values)
+    if found:
+        body["live"] = [
+            {"path": list(one.path), "id": one.one.id, "kind": one.one.kind, "ack": one.one.ack}
+            | ({"durable": True} if one.one.durable else {})
+            | ({"overflow": one.one.overflows} if one.one.overflows != "end" else {})
+            for one in found
+        ]
+    return msgspec.json.encode(body)

@@ -1,0 +1,1 @@
+"""The frame machine of live objects: pure, knows frames alone."""

@@ -1,0 +1,1 @@
+"""What an application holds: channels, broadcast channels, callbacks."""
