@@ -16,7 +16,7 @@ from takotwist.app.discovery import discover
 from takotwist.cli.configured import config_option, configured
 from takotwist.core.channel import Defined, Registry
 from takotwist.errors import TakoError
-from takotwist.live.functions.discovery import discover_functions
+from takotwist.live.functions.function import discover_functions
 from takotwist.server.config import KEYS, Config
 from takotwist.server.config.reference import toml_value
 from takotwist.server.open_files import raise_open_files

@@ -14,7 +14,7 @@ from takotwist.codecs.generate_typescript import typescript, typescript_function
 from takotwist.codecs.type_shapes import FunctionTypes
 from takotwist.core.channel import ChannelDefinition
 from takotwist.errors import DefinitionError
-from takotwist.live.functions.discovery import discover_functions
+from takotwist.live.functions.function import discover_functions
 from takotwist.live.functions.result_types import function_types
 from takotwist.server.config import Config
 

@@ -4,7 +4,7 @@ What an application imports.  Rule: it never loads the server.
 """
 
 from takotwist.live.broadcast.broadcast import Broadcast, Receipt
-from takotwist.live.broadcast.stored import Replay
+from takotwist.live.broadcast.durable import Replay
 from takotwist.live.errors import (
     Abort,
     ChannelClosedError,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from takotwist.core.deadlines import Deadlines
-from takotwist.live.machine.backlog import Backlog
-from takotwist.live.machine.settings import Bounds
+from takotwist.live.machine.frames import Bounds
+from takotwist.live.machine.send import Backlog
 
 if TYPE_CHECKING:
     from takotwist.live.broadcast.bus import Bus

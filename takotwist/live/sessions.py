@@ -3,12 +3,18 @@
 A session outlives its wires.  Rule: the table holds a hash of the page's
 secret, and a session only while it has an object or a wire; an object leaves it
 when its machine has nothing left to do.
+
+What live objects count about themselves; who shows it reads it when asked.
+
+Rule: names of functions are those that are defined, so nothing grows with what
+clients send.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Protocol
@@ -22,7 +28,31 @@ from takotwist.live.functions.function import Verification
 from takotwist.live.home import Home
 from takotwist.live.machine.frames import Frame
 from takotwist.live.objects.live_object import LiveObject
-from takotwist.live.tally import LiveTally
+
+
+@attrs.define(slots=True)
+class LiveTally:
+    """Counters since the start.
+
+    :ivar calls: by function and outcome: ``ok``, ``aborted``, ``refused``,
+        ``failed``, ``left``.
+    :ivar frames_in: frames of objects that pages sent.
+    :ivar frames_out: and that were sent to pages.
+    :ivar overflows: messages that were dropped, and objects that ended, because too much waited.
+    :ivar reconnects: sessions that came back after a cut.
+    """
+
+    calls: Counter[tuple[str, str]] = attrs.field(factory=Counter)
+    frames_in: int = 0
+    frames_out: int = 0
+    overflows: int = 0
+    reconnects: int = 0
+
+    def keep(self, names: Collection[str]) -> None:
+        """Forget the functions that are not defined any more."""
+        for function, outcome in [one for one in self.calls if one[0] not in names]:
+            del self.calls[function, outcome]
+
 
 #: A page's secret: at least 128 bits in base64url.
 _SECRET = re.compile(r"[A-Za-z0-9_-]{22,128}")

@@ -25,8 +25,7 @@ from takotwist.app.discovery import Discovered, discover
 from takotwist.app.published import Publishing
 from takotwist.core.channel import Defined, Registry
 from takotwist.errors import AuthUnavailable, DefinitionError
-from takotwist.live.functions.discovery import discover_functions
-from takotwist.live.functions.function import Function
+from takotwist.live.functions.function import Function, discover_functions
 from takotwist.server.config import Config
 
 

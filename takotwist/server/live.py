@@ -27,10 +27,9 @@ from takotwist.live.functions.calls import Calls
 from takotwist.live.functions.function import Function, Verification
 from takotwist.live.functions.verifying import Run, Verifying
 from takotwist.live.home import Home
-from takotwist.live.link import Link
-from takotwist.live.live_wire import LiveSettings, LiveWire
-from takotwist.live.machine.backlog import Backlog
-from takotwist.live.machine.settings import Bounds
+from takotwist.live.link import Link, LiveSettings, LiveWire
+from takotwist.live.machine.frames import Bounds
+from takotwist.live.machine.send import Backlog
 from takotwist.live.sessions import LiveSessions
 from takotwist.server.config.live import Live as LiveConfig
 from takotwist.server.live_log import LiveLog

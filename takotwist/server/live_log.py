@@ -22,7 +22,7 @@ from takotwist.core.topic import EVERYTHING, Topic
 from takotwist.errors import Refusal, StoreUnavailable
 from takotwist.flow.attach import RETRY_SECONDS, Attaching
 from takotwist.live.broadcast.bus import Publication
-from takotwist.live.broadcast.stored import Begun, Record, Replay
+from takotwist.live.broadcast.durable import Begun, Record, Replay
 from takotwist.server.live_records import FORM, draft_of, place_of, publications
 from takotwist.server.parts import Parts
 
@@ -42,7 +42,7 @@ PAGE_BYTES = 2**20
 
 @attrs.define(slots=True, eq=False, repr=False)
 class LiveLog:
-    """See `takotwist.live.broadcast.stored.KeepsPublications`.
+    """See `takotwist.live.broadcast.durable.KeepsPublications`.
 
     :ivar max_message_bytes: of one publication.
     :ivar soon: calls a function when this turn of the reactor is over.

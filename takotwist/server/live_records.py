@@ -15,7 +15,7 @@ import msgspec
 from takotwist.codecs.wire_forms import WireForm
 from takotwist.core.topic import Draft, Message
 from takotwist.live.broadcast.bus import Publication
-from takotwist.live.broadcast.stored import Record
+from takotwist.live.broadcast.durable import Record
 from takotwist.live.machine.frames import Info
 
 

@@ -26,8 +26,7 @@ from takotwist.flow.attach import Attaching
 from takotwist.flow.authorize import Admitted, Asked, Authorizing, Presented
 from takotwist.flow.session import Session
 from takotwist.flow.sessions import Sessions
-from takotwist.live.link import Link
-from takotwist.live.live_wire import LiveWire
+from takotwist.live.link import Link, LiveWire
 from takotwist.transports.request import Asking
 from takotwist.transports.responses import Answers
 

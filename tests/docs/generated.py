@@ -23,8 +23,8 @@ from takotwist.core.metrics import Tally
 from takotwist.errors import Refusal, Retry
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.home import Home
-from takotwist.live.machine.backlog import Backlog
-from takotwist.live.machine.settings import Bounds
+from takotwist.live.machine.frames import Bounds
+from takotwist.live.machine.send import Backlog
 from takotwist.live.sessions import LiveSessions
 from takotwist.server.config.reference import as_markdown
 from takotwist.server.options import Options

@@ -8,19 +8,21 @@ from typing import Any
 import msgspec
 
 from takotwist.live.machine.codec import read_binary, read_text, read_trouble, trouble_json, write
-from takotwist.live.machine.frames import Frame, Position, Trouble
-from takotwist.live.machine.machine import Machine, Phase
-from takotwist.live.machine.outputs import (
+from takotwist.live.machine.frames import (
     Answered,
+    Bounds,
     Deliver,
     Ended,
     Failed,
     Forgotten,
+    Frame,
     Opened,
+    Position,
     Sent,
     Transmit,
+    Trouble,
 )
-from takotwist.live.machine.settings import Bounds
+from takotwist.live.machine.machine import Machine, Phase
 from takotwist.testing.memory_peer import HttpPeer
 from takotwist.testing.memory_socket import TEXT, MemorySocket
 from takotwist.testing.world import World

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.live.machine.frames import Frame, Position
+from takotwist.live.machine.frames import Bounds, Broken, Deliver, Frame, Output, Position, Transmit
 from takotwist.live.machine.machine import Machine
-from takotwist.live.machine.outputs import Broken, Deliver, Output, Transmit
-from takotwist.live.machine.settings import Bounds
 
 BOUNDS = Bounds(window_messages=10, replay=401 * 5)
 

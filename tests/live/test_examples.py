@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.live.functions.discovery import discover_functions
+from takotwist.live.functions.function import discover_functions
 from takotwist.testing.world import World
 from tests.live.page import Page
 

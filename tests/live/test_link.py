@@ -16,12 +16,10 @@ from takotwist.live import Channel
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.functions.function import Verification
 from takotwist.live.home import Home
-from takotwist.live.link import Link
-from takotwist.live.live_wire import LiveSettings
-from takotwist.live.machine.backlog import Backlog
+from takotwist.live.link import Link, LiveSettings
 from takotwist.live.machine.codec import write_binary
-from takotwist.live.machine.frames import Frame
-from takotwist.live.machine.settings import Bounds
+from takotwist.live.machine.frames import Bounds, Frame
+from takotwist.live.machine.send import Backlog
 from takotwist.live.sessions import MAX_OBJECTS, LiveSessions
 
 SECRET = "s" * 22

@@ -7,10 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.live.machine.frames import Frame
+from takotwist.live.machine.frames import Answered, Bounds, Failed, Frame, Sent
 from takotwist.live.machine.machine import Phase
-from takotwist.live.machine.outputs import Answered, Failed, Sent
-from takotwist.live.machine.settings import Bounds
 from tests.live.wires import End, Pair
 
 SMALL = Bounds(

@@ -8,8 +8,8 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.live import BroadcastChannel, Channel, ChannelOverflowError, Replay, UsageError
-from takotwist.live.machine.backlog import Backlog
 from takotwist.live.machine.frames import Trouble
+from takotwist.live.machine.send import Backlog
 from takotwist.server.config.live import Live
 from tests.live.objects.test_channel import ChannelCase
 

@@ -13,9 +13,8 @@ from takotwist.live import Channel, NetworkError
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.functions.function import Verification
 from takotwist.live.home import Home
-from takotwist.live.machine.backlog import Backlog
-from takotwist.live.machine.frames import Frame, Position
-from takotwist.live.machine.settings import Bounds
+from takotwist.live.machine.frames import Bounds, Frame, Position
+from takotwist.live.machine.send import Backlog
 from takotwist.live.sessions import MAX_OBJECTS, LiveSession, LiveSessions, key_of
 
 SECRET = "s" * 22

@@ -12,21 +12,22 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.live.machine.codec import read_binary, read_text, read_trouble, trouble_json, write
-from takotwist.live.machine.frames import Frame, Position
-from takotwist.live.machine.machine import Machine
-from takotwist.live.machine.outputs import (
+from takotwist.live.machine.frames import (
     Answered,
+    Bounds,
     Broken,
     Deliver,
     Ended,
     Failed,
     Forgotten,
+    Frame,
     Opened,
     Output,
+    Position,
     Sent,
     Transmit,
 )
-from takotwist.live.machine.settings import Bounds
+from takotwist.live.machine.machine import Machine
 from takotwist.live.values import decode, encode, read_marks
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "live.json").read_text())

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from takotwist.live.machine.frames import Frame
-from takotwist.live.machine.machine import Machine, Phase
-from takotwist.live.machine.outputs import (
+from takotwist.live.machine.frames import (
     Answered,
+    Bounds,
     Broken,
     Deliver,
     Ended,
     Failed,
     Forgotten,
+    Frame,
     Opened,
     Output,
     Sent,
     Transmit,
 )
-from takotwist.live.machine.settings import Bounds
+from takotwist.live.machine.machine import Machine, Phase
 
 
 class Wire:

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.core.topic import Message, Topic
 from takotwist.live.broadcast.bus import Publication
-from takotwist.live.broadcast.stored import Record
+from takotwist.live.broadcast.durable import Record
 from takotwist.live.machine.frames import Info
 from takotwist.server.live_records import FORM, draft_of, place_of, publications
 

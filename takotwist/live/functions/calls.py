@@ -21,8 +21,7 @@ from takotwist.errors import BodyInvalid, InternalError, NotFound, Refusal
 from takotwist.live.errors import Abort, NetworkError, PageLeft
 from takotwist.live.functions.call_context import CallContext, Running, run_in, wait_in
 from takotwist.live.functions.function import Function
-from takotwist.live.functions.results import answer_json, take_apart
-from takotwist.live.functions.returned import WrongResult
+from takotwist.live.functions.results import WrongResult, answer_json, take_apart
 from takotwist.live.functions.verifying import Run, Verifying
 from takotwist.live.home import Home
 from takotwist.live.sessions import LiveSessions

@@ -2,6 +2,10 @@
 
 Rule: whatever can be wrong with its signature is found when the module is
 read; whatever is wrong with a call is found before the function runs.
+
+Finds the functions that pages may call, as channels are found.
+
+Rule: all or nothing, as `takotwist.app.discovery` says it.
 """
 
 from __future__ import annotations
@@ -9,15 +13,18 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints, overload
 
 import attrs
 
 from takotwist.app.channel import DEFAULT_HEADER
+from takotwist.app.discovery import collected, load
 from takotwist.app.types import Declared, DoesNotFit, declare
 from takotwist.errors import BodyInvalid, DefinitionError
-from takotwist.live.functions.returned import Returned
+from takotwist.live.functions.results import Returned
 from takotwist.live.values import Mark, decode
 
 P = ParamSpec("P")
@@ -249,3 +256,26 @@ def function(
         return Function(wrapped, own, place, verification, finish)
 
     return decorate if wrapped is None else decorate(wrapped)
+
+
+def discover_functions(
+    source: str | Path, *, again: bool = False
+) -> Mapping[str, Function[..., Any]]:
+    """Load all functions of `source`, by their names on the wire.
+
+    :param source: a folder, one file, or the dotted name of a module or package.
+    :param again: read the files anew.
+    :raises DefinitionError: names the file and, where there is one, the line.
+    """
+    how = "decorate one with @function"
+
+    def collect(
+        modules: Iterable[tuple[str, ModuleType]], each: bool
+    ) -> Mapping[str, Function[..., Any]]:
+        found = collected(modules, Function, "function for pages", how, each=each)
+        for one in found.values():
+            # Its signature is read here, so that what is wrong with it is said at start.
+            assert one.parameters is not None
+        return found
+
+    return load(source, collect, again=again)

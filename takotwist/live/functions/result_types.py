@@ -46,7 +46,7 @@ from takotwist.errors import DefinitionError
 from takotwist.live.functions.function import Function
 from takotwist.live.objects.broadcast_channel import BroadcastChannel
 from takotwist.live.objects.channel import ClientEnd
-from takotwist.live.objects.message_types import types_of
+from takotwist.live.objects.outcome import types_of
 
 _CONTAINERS = frozenset(
     [

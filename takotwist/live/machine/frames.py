@@ -2,6 +2,10 @@
 
 Rule: `data` is bytes everywhere in here, JSON text or raw: encoded once, where
 the message is made, and read once, where it is listened to.
+
+What a frame machine asks of whoever drives it.  Rule: in the order of its list.
+
+The numbers of live objects.  Rule: a length of time is seconds, a size is bytes.
 """
 
 from __future__ import annotations
@@ -137,3 +141,99 @@ class Frame:
     def weight(self) -> int:
         """What it counts for in a lane, in bytes."""
         return OVERHEAD + self.size
+
+
+@attrs.frozen(slots=True)
+class Transmit:
+    """Put the frame on the wire."""
+
+    frame: Frame
+
+
+@attrs.frozen(slots=True)
+class Deliver:
+    """A message, or a change of a subscription, has come: `consumed` or `answer` follows."""
+
+    frame: Frame
+
+
+@attrs.frozen(slots=True)
+class Sent:
+    """A message is on its way."""
+
+    handle: object
+
+
+@attrs.frozen(slots=True)
+class Answered:
+    """The answer to a request has come; `data` is JSON text, `values` its marks."""
+
+    handle: object
+    data: bytes
+    values: bytes = b""
+
+
+@attrs.frozen(slots=True)
+class Failed:
+    """A send, or a request, will not be delivered or answered."""
+
+    handle: object
+    trouble: Trouble
+
+
+@attrs.frozen(slots=True)
+class Opened:
+    """The other side is there for the first time."""
+
+
+@attrs.frozen(slots=True)
+class Ended:
+    """It is over; `None` is a graceful end."""
+
+    trouble: Trouble | None
+
+
+@attrs.frozen(slots=True)
+class Forgotten:
+    """Nothing is left to do for this object."""
+
+
+@attrs.frozen(slots=True)
+class Broken:
+    """The other side broke the protocol: the wire is to end, and the session with it."""
+
+    reason: str
+
+
+Output = Transmit | Deliver | Sent | Answered | Failed | Opened | Ended | Forgotten | Broken
+
+
+@attrs.frozen(kw_only=True)
+class Bounds:
+    """What one end of a live object keeps, and how long it waits.
+
+    :ivar connect_ttl: until the first attach; `None` waits for ever.
+    :ivar reconnect_timeout: until the next attach after a cut.
+    :ivar replay: bytes that are sent and not reported, text.
+    :ivar replay_binary: the same, binary.
+    :ivar buffer: bytes that wait to be sent, text.
+    :ivar buffer_binary: the same, binary.
+    :ivar drop_oldest: whether the oldest that wait make room for the newest; else the object
+        ends where more would wait.
+    :ivar window_bytes: what the other side may send ahead of what is consumed.
+    :ivar window_messages: likewise.
+    """
+
+    connect_ttl: float | None = 5.0
+    reconnect_timeout: float = 60.0
+    replay: int = 1024 * 1024
+    replay_binary: int = 2 * 1024 * 1024
+    buffer: int = 16 * 1024 * 1024
+    buffer_binary: int = 16 * 1024 * 1024
+    drop_oldest: bool = False
+    window_bytes: int = 1024 * 1024
+    window_messages: int = 1024
+
+    def with_buffer(self, limit: int) -> Bounds:
+        """The same with other bytes that wait, in both lanes."""
+        return attrs.evolve(self, buffer=limit, buffer_binary=limit)

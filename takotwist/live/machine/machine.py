@@ -15,15 +15,16 @@ from takotwist.live.machine.frames import (
     NETWORK,
     OVERFLOW,
     UNSEQUENCED,
+    Bounds,
     Frame,
+    Opened,
+    Output,
     Position,
     Trouble,
 )
 from takotwist.live.machine.lifecycle import Ending, Phase
-from takotwist.live.machine.outputs import Opened, Output
 from takotwist.live.machine.receive import Incoming, Verdict
 from takotwist.live.machine.send import Outgoing
-from takotwist.live.machine.settings import Bounds
 
 __all__ = ["Machine", "Phase"]
 

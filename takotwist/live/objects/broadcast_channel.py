@@ -15,6 +15,7 @@ from takotwist.core.topic import parse_cursor
 from takotwist.errors import Refusal, ReplayTooOld
 from takotwist.live.broadcast.broadcast import (
     Broadcast,
+    Membership,
     Receipt,
     Unsubscribe,
     durable_of,
@@ -23,13 +24,11 @@ from takotwist.live.broadcast.broadcast import (
     subscribe_to,
 )
 from takotwist.live.broadcast.bus import Bus, Publication, check_key
-from takotwist.live.broadcast.membership import Membership
-from takotwist.live.broadcast.stored import Replay
+from takotwist.live.broadcast.durable import Replay
 from takotwist.live.errors import ReplayError, UsageError, ValidationError, as_trouble
 from takotwist.live.machine.frames import Frame, Info, Trouble
 from takotwist.live.objects.live_object import LiveObject, Overflow
-from takotwist.live.objects.message_types import ANYTHING, Direction, direction_of
-from takotwist.live.objects.outcome import Outcome
+from takotwist.live.objects.outcome import ANYTHING, Direction, Outcome, direction_of
 from takotwist.live.values import NOTHING, Encoded, encode
 
 M = TypeVar("M")

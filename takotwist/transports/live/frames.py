@@ -14,8 +14,7 @@ import attrs
 import msgspec
 
 from takotwist.flow.authorize import Presented
-from takotwist.live.link import Link
-from takotwist.live.live_wire import LiveWire
+from takotwist.live.link import Link, LiveWire
 from takotwist.transports.admission import Admission
 from takotwist.transports.wire import Wire
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.errors import DefinitionError
-from takotwist.live.functions.discovery import discover_functions
+from takotwist.live.functions.function import discover_functions
 
 _number = count(1)
 

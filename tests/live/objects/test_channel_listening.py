@@ -8,8 +8,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.live.machine.frames import Frame, Trouble
-from takotwist.live.objects.listening import Listening
-from takotwist.live.objects.message_types import ANYTHING
+from takotwist.live.objects.channel import Listening
+from takotwist.live.objects.outcome import ANYTHING
 
 
 class OrderTests(SynchronousTestCase):
