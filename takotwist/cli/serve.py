@@ -65,8 +65,8 @@ def _run(flags: dict[str, Any]) -> int:
 
     from takotwist.errors import ConfigError
     from takotwist.server.log import start_logging
-    from takotwist.server.make import make_service
     from takotwist.server.options import Options
+    from takotwist.server.process import make_service
 
     options = Options()
     options.update({name.replace("_", "-"): value for name, value in flags.items()})

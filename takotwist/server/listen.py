@@ -28,7 +28,7 @@ from twisted.protocols.haproxy import proxyEndpoint
 from takotwist.errors import ConfigError
 from takotwist.server.config import ConfigProblems
 from takotwist.server.config.endpoint_text import EndpointText
-from takotwist.server.systemd_socket import PassedSocket
+from takotwist.server.sockets import PassedSocket
 from takotwist.server.unix_socket import binding
 from takotwist.tls.context import ServerTls, over_tls
 

@@ -38,7 +38,7 @@ from takotwist.server.parts import Parts
 from takotwist.server.sites import add_pages
 from takotwist.server.state_lock import lock_log, sign_lock
 from takotwist.server.sweeper import Sweeper
-from takotwist.server.ticker import Ticker
+from takotwist.server.timers import Ticker
 from takotwist.server.tls import watched_tls
 
 #: Seconds for storing what was taken and closing the log, after the drain.

@@ -43,7 +43,7 @@ from takotwist.server.live import LiveParts, compose_live
 from takotwist.server.parts import Parts
 from takotwist.server.sites import add_pages, site
 from takotwist.server.sweeper import Sweeper
-from takotwist.server.ticker import Ticker
+from takotwist.server.timers import Ticker
 from takotwist.testing.memory_peer import HttpPeer
 from takotwist.testing.memory_socket import MemorySocket
 

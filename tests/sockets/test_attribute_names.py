@@ -15,8 +15,8 @@ from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
-from takotwist.server.attribute_names import NAMES
 from takotwist.server.listen import Listen, close_listeners, open_listeners
+from takotwist.server.tuning import NAMES
 from takotwist.streams.sse.stream import EventStream
 from takotwist.tls.context import ServerTls, TlsConnection
 from takotwist.tls.development_ca import ensure_development_certificate

@@ -19,7 +19,7 @@ from takotwist.core.topic import Draft
 from takotwist.errors import InternalError
 from takotwist.server.compose import compose
 from takotwist.server.config import Config, Http, Limits
-from takotwist.server.ticker import Ticker
+from takotwist.server.timers import Ticker
 from takotwist.streams.http3 import Http3Config
 from takotwist.streams.unfinished import Unfinished
 from takotwist.streams.webtransport.capsules import CapsuleParser, CloseSession

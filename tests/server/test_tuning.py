@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.server.attribute_names import show_attribute_names
+from takotwist.server.tuning import show_attribute_names
 
 EARLY = tuple(f"early{number}" for number in range(16))
 LATE = tuple(f"late{number}" for number in range(6))

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.metrics import Tally
 from takotwist.core.send_queue import Turn
-from takotwist.server.ticker import Ticker
+from takotwist.server.timers import Ticker
 
 
 class TestTicker(SynchronousTestCase):

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from takotwist.errors import TakoError
-from takotwist.server.attribute_names import show_attribute_names
 from takotwist.server.garbage import settle_garbage
 from takotwist.server.monotonic import use_monotonic_time
 from takotwist.server.options import Options
 from takotwist.server.service import TakoService
 from takotwist.server.signals import reload_on_hangup, stop_once
+from takotwist.server.tuning import show_attribute_names
 
 __all__ = ["Options", "makeService", "make_service"]
 
