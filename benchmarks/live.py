@@ -16,8 +16,7 @@ from typing import Any
 
 from takotwist.live import Channel, function
 from takotwist.server.config import Config
-from takotwist.server.config.limits import Limits
-from takotwist.server.config.live import Live
+from takotwist.server.config.limits import Limits, Live
 from takotwist.testing.world import World
 from tests.live.page import Page
 

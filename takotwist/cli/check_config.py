@@ -19,8 +19,8 @@ from takotwist.errors import TakoError
 from takotwist.live.functions.function import discover_functions
 from takotwist.server.config import KEYS, Config
 from takotwist.server.config.reference import toml_value
-from takotwist.server.open_files import raise_open_files
-from takotwist.server.pages import load_pages
+from takotwist.server.sites import load_pages
+from takotwist.server.tuning import raise_open_files
 from takotwist.tls.certificate import read_pair
 
 

@@ -2,17 +2,21 @@
 
 Adapters and transports meet here and nowhere else.  Rule: nothing happens while
 the parts are put together; what runs is started by `server.service`.
+
+Publishes of the app's code in this process: the second sentence, without HTTP.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.web.resource import IResource
 
+from takotwist.adapters.authorize_local import Store
 from takotwist.core.channel import Registry
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut
@@ -21,9 +25,10 @@ from takotwist.core.log import GroupCommit
 from takotwist.core.metrics import Tally
 from takotwist.core.send_queue import Turn
 from takotwist.core.tail import Tails
+from takotwist.core.topic import Draft, Message
 from takotwist.flow.attach import Attaching
 from takotwist.flow.authorize import Authorizing
-from takotwist.flow.publish import Publishing
+from takotwist.flow.publish import Publishing, validate
 from takotwist.flow.read_log import Reads
 from takotwist.flow.sessions import Sessions
 from takotwist.ports import IAuthorizer, IReplayLog
@@ -31,7 +36,6 @@ from takotwist.server.config import Config
 from takotwist.server.doors import Doors
 from takotwist.server.parts import Parts
 from takotwist.server.reloadable import Rates, Reloadable
-from takotwist.server.storing import storing
 from takotwist.server.upgrades import Upgrades
 from takotwist.streams.seams.socket import blocked_sends
 from takotwist.streams.unfinished import Unfinished
@@ -42,6 +46,26 @@ from takotwist.transports.responses import Answers
 from takotwist.transports.site import Routes
 from takotwist.transports.sse import SseTransport
 from takotwist.transports.websocket import WebSocketTransport
+
+
+def storing(authorizing: Authorizing, publishing: Publishing) -> Store:
+    """What `LocalPublishing` stores with."""
+
+    async def stored(
+        channel: str, params: Mapping[str, Any], drafts: Sequence[Draft], key: str | None
+    ) -> Sequence[Message]:
+        definition = await authorizing.find(channel)
+        asked = authorizing.bind(definition, params)
+        validate(definition, drafts)
+        lifecycle = authorizing.lifecycle(definition)
+        return (await publishing.publish(asked.topic, drafts, lifecycle, key)).messages
+
+    def store(
+        channel: str, params: Mapping[str, Any], drafts: Sequence[Draft], key: str | None
+    ) -> Deferred[Sequence[Message]]:
+        return ensureDeferred(stored(channel, params, drafts, key))
+
+    return store
 
 
 def compose(

@@ -28,8 +28,7 @@ from twisted.protocols.haproxy import proxyEndpoint
 from takotwist.errors import ConfigError
 from takotwist.server.config import ConfigProblems
 from takotwist.server.config.endpoint_text import EndpointText
-from takotwist.server.sockets import PassedSocket
-from takotwist.server.unix_socket import binding
+from takotwist.server.sockets import PassedSocket, binding
 from takotwist.tls.context import ServerTls, over_tls
 
 #: Connections that the kernel holds until they are accepted.  Twisted's 50 is little when ten

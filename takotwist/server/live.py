@@ -31,7 +31,7 @@ from takotwist.live.link import Link, LiveSettings, LiveWire
 from takotwist.live.machine.frames import Bounds
 from takotwist.live.machine.send import Backlog
 from takotwist.live.sessions import LiveSessions
-from takotwist.server.config.live import Live as LiveConfig
+from takotwist.server.config.limits import Live as LiveConfig
 from takotwist.server.live_log import LiveLog
 from takotwist.server.parts import Parts
 from takotwist.transports.live.functions import LiveFunctions

@@ -12,8 +12,7 @@ from collections.abc import MutableMapping
 from twisted.python import usage
 
 from takotwist.server.config import Config, load_config
-from takotwist.server.log import ServerLog
-from takotwist.server.twistd_log import take_over
+from takotwist.server.log import ServerLog, take_over
 
 LONGDESC = """\
 Durable realtime channels over SSE and WebSocket.

@@ -2,19 +2,88 @@
 
 What `twistd tako` and `tako serve` have in common.  Rule: a server that cannot
 start ends with one sentence that says why, and no traceback.
+
+Timers that a step of the wall clock does not move.
+
+Twisted's reactors count time by the wall clock: set back an hour, every timer
+waits an hour longer, keepalives included.  Rule: durations are counted by the
+monotonic clock; unix time is asked for by its own name (`wall`), for ids,
+expiries and certificates.
+
+What signals do: SIGTERM and SIGINT stop the server calmly, once; SIGHUP has it read again.
+
+Twisted's own handlers stop the reactor anew for each signal, which fails with a
+traceback while a stop is under way, and have ``twistd`` die of the signal after a
+calm end.  Rule: a handler only passes the news on to the reactor.
 """
 
 from __future__ import annotations
 
+import signal
+import time
+from collections.abc import Callable
 from typing import Any
 
+from twisted.logger import Logger
+
 from takotwist.errors import TakoError
-from takotwist.server.garbage import settle_garbage
-from takotwist.server.monotonic import use_monotonic_time
 from takotwist.server.options import Options
 from takotwist.server.service import TakoService
-from takotwist.server.signals import reload_on_hangup, stop_once
-from takotwist.server.tuning import show_attribute_names
+from takotwist.server.tuning import settle_garbage, show_attribute_names
+
+
+def use_monotonic_time(reactor: Any) -> None:
+    """Have `reactor` count by the monotonic clock; to be called before it runs.
+
+    Calls that are scheduled already keep their delays.
+    """
+    if reactor.seconds is time.monotonic:
+        return
+    waiting = [(call, call.getTime() - reactor.seconds()) for call in reactor.getDelayedCalls()]
+    reactor.seconds = time.monotonic
+    for call, delay in waiting:
+        call.seconds = time.monotonic
+        call.reset(max(0.0, delay))
+
+
+_log = Logger()
+
+
+def stop_once(reactor: Any) -> None:
+    """Have SIGTERM and SIGINT stop `reactor`, whose exit code is then that of a calm end."""
+    stopping = False
+
+    def stop(name: str) -> None:
+        nonlocal stopping
+        if stopping:
+            _log.info("{name}: stopping already", name=name)
+            return
+        stopping = True
+        _log.info("{name}: stopping", name=name)
+        reactor.stop()
+
+    def install() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(
+                number,
+                lambda number, frame: reactor.callFromThread(stop, signal.Signals(number).name),
+            )
+
+    def ignore() -> None:
+        # What is left is the interpreter's own end, in which a signal would still kill.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+
+    install()
+    reactor.addSystemEventTrigger("after", "shutdown", ignore)
+    # The reactor puts its own in their place as it starts.
+    reactor.addSystemEventTrigger("after", "startup", install)
+
+
+def reload_on_hangup(reactor: Any, reload: Callable[[], None]) -> None:
+    """Have SIGHUP call `reload` in the reactor."""
+    signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reload))
+
 
 __all__ = ["Options", "makeService", "make_service"]
 

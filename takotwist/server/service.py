@@ -28,18 +28,15 @@ from takotwist.errors import StoreUnavailable, TakoError
 from takotwist.server.compose import compose
 from takotwist.server.config import Config, needs_restart
 from takotwist.server.definitions import Definitions
-from takotwist.server.drain import drain, within
 from takotwist.server.listeners import Listeners
 from takotwist.server.live import compose_live
-from takotwist.server.open_files import raise_open_files
 from takotwist.server.own_folder import make_folder
-from takotwist.server.pages import load_pages
 from takotwist.server.parts import Parts
-from takotwist.server.sites import add_pages
+from takotwist.server.sites import add_pages, load_pages
 from takotwist.server.state_lock import lock_log, sign_lock
-from takotwist.server.sweeper import Sweeper
-from takotwist.server.timers import Ticker
+from takotwist.server.timers import Sweeper, Ticker, drain, within
 from takotwist.server.tls import watched_tls
+from takotwist.server.tuning import raise_open_files
 
 #: Seconds for storing what was taken and closing the log, after the drain.
 FLUSH_SECONDS = 5.0

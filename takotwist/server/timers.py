@@ -1,20 +1,36 @@
 """The one timer behind all deadlines, and how late it comes.
 
 Rule: an action that fails is logged and keeps no other from happening.
+
+A calm stop: nobody new, those who are here told one after the other, all stored.
+
+Ten thousand clients that are closed in one moment come back in one moment.
+Rule: the drain ends within its time, whatever the clients do.
+
+Removes from the log what no cursor may ask for any more, a little at a time.
+
+Rule: steps are short and appends go between them; a log that cannot be swept
+now is swept later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.metrics import Tally
 from takotwist.core.send_queue import Turn
+from takotwist.errors import ShuttingDown, StoreUnavailable
+from takotwist.flow.sessions import Sessions
+from takotwist.ports import IReplayLog
 
 
 class Ticker(Service):
@@ -63,3 +79,95 @@ class Ticker(Service):
             action()
         except Exception:
             self.log.failure("a deadline's action failed")
+
+
+#: Seconds between two groups of closings.
+STEP = 0.1
+
+#: Up to so many connections are closed at once: there is no storm to be spread.
+AT_ONCE = 20
+
+_log = Logger()
+
+
+async def drain(sessions: Sessions, clock: IReactorTime, seconds: float) -> None:
+    """End all sessions, spread over at most `seconds`."""
+    open_now = list(sessions)
+    if not open_now:
+        return
+    steps = max(1, int(seconds / STEP))
+    group = max(AT_ONCE, -(-len(open_now) // steps))
+    _log.info("closing {count} connections", count=len(open_now))
+    while True:
+        for session in open_now[:group]:
+            if not session.closed:
+                session.end(ShuttingDown())
+        del open_now[:group]
+        if not open_now:
+            return
+        waiting: Deferred[None] = deferLater(clock, STEP)
+        await waiting
+
+
+async def within(clock: IReactorTime, seconds: float, doing: Deferred[Any]) -> None:
+    """Wait for `doing`, but not longer than `seconds`."""
+    doing.addTimeout(seconds, clock)
+    try:
+        await doing
+    except DeferredTimeout:
+        _log.warn("a step of the stop took more than {seconds} s", seconds=seconds)
+    except Exception:
+        _log.failure("a step of the stop failed")
+
+
+class Sweeper(Service):
+    """Sweeps every `interval` seconds, each time until nothing is left to remove.
+
+    :param in_use: keys of the topics with subscribers.
+    :param wall: unix time in seconds.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        replay_log: IReplayLog,
+        in_use: Callable[[], Collection[str]],
+        wall: Callable[[], float],
+        clock: IReactorTime,
+        interval: float,
+    ) -> None:
+        self._replay_log = replay_log
+        self._in_use = in_use
+        self._wall = wall
+        self._interval = interval
+        self._loop = LoopingCall(self._sweep)
+        self._loop.clock = clock
+        self._ended: Deferred[Any] = succeed(None)
+
+    def startService(self) -> None:
+        """Begin."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._ended = self._loop.start(self._interval, now=False)
+        self._ended.addErrback(lambda failure: self.log.failure("sweeping failed", failure))
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop after the step that is under way."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._loop.running:
+            self._loop.stop()
+        return self._ended
+
+    def _sweep(self) -> Deferred[None]:
+        return ensureDeferred(self._steps())
+
+    async def _steps(self) -> None:
+        try:
+            while self.running and await self._replay_log.sweep(
+                int(self._wall() * 1_000_000), self._in_use()
+            ):
+                pass
+        except StoreUnavailable:
+            pass  # the log has said so itself
+        except Exception:
+            self.log.failure("a sweep failed")

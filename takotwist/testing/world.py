@@ -38,12 +38,10 @@ from takotwist.live.functions.function import Function
 from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.compose import compose
 from takotwist.server.config import Config
-from takotwist.server.drain import drain
 from takotwist.server.live import LiveParts, compose_live
 from takotwist.server.parts import Parts
 from takotwist.server.sites import add_pages, site
-from takotwist.server.sweeper import Sweeper
-from takotwist.server.timers import Ticker
+from takotwist.server.timers import Sweeper, Ticker, drain
 from takotwist.testing.memory_peer import HttpPeer
 from takotwist.testing.memory_socket import MemorySocket
 

@@ -6,7 +6,7 @@ import os
 import stat
 
 from takotwist.server.config.check import SHORTEST_SAFE_KEY
-from takotwist.server.config.secret_file import read_secret_file
+from takotwist.server.config.derive import read_secret_file
 from tests.cli.command import CommandTestCase
 
 

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.live import Broadcast, BroadcastChannel, Replay, function
 from takotwist.server.config import Config
-from takotwist.server.config.live import Live
+from takotwist.server.config.limits import Live
 from takotwist.testing.world import World
 from tests.live.page import ClientEnd, Page
 

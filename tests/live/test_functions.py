@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist import Grant
 from takotwist.live import Abort, BroadcastChannel, Channel, ClientEnd, Function, function
 from takotwist.server.config import Config
-from takotwist.server.config.live import Live
+from takotwist.server.config.limits import Live
 from takotwist.testing.world import World
 from tests.live.page import Page
 

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.live import BroadcastChannel, Channel, ChannelOverflowError, Replay, UsageError
 from takotwist.live.machine.frames import Trouble
 from takotwist.live.machine.send import Backlog
-from takotwist.server.config.live import Live
+from takotwist.server.config.limits import Live
 from tests.live.objects.test_channel import ChannelCase
 
 

@@ -11,7 +11,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.errors import ConfigError
-from takotwist.server.config.source import FLAGS
+from takotwist.server.config.load import FLAGS
 from takotwist.server.options import Options
 
 

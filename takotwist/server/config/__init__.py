@@ -6,11 +6,20 @@ key, `source` reads the three sources, `derive` and `check` complete and check,
 """
 
 from takotwist.server.config.config import KEYS, SECTIONS, Config, needs_restart
-from takotwist.server.config.lifecycle import LifecycleDefaults
 from takotwist.server.config.limits import Limits
 from takotwist.server.config.load import load_config
 from takotwist.server.config.problems import ConfigProblems
-from takotwist.server.config.sections import App, Http, Http3, Log, Private, Publish, Replay, Tls
+from takotwist.server.config.sections import (
+    App,
+    Http,
+    Http3,
+    LifecycleDefaults,
+    Log,
+    Private,
+    Publish,
+    Replay,
+    Tls,
+)
 
 __all__ = [
     "KEYS",

@@ -15,9 +15,8 @@ from stat import S_ISDIR, S_ISREG
 from urllib.parse import urlsplit
 
 from takotwist.server.config.config import KEYS, Config
-from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText
+from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText, UdpAddress
 from takotwist.server.config.problems import Collected
-from takotwist.server.config.udp_address import UdpAddress
 from takotwist.tls.certificate import as_address
 
 #: Shorter than this, a key can be guessed by trying.

@@ -14,10 +14,18 @@ import attrs
 
 from takotwist.core.channel import Defined
 from takotwist.server.config.kind import Location
-from takotwist.server.config.lifecycle import LifecycleDefaults
-from takotwist.server.config.limits import Limits
-from takotwist.server.config.live import Live
-from takotwist.server.config.sections import App, Http, Http3, Log, Private, Publish, Replay, Tls
+from takotwist.server.config.limits import Limits, Live
+from takotwist.server.config.sections import (
+    App,
+    Http,
+    Http3,
+    LifecycleDefaults,
+    Log,
+    Private,
+    Publish,
+    Replay,
+    Tls,
+)
 from takotwist.server.config.setting import Key, keys_of, setting
 
 

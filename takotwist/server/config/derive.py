@@ -1,19 +1,77 @@
 """Values that follow from other values, and secrets that stand in files.
 
 Rule: what is said explicitly is never changed here, an empty list included.
+
+Secrets that are kept in files of their own.
+
+Rule: a problem names the file and the line, never what is in it.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText
+from takotwist.server.config.kind import Unfit
 from takotwist.server.config.problems import Collected
-from takotwist.server.config.secret_file import read_secret_file
+from takotwist.server.config.text_file import decode_text
 from takotwist.server.config.user_folder import user_data_folder
+from takotwist.server.config.web_kind import TOKEN
+
+#: A file with more than this is not one of ours.
+LARGEST = 1_048_576
+
+
+@attrs.frozen(slots=True)
+class SecretFile:
+    """What was read.
+
+    :ivar secrets: one a line, without comments.
+    :ivar warning: empty, or that others may read the file.
+    """
+
+    secrets: tuple[str, ...] = attrs.field(repr=False)
+    warning: str = ""
+
+
+def read_secret_file(path: Path) -> SecretFile:
+    """Read a file that has one secret a line; empty lines and ``#`` lines do not count.
+
+    :raises ValueError: says why it cannot be used, as it follows the key's name.
+    """
+    try:
+        with path.open("rb") as stream:
+            mode = stat.S_IMODE(path.stat().st_mode)
+            content = stream.read(LARGEST + 1)
+    except OSError as failure:
+        raise ValueError(f"names {path}, which cannot be read: {failure.strerror}") from None
+    if len(content) > LARGEST:
+        raise ValueError(f"names {path}, which is larger than a file of secrets is")
+    try:
+        text = decode_text(content)
+    except ValueError as bad:
+        raise ValueError(f"names {path}, which {bad}") from None
+    secrets: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        # One that was put together from several has a mark before each.
+        line = line.strip().removeprefix("\ufeff")
+        if not line or line.startswith("#"):
+            continue
+        try:
+            secrets.append(TOKEN.read(line, path.parent))
+        except Unfit as unfit:
+            raise ValueError(f"names {path}, whose line {number} {unfit.needs}") from None
+    warning = ""
+    if mode & 0o004:
+        warning = f"{path} holds secrets and everybody on this machine may read it: chmod 640"
+    return SecretFile(tuple(secrets), warning)
+
 
 #: Where ``--tls``, or a certificate, listens when nothing says where.
 TLS_DEFAULT = "tcp:8443"

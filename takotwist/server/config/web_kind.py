@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from takotwist.server.config.endpoint_text import EndpointText
+from takotwist.server.config.endpoint_text import EndpointText, UdpAddress
 from takotwist.server.config.kind import Kind, Text, Unfit
-from takotwist.server.config.udp_address import UdpAddress
 from takotwist.tls.certificate import DOMAINS, as_address, is_private
 
 #: A token or publish key goes into a header, so: visible ASCII, no space (RFC 9110, section 5.5).

@@ -14,9 +14,8 @@ from twisted.web.http_headers import Headers
 from takotwist.codecs.frames import Bad, read_client_frame
 from takotwist.core.authorization import HeaderCredential
 from takotwist.live.machine.codec import Unreadable, read_binary, read_text, write
-from takotwist.server.config.endpoint_text import EndpointText
+from takotwist.server.config.endpoint_text import EndpointText, UdpAddress
 from takotwist.server.config.load import load_config
-from takotwist.server.config.udp_address import UdpAddress
 from takotwist.streams.files.folder import resolve
 from takotwist.streams.http.head import read_head
 from takotwist.streams.http.http2_limits import Intake

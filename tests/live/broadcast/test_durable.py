@@ -22,7 +22,7 @@ from takotwist.live import (
 )
 from takotwist.live.broadcast.bus import Bus
 from takotwist.server.config import Config
-from takotwist.server.config.live import Live
+from takotwist.server.config.limits import Live
 from takotwist.testing.world import World
 from tests.live.page import ClientEnd, Page
 

@@ -29,7 +29,7 @@ from takotwist.live import (
 )
 from takotwist.live.machine.frames import Trouble
 from takotwist.server.config import Config
-from takotwist.server.config.live import Live
+from takotwist.server.config.limits import Live
 from takotwist.testing.world import World
 from tests.live.page import ClientEnd, Page
 

@@ -12,7 +12,7 @@ from takotwist.core.topic import Message, Topic
 from takotwist.live.broadcast.bus import Publication
 from takotwist.live.broadcast.durable import Record
 from takotwist.live.machine.frames import Info
-from takotwist.server.live_records import FORM, draft_of, place_of, publications
+from takotwist.server.live_log import FORM, draft_of, place_of, publications
 
 COUNTS = st.integers(min_value=0, max_value=2**53 - 1)
 TEXTS = st.builds(
@@ -32,7 +32,7 @@ def stored(id: int, record: Record) -> Message:
 
 
 class LiveRecordsTests(SynchronousTestCase):
-    """`takotwist.server.live_records`."""
+    """`takotwist.server.live_log`."""
 
     @given(st.lists(st.tuples(COUNTS, TEXTS | BINARIES)))
     def test_there_and_back(self, given: list[tuple[int, Record]]) -> None:

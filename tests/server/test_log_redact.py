@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 import takotwist
-from takotwist.server.redact import GONE, Redactor
+from takotwist.server.log import GONE, Redactor
 
 ROOT = Path(takotwist.__file__).parent
 

@@ -12,8 +12,7 @@ from twisted.python.reflect import namedAny
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.server.config import Config, Log
-from takotwist.server.log import ServerLog
-from takotwist.server.twistd_log import take_over
+from takotwist.server.log import ServerLog, take_over
 
 
 def _config(format: str = "text") -> Config:

@@ -7,7 +7,7 @@ import time
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.server.monotonic import use_monotonic_time
+from takotwist.server.process import use_monotonic_time
 
 
 class TestMonotonic(SynchronousTestCase):
