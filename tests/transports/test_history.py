@@ -30,6 +30,13 @@ class TurnsTests(SynchronousTestCase):
             return await read(*asked)
 
         self.patch(self.world.parts.log, "read", slow)
+        # Nobody is left waiting for a turn: it would come in another test, at a closed transport.
+        self.addCleanup(self.read_all)
+
+    def read_all(self) -> None:
+        """Let the log answer, until nobody asks any more."""
+        while any(not one.called for one in self.reads):
+            next(one for one in self.reads if not one.called).callback(None)
 
     def test_turns(self) -> None:
         """Four at once; who leaves while it waits is passed over, and all others are answered."""
@@ -37,8 +44,7 @@ class TurnsTests(SynchronousTestCase):
         self.assertEqual(len(self.reads), MAX_UNDER_WAY)
         asking[MAX_UNDER_WAY].leave()
         asking[0].leave()
-        while any(not one.called for one in self.reads):
-            next(one for one in self.reads if not one.called).callback(None)
+        self.read_all()
         self.assertEqual(len(self.reads), MAX_UNDER_WAY + 2)
         for one in asking[1:MAX_UNDER_WAY] + asking[MAX_UNDER_WAY + 1 :]:
             self.assertEqual((one.status, len(one.json["messages"])), (200, 1))
