@@ -1,20 +1,18 @@
-"""A certificate with its chain and key, read from two files and checked together.
+"""Certificates: pairs read from files, short-lived ones made here, and the names they may have.
 
-OpenSSL says "key values mismatch" and names no file; a half-written renewal
-then looks like a broken server.  Here the two are read once, compared, and
-refused in words.
+`read_pair` reads certificate, chain and key from two files and checks them together.  OpenSSL
+says "key values mismatch" and names no file; a half-written renewal then looks like a broken
+server.  Here the two are read once, compared, and refused in words.
 Rule: no part of a private key is in an error or a `repr`.
 
-A certificate that a page can name by its hash, for development and private networks.
+`short_lived_certificate` makes one that a page can name by its hash, for development and private
+networks.  Browsers accept ``serverCertificateHashes`` only for ECDSA certificates valid for at
+most 14 days (W3C WebTransport, "custom certificate requirements"); then no authority and no
+browser flag is needed.
 
-Browsers accept ``serverCertificateHashes`` only for ECDSA certificates valid
-for at most 14 days (W3C WebTransport, "custom certificate requirements"); then
-no authority and no browser flag is needed.
-
-Names and addresses that no public authority would ever certify.
-
-The development CA may sign for these and for nothing else: whoever steals its
-key cannot pass for a bank, even in a browser that trusts it.
+`is_private` tells names and addresses that no public authority would ever certify.  The
+development CA may sign for these and for nothing else: whoever steals its key cannot pass for
+a bank, even in a browser that trusts it.
 Rule: one list, for the CA's name constraints and for the configuration's check.
 """
 
@@ -48,7 +46,7 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 @attrs.frozen(slots=True)
 class CertificatePair:
-    """What a TLS server shows, and what proves that it may.
+    """A certificate chain and its private key.
 
     :ivar chain: the server's own certificate first.
     """
@@ -168,6 +166,8 @@ def utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+# Short-lived certificates
+
 #: One day short of what browsers allow, for clocks that are wrong.
 MAX_DAYS = 13
 
@@ -236,6 +236,8 @@ def _name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
+# Private names
+
 #: Top labels that are reserved for private use: RFC 6761, RFC 6762, RFC 8375, ICANN's ``internal``,
 #: and ``lan``, which home routers hand out.
 DOMAINS = ("localhost", "test", "local", "internal", "lan", "home.arpa")
@@ -265,7 +267,7 @@ def as_address(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def is_private(host: str) -> bool:
-    """Whether the development CA may sign for `host`."""
+    """True where the development CA may sign for `host`."""
     address = as_address(host)
     if address is not None:
         return any(address in network for network in NETWORKS)

@@ -46,7 +46,7 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 @attrs.frozen(slots=True)
 class DevelopmentFiles:
-    """Where everything is.
+    """Paths of the CA and of the certificate.
 
     :ivar authority: the CA's certificate, which people trust.
     :ivar certificate: and `key`: what the server shows.
@@ -202,7 +202,7 @@ def _builder(
     now: datetime,
     life: timedelta,
 ) -> x509.CertificateBuilder:
-    """What both certificates have."""
+    """Common part of both certificates."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -1,4 +1,4 @@
-"""Takes up a renewed certificate, and tells in good time that one was not renewed.
+"""Watch of the certificate files: takes up a renewed one, and warns of one that was not renewed.
 
 Whatever renews certificates (certbot, a Kubernetes secret, an operator with
 scp) writes two files in some order and tells nobody.
@@ -114,7 +114,7 @@ class CertificateWatch(Service):
             self.log.warn("{sentence} ({file})", sentence=warning, file=str(self._tls.certificate))
 
     def _stamp(self) -> Stamp:
-        """What differs when a file was written or exchanged; `None` where there is none."""
+        """Values that differ when a file was written or exchanged; `None` where there is none."""
         stamps: list[tuple[int, int, int] | None] = []
         for path in (self._tls.certificate, self._tls.key):
             try:

@@ -1,13 +1,12 @@
-"""From a request's headers and a file's facts to the whole answer, without doing anything.
+"""The whole answer to a GET or HEAD of one file, by RFC 9110, sections 13 to 15, Range included.
 
-RFC 9110, sections 13 to 15.  Pure: the order of the steps is the order of
-section 13.2.2, and whoever carries the answer out decides nothing more.
+Pure: from a request's headers and a file's facts to status, headers and pieces of a body.
+The order of the steps is the order of section 13.2.2, and whoever carries the answer out
+decides nothing more.
 
-The Range header: read, fitted to a file, and joined where that is cheaper.
-
-RFC 9110, section 14.  A header that is not of the grammar is ignored as a
-whole, never half obeyed; what a header can cost is bounded by `MAX_RANGES`
-and by joining, so no list of ranges is served as more bytes than the file.
+Ranges (section 14) are read, fitted to the file, and joined where that is cheaper.  A header
+that is not of the grammar is ignored as a whole, never half obeyed; its cost is bounded by
+`MAX_RANGES` and by joining, so no list of ranges is served as more bytes than the file.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class Suffix:
 
 
 class Selection(Enum):
-    """What a Range header selects, when that is no piece."""
+    """Result of a Range header that selects no piece."""
 
     WHOLE = "whole"
     UNSATISFIABLE = "unsatisfiable"
@@ -162,6 +161,8 @@ def _number(digits: bytes) -> int:
     return int(digits or b"0") if len(digits) <= _MOST_DIGITS else _PAST_EVERYTHING
 
 
+# The answer
+
 #: A piece of a body: ready bytes, or a piece of the file.
 Piece = bytes | Span
 Headers = list[tuple[bytes, bytes]]
@@ -186,7 +187,7 @@ class Representation:
 
 @attrs.frozen
 class Answer:
-    """What to send.
+    """The answer, not yet sent.
 
     :ivar headers: all but Date and Server.  For a status from 400 on, what belongs to the
         refusal; its body is made elsewhere.

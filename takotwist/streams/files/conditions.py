@@ -1,12 +1,11 @@
-"""Preconditions: may this request proceed, and may it have a range?
+"""Entity tags and preconditions (RFC 9110, sections 8.8.3 and 13).
 
-RFC 9110, section 13, in the order of section 13.2.2.  Pure: everything that a
-decision needs is an argument, and each header is looked at in one place.
+Pure: everything that a decision needs is an argument.  The preconditions say whether a
+request may proceed, and whether it may have a range; they are evaluated in the order of
+section 13.2.2, and each header is looked at in one place.
 
-Entity tags: made from a file's facts, read from a request, compared by the book.
-
-RFC 9110, section 8.8.3.  A tag is kept with its quotes, as it is on the wire,
-so that nothing is ever compared in two spellings.
+A tag is made from a file's facts, read from a request, and kept with its quotes, as it is on
+the wire, so that nothing is ever compared in two spellings.
 """
 
 from __future__ import annotations
@@ -105,6 +104,9 @@ def tag_of(size: int, mtime_ns: int, inode: int, coding: str = "identity") -> ET
     return ETag(f'"{digest}{suffix}"'.encode("ascii"))
 
 
+# Preconditions
+
+
 @attrs.frozen
 class Conditions:
     """The conditional headers of one request; `None` is absent, repeated lines are joined."""
@@ -129,7 +131,7 @@ class Current:
 
 
 class Outcome(Enum):
-    """What the preconditions allow."""
+    """Outcome of the preconditions."""
 
     PROCEED = 200
     NOT_MODIFIED = 304
@@ -161,7 +163,7 @@ def evaluate(conditions: Conditions, current: Current, now: float) -> Outcome:
 
 
 def range_applies(conditions: Conditions, current: Current, now: float) -> bool:
-    """Whether If-Range lets a Range header count (section 13.1.5).
+    """True where If-Range lets a Range header count (section 13.1.5).
 
     A tag must match strongly.  A date must be the same second, and that
     second must be over: while it runs the file may change again under the

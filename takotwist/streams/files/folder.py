@@ -1,14 +1,12 @@
 """`static_dir`: a folder as a resource, for twisted.web and from a Klein route.
 
-It turns what is left of the URL into a name inside (`path`), the name into an
-open file inside (`opened`), and hands that to `respond`.  A name that is
-refused is a plain 404, whatever fallback there is.
+The rest of the URL becomes a name inside the folder (`resolve`), the name an open file
+(`opened.Folder`), and `response.respond` answers with that.  A name that is refused is a
+plain 404, whatever fallback there is.
 
-From the segments of a URL to a name inside a folder, or a refusal.
-
-The segments come decoded once and are never decoded again, so what was
-encoded twice is a strange name and not a way up.  This is the first of two
-walls; `opened` is the second and looks at what was really opened.
+The segments of the URL come decoded once and are never decoded again, so what was encoded
+twice is a strange name and not a way up.  This is the first of two walls; `opened` is the
+second and looks at what was really opened.
 """
 
 from __future__ import annotations
@@ -97,6 +95,8 @@ def _fault(name: bytes, *, first: bool) -> str | None:
         return "a drive letter"
     return None
 
+
+# The resource
 
 # What the fallback depends on beside the path.
 _NAVIGATION_VARY = (b"Accept", b"Sec-Fetch-Mode")
@@ -239,12 +239,12 @@ class StaticDir:
 
 
 def _is_page(wanted: Inside) -> bool:
-    """Whether the last name has no extension: ``/app/route`` and not ``/missing.js``."""
+    """True where the last name has no extension: ``/app/route`` and not ``/missing.js``."""
     return b"." not in wanted.relative.rpartition(b"/")[2]
 
 
 def _is_navigation(request: Request) -> bool:
-    """Whether a browser goes to a page, as against a script that fetches something."""
+    """True where a browser goes to a page, as against a script that fetches something."""
     mode = request.requestHeaders.getRawHeaders(b"Sec-Fetch-Mode")
     if mode is not None and mode != [b"navigate"]:
         return False

@@ -1,22 +1,16 @@
-"""HTTP dates, read strictly and written in the preferred form (RFC 9110, section 5.6.7).
+"""Codecs of the headers that concern files: dates, names, media types, content codings.
 
-Three forms are read, one is written.  A date that is not exactly one of them
-is no date: a condition built on a misread date would answer 304 wrongly.
+Dates (RFC 9110, section 5.6.7): three forms are read, one is written.  A date that is not
+exactly one of them is no date: a condition built on a misread date would answer 304 wrongly.
 
-Content-Disposition: a file name that is safe in a header and right on a disk.
+Content-Disposition (RFC 6266, with RFC 8187 for names outside ASCII): the plain form is for
+old clients and is reduced to characters that none of them reads in two ways.
 
-RFC 6266, with RFC 8187 for names outside ASCII.  The plain form is for old
-clients and is reduced to characters that none of them reads in two ways.
+Content-Type, from the file's name alone: one table, the same on every machine.  The system's
+own mime.types is not read, because then an answer would depend on what else is installed.
+Content is never sniffed, and every answer says ``nosniff``.
 
-The Content-Type of a file, from its name alone.
-
-One table, the same on every machine: the system's own mime.types is not read,
-because then an answer would depend on what else is installed.  Content is
-never sniffed, and every answer says ``nosniff``.
-
-Which content coding to send: Accept-Encoding against what is there.
-
-RFC 9110, section 12.5.3.  The client's weights decide; the server's own order
+Accept-Encoding (RFC 9110, section 12.5.3): the client's weights decide; the server's own order
 only settles ties, and identity comes last in a tie, as it is the largest.
 """
 
@@ -31,6 +25,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote
+
+# Dates
 
 _DAYS = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
 _MONTHS = (
@@ -104,6 +100,8 @@ def _format(seconds: int) -> bytes:
     )
 
 
+# Content-Disposition
+
 Disposition = Literal["inline", "attachment"]
 
 # attr-char of RFC 8187 beside letters and digits.
@@ -139,6 +137,8 @@ def _clean(filename: str) -> str:
     printable = "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Zl", "Zp"))
     return printable.strip().lstrip(".")
 
+
+# Content-Type
 
 OCTET_STREAM = "application/octet-stream"
 
@@ -198,6 +198,8 @@ def media_type_of(name: str) -> str:
         return OCTET_STREAM
     return f"{found}; charset=utf-8" if found.startswith("text/") else found
 
+
+# Accept-Encoding
 
 IDENTITY = "identity"
 

@@ -1,13 +1,12 @@
-"""Files opened once, judged by what was opened, and read by offset.
+"""Open files: opened once, judged by the descriptor, read by offset; and their sidecars.
 
-Every fact about a file (size, time, inode, where it really is) is asked of the
-open descriptor and never of its name again, so a name that changes its
-meaning between two looks cannot change what is sent.
+Every fact about a file (size, time, inode, where it really is) is asked of the open
+descriptor and never of its name again, so a name that changes its meaning between two looks
+cannot change what is sent.
 
-Which file answers: the original, or a compressed copy that lies beside it.
-
-A sidecar is `<file>.br`, `<file>.gz` or `<file>.zst`.  One that is older than
-its original is never sent: it would be yesterday's page under today's address.
+A sidecar is a compressed copy beside the original: `<file>.br`, `<file>.gz` or `<file>.zst`.
+One that is older than its original is never sent: it would be yesterday's page under today's
+address.
 """
 
 from __future__ import annotations
@@ -166,7 +165,7 @@ class Folder:
 
 
 def _real_path(descriptor: int, path: bytes) -> bytes | None:
-    """Where an open descriptor really is, free of symbolic links."""
+    """Path at which an open descriptor really is, free of symbolic links."""
     try:
         return os.readlink(b"/proc/self/fd/%d" % descriptor)
     except OSError:
@@ -190,7 +189,9 @@ def _refusal(error: OSError) -> CannotOpen:
     return CannotOpen(500, reason)
 
 
-#: content coding -> what a sidecar's name ends in
+# Sidecars
+
+#: content coding -> suffix of a sidecar's name
 SUFFIXES = {"br": b".br", "gzip": b".gz", "zstd": b".zst"}
 
 

@@ -1,6 +1,6 @@
-"""How files are served, as one value that every answer about a file is made from.
+"""Options of serving files, as one value that every answer about a file is made from.
 
-It is checked when it is made, so a mistake of the app shows at start for a
+They are checked when the value is made, so a mistake of the app shows at start for a
 folder, and never in the middle of an answer.
 """
 
@@ -18,7 +18,7 @@ from takotwist.streams.files.transmission import ErrorRenderer
 
 @attrs.frozen
 class Policy:
-    """How files are served, the same for every file of a folder.
+    """Options of serving, the same for every file of a folder.
 
     :ivar cache_control: the header's value, or a callable from the file's name to it;
         `None` sends none.
@@ -37,7 +37,7 @@ class Policy:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def headers_for(self, name: str, vary: Sequence[bytes]) -> Headers:
-        """What every answer about the file `name` carries, refusals and 304 too."""
+        """Headers of every answer about the file `name`, refusals and 304 too."""
         headers = [*self.headers, (b"X-Content-Type-Options", b"nosniff")]
         control = self.cache_control(name) if callable(self.cache_control) else self.cache_control
         if control is not None:

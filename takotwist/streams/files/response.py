@@ -1,13 +1,10 @@
 """`serve_file`: one file as the answer to one request.
 
-The order is that of the reader: method, file, coding, conditions, range,
-head, body.  Decisions are in `answer` and `variant`, bytes in `transmission`;
-here they are only put in a row.
+The order is that of the reader: method, file, coding, conditions, range, head, body.
+Decisions are in `answer` and `opened`, bytes in `transmission`; here they are only put in a row.
 
-What a request asks for: its headers as values, with repeated lines settled.
-
-RFC 9110, section 5.3.  A list may be spread over several lines; anything else
-that is there twice contradicts itself and counts as absent.
+A list header may be spread over several lines; anything else that is there twice contradicts
+itself and counts as absent (RFC 9110, section 5.3).
 """
 
 from __future__ import annotations

@@ -1,35 +1,26 @@
-"""Ways for the bytes of a file to leave, all of one shape.
+"""Write sinks for the bytes of a file: plain socket, HTTP/2 stream, and any request.
 
-`transmission` decides what goes next and a sink knows how it goes: through
-`request.write`, straight from file to socket, or into an HTTP/2 stream.  A
-sink that cannot take more stops the transmission and sees that it goes on.
+`transmission` decides what goes next and a sink knows how it goes.  A sink that cannot take
+more stops the transmission and sees that it goes on.
 
-The sink for plaintext HTTP/1.1: `sendfile(2)`, from the page cache to the socket.
+`SocketSink`, plaintext HTTP/1.1: `sendfile(2)`, from the page cache to the socket.  The kernel
+takes bytes only when nothing of ours waits in the transport's buffer, or they would overtake
+it.  The proof is the order of events: the transport resumes a paused producer exactly when its
+buffer has run empty, and while this answer is under way nobody else writes.
 
-The kernel takes bytes only when nothing of ours waits in the transport's
-buffer, or they would overtake it.  The proof is the order of events: the
-transport resumes a paused producer exactly when its buffer has run empty, and
-while this answer is under way nobody else writes.
+`StreamSink`, HTTP/2, with a bound of our own on its send queue.  Twisted pauses a producer
+there only when the peer's flow-control window is full, and windows of 32 MiB are usual; so much
+would be queued for every slow reader.  This sink asks how much is queued and keeps it below
+`QUEUE`.  There is no public way to ask Twisted's `_http2`;
+`tests/streams/files/test_sinks.py` holds what is assumed of it here.
 
-The sink for an HTTP/2 stream, with a bound of our own on what waits in it.
+`WrittenSink`, every request: read a chunk, `request.write` it.  Over HTTP/1.1 with TLS the
+transport pauses us when 64 KiB wait in its buffer; small bodies take this way on any
+connection, because the head and the body then leave in one send.
 
-Twisted pauses a producer there only when the peer's flow-control window is
-full, and windows of 32 MiB are usual; so much would be queued for every slow
-reader.  This sink asks how much is queued and keeps it below `QUEUE`.
-
-This file alone reaches into Twisted's `_http2`: there is no public way to ask.
-`tests/streams/files/test_sinks.py` holds what is assumed here.
-
-The sink that fits every request: read a chunk, `request.write` it.
-
-Over HTTP/1.1 with TLS the transport pauses us when 64 KiB wait in its buffer;
-small bodies take this way on any connection, because the head and the body
-then leave in one send.
-
-Reading is done on the reactor's thread.  For a local file it costs a copy
-from the page cache (some 5 µs for a chunk), less than handing the work to a
-thread and back; for a file on a slow network share it blocks everyone, and
-the how-to says so.
+Reading is done on the reactor's thread.  For a local file it costs a copy from the page cache
+(some 5 µs for a chunk), less than handing the work to a thread and back; for a file on a slow
+network share it blocks everyone, and the how-to says so.
 """
 
 from __future__ import annotations
@@ -50,7 +41,7 @@ from takotwist.streams.files.opened import FileChanged, OpenedFile
 
 
 class Flow(Protocol):
-    """What a sink may tell the transmission.
+    """The transmission, as its sink sees it.
 
     A pause is ended by the request's own consumer, a hold by the sink.  They
     are kept apart because HTTP/2 needs both at once: going on after a hold
@@ -68,7 +59,7 @@ class Flow(Protocol):
 
 
 class Sink(Protocol):
-    """Where the bytes go.
+    """Destination of the bytes.
 
     The flow is told with each call and never kept: a sink and a transmission that hold each
     other would be left to the garbage collector, once for every small file.
@@ -94,6 +85,8 @@ class Sink(Protocol):
     def yield_turn(self, flow: Flow) -> None:
         """Enough for this turn of the reactor: stop `flow`, and see that it goes on in the next."""
 
+
+# Plain socket
 
 _TCP_CORK: int | None = getattr(socket, "TCP_CORK", None)
 
@@ -174,6 +167,8 @@ class SocketSink:
         self._transport.producerPaused = True
         self._transport.startWriting()
 
+
+# HTTP/2 stream
 
 #: Bytes that may wait in one stream: a few turns' worth, as one frame leaves in a turn.
 QUEUE = 262_144
@@ -270,6 +265,8 @@ class StreamSink:
         self._clock.callLater(0, flow.release)
         return result
 
+
+# Any request
 
 #: Bytes read and written at a time: the size at which Twisted's transports say "full".
 CHUNK = 65536

@@ -1,19 +1,16 @@
-"""One body under way: the pieces of a file to one reader, at the reader's pace.
+"""Transmission of one body, and the refusals sent in its place.
 
-A push producer over a `Sink`.  It holds at most what the sink holds, gives the
-descriptor back whatever happens, and never pads: a file that changes while it
-is sent ends the connection, so that nobody takes half of it for all.
+`Transmission` is a push producer over a `Sink`, at the reader's pace.  It holds at most what
+the sink holds, gives the descriptor back whatever happens, and never pads: a file that changes
+while it is sent ends the connection, so that nobody takes half of it for all.
 
-The other side of a transmission: whether it still takes bytes, and how to cut it off.
+A stall is measured by the count of unacknowledged bytes.  A socket with a large send buffer
+accepts nothing new for minutes while a slow reader works through it, and only that count tells
+such a reader from a dead one.
 
-A socket with a large send buffer accepts nothing new for minutes while a slow
-reader works through it.  Only the count of unacknowledged bytes tells such a
-reader from a dead one, so that count is what a stall is measured by.
-
-Answers that are not the file: a status, one plain line, and the headers that go with it.
-
-An app may bring its own pages by an `ErrorRenderer`; when that fails the plain
-line is sent, so an error page can never hide the error.
+A refusal is a status, one plain line, and the headers that go with it.  An app may bring its
+own pages by an `ErrorRenderer`; when that fails the plain line is sent, so an error page can
+never hide the error.
 """
 
 from __future__ import annotations
@@ -40,7 +37,7 @@ from takotwist.streams.files.sinks import Sink, http2_stream, reset
 
 
 def is_gone(request: Request) -> bool:
-    """Whether there is nobody to answer any more."""
+    """True once there is nobody to answer any more."""
     return getattr(request, "channel", request) is None
 
 
@@ -232,6 +229,8 @@ class Transmission:
     def _progress(self) -> tuple[int, int]:
         return self._moved, unread(self._request)
 
+
+# Refusals
 
 #: Makes a page: (request, status) -> (content type, body).
 ErrorRenderer = Callable[[Request, int], tuple[str, bytes]]

@@ -1,4 +1,4 @@
-"""What becomes of a new request: served, a session, or refused before anybody hears of it."""
+"""Admission of a new request: served, a session, or refused before anybody hears of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEAD_TOO_LARGE = "The request's head is too large."
 
 
 class Application(Protocol):
-    """What is served."""
+    """The application behind a connection."""
 
     def request(self, link: Link, stream_id: int, headers: list[Header]) -> None:
         """A plain request arrived: answer it, or `Link.serve` the stream."""

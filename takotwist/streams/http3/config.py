@@ -1,4 +1,4 @@
-"""What an HTTP/3 endpoint may spend, as one frozen value.
+"""Bounds of an HTTP/3 endpoint, as one frozen value.
 
 Every number is a bound on memory, time or work that a stranger can cause; none
 is `None`.  Sizes are bytes, times are seconds.
@@ -13,7 +13,7 @@ from attrs.validators import ge, gt
 
 
 class AddressCheck(Enum):
-    """When a client must prove that it owns its address (Retry, RFC 9000 section 8.1.2)."""
+    """Occasions of the proof of a client's address (Retry, RFC 9000 section 8.1.2)."""
 
     ALWAYS = "always"
     #: Only while `Http3Config.max_handshakes` handshakes are under way: a Retry

@@ -35,7 +35,7 @@ _StreamEvent = quic.StreamDataReceived | quic.StreamReset | quic.StopSendingRece
 
 
 class ConnectionTable(Protocol):
-    """Who knows connections by their ids."""
+    """The connections by their ids, as each of them sees it."""
 
     def id_issued(self, connection_id: bytes, connection: Http3Connection) -> None:
         """Datagrams with this id are the connection's as well."""
@@ -102,7 +102,7 @@ class Http3Connection:
 
     @property
     def busy(self) -> bool:
-        """Whether any request or session is under way."""
+        """True while any request or session is under way."""
         sessions = self._sessions is not None and self._sessions.busy
         return not self._over and (self._streams.busy or sessions)
 

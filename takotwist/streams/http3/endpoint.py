@@ -1,4 +1,4 @@
-"""One UDP port for many HTTP/3 connections: whose datagram is it, and may they come in?
+"""Endpoint of many HTTP/3 connections on one UDP port: demultiplexing and admission.
 
 A datagram goes to the connection that its id names; of nobody's, only an
 Initial packet may start one, and only within the bounds (`Http3Config`).
@@ -44,9 +44,9 @@ ALIVE_SECONDS = 10.0
 
 @attrs.define(slots=True)
 class Known:
-    """What is known of a connection here.
+    """Entry of one connection.
 
-    :ivar network: what its client is counted under, wherever it has moved since.
+    :ivar network: name that its client is counted under, wherever it has moved since.
     :ivar ids: by which its datagrams come.
     """
 

@@ -1,4 +1,4 @@
-"""What a stream may ask of its connection, and what it is told: two short interfaces.
+"""Interfaces between a connection and its streams: calls down, events up.
 
 The request bridge and WebTransport know a connection only by `Link`; a
 connection knows them only by `StreamReceiver`, `Watcher` and `Sessions`.
@@ -84,7 +84,7 @@ class Link(Protocol):
         """Written bytes still in our memory."""
 
     def delivered(self, stream_id: int) -> bool:
-        """Whether everything up to the end is acknowledged."""
+        """True once everything up to the end is acknowledged."""
 
     def watch(self, stream_id: int, watcher: Watcher) -> None:
         """Tell `watcher` whenever bytes may have left, until `unwatch`."""
@@ -99,18 +99,18 @@ class Link(Protocol):
         """The largest datagram that fits one packet, in bytes; 0 where the peer takes none."""
 
     def is_request(self, stream_id: int) -> bool:
-        """Whether this id is a request, or session, under way."""
+        """True while this id is a request, or session, under way."""
 
     def abort(self, code: int, reason: str) -> None:
         """Close the whole connection, for a breach of the protocol."""
 
 
 class Sessions(Protocol):
-    """What WebTransport is to a connection."""
+    """WebTransport, as a connection sees it."""
 
     @property
     def busy(self) -> bool:
-        """Whether any session is open, or its handler still at work."""
+        """True while any session is open, or its handler still at work."""
 
     def connect(self, stream_id: int, headers: list[Header]) -> None:
         """An extended CONNECT for WebTransport arrived: refuse it, or `Link.serve` it."""
@@ -132,7 +132,7 @@ class Sessions(Protocol):
 
 
 class SessionMaker(Protocol):
-    """What WebTransport is to a server."""
+    """WebTransport, as a server sees it."""
 
     def __call__(self, link: Link) -> Sessions:
         """The sessions of a new connection."""

@@ -1,14 +1,13 @@
-"""aioquic's QUIC connection, with the bounds that it leaves to nobody.
+"""aioquic's QUIC connection with bounds, and its driver: datagrams in, datagrams out, one timer.
 
-aioquic grants a peer more credit as soon as bytes arrive, read or not, and
-buffers what we write without limit or report.  This subclass ties credit to
-what was read and tells how much is buffered.  All use of aioquic's private
-names in the project is here and in `framing`; `setup.cfg` pins its version.
+aioquic grants a peer more credit as soon as bytes arrive, read or not, and buffers what we
+write without limit or report.  `BoundedQuic` ties credit to what was read and tells how much
+is buffered.  It and `streams.Http3Framing` are the only users of aioquic's private names;
+`setup.cfg` pins the range of its versions.
 
-Moves one QUIC connection through time: datagrams in, datagrams out, one timer.
-
-Whatever touches the connection ends in `flush_soon`, so all that was written in
-one turn of the reactor leaves together.  Knows no streams and no HTTP.
+`QuicDriver` moves a connection through time.  Whatever touches the connection ends in
+`flush_soon`, so all that was written in one turn of the reactor leaves together.  It knows no
+streams and no HTTP.
 """
 
 from __future__ import annotations
@@ -87,7 +86,7 @@ class BoundedQuic(QuicConnection):
                 # aioquic's own are random, and nobody knows them after a restart.
                 one.stateless_reset_token = self._reset_token(one.cid)
 
-    # What the reader says
+    # Receiving
 
     def hold(self, stream_id: int, count: int) -> None:
         """`count` received bytes of the stream are not read yet: grant no credit for them."""
@@ -122,7 +121,7 @@ class BoundedQuic(QuicConnection):
         receiver._buffer.clear()
         return undelivered
 
-    # What the writer asks
+    # Sending
 
     def unacknowledged(self, stream_id: int) -> int:
         """Bytes of the stream that are in our memory: not sent, or not acknowledged."""
@@ -130,12 +129,12 @@ class BoundedQuic(QuicConnection):
         return 0 if stream is None else len(stream.sender._buffer)
 
     def delivered(self, stream_id: int) -> bool:
-        """Whether all that was written, the end included, is acknowledged."""
+        """True once all that was written, the end included, is acknowledged."""
         stream = self._streams.get(stream_id)
         return stream is None or stream.sender.is_finished
 
     def begun(self, stream_id: int) -> bool:
-        """Whether any byte of the stream has left, or none ever will."""
+        """True once any byte of the stream has left, or none ever will."""
         stream = self._streams.get(stream_id)
         return stream is None or stream.sender.highest_offset > 0
 
@@ -154,7 +153,7 @@ class BoundedQuic(QuicConnection):
 
     @property
     def is_over(self) -> bool:
-        """Whether the connection is closing or gone: nothing more can be sent."""
+        """True once the connection is closing or gone: nothing more can be sent."""
         return self._close_event is not None
 
     # Credit.  aioquic doubles a limit once half of it has been received; these
@@ -185,6 +184,8 @@ class BoundedQuic(QuicConnection):
         finally:
             limit.used = received
 
+
+# The driver
 
 #: What floating point may take off a delay.
 ROUNDING = 1e-6

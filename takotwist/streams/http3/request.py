@@ -271,7 +271,7 @@ class RequestStream:
 
 
 class Http3Pipe:
-    """What `takotwist.streams.http.response.ResponsePipe` asks, on one request stream."""
+    """`takotwist.streams.http.response.ResponsePipe` on one request stream."""
 
     transport = None
 

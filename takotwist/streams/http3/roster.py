@@ -1,4 +1,4 @@
-"""Who is connected, written down so that the next process can tell them that they are not.
+"""Roster of connected clients, by which the next process can tell them that they are not.
 
 A server that is killed says nothing, and a client that only listens sends nothing, so it
 hears of a stateless reset (RFC 9000 section 10.3) only when it next pings: after fifteen
@@ -71,7 +71,7 @@ class Roster:
         _HEAD.pack_into(self._map, 0, self._wall())
 
     def note(self, connection: Hashable, connection_id: bytes, address: Address) -> None:
-        """Where a client is, and what it calls its connection now."""
+        """Record the address of a client, and the id by which it calls its connection now."""
         slot, known_id, known_address = self._entries.get(connection, (-1, b"", None))
         if known_id == connection_id and known_address == address:
             return

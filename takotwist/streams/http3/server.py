@@ -1,9 +1,8 @@
-"""An HTTP/3 server on one UDP port of the reactor: a site, and WebTransport beside it.
+"""HTTP/3 server on one UDP port of the reactor: a site, and WebTransport beside it.
 
-Composes the parts of this folder.  WebTransport is handed in, so this folder
-knows only what a connection asks of it.  Nothing happens before `start`.
-
-The header by which a TLS site tells browsers of its HTTP/3 endpoint (RFC 7838).
+Composes the parts of this folder.  WebTransport is handed in, so this folder knows only what a
+connection asks of it.  Nothing happens before `start`.  `alt_svc` is the header by which a TLS
+site tells browsers of its HTTP/3 endpoint (RFC 7838).
 """
 
 from __future__ import annotations
@@ -103,7 +102,7 @@ class Http3Server:
 
     @property
     def connections(self) -> int:
-        """How many there are."""
+        """Number of connections."""
         return len(self.protocol.connections)
 
     def stop(self) -> Deferred[None]:

@@ -1,8 +1,7 @@
-"""Answers to datagrams of nobody we know: version negotiation, Retry, refusal, reset.
+"""Stateless answers to unknown datagrams: version negotiation, Retry, refusal, reset.
 
-Pure: bytes in, bytes out; nothing is remembered between a question and its
-answer, so a flood costs no memory.  No answer is longer than its question
-(RFC 9000 section 8).
+Bytes in, bytes out; nothing is remembered between a question and its answer, so a flood costs
+no memory.  No answer is longer than its question (RFC 9000 section 8).
 """
 
 from __future__ import annotations
@@ -123,7 +122,7 @@ class RetryTokens:
         )
 
     def is_ours(self, token: bytes) -> bool:
-        """Whether the token claims to come from one of our Retry packets."""
+        """True where the token claims to come from one of our Retry packets."""
         return token.startswith(RETRY_MARK)
 
     def original_id(self, header: QuicHeader, address: Address, now: float) -> bytes | None:

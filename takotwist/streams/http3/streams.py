@@ -1,14 +1,13 @@
-"""The streams of one connection, and what they may do to it: the `Link` of HTTP/3.
+"""Streams of one connection: HTTP/3 framing, and the table of streams that provides `Link`.
 
-Two kinds live here: requests, whose bytes HTTP/3 frames, and WebTransport
-streams, whose bytes it must not touch.  The table forgets a stream when both
-its directions are over, or when the connection is.
+`Http3Framing` is aioquic's framing with what WebTransport and a public server need: the
+WebTransport settings of every draft that browsers ship, GOAWAY, a bound on header blocks, and
+news of a WebTransport stream before its first byte.  It knows no sockets, no requests and no
+sessions: events in, events out.
 
-aioquic's HTTP/3 framing, with what WebTransport and a public server need.
-
-Adds the WebTransport settings of every draft that browsers ship, GOAWAY, a
-bound on header blocks, and news of a WebTransport stream before its first
-byte.  Knows no sockets, no requests and no sessions: events in, events out.
+`StreamTable` holds two kinds: requests, whose bytes HTTP/3 frames, and WebTransport streams,
+whose bytes it must not touch.  It forgets a stream when both its directions are over, or when
+the connection is.
 """
 
 from __future__ import annotations
@@ -127,7 +126,7 @@ class Http3Framing(H3Connection):
         return events
 
     def _is_near(self, stream_id: int) -> bool:
-        """Whether an unfinished head is one that a client could have meant."""
+        """True where an unfinished head is one that a client could have meant."""
         size = self._stream[stream_id].frame_size
         largest = HEAD_FACTOR * self._max_header_bytes
         return self.unfinished_head(stream_id) is not None and (size or 0) <= largest
@@ -194,7 +193,7 @@ class StreamTable:
 
     @property
     def busy(self) -> bool:
-        """Whether a request is under way, or the end of its response not with the client yet."""
+        """True while a request is under way, or the end of its response not with the client yet."""
         return bool(self.requests) or bool(self._leaving)
 
     def flushed(self) -> None:

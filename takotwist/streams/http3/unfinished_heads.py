@@ -1,7 +1,7 @@
-"""What a client has begun on one connection of HTTP/3 before it is anybody's body: heads, and
-data that waits for what is missing before it.
+"""Unfinished heads and gaps of one HTTP/3 connection, counted against the shared bound.
 
-Both are kept by aioquic, bounded for each stream and each connection, and for no time.
+A head that has begun, and data that waits for what is missing before it, are kept by aioquic
+before they are anybody's body: bounded for each stream and each connection, and for no time.
 """
 
 from __future__ import annotations

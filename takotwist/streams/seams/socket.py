@@ -1,15 +1,12 @@
-"""Bytes straight to the socket while a transport holds none, or else by the transport.
+"""Direct writes to a socket, and the count of bytes that a transport still holds.
 
 A write through Twisted waits for the reactor to say that the socket takes data,
 which costs twice as much as the send itself.  Rule: here nothing is decided about
 a connection; what the kernel does not take at once, and every error, is left to
 the transport, and bytes never overtake what it holds.
 
-How many bytes a transport still holds.
-
 Twisted tells a producer when to pause and when to go on, but not how much is
-waiting.  This file is the one place that looks into its buffers; what it does
-not know counts as nothing.
+waiting (`unsent_bytes`).  What is not known of a transport counts as nothing.
 """
 
 from __future__ import annotations
@@ -59,7 +56,7 @@ def direct_write(transport: Any) -> Callable[[bytes], None]:
 
 
 def is_direct(write: Callable[[bytes], None]) -> bool:
-    """Whether `write` is of `direct_write` and goes to a socket; then it never raises."""
+    """True where `write` is of `direct_write` and goes to a socket; then it never raises."""
     return isinstance(getattr(write, "__self__", None), _Plain | _Tls)
 
 
@@ -75,7 +72,7 @@ def straight_send(write: Callable[[bytes], None]) -> Callable[[bytes], int] | No
 
 
 def blocked_sends(reactor: object) -> Callable[[], list[Callable[[bytes], int]]]:
-    """What says which sockets have bytes waiting in their transport, by their ``send``.
+    """A function that lists the blocked sockets, those with bytes waiting, by their ``send``.
 
     A transport that holds anything, whoever wrote it, waits to write; so the reactor
     knows, and nothing has to be kept up to date here.
@@ -162,7 +159,7 @@ class _Tls:
 
 
 def _encrypted(connection: Any, data: bytes) -> tuple[int, bytes, bool]:
-    """How much of `data` OpenSSL takes, what it makes of it, and whether that is all it has.
+    """Bytes of `data` that OpenSSL takes, what it makes of it, and whether that is all it has.
 
     :param data: what fits into a record.
     :raises SSL.Error: it takes nothing now.
@@ -177,7 +174,7 @@ def _encrypted(connection: Any, data: bytes) -> tuple[int, bytes, bool]:
 
 
 def _encrypted_by_methods(connection: Any, data: bytes) -> tuple[int, bytes, bool]:
-    """The same by what is public."""
+    """Fallback for `_encrypted` through pyOpenSSL's public API."""
     sent = connection.send(data)
     room = sent + RECORD_OVERHEAD
     record: bytes = connection.bio_read(room)

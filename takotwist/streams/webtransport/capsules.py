@@ -1,13 +1,12 @@
-"""The capsules on a session's CONNECT stream (RFC 9297 section 3.2).
+"""Capsules (RFC 9297 section 3.2) and datagrams of one session.
 
-Pure: bytes in, capsules out.  Unknown capsules are skipped as they arrive,
-whatever length they claim; browsers send one at once to see that it works.
+Capsules come on the CONNECT stream; reading them is pure: bytes in, capsules out.  Unknown
+capsules are skipped as they arrive, whatever length they claim; browsers send one at once to
+see that it works.
 
-The datagrams of one session: whole or not at all, in any order, never waited for.
-
-Both directions are bounded by dropping: what came in by dropping the oldest,
-because newer is better; what goes out by dropping the newest, which the caller
-is told, and can then slow down.
+Datagrams come whole or not at all, in any order, and are never waited for.  Both directions
+are bounded by dropping: what came in by dropping the oldest, because newer is better; what
+goes out by dropping the newest, which the caller is told, and can then slow down.
 """
 
 from __future__ import annotations
@@ -118,6 +117,9 @@ def _close(value: bytes) -> CloseSession:
     except UnicodeDecodeError as error:
         raise CapsuleError("close reason is not UTF-8") from error
     return CloseSession(int.from_bytes(value[:4], "big"), reason)
+
+
+# Datagrams
 
 
 class Datagrams:

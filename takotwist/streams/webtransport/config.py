@@ -1,4 +1,4 @@
-"""What one WebTransport route may spend, and whom it lets in, as one frozen value."""
+"""Bounds and origins of one WebTransport route, as one frozen value."""
 
 from __future__ import annotations
 

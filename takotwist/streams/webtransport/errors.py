@@ -1,4 +1,4 @@
-"""What ends a WebTransport read, write or session, as one tree.
+"""Errors that end a WebTransport read, write or session, as one tree.
 
 WebTransportError
 ├── SessionClosed      the session is over; code and reason of the close
@@ -9,11 +9,9 @@ WebTransportError
 ├── DatagramTooLarge   no packet can carry it
 └── TooManyStreams     the session's bound of streams of ours is reached
 
-Application error codes of WebTransport streams, within HTTP/3's own range.
-
-draft-ietf-webtrans-http3, section "Resetting Data Streams": the 32-bit codes
-are spread over a reserved range of HTTP/3 codes so that every 31st, which
-HTTP/3 reserves for greasing, stays free.
+Application error codes are 32-bit numbers within HTTP/3's own range: they are spread over a
+reserved range of HTTP/3 codes so that every 31st, which HTTP/3 reserves for greasing, stays
+free (draft-ietf-webtrans-http3, section "Resetting Data Streams").
 """
 
 from __future__ import annotations

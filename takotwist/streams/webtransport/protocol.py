@@ -1,13 +1,11 @@
-"""A Twisted protocol on a WebTransport stream.
+"""Twisted protocols and handler tasks on a WebTransport session.
 
-So whatever speaks over a TCP connection speaks over a stream: `LineReceiver`,
-AMP, or the line-framed channel protocol.  Pausing, producers, half-close and
+`run_protocol`: whatever speaks over a TCP connection speaks over a stream, be it
+`LineReceiver`, AMP, or the line-framed channel protocol.  Pausing, producers, half-close and
 the loss of the connection mean what they mean there.
 
-The coroutines of one session, and how they come to their end.
-
-Each may come to its own end when the session does; what has not after a while
-is cancelled, so nothing of a session outlasts it for long.
+`Work`: the coroutines of one session.  Each may come to its own end when the session does; what
+has not after a while is cancelled, so nothing of a session outlasts it for long.
 """
 
 from __future__ import annotations
@@ -165,7 +163,7 @@ class StreamTransport:
 
 
 class Work:
-    """What a session's handler runs.
+    """Tasks of a session's handler.
 
     :param grace: seconds from the end of the session to the cancelling.
     :param on_failure: called when something fails while the session is open; it is logged already.

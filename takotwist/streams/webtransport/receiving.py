@@ -1,11 +1,10 @@
-"""The receiving direction of one stream: bytes wait here, and the peer's credit with them.
+"""Receive queues: of the bytes of one stream, and of whole arrivals for a handler.
 
-What the handler has not read is held against the peer's window, so a handler
-that does not read stops its peer, and memory is bounded by the window.
+What the handler has not read of a stream is held against the peer's window, so a handler that
+does not read stops its peer, and memory is bounded by the window (`ReceiveSide`).
 
-What has come and waits for the handler, in order, up to a bound.
-
-One reader at a time.  The end takes away what still waits: it is no use any more.
+Streams and datagrams wait in order and up to a bound, for one reader at a time; the end takes
+away what still waits, as it is no use any more (`Arrivals`).
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class ReceiveSide:
 
     @property
     def settled(self) -> bool:
-        """Whether the peer has said its last word and nothing of it waits."""
+        """True once the peer has said its last word and nothing of it waits."""
         return self.over and not self._chunks
 
     # From the wire
@@ -219,7 +218,7 @@ class Arrivals(Generic[T]):
 
     @property
     def full(self) -> bool:
-        """Whether as many wait as may."""
+        """True while as many wait as may."""
         return len(self._waiting) >= self.limit
 
     def put(self, item: T) -> None:

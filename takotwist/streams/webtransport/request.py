@@ -57,7 +57,7 @@ class SessionRequest:
         )
 
     def origin_allowed(self, allowed: tuple[str, ...]) -> bool:
-        """Whether a page of this origin may open a session."""
+        """True where a page of this origin may open a session."""
         if self.origin is None or "*" in allowed:
             return True
         if allowed:
@@ -81,6 +81,6 @@ def choose_protocol(request: SessionRequest, config: WebTransportConfig) -> str 
 
 
 def valid_path(path: str) -> bool:
-    """Whether a route can have this path."""
+    """True where a route can have this path."""
     parts = urlsplit(path)
     return path.startswith("/") and parts.path == path

@@ -61,7 +61,7 @@ class SendSide:
 
     @property
     def settled(self) -> bool:
-        """Whether this direction is over on the wire as well."""
+        """True once this direction is over on the wire as well."""
         return self.over and not (self._finished and not self._link.delivered(self._stream_id))
 
     # For the handler

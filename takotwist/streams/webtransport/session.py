@@ -99,7 +99,7 @@ class WebTransportSession:
 
     @property
     def closed(self) -> SessionClosed | None:
-        """How the session was closed; `None` while it is open."""
+        """The close of the session; `None` while it is open."""
         return self._closed
 
     async def wait_closed(self) -> SessionClosed:
@@ -156,7 +156,7 @@ class WebTransportSession:
 
     @property
     def working(self) -> bool:
-        """Whether the handler, or something it started, has not returned yet."""
+        """True while the handler, or something it started, has not returned yet."""
         return bool(self._work)
 
     def cancel(self) -> None:

@@ -41,12 +41,12 @@ class WebTransportStream:
 
     @property
     def readable(self) -> bool:
-        """Whether the stream has a receiving direction."""
+        """True where the stream has a receiving direction."""
         return self._receiving is not None
 
     @property
     def writable(self) -> bool:
-        """Whether the stream has a sending direction."""
+        """True where the stream has a sending direction."""
         return self._sending is not None
 
     @property
@@ -123,7 +123,7 @@ class WebTransportStream:
 
     @property
     def paused(self) -> bool:
-        """Whether a low-level writer should wait."""
+        """True while a low-level writer should wait."""
         return self._writer().paused
 
     def finish(self) -> None:
@@ -142,7 +142,7 @@ class WebTransportStream:
 
     @property
     def finishing(self) -> bool:
-        """Whether `finish` was said and the peer has not acknowledged all yet."""
+        """True while `finish` was said and the peer has not acknowledged all yet."""
         return self._sending is not None and self._sending.over and not self._sending.settled
 
     # From the connection

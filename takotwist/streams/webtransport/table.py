@@ -1,13 +1,11 @@
-"""The WebTransport sessions of one connection: who may open one, and whose stream is this?
+"""Session table of one connection, and the streams and datagrams that come before their session.
 
 Provides `takotwist.streams.http3.link.Sessions`.  A session is in the table from
 its CONNECT on, so that what comes while `admit` is asked waits within its bounds.
 
-What came before its session: QUIC orders no two streams, so a stream may overtake its CONNECT.
-
-Held for a short time and up to a bound, then reset; a session that is gone
-gets nothing held.  An `EarlyStream` stays with the connection until the peer is
-done with it, so that its bytes are never taken for HTTP/3.
+QUIC orders no two streams, so a stream may overtake its CONNECT.  It is held for a short time
+and up to a bound, then reset; a session that is gone gets nothing held.  An `EarlyStream` stays
+with the connection until the peer is done with it, so that its bytes are never taken for HTTP/3.
 """
 
 from __future__ import annotations
@@ -65,7 +63,7 @@ class EarlyStream:
         self.take()
 
     def take(self) -> tuple[bytes, bool]:
-        """What came so far, and whether it was all."""
+        """The bytes that came so far, and whether they are all."""
         data = b"".join(self._chunks)
         self._chunks.clear()
         if self._size:
@@ -210,7 +208,7 @@ class SessionTable:
 
     @property
     def busy(self) -> bool:
-        """Whether any session is open."""
+        """True while any session is open."""
         return bool(self._sessions)
 
     # From the connection
@@ -261,7 +259,7 @@ class SessionTable:
         """The connection is over; its sessions were told as its requests."""
         self._early.clear()
 
-    # A session's way in
+    # Opening a session
 
     def _begin(self, stream_id: int, request: SessionRequest, route: WebTransportRoute) -> None:
         protocol = choose_protocol(request, route.config)
