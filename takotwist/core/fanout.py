@@ -211,6 +211,19 @@ class Audience:
             self.fanned_out = part[-1].id
         return delivered, lagging
 
+    def interrupted(self, last_id: int) -> tuple[list[Subscription], list[Subscription]]:
+        """Close every gate after `publish` has failed somewhere on its way to `last_id`.
+
+        :return: the subscriptions that were live, of which nobody knows what they were
+            given, and the others, which are complete up to their position.
+        """
+        # From here on a gate opens only for who has read the messages in the log.
+        self.fanned_out = max(self.fanned_out, last_id)
+        live = [one for one in self.members if one.replay.gate is Gate.OPEN]
+        for subscription in live:
+            self.close_gate(subscription)
+        return live, [one for one in self.members if one.replay.gate is Gate.CLOSED]
+
 
 def _slices(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     start = size = 0
@@ -268,6 +281,11 @@ class FanOut:
         if audience is None:
             return 0, []
         return audience.publish(items, self.turn.now, self._waiting)
+
+    def interrupted(self, key: str, last_id: int) -> tuple[list[Subscription], list[Subscription]]:
+        """Stop delivering to a topic after `publish` has failed; see `Audience.interrupted`."""
+        audience = self._audiences.get(key)
+        return ([], []) if audience is None else audience.interrupted(last_id)
 
     def _waiting(self) -> Iterable[Send]:
         return chain(self.turn.holding, self.blocked())

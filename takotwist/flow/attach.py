@@ -19,7 +19,13 @@ from takotwist.core.metrics import Tally
 from takotwist.core.replay import Gate
 from takotwist.core.send_queue import Outbox
 from takotwist.core.tail import Item, Tails
-from takotwist.errors import CursorInvalid, Refusal, ReplayTooOld, StoreUnavailable
+from takotwist.errors import (
+    CursorInvalid,
+    InternalError,
+    Refusal,
+    ReplayTooOld,
+    StoreUnavailable,
+)
 from takotwist.flow.read_log import PAGE_BYTES, ReadPage, Reads
 from takotwist.ports import IReplayLog
 
@@ -132,6 +138,22 @@ class Attaching:
             self.tally.catch_ups += 1
             self._continue(subscription)
 
+    def interrupted(self, key: str, last_id: int) -> list[Subscription]:
+        """Messages up to `last_id` were stored, and handing them to the topic's readers failed.
+
+        A reader that was live may have been given any part of them: it is ended, and its
+        client resumes from what it has really seen.  To continue it here would be to
+        guess, and to give a message twice or not at all.
+
+        :return: the readers to be continued from the log; pass them to `lagging`.
+        """
+        # It may lack them, and then would answer with a gap.
+        self.tails.forget(key)
+        live, behind = self.fanout.interrupted(key, last_id)
+        for subscription in live:
+            self._end(subscription, InternalError())
+        return behind
+
     def resumed(self, outbox: Outbox) -> None:
         """The connection takes bytes again: continue what waits for it."""
         outbox.paused = False
@@ -143,11 +165,13 @@ class Attaching:
 
     def _continue(self, subscription: Subscription) -> None:
         """Bring a subscriber with a closed gate as far as its connection allows."""
-        if subscription.busy or self._settled(subscription):
+        try:
+            if subscription.busy or self._settled(subscription):
+                return
+        except Exception:
+            self._failed(subscription)
             return
-        ensureDeferred(self._catch_up(subscription)).addErrback(
-            lambda failure: self._log.failure("continuing a reader failed", failure)
-        )
+        ensureDeferred(self._catch_up(subscription))
 
     async def _catch_up(self, subscription: Subscription) -> None:
         subscription.busy = True
@@ -162,10 +186,26 @@ class Attaching:
             # The connection is well, only the log is not: it waits.
             self.deadlines.at(self.seconds() + RETRY_SECONDS, lambda: self._continue(subscription))
         except Refusal as refusal:
-            self.detach(subscription)
-            subscription.on_end(refusal)
+            self._end(subscription, refusal)
+        except Exception:
+            self._failed(subscription)
         finally:
             subscription.busy = False
+
+    def _failed(self, subscription: Subscription) -> None:
+        """End a reader that cannot be continued; left as it is it would wait for ever."""
+        self._log.failure("continuing a reader failed")
+        self._end(subscription, InternalError())
+
+    def _end(self, subscription: Subscription, refusal: Refusal) -> None:
+        if subscription.ended:
+            return
+        self.detach(subscription)
+        try:
+            subscription.on_end(refusal)
+        except Exception:
+            # Others are to be ended after it.
+            self._log.failure("ending a subscription failed")
 
     def _settled(self, subscription: Subscription) -> bool:
         """Give what the tail has.  Whether that was all there is to do now.

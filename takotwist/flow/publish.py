@@ -138,13 +138,7 @@ class Publishing:
         self.turn.delivering = True
         self.tally.commit_seconds.observe(self.turn.now - began)
         self.tally.commit_messages.observe(sum(len(one.messages) for one in stored))
-        lagging: list[Subscription] = []
-        try:
-            lagging = self._fan_out(stored, batch)
-        except Exception:
-            # It is stored; whoever resumes will have it.  Its publisher must not
-            # be told that it failed.
-            self._logger.failure("fanning out failed")
+        lagging = self._fan_out(stored, batch)
         # Before the turn ends, so that answers of one connection leave joined too.
         for one, appended in zip(batch, stored, strict=True):
             one.answer.callback(appended)
@@ -169,9 +163,16 @@ class Publishing:
         now_us = int(self.wall() * 1_000_000)
         for key, (append, items) in by_topic.items():
             self.tally.publishes += len(items)
-            self._keep(key, items, append.lifecycle, now_us)
-            delivered, behind = self.fanout.publish(key, items)
-            self.tally.deliveries += delivered
+            try:
+                self._keep(key, items, append.lifecycle, now_us)
+                delivered, behind = self.fanout.publish(key, items)
+            except Exception:
+                # It is stored: its publisher must not be told that it failed, and its
+                # readers have it from the log.  The other topics go on.
+                self._logger.failure("fanning out failed")
+                behind = self.attaching.interrupted(key, items[-1].id)
+            else:
+                self.tally.deliveries += delivered
             lagging += behind
         return lagging
 

@@ -1,0 +1,151 @@
+"""The delivery path over a log that answers when told, and clients that a test can clog."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import Clock
+
+from takotwist.adapters.memory.log import InMemoryReplayLog
+from takotwist.codecs.wire_forms import WireForm
+from takotwist.core.channel import Lifecycle
+from takotwist.core.deadlines import Deadlines
+from takotwist.core.fanout import FanOut, Subscription
+from takotwist.core.metrics import Tally
+from takotwist.core.send_queue import Outbox, Turn
+from takotwist.core.tail import Tails
+from takotwist.core.topic import Draft, Topic
+from takotwist.errors import Refusal, ReplayTooOld, StoreUnavailable
+from takotwist.flow.attach import Attaching
+from takotwist.flow.publish import Publishing
+from takotwist.flow.read_log import Reads
+from takotwist.testing.manual_log import ManualLog
+
+#: A wire form that a test can read back: the id and a separator.
+PLAIN = WireForm("plain", lambda message: b"%d " % message.id)
+TOPICS = [Topic.of("chat", {"roomId": room}) for room in "ab"]
+
+
+class Client:
+    """One subscriber, with a connection that the test can clog."""
+
+    def __init__(
+        self,
+        world: DeliveryWorld,
+        topic: Topic,
+        cursor: int | None,
+        reset: bool,
+        at_once: bool = False,
+        straight: bool = False,
+    ) -> None:
+        self.world = world
+        self.topic = topic
+        self.asked = cursor
+        self.cursor: int | None = None
+        self.was_reset = False
+        self.received: list[int] = []
+        self.ended: Refusal | None = None
+        self.clogged = False
+        self.outbox = Outbox(limit=200, turn=world.turn)
+        send = self.send if straight else None
+        self.outbox.connect(PLAIN, self.write, at_once=at_once, send=send)
+        self.subscription = Subscription(topic, world.window_us, self.outbox, self.opened, self.end)
+        world.clients.append(self)
+        world.attaching.attach(self.subscription)
+        starting = ensureDeferred(world.attaching.start(self.subscription, cursor, reset))
+        starting.addErrback(self.refused)
+
+    def write(self, blob: bytes) -> None:
+        self.received += map(int, blob.split())
+        if self.clogged:
+            self.outbox.paused = True
+
+    def send(self, blob: bytes) -> int:
+        assert not self.outbox.paused, "it overtakes what the transport holds"
+        if self.clogged:
+            raise BlockingIOError
+        self.write(blob)
+        return len(blob)
+
+    def opened(self, cursor: int, reset: ReplayTooOld | None) -> None:
+        assert self.cursor is None, "opened twice"
+        self.cursor = cursor
+        self.was_reset = reset is not None
+
+    def refused(self, failure: Any) -> None:
+        failure.trap(Refusal)
+        self.end(failure.value)
+
+    def end(self, refusal: Refusal) -> None:
+        assert self.ended is None, "ended twice"
+        self.ended = refusal
+
+    def unclog(self) -> None:
+        self.clogged = False
+        if self.outbox.paused and self.ended is None:
+            self.world.attaching.resumed(self.outbox)
+
+    def leave(self) -> None:
+        self.world.attaching.detach(self.subscription)
+        self.outbox.discard()
+
+
+class DeliveryWorld:
+    """The delivery path over a log that answers when told."""
+
+    def __init__(self, tail_bytes: int, lifecycle: Lifecycle) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_000_000.0)
+        self.lifecycle = lifecycle
+        self.window_us = lifecycle.replay_window_ms * 1000
+        self.inner = InMemoryReplayLog(self.clock)
+        self.log = ManualLog(self.inner)
+        self.log.start()
+        self.turn, self.deadlines = Turn(), Deadlines()
+        self.fanout = FanOut(
+            self.turn, lambda: [one.send for one in self.clients if one.outbox.paused]
+        )
+        self.tails, self.tally = Tails(tail_bytes, 4 * tail_bytes), Tally()
+        self.attaching = Attaching(
+            self.log,
+            Reads(self.log, self.tails, self.tally),
+            self.fanout,
+            self.tails,
+            self.tally,
+            self.deadlines,
+            self.clock.seconds,
+            self.clock.seconds,
+        )
+        self.publishing = Publishing(
+            self.log,
+            self.fanout,
+            self.tails,
+            self.attaching,
+            self.turn,
+            self.tally,
+            self.clock.seconds,
+            self.clock.seconds,
+        )
+        self.stored: dict[str, list[int]] = {topic.key: [] for topic in TOPICS}
+        self.clients: list[Client] = []
+
+    def publish(self, topic: Topic, count: int, size: int = 5) -> None:
+        drafts = [Draft("m", b'"%s"' % (b"x" * size))] * count
+
+        def stored(appended: Any) -> None:
+            self.stored[topic.key] += [message.id for message in appended.messages]
+
+        publishing = self.publishing.publish(topic, drafts, self.lifecycle)
+        publishing.addCallbacks(stored, lambda failure: failure.trap(StoreUnavailable) and None)
+
+    def settle(self) -> None:
+        for client in self.clients:
+            client.unclog()
+        for _ in range(50):
+            self.log.settle()
+            self.clock.advance(1.0)
+            for action in self.deadlines.tick(self.clock.seconds()):
+                action()
+            if not (self.log.appends_waiting or self.log.reads_waiting or len(self.deadlines)):
+                break
