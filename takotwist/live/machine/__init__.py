@@ -1,1 +1,1 @@
-"""The frame machine of live objects: pure, knows frames alone."""
+"""The protocol machine of one live object, with its frames and their codec: pure, no I/O."""

@@ -1,4 +1,4 @@
-"""Frames of live objects as text and as binary (protocol, live objects, section 5).
+"""Codec of live frames, text and binary (protocol, live objects, section 5).
 
 Rule: what `read` gives is complete, or `Unreadable` names the field.  The id of
 the object stands beside the frame and not in it: a machine does not know its own.
@@ -72,7 +72,7 @@ _DECODER = msgspec.json.Decoder(_Wire)
 
 
 def trouble_json(trouble: Trouble | None) -> Any:
-    """For `msgspec.json.encode`."""
+    """An error as `msgspec.json.encode` takes it."""
     if trouble is None:
         return None
     said: dict[str, Any] = {"code": trouble.code}
@@ -101,7 +101,7 @@ def _trouble(wire: _Trouble | None) -> Trouble | None:
 
 
 def write_text(id: str, frame: Frame) -> bytes:
-    """A text frame.  `data` stands last, so that its text can be found without parsing."""
+    """Encode a text frame; `data` stands last, so that its text can be found without parsing."""
     said: dict[str, Any] = {"op": "live", "id": id, "do": frame.do}
     if frame.seq:
         said["seq"] = frame.seq
@@ -189,7 +189,7 @@ def _cursor(said: str | int | None) -> int | None:
 
 
 def write_binary(id: str, frame: Frame) -> bytes:
-    """A binary frame."""
+    """Encode a binary frame."""
     name = id.encode("ascii")
     kind, place, info = _KINDS[frame.do, frame.ack], b"", frame.info
     if info is not None:
@@ -224,5 +224,5 @@ def read_binary(payload: bytes) -> tuple[str, Frame]:
 
 
 def write(id: str, frame: Frame) -> bytes:
-    """Either form."""
+    """A frame in the form that it has, binary or text."""
     return write_binary(id, frame) if frame.binary else write_text(id, frame)

@@ -1,11 +1,8 @@
-"""The frames of a live object, as values (protocol, live objects, section 5).
+"""Values of the machine: frames, outputs and limits (protocol, live objects, section 5).
 
-Rule: `data` is bytes everywhere in here, JSON text or raw: encoded once, where
-the message is made, and read once, where it is listened to.
-
-What a frame machine asks of whoever drives it.  Rule: in the order of its list.
-
-The numbers of live objects.  Rule: a length of time is seconds, a size is bytes.
+Rules: `data` is bytes everywhere in here, JSON text or raw: encoded once, where the
+message is made, and decoded once, where it is listened to.  Outputs are carried out in
+the order of the machine's list.  A length of time is seconds, a size is bytes.
 """
 
 from __future__ import annotations
@@ -28,20 +25,20 @@ Do = Literal[
     "ended",
 ]
 
-#: Frames that count as messages, against credit and in the waiting lanes.
+#: Frames that count as messages, against credit and in the send queue.
 MESSAGES = frozenset({"send", "publish", "published"})
 
 #: Frames without a sequence number, which may be repeated and may be lost.
 UNSEQUENCED = frozenset({"credit", "end", "ended"})
 
-#: What remembering a frame costs beside its data, in bytes: the frame, its place in a queue, and
-#: the outcome that its sender may await.  Measured on CPython 3.11: 250 to 370.
+#: Memory of a kept frame beside its data, in bytes: the frame, its place in a queue, and the
+#: outcome that its sender may await.  Measured on CPython 3.11: 250 to 370.
 OVERHEAD = 400
 
 
 @attrs.frozen(slots=True)
 class Trouble:
-    """Why something ended or failed, as on the wire.
+    """An error as on the wire: why something ended or failed.
 
     :ivar value: of ``abort``, JSON text.
     :ivar values: its marks, as JSON text (`takotwist.live.values`).
@@ -62,7 +59,7 @@ OVERFLOW = Trouble("overflow")
 
 @attrs.frozen(slots=True)
 class Position:
-    """What one side has received, and what the other may send (section 6).
+    """Acknowledgement and credit: what one side has, and what the other may send (section 6).
 
     :ivar seq: the last sequence number taken.
     :ivar bytes: how many the other may have sent in the object's whole life.
@@ -76,7 +73,7 @@ class Position:
 
 @attrs.frozen(slots=True)
 class Info:
-    """Where a publication stands among those of its key.
+    """The place of a publication among those of its key.
 
     :ivar seq: counts from 1.
     :ivar timestamp: milliseconds since the epoch.
@@ -134,13 +131,16 @@ class Frame:
 
     @property
     def size(self) -> int:
-        """What it counts for against credit, in bytes."""
+        """Bytes that it counts for against credit."""
         return len(self.data) + len(self.values)
 
     @property
     def weight(self) -> int:
-        """What it counts for in a lane, in bytes."""
+        """Bytes that it counts for in a queue."""
         return OVERHEAD + self.size
+
+
+# outputs
 
 
 @attrs.frozen(slots=True)
@@ -208,13 +208,16 @@ class Broken:
 Output = Transmit | Deliver | Sent | Answered | Failed | Opened | Ended | Forgotten | Broken
 
 
+# limits
+
+
 @attrs.frozen(kw_only=True)
 class Bounds:
-    """What one end of a live object keeps, and how long it waits.
+    """Limits of one end of a live object: buffers, windows and timeouts.
 
     :ivar connect_ttl: until the first attach; `None` waits for ever.
     :ivar reconnect_timeout: until the next attach after a cut.
-    :ivar replay: bytes that are sent and not reported, text.
+    :ivar replay: bytes that are sent and not acknowledged, text.
     :ivar replay_binary: the same, binary.
     :ivar buffer: bytes that wait to be sent, text.
     :ivar buffer_binary: the same, binary.
@@ -235,5 +238,5 @@ class Bounds:
     window_messages: int = 1024
 
     def with_buffer(self, limit: int) -> Bounds:
-        """The same with other bytes that wait, in both lanes."""
+        """A copy with another `buffer`, of text and of binary data."""
         return attrs.evolve(self, buffer=limit, buffer_binary=limit)

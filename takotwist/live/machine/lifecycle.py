@@ -1,9 +1,15 @@
-"""How an object's life goes on and ends: its times, the graceful close, the end (section 7).
+"""Lifecycle of a live object: timeouts, close handshake, end (protocol, section 7).
 
-Rule: once it is over for its user, everything of theirs has come out, and what is
-left is there only for the other side, for a bounded time.
+    NEW        attach -> OPEN; closed before it was handed out -> OVER
+    NEW, OPEN  both sides done -> LINGERING where we have sent ``closed``, else OVER
+               ended by us, overflow, close timeout -> OVER
+               no attach in time, a frame is missing, page left, protocol broken,
+               ended by them -> FORGOTTEN
+    LINGERING  ended by them, a frame is missing, reconnect timeout -> FORGOTTEN
+    OVER       their ``end`` or ``ended``, protocol broken, reconnect timeout -> FORGOTTEN
 
-How far a graceful close has come.  Rule: facts only; the machine draws the conclusions.
+Rule: once it is over for its user, everything of theirs has come out (sent, answered
+or failed), and what is left is there only for the other side, for a bounded time.
 """
 
 from __future__ import annotations
@@ -25,20 +31,20 @@ from takotwist.live.machine.frames import (
     Transmit,
     Trouble,
 )
-from takotwist.live.machine.receive import Incoming
-from takotwist.live.machine.send import Outgoing
+from takotwist.live.machine.receive import Receiver
+from takotwist.live.machine.send import Sender
 
 
 @attrs.define(slots=True, eq=False)
-class Closing:
-    """Who wants to close, and who is done.
+class CloseHandshake:
+    """Progress of a graceful close.  Rule: facts only; `Lifecycle` draws the conclusions.
 
     :ivar ours: we were asked to.
     :ivar theirs: their ``close`` has come.
     :ivar close_sent: ours is on its way.
     :ivar closed_sent: we said that we are done.
     :ivar closed_received: they said that they are.
-    :ivar deadline: when it has taken too long; seconds.
+    :ivar deadline: the time at which it has taken too long, seconds.
     """
 
     ours: bool = False
@@ -50,33 +56,33 @@ class Closing:
 
     @property
     def begun(self) -> bool:
-        """Whether nothing new may be sent."""
+        """Nothing new may be sent."""
         return self.ours or self.theirs
 
     def until(self, when: float) -> None:
-        """Both sides use the smaller of their times."""
+        """Set the deadline; of the two sides' timeouts the smaller one holds."""
         self.deadline = when if self.deadline is None else min(self.deadline, when)
 
     @property
     def close_due(self) -> bool:
-        """Whether our ``close`` goes once nothing waits."""
+        """Our ``close`` is to be sent once nothing waits."""
         return self.ours and not self.close_sent
 
     @property
     def closed_due(self) -> bool:
-        """Whether our ``closed`` goes once all of ours is done."""
+        """Our ``closed`` is to be sent once all of ours is done."""
         return self.theirs and not self.closed_sent and (self.close_sent or not self.ours)
 
     @property
     def complete(self) -> bool:
-        """Whether both sides are done, as far as this one has to know."""
+        """Both sides are done, as far as this one has to know."""
         if self.ours and self.theirs:
             return self.closed_sent and self.closed_received
         return self.closed_sent if self.theirs else self.closed_received
 
 
 class Phase(Enum):
-    """How far the object's life has come."""
+    """States of the lifecycle."""
 
     NEW = "never attached"
     OPEN = "attached once"
@@ -85,21 +91,21 @@ class Phase(Enum):
     FORGOTTEN = "nothing is left"
 
 
-class Ending:
-    """The life of a `Machine`; times are seconds.
+class Lifecycle:
+    """The lifecycle of a `Machine`; times are seconds.
 
-    :param out: where outputs go, a list that the machine empties.
-    :ivar phase: how far it has come.
+    :param out: the machine's list of outputs.
+    :ivar phase: the state.
     :ivar attached: whether a wire carries its frames now.
     :ivar outcome: why it ended, `None` for a graceful end, once it has.
-    :ivar closing: how far a graceful close has come.
+    :ivar closing: the close handshake.
     """
 
     __slots__ = (
         "_bounds",
-        "_incoming",
         "_out",
-        "_outgoing",
+        "_receiver",
+        "_sender",
         "_since",
         "attached",
         "closing",
@@ -111,28 +117,28 @@ class Ending:
         self,
         bounds: Bounds,
         now: float,
-        incoming: Incoming,
-        outgoing: Outgoing,
+        receiver: Receiver,
+        sender: Sender,
         out: list[Output],
     ) -> None:
         self.phase = Phase.NEW
         self.attached = False
         self.outcome: Trouble | None = None
-        self.closing = Closing()
+        self.closing = CloseHandshake()
         self._bounds = bounds
         self._since = now
-        self._incoming = incoming
-        self._outgoing = outgoing
+        self._receiver = receiver
+        self._sender = sender
         self._out = out
 
     @property
     def ended(self) -> bool:
-        """Whether the object is over for its user."""
+        """The object is over for its user."""
         return self.phase not in (Phase.NEW, Phase.OPEN)
 
     @property
     def deadline(self) -> float | None:
-        """When `tick` has something to do."""
+        """The time at which `tick` has something to do."""
         if self.phase is Phase.FORGOTTEN:
             return None
         if self.ended:
@@ -146,12 +152,12 @@ class Ending:
         return min(ends, default=None)
 
     def begin(self, now: float) -> None:
-        """It waits for its first attach from now on."""
+        """Start the timeout of the first attach."""
         if self.phase in (Phase.NEW, Phase.OVER):
             self._since = now
 
     def detach(self, now: float) -> None:
-        """The wire is gone."""
+        """The wire is gone: start the timeout of the next attach."""
         if self.attached:
             self.attached = False
             if not self.ended:
@@ -169,21 +175,21 @@ class Ending:
         else:
             self.end(NETWORK, now)
 
-    # the graceful close
+    # close handshake
 
     def send_closes(self, now: float) -> None:
-        """Say of the close what can be said now; a wire takes it."""
-        closing, outgoing = self.closing, self._outgoing
-        if closing.close_due and not outgoing.waits:
+        """Send the frames of the close handshake that are due; a wire takes them."""
+        closing, sender = self.closing, self._sender
+        if closing.close_due and not sender.waits:
             assert closing.deadline is not None
             closing.close_sent = True
-            outgoing.number(Frame("close", timeout=max(0.0, closing.deadline - now)))
-        if closing.closed_due and not outgoing.owes and not self._incoming.owes:
+            sender.number(Frame("close", timeout=max(0.0, closing.deadline - now)))
+        if closing.closed_due and not sender.owes and not self._receiver.owes:
             closing.closed_sent = True
-            outgoing.number(Frame("closed"))
+            sender.number(Frame("closed"))
 
     def conclude(self, now: float) -> None:
-        """End gracefully where both sides are done."""
+        """End gracefully, where both sides are done."""
         if self.ended or not self.closing.complete:
             return
         self.settle(None)
@@ -193,16 +199,16 @@ class Ending:
         self.phase = Phase.LINGERING if self.closing.closed_sent else Phase.OVER
 
     def confirm_close(self) -> None:
-        """Say the end, where it is ours to say."""
+        """Send ``end``, where it is ours to send."""
         if self.attached and self.closing.closed_received:
             self._out.append(Transmit(Frame("end")))
 
-    # the end
+    # end
 
     def end(self, trouble: Trouble, now: float) -> None:
         """End at once, with an error."""
         self.settle(trouble)
-        self._outgoing.forget()
+        self._sender.forget()
         self._since = now
         if self.attached:
             self._out.append(Transmit(Frame("end", error=trouble)))
@@ -233,16 +239,16 @@ class Ending:
             self.end(NETWORK, now)
 
     def settle(self, trouble: Trouble | None) -> None:
-        """It is over for its user: everything of theirs comes out."""
+        """End it for its user: everything of theirs comes out."""
         self.outcome = trouble
         self.phase = Phase.OVER
-        self._incoming.settle()
-        self._outgoing.settle(trouble)
+        self._receiver.settle()
+        self._sender.settle(trouble)
         self._out.append(Ended(trouble))
 
     def forget(self) -> None:
-        """Nothing is left."""
+        """Drop what is left."""
         self.phase = Phase.FORGOTTEN
         self.attached = False
-        self._outgoing.forget()
+        self._sender.forget()
         self._out.append(Forgotten())

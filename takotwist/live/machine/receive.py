@@ -1,11 +1,8 @@
-"""What one end receives: in sequence, within its credit, each request answered once (section 6).
+"""The receiver of one end, and the flow control of both directions (protocol, section 6).
 
-Rule: what is not the next frame is a duplicate or breaks the protocol; there is
-no third case.
-
-How much may be sent, in both directions of one end (section 6).
-
-Rule: all totals only grow, so a position may be repeated and may come late.
+Rules: a sequenced frame is the next one, a duplicate, or breaks the protocol; there
+is no fourth case.  Credit is told as totals of the object's whole life, which only
+grow, so a position may be repeated and may come late.
 """
 
 from __future__ import annotations
@@ -24,14 +21,14 @@ from takotwist.live.machine.frames import (
     Transmit,
 )
 
-#: Bytes and frames received since the last position after which the next is due.
+#: Bytes and frames received since the last report after which the next is due.
 REPORT_BYTES = 64 * 1024
 REPORT_FRAMES = 64
 
 
 @attrs.define(slots=True, eq=False)
-class Outflow:
-    """What the other side lets us send."""
+class SendCredit:
+    """Credit that the other side has granted us."""
 
     _bytes: int = 0
     _messages: int = 0
@@ -40,23 +37,23 @@ class Outflow:
 
     @property
     def open(self) -> bool:
-        """Whether one more message may go."""
+        """There is credit for one more message."""
         return self._bytes_sent < self._bytes and self._messages_sent < self._messages
 
     def sent(self, frame: Frame) -> None:
-        """A message has been put on a wire for the first time."""
+        """Count a message, once: when it is put on a wire for the first time."""
         self._bytes_sent += frame.size
         self._messages_sent += 1
 
     def granted(self, position: Position) -> None:
-        """The other side said so."""
+        """Take the totals of a position; smaller ones are older and change nothing."""
         self._bytes = max(self._bytes, position.bytes)
         self._messages = max(self._messages, position.messages)
 
 
 @attrs.define(slots=True, eq=False)
-class Inflow:
-    """What we have taken, and what we let the other side send.
+class ReceiveWindow:
+    """Frames that we have taken, and the credit that we grant.
 
     :ivar seq: the last sequence number taken.
     """
@@ -102,7 +99,7 @@ class Inflow:
 
     @property
     def position(self) -> Position:
-        """What to tell the other side."""
+        """Our position now: the last frame taken, and the totals granted."""
         return Position(
             self.seq,
             self._window_bytes + self._bytes_consumed,
@@ -110,19 +107,19 @@ class Inflow:
         )
 
     def say(self) -> Position:
-        """The position, which is on its way to the other side now."""
+        """The position, noted as reported."""
         self._said = self.position
         self._unsaid_bytes = 0
         return self._said
 
     @property
     def news(self) -> bool:
-        """Whether anything changed since the last position."""
+        """The position has changed since the last report."""
         return self._said != self.position
 
     @property
     def due(self) -> bool:
-        """Whether the next position should not wait for a ping."""
+        """The next report should not wait for a ping."""
         said, now = self._said, self.position
         return (
             (now.bytes - said.bytes) * 4 >= self._window_bytes
@@ -133,7 +130,7 @@ class Inflow:
 
 
 class Verdict(Enum):
-    """What a sequenced frame is."""
+    """Judgement on a sequenced frame; the value of a refusal is its reason."""
 
     NEXT = "taken"
     DUPLICATE = "dropped without a word"
@@ -142,35 +139,35 @@ class Verdict(Enum):
     OVER_ANSWERS = "more requests than answers are taken"
 
 
-class Incoming:
+class Receiver:
     """The receiving half of a `Machine`.
 
-    :param out: where outputs go, a list that the machine empties.
+    :param out: the machine's list of outputs.
     """
 
-    __slots__ = ("_inflow", "_most_unanswered", "_requests", "out")
+    __slots__ = ("_most_unanswered", "_requests", "_window", "out")
 
     def __init__(self, bounds: Bounds, out: list[Output]) -> None:
         self.out = out
-        self._inflow = Inflow(bounds.window_bytes, bounds.window_messages)
+        self._window = ReceiveWindow(bounds.window_bytes, bounds.window_messages)
         self._requests: set[int] = set()
         # Those that need credit are one half of these at most.
         self._most_unanswered = 2 * bounds.window_messages
 
     @property
     def owes(self) -> bool:
-        """Whether requests to us are not answered yet."""
+        """Requests to us are not answered yet."""
         return bool(self._requests)
 
     def judge(self, frame: Frame, answers: int) -> Verdict:
         """Take a sequenced frame, where it is the next one.
 
-        :param answers: to the other side's requests, that wait to be sent.
+        :param answers: how many answers to the other side's requests wait to be sent.
         """
-        expected = self._inflow.seq + 1
+        expected = self._window.seq + 1
         if frame.seq != expected:
             return Verdict.DUPLICATE if frame.seq < expected else Verdict.SKIPS
-        if not self._inflow.take(frame):
+        if not self._window.take(frame):
             return Verdict.OVER_CREDIT
         free = frame.ack and frame.do not in MESSAGES
         if free and len(self._requests) + answers >= self._most_unanswered:
@@ -178,38 +175,38 @@ class Incoming:
         return Verdict.NEXT
 
     def deliver(self, frame: Frame) -> None:
-        """A message, or a change of a subscription, is for the user."""
+        """Hand a message, or a change of a subscription, to the user."""
         if frame.ack or frame.do == "publish":
             self._requests.add(frame.seq)
         self.out.append(Deliver(frame))
 
     def answered(self, seq: int) -> bool:
-        """A request is answered now, and `consumed` when its answer has left.
+        """Note that a request is answered; it is `consumed` when its answer has left.
 
-        :return: `False` where it was, or nobody waits any more.
+        :return: `False` where it was already, or nobody waits any more.
         """
         if seq not in self._requests:
-            self._inflow.consumed(seq)
+            self._window.consumed(seq)
             return False
         self._requests.discard(seq)
         return True
 
     def consumed(self, seq: int) -> None:
         """All listeners of a message have settled.  Harmless when repeated."""
-        self._inflow.consumed(seq)
+        self._window.consumed(seq)
 
     def settle(self) -> None:
-        """It is over: nobody waits for answers."""
+        """Drop open requests: at the end nobody waits for answers."""
         self._requests.clear()
 
     def position(self) -> Position:
-        """What this side has, to be told to the other side now."""
-        return self._inflow.say()
+        """Our position, to be told to the other side now."""
+        return self._window.say()
 
     def report(self, *, when_due: bool) -> None:
-        """Tell the other side what it has not been told.
+        """Report our position, where it has changed.
 
-        :param when_due: only what should not wait for a ping.
+        :param when_due: only where the report should not wait for a ping.
         """
-        if self._inflow.due if when_due else self._inflow.news:
-            self.out.append(Transmit(Frame("credit", position=self._inflow.say())))
+        if self._window.due if when_due else self._window.news:
+            self.out.append(Transmit(Frame("credit", position=self._window.say())))

@@ -1,19 +1,15 @@
-"""What one end sends: waiting, numbered, kept until it is reported (section 6).
+"""The sender of one end: send queue, retransmit buffer, and the sum over all objects.
 
-Rule: a frame gets its number when it is put on a wire and not before, so a
-newer one is never on a wire before an older one that may be needed again.
+queued -> numbered and sent -> kept until acknowledged (protocol, live objects, section 6).
+Both buffers count text and binary apart, so that one never pushes the other out, and
+keep the order of the two together.  Rules: a frame gets its sequence number when it is
+put on a wire and not before, so a newer one is never on a wire before an older one that
+may be needed again; and nothing leaves a buffer without being sent, acknowledged, or
+named to the caller.
 
-What waits to be sent, and what was sent and may have to be sent again.
-
-Both count text and binary apart, so that one never pushes the other out, and
-both keep the order of the two together.  Rule: nothing leaves either without
-being sent, reported, or named to the caller.
-
-What all live objects together keep for their pages.
-
-Each has bounds of its own, which are generous; a page that reads nothing can have
-many objects, and there can be many such pages.  Rule: over the bound whoever holds
-most ends, so that pages that keep up do not pay for those that do not.
+Each object has limits of its own, which are generous; a page that reads nothing can have
+many objects, and there can be many such pages.  Rule of the sum: over its limit whoever
+holds most ends, so that pages that keep up do not pay for those that do not.
 """
 
 from __future__ import annotations
@@ -39,11 +35,11 @@ from takotwist.live.machine.frames import (
     Transmit,
     Trouble,
 )
-from takotwist.live.machine.receive import Outflow
+from takotwist.live.machine.receive import SendCredit
 
 
 @attrs.define(slots=True, eq=False)
-class Item:
+class QueuedFrame:
     """A frame that has no sequence number yet.
 
     :ivar handle: the caller's name for it, `None` where nobody waits.
@@ -54,44 +50,44 @@ class Item:
 
     @property
     def counts(self) -> bool:
-        """Whether it is a message."""
+        """It is a message: it counts against credit and limits."""
         return self.frame.do in MESSAGES
 
 
 @attrs.define(slots=True, eq=False)
-class Waiting:
-    """Frames in the order of the calls, bounded by lane.
+class SendQueue:
+    """Frames in the order of the calls, limited in bytes of text and of binary data.
 
     :ivar limits: bytes of text, of binary.
     """
 
     limits: tuple[int, int]
-    _items: deque[Item] = attrs.field(factory=deque, init=False)
+    _items: deque[QueuedFrame] = attrs.field(factory=deque, init=False)
     _sizes: list[int] = attrs.field(factory=lambda: [0, 0], init=False)
 
-    def push(self, item: Item) -> None:
-        """Put it behind the others."""
+    def push(self, item: QueuedFrame) -> None:
+        """Append a frame."""
         self._items.append(item)
         if item.counts:
             self._sizes[item.frame.binary] += item.frame.weight
 
-    def head(self) -> Item | None:
-        """The one whose turn it is."""
+    def head(self) -> QueuedFrame | None:
+        """The next frame; `None` where the queue is empty."""
         return self._items[0] if self._items else None
 
-    def pop(self) -> Item:
-        """Take the head."""
+    def pop(self) -> QueuedFrame:
+        """Remove the next frame."""
         item = self._items.popleft()
         if item.counts:
             self._sizes[item.frame.binary] -= item.frame.weight
         return item
 
     def over(self, binary: bool) -> bool:
-        """Whether a lane holds more than it may."""
+        """More of the kind is queued than its limit."""
         return self._sizes[binary] > self.limits[binary]
 
-    def drop_oldest(self, binary: bool) -> Item:
-        """Take out the oldest message of a lane."""
+    def drop_oldest(self, binary: bool) -> QueuedFrame:
+        """Remove the oldest message of a kind."""
         index, item = next(
             (index, item)
             for index, item in enumerate(self._items)
@@ -106,8 +102,8 @@ class Waiting:
         """Bytes of both lanes."""
         return sum(self._sizes)
 
-    def clear(self) -> list[Item]:
-        """Take out everything."""
+    def clear(self) -> list[QueuedFrame]:
+        """Remove everything."""
         items, self._items, self._sizes = list(self._items), deque(), [0, 0]
         return items
 
@@ -124,26 +120,26 @@ class _Sent:
 
 
 @attrs.define(slots=True, eq=False)
-class Replay:
-    """Frames that were sent and not reported.
+class RetransmitBuffer:
+    """Frames that were sent and not acknowledged.
 
     :ivar limits: bytes of text, of binary.
-    :ivar reported: the last sequence number that the other side has.
+    :ivar acknowledged: the last sequence number that the other side has.
     """
 
     limits: tuple[int, int]
-    reported: int = 0
+    acknowledged: int = 0
     _last: int = attrs.field(default=0, init=False)
     _sent: deque[_Sent] = attrs.field(factory=deque, init=False)
     _sizes: list[int] = attrs.field(factory=lambda: [0, 0], init=False)
 
     def fits(self, frame: Frame) -> bool:
-        """Whether it may be sent now and could be sent again."""
+        """There is room to keep the frame, so it may be sent."""
         size = self._sizes[frame.binary]
         return size == 0 or size + frame.weight <= self.limits[frame.binary]
 
     def keep(self, frame: Frame) -> None:
-        """It has been put on a wire."""
+        """Keep a frame that has been put on a wire."""
         kept: Frame | None = frame
         weight = frame.weight
         if frame.size > self.limits[frame.binary]:
@@ -153,18 +149,18 @@ class Replay:
         self._sent.append(_Sent(frame.seq, weight, frame.binary, kept))
         self._sizes[frame.binary] += weight
 
-    def report(self, seq: int) -> bool:
-        """The other side has everything up to `seq`.
+    def acknowledge(self, seq: int) -> bool:
+        """Drop everything up to `seq`: the other side has it.
 
-        :return: `False` where that cannot be: it is less than it said before, or
+        :return: `False` where that cannot be: it is less than was acknowledged before, or
             more than was sent.
         """
-        if not self.reported <= seq <= self._last:
+        if not self.acknowledged <= seq <= self._last:
             return False
         while self._sent and self._sent[0].seq <= seq:
             sent = self._sent.popleft()
             self._sizes[sent.binary] -= sent.weight
-        self.reported = seq
+        self.acknowledged = seq
         return True
 
     @property
@@ -173,12 +169,12 @@ class Replay:
         return sum(self._sizes)
 
     def missing(self) -> Iterator[Frame | None]:
-        """What must be sent again, in order; `None` is a frame that was not kept."""
+        """Frames to send again, in order; `None` is one that was not kept."""
         for sent in self._sent:
             yield sent.frame
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop everything."""
         self._sent.clear()
         self._sizes = [0, 0]
 
@@ -186,81 +182,81 @@ class Replay:
         return len(self._sent)
 
 
-class Outgoing:
+class Sender:
     """The sending half of a `Machine`.
 
-    :param out: where outputs go, a list that the machine empties.
+    :param out: the machine's list of outputs.
     :ivar pending: our requests without an answer yet: sequence number -> handle.
     """
 
-    __slots__ = ("_answers", "_last", "_outflow", "_replay", "_waiting", "out", "pending")
+    __slots__ = ("_answers", "_credit", "_last", "_queue", "_retransmit", "out", "pending")
 
     def __init__(self, bounds: Bounds, out: list[Output]) -> None:
         self.out = out
         self.pending: dict[int, object | None] = {}
         self._last = 0
-        self._waiting = Waiting((bounds.buffer, bounds.buffer_binary))
+        self._queue = SendQueue((bounds.buffer, bounds.buffer_binary))
         self._answers: deque[Frame] = deque()
-        self._replay = Replay((bounds.replay, bounds.replay_binary))
-        self._outflow = Outflow()
+        self._retransmit = RetransmitBuffer((bounds.replay, bounds.replay_binary))
+        self._credit = SendCredit()
 
     @property
     def waits(self) -> bool:
-        """Whether messages would be sent if they could."""
-        return bool(self._waiting)
+        """Messages are queued."""
+        return bool(self._queue)
 
     @property
     def owes(self) -> bool:
-        """Whether something of ours is under way: a message, an answer, a request."""
-        return bool(self._waiting or self._answers or self.pending)
+        """Something of ours is under way: a message, an answer, a request."""
+        return bool(self._queue or self._answers or self.pending)
 
     @property
     def ready(self) -> bool:
-        """Whether nothing stands before a further message, and there is credit for one."""
-        return not self._waiting and not self._answers and self._outflow.open
+        """Nothing is queued before a further message, and there is credit for one."""
+        return not self._queue and not self._answers and self._credit.open
 
     def fits(self, frame: Frame) -> bool:
-        """Whether it could be sent again."""
-        return self._replay.fits(frame)
+        """There is room to keep the frame for a retransmit."""
+        return self._retransmit.fits(frame)
 
     @property
     def held(self) -> int:
         """Bytes that wait, or that may have to be sent again."""
-        return self._waiting.size + self._replay.size
+        return self._queue.size + self._retransmit.size
 
     def push(self, frame: Frame, handle: object | None) -> None:
-        """Let a message wait for its turn."""
-        self._waiting.push(Item(frame, handle))
+        """Queue a message."""
+        self._queue.push(QueuedFrame(frame, handle))
 
     def push_answer(self, frame: Frame) -> None:
-        """Let an answer wait; it needs no credit."""
+        """Queue an answer; it needs no credit."""
         self._answers.append(frame)
 
     def over(self, binary: bool) -> bool:
-        """Whether more waits in a lane than may."""
-        return self._waiting.over(binary)
+        """More of the kind is queued than its limit."""
+        return self._queue.over(binary)
 
     def drop_oldest(self, binary: bool) -> None:
-        """Fail the oldest waiting message of a lane."""
-        self.fail(self._waiting.drop_oldest(binary).handle, OVERFLOW)
+        """Fail the oldest queued message of a kind."""
+        self.fail(self._queue.drop_oldest(binary).handle, OVERFLOW)
 
     @property
     def answers(self) -> int:
-        """How many answers wait."""
+        """The number of queued answers."""
         return len(self._answers)
 
     def flush(self) -> list[int]:
-        """Send what can be sent.
+        """Send what credit and the retransmit buffer allow.
 
         :return: the requests whose answers were put on the wire.
         """
-        while (item := self._waiting.head()) is not None:
-            if not self._replay.fits(item.frame) or (item.counts and not self._outflow.open):
+        while (item := self._queue.head()) is not None:
+            if not self._retransmit.fits(item.frame) or (item.counts and not self._credit.open):
                 break
-            self._waiting.pop()
+            self._queue.pop()
             self._send(item)
         answered = []
-        while self._answers and self._replay.fits(self._answers[0]):
+        while self._answers and self._retransmit.fits(self._answers[0]):
             answered.append(self.number(self._answers.popleft()).of)
         return answered
 
@@ -268,32 +264,33 @@ class Outgoing:
         """Put a frame on the wire, as the next one."""
         self._last += 1
         frame = attrs.evolve(frame, seq=self._last)
-        self._replay.keep(frame)
+        self._retransmit.keep(frame)
         self.out.append(Transmit(frame))
         return frame
 
-    def again(self, position: Position) -> bool:
+    def retransmit(self, position: Position) -> bool:
         """Send again what the other side lacks.
 
         :return: `False` where some of it is not here any more; then nothing was sent.
         """
-        self._outflow.granted(position)
-        if not self._replay.report(position.seq):
+        self._credit.granted(position)
+        if not self._retransmit.acknowledge(position.seq):
             return False
-        frames = [frame for frame in self._replay.missing() if frame is not None]
-        if len(frames) < len(self._replay):
+        frames = [frame for frame in self._retransmit.missing() if frame is not None]
+        if len(frames) < len(self._retransmit):
             return False
         self.out += [Transmit(frame) for frame in frames]
         return True
 
     def granted(self, position: Position) -> bool:
-        """The other side has told its position.  `False` where it cannot be."""
-        self._outflow.granted(position)
+        """Take the other side's position.  `False` where it cannot be."""
+        self._credit.granted(position)
         # A position may come late, behind a newer one of another wire.
-        return position.seq <= self._replay.reported or self._replay.report(position.seq)
+        seq = position.seq
+        return seq <= self._retransmit.acknowledged or self._retransmit.acknowledge(seq)
 
     def answered(self, frame: Frame) -> None:
-        """An answer has come."""
+        """Resolve a request of ours with the answer that has come."""
         if frame.of not in self.pending:
             return
         handle = self.pending.pop(frame.of)
@@ -303,26 +300,26 @@ class Outgoing:
             self.out.append(Answered(handle, frame.data, frame.values))
 
     def settle(self, trouble: Trouble | None) -> None:
-        """Nothing more will be sent: what waits for it fails."""
-        left = [*self.pending.values(), *(item.handle for item in self._waiting.clear())]
+        """Fail what is queued or unanswered: nothing more will be sent."""
+        left = [*self.pending.values(), *(item.handle for item in self._queue.clear())]
         self.pending.clear()
         self._answers.clear()
         for handle in left:
             self.fail(handle, trouble or CLOSED)
 
     def forget(self) -> None:
-        """Nothing more will be sent again."""
-        self._replay.clear()
+        """Drop the retransmit buffer: nothing more will be sent again."""
+        self._retransmit.clear()
 
     def fail(self, handle: object | None, trouble: Trouble) -> None:
-        """Tell whoever waits under `handle`."""
+        """Fail the send or request of `handle`."""
         if handle is not None:
             self.out.append(Failed(handle, trouble))
 
-    def _send(self, item: Item) -> None:
+    def _send(self, item: QueuedFrame) -> None:
         frame = self.number(item.frame)
         if item.counts:
-            self._outflow.sent(frame)
+            self._credit.sent(frame)
         if frame.ack or frame.do == "publish":
             # Also of a `subscribe` that asks where it begins.
             self.pending[frame.seq] = item.handle
@@ -330,16 +327,16 @@ class Outgoing:
             self.out.append(Sent(item.handle))
 
 
-class Holder(Protocol):
-    """A live object, as the sum sees it."""
+class BufferOwner(Protocol):
+    """A live object, as the sum of all buffers sees it."""
 
     def overflow(self) -> None:
-        """End: it holds most of what is too much."""
+        """End it: it holds most of what is too much."""
 
 
 @attrs.define(slots=True, eq=False)
 class Backlog:
-    """The sum of what objects hold.
+    """Sum of the buffers of all live objects.
 
     :ivar limit: bytes, as `Machine.held` counts them.
     :ivar size: bytes now.
@@ -347,10 +344,10 @@ class Backlog:
 
     limit: int
     size: int = attrs.field(default=0, init=False)
-    _held: dict[Holder, int] = attrs.field(factory=dict, init=False)
+    _held: dict[BufferOwner, int] = attrs.field(factory=dict, init=False)
 
-    def note(self, holder: Holder, held: int) -> None:
-        """Take down what an object holds now."""
+    def note(self, holder: BufferOwner, held: int) -> None:
+        """Note how much an object holds now; over the limit the largest ones end."""
         before = self._held.pop(holder, 0)
         if held:
             self._held[holder] = held
