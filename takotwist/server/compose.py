@@ -42,7 +42,7 @@ from takotwist.streams.unfinished import Unfinished
 from takotwist.transports.admission import Admission
 from takotwist.transports.history import HistoryTransport
 from takotwist.transports.publish.route import PublishTransport, StreamTimes
-from takotwist.transports.responses import Answers
+from takotwist.transports.responses import Responses
 from takotwist.transports.site import Routes
 from takotwist.transports.sse import SseTransport
 from takotwist.transports.websocket import WebSocketTransport
@@ -146,8 +146,8 @@ def compose(
 
     # how they come in: the public listeners, and the private one where all is allowed
     doors = Doors.of(reloadable, seconds)
-    answers = Answers(tally, reloadable.allows, lambda: reloadable.headers)
-    private_answers = Answers(tally, doors.private_allows)
+    answers = Responses(tally, reloadable.allows, lambda: reloadable.headers)
+    private_answers = Responses(tally, doors.private_allows)
     admission = Admission(
         authorizing,
         attaching,

@@ -28,7 +28,7 @@ from takotwist.server.upgrades import Upgrades
 from takotwist.streams.unfinished import Unfinished
 from takotwist.transports.admission import Admission
 from takotwist.transports.publish.route import StreamTimes
-from takotwist.transports.responses import Answers
+from takotwist.transports.responses import Responses
 from takotwist.transports.site import Routes
 
 
@@ -57,7 +57,7 @@ class Parts:
     sessions: Sessions
     limits: ConnectionLimits
     rates: Rates
-    answers: Answers
+    answers: Responses
     unfinished: Unfinished
     admissions: tuple[Admission, Admission]
     store: Store

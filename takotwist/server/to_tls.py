@@ -16,7 +16,7 @@ from takotwist.errors import HostRejected
 from takotwist.server.reloadable import Reloadable
 from takotwist.streams.http.host import HostPolicy, host_of
 from takotwist.streams.http.peer import asked_host
-from takotwist.transports.responses import Answers
+from takotwist.transports.responses import Responses
 
 #: What is answered without TLS too: whoever looks whether we live, and whoever gives out the
 #: certificate that TLS needs (RFC 8555, section 8.3).
@@ -35,7 +35,7 @@ class ToTls:
     """
 
     _reloadable: Reloadable
-    _answers: Answers
+    _answers: Responses
     names: Callable[[], tuple[str, ...]]
     port: int = USUAL_PORT
 

@@ -1,7 +1,7 @@
 """connection -> handshake -> ...: what every transport checks before the app is asked.
 
 Path, channel, params, credentials, origin, limits, in this order, each with its
-own answer (protocol, section 3).  Rule: a place that was taken is used by a
+own answer (protocol, section 3).  Rule: a slot that was taken is used by a
 session or given back, whatever happens in between.
 """
 
@@ -27,8 +27,8 @@ from takotwist.flow.authorize import Admitted, Asked, Authorizing, Presented
 from takotwist.flow.session import Session
 from takotwist.flow.sessions import Sessions
 from takotwist.live.link import Link, LiveWire
-from takotwist.transports.request import Asking
-from takotwist.transports.responses import Answers
+from takotwist.transports.request import ChannelRequest
+from takotwist.transports.responses import Responses
 
 #: What a frame counts for that is no message and can be read: a connection that comes back
 #: follows its topics again, all at once.
@@ -44,7 +44,7 @@ MAX_ORIGIN = 200
 
 
 @attrs.define(slots=True)
-class Limited:
+class RateRefusals:
     """Frames of one connection that were refused for their rate.  Made for the first of them."""
 
     _count: int = 0
@@ -59,7 +59,7 @@ class Limited:
 
 
 @attrs.define(slots=True)
-class Place:
+class ConnectionSlot:
     """Room for one connection, taken while the block is entered and given back unless used."""
 
     address: str
@@ -71,7 +71,7 @@ class Place:
         self.used = True
         return self._sessions.open(kind, self.address, outbox, end)
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> ConnectionSlot:
         self._sessions.enter(self.address)
         return self
 
@@ -100,7 +100,7 @@ class Admission:
     authorizing: Authorizing
     attaching: Attaching
     sessions: Sessions
-    answers: Answers
+    answers: Responses
     turn: Turn
     allows: Callable[[Any, str], bool]
     address: Callable[[Any], str]
@@ -113,22 +113,24 @@ class Admission:
     draining: bool = False
     live: Callable[[LiveWire, Presented, str], Link] | None = None
 
-    async def ask(self, channel: str, asking: Asking) -> Asked:
+    async def ask(self, channel: str, channel_request: ChannelRequest) -> Asked:
         """Channel known, params valid.
 
         :raises ChannelUnknown: :raises ParamsInvalid: as it says.
         """
         definition = await self.authorizing.find(channel)
-        return self.authorizing.bind_query(definition, asking.params)
+        return self.authorizing.bind_query(definition, channel_request.params)
 
-    def check_credentials(self, asked: Asked, asking: Asking) -> None:
+    def check_credentials(self, asked: Asked, channel_request: ChannelRequest) -> None:
         """:raises CredentialsMissing: the channel declares some and none is there."""
-        if self.missing(asked, asking):
+        if self.missing(asked, channel_request):
             raise CredentialsMissing
 
-    def missing(self, asked: Asked, asking: Asking) -> bool:
+    def missing(self, asked: Asked, channel_request: ChannelRequest) -> bool:
         """Whether the channel declares credentials and none is there."""
-        return not self.trusted and self.authorizing.missing(asked.definition, asking.presented)
+        return not self.trusted and self.authorizing.missing(
+            asked.definition, channel_request.presented
+        )
 
     async def authorize(
         self, asked: Asked, operation: Operation, presented: Presented, address: str
@@ -148,15 +150,15 @@ class Admission:
             self.origin_refused(request, origin)
             raise OriginRejected(f"A page of {origin[:MAX_ORIGIN]!r} may not use this server.")
 
-    def enter(self, request: Any) -> Place:
-        """A place for a connection, to be entered.
+    def enter(self, request: Any) -> ConnectionSlot:
+        """A slot for a connection, to be entered.
 
         :raises ShuttingDown: the server takes nobody any more.
         :raises Overloaded: :raises RateLimited: by entering it: there is none.
         """
         if self.draining:
             raise ShuttingDown
-        return Place(self.address(request), self.sessions)
+        return ConnectionSlot(self.address(request), self.sessions)
 
     def over_rate(self, address: str, frame: ClientFrame) -> RateLimited | None:
         """Count a frame against the rate of its client's address, which may be over it."""

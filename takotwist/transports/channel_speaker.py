@@ -42,7 +42,7 @@ from takotwist.flow.authorize import Admitted, Asked, Presented
 from takotwist.flow.refusal import refusal_of
 from takotwist.flow.session import Subscribed
 from takotwist.streams.coroutine import begin
-from takotwist.transports.admission import Admission, Limited
+from takotwist.transports.admission import Admission, RateRefusals
 from takotwist.transports.wire import WebSocketWire
 
 _logger = Logger()
@@ -92,7 +92,7 @@ class ChannelSpeaker:
         self._subscribed: Subscribed | None = None
         self._busy: Deferred[None] | None = None
         self._started = False
-        self._limited: Limited | None = None
+        self._limited: RateRefusals | None = None
 
     def begin(self, admitted: Admitted | None) -> None:
         """Follow the topic, or wait for the frame that brings the credentials."""
@@ -196,7 +196,7 @@ class ChannelSpeaker:
         if limited is None:
             return False
         if self._limited is None:
-            self._limited = Limited()
+            self._limited = RateRefusals()
         if self._explicit and not self._limited.too_many(self._admission.seconds()):
             self._refused(limited, None if isinstance(frame, Authenticate) else frame.ref)
         else:

@@ -14,7 +14,7 @@ from takotwist.flow.authorize import Asked
 from takotwist.flow.read_log import DEFAULT_LIMIT, MAX_LIMIT, read_history
 from takotwist.ports import IReplayLog
 from takotwist.transports.admission import Admission
-from takotwist.transports.request import read_asking
+from takotwist.transports.request import read_channel_request
 
 #: Answers that are read from the log at once, each of up to 4 MiB and held twice while it is
 #: encoded; and requests that wait for their turn.
@@ -36,17 +36,17 @@ class HistoryTransport:
 
         :raises Refusal: and then nothing has been written.
         """
-        asking = read_asking(request, extra=("after", "limit"))
-        asked = await self.admission.ask(channel, asking)
-        self.admission.check_credentials(asked, asking)
+        channel_request = read_channel_request(request, extra=("after", "limit"))
+        asked = await self.admission.ask(channel, channel_request)
+        self.admission.check_credentials(asked, channel_request)
         self.admission.check_origin(request)
         await self.admission.authorize(
-            asked, "history", asking.presented, self.admission.address(request)
+            asked, "history", channel_request.presented, self.admission.address(request)
         )
         if request.method not in (b"GET", b"HEAD"):
             raise MethodNotAllowed(allow=("GET", "OPTIONS"))
-        after = parse_cursor(asking.reserved("after") or str(EVERYTHING), "after")
-        limit = _limit(asking.reserved("limit"))
+        after = parse_cursor(channel_request.reserved("after") or str(EVERYTHING), "after")
+        limit = _limit(channel_request.reserved("limit"))
         if len(self._turns.waiting) >= MAX_WAITING:
             raise Overloaded
         await self._turns.acquire()

@@ -28,7 +28,7 @@ MAX_FIELDS = 100
 
 
 @attrs.frozen(slots=True)
-class Asking:
+class ChannelRequest:
     """The query and headers of a request.
 
     :ivar params: query fields that are params, each with its values in order.
@@ -102,7 +102,7 @@ def read_fields(uri: bytes) -> list[tuple[str, str]]:
         raise ParamsInvalid(f"The query has more than {MAX_FIELDS} fields.") from None
 
 
-def read_asking(request: Any, extra: Sequence[str] = ()) -> Asking:
+def read_channel_request(request: Any, extra: Sequence[str] = ()) -> ChannelRequest:
     """Read a request.
 
     :param request: `twisted.web.iweb.IRequest`.
@@ -124,7 +124,7 @@ def read_asking(request: Any, extra: Sequence[str] = ()) -> Asking:
         lambda name: _cookies(request).get(name),
         reserved.get("access_token"),
     )
-    return Asking(
+    return ChannelRequest(
         params, presented, "stale" in reserved, reserved, header_text(request, "last-event-id")
     )
 
@@ -156,7 +156,7 @@ def refusal_of_cut(why: Cut) -> Refusal:
     return BodyTooSlow() if why is Cut.TOO_SLOW else Overloaded(REFUSED[why][1])
 
 
-class _Whole:
+class _BodyCollector:
     def __init__(self, request: Any, limit: int) -> None:
         self.done: Deferred[bytes] = Deferred()
         self._limit = limit
@@ -201,6 +201,6 @@ def whole_body(request: Any, limit: int) -> Deferred[bytes]:
     """
     if (request.stated_length or 0) > limit:
         raise MessageTooLarge(f"A body may have {limit} bytes here.")
-    whole = _Whole(request, limit)
+    whole = _BodyCollector(request, limit)
     request.stream_body(whole)
     return whole.done

@@ -67,7 +67,7 @@ _MAX_ASKED = 50
 
 
 @attrs.define(slots=True)
-class Answers:
+class Responses:
     """Writes answers to requests.
 
     :ivar allows: whether a page of this origin may use the server for this request.

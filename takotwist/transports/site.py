@@ -26,7 +26,7 @@ from takotwist.streams.websocket.handshake import is_upgrade
 from takotwist.transports.history import HistoryTransport
 from takotwist.transports.live.routes import LiveRoutes
 from takotwist.transports.publish.route import PublishTransport
-from takotwist.transports.responses import Answers
+from takotwist.transports.responses import Responses
 from takotwist.transports.sse import SseTransport
 from takotwist.transports.websocket import WebSocketTransport
 
@@ -81,7 +81,7 @@ class Routes:
     """
 
     bases: Sequence[str]
-    answers: Answers
+    answers: Responses
     sse: SseTransport
     websocket: WebSocketTransport
     publish: PublishTransport
@@ -98,7 +98,7 @@ class Answer(Resource):
 
     isLeaf = True
 
-    def __init__(self, answers: Answers, answering: Callable[[Any], Coroutine[Any, Any, None]]):
+    def __init__(self, answers: Responses, answering: Callable[[Any], Coroutine[Any, Any, None]]):
         super().__init__()  # type: ignore[no-untyped-call]
         self._answers = answers
         self._answering = answering

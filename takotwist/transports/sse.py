@@ -23,7 +23,7 @@ from takotwist.errors import InternalError, MethodNotAllowed, Refusal
 from takotwist.flow.session import Session
 from takotwist.streams.sse.stream import HEADERS, EventStream
 from takotwist.transports.admission import Admission
-from takotwist.transports.request import read_asking
+from takotwist.transports.request import read_channel_request
 
 #: What a client is told to wait before it reconnects, in milliseconds.
 RETRY_MS = 2_000
@@ -64,27 +64,27 @@ class SseTransport:
         :param request: `twisted.web.iweb.IRequest`, nothing written yet.
         :raises Refusal: and then nothing has been written.
         """
-        asking = read_asking(request)
-        asked = await self.admission.ask(channel, asking)
-        self.admission.check_credentials(asked, asking)
+        channel_request = read_channel_request(request)
+        asked = await self.admission.ask(channel, channel_request)
+        self.admission.check_credentials(asked, channel_request)
         self.admission.check_origin(request)
-        with self.admission.enter(request) as place:
+        with self.admission.enter(request) as slot:
             admitted = await self.admission.authorize(
-                asked, "subscribe", asking.presented, place.address
+                asked, "subscribe", channel_request.presented, slot.address
             )
             if request.method not in (b"GET", b"HEAD"):
                 raise MethodNotAllowed(allow=("GET", "HEAD", "POST", "OPTIONS"))
-            cursor = asking.cursor
+            cursor = channel_request.cursor
             if request.method == b"HEAD":
                 self._head(request)
                 return
             stream = SseStream(self.admission, request)
-            session = place.open("sse", stream.outbox, stream.end)
+            session = slot.open("sse", stream.outbox, stream.end)
             stream.session = session
             opened = partial(stream.opened, asked.topic, cursor)
             try:
                 await session.subscribe(
-                    admitted, cursor, asking.reset_when_stale, opened, stream.end
+                    admitted, cursor, channel_request.reset_when_stale, opened, stream.end
                 )
             except BaseException:
                 session.close("refused")

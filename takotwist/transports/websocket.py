@@ -34,7 +34,7 @@ from takotwist.streams.websocket.upgrade import WebSocketUpgrade
 from takotwist.transports.admission import Admission
 from takotwist.transports.channel_speaker import ChannelSpeaker
 from takotwist.transports.mux.mux import Mux
-from takotwist.transports.request import read_all_presented, read_asking
+from takotwist.transports.request import read_all_presented, read_channel_request
 from takotwist.transports.wire import WebSocketWire
 
 #: The subprotocol that makes a connection explicit.
@@ -76,12 +76,12 @@ class WebSocketTransport:
         try:
             presented = read_all_presented(request)
             admission.check_origin(request)
-            with admission.enter(request) as place:
+            with admission.enter(request) as slot:
                 WebSocketWire(admission).open(
                     request,
                     self.upgrade_many,
                     EXPLICIT,
-                    place,
+                    slot,
                     "mux",
                     WEBSOCKET_MUX,
                     lambda wire: Mux(wire, admission, presented),
@@ -98,37 +98,43 @@ class WebSocketTransport:
 
     async def _connect(self, request: Any, channel: str, explicit: bool) -> None:
         admission = self.admission
-        asking = read_asking(request)
-        asked = await admission.ask(channel, asking)
+        channel_request = read_channel_request(request)
+        asked = await admission.ask(channel, channel_request)
         definition = asked.definition
         if not definition.bidirectional:
             raise TransportNotEnabled
-        missing = admission.missing(asked, asking)
+        missing = admission.missing(asked, channel_request)
         declared = definition.credentials
         # A header that is declared may still come in the first frame.
         by_frame = missing and declared is not None and declared.header_name is not None
         if missing and not by_frame:
             raise CredentialsMissing
         admission.check_origin(request)
-        with admission.enter(request) as place:
+        with admission.enter(request) as slot:
             admitted: Admitted | None = None
             if not by_frame:
                 admitted = await admission.authorize(
-                    asked, "connect", asking.presented, place.address
+                    asked, "connect", channel_request.presented, slot.address
                 )
-            cursor = asking.cursor
-            presented = asking.presented.kept_for(definition)
+            cursor = channel_request.cursor
+            presented = channel_request.presented.kept_for(definition)
             wire = WebSocketWire(admission)
 
             def speak(wire: WebSocketWire) -> ChannelSpeaker:
                 speaker = ChannelSpeaker(
-                    wire, admission, asked, presented, cursor, asking.reset_when_stale, explicit
+                    wire,
+                    admission,
+                    asked,
+                    presented,
+                    cursor,
+                    channel_request.reset_when_stale,
+                    explicit,
                 )
                 speaker.begin(admitted)
                 return speaker
 
             subprotocol = EXPLICIT if explicit else None
-            wire.open(request, self.upgrade, subprotocol, place, "websocket", WEBSOCKET, speak)
+            wire.open(request, self.upgrade, subprotocol, slot, "websocket", WEBSOCKET, speak)
 
     def _handshake(self, request: Any) -> bool:
         """Whether the client speaks ``tako.v1``.

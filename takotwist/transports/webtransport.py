@@ -3,7 +3,7 @@
 A session at ``/_tako/connect`` carries one two-way stream, which its client opens;
 each frame on it is one JSON text and a line feed.  Admission is asked before the
 200, so that a refusal has a status.
-Rule: a place that is taken at the request belongs to the session that follows it.
+Rule: a slot that is taken at the request belongs to the session that follows it.
 
 The request that opens a WebTransport session, as the checks of every transport see one.
 
@@ -34,7 +34,7 @@ from takotwist.streams.webtransport import (
     WebTransportStream,
     webtransport,
 )
-from takotwist.transports.admission import Admission, Place
+from takotwist.transports.admission import Admission, ConnectionSlot
 from takotwist.transports.mux.mux import Mux
 from takotwist.transports.request import read_all_presented
 from takotwist.transports.webtransport_wire import WebTransportWire
@@ -100,8 +100,10 @@ class WebTransportTransport:
     unfinished: Unfinished
     max_live_line_bytes: int = 0
     door: Callable[[ConnectRequest], None] = lambda request: None
-    #: Places between the answer 200 and the handler, which is called in the same turn.
-    _entered: dict[int, tuple[Place, ConnectRequest]] = attrs.field(factory=dict, init=False)
+    #: Slots between the answer 200 and the handler, which is called in the same turn.
+    _entered: dict[int, tuple[ConnectionSlot, ConnectRequest]] = attrs.field(
+        factory=dict, init=False
+    )
 
     def route(self) -> WebTransportRoute:
         """The route of `CONNECT`."""
@@ -124,32 +126,32 @@ class WebTransportTransport:
         )
 
     def _admit(self, request: SessionRequest) -> int:
-        """200 with a place taken, or the status of a refusal."""
-        asking = ConnectRequest(request)
+        """200 with a slot taken, or the status of a refusal."""
+        connect = ConnectRequest(request)
         admission = self.admission
         try:
-            self.door(asking)
-            read_all_presented(asking)
-            admission.check_origin(asking)
-            with admission.enter(asking) as place:
-                place.used = True
-                self._entered[id(request)] = (place, asking)
+            self.door(connect)
+            read_all_presented(connect)
+            admission.check_origin(connect)
+            with admission.enter(connect) as slot:
+                slot.used = True
+                self._entered[id(request)] = (slot, connect)
         except Refusal as refusal:
             admission.answers.tally.refusals[refusal.code] += 1
             return refusal.http_status
         return 200
 
     async def _serve(self, session: WebTransportSession) -> None:
-        place, asking = self._entered.pop(id(session.request))
+        slot, connect = self._entered.pop(id(session.request))
         admission = self.admission
         longest = max(LINE_FACTOR * admission.max_message_bytes, self.max_live_line_bytes)
-        wire = WebTransportWire(admission, session, place, longest, self.unfinished)
+        wire = WebTransportWire(admission, session, slot, longest, self.unfinished)
         try:
             stream = await session.incoming_bidi.next()
         except SessionClosed:
             wire.gone("no stream was opened")
             return
-        presented = read_all_presented(asking)
+        presented = read_all_presented(connect)
         wire.open(stream, lambda wire: Mux(wire, admission, presented))
         closing = await wire.ended
         if closing is not None:

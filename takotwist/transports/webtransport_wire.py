@@ -27,9 +27,9 @@ from takotwist.streams.webtransport import (
     WebTransportStream,
     run_protocol,
 )
-from takotwist.transports.admission import Admission, Place
+from takotwist.transports.admission import Admission, ConnectionSlot
 from takotwist.transports.webtransport_lines import Lines, Pressure
-from takotwist.transports.wire import Speaker, nobody_told
+from takotwist.transports.wire import Speaker, ignore_pressure
 
 #: Seconds from the session to its stream.
 STREAM_SECONDS = 5.0
@@ -53,7 +53,7 @@ class WebTransportWire:
         self,
         admission: Admission,
         session: WebTransportSession,
-        place: Place,
+        slot: ConnectionSlot,
         max_line_bytes: int,
         unfinished: Unfinished,
     ) -> None:
@@ -68,10 +68,10 @@ class WebTransportWire:
         self._written = self._acknowledged = 0
         self._holds = 0
         self.left = False
-        self.on_pressure: Callable[[bool], None] = nobody_told
+        self.on_pressure: Callable[[bool], None] = ignore_pressure
         self.outbox: Outbox = admission.new_outbox()
         self.ended: Deferred[tuple[int, str] | None] = Deferred()
-        self.session = place.open("webtransport", self.outbox, self.end)
+        self.session = slot.open("webtransport", self.outbox, self.end)
         self.session.later("stream", admission.seconds() + STREAM_SECONDS, self._no_stream)
 
     def open(

@@ -18,7 +18,7 @@ from takotwist.errors import Refusal, ShuttingDown
 from takotwist.flow.session import Session
 from takotwist.streams.websocket.connection import WebSocketConnection
 from takotwist.streams.websocket.upgrade import WebSocketUpgrade
-from takotwist.transports.admission import Admission, Place
+from takotwist.transports.admission import Admission, ConnectionSlot
 
 
 class Speaker(Protocol):
@@ -31,7 +31,7 @@ class Speaker(Protocol):
         """The connection has gone."""
 
 
-class _Nobody:
+class _NullSpeaker:
     """Speaks while the real speaker is being made, which may end the connection at once."""
 
     def received(self, text: bytes) -> None:
@@ -41,7 +41,7 @@ class _Nobody:
         """Nobody has to be told."""
 
 
-def nobody_told(blocked: bool) -> None:
+def ignore_pressure(blocked: bool) -> None:
     """A wire's `on_pressure` while nobody has to be told."""
 
 
@@ -91,7 +91,7 @@ class WebSocketWire:
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
-        self.speaker = _Nobody()
+        self.speaker = _NullSpeaker()
         self._connection: WebSocketConnection | None = None
         self._early: list[tuple[bytes, bool]] = []
         self._pings: Pings | None = None
@@ -99,7 +99,7 @@ class WebSocketWire:
         self._holds = 0
         #: Whether the peer has closed as who has gone for good does.
         self.left = False
-        self.on_pressure: Callable[[bool], None] = nobody_told
+        self.on_pressure: Callable[[bool], None] = ignore_pressure
         self.outbox: Outbox = admission.new_outbox()
 
     def open(
@@ -107,14 +107,14 @@ class WebSocketWire:
         request: Any,
         upgrade: WebSocketUpgrade,
         subprotocol: str | None,
-        place: Place,
+        slot: ConnectionSlot,
         kind: str,
         form: object,
         speaker: Callable[[WebSocketWire], Speaker],
     ) -> bool:
         """Answer the handshake.
 
-        :param place: for the session; used also when the peer has gone.
+        :param slot: for the session; used also when the peer has gone.
         :param speaker: makes the speaker, which may send at once.
         :return: whether the peer is still there.
         """
@@ -129,7 +129,7 @@ class WebSocketWire:
         )
         if connection is None:
             return False
-        self.session = place.open(kind, self.outbox, self.end)
+        self.session = slot.open(kind, self.outbox, self.end)
         self._connection = connection
         # A connection with many topics may have something of each in one turn.
         at_once = connection.direct and form is not WEBSOCKET_MUX
@@ -257,6 +257,6 @@ class WebSocketWire:
         if not self.session.closed:
             self.session.close(why)
             # They know this wire, and would stay with it until Python looks for cycles.
-            speaker, self.speaker = self.speaker, _Nobody()
-            self.on_pressure = nobody_told
+            speaker, self.speaker = self.speaker, _NullSpeaker()
+            self.on_pressure = ignore_pressure
             speaker.lost()

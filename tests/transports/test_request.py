@@ -21,10 +21,10 @@ from takotwist.errors import CursorInvalid, MessageTooLarge, Overloaded, ParamsI
 from takotwist.streams.unfinished import Unfinished
 from takotwist.transports.request import (
     MAX_FIELDS,
-    Asking,
     BodyTooSlow,
+    ChannelRequest,
     read_all_presented,
-    read_asking,
+    read_channel_request,
     read_fields,
     whole_body,
 )
@@ -39,27 +39,29 @@ class Request:
         self.requestHeaders = Headers({k: [v] for k, v in fields.items()})
 
 
-def read(query: str, **headers: str) -> Asking:
+def read(query: str, **headers: str) -> ChannelRequest:
     """Of a request with this query; ``_`` in a header's name is ``-``."""
     request: Any = Request(query, {k.replace("_", "-"): v for k, v in headers.items()})
-    return read_asking(request)
+    return read_channel_request(request)
 
 
 class TestAsking(SynchronousTestCase):
-    """`read_asking` and what it is made of."""
+    """`read_channel_request` and what it is made of."""
 
     def test_params(self) -> None:
         """Fields are params with their values in order, but for the reserved ones."""
-        asking = read("a=1&b=&a=%C3%A9&last_event_id=5&access_token=t")
-        self.assertEqual(asking.params, {"a": ["1", "é"], "b": [""]})
-        self.assertEqual(asking.reserved("access_token"), "t")
-        self.assertIsNone(asking.reserved("stale"))
+        channel_request = read("a=1&b=&a=%C3%A9&last_event_id=5&access_token=t")
+        self.assertEqual(channel_request.params, {"a": ["1", "é"], "b": [""]})
+        self.assertEqual(channel_request.reserved("access_token"), "t")
+        self.assertIsNone(channel_request.reserved("stale"))
 
     def test_extra(self) -> None:
         """A route may keep further fields for itself."""
         request: Any = Request("after=3&a=1")
-        asking = read_asking(request, extra=("after",))
-        self.assertEqual((asking.params, asking.reserved("after")), ({"a": ["1"]}, "3"))
+        channel_request = read_channel_request(request, extra=("after",))
+        self.assertEqual(
+            (channel_request.params, channel_request.reserved("after")), ({"a": ["1"]}, "3")
+        )
 
     def test_cursor(self) -> None:
         """The header goes before the query; an empty one counts as none; a bad one is named."""
@@ -72,13 +74,13 @@ class TestAsking(SynchronousTestCase):
         self.assertEqual(read("lastEventId=&last_event_id=5").cursor, 5)
         self.assertIsNone(read("last_event_id=&last_message_id=", last_event_id="").cursor)
         self.assertEqual(read("last_event_id=x&stale=reset").cursor, FOREIGN)
-        for asking, name in (
+        for channel_request, name in (
             (read("last_event_id=x"), "last_event_id"),
             (read("last-event-id=x"), "last-event-id"),
             (read("", last_event_id="x"), "Last-Event-ID"),
         ):
             with self.assertRaises(CursorInvalid) as raised:
-                _ = asking.cursor
+                _ = channel_request.cursor
             self.assertIn(name, raised.exception.sentence)
 
     def test_stale(self) -> None:

@@ -13,7 +13,7 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from takotwist.core.metrics import Tally
 from takotwist.errors import CredentialsMissing, MethodNotAllowed, RateLimited, Refusal
-from takotwist.transports.responses import Answers
+from takotwist.transports.responses import Responses
 
 
 class Request(DummyRequest):
@@ -49,11 +49,11 @@ class Request(DummyRequest):
 
 
 class TestAnswers(SynchronousTestCase):
-    """`Answers`, where only pages of ``https://ours`` may ask."""
+    """`Responses`, where only pages of ``https://ours`` may ask."""
 
     def setUp(self) -> None:
         self.tally = Tally()
-        self.answers = Answers(self.tally, lambda request, origin: origin == "https://ours")
+        self.answers = Responses(self.tally, lambda request, origin: origin == "https://ours")
 
     def refused(self, refusal: Refusal) -> Request:
         """What a refusal becomes."""
@@ -95,7 +95,7 @@ class TestAnswers(SynchronousTestCase):
     def test_preflight_headers(self) -> None:
         """What tracing adds is allowed, and what is configured, where the page asks for it;
         each is named once, and nothing else is."""
-        answers = Answers(self.tally, lambda request, origin: True, lambda: ("x-app",))
+        answers = Responses(self.tally, lambda request, origin: True, lambda: ("x-app",))
         ours = "authorization, content-type, idempotency-key, last-event-id"
         for asked, extra, allowed in (
             ("", None, ours),

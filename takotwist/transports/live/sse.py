@@ -23,11 +23,11 @@ from takotwist.core.send_queue import Outbox
 from takotwist.errors import BodyInvalid, MethodNotAllowed, NotFound, Refusal, ShuttingDown
 from takotwist.flow.session import Session
 from takotwist.streams.sse.stream import EventStream
-from takotwist.transports.admission import Admission, Place
+from takotwist.transports.admission import Admission, ConnectionSlot
 from takotwist.transports.live.functions import UnsupportedType
 from takotwist.transports.mux.mux import Mux
 from takotwist.transports.request import read_all_presented
-from takotwist.transports.wire import Speaker, nobody_told
+from takotwist.transports.wire import Speaker, ignore_pressure
 
 KEEPALIVE = encode(SseEvent(comment="keepalive"))
 
@@ -51,7 +51,7 @@ class EventStreamWire:
         self.key = key
         self.speaker: Speaker | None = None
         self._forget = forget
-        self.on_pressure: Callable[[bool], None] = nobody_told
+        self.on_pressure: Callable[[bool], None] = ignore_pressure
         self.left = False
         self.ended_for: Refusal | None = None
         self._admission = admission
@@ -61,9 +61,9 @@ class EventStreamWire:
         self._free: list[Deferred[None]] = []
         self.outbox: Outbox = admission.new_outbox()
 
-    def open(self, place: Place, speaker: Callable[[EventStreamWire], Speaker]) -> None:
+    def open(self, slot: ConnectionSlot, speaker: Callable[[EventStreamWire], Speaker]) -> None:
         """Send the head, and speak."""
-        self.session = place.open("mux-sse", self.outbox, self.end)
+        self.session = slot.open("mux-sse", self.outbox, self.end)
         if not self._stream.open():
             self._gone("client left")
             return
@@ -164,7 +164,7 @@ class EventStreamWire:
             self.session.close(why)
             # It knows this wire, and the two would stay until Python looks for cycles.
             speaker, self.speaker = self.speaker, None
-            self.on_pressure = nobody_told
+            self.on_pressure = ignore_pressure
             if speaker is not None:
                 speaker.lost()
             self._forget()
@@ -198,13 +198,13 @@ class LiveSse:
         admission.check_origin(request)
         if request.method != b"GET":
             raise MethodNotAllowed
-        with admission.enter(request) as place:
+        with admission.enter(request) as slot:
             admission.answers.cors(request)
             key = secrets.token_urlsafe(24)
             wire = EventStreamWire(admission, request, key, lambda: self._wires.pop(key, None))
             self._wires[key] = wire
             more = {"upstream": wire.key, "maxBatchBytes": self.max_batch_bytes}
-            wire.open(place, lambda wire: Mux(wire, admission, presented, more))
+            wire.open(slot, lambda wire: Mux(wire, admission, presented, more))
 
     async def post(self, request: Any, key: str) -> None:
         """Take frames.

@@ -42,9 +42,9 @@ from takotwist.errors import (
 from takotwist.flow.authorize import Admitted, Asked, Presented
 from takotwist.flow.client_frames import ClientFrames
 from takotwist.flow.refusal import refusal_of
-from takotwist.transports.admission import Admission, Limited
+from takotwist.transports.admission import Admission, RateRefusals
 from takotwist.transports.live.frames import live_frames
-from takotwist.transports.mux.topics import MuxTurns, MuxWriters
+from takotwist.transports.mux.topics import PublishGrants, TopicQueues
 from takotwist.transports.wire import Wire
 
 _logger = Logger()
@@ -79,10 +79,10 @@ class Mux:
         self._wire = wire
         self._admission = admission
         self._presented = presented
-        self._limited: Limited | None = None
+        self._limited: RateRefusals | None = None
         self._refs: dict[str, Ref] = {}
-        self._writers = MuxWriters(wire, admission)
-        self._turns = MuxTurns(wire.hold)
+        self._writers = PublishGrants(wire, admission)
+        self._turns = TopicQueues(wire.hold)
         lifecycle = Lifecycle()
         wire.keep_alive(lifecycle.keepalive_interval_ms / 1000)
         wire.session.live_until(lifecycle.max_connection_lifetime_ms)
@@ -208,7 +208,7 @@ class Mux:
 
     def _refused_for_rate(self, limited: Refusal, ref: Ref) -> None:
         if self._limited is None:
-            self._limited = Limited()
+            self._limited = RateRefusals()
         if self._limited.too_many(self._admission.seconds()):
             self._wire.end(limited)
         else:

@@ -32,7 +32,7 @@ MAX_UNDER_WAY = 32
 _logger = Logger()
 
 
-class MuxTurns:
+class TopicQueues:
     """Of one connection.
 
     :param hold: called with `True` when no more frames should be read, and with `False`
@@ -116,7 +116,7 @@ MAX_WRITERS = 32
 ASKED_NAMES = 2
 
 
-class MuxWriters:
+class PublishGrants:
     """Of one connection.  A topic that is subscribed has its way in by that."""
 
     __slots__ = ("_admission", "_asked", "_own", "_refused", "_wire")

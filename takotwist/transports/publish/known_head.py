@@ -46,7 +46,7 @@ def _date(second: int) -> bytes:
 
 
 @attrs.frozen(slots=True)
-class PublishAgain:
+class KnownHeadPublish:
     """Answers requests of one sender.
 
     :ivar sender: as rates count it.
@@ -64,7 +64,7 @@ class PublishAgain:
     @classmethod
     def of(
         cls, transport: PublishTransport, request: Any, sender: str, version: object
-    ) -> PublishAgain | None:
+    ) -> KnownHeadPublish | None:
         """For the head of `request`, to which the answer's fields were given.
 
         :param version: when `request` was judged.

@@ -31,10 +31,10 @@ from takotwist.core.topic import Draft
 from takotwist.errors import BodyInvalid, CredentialsMissing, Refusal, VerifyRejected
 from takotwist.flow.authorize import Asked, Authorizing
 from takotwist.flow.publish import Publishing, validate
-from takotwist.transports.publish.known_head import PublishAgain
+from takotwist.transports.publish.known_head import KnownHeadPublish
 from takotwist.transports.publish.ndjson import LineStream, publish_lines
-from takotwist.transports.request import header_text, read_asking, read_fields, whole_body
-from takotwist.transports.responses import Answers
+from takotwist.transports.request import header_text, read_channel_request, read_fields, whole_body
+from takotwist.transports.responses import Responses
 
 #: Targets that are remembered, and the longest of them, in bytes.
 MAX_TARGETS, MAX_TARGET = 8192, 512
@@ -161,7 +161,7 @@ class PublishTransport:
 
     authorizing: Authorizing
     publishing: Publishing
-    answers: Answers
+    answers: Responses
     may_publish: Callable[[Any], None]
     max_message_bytes: int
     max_body_bytes: int
@@ -185,9 +185,9 @@ class PublishTransport:
 
         :return: what is asked, and the idempotency key.
         """
-        asking = read_asking(request)
+        channel_request = read_channel_request(request)
         definition = await self.authorizing.find(channel)
-        asked = self.authorizing.bind_query(definition, asking.params)
+        asked = self.authorizing.bind_query(definition, channel_request.params)
         self.may_publish(request)
         key = header_text(request, "idempotency-key")
         if key is not None:
@@ -213,7 +213,7 @@ class PublishTransport:
         self.answers.cors(request)
         body = encode_messages(messages) if many else encode_message(messages[0])
         self.answers.json_head(request, body)
-        again = PublishAgain.of(self, request, sender, version)
+        again = KnownHeadPublish.of(self, request, sender, version)
         if again is not None:
             self.targets.learn(request.path, channel)
             request.remember(again.answer)

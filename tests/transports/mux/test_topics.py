@@ -20,10 +20,10 @@ from takotwist.server.config.limits import Limits
 from takotwist.testing.manual_log import ManualLog
 from takotwist.testing.world import BEGINNING, World, WorldClock
 from takotwist.transports.mux import topics as mux_writers
-from takotwist.transports.mux.topics import MAX_UNDER_WAY, MuxTurns
+from takotwist.transports.mux.topics import MAX_UNDER_WAY, TopicQueues
 
 
-class MuxTurnsTests(SynchronousTestCase):
+class TopicQueuesTests(SynchronousTestCase):
     """Frames, each of which waits until the test lets it go on."""
 
     def setUp(self) -> None:
@@ -32,7 +32,7 @@ class MuxTurnsTests(SynchronousTestCase):
         self.cancelled: list[str] = []
         self.failures: list[Failure] = []
         self.waits: dict[str, Deferred[None]] = {}
-        self.turns = MuxTurns(self.held.append)
+        self.turns = TopicQueues(self.held.append)
 
     async def work(self, name: str) -> None:
         self.waits[name] = Deferred(lambda _: self.cancelled.append(name))

@@ -19,7 +19,7 @@ from takotwist.server.sites import site
 from takotwist.streams.http.request import StreamRequest
 from takotwist.testing.manual_log import ManualLog
 from takotwist.testing.world import BEGINNING, World, WorldClock
-from takotwist.transports.publish.known_head import VALUES_READ, PublishAgain
+from takotwist.transports.publish.known_head import VALUES_READ, KnownHeadPublish
 from takotwist.transports.publish.route import PublishKeys
 from tests.streams.memory_transport import MemoryTransport
 
@@ -109,14 +109,14 @@ class PublishAgainTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.listener = Listener()
         self.short = 0
-        answer = PublishAgain.answer
+        answer = KnownHeadPublish.answer
 
-        def counting(again: PublishAgain, *arguments: Any) -> bool:
+        def counting(again: KnownHeadPublish, *arguments: Any) -> bool:
             answered = answer(again, *arguments)
             self.short += answered
             return answered
 
-        self.patch(PublishAgain, "answer", counting)
+        self.patch(KnownHeadPublish, "answer", counting)
 
     def publish(self, *lines: bytes, body: bytes = BODY) -> Any:
         """The status of the answer, and its body."""
@@ -352,14 +352,14 @@ class AgreementTests(SynchronousTestCase):
 
     def test_agreement(self) -> None:
         """Heads of every kind are answered, stored and counted as on the whole way."""
-        answer, short = PublishAgain.answer, []
+        answer, short = KnownHeadPublish.answer, []
 
-        def counting(again: PublishAgain, *arguments: Any) -> bool:
+        def counting(again: KnownHeadPublish, *arguments: Any) -> bool:
             answered = answer(again, *arguments)
             short.append(answered)
             return answered
 
-        self.patch(PublishAgain, "answer", counting)
+        self.patch(KnownHeadPublish, "answer", counting)
 
         @settings(max_examples=150)
         @given(st.lists(_SENT, min_size=1, max_size=6))
