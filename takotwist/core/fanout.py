@@ -10,7 +10,7 @@ Who is live on one topic in one wire form, and how a blob is handed to all of th
 Where a connection's bytes can go straight to its socket the loop holds nothing but
 the socket's own `send`: a step of Python more for each delivery costs a third of the
 send itself.  Rule: bytes go straight only while nothing of the connection waits,
-neither in its outbox nor below, and that is looked up before each loop, not kept.
+neither in its send queue nor below, and that is looked up before each loop, not kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from itertools import chain
 import attrs
 
 from takotwist.core.replay import Gate, Replay
-from takotwist.core.send_queue import Outbox, Send, Turn
+from takotwist.core.send_queue import Send, SendQueue, Turn
 from takotwist.core.tail import Item
 from takotwist.core.topic import Topic
 from takotwist.errors import Refusal
@@ -38,36 +38,36 @@ class Group:
     """
 
     written_at: float = attrs.field(default=0.0, init=False)
-    _by_outbox: dict[Subscription, Callable[[bytes], bool]] = attrs.field(factory=dict, init=False)
+    _queued: dict[Subscription, Callable[[bytes], bool]] = attrs.field(factory=dict, init=False)
     _straight: dict[Send, Subscription] = attrs.field(factory=dict, init=False)
 
     def __len__(self) -> int:
         """How many members there are."""
-        return len(self._by_outbox) + len(self._straight)
+        return len(self._queued) + len(self._straight)
 
     def add(self, subscription: Subscription) -> None:
         """Let a subscriber have what is handed from here on."""
-        outbox = subscription.outbox
-        if outbox.send is None or outbox.group is not None:
-            self._by_outbox[subscription] = outbox.deliver
+        send_queue = subscription.send_queue
+        if send_queue.send is None or send_queue.group is not None:
+            self._queued[subscription] = send_queue.deliver
         else:
-            outbox.group = self
-            self._straight[outbox.send] = subscription
+            send_queue.group = self
+            self._straight[send_queue.send] = subscription
 
     def discard(self, subscription: Subscription) -> None:
         """Let it have no more.  Harmless when it is no member."""
-        outbox = subscription.outbox
-        if self._by_outbox.pop(subscription, None) is None and outbox.group is self:
-            self.withdraw(outbox)
-            del self._by_outbox[subscription]
+        send_queue = subscription.send_queue
+        if self._queued.pop(subscription, None) is None and send_queue.group is self:
+            self.withdraw(send_queue)
+            del self._queued[subscription]
 
-    def withdraw(self, outbox: Outbox) -> None:
-        """From here on what a member is handed goes through its outbox."""
-        if outbox.send is not None and outbox.group is self:
-            subscription = self._straight.pop(outbox.send)
-            outbox.written_at = outbox.written_at
-            outbox.group = None
-            self._by_outbox[subscription] = outbox.deliver
+    def withdraw(self, send_queue: SendQueue) -> None:
+        """From here on what a member is handed goes through its send queue."""
+        if send_queue.send is not None and send_queue.group is self:
+            subscription = self._straight.pop(send_queue.send)
+            send_queue.written_at = send_queue.written_at
+            send_queue.group = None
+            self._queued[subscription] = send_queue.deliver
 
     def hand(
         self, blob: bytes, now: float, waiting: Callable[[], Iterable[Send]]
@@ -79,11 +79,11 @@ class Group:
         :return: who could not take it.
         """
         refused: list[Subscription] = []
-        if self._by_outbox:
+        if self._queued:
             # The values alone: to look at each member too would fetch it from memory.
-            full = {deliver for deliver in self._by_outbox.values() if not deliver(blob)}
+            full = {deliver for deliver in self._queued.values() if not deliver(blob)}
             if full:
-                refused += [one for one, deliver in self._by_outbox.items() if deliver in full]
+                refused += [one for one, deliver in self._queued.items() if deliver in full]
         straight = self._straight
         if len(straight) < FEW:
             aside = list(straight.values())
@@ -95,9 +95,11 @@ class Group:
             self.written_at = now
             # Nothing happens to members meanwhile: no code but the sockets' runs.
             unsent = _send(blob, iter(sends))
-            for outbox, sent in [(straight[send].outbox, sent) for send, sent in unsent.items()]:
-                outbox.write(blob[sent:])
-        return refused + [one for one in aside if not one.outbox.deliver(blob)]
+            for send_queue, sent in [
+                (straight[send].send_queue, sent) for send, sent in unsent.items()
+            ]:
+                send_queue.write(blob[sent:])
+        return refused + [one for one in aside if not one.send_queue.deliver(blob)]
 
 
 def _send(blob: bytes, sends: Iterator[Send]) -> dict[Send, int]:
@@ -125,7 +127,7 @@ class Subscription:
     """One topic on one connection.
 
     :ivar window_us: how far back the topic's window reaches.
-    :ivar outbox: the connection's.
+    :ivar send_queue: the connection's.
     :ivar replay: where this subscriber stands.
     :ivar on_open: called once, before the first message, with the cursor at which
         the subscription begins, and with the refusal that a reset stands for.
@@ -136,7 +138,7 @@ class Subscription:
 
     topic: Topic
     window_us: int
-    outbox: Outbox
+    send_queue: SendQueue
     on_open: Callable[[int, Refusal | None], None]
     on_end: Callable[[Refusal], None]
     forgotten_when_idle: bool = False
@@ -166,7 +168,7 @@ class Audience:
         """Make `subscription` live if it has been given all that was fanned out."""
         if not subscription.replay.open(self.fanned_out):
             return False
-        form = subscription.outbox.form
+        form = subscription.send_queue.form
         group = self._live.get(form)
         if group is None:
             group = self._live[form] = Group()
@@ -175,11 +177,11 @@ class Audience:
 
     def close_gate(self, subscription: Subscription) -> None:
         """Take `subscription` out of the live group."""
-        group = self._live.get(subscription.outbox.form)
+        group = self._live.get(subscription.send_queue.form)
         if group is not None:
             group.discard(subscription)
             if not group:
-                del self._live[subscription.outbox.form]
+                del self._live[subscription.send_queue.form]
 
     def publish(
         self, items: Sequence[Item], now: float, waiting: Callable[[], Iterable[Send]]

@@ -35,7 +35,7 @@ class Turn:
     :ivar now: when it is, in seconds: set by whoever begins a turn of deliveries.
     :ivar delivering: whether one has begun and will `end`, so that what is pushed until
         then leaves with it.
-    :ivar holding: of outboxes that were touched, those which can also be sent to straight.
+    :ivar holding: of send queues that were touched, those which can also be sent to straight.
     """
 
     now: float = 0.0
@@ -75,7 +75,7 @@ def _nowhere(_: bytes) -> None:
 
 
 @attrs.define(slots=True, eq=False)
-class Outbox:
+class SendQueue:
     """Bytes on their way to one connection.
 
     :ivar limit: most bytes to hold before the transport has taken them.
@@ -146,7 +146,7 @@ class Outbox:
             return False
         pending = self._pending
         if pending is None:
-            # Whatever its size, something must fit into an empty outbox, or a
+            # Whatever its size, something must fit into an empty send queue, or a
             # message larger than the limit could never be delivered at all.
             self._turn.touch(self)
             if self.send is not None:

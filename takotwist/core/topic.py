@@ -155,5 +155,5 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def size(self) -> int:
-        """Bytes that this message counts for in a window, a tail or an outbox."""
+        """Bytes that this message counts for in a window, a tail or a send queue."""
         return len(self.data) + len(self.type) + MESSAGE_BYTES

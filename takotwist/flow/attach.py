@@ -17,7 +17,7 @@ from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut, Subscription
 from takotwist.core.metrics import Tally
 from takotwist.core.replay import Gate
-from takotwist.core.send_queue import Outbox
+from takotwist.core.send_queue import SendQueue
 from takotwist.core.tail import Item, Tails
 from takotwist.errors import (
     CursorInvalid,
@@ -61,7 +61,7 @@ class Attaching:
         if subscription.ended:
             return
         self.tally.subscriptions -= 1
-        subscription.outbox.waiting.pop(subscription, None)
+        subscription.send_queue.waiting.pop(subscription, None)
         self.fanout.detach(subscription)
         key = subscription.topic.key
         if subscription.forgotten_when_idle and key not in self.fanout:
@@ -154,13 +154,13 @@ class Attaching:
             self._end(subscription, InternalError())
         return behind
 
-    def resumed(self, outbox: Outbox) -> None:
+    def resumed(self, send_queue: SendQueue) -> None:
         """The connection takes bytes again: continue what waits for it."""
-        outbox.paused = False
-        for subscription in list(outbox.waiting):
-            if outbox.paused:
+        send_queue.paused = False
+        for subscription in list(send_queue.waiting):
+            if send_queue.paused:
                 return
-            del outbox.waiting[subscription]
+            del send_queue.waiting[subscription]
             self._continue(subscription)
 
     def _continue(self, subscription: Subscription) -> None:
@@ -213,11 +213,11 @@ class Attaching:
         Settled is who is live, gone, or on a connection that is full; who is not
         settled needs a page of the log.
         """
-        outbox, replay = subscription.outbox, subscription.replay
+        send_queue, replay = subscription.send_queue, subscription.replay
         while replay.gate is Gate.CLOSED:
-            outbox.flush()
-            if outbox.paused:
-                outbox.waiting[subscription] = None
+            send_queue.flush()
+            if send_queue.paused:
+                send_queue.waiting[subscription] = None
                 return True
             if self.fanout.open_gate(subscription):
                 return True
@@ -244,14 +244,14 @@ class Attaching:
         )
 
     def _take(self, subscription: Subscription, read: ReadPage) -> None:
-        subscription.outbox.flush()
+        subscription.send_queue.flush()
         taken = not read.items or self._give(subscription, read.items)
         if taken and not read.page.more:
             subscription.replay.reached(read.page.head)
 
     def _give(self, subscription: Subscription, items: Sequence[Item]) -> bool:
-        form = subscription.outbox.form
-        if not subscription.outbox.push(b"".join([item.frame(form) for item in items])):
+        form = subscription.send_queue.form
+        if not subscription.send_queue.push(b"".join([item.frame(form) for item in items])):
             return False
         subscription.replay.given(items)
         self.tally.deliveries += len(items)

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from takotwist.core.deadlines import Deadline
 from takotwist.core.fanout import Subscription
-from takotwist.core.send_queue import Outbox
+from takotwist.core.send_queue import SendQueue
 from takotwist.errors import BodyInvalid, CredentialsExpired, RateLimited, Refusal
 from takotwist.flow.authorize import Admitted
 from takotwist.flow.client_frames import ClientFrames
@@ -151,7 +151,7 @@ class Session:
     kind: str
     address: str
     opened_at: float
-    outbox: Outbox
+    send_queue: SendQueue
     end: Callable[[Refusal | None], None]
     _sessions: Sessions
     subscribed: dict[str, Subscribed] = attrs.field(factory=dict, init=False)
@@ -196,7 +196,7 @@ class Session:
         subscription = subscribed.subscription = Subscription(
             topic,
             lifecycle.replay_window_ms * 1000,
-            self.outbox,
+            self.send_queue,
             on_open,
             subscribed.ended,
             forgotten_when_idle=lifecycle.inactivity_ttl_ms > 0,
@@ -292,7 +292,7 @@ class Session:
         for _, deadline in self._deadlines:
             deadline.cancel()
         self._deadlines = ()
-        self.outbox.discard()
+        self.send_queue.discard()
         for subject in self._subjects:
             self._sessions.limits.by_subject.leave(subject)
         self._sessions.closed(self, why)

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.limits import ConnectionLimits, TopicNames
 from takotwist.core.metrics import Tally
-from takotwist.core.send_queue import Outbox
+from takotwist.core.send_queue import SendQueue
 from takotwist.errors import Refusal
 from takotwist.flow.attach import Attaching
 from takotwist.flow.authorize import Admitted, Authorizing
@@ -70,11 +70,11 @@ class Sessions:
         self.limits.leave(address)
 
     def open(
-        self, kind: str, address: str, outbox: Outbox, end: Callable[[Refusal | None], None]
+        self, kind: str, address: str, send_queue: SendQueue, end: Callable[[Refusal | None], None]
     ) -> Session:
         """A session on a place that was taken with `enter`."""
-        session = Session(self.new_id(), kind, address, self.seconds(), outbox, end, self)
-        outbox.written_at = session.opened_at
+        session = Session(self.new_id(), kind, address, self.seconds(), send_queue, end, self)
+        send_queue.written_at = session.opened_at
         self._open[session] = None
         self.tally.connections[kind] += 1
         self.tally.connected[kind] += 1

@@ -26,7 +26,7 @@ from takotwist.core.channel import Lifecycle
 from takotwist.core.deadlines import Deadline
 from takotwist.core.fanout import Subscription
 from takotwist.core.log import Page
-from takotwist.core.send_queue import Outbox
+from takotwist.core.send_queue import SendQueue
 from takotwist.core.topic import EVERYTHING, Draft, Message, Topic
 from takotwist.errors import Refusal, StoreUnavailable
 from takotwist.flow.attach import RETRY_SECONDS, Attaching
@@ -190,9 +190,9 @@ class LiveFollowing:
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     def __attrs_post_init__(self) -> None:
-        outbox = Outbox(JOINED_BYTES, self._parts.turn)
-        outbox.connect(FORM, self._write)
-        self._subscription = self._new_subscription(outbox)
+        send_queue = SendQueue(JOINED_BYTES, self._parts.turn)
+        send_queue.connect(FORM, self._write)
+        self._subscription = self._new_subscription(send_queue)
 
     def start(self) -> None:
         """See `Following`."""
@@ -203,13 +203,13 @@ class LiveFollowing:
 
     def pause(self) -> None:
         """See `Following`."""
-        self._subscription.outbox.paused = True
+        self._subscription.send_queue.paused = True
 
     def resume(self) -> None:
         """See `Following`."""
-        outbox = self._subscription.outbox
-        if outbox.paused and not self._left:
-            self._parts.attaching.resumed(outbox)
+        send_queue = self._subscription.send_queue
+        if send_queue.paused and not self._left:
+            self._parts.attaching.resumed(send_queue)
 
     def leave(self) -> None:
         """See `Following`."""
@@ -220,7 +220,7 @@ class LiveFollowing:
             self._retry.cancel()
         if self._attached:
             self._parts.attaching.detach(self._subscription)
-        self._subscription.outbox.discard()
+        self._subscription.send_queue.discard()
 
     def _begin(self, head: int) -> None:
         if self._left:
@@ -240,15 +240,15 @@ class LiveFollowing:
         except StoreUnavailable:
             self._attached = False
             if not self._left:
-                self._subscription = self._new_subscription(self._subscription.outbox)
+                self._subscription = self._new_subscription(self._subscription.send_queue)
                 self._retry = self._parts.deadlines.at(
                     attaching.seconds() + RETRY_SECONDS, self.start
                 )
         except Refusal as refusal:
             self._end(refusal)
 
-    def _new_subscription(self, outbox: Outbox) -> Subscription:
-        return Subscription(self._topic, self._window_us, outbox, self._open, self._end)
+    def _new_subscription(self, send_queue: SendQueue) -> Subscription:
+        return Subscription(self._topic, self._window_us, send_queue, self._open, self._end)
 
     def _open(self, cursor: int, reset: Refusal | None) -> None:
         if not self._left:

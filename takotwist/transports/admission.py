@@ -14,7 +14,7 @@ import attrs
 
 from takotwist.codecs.frames import Bad, ClientFrame, OnTopic, Send
 from takotwist.core.authorization import Grant, Operation
-from takotwist.core.send_queue import Outbox, Turn
+from takotwist.core.send_queue import SendQueue, Turn
 from takotwist.errors import (
     CredentialsMissing,
     OriginRejected,
@@ -66,10 +66,12 @@ class ConnectionSlot:
     _sessions: Sessions
     used: bool = False
 
-    def open(self, kind: str, outbox: Outbox, end: Callable[[Refusal | None], None]) -> Session:
+    def open(
+        self, kind: str, send_queue: SendQueue, end: Callable[[Refusal | None], None]
+    ) -> Session:
         """Use it."""
         self.used = True
-        return self._sessions.open(kind, self.address, outbox, end)
+        return self._sessions.open(kind, self.address, send_queue, end)
 
     def __enter__(self) -> ConnectionSlot:
         self._sessions.enter(self.address)
@@ -173,6 +175,6 @@ class Admission:
             return limited
         return None
 
-    def new_outbox(self) -> Outbox:
-        """An outbox for one connection."""
-        return Outbox(self.outbox_bytes, self.turn)
+    def new_send_queue(self) -> SendQueue:
+        """A send queue for one connection."""
+        return SendQueue(self.outbox_bytes, self.turn)

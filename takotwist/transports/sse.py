@@ -17,7 +17,7 @@ from takotwist.codecs.sse import SseEvent, encode
 from takotwist.codecs.tako_json import encode_message
 from takotwist.codecs.wire_forms import SSE_CHUNKED, SSE_RAW
 from takotwist.core.deadlines import Comments, Pulse
-from takotwist.core.send_queue import Outbox
+from takotwist.core.send_queue import SendQueue
 from takotwist.core.topic import Message, Topic
 from takotwist.errors import InternalError, MethodNotAllowed, Refusal
 from takotwist.flow.session import Session
@@ -79,7 +79,7 @@ class SseTransport:
                 self._head(request)
                 return
             stream = SseStream(self.admission, request)
-            session = slot.open("sse", stream.outbox, stream.end)
+            session = slot.open("sse", stream.send_queue, stream.end)
             stream.session = session
             opened = partial(stream.opened, asked.topic, cursor)
             try:
@@ -105,13 +105,13 @@ class SseTransport:
 class SseStream:
     """One response, from its head to its end."""
 
-    __slots__ = ("_admission", "_comments", "_request", "_stream", "outbox", "session")
+    __slots__ = ("_admission", "_comments", "_request", "_stream", "send_queue", "session")
 
     session: Session
 
     def __init__(self, admission: Admission, request: Any) -> None:
         self._admission = admission
-        self.outbox: Outbox = admission.new_outbox()
+        self.send_queue: SendQueue = admission.new_send_queue()
         self._stream: EventStream | None = None
         self._request = request
         self._comments: Comments | None = None
@@ -126,13 +126,13 @@ class SseStream:
         stream.on_closed(self._gone)
         if stream.open(preamble(topic, asked, cursor, reset)):
             form = SSE_CHUNKED if stream.framing == "chunked" else SSE_RAW
-            self.outbox.connect(
+            self.send_queue.connect(
                 form, stream.write_framed, at_once=stream.direct, send=stream.socket_send
             )
 
     def end(self, refusal: Refusal | None) -> None:
         """End the response: its client comes back with its cursor and is told then."""
-        self.outbox.flush()
+        self.send_queue.flush()
         self.session.close("lifetime over" if refusal is None else refusal.code)
         if self._stream is None:
             return
@@ -149,18 +149,18 @@ class SseStream:
     def _beat(self) -> None:
         assert self._comments is not None and self._stream is not None
         now = self._admission.seconds()
-        pulse, again = self._comments.check(now, self.outbox.written_at)
+        pulse, again = self._comments.check(now, self.send_queue.written_at)
         if pulse is Pulse.SPEAK and not self._stream.paused:
             self._stream.write(KEEPALIVE)
-            self.outbox.written_at = now
+            self.send_queue.written_at = now
         self.session.later("keepalive", again, self._beat)
 
     def _gone(self) -> None:
         self.session.close("client left")
 
     def _paused(self) -> None:
-        self.outbox.paused = True
+        self.send_queue.paused = True
 
     def _resumed(self) -> None:
         if not self.session.closed:
-            self._admission.attaching.resumed(self.outbox)
+            self._admission.attaching.resumed(self.send_queue)

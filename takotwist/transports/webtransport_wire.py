@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from takotwist.codecs.wire_forms import LINES_MUX
 from takotwist.core.deadlines import Pings, Pulse
-from takotwist.core.send_queue import Outbox
+from takotwist.core.send_queue import SendQueue
 from takotwist.errors import Refusal, ShuttingDown
 from takotwist.flow.session import Session
 from takotwist.streams.unfinished import CLOSE_CODE, Cut, Unfinished
@@ -69,9 +69,9 @@ class WebTransportWire:
         self._holds = 0
         self.left = False
         self.on_pressure: Callable[[bool], None] = ignore_pressure
-        self.outbox: Outbox = admission.new_outbox()
+        self.send_queue: SendQueue = admission.new_send_queue()
         self.ended: Deferred[tuple[int, str] | None] = Deferred()
-        self.session = slot.open("webtransport", self.outbox, self.end)
+        self.session = slot.open("webtransport", self.send_queue, self.end)
         self.session.later("stream", admission.seconds() + STREAM_SECONDS, self._no_stream)
 
     def open(
@@ -88,14 +88,14 @@ class WebTransportWire:
         stream.pause()
         self._transport = transport = run_protocol(stream, self._lines)
         transport.registerProducer(Pressure(self), True)
-        self.outbox.connect(LINES_MUX, self._write)
+        self.send_queue.connect(LINES_MUX, self._write)
         self.speaker = speaker(self)
         stream.resume()
 
     def send(self, frame: bytes) -> None:
         """Write one control frame behind all that was pushed before."""
         if self._transport is not None:
-            self.outbox.flush()
+            self.send_queue.flush()
             self._write(frame + b"\n")
 
     def send_binary(self, payload: bytes) -> None:
@@ -122,7 +122,7 @@ class WebTransportWire:
         """Close with the refusal's code (protocol, section 5)."""
         if self.session.closed:
             return
-        self.outbox.flush()
+        self.send_queue.flush()
         if refusal is None:
             self._finish(1000, "connection expired")
         else:
@@ -163,14 +163,14 @@ class WebTransportWire:
 
     def fell_behind(self) -> None:
         """The client takes less than is written."""
-        self.outbox.paused = True
+        self.send_queue.paused = True
         self.on_pressure(True)
 
     def caught_up(self) -> None:
         """The client has taken what was written."""
         self.heard()
         if not self.session.closed:
-            self._admission.attaching.resumed(self.outbox)
+            self._admission.attaching.resumed(self.send_queue)
             self.on_pressure(False)
 
     def stream_lost(self, reason: Failure) -> None:
@@ -209,7 +209,7 @@ class WebTransportWire:
         if pulse is Pulse.DROP:
             self._finish(1001, "no answer to keepalives")
             return
-        if not self.outbox.paused:
+        if not self.send_queue.paused:
             self._write(b"\n")
         self.session.later("keepalive", again, self._beat)
 

@@ -1,7 +1,7 @@
 """A connection that carries frames both ways, as the protocol's speakers see it.
 
 A speaker (`channel_speaker`, `mux`) knows frames and topics; a wire knows one
-transport.  Rule: whatever leaves goes through the wire's outbox or after it,
+transport.  Rule: whatever leaves goes through the wire's send queue or after it,
 so control frames and messages keep their order.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from takotwist.codecs.websocket_frame import binary_frame, text_frame
 from takotwist.codecs.wire_forms import WEBSOCKET_MUX
 from takotwist.core.deadlines import Pings, Pulse
-from takotwist.core.send_queue import Outbox
+from takotwist.core.send_queue import SendQueue
 from takotwist.errors import Refusal, ShuttingDown
 from takotwist.flow.session import Session
 from takotwist.streams.websocket.connection import WebSocketConnection
@@ -81,7 +81,7 @@ class WebSocketWire:
         "_pings",
         "left",
         "on_pressure",
-        "outbox",
+        "send_queue",
         "session",
         "speaker",
     )
@@ -100,7 +100,7 @@ class WebSocketWire:
         #: Whether the peer has closed as who has gone for good does.
         self.left = False
         self.on_pressure: Callable[[bool], None] = ignore_pressure
-        self.outbox: Outbox = admission.new_outbox()
+        self.send_queue: SendQueue = admission.new_send_queue()
 
     def open(
         self,
@@ -129,13 +129,13 @@ class WebSocketWire:
         )
         if connection is None:
             return False
-        self.session = slot.open(kind, self.outbox, self.end)
+        self.session = slot.open(kind, self.send_queue, self.end)
         self._connection = connection
         # A connection with many topics may have something of each in one turn.
         at_once = connection.direct and form is not WEBSOCKET_MUX
         send = connection.socket_send if at_once else None
-        self.outbox.connect(form, connection.write_frames, at_once=at_once, send=send)
-        connection.on_closing = self.outbox.discard
+        self.send_queue.connect(form, connection.write_frames, at_once=at_once, send=send)
+        connection.on_closing = self.send_queue.discard
         made = speaker(self)
         if self._connection is not None:
             # Else it has ended the connection, and would only be kept by who is gone.
@@ -150,14 +150,14 @@ class WebSocketWire:
         if self._connection is not None:
             whole = text_frame(frame)
             # The answers to what one commit stored leave together.
-            if not (self._admission.turn.delivering and self.outbox.push(whole)):
-                self.outbox.flush()
+            if not (self._admission.turn.delivering and self.send_queue.push(whole)):
+                self.send_queue.flush()
                 self._connection.write_frames(whole)
 
     def send_binary(self, payload: bytes) -> None:
         """Write one binary frame behind all that was pushed before."""
         if self._connection is not None:
-            self.outbox.flush()
+            self.send_queue.flush()
             self._connection.write_frames(binary_frame(payload))
 
     @property
@@ -174,7 +174,7 @@ class WebSocketWire:
         connection = self._connection
         if connection is None:
             return
-        self.outbox.flush()
+        self.send_queue.flush()
         if refusal is None:
             code, reason = 1000, "connection expired"
         else:
@@ -239,13 +239,13 @@ class WebSocketWire:
             self._pings.heard(self._admission.seconds())
 
     def _paused(self) -> None:
-        self.outbox.paused = True
+        self.send_queue.paused = True
         self.on_pressure(True)
 
     def _resumed(self) -> None:
         self._heard(b"")
         if not self.session.closed:
-            self._admission.attaching.resumed(self.outbox)
+            self._admission.attaching.resumed(self.send_queue)
             self.on_pressure(False)
 
     def _closed(self, code: int, reason: str, clean: bool) -> None:

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.core.fanout import FEW, Group, Subscription
-from takotwist.core.send_queue import Outbox, Turn
+from takotwist.core.send_queue import SendQueue, Turn
 from takotwist.core.topic import Topic
 
 TOPIC = Topic.of("chat", {})
@@ -21,7 +21,7 @@ HIGH = 20
 
 
 class Connection:
-    """A socket with room for so many bytes, a transport that holds the rest, and an outbox."""
+    """A socket with room for so many bytes, a transport that holds the rest, and a send queue."""
 
     def __init__(self, turn: Turn) -> None:
         self.room = 30
@@ -29,10 +29,10 @@ class Connection:
         self.held = b""
         self.calls = 0
         self.broken = False
-        self.outbox = Outbox(1000, turn)
-        self.outbox.connect("form", self.write, at_once=True, send=self.send)
+        self.send_queue = SendQueue(1000, turn)
+        self.send_queue.connect("form", self.write, at_once=True, send=self.send)
         self.subscription = Subscription(
-            TOPIC, 0, self.outbox, lambda *_: None, lambda refusal: None
+            TOPIC, 0, self.send_queue, lambda *_: None, lambda refusal: None
         )
         self.wanted = b""
 
@@ -58,19 +58,19 @@ class Connection:
         """Whoever writes to the transport itself."""
         self.held += data
         if len(self.held) > HIGH:
-            self.outbox.paused = True
+            self.send_queue.paused = True
 
     def drain(self, room: int) -> None:
         """The peer has read."""
         self.room += room
         if self.held and not self.broken:
             self.held = self.held[self.send(self.held) :]
-        if not self.held and self.outbox.send is not None:
-            self.outbox.paused = False
+        if not self.held and self.send_queue.send is not None:
+            self.send_queue.paused = False
 
     @property
     def pending(self) -> bytes:
-        pending = self.outbox._pending
+        pending = self.send_queue._pending
         return b"".join(pending) if isinstance(pending, list) else pending or b""
 
 
@@ -111,13 +111,13 @@ class GroupMachine(RuleBasedStateMachine):
             else:
                 assert index not in self.gone, "it was given something behind its end"
                 one.wanted += blob
-                assert one.outbox.written_at == self.turn.now or one.pending
+                assert one.send_queue.written_at == self.turn.now or one.pending
 
     @rule(index=chosen, size=st.integers(1, 10))
     def push(self, index: int, size: int) -> None:
         """A control frame that leaves at the end of the turn."""
         frame = self.frame(size)
-        if self.all[index].outbox.push(frame):
+        if self.all[index].send_queue.push(frame):
             self.all[index].wanted += frame
 
     @rule()
@@ -129,7 +129,7 @@ class GroupMachine(RuleBasedStateMachine):
     def write_below(self, index: int, size: int) -> None:
         """Somebody writes to the transport, as Autobahn does."""
         one = self.all[index]
-        one.outbox.flush()
+        one.send_queue.flush()
         frame = self.frame(size)
         one.hold(frame)
         one.wanted += frame
@@ -141,8 +141,8 @@ class GroupMachine(RuleBasedStateMachine):
     @rule(index=chosen)
     def come_back(self, index: int) -> None:
         """It was not live, and has been given what it missed."""
-        if index not in self.members | self.gone and not self.all[index].outbox.paused:
-            self.all[index].outbox.flush()
+        if index not in self.members | self.gone and not self.all[index].send_queue.paused:
+            self.all[index].send_queue.flush()
             self.group.add(self.all[index].subscription)
             self.members.add(index)
 
@@ -160,8 +160,8 @@ class GroupMachine(RuleBasedStateMachine):
     def ends(self, index: int) -> None:
         """A close frame was sent: it is a member still, until the transport has gone."""
         one = self.all[index]
-        one.outbox.flush()
-        one.outbox.discard()
+        one.send_queue.flush()
+        one.send_queue.discard()
         self.gone.add(index)
 
     @invariant()
@@ -173,7 +173,7 @@ class GroupMachine(RuleBasedStateMachine):
     def members_are_members(self) -> None:
         assert len(self.group) == len(self.members)
         for index, one in enumerate(self.all):
-            assert one.outbox.group is None or index in self.members - self.gone
+            assert one.send_queue.group is None or index in self.members - self.gone
 
 
 GroupMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=50)
@@ -205,16 +205,16 @@ class TestGroup(SynchronousTestCase):
         for one in connections:
             group.add(one.subscription)
         group.hand(b"frame", 7.0, tuple)
-        self.assertEqual(connections[0].outbox.written_at, 7.0)
+        self.assertEqual(connections[0].send_queue.written_at, 7.0)
         group.discard(connections[0].subscription)
         group.hand(b"frame", 9.0, tuple)
-        self.assertEqual(connections[0].outbox.written_at, 7.0)
+        self.assertEqual(connections[0].send_queue.written_at, 7.0)
 
     def test_two_topics_on_one_connection(self) -> None:
         """A connection is written to straight by one topic at a time."""
         turn, first, second = Turn(), Group(), Group()
         one = Connection(turn)
-        other = Subscription(TOPIC, 0, one.outbox, lambda *_: None, lambda refusal: None)
+        other = Subscription(TOPIC, 0, one.send_queue, lambda *_: None, lambda refusal: None)
         first.add(one.subscription)
         second.add(other)
         second.hand(b"b", 1.0, tuple)

@@ -266,7 +266,7 @@ LIMITS: tuple[Limit, ...] = (
         "what waits for a reader who does not read",
         "limits.outbox_bytes",
         ("goes on from the log when it reads",),
-        reaching.outbox,
+        reaching.send_queue,
         "[limits]\noutbox_bytes = 65536",
     ),
     Limit(

@@ -501,7 +501,7 @@ def replay(server: ServerProcess) -> list[str]:
         return [said, closing(one)]
 
 
-def outbox(server: ServerProcess) -> list[str]:
+def send_queue(server: ServerProcess) -> list[str]:
     """One who reads nothing of 3 MB, and then everything."""
     reader = SseReader(server.port, "chat", {"roomId": "lobby"}, "0", receive_buffer=4096).begin()
     try:

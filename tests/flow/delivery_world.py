@@ -13,7 +13,7 @@ from takotwist.core.channel import Lifecycle
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut, Subscription
 from takotwist.core.metrics import Tally
-from takotwist.core.send_queue import Outbox, Turn
+from takotwist.core.send_queue import SendQueue, Turn
 from takotwist.core.tail import Tails
 from takotwist.core.topic import Draft, Topic
 from takotwist.errors import Refusal, ReplayTooOld, StoreUnavailable
@@ -47,10 +47,12 @@ class Client:
         self.received: list[int] = []
         self.ended: Refusal | None = None
         self.clogged = False
-        self.outbox = Outbox(limit=200, turn=world.turn)
+        self.send_queue = SendQueue(limit=200, turn=world.turn)
         send = self.send if straight else None
-        self.outbox.connect(PLAIN, self.write, at_once=at_once, send=send)
-        self.subscription = Subscription(topic, world.window_us, self.outbox, self.opened, self.end)
+        self.send_queue.connect(PLAIN, self.write, at_once=at_once, send=send)
+        self.subscription = Subscription(
+            topic, world.window_us, self.send_queue, self.opened, self.end
+        )
         world.clients.append(self)
         world.attaching.attach(self.subscription)
         starting = ensureDeferred(world.attaching.start(self.subscription, cursor, reset))
@@ -59,10 +61,10 @@ class Client:
     def write(self, blob: bytes) -> None:
         self.received += map(int, blob.split())
         if self.clogged:
-            self.outbox.paused = True
+            self.send_queue.paused = True
 
     def send(self, blob: bytes) -> int:
-        assert not self.outbox.paused, "it overtakes what the transport holds"
+        assert not self.send_queue.paused, "it overtakes what the transport holds"
         if self.clogged:
             raise BlockingIOError
         self.write(blob)
@@ -83,12 +85,12 @@ class Client:
 
     def unclog(self) -> None:
         self.clogged = False
-        if self.outbox.paused and self.ended is None:
-            self.world.attaching.resumed(self.outbox)
+        if self.send_queue.paused and self.ended is None:
+            self.world.attaching.resumed(self.send_queue)
 
     def leave(self) -> None:
         self.world.attaching.detach(self.subscription)
-        self.outbox.discard()
+        self.send_queue.discard()
 
 
 class DeliveryWorld:
@@ -104,7 +106,7 @@ class DeliveryWorld:
         self.log.start()
         self.turn, self.deadlines = Turn(), Deadlines()
         self.fanout = FanOut(
-            self.turn, lambda: [one.send for one in self.clients if one.outbox.paused]
+            self.turn, lambda: [one.send for one in self.clients if one.send_queue.paused]
         )
         self.tails, self.tally = Tails(tail_bytes, 4 * tail_bytes), Tally()
         self.attaching = Attaching(

@@ -19,7 +19,7 @@ from takotwist.core import fanout as group
 from takotwist.core.channel import Lifecycle
 from takotwist.core.fanout import Subscription
 from takotwist.core.replay import Gate
-from takotwist.core.send_queue import Outbox
+from takotwist.core.send_queue import SendQueue
 from takotwist.core.topic import Topic
 from takotwist.errors import CursorInvalid, ReplayTooOld, StoreUnavailable
 from tests.flow.delivery_world import PLAIN, TOPICS, Client, DeliveryWorld
@@ -285,9 +285,9 @@ class TestOnePath(SynchronousTestCase):
             self.world.attaching.detach(client.subscription)
         subscribers = []
         for _ in range(1000):
-            outbox = Outbox(limit=1000, turn=self.world.turn)
-            outbox.connect(counted, lambda blob: None)
-            one = Subscription(TOPICS[0], 1, outbox, lambda *_: None, lambda *_: None)
+            send_queue = SendQueue(limit=1000, turn=self.world.turn)
+            send_queue.connect(counted, lambda blob: None)
+            one = Subscription(TOPICS[0], 1, send_queue, lambda *_: None, lambda *_: None)
             self.world.attaching.attach(one)
             ensureDeferred(self.world.attaching.start(one, None, False))
             subscribers.append(one)

@@ -73,7 +73,7 @@ class TestPublish(SynchronousTestCase):
         """Messages of one commit reach a connection in one write, in the order of ids."""
         writes: list[bytes] = []
         client = Client(self.world, ONE, None, False)
-        client.outbox.write = writes.append
+        client.send_queue.write = writes.append
         self.publish(OTHER)
         for _ in range(3):
             self.publish()
@@ -144,7 +144,7 @@ class TestFanOutFails(SynchronousTestCase):
         """Publish once on `ONE`, with a fault on the way to its readers."""
         broken = Client(self.world, ONE, None, False)
         group = self.world.fanout._audiences[ONE.key]._live[PLAIN]
-        group._by_outbox[broken.subscription] = fails
+        group._queued[broken.subscription] = fails
         self.world.publish(ONE, 1)
         self.world.log.settle()
         self.assertEqual(len(self.flushLoggedErrors(Broken)), 1)
@@ -194,9 +194,9 @@ class TestFanOutFails(SynchronousTestCase):
         for topic in TOPICS:
             self.world.publish(topic, 1)
         self.world.log.report()
-        self.patch(reader.outbox, "form", WireForm("broken", fails))
+        self.patch(reader.send_queue, "form", WireForm("broken", fails))
         audience = self.world.fanout._audiences[ONE.key]
-        audience._live = {reader.outbox.form: audience._live[PLAIN]}
+        audience._live = {reader.send_queue.form: audience._live[PLAIN]}
         self.world.log.report()
         self.assertEqual(len(self.flushLoggedErrors(Broken)), 1)
         self.assertEqual(len(self.world.stored[ONE.key]), 1)

@@ -18,7 +18,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import NOT_DONE_YET
 
 from takotwist.core.fanout import FEW, Group, Subscription
-from takotwist.core.send_queue import Outbox, Turn
+from takotwist.core.send_queue import SendQueue, Turn
 from takotwist.core.topic import Topic
 from takotwist.streams.http.site import make_site
 from takotwist.streams.seams import socket as direct_send
@@ -163,17 +163,17 @@ class PlainTests(DirectSendCase):
         """A reset in the middle of a fan-out is that connection's end, and no other's affair."""
         turn = Turn()
         ends = [await self.connect() for _ in range(5)]
-        outboxes = []
+        send_queues = []
         for _, server in ends:
-            outbox = Outbox(1000, turn)
-            outbox.connect("form", direct_write(server.transport))
-            outboxes.append(outbox)
+            send_queue = SendQueue(1000, turn)
+            send_queue.connect("form", direct_write(server.transport))
+            send_queues.append(send_queue)
         broken, lost = ends[2]
         broken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         broken.close()
         for word in (b"first ", b"second"):
-            for outbox in outboxes:
-                self.assertTrue(outbox.push(word))
+            for send_queue in send_queues:
+                self.assertTrue(send_queue.push(word))
             turn.end()
         for index in (0, 1, 3, 4):
             self.assertEqual(read_all(ends[index][0], 12), b"first second")
@@ -185,13 +185,13 @@ class PlainTests(DirectSendCase):
         turn, group = Turn(), Group()
         blocked = blocked_sends(reactor)
         ends = [await self.connect() for _ in range(FEW + 3)]
-        outboxes = []
+        send_queues = []
         for _, server in ends:
             write = direct_write(server.transport)
-            outbox = Outbox(1000, turn)
-            outbox.connect("form", write, at_once=True, send=straight_send(write))
-            group.add(Subscription(TOPIC, 0, outbox, lambda *_: None, lambda refusal: None))
-            outboxes.append(outbox)
+            send_queue = SendQueue(1000, turn)
+            send_queue.connect("form", write, at_once=True, send=straight_send(write))
+            group.add(Subscription(TOPIC, 0, send_queue, lambda *_: None, lambda refusal: None))
+            send_queues.append(send_queue)
         silent, reset, written, closing = (ends[index][0] for index in range(4))
         fine = [end for end, _ in ends[4:]]
         self.assertEqual(group.hand(LARGE, 1.0, blocked), [])
@@ -204,7 +204,7 @@ class PlainTests(DirectSendCase):
         reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         reset.close()
         ends[2][1].transport.write(b"theirs ")
-        outboxes[3].discard()
+        send_queues[3].discard()
         for word in (b"first ", b"second"):
             self.assertEqual(len(group.hand(word, 2.0, blocked)), 1, "the one that was discarded")
         for one in fine:

@@ -46,7 +46,7 @@ class TestAdmission(SynchronousTestCase):
     def test_place_used(self) -> None:
         """A place that is used stays taken until its session ends."""
         with self.admission.enter(self.request) as place:
-            session = place.open("test", self.admission.new_outbox(), lambda refusal: None)
+            session = place.open("test", self.admission.new_send_queue(), lambda refusal: None)
         with self.assertRaises(Overloaded), self.admission.enter(self.request):
             self.fail("there is no place")
         session.close("over")

@@ -495,7 +495,7 @@ class PressureTests(ChannelsCase):
         self.publish(*texts)
         self.net.pump(0.1)
         [ours] = self.parts.sessions
-        self.assertTrue(ours.outbox.paused)
+        self.assertTrue(ours.send_queue.paused)
         self.assertEqual(self.parts.tally.catch_ups, 1)
         self.net.drop = lambda data: False
         self.net.pump(20, 0.02)

@@ -108,7 +108,7 @@ class LiveTests(LiveCase):
         self.net.drop = lambda data: True
         sent = [self.channel.send(f"{number:04}" + "x" * 2400) for number in range(100)]
         [ours] = self.parts.sessions
-        self.assertTrue(ours.outbox.paused)
+        self.assertTrue(ours.send_queue.paused)
         self.assertEqual([one.done for one in sent], [True] * 27 + [False] * 73)
         self.net.drop = lambda data: False
         self.net.pump(8, 0.02)

@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred
 from takotwist.codecs.sse import SseEvent, encode
 from takotwist.codecs.wire_forms import SSE_MUX_CHUNKED, SSE_MUX_RAW
 from takotwist.core.deadlines import Comments, Pulse
-from takotwist.core.send_queue import Outbox
+from takotwist.core.send_queue import SendQueue
 from takotwist.errors import BodyInvalid, MethodNotAllowed, NotFound, Refusal, ShuttingDown
 from takotwist.flow.session import Session
 from takotwist.streams.sse.stream import EventStream
@@ -59,16 +59,16 @@ class EventStreamWire:
         self._comments: Comments | None = None
         self._holds = 0
         self._free: list[Deferred[None]] = []
-        self.outbox: Outbox = admission.new_outbox()
+        self.send_queue: SendQueue = admission.new_send_queue()
 
     def open(self, slot: ConnectionSlot, speaker: Callable[[EventStreamWire], Speaker]) -> None:
         """Send the head, and speak."""
-        self.session = slot.open("mux-sse", self.outbox, self.end)
+        self.session = slot.open("mux-sse", self.send_queue, self.end)
         if not self._stream.open():
             self._gone("client left")
             return
         form = SSE_MUX_CHUNKED if self._stream.framing == "chunked" else SSE_MUX_RAW
-        self.outbox.connect(form, self._stream.write_framed)
+        self.send_queue.connect(form, self._stream.write_framed)
         self.speaker = speaker(self)
         self._stream.on_closed(lambda: self._gone("client left"))
 
@@ -86,7 +86,7 @@ class EventStreamWire:
 
     def send(self, frame: bytes) -> None:
         """Write one frame behind all that was pushed before."""
-        self.outbox.flush()
+        self.send_queue.flush()
         self._write(b"data: " + frame + b"\n\n")
 
     def send_binary(self, payload: bytes) -> None:
@@ -141,22 +141,22 @@ class EventStreamWire:
 
     def _write(self, block: bytes) -> None:
         self._stream.write(block)
-        self.outbox.written_at = self._admission.seconds()
+        self.send_queue.written_at = self._admission.seconds()
 
     def _beat(self) -> None:
         assert self._comments is not None
-        pulse, again = self._comments.check(self._admission.seconds(), self.outbox.written_at)
+        pulse, again = self._comments.check(self._admission.seconds(), self.send_queue.written_at)
         if pulse is Pulse.SPEAK and not self._stream.paused:
             self._write(KEEPALIVE)
         self.session.later("keepalive", again, self._beat)
 
     def _paused(self) -> None:
-        self.outbox.paused = True
+        self.send_queue.paused = True
         self.on_pressure(True)
 
     def _resumed(self) -> None:
         if not self.session.closed:
-            self._admission.attaching.resumed(self.outbox)
+            self._admission.attaching.resumed(self.send_queue)
             self.on_pressure(False)
 
     def _gone(self, why: str) -> None:

@@ -109,7 +109,7 @@ class CheckTests(FolderTestCase):
         )
 
     def test_sizes_that_contradict(self) -> None:
-        """An outbox smaller than a message could never send it."""
+        """A send queue smaller than a message could never send it."""
         [problem] = self.problems("[limits]\noutbox_bytes = 4096\nmax_message_bytes = 8192")
         self.assertIn(
             "limits.outbox_bytes: must be at least limits.max_message_bytes, which is 8192", problem
