@@ -175,7 +175,7 @@ class Responses:
         if failure.check(CancelledError):
             return
         refusal = refusal_of(failure, _logger, "answering {path} failed", path=request.path)
-        if request._disconnected or request.finished:
+        if request.gone or request.finished:
             return
         if request.startedWriting:
             # Half an answer cannot become an error; what is left is to break it off.

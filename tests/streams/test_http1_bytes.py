@@ -90,7 +90,7 @@ class _Server:
     def finish(self, which: int) -> None:
         if self.kept:
             request = self.kept.pop(which % len(self.kept))
-            if not request.finished and not request._disconnected:
+            if not request.finished and not request.gone:
                 request.finish()
 
     def turn(self, seconds: float) -> None:

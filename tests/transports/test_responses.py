@@ -23,7 +23,7 @@ class Request(DummyRequest):
         super().__init__([b"channels", b"chat"])
         self.method = method
         self.path = b"/channels/chat"
-        self._disconnected = False
+        self.gone = False
         self.startedWriting = False
         self.broken_off = False
         if origin is not None:

@@ -156,7 +156,7 @@ def _encoded(fields: tuple[tuple[str, str], ...]) -> bytes:
 
 
 class DirectRequest:
-    """One request.  The names are those of `twisted.web.http.Request`.
+    """One request; see `streams.http.interface.Request`.
 
     :param channel: `streams.http_connection.HttpConnection`.
     :ivar requestHeaders: to be read like `twisted.web.http_headers.Headers`.
@@ -168,11 +168,11 @@ class DirectRequest:
     __slots__ = (
         "_body",
         "_cookies",
-        "_disconnected",
         "_headers",
         "channel",
         "code",
         "finished",
+        "gone",
         "notifications",
         "path",
         "requestHeaders",
@@ -191,7 +191,7 @@ class DirectRequest:
         self.finished = 0
         self.startedWriting = 0
         self.sentLength = 0
-        self._disconnected = False
+        self.gone = False
         self._body = b""
         self._headers: Headers | None = None
         self._cookies: dict[bytes, bytes] | None = None
@@ -256,7 +256,7 @@ class DirectRequest:
 
     def finish(self) -> None:
         """Send the answer."""
-        if self._disconnected:
+        if self.gone:
             return
         body, self._body = self._body, b""
         self.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
@@ -317,7 +317,7 @@ class DirectRequest:
 
     def lost(self, reason: Failure) -> None:
         """The client has gone."""
-        self._disconnected = True
+        self.gone = True
         waiting, self.notifications = self.notifications, []
         for one in waiting:
             one.errback(reason)

@@ -18,7 +18,8 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
 from takotwist.streams.http.body_framing import Chunks, bounded_length, is_transfer_coding
-from takotwist.streams.http.known_heads import AnswerAgain, Known, may_be_repeated
+from takotwist.streams.http.interface import AnswerAgain, Request
+from takotwist.streams.http.known_heads import Known, may_be_repeated
 from takotwist.streams.http.limits import HttpLimits
 from takotwist.streams.seams.socket import direct_write, unsent_bytes
 from takotwist.streams.unfinished import REFUSED, Cut, Incoming
@@ -247,7 +248,7 @@ class Http1Channel(_Channel):  # type: ignore[misc]
 
     # requests whose head is known
 
-    def remember(self, request: Any, answer: AnswerAgain) -> None:
+    def remember(self, request: Request, answer: AnswerAgain) -> None:
         """Answer requests with a head like that of `request`, which was answered, by `answer`."""
         head, self._head = self._head, b""
         if head and self.persistent and may_be_repeated(request):

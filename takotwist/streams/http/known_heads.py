@@ -17,10 +17,10 @@ left out; everything odd goes to twisted.web, which is the one judge of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 from takotwist.streams.http.head import PLAIN
+from takotwist.streams.http.interface import AnswerAgain, Request
 
 #: Fields that say where a request goes and what becomes of its connection.  Others that do
 #: (`streams.repeated.may_be_repeated`) stand in no head that is remembered, and so in no shape.
@@ -72,10 +72,6 @@ MAX_HEAD, MAX_HEADS = 2048, 4096
 
 #: Bodies longer than this are not answered the short way: they come in many pieces anyway.
 MAX_BODY = 64 * 1024
-
-#: Answers one more request with a known head: its head, its target, its body, and what to
-#: call once with the whole answer.  `False` where it cannot; then nothing has happened.
-AnswerAgain = Callable[[bytes, bytes, bytes, Callable[[bytes], None]], bool]
 
 #: A request with a known head: what answers it, its target, and the length of its body.
 Known = tuple[AnswerAgain, bytes, int]
@@ -171,13 +167,13 @@ def _parts(head: bytes) -> tuple[bytes, bytes, int] | None:
     return head[line:start] + head[end:], head[5 : line - 9], int(head[start:end])
 
 
-def may_be_repeated(request: Any) -> bool:
+def may_be_repeated(request: Request) -> bool:
     """Whether another request with this head may be answered by the short way.
 
     :param request: of HTTP/1.1, on a connection that stays open.
     """
     headers = request.requestHeaders
-    stays = (value.lower() == b"keep-alive" for value in headers.getRawHeaders(b"connection", ()))
+    stays = (value.lower() == b"keep-alive" for value in headers.getRawHeaders(b"connection") or ())
     return (
         request.method == b"POST"
         and request.clientproto == b"HTTP/1.1"

@@ -15,9 +15,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
+
+from takotwist.streams.http.interface import ReadableRequest
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -153,18 +155,18 @@ def resolve_peer(
     return Peer(address, origin)
 
 
-def _lines(request: Any, name: bytes) -> list[str]:
+def _lines(request: ReadableRequest, name: bytes) -> list[str]:
     values = request.requestHeaders.getRawHeaders(name) or ()
     return [value.decode("latin-1") for value in values]
 
 
-def _host(request: Any) -> str | None:
+def _host(request: ReadableRequest) -> str | None:
     # HTTP/2 has it as an authority, and some say it as a field too.
     hosts = set(_lines(request, b"host"))
     return hosts.pop() if len(hosts) == 1 else None
 
 
-def asked_host(request: Any, trusted: TrustedProxies = NO_PROXIES) -> str | None:
+def asked_host(request: ReadableRequest, trusted: TrustedProxies = NO_PROXIES) -> str | None:
     """The Host that the client behind a twisted.web request asked for, as in `resolve_peer`."""
     address, forwarded = getattr(request.client, "host", None), None
     if trusted.trusts(address):
@@ -175,7 +177,7 @@ def asked_host(request: Any, trusted: TrustedProxies = NO_PROXIES) -> str | None
     return forwarded or _host(request)
 
 
-def peer_of(request: Any, trusted: TrustedProxies = NO_PROXIES) -> Peer:
+def peer_of(request: ReadableRequest, trusted: TrustedProxies = NO_PROXIES) -> Peer:
     """`resolve_peer` of a twisted.web request."""
 
     def lines(name: bytes) -> list[str]:

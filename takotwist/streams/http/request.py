@@ -24,7 +24,7 @@ from takotwist.streams.http.body import BodyReceiver, RequestBody
 from takotwist.streams.http.body_framing import MAX_BODY_LENGTH
 from takotwist.streams.http.host import is_host_field
 from takotwist.streams.http.http1 import Http1Channel
-from takotwist.streams.http.known_heads import AnswerAgain
+from takotwist.streams.http.interface import AnswerAgain
 from takotwist.streams.http.limits import Body
 from takotwist.streams.unfinished import REFUSED, Cut, Incoming
 
@@ -37,7 +37,7 @@ _Request: Any = server.Request
 
 
 class StreamRequest(_Request):  # type: ignore[misc]
-    """A request of `streams.site.make_site`."""
+    """A request of `streams.http.site.make_site`; see `streams.http.interface.BodyRequest`."""
 
     defaultContentType = b"text/plain; charset=utf-8"
 
@@ -302,9 +302,14 @@ class StreamRequest(_Request):  # type: ignore[misc]
             self.setHeader(name, value)
         if self._on_http1 and not self._body_complete:
             self.setHeader(b"Connection", b"close")
-            self.channel.persistent = 0
+            self.close_after()
         self.write(body)
         self.finish()
+
+    def close_after(self) -> None:
+        """Let no other request follow on this connection, where it is one of HTTP/1."""
+        if self._on_http1:
+            self.channel.persistent = 0
 
     def remember(self, answer: AnswerAgain) -> None:
         """Have requests with the same head answered by `answer` from now on.
@@ -330,6 +335,11 @@ class StreamRequest(_Request):  # type: ignore[misc]
 
     # the end
 
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left before the end of the answer."""
+        return bool(self._disconnected)
+
     def _forget_body(self) -> None:
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
@@ -353,7 +363,7 @@ class StreamRequest(_Request):  # type: ignore[misc]
 
     def _give_up(self) -> None:
         self._lingering = None
-        self.channel.persistent = 0
+        self.close_after()
         self._settle()
 
     def _settle(self) -> None:

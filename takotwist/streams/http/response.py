@@ -19,6 +19,8 @@ from twisted.python.failure import Failure
 from twisted.web._http2 import H2Connection, H2Stream
 from zope.interface import implementer
 
+from takotwist.streams.http.interface import BodyRequest
+from takotwist.streams.seams.request import is_gone
 from takotwist.streams.seams.socket import direct_write, unsent_bytes
 
 #: Bytes waiting for one HTTP/2 stream past which its writer is paused, the same
@@ -59,25 +61,27 @@ class ResponsePipe(Protocol):
 class Http1Pipe:
     """A response that has a connection of HTTP/1.0 or 1.1 to itself, while it lasts."""
 
-    _request: Any
+    _request: BodyRequest | None
     _on_pause: Callable[[], None]
     _on_resume: Callable[[], None]
     transport: Any = attrs.field(init=False)
     write: Callable[[bytes], None] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        assert self._request is not None
         self.transport = self._request.channel.transport
         self.write = direct_write(self.transport)
 
     def start(self) -> None:
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
-        self._request.registerProducer(self, True)
+        if self._request is not None:
+            self._request.registerProducer(self, True)
 
     def release(self) -> None:
         # A request whose peer has gone keeps its producer, and the two would keep each other.
         request, self._request = self._request, None
-        if not request._disconnected:
+        if request is not None and not is_gone(request):
             request.unregisterProducer()
 
     def abort(self) -> None:
@@ -209,7 +213,7 @@ def _let_go(connection: H2Connection) -> None:
 
 
 def pipe_for(
-    request: Any, on_pause: Callable[[], None], on_resume: Callable[[], None]
+    request: BodyRequest, on_pause: Callable[[], None], on_resume: Callable[[], None]
 ) -> ResponsePipe:
     """The pipe of `request`'s HTTP version."""
     own = getattr(request.channel, "response_pipe", None)

@@ -14,10 +14,12 @@ import attrs
 import msgspec
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web import server
+from twisted.web.http import Request as TwistedRequest
 from twisted.web.resource import IResource
 
 from takotwist.streams.http.connection import Direct, HttpConnection, Unheard
 from takotwist.streams.http.http2 import Http2Connection
+from takotwist.streams.http.interface import Request
 from takotwist.streams.http.known_heads import MAX_HEAD, RepeatedHeads
 from takotwist.streams.http.limits import BodyRule, HttpLimits
 from takotwist.streams.http.request import StreamRequest
@@ -78,7 +80,7 @@ class HttpSite(server.Site):
     def stopFactory(self) -> None:
         """Nothing was started."""
 
-    def log(self, request: Any) -> None:
+    def log(self, request: Request | TwistedRequest) -> None:
         if self.on_access is not None:
             self.on_access(
                 Access(

@@ -18,6 +18,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.server import Site
 
 from takotwist.streams.http.host import is_host_field
+from takotwist.streams.http.interface import Request
 from takotwist.streams.http.limits import HttpLimits
 from takotwist.streams.http.request import StreamRequest
 from takotwist.streams.http.site import HttpSite, json_error
@@ -234,7 +235,7 @@ class RequestStream:
         self._body.release()
 
     def response_pipe(
-        self, request: Any, on_pause: Callable[[], None], on_resume: Callable[[], None]
+        self, request: Request, on_pause: Callable[[], None], on_resume: Callable[[], None]
     ) -> Http3Pipe:
         """The way of an `EventStream` to its client."""
         return Http3Pipe(self, self._body, on_pause, on_resume)

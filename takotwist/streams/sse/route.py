@@ -11,7 +11,7 @@ only when the client has room for it, and it is closed when the client leaves.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import msgspec
@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 
 from takotwist.codecs.sse import SseEvent, encode
 from takotwist.streams.coroutine import run
+from takotwist.streams.http.interface import AnyRequest, Request
 from takotwist.streams.sse.stream import EventStream
 
 _log = Logger()
@@ -53,13 +54,13 @@ def json_event(value: Any, event: str | None = None, id: str | None = None) -> S
     return SseEvent(data=msgspec.json.encode(value), event=event, id=id)
 
 
-def last_event_id_bytes(request: Any) -> bytes | None:
+def last_event_id_bytes(request: AnyRequest) -> bytes | None:
     """What the client saw last, as it says; `None` where it says nothing."""
     value = request.requestHeaders.getRawHeaders(b"last-event-id")
     return (value[-1].strip() or None) if value else None
 
 
-def last_event_id(request: Any) -> str | None:
+def last_event_id(request: AnyRequest) -> str | None:
     """The same as text; empty for an empty header, `None` when it is not UTF-8."""
     value = request.requestHeaders.getRawHeaders(b"last-event-id")
     if not value:
@@ -71,7 +72,7 @@ def last_event_id(request: Any) -> str | None:
 
 
 def sse(
-    request: Any,
+    request: AnyRequest,
     events: AsyncIterable[Item],
     *,
     keep_alive: float | None = 15.0,
@@ -93,7 +94,7 @@ def sse(
         from a Klein route, await it in a coroutine; in a ``render`` of
         twisted.web leave it and return ``NOT_DONE_YET``.
     """
-    responder = _Responder(request, events, keep_alive, retry, headers, reactor)
+    responder = _Responder(cast(Request, request), events, keep_alive, retry, headers, reactor)
     return responder.start()
 
 
@@ -102,7 +103,7 @@ class _Responder:
 
     def __init__(
         self,
-        request: Any,
+        request: Request,
         events: AsyncIterable[Item],
         keep_alive: float | None,
         retry: int | None,

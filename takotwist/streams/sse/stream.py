@@ -8,13 +8,13 @@ it, because their memory is given back while the stream is silent.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
-
-from twisted.web.http_headers import Headers
+from typing import Any, Literal, cast
 
 from takotwist.codecs.sse import chunk
-from takotwist.streams.http.direct import DirectRequest
+from takotwist.streams.http.direct import DirectRequest, DirectStream
+from takotwist.streams.http.interface import BodyRequest, Request
 from takotwist.streams.http.response import pipe_for
+from takotwist.streams.seams.request import drop_encoder, forget_head, is_gone
 from takotwist.streams.seams.socket import is_direct, straight_send
 
 #: What an event stream says of itself.  ``no-transform`` keeps proxies from
@@ -62,13 +62,13 @@ class EventStream:
 
     def __init__(
         self,
-        request: Any,
+        request: Request,
         headers: Mapping[str, str] = HEADERS,
         *,
         on_pause: Callable[[], None] = _nothing,
         on_resume: Callable[[], None] = _nothing,
     ) -> None:
-        self._request = request
+        self._request: Request | DirectStream | None = request
         self._headers: Mapping[str, str] | None = headers
         self._on_pause = on_pause
         self._on_resume = on_resume
@@ -108,14 +108,14 @@ class EventStream:
         :param first: blocks that go out with it, if they are known already.
         :return: `False` when the peer has already gone; the stream is then closed.
         """
-        request = self._request
-        if request is None or request._disconnected or request.finished:
+        request = cast("Request | None", self._request)
+        if request is None or is_gone(request) or request.finished:
             self._ended(None)
             return False
         headers, self._headers = self._headers or {}, None
         if isinstance(request, DirectRequest):
             self._open_directly(request, headers, first)
-        elif not self._open(request, headers):
+        elif not self._open(cast("BodyRequest", request), headers):
             return False
         elif first:
             self.write(first)
@@ -131,14 +131,12 @@ class EventStream:
         self._request = self._pipe = pipe
         self.write_framed = pipe.write
 
-    def _open(self, request: Any, headers: Mapping[str, str]) -> bool:
+    def _open(self, request: BodyRequest, headers: Mapping[str, str]) -> bool:
         if request.channel is None:
             self._ended(None)
             return False
         request.setResponseCode(200)
-        # An encoder gathers before it writes, and would hold events back.
-        request._encoder = None
-        request.responseHeaders.removeHeader(b"content-encoding")
+        drop_encoder(request)
         for name, value in headers.items():
             if name.lower() == "connection" and (
                 request.clientproto != b"HTTP/1.1"
@@ -156,7 +154,7 @@ class EventStream:
         self.framing = "chunked" if request.chunked else "raw"
         self.write_framed = pipe.write
         pipe.start()
-        _forget_head(request)
+        forget_head(request)
         return True
 
     def write(self, block: bytes) -> None:
@@ -169,7 +167,8 @@ class EventStream:
             pipe, self._pipe = self._pipe, None
             self.write_framed = _discard
             pipe.release()
-            self._request.finish()
+            if self._request is not None:
+                self._request.finish()
             self._ended(None)
 
     def abort(self) -> None:
@@ -214,18 +213,3 @@ class EventStream:
 
 def _discard(_: bytes) -> None:
     """Where writes go before `open` and after the end."""
-
-
-def _forget_head(request: Any) -> None:
-    """Give back what the request holds of its head and body: two thirds of its memory.
-
-    The query goes too, because it may hold a credential.
-    """
-    request.requestHeaders = Headers()
-    request.responseHeaders = Headers()
-    request.received_cookies = {}
-    request.args = {}
-    request.uri = request.path
-    if request.content is not None:
-        request.content.close()
-        request.content = None

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -30,6 +30,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from takotwist.streams.coroutine import run
+from takotwist.streams.http.interface import AnyRequest, Request
 from takotwist.streams.http.peer import NO_PROXIES, TrustedProxies, peer_of
 from takotwist.streams.websocket.config import Deflate, WebSocketConfig
 from takotwist.streams.websocket.handler import ConnectionClosed, Keepalive, WebSocket
@@ -67,7 +68,7 @@ class Session:
         self._early: list[tuple[bytes, bool]] = []
         self._over: Deferred[None] = Deferred(lambda _: ws.abort())
 
-    def start(self, request: Any) -> Deferred[None]:
+    def start(self, request: Request) -> Deferred[None]:
         ws, config = self._ws, self._config
         connection = _upgrade_of(config, self._reactor).upgrade(
             request,
@@ -140,7 +141,7 @@ __all__ = ["ConnectionClosed", "Deflate", "Handler", "WebSocket", "WebSocketConf
 
 
 def websocket(
-    request: Any,
+    request: AnyRequest,
     handler: Handler,
     config: WebSocketConfig | None = None,
     *,
@@ -162,16 +163,17 @@ def websocket(
         it and return ``NOT_DONE_YET``.
     """
     config = config or WebSocketConfig()
-    bad = check_handshake(request.method, request.clientproto, request.requestHeaders)
-    if bad is None and not _origin_allowed(request, config, trusted):
+    asked = cast(Request, request)
+    bad = check_handshake(asked.method, asked.clientproto, asked.requestHeaders)
+    if bad is None and not _origin_allowed(asked, config, trusted):
         bad = BadHandshake(403, "origin not allowed")
     if bad is not None:
-        return _refuse(request, bad)
-    clock: IReactorTime = reactor or request.channel.site.reactor
-    return Session(WebSocket(config.max_queued), handler, config, clock).start(request)
+        return _refuse(asked, bad)
+    clock: IReactorTime = reactor or asked.channel.site.reactor
+    return Session(WebSocket(config.max_queued), handler, config, clock).start(asked)
 
 
-def _origin_allowed(request: Any, config: WebSocketConfig, trusted: TrustedProxies) -> bool:
+def _origin_allowed(request: Request, config: WebSocketConfig, trusted: TrustedProxies) -> bool:
     origins = request.requestHeaders.getRawHeaders(b"origin") or ()
     policy = config.allowed_origins
     if not origins:
@@ -182,7 +184,7 @@ def _origin_allowed(request: Any, config: WebSocketConfig, trusted: TrustedProxi
     return policy.permits(origins[0].decode("latin-1"), peer_of(request, trusted).origin)
 
 
-def _refuse(request: Any, bad: BadHandshake) -> Deferred[None]:
+def _refuse(request: Request, bad: BadHandshake) -> Deferred[None]:
     body = bad.sentence.encode()
     request.setResponseCode(bad.status, HTTPStatus(bad.status).phrase.encode("ascii"))
     for name, value in bad.headers:

@@ -17,6 +17,8 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.http import HTTPChannel
 
 from takotwist.streams.http.direct import DirectRequest
+from takotwist.streams.http.interface import Request
+from takotwist.streams.seams.request import is_gone
 from takotwist.streams.unfinished import Unfinished
 from takotwist.streams.websocket.config import WebSocketConfig
 from takotwist.streams.websocket.connection import WebSocketConnection
@@ -55,7 +57,7 @@ class WebSocketUpgrade:
 
     def upgrade(
         self,
-        request: Any,
+        request: Request,
         *,
         on_message: Callable[[bytes, bool], object],
         on_closed: Callable[[int, str, bool], object] = _ignore,
@@ -79,9 +81,11 @@ class WebSocketUpgrade:
         :return: the connection, open; `None` when the client has gone meanwhile.
         """
         direct = isinstance(request, DirectRequest)
-        if request._disconnected or not (direct or _is_there(request.channel)):
+        if is_gone(request) or not (direct or _is_there(request.channel)):
             return None
-        key = request.requestHeaders.getRawHeaders(b"sec-websocket-key")[0].strip()
+        keys = request.requestHeaders.getRawHeaders(b"sec-websocket-key")
+        assert keys is not None
+        key = keys[0].strip()
         waiting, request.notifications = request.notifications, []
         connection = WebSocketConnection(
             self._reactor,
@@ -101,8 +105,7 @@ class WebSocketUpgrade:
         if deflate is not None:
             protocol.compress_by(deflate)
         extension = None if deflate is None else deflate.get_extension_string()
-        take = _from_connection if direct else _from_channel
-        transport, early = take(request, protocol)
+        transport, early = _take(request, protocol)
         _give(transport, protocol)
         connection.opened(protocol)
         connection.write_frames(accept_handshake(key, subprotocol, extension, headers or {}))
@@ -113,7 +116,7 @@ class WebSocketUpgrade:
             protocol.dataReceived(early)
         return connection
 
-    def _agree_on_deflate(self, protocol: AutobahnProtocol, request: Any) -> Any:
+    def _agree_on_deflate(self, protocol: AutobahnProtocol, request: Request) -> Any:
         if self.config.deflate is None:
             return None
         lines = request.requestHeaders.getRawHeaders(b"sec-websocket-extensions") or ()
@@ -130,14 +133,12 @@ def _is_there(channel: Any) -> bool:
     return channel is not None and channel.transport is not None
 
 
-def _from_connection(request: DirectRequest, protocol: AutobahnProtocol) -> tuple[Any, bytes]:
+def _take(request: Request, protocol: AutobahnProtocol) -> tuple[Any, bytes]:
     """Take the transport, and what came behind the handshake."""
-    return request.channel.transport, request.channel.give_to(protocol)
-
-
-def _from_channel(request: Any, protocol: AutobahnProtocol) -> tuple[Any, bytes]:
-    """The same from twisted.web."""
     channel = request.channel
+    if isinstance(request, DirectRequest):
+        return channel.transport, channel.give_to(protocol)
+    # twisted.web's.
     transport, channel.transport = channel.transport, None
     channel._networkProducer.unregisterProducer()
     channel.setTimeout(None)
