@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import msgspec
 from twisted.web.resource import Resource
 
 from takotwist.core.channel import Registry
 from takotwist.core.fanout import FanOut
+from takotwist.streams.http.interface import Request
 
 #: Where it is answered, on the private listener.
 CHANNELS_PATH = "/_tako/admin/channels"
@@ -28,7 +28,7 @@ class ChannelsPage(Resource):
         self._registry = registry
         self._fanout = fanout
 
-    def render_GET(self, request: Any) -> bytes:
+    def render_GET(self, request: Request) -> bytes:
         """See `IResource`."""
         subscribers: Counter[str] = Counter()
         topics = []

@@ -13,6 +13,8 @@ import attrs
 import msgspec
 from twisted.web.resource import Resource
 
+from takotwist.streams.http.interface import BodyRequest
+
 #: Where it is answered.
 HEALTH_PATH = "/_tako/health"
 
@@ -44,7 +46,7 @@ class HealthPage(Resource):
         super().__init__()  # type: ignore[no-untyped-call]
         self._health = health
 
-    def render_GET(self, request: Any) -> bytes:
+    def render_GET(self, request: BodyRequest) -> bytes:
         """See `IResource`."""
         health = self._health()
         if not health.ready and b"live" not in request.args:

@@ -33,6 +33,7 @@ from takotwist.core.log import LogStats
 from takotwist.core.metrics import Histogram, Tally
 from takotwist.errors import StoreUnavailable
 from takotwist.live.sessions import LiveSessions
+from takotwist.streams.http.interface import Request
 
 #: Where it is answered, on the private listener.
 METRICS_PATH = "/_tako/metrics"
@@ -178,7 +179,7 @@ class MetricsPage(Resource):
         """Show more."""
         self._registry.register(collector)
 
-    def render_GET(self, request: Any) -> int:
+    def render_GET(self, request: Request) -> int:
         """See `IResource`."""
         gone = request.notifyFinish()
         answering = ensureDeferred(self._answer(request))
@@ -186,7 +187,7 @@ class MetricsPage(Resource):
         answering.addErrback(self._failed)
         return NOT_DONE_YET
 
-    async def _answer(self, request: Any) -> None:
+    async def _answer(self, request: Request) -> None:
         try:
             self._collector.stats = await self._stats()
         except StoreUnavailable:

@@ -37,6 +37,7 @@ from takotwist.server.doors import Doors
 from takotwist.server.parts import Parts
 from takotwist.server.reloadable import Rates, Reloadable
 from takotwist.server.upgrades import Upgrades
+from takotwist.streams.http.interface import ReadableRequest
 from takotwist.streams.seams.socket import blocked_sends
 from takotwist.streams.unfinished import Unfinished
 from takotwist.transports.admission import Admission
@@ -169,7 +170,7 @@ def compose(
 
     def routes(
         admission: Admission,
-        may_publish: Callable[[Any], None],
+        may_publish: Callable[[ReadableRequest], None],
         cost: Callable[[str, int], None],
     ) -> Routes:
         return Routes(

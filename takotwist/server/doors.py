@@ -8,7 +8,6 @@ Rule: whoever is turned away is told why, and so is the operator, with the key t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import attrs
 from twisted.logger import Logger
@@ -17,6 +16,7 @@ from takotwist.errors import HostRejected, OriginRejected
 from takotwist.server.reloadable import Reloadable
 from takotwist.server.seldom import Seldom
 from takotwist.streams.http.host import is_loopback
+from takotwist.streams.http.interface import ReadableRequest
 from takotwist.streams.http.peer import asked_host
 
 #: Of what a client states, so much is repeated to it and to the log.
@@ -35,7 +35,7 @@ class Doors:
         """:param seconds: the time."""
         return cls(reloadable, Seldom(Logger(), seconds))
 
-    def public(self, request: Any) -> None:
+    def public(self, request: ReadableRequest) -> None:
         """:raises HostRejected: the request names a host that is none of ours."""
         reloadable = self._reloadable
         if reloadable.hosts_said or self._is_exposed(request):
@@ -45,7 +45,7 @@ class Doors:
                 proxy = "; a proxy that passes it on is named in http.trusted_proxies"
                 self._turn_away(request, host, "http.allowed_hosts", proxy)
 
-    def _is_exposed(self, request: Any) -> bool:
+    def _is_exposed(self, request: ReadableRequest) -> bool:
         """Whether a page could have its own name lead here, where no hosts are configured.
 
         A browser does that from this machine, or within the network of whoever develops.  A
@@ -61,7 +61,7 @@ class Doors:
             return peer is not None
         return bool(peer == getattr(request.getHost(), "host", None))
 
-    def private(self, request: Any) -> None:
+    def private(self, request: ReadableRequest) -> None:
         """:raises HostRejected: :raises OriginRejected: see `Reloadable`."""
         reloadable = self._reloadable
         peer = getattr(request.client, "host", None)
@@ -82,7 +82,7 @@ class Doors:
                 " private.allowed_origins lists those that it serves."
             )
 
-    def origin_refused(self, request: Any, origin: str) -> None:
+    def origin_refused(self, request: ReadableRequest, origin: str) -> None:
         """A page was refused on a public listener; whoever reads the log learns what to do."""
         own = self._reloadable.peer(request).origin or "a server without a host"
         self._say.warn(
@@ -95,11 +95,13 @@ class Doors:
             address=getattr(request.client, "host", None) or "a Unix socket",
         )
 
-    def private_allows(self, request: Any, origin: str) -> bool:
+    def private_allows(self, request: ReadableRequest, origin: str) -> bool:
         """Whether a page of `origin` may use the private listener."""
         return self._reloadable.private_origins.permits(origin, None)
 
-    def _turn_away(self, request: Any, host: str | None, key: str, proxy: str = "") -> None:
+    def _turn_away(
+        self, request: ReadableRequest, host: str | None, key: str, proxy: str = ""
+    ) -> None:
         shown = (host or "")[:SHOWN]
         self._say.warn(
             "a request for the host {host} was refused, from {address}; {key} lists those that"

@@ -6,7 +6,6 @@ whoever uses one holds the object, and never a copy of what is in it.
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
@@ -14,6 +13,7 @@ import attrs
 from takotwist.core.limits import Rate, network_of
 from takotwist.server.config import Config
 from takotwist.streams.http.host import HostPolicy
+from takotwist.streams.http.interface import ReadableRequest
 from takotwist.streams.http.peer import OriginPolicy, Peer, TrustedProxies, peer_of
 from takotwist.transports.publish.route import PublishKeys
 
@@ -64,19 +64,19 @@ class Reloadable:
         for field in attrs.fields(Reloadable):
             setattr(self, field.name, getattr(fresh, field.name))
 
-    def peer(self, request: Any) -> Peer:
+    def peer(self, request: ReadableRequest) -> Peer:
         """Who a request is from, trusted proxies looked through."""
         return peer_of(request, self.proxies)
 
-    def allows(self, request: Any, origin: str) -> bool:
+    def allows(self, request: ReadableRequest, origin: str) -> bool:
         """Whether a page of `origin` may use the server for this request."""
         return self.origins.permits(origin, self.peer(request).origin)
 
-    def address(self, request: Any) -> str:
+    def address(self, request: ReadableRequest) -> str:
         """What limits by address count a request under; empty on a Unix socket."""
         return self.peer(request).address or ""
 
-    def check_key(self, request: Any) -> None:
+    def check_key(self, request: ReadableRequest) -> None:
         """:raises Refusal: the request shows no publish key, or a wrong one."""
         self.keys.check(request.getHeader("authorization"))
 

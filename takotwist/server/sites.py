@@ -26,6 +26,7 @@ from takotwist.server.config import Config
 from takotwist.server.parts import Parts
 from takotwist.streams.files import static_dir
 from takotwist.streams.http.connection import Direct
+from takotwist.streams.http.interface import Request
 from takotwist.streams.http.limits import Body, HttpLimits
 from takotwist.streams.http.site import HttpSite, make_site
 from takotwist.streams.unfinished import Unfinished
@@ -34,7 +35,7 @@ from takotwist.transports.publish.known_head import VALUES_READ
 from takotwist.transports.site import Root, Routes, read_path
 
 #: Sees a request before anybody; whether it has answered it.
-First = Callable[[Any], bool]
+First = Callable[[Request], bool]
 
 
 def site(routes: Routes, config: Config, reactor: Any, unfinished: Unfinished) -> HttpSite:
@@ -78,7 +79,7 @@ class _AskFirst(Resource):
         super().__init__()  # type: ignore[no-untyped-call]
         self._first, self._behind = first, behind
 
-    def render(self, request: Any) -> Any:
+    def render(self, request: Request) -> Any:
         """See `IResource`."""
         return NOT_DONE_YET if self._first(request) else self._behind.render(request)
 
@@ -88,7 +89,7 @@ def ask_first(site: Any, first: First) -> None:
     site.resource = _AskFirst(first, site.resource)
     direct: Direct = site.direct
 
-    def asking(path: bytes) -> Callable[[Any], bool] | None:
+    def asking(path: bytes) -> Callable[[Request], bool] | None:
         answer = direct(path)
         return None if answer is None else lambda request: first(request) or answer(request)
 
@@ -101,7 +102,7 @@ def announce(site: Any, value: bytes) -> None:
     :param value: of ``Alt-Svc``; a port in it is known only once it is open.
     """
 
-    def say(request: Any) -> bool:
+    def say(request: Request) -> bool:
         request.responseHeaders.setRawHeaders(b"alt-svc", [value])
         return False
 

@@ -7,7 +7,6 @@ a name of the certificate, or one that is configured.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import attrs
 
@@ -15,6 +14,7 @@ from takotwist.admin.health import HEALTH_PATH
 from takotwist.errors import HostRejected
 from takotwist.server.reloadable import Reloadable
 from takotwist.streams.http.host import HostPolicy, host_of
+from takotwist.streams.http.interface import Request
 from takotwist.streams.http.peer import asked_host
 from takotwist.transports.responses import Responses
 
@@ -39,7 +39,7 @@ class ToTls:
     names: Callable[[], tuple[str, ...]]
     port: int = USUAL_PORT
 
-    def redirect(self, request: Any) -> bool:
+    def redirect(self, request: Request) -> bool:
         """Whether the request was answered here.
 
         Not one that came by TLS to a proxy that is trusted, nor what is `PLAIN`.
@@ -74,11 +74,11 @@ class ToTls:
         return HostPolicy.of([*self.names(), *said])
 
 
-def strict_transport(value: str) -> Callable[[Any], bool]:
+def strict_transport(value: str) -> Callable[[Request], bool]:
     """Has answers over TLS say ``Strict-Transport-Security``; answers nothing itself."""
     encoded = value.encode()
 
-    def say(request: Any) -> bool:
+    def say(request: Request) -> bool:
         # Over anything else browsers pass it over (RFC 6797, section 8.1).
         if request.isSecure():
             request.responseHeaders.setRawHeaders(b"strict-transport-security", [encoded])

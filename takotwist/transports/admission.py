@@ -8,7 +8,6 @@ session or given back, whatever happens in between.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import attrs
 
@@ -27,6 +26,7 @@ from takotwist.flow.authorize import Admitted, Asked, Authorizing, Presented
 from takotwist.flow.session import Session
 from takotwist.flow.sessions import Sessions
 from takotwist.live.link import Link, LiveWire
+from takotwist.streams.http.interface import ReadableRequest
 from takotwist.transports.request import ChannelRequest
 from takotwist.transports.responses import Responses
 
@@ -104,13 +104,13 @@ class Admission:
     sessions: Sessions
     answers: Responses
     turn: Turn
-    allows: Callable[[Any, str], bool]
-    address: Callable[[Any], str]
+    allows: Callable[[ReadableRequest, str], bool]
+    address: Callable[[ReadableRequest], str]
     seconds: Callable[[], float]
     outbox_bytes: int
     max_message_bytes: int
     frame_cost: Callable[[str, float], None]
-    origin_refused: Callable[[Any, str], None] = lambda request, origin: None
+    origin_refused: Callable[[ReadableRequest, str], None] = lambda request, origin: None
     trusted: bool = False
     draining: bool = False
     live: Callable[[LiveWire, Presented, str], Link] | None = None
@@ -142,7 +142,7 @@ class Admission:
             return Admitted(asked, Grant())
         return await self.authorizing.authorize(asked, operation, presented, address)
 
-    def check_origin(self, request: Any) -> None:
+    def check_origin(self, request: ReadableRequest) -> None:
         """Refuse pages of other origins.  A request without an origin comes from no page.
 
         :raises OriginRejected: the page's origin is not allowed.
@@ -152,7 +152,7 @@ class Admission:
             self.origin_refused(request, origin)
             raise OriginRejected(f"A page of {origin[:MAX_ORIGIN]!r} may not use this server.")
 
-    def enter(self, request: Any) -> ConnectionSlot:
+    def enter(self, request: ReadableRequest) -> ConnectionSlot:
         """A slot for a connection, to be entered.
 
         :raises ShuttingDown: the server takes nobody any more.

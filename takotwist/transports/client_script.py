@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, Request
 
 from takotwist.streams.files import serve_file
 
@@ -56,7 +55,7 @@ class ClientScript(Resource):
         self._path = path
         self._cache_control = cache_control
 
-    def render(self, request: Any) -> Any:
+    def render(self, request: Request) -> int:
         """See `IResource`."""
         request.setHeader(b"Access-Control-Allow-Origin", b"*")
         request.setHeader(b"Cross-Origin-Resource-Policy", b"cross-origin")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 from twisted.internet.defer import DeferredSemaphore
 
@@ -13,6 +11,7 @@ from takotwist.errors import MethodNotAllowed, Overloaded, ParamsInvalid
 from takotwist.flow.authorize import Asked
 from takotwist.flow.read_log import DEFAULT_LIMIT, MAX_LIMIT, read_history
 from takotwist.ports import IReplayLog
+from takotwist.streams.http.interface import Request
 from takotwist.transports.admission import Admission
 from takotwist.transports.request import read_channel_request
 
@@ -31,7 +30,7 @@ class HistoryTransport:
         factory=lambda: DeferredSemaphore(MAX_UNDER_WAY), init=False
     )
 
-    async def read(self, request: Any, channel: str) -> None:
+    async def read(self, request: Request, channel: str) -> None:
         """Answer one request.
 
         :raises Refusal: and then nothing has been written.
@@ -55,7 +54,7 @@ class HistoryTransport:
         finally:
             self._turns.release()
 
-    async def _answer(self, request: Any, asked: Asked, after: int, limit: int) -> None:
+    async def _answer(self, request: Request, asked: Asked, after: int, limit: int) -> None:
         history = await read_history(self.log, asked.topic, after, limit)
         self.admission.answers.cors(request)
         self.admission.answers.json(

@@ -9,7 +9,6 @@ A request's body, whole, within its bound and at its pace.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 from urllib.parse import parse_qsl
 
 import attrs
@@ -21,6 +20,7 @@ from takotwist.core.channel import CURSOR_QUERY_KEYS, RESERVED_QUERY_KEYS
 from takotwist.core.topic import parse_cursor
 from takotwist.errors import CursorInvalid, MessageTooLarge, Overloaded, ParamsInvalid, Refusal
 from takotwist.flow.authorize import Presented
+from takotwist.streams.http.interface import BodyRequest, ReadableRequest
 from takotwist.streams.unfinished import REFUSED, Cut, Incoming
 
 #: Most query fields that are looked at.
@@ -62,7 +62,7 @@ class ChannelRequest:
         return self._reserved.get(field)
 
 
-def header_text(request: Any, name: str) -> str | None:
+def header_text(request: ReadableRequest, name: str) -> str | None:
     """A request header as text, repeated lines joined; `None` where it is absent."""
     values = request.requestHeaders.getRawHeaders(name.encode("latin-1"))
     if not values:
@@ -70,7 +70,7 @@ def header_text(request: Any, name: str) -> str | None:
     return text_of(b", ".join(values))
 
 
-def _cookies(request: Any) -> dict[str, str]:
+def _cookies(request: ReadableRequest) -> dict[str, str]:
     return read_cookies(request.requestHeaders.getRawHeaders(b"cookie") or ())
 
 
@@ -102,7 +102,7 @@ def read_fields(uri: bytes) -> list[tuple[str, str]]:
         raise ParamsInvalid(f"The query has more than {MAX_FIELDS} fields.") from None
 
 
-def read_channel_request(request: Any, extra: Sequence[str] = ()) -> ChannelRequest:
+def read_channel_request(request: ReadableRequest, extra: Sequence[str] = ()) -> ChannelRequest:
     """Read a request.
 
     :param request: `twisted.web.iweb.IRequest`.
@@ -129,7 +129,7 @@ def read_channel_request(request: Any, extra: Sequence[str] = ()) -> ChannelRequ
     )
 
 
-def read_all_presented(request: Any) -> Presented:
+def read_all_presented(request: ReadableRequest) -> Presented:
     """All that a request could present, kept apart from the request.
 
     For a connection that does not know yet which channels it will ask for.
@@ -157,7 +157,7 @@ def refusal_of_cut(why: Cut) -> Refusal:
 
 
 class _BodyCollector:
-    def __init__(self, request: Any, limit: int) -> None:
+    def __init__(self, request: BodyRequest, limit: int) -> None:
         self.done: Deferred[bytes] = Deferred()
         self._limit = limit
         self._parts: list[bytes] = []
@@ -192,7 +192,7 @@ class _BodyCollector:
         self.done.errback(why)
 
 
-def whole_body(request: Any, limit: int) -> Deferred[bytes]:
+def whole_body(request: BodyRequest, limit: int) -> Deferred[bytes]:
     """Read the body of a `StreamRequest`.
 
     :param limit: in bytes.

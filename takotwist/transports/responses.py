@@ -27,6 +27,7 @@ from takotwist.errors import (
 )
 from takotwist.flow.refusal import refusal_of
 from takotwist.streams.coroutine import begin
+from takotwist.streams.http.interface import ReadableRequest, Request
 
 _logger = Logger()
 
@@ -75,10 +76,10 @@ class Responses:
     """
 
     tally: Tally
-    allows: Callable[[Any, str], bool]
+    allows: Callable[[ReadableRequest, str], bool]
     headers: Callable[[], Collection[str]] = tuple
 
-    def cors(self, request: Any) -> None:
+    def cors(self, request: Request) -> None:
         """Let the page that asks read the answer, if its origin may."""
         origin = request.getHeader("origin")
         request.responseHeaders.addRawHeader("Vary", "Origin")
@@ -88,7 +89,7 @@ class Responses:
             headers.setRawHeaders("Access-Control-Allow-Credentials", ["true"])
             headers.setRawHeaders("Access-Control-Expose-Headers", ["Retry-After"])
 
-    def preflight(self, request: Any, extra_header: str | None = None) -> None:
+    def preflight(self, request: Request, extra_header: str | None = None) -> None:
         """Answer an OPTIONS request."""
         self.cors(request)
         headers = request.responseHeaders
@@ -101,7 +102,7 @@ class Responses:
         request.setResponseCode(204)
         request.finish()
 
-    def _request_headers(self, request: Any, extra: str | None) -> Iterable[str]:
+    def _request_headers(self, request: Request, extra: str | None) -> Iterable[str]:
         """The fields that an allowed page may send, each once: ours, and of those that it asks
         for the ones that do no harm or are configured."""
         also = self.headers()
@@ -114,12 +115,12 @@ class Responses:
         )
         return dict.fromkeys((*_CORS_HEADERS, *([extra.lower()] if extra else ()), *harmless))
 
-    def json(self, request: Any, body: bytes, status: int = 200) -> None:
+    def json(self, request: Request, body: bytes, status: int = 200) -> None:
         """Answer with JSON that is encoded already."""
         self.json_head(request, body, status)
         self.send(request, body)
 
-    def json_head(self, request: Any, body: bytes, status: int = 200) -> None:
+    def json_head(self, request: Request, body: bytes, status: int = 200) -> None:
         """Say that JSON comes; `send` sends it."""
         headers = request.responseHeaders
         request.setResponseCode(status)
@@ -128,13 +129,13 @@ class Responses:
         headers.setRawHeaders("X-Content-Type-Options", ["nosniff"])
         headers.setRawHeaders("Content-Length", [str(len(body))])
 
-    def send(self, request: Any, body: bytes) -> None:
+    def send(self, request: Request, body: bytes) -> None:
         """Send a whole body, and end."""
         if request.method != b"HEAD":
             request.write(body)
         request.finish()
 
-    def refuse(self, request: Any, refusal: Refusal) -> None:
+    def refuse(self, request: Request, refusal: Refusal) -> None:
         """Answer with a refusal (protocol, section 3)."""
         self.tally.refusals[refusal.code] += 1
         headers = request.responseHeaders
@@ -150,7 +151,7 @@ class Responses:
             headers.setRawHeaders("Connection", ["Upgrade"])
         self.json(request, encode_refusal(refusal), refusal.http_status)
 
-    def run(self, request: Any, answering: Callable[[], Any]) -> object:
+    def run(self, request: Request, answering: Callable[[], Any]) -> object:
         """Answer `request` by a coroutine; its refusals and failures become answers too.
 
         :param answering: makes the coroutine.  It is cancelled when the peer leaves.
@@ -165,13 +166,13 @@ class Responses:
             self._wait(request, done)
         return NOT_DONE_YET
 
-    def _wait(self, request: Any, done: Deferred[None]) -> None:
+    def _wait(self, request: Request, done: Deferred[None]) -> None:
         gone = request.notifyFinish()
         gone.addErrback(lambda _: done.cancel())
         done.addErrback(self._failed, request)
         done.addErrback(lambda failure: _logger.failure("answering a request failed", failure))
 
-    def _failed(self, failure: Failure, request: Any) -> None:
+    def _failed(self, failure: Failure, request: Request) -> None:
         if failure.check(CancelledError):
             return
         refusal = refusal_of(failure, _logger, "answering {path} failed", path=request.path)

@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from takotwist.core.channel import is_channel_name
 from takotwist.errors import ChannelUnknown, NotFound, Refusal, UpgradeRequired
+from takotwist.streams.http.interface import BodyRequest, ReadableRequest, Request
 from takotwist.streams.websocket.handshake import is_upgrade
 from takotwist.transports.history import HistoryTransport
 from takotwist.transports.live.routes import LiveRoutes
@@ -89,7 +90,7 @@ class Routes:
     pages: Mapping[str, IResource] = attrs.field(factory=dict)
     live: LiveRoutes | None = None
     elsewhere: IResource | None = None
-    door: Callable[[Any], None] = lambda request: None
+    door: Callable[[ReadableRequest], None] = lambda request: None
 
 
 @implementer(IResource)
@@ -98,12 +99,14 @@ class Answer(Resource):
 
     isLeaf = True
 
-    def __init__(self, answers: Responses, answering: Callable[[Any], Coroutine[Any, Any, None]]):
+    def __init__(
+        self, answers: Responses, answering: Callable[[Request], Coroutine[Any, Any, None]]
+    ):
         super().__init__()  # type: ignore[no-untyped-call]
         self._answers = answers
         self._answering = answering
 
-    def render(self, request: Any) -> Any:
+    def render(self, request: BodyRequest) -> Any:
         """See `IResource`."""
         return self._answers.run(request, lambda: self._answering(request))
 
@@ -116,10 +119,10 @@ def klein_app(routes: Routes) -> Klein:
     """
     app = Klein()
 
-    def subscribe(request: Any, channel: str) -> IResource:
+    def subscribe(request: Request, channel: str) -> IResource:
         return Answer(routes.answers, lambda request: routes.sse.subscribe(request, channel))
 
-    def history(request: Any, channel: str) -> IResource:
+    def history(request: Request, channel: str) -> IResource:
         return Answer(routes.answers, lambda request: routes.history.read(request, channel))
 
     for index, base in enumerate(routes.bases):
@@ -130,11 +133,11 @@ def klein_app(routes: Routes) -> Klein:
     return app
 
 
-async def _not_found(request: Any) -> None:
+async def _not_found(request: Request) -> None:
     raise NotFound
 
 
-async def _upgrade_required(request: Any) -> None:
+async def _upgrade_required(request: Request) -> None:
     raise UpgradeRequired
 
 
@@ -147,9 +150,9 @@ class Root(Resource):
     def __init__(self, routes: Routes) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._routes = routes
-        self._klein = klein_app(routes).resource()
+        self._klein: IResource = klein_app(routes).resource()
 
-    def render(self, request: Any) -> Any:
+    def render(self, request: BodyRequest) -> Any:
         """See `IResource`."""
         routes = self._routes
         try:
@@ -178,7 +181,7 @@ class Root(Resource):
             return NOT_DONE_YET
         return routes.answers.run(request, lambda: _not_found(request))
 
-    def direct(self, path: bytes) -> Callable[[Any], bool] | None:
+    def direct(self, path: bytes) -> Callable[[Request], bool] | None:
         """What answers a plain GET of `path` for long (`streams.site.make_site`)."""
         try:
             here = read_path(path, self._routes.bases)
@@ -190,7 +193,7 @@ class Root(Resource):
             return None
         return partial(self._by_door, partial(self._follow, here.channel))
 
-    def _by_door(self, answer: Callable[[Any], bool], request: Any) -> bool:
+    def _by_door(self, answer: Callable[[Request], bool], request: Request) -> bool:
         try:
             self._routes.door(request)
         except Refusal as refusal:
@@ -198,7 +201,7 @@ class Root(Resource):
             return True
         return answer(request)
 
-    def _turn_away(self, request: Any, refusal: Refusal) -> Any:
+    def _turn_away(self, request: Request, refusal: Refusal) -> Any:
         routes = self._routes
 
         async def refuse() -> None:
@@ -209,14 +212,14 @@ class Root(Resource):
 
         return routes.answers.run(request, refuse)
 
-    def _connect_many(self, request: Any) -> bool:
+    def _connect_many(self, request: Request) -> bool:
         routes = self._routes
         if not is_upgrade(request.requestHeaders):
             return False
         routes.answers.run(request, lambda: routes.websocket.connect_many(request))
         return True
 
-    def _follow(self, channel: str, request: Any) -> bool:
+    def _follow(self, channel: str, request: Request) -> bool:
         routes = self._routes
         transport = (
             routes.websocket.connect if is_upgrade(request.requestHeaders) else routes.sse.subscribe
@@ -224,7 +227,7 @@ class Root(Resource):
         routes.answers.run(request, lambda: transport(request, channel))
         return True
 
-    def _channel(self, request: Any, here: ChannelPath) -> Any:
+    def _channel(self, request: BodyRequest, here: ChannelPath) -> Any:
         routes = self._routes
         if request.method == b"OPTIONS":
             return routes.answers.run(request, lambda: self._preflight(request, here))
@@ -238,7 +241,7 @@ class Root(Resource):
                 return NOT_DONE_YET
         return self._klein.render(request)
 
-    async def _preflight(self, request: Any, here: ChannelPath) -> None:
+    async def _preflight(self, request: Request, here: ChannelPath) -> None:
         definition = await self._routes.sse.admission.authorizing.find(here.channel)
         declared = definition.credentials
         self._routes.answers.preflight(request, declared.header_name if declared else None)

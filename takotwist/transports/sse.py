@@ -8,7 +8,6 @@ is too old is a status and not a broken stream.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import attrs
 import msgspec
@@ -21,6 +20,7 @@ from takotwist.core.send_queue import SendQueue
 from takotwist.core.topic import Message, Topic
 from takotwist.errors import InternalError, MethodNotAllowed, Refusal
 from takotwist.flow.session import Session
+from takotwist.streams.http.interface import Request
 from takotwist.streams.sse.stream import HEADERS, EventStream
 from takotwist.transports.admission import Admission
 from takotwist.transports.request import read_channel_request
@@ -58,7 +58,7 @@ class SseTransport:
 
     admission: Admission
 
-    async def subscribe(self, request: Any, channel: str) -> None:
+    async def subscribe(self, request: Request, channel: str) -> None:
         """Answer a GET of a channel.
 
         :param request: `twisted.web.iweb.IRequest`, nothing written yet.
@@ -93,7 +93,7 @@ class SseTransport:
                 session.live_until(admitted.lifecycle.max_connection_lifetime_ms)
                 stream.keep_alive(admitted.lifecycle.keepalive_interval_ms / 1000)
 
-    def _head(self, request: Any) -> None:
+    def _head(self, request: Request) -> None:
         """What a GET would say of its stream, without following anything."""
         self.admission.answers.cors(request)
         request.setResponseCode(200)
@@ -109,16 +109,17 @@ class SseStream:
 
     session: Session
 
-    def __init__(self, admission: Admission, request: Any) -> None:
+    def __init__(self, admission: Admission, request: Request) -> None:
         self._admission = admission
         self.send_queue: SendQueue = admission.new_send_queue()
         self._stream: EventStream | None = None
-        self._request = request
+        self._request: Request | None = request
         self._comments: Comments | None = None
 
     def opened(self, topic: Topic, asked: int | None, cursor: int, reset: Refusal | None) -> None:
         """Send the head and what comes first; see `preamble`."""
         request, self._request = self._request, None
+        assert request is not None
         self._admission.answers.cors(request)
         # Not before: they know each other until it ends, and what is refused has no end.
         stream = EventStream(request, on_pause=self._paused, on_resume=self._resumed)

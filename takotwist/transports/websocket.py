@@ -8,8 +8,6 @@ read the status of a failed one.
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 
 from takotwist.codecs.frames import error_frame
@@ -25,6 +23,7 @@ from takotwist.errors import (
     UpgradeRequired,
 )
 from takotwist.flow.authorize import Admitted
+from takotwist.streams.http.interface import Request
 from takotwist.streams.websocket.handshake import (
     check_handshake,
     choose_subprotocol,
@@ -53,7 +52,7 @@ class WebSocketTransport:
     upgrade: WebSocketUpgrade
     upgrade_many: WebSocketUpgrade
 
-    async def connect(self, request: Any, channel: str) -> None:
+    async def connect(self, request: Request, channel: str) -> None:
         """Connect to one channel.
 
         :param request: `twisted.web.iweb.IRequest`, nothing written yet.
@@ -65,7 +64,7 @@ class WebSocketTransport:
         except Refusal as refusal:
             self._refuse(request, refusal, explicit)
 
-    async def connect_many(self, request: Any) -> None:
+    async def connect_many(self, request: Request) -> None:
         """Open a connection that begins without a topic.
 
         :raises Refusal: and then nothing has been written.
@@ -89,14 +88,14 @@ class WebSocketTransport:
         except Refusal as refusal:
             self._refuse(request, refusal, True)
 
-    def turn_away(self, request: Any, refusal: Refusal) -> None:
+    def turn_away(self, request: Request, refusal: Refusal) -> None:
         """Refuse an upgrade whatever it is to.
 
         :raises Refusal: and then nothing has been written.
         """
         self._refuse(request, refusal, self._handshake(request))
 
-    async def _connect(self, request: Any, channel: str, explicit: bool) -> None:
+    async def _connect(self, request: Request, channel: str, explicit: bool) -> None:
         admission = self.admission
         channel_request = read_channel_request(request)
         asked = await admission.ask(channel, channel_request)
@@ -136,7 +135,7 @@ class WebSocketTransport:
             subprotocol = EXPLICIT if explicit else None
             wire.open(request, self.upgrade, subprotocol, slot, "websocket", WEBSOCKET, speak)
 
-    def _handshake(self, request: Any) -> bool:
+    def _handshake(self, request: Request) -> bool:
         """Whether the client speaks ``tako.v1``.
 
         :raises Refusal: the handshake is not good.
@@ -153,7 +152,7 @@ class WebSocketTransport:
         offered = offered_subprotocols(request.requestHeaders)
         return choose_subprotocol((EXPLICIT,), offered) is not None
 
-    def _refuse(self, request: Any, refusal: Refusal, explicit: bool) -> None:
+    def _refuse(self, request: Request, refusal: Refusal, explicit: bool) -> None:
         if not explicit:
             raise refusal
         self.admission.answers.tally.refusals[refusal.code] += 1

@@ -8,7 +8,7 @@ so control frames and messages keep their order.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from takotwist.codecs.websocket_frame import binary_frame, text_frame
 from takotwist.codecs.wire_forms import WEBSOCKET_MUX
@@ -16,6 +16,7 @@ from takotwist.core.deadlines import Pings, Pulse
 from takotwist.core.send_queue import SendQueue
 from takotwist.errors import Refusal, ShuttingDown
 from takotwist.flow.session import Session
+from takotwist.streams.http.interface import Request
 from takotwist.streams.websocket.connection import WebSocketConnection
 from takotwist.streams.websocket.upgrade import WebSocketUpgrade
 from takotwist.transports.admission import Admission, ConnectionSlot
@@ -104,7 +105,7 @@ class WebSocketWire:
 
     def open(
         self,
-        request: Any,
+        request: Request,
         upgrade: WebSocketUpgrade,
         subprotocol: str | None,
         slot: ConnectionSlot,

@@ -26,6 +26,7 @@ from takotwist.streams.http.direct import DirectRequest, DirectStream
 from takotwist.streams.http.head import read_head
 from takotwist.streams.http.http1 import MAX_HELD, Http1Channel
 from takotwist.streams.http.http2 import Http2Connection
+from takotwist.streams.http.interface import Request
 from takotwist.streams.unfinished import Incoming
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 #: Path without query -> what answers a GET of it, or `None`.  It may still say `False`,
 #: and then has done nothing.
-Direct = Callable[[bytes], "Callable[[DirectRequest], bool] | None"]
+Direct = Callable[[bytes], Callable[[Request], bool] | None]
 
 _log = Logger()
 

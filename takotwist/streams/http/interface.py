@@ -156,6 +156,10 @@ class BodyRequest(Request, Protocol):
         """Where it arrived."""
 
     @property
+    def args(self) -> Mapping[bytes, Sequence[bytes]]:
+        """The fields of the query, decoded."""
+
+    @property
     def content(self) -> IO[bytes]:
         """The whole body, where the body rule is not `Body.STREAMED`."""
 

@@ -7,12 +7,12 @@ content type and the header of the session are ones that a form cannot send.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import attrs
 
 from takotwist.errors import BodyInvalid, MethodNotAllowed, ShuttingDown
 from takotwist.live.functions.calls import Caller, Calls
+from takotwist.streams.http.interface import BodyRequest
 from takotwist.transports.admission import Admission
 from takotwist.transports.request import header_text, read_all_presented
 
@@ -39,7 +39,7 @@ class LiveFunctions:
     cost: Callable[[str], None]
     max_body_bytes: int
 
-    async def call(self, request: Any, name: str) -> None:
+    async def call(self, request: BodyRequest, name: str) -> None:
         """Answer a call.
 
         :param request: `twisted.web.iweb.IRequest`, nothing written yet, its body whole.

@@ -9,7 +9,6 @@ is asked, and nothing is told.
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import unquote
 
 import attrs
@@ -17,6 +16,7 @@ import msgspec
 
 from takotwist.errors import BodyInvalid, MethodNotAllowed, UpgradeRequired
 from takotwist.live.sessions import LiveSessions
+from takotwist.streams.http.interface import BodyRequest
 from takotwist.transports.admission import Admission
 from takotwist.transports.live.functions import SESSION_HEADER, LiveFunctions, UnsupportedType
 from takotwist.transports.live.sse import LiveSse
@@ -39,7 +39,7 @@ class LiveLeave:
     admission: Admission
     sessions: LiveSessions
 
-    def leave(self, request: Any) -> None:
+    def leave(self, request: BodyRequest) -> None:
         """End the live objects of a page.
 
         :param request: `twisted.web.iweb.IRequest`, nothing written yet, its body whole.
@@ -80,7 +80,7 @@ class LiveRoutes:
         """Whether a path is one of these; `CONNECT` without an upgrade is."""
         return path == CONNECT or path.startswith((FUNCTIONS, CONNECT + b"/"))
 
-    async def answer(self, request: Any) -> None:
+    async def answer(self, request: BodyRequest) -> None:
         """Answer a request.
 
         :raises Refusal: and then nothing has been written.

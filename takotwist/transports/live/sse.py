@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 from base64 import b64encode
 from collections.abc import Callable
-from typing import Any
 
 import attrs
 import msgspec
@@ -22,6 +21,7 @@ from takotwist.core.deadlines import Comments, Pulse
 from takotwist.core.send_queue import SendQueue
 from takotwist.errors import BodyInvalid, MethodNotAllowed, NotFound, Refusal, ShuttingDown
 from takotwist.flow.session import Session
+from takotwist.streams.http.interface import BodyRequest, Request
 from takotwist.streams.sse.stream import EventStream
 from takotwist.transports.admission import Admission, ConnectionSlot
 from takotwist.transports.live.functions import UnsupportedType
@@ -46,7 +46,7 @@ class EventStreamWire:
     session: Session
 
     def __init__(
-        self, admission: Admission, request: Any, key: str, forget: Callable[[], object]
+        self, admission: Admission, request: Request, key: str, forget: Callable[[], object]
     ) -> None:
         self.key = key
         self.speaker: Speaker | None = None
@@ -187,7 +187,7 @@ class LiveSse:
     max_batch_bytes: int
     _wires: dict[str, EventStreamWire] = attrs.field(factory=dict, init=False, repr=False)
 
-    async def open(self, request: Any) -> None:
+    async def open(self, request: Request) -> None:
         """Open a stream.
 
         :param request: `twisted.web.iweb.IRequest`, nothing written yet.
@@ -206,7 +206,7 @@ class LiveSse:
             more = {"upstream": wire.key, "maxBatchBytes": self.max_batch_bytes}
             wire.open(slot, lambda wire: Mux(wire, admission, presented, more))
 
-    async def post(self, request: Any, key: str) -> None:
+    async def post(self, request: BodyRequest, key: str) -> None:
         """Take frames.
 
         :raises Refusal: and then nothing has been written.

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 from twisted.logger import Logger
@@ -21,6 +21,7 @@ from takotwist.codecs.tako_json import encode_message, encode_messages
 from takotwist.core.log import Appended
 from takotwist.errors import Refusal
 from takotwist.flow.refusal import refusal_of
+from takotwist.streams.http.interface import Request
 from takotwist.transports.responses import encode_refusal, retry_seconds
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class KnownHeadPublish:
 
     @classmethod
     def of(
-        cls, transport: PublishTransport, request: Any, sender: str, version: object
+        cls, transport: PublishTransport, request: Request, sender: str, version: object
     ) -> KnownHeadPublish | None:
         """For the head of `request`, to which the answer's fields were given.
 

@@ -10,7 +10,7 @@ then, shows everybody between that it is alive.  Whatever ends it is its last li
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
@@ -24,6 +24,7 @@ from takotwist.core.topic import Draft
 from takotwist.errors import MessageTooLarge, Refusal, ShuttingDown
 from takotwist.flow.authorize import Asked
 from takotwist.flow.refusal import refusal_of
+from takotwist.streams.http.interface import BodyRequest
 from takotwist.streams.unfinished import Cut, Incoming
 from takotwist.transports.request import refusal_of_cut
 from takotwist.transports.responses import encode_refusal
@@ -44,7 +45,7 @@ _logger = Logger()
 
 
 def publish_lines(
-    transport: PublishTransport, request: Any, asked: Asked, sender: str, key: str | None
+    transport: PublishTransport, request: BodyRequest, asked: Asked, sender: str, key: str | None
 ) -> None:
     """Take the body of `request`, a `StreamRequest`.
 
@@ -76,7 +77,7 @@ class LineStream:
     def __init__(
         self,
         transport: PublishTransport,
-        request: Any,
+        request: BodyRequest,
         asked: Asked,
         sender: str,
         key: str | None,
@@ -159,7 +160,7 @@ class LineStream:
         self._refuse(refusal)
         self._rest = b""
         self._ended = True
-        self._request.channel.persistent = 0
+        self._request.close_after()
 
     def _line(self, line: bytes) -> None:
         if self._ended or not line.strip():

@@ -17,7 +17,6 @@ import hmac
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -31,6 +30,7 @@ from takotwist.core.topic import Draft
 from takotwist.errors import BodyInvalid, CredentialsMissing, Refusal, VerifyRejected
 from takotwist.flow.authorize import Asked, Authorizing
 from takotwist.flow.publish import Publishing, validate
+from takotwist.streams.http.interface import BodyRequest, ReadableRequest, Request
 from takotwist.transports.publish.known_head import KnownHeadPublish
 from takotwist.transports.publish.ndjson import LineStream, publish_lines
 from takotwist.transports.request import header_text, read_channel_request, read_fields, whole_body
@@ -162,7 +162,7 @@ class PublishTransport:
     authorizing: Authorizing
     publishing: Publishing
     answers: Responses
-    may_publish: Callable[[Any], None]
+    may_publish: Callable[[ReadableRequest], None]
     max_message_bytes: int
     max_body_bytes: int
     cost: Callable[[str, int], None]
@@ -180,7 +180,7 @@ class PublishTransport:
         for one in list(self.streams):
             one.stop()
 
-    async def ask(self, request: Any, channel: str) -> tuple[Asked, str | None]:
+    async def ask(self, request: Request, channel: str) -> tuple[Asked, str | None]:
         """Check everything but the body.
 
         :return: what is asked, and the idempotency key.
@@ -194,7 +194,7 @@ class PublishTransport:
             self.check_key(key)
         return asked, key
 
-    async def publish(self, request: Any, channel: str) -> None:
+    async def publish(self, request: BodyRequest, channel: str) -> None:
         """Store one message, an array of them (all or none), or NDJSON line by line.
 
         :param request: a `StreamRequest` whose body is streamed.
