@@ -49,12 +49,16 @@ class TestLinks(SynchronousTestCase):
         self.assertEqual(dead, [])
 
     def test_all_pages_are_reached(self) -> None:
-        """Every page of the documentation is linked from its index."""
-        index = DOCS / "README.md"
-        linked = {(DOCS / link.partition("#")[0]).resolve() for link in _links(index)}
-        self.assertEqual(
-            [str(one) for one in DOCS.rglob("*.md") if one not in {*linked, index}], []
-        )
+        """Every page of the documentation is linked from its index, or from a folder's index that
+        is."""
+        reached = {DOCS / "README.md"}
+        indexes = [*reached]
+        for index in indexes:
+            linked = {(index.parent / link.partition("#")[0]).resolve() for link in _links(index)}
+            folders = (one for one in linked - reached if one.name == "README.md")
+            indexes += [one for one in folders if one.is_relative_to(DOCS)]
+            reached |= linked
+        self.assertEqual([str(one) for one in DOCS.rglob("*.md") if one not in reached], [])
 
     def test_named_files(self) -> None:
         """A file that a page names is in the project, or is one that the page itself describes."""
