@@ -221,7 +221,7 @@ class ChannelSpeaker:
             self._wire.send(ack_frame(ref, stored, stored=stored is not None))
 
     def _refused(self, refusal: Refusal, ref: Ref) -> None:
-        self._admission.answers.tally.refusals[refusal.code] += 1
+        self._admission.answers.count(refusal)
         if isinstance(refusal, MessageTooLarge) and not self._explicit:
             self._wire.end(refusal)
         elif self._explicit:

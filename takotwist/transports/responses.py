@@ -23,6 +23,7 @@ from takotwist.errors import (
     CredentialsMissing,
     MethodNotAllowed,
     Refusal,
+    ShuttingDown,
     UpgradeRequired,
 )
 from takotwist.flow.refusal import refusal_of
@@ -135,9 +136,26 @@ class Responses:
             request.write(body)
         request.finish()
 
+    def count(self, refusal: Refusal) -> None:
+        """Count a refusal that a frame or a line says; `refuse` and `close_of` count theirs."""
+        self.tally.refusals[refusal.code] += 1
+
+    def close_of(self, refusal: Refusal | None) -> tuple[int, str]:
+        """The code and reason that close a connection (protocol, section 5).
+
+        A server that stops refuses nobody: that end is not counted.
+
+        :param refusal: `None` where the connection has lived as long as it may.
+        """
+        if refusal is None:
+            return 1000, "connection expired"
+        if not isinstance(refusal, ShuttingDown):
+            self.count(refusal)
+        return refusal.close_code, refusal.code
+
     def refuse(self, request: Request, refusal: Refusal) -> None:
         """Answer with a refusal (protocol, section 3)."""
-        self.tally.refusals[refusal.code] += 1
+        self.count(refusal)
         headers = request.responseHeaders
         wait = retry_seconds(refusal)
         if wait is not None:

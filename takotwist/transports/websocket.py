@@ -155,7 +155,7 @@ class WebSocketTransport:
     def _refuse(self, request: Request, refusal: Refusal, explicit: bool) -> None:
         if not explicit:
             raise refusal
-        self.admission.answers.tally.refusals[refusal.code] += 1
+        self.admission.answers.count(refusal)
         connection = self.upgrade.upgrade(
             request, on_message=lambda payload, is_binary: None, subprotocol=EXPLICIT
         )

@@ -137,7 +137,7 @@ class WebTransportTransport:
                 slot.used = True
                 self._entered[id(request)] = (slot, connect)
         except Refusal as refusal:
-            admission.answers.tally.refusals[refusal.code] += 1
+            admission.answers.count(refusal)
             return refusal.http_status
         return 200
 

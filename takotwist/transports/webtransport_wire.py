@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from takotwist.codecs.wire_forms import LINES_MUX
 from takotwist.core.deadlines import Pings, Pulse
 from takotwist.core.send_queue import SendQueue
-from takotwist.errors import Refusal, ShuttingDown
+from takotwist.errors import Refusal
 from takotwist.flow.session import Session
 from takotwist.streams.unfinished import CLOSE_CODE, Cut, Unfinished
 from takotwist.streams.webtransport import (
@@ -123,12 +123,7 @@ class WebTransportWire:
         if self.session.closed:
             return
         self.send_queue.flush()
-        if refusal is None:
-            self._finish(1000, "connection expired")
-        else:
-            if not isinstance(refusal, ShuttingDown):
-                self._admission.answers.tally.refusals[refusal.code] += 1
-            self._finish(refusal.close_code, refusal.code)
+        self._finish(*self._admission.answers.close_of(refusal))
 
     def hold(self, full: bool) -> None:
         """Stop reading from the peer while anything holds."""

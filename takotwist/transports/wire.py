@@ -14,7 +14,7 @@ from takotwist.codecs.websocket_frame import binary_frame, text_frame
 from takotwist.codecs.wire_forms import WEBSOCKET_MUX
 from takotwist.core.deadlines import Pings, Pulse
 from takotwist.core.send_queue import SendQueue
-from takotwist.errors import Refusal, ShuttingDown
+from takotwist.errors import Refusal
 from takotwist.flow.session import Session
 from takotwist.streams.http.interface import Request
 from takotwist.streams.websocket.connection import WebSocketConnection
@@ -176,12 +176,7 @@ class WebSocketWire:
         if connection is None:
             return
         self.send_queue.flush()
-        if refusal is None:
-            code, reason = 1000, "connection expired"
-        else:
-            code, reason = refusal.close_code, refusal.code
-            if not isinstance(refusal, ShuttingDown):
-                self._admission.answers.tally.refusals[refusal.code] += 1
+        code, reason = self._admission.answers.close_of(refusal)
         self._end_reason = reason
         connection.close(code, reason)
         self._gone(reason)

@@ -12,7 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
 from takotwist.core.metrics import Tally
-from takotwist.errors import CredentialsMissing, MethodNotAllowed, RateLimited, Refusal
+from takotwist.errors import (
+    CredentialsMissing,
+    MethodNotAllowed,
+    RateLimited,
+    Refusal,
+    ShuttingDown,
+)
 from takotwist.transports.responses import Responses
 
 
@@ -68,6 +74,26 @@ class TestAnswers(SynchronousTestCase):
         self.assertEqual(request.json, {"error": "Slowly.", "code": "rate-limited"})
         self.assertEqual(request.said("Retry-After"), "2")
         self.assertEqual(self.tally.refusals["rate-limited"], 1)
+
+    def test_count(self) -> None:
+        """A refusal that a frame says is counted under its code."""
+        self.answers.count(RateLimited())
+        self.answers.count(RateLimited())
+        self.assertEqual(dict(self.tally.refusals), {"rate-limited": 2})
+
+    def test_close(self) -> None:
+        """A refusal that ends a connection gives its close code and its code, and is counted."""
+        self.assertEqual(
+            self.answers.close_of(RateLimited()), (RateLimited.close_code, "rate-limited")
+        )
+        self.assertEqual(dict(self.tally.refusals), {"rate-limited": 1})
+
+    def test_close_without_refusal(self) -> None:
+        """The end of a connection's time, or of the server, counts as no refusal."""
+        self.assertEqual(self.answers.close_of(None), (1000, "connection expired"))
+        stopping = ShuttingDown()
+        self.assertEqual(self.answers.close_of(stopping), (stopping.close_code, stopping.code))
+        self.assertEqual(dict(self.tally.refusals), {})
 
     def test_headers_of_refusals(self) -> None:
         """Some say in a header what would be right."""

@@ -19,7 +19,7 @@ from takotwist.codecs.sse import SseEvent, encode
 from takotwist.codecs.wire_forms import SSE_MUX_CHUNKED, SSE_MUX_RAW
 from takotwist.core.deadlines import Comments, Pulse
 from takotwist.core.send_queue import SendQueue
-from takotwist.errors import BodyInvalid, MethodNotAllowed, NotFound, Refusal, ShuttingDown
+from takotwist.errors import BodyInvalid, MethodNotAllowed, NotFound, Refusal
 from takotwist.flow.session import Session
 from takotwist.streams.http.interface import BodyRequest, Request
 from takotwist.streams.sse.stream import EventStream
@@ -101,12 +101,9 @@ class EventStreamWire:
         """Say why and end the response."""
         if self.session.closed:
             return
-        code, reason = 1000, "connection expired"
+        code, reason = self._admission.answers.close_of(refusal)
         if refusal is not None:
-            code, reason = refusal.close_code, refusal.code
             self.ended_for = refusal
-            if not isinstance(refusal, ShuttingDown):
-                self._admission.answers.tally.refusals[refusal.code] += 1
         self.send(msgspec.json.encode({"op": "close", "code": code, "reason": reason}))
         self._gone(reason)
         self._stream.close()

@@ -203,7 +203,7 @@ class Mux:
             self._wire.send(frame)
 
     def _refused(self, refusal: Refusal, ref: Ref, topic: Topic | None = None) -> None:
-        self._admission.answers.tally.refusals[refusal.code] += 1
+        self._admission.answers.count(refusal)
         self._wire.send(error_frame(refusal, ref, topic))
 
     def _refused_for_rate(self, limited: Refusal, ref: Ref) -> None:

@@ -110,7 +110,7 @@ class KnownHeadPublish:
 
         def failed(failure: Failure) -> None:
             refusal = refusal_of(failure, _logger, "a publish failed")
-            transport.answers.tally.refusals[refusal.code] += 1
+            transport.answers.count(refusal)
             wait = retry_seconds(refusal)
             extra = b"" if wait is None else b"Retry-After: %d\r\n" % wait
             done(self._text(refusal.http_status, encode_refusal(refusal), extra))

@@ -205,7 +205,7 @@ class LineStream:
 
     def _refused(self, place: _Answer, refusal: Refusal) -> None:
         place.text = encode_refusal(refusal)
-        self._transport.answers.tally.refusals[refusal.code] += 1
+        self._transport.answers.count(refusal)
 
     def _refuse(self, refusal: Refusal) -> None:
         place = _Answer()
