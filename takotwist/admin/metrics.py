@@ -1,4 +1,4 @@
-"""The tally as a Prometheus page, made when it is asked for.
+"""The metrics as a Prometheus page, made when it is asked for.
 
 Rule: nothing of the metrics library is touched between two scrapes.
 
@@ -30,7 +30,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from takotwist.core.log import LogStats
-from takotwist.core.metrics import Histogram, Tally
+from takotwist.core.metrics import Histogram, Metrics
 from takotwist.errors import StoreUnavailable
 from takotwist.live.sessions import LiveSessions
 from takotwist.streams.http.interface import Request
@@ -67,11 +67,11 @@ def _histogram(name: str, text: str, histogram: Histogram) -> HistogramMetricFam
     return HistogramMetricFamily(name, text, buckets=buckets, sum_value=histogram.total)
 
 
-class TallyCollector(Collector):
-    """Shows a `Tally`, with gauges of the moment."""
+class MetricsCollector(Collector):
+    """Shows a `Metrics`, with gauges of the moment."""
 
-    def __init__(self, tally: Tally, gauges: Callable[[], Gauges]) -> None:
-        self._tally = tally
+    def __init__(self, metrics: Metrics, gauges: Callable[[], Gauges]) -> None:
+        self._metrics = metrics
         self._gauges = gauges
         self.stats: LogStats | None = None
 
@@ -88,14 +88,14 @@ class TallyCollector(Collector):
             "tako_connected", "Connections accepted since the start.", labels=["transport"]
         )
         for transport in ("sse", "websocket", "mux", "mux-sse", "webtransport"):
-            now.add_metric([transport], self._tally.connections[transport])
-            ever.add_metric([transport], self._tally.connected[transport])
+            now.add_metric([transport], self._metrics.connections[transport])
+            ever.add_metric([transport], self._metrics.connected[transport])
         yield now
         yield ever
         refusals = CounterMetricFamily(
             "tako_refusals", "Refused requests, frames and connections.", labels=["code"]
         )
-        for code, count in sorted(self._tally.refusals.items()):
+        for code, count in sorted(self._metrics.refusals.items()):
             refusals.add_metric([code], count)
         yield refusals
         cuts = CounterMetricFamily(
@@ -103,32 +103,32 @@ class TallyCollector(Collector):
             "Bodies, frames and lines that were begun and not waited for.",
             labels=["reason"],
         )
-        for reason, count in sorted(self._tally.cuts.items()):
+        for reason, count in sorted(self._metrics.cuts.items()):
             cuts.add_metric([reason], count)
         yield cuts
         yield GaugeMetricFamily(
-            "tako_subscriptions", "Topics that connections follow.", self._tally.subscriptions
+            "tako_subscriptions", "Topics that connections follow.", self._metrics.subscriptions
         )
 
     def _messages(self) -> Iterator[Metric]:
-        tally = self._tally
+        metrics = self._metrics
         for name, text, value in (
-            ("tako_publishes", "Messages stored.", tally.publishes),
-            ("tako_deliveries", "Messages handed to connections.", tally.deliveries),
-            ("tako_replay_reads", "Pages read from the replay log.", tally.replay_reads),
-            ("tako_tail_reads", "Pages served from memory.", tally.tail_reads),
-            ("tako_catch_ups", "Times a reader fell behind the live tail.", tally.catch_ups),
-            ("tako_store_failures", "Transactions that failed.", tally.store_failures),
+            ("tako_publishes", "Messages stored.", metrics.publishes),
+            ("tako_deliveries", "Messages handed to connections.", metrics.deliveries),
+            ("tako_replay_reads", "Pages read from the replay log.", metrics.replay_reads),
+            ("tako_tail_reads", "Pages served from memory.", metrics.tail_reads),
+            ("tako_catch_ups", "Times a reader fell behind the live tail.", metrics.catch_ups),
+            ("tako_store_failures", "Transactions that failed.", metrics.store_failures),
         ):
             yield CounterMetricFamily(name, text, value)
 
     def _times(self) -> Iterator[Metric]:
-        tally = self._tally
+        metrics = self._metrics
         for name, text, histogram in (
-            ("tako_commit_messages", "Messages in a transaction.", tally.commit_messages),
-            ("tako_commit_seconds", "Time of a transaction.", tally.commit_seconds),
-            ("tako_authorize_seconds", "Time of an app's answer.", tally.authorize_seconds),
-            ("tako_loop_lag_seconds", "How late the reactor came.", tally.loop_lag_seconds),
+            ("tako_commit_messages", "Messages in a transaction.", metrics.commit_messages),
+            ("tako_commit_seconds", "Time of a transaction.", metrics.commit_seconds),
+            ("tako_authorize_seconds", "Time of an app's answer.", metrics.authorize_seconds),
+            ("tako_loop_lag_seconds", "How late the reactor came.", metrics.loop_lag_seconds),
         ):
             yield _histogram(name, text, histogram)
 
@@ -164,13 +164,13 @@ class MetricsPage(Resource):
 
     def __init__(
         self,
-        tally: Tally,
+        metrics: Metrics,
         gauges: Callable[[], Gauges],
         stats: Callable[[], Deferred[LogStats]],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._stats = stats
-        self._collector = TallyCollector(tally, gauges)
+        self._collector = MetricsCollector(metrics, gauges)
         self._registry = CollectorRegistry()
         self._registry.register(self._collector)
         ProcessCollector(registry=self._registry)
@@ -238,28 +238,28 @@ class LiveCollector(Collector):
         )
 
     def _counted(self) -> Iterator[Metric]:
-        tally = self.sessions.tally
+        metrics = self.sessions.tally
         calls = CounterMetricFamily(
             "tako_function_calls",
             "Calls of functions: ok, aborted, refused, failed or left.",
             labels=["function", "outcome"],
         )
-        for (function, outcome), count in sorted(tally.calls.items()):
+        for (function, outcome), count in sorted(metrics.calls.items()):
             calls.add_metric([function, outcome], count)
         yield calls
         frames = CounterMetricFamily(
             "tako_live_frames", "Frames of live objects, from pages and to them.", labels=["way"]
         )
-        frames.add_metric(["in"], tally.frames_in)
-        frames.add_metric(["out"], tally.frames_out)
+        frames.add_metric(["in"], metrics.frames_in)
+        frames.add_metric(["out"], metrics.frames_out)
         yield frames
         for name, text, value in (
             (
                 "tako_live_overflows",
                 "Messages dropped, and objects that ended, because too much waited.",
-                tally.overflows,
+                metrics.overflows,
             ),
-            ("tako_live_reconnects", "Pages that came back after a cut.", tally.reconnects),
+            ("tako_live_reconnects", "Pages that came back after a cut.", metrics.reconnects),
             (
                 "tako_broadcasts",
                 "Publications on broadcast keys.",

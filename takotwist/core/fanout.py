@@ -21,7 +21,7 @@ from itertools import chain
 import attrs
 
 from takotwist.core.replay import Gate, Replay
-from takotwist.core.send_queue import Send, SendQueue, Turn
+from takotwist.core.send_queue import FlushBatch, Send, SendQueue
 from takotwist.core.tail import Item
 from takotwist.core.topic import Topic
 from takotwist.errors import Refusal
@@ -244,7 +244,7 @@ class FanOut:
     :ivar blocked: of connections whose transport has yet to send what it was given.
     """
 
-    turn: Turn
+    flush_batch: FlushBatch
     blocked: Callable[[], Iterable[Send]] = tuple
     _audiences: dict[str, Audience] = attrs.field(factory=dict, init=False)
 
@@ -282,7 +282,7 @@ class FanOut:
         audience = self._audiences.get(key)
         if audience is None:
             return 0, []
-        return audience.publish(items, self.turn.now, self._waiting)
+        return audience.publish(items, self.flush_batch.now, self._waiting)
 
     def interrupted(self, key: str, last_id: int) -> tuple[list[Subscription], list[Subscription]]:
         """Stop delivering to a topic after `publish` has failed; see `Audience.interrupted`."""
@@ -290,7 +290,7 @@ class FanOut:
         return ([], []) if audience is None else audience.interrupted(last_id)
 
     def _waiting(self) -> Iterable[Send]:
-        return chain(self.turn.holding, self.blocked())
+        return chain(self.flush_batch.holding, self.blocked())
 
     def audiences(self) -> Iterator[Audience]:
         """Every topic that has subscribers."""

@@ -38,7 +38,7 @@ def _seconds() -> Histogram:
 
 
 @attrs.define(slots=True)
-class Tally:
+class Metrics:
     """Counters since the start.  Names are those of the metrics page.
 
     :ivar connections: now open, by transport (``sse``, ``websocket``, ``mux``,

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 Send: TypeAlias = Callable[[bytes], int]
 
 
-class Touched(Protocol):
+class Flushable(Protocol):
     """Something that has gathered what it will write at the end of the turn."""
 
     def flush(self) -> None: ...
 
 
 @attrs.define(slots=True, eq=False)
-class Turn:
+class FlushBatch:
     """What was given something to write in this turn of the reactor.
 
     Whoever delivers calls `end` when done.  The alternative, a timer of zero
@@ -41,9 +41,9 @@ class Turn:
     now: float = 0.0
     delivering: bool = False
     holding: list[Send] = attrs.field(factory=list, init=False)
-    _touched: list[Touched] = attrs.field(factory=list, init=False)
+    _touched: list[Flushable] = attrs.field(factory=list, init=False)
 
-    def touch(self, one: Touched) -> None:
+    def add(self, one: Flushable) -> None:
         """Remember that `one` has something to write."""
         self._touched.append(one)
 
@@ -90,7 +90,7 @@ class SendQueue:
     """
 
     limit: int
-    _turn: Turn
+    _flush_batch: FlushBatch
     form: object = attrs.field(default=None, init=False)
     write: Callable[[bytes], None] = attrs.field(default=_nowhere, init=False)
     deliver: Callable[[bytes], bool] = attrs.field(init=False)
@@ -148,9 +148,9 @@ class SendQueue:
         if pending is None:
             # Whatever its size, something must fit into an empty send queue, or a
             # message larger than the limit could never be delivered at all.
-            self._turn.touch(self)
+            self._flush_batch.add(self)
             if self.send is not None:
-                self._turn.holding.append(self.send)
+                self._flush_batch.holding.append(self.send)
             self._pending = blob
         elif size > self.limit:
             return False
@@ -167,7 +167,7 @@ class SendQueue:
             return False
         if self._pending is not None:
             return self.push(blob)
-        self._written_at = self._turn.now
+        self._written_at = self._flush_batch.now
         self.write(blob)
         return True
 
@@ -178,7 +178,7 @@ class SendQueue:
             return
         self._pending = None
         self._size = 0
-        self._written_at = self._turn.now
+        self._written_at = self._flush_batch.now
         self.write(b"".join(pending) if isinstance(pending, list) else pending)
 
     def discard(self) -> None:

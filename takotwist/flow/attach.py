@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut, Subscription
-from takotwist.core.metrics import Tally
+from takotwist.core.metrics import Metrics
 from takotwist.core.replay import Gate
 from takotwist.core.send_queue import SendQueue
 from takotwist.core.tail import Item, Tails
@@ -26,7 +26,7 @@ from takotwist.errors import (
     ReplayTooOld,
     StoreUnavailable,
 )
-from takotwist.flow.read_log import PAGE_BYTES, ReadPage, Reads
+from takotwist.flow.read_log import PAGE_BYTES, ReadPage, SharedReads
 from takotwist.ports import IReplayLog
 
 #: Seconds after which a reader that is behind tries again when the log fails.
@@ -34,7 +34,7 @@ RETRY_SECONDS = 1.0
 
 
 @attrs.define(slots=True)
-class Attaching:
+class Attacher:
     """Brings subscribers up to their topics and keeps them there.
 
     :ivar wall: unix time in seconds.
@@ -42,10 +42,10 @@ class Attaching:
     """
 
     log: IReplayLog
-    reads: Reads
+    reads: SharedReads
     fanout: FanOut
     tails: Tails
-    tally: Tally
+    metrics: Metrics
     deadlines: Deadlines
     wall: Callable[[], float]
     seconds: Callable[[], float]
@@ -54,13 +54,13 @@ class Attaching:
     def attach(self, subscription: Subscription) -> None:
         """Join the topic, gate closed.  Follow with `start`."""
         self.fanout.attach(subscription, self.log.head)
-        self.tally.subscriptions += 1
+        self.metrics.subscriptions += 1
 
     def detach(self, subscription: Subscription) -> None:
         """Leave the topic; nothing is delivered from here on.  Harmless when repeated."""
         if subscription.ended:
             return
-        self.tally.subscriptions -= 1
+        self.metrics.subscriptions -= 1
         subscription.send_queue.waiting.pop(subscription, None)
         self.fanout.detach(subscription)
         key = subscription.topic.key
@@ -135,7 +135,7 @@ class Attaching:
     def lagging(self, subscriptions: Iterable[Subscription]) -> None:
         """These could not take a live message: continue them as they can."""
         for subscription in subscriptions:
-            self.tally.catch_ups += 1
+            self.metrics.catch_ups += 1
             self._continue(subscription)
 
     def interrupted(self, key: str, last_id: int) -> list[Subscription]:
@@ -235,7 +235,7 @@ class Attaching:
         now_us = int(self.wall() * 1_000_000)
         items = self.tails.after(key, subscription.replay.position, PAGE_BYTES, now_us)
         if items is not None:
-            self.tally.tail_reads += 1
+            self.metrics.tail_reads += 1
         return items
 
     def _read(self, subscription: Subscription) -> Deferred[ReadPage]:
@@ -254,5 +254,5 @@ class Attaching:
         if not subscription.send_queue.push(b"".join([item.frame(form) for item in items])):
             return False
         subscription.replay.given(items)
-        self.tally.deliveries += len(items)
+        self.metrics.deliveries += len(items)
         return True

@@ -21,10 +21,10 @@ from twisted.logger import Logger
 
 from takotwist.core.authorization import AuthRequest, Grant, HeaderCredential, Operation
 from takotwist.core.channel import ChannelDefinition, Lifecycle, Registry, is_channel_name
-from takotwist.core.metrics import Tally
+from takotwist.core.metrics import Metrics
 from takotwist.core.topic import Topic
 from takotwist.errors import ChannelUnknown, CredentialsMissing, ParamsInvalid
-from takotwist.flow.in_flight import Questions
+from takotwist.flow.in_flight import InFlightCalls
 from takotwist.ports import IAuthorizer
 
 #: Queries remembered, and the most fields and characters that one may have: together
@@ -35,10 +35,10 @@ _Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
 @attrs.define(slots=True, eq=False)
-class Bindings:
+class QueryCache:
     """What was bound; the oldest is forgotten first."""
 
-    _known: dict[_Key, Asked] = attrs.field(factory=dict, init=False)
+    _known: dict[_Key, TopicRequest] = attrs.field(factory=dict, init=False)
 
     def key(self, definition: ChannelDefinition, query: Mapping[str, Sequence[str]]) -> _Key | None:
         """What `query` is remembered under; `None` where it is not remembered at all."""
@@ -52,12 +52,12 @@ class Bindings:
             fields.append((name, values[0]))
         return definition.name, tuple(fields)
 
-    def find(self, definition: ChannelDefinition, key: _Key) -> Asked | None:
+    def find(self, definition: ChannelDefinition, key: _Key) -> TopicRequest | None:
         """What it was bound to."""
         asked = self._known.get(key)
         return asked if asked is not None and asked.definition is definition else None
 
-    def remember(self, key: _Key, asked: Asked) -> None:
+    def remember(self, key: _Key, asked: TopicRequest) -> None:
         """It is valid."""
         self._known.pop(key, None)
         if len(self._known) >= MAX_QUERIES:
@@ -76,7 +76,7 @@ _logger = Logger()
 
 
 @attrs.frozen(slots=True)
-class Presented:
+class RequestCredentials:
     """The credentials that came with a request, as text.
 
     :ivar header: value of a header by its lower-case name, or `None`.
@@ -88,26 +88,26 @@ class Presented:
     cookie: Callable[[str], str | None] = attrs.field(repr=False)
     token: str | None = attrs.field(default=None, repr=False)
 
-    def or_text(self, value: str | None) -> Presented:
+    def or_text(self, value: str | None) -> RequestCredentials:
         """These, with `value` in place of the header where one is given."""
-        return self if value is None else Presented(lambda name: value, self.cookie)
+        return self if value is None else RequestCredentials(lambda name: value, self.cookie)
 
-    def kept_for(self, definition: ChannelDefinition) -> Presented:
+    def kept_for(self, definition: ChannelDefinition) -> RequestCredentials:
         """What of these a long connection to one channel needs; the request is let go."""
         declared = definition.credentials
         if declared is None:
             return NO_CREDENTIALS
         cookie = self.cookie(declared.cookie_name) if declared.cookie_name else None
         header = self.header(declared.header_name) if declared.header_name else None
-        return Presented(lambda name: header, lambda name: cookie, self.token)
+        return RequestCredentials(lambda name: header, lambda name: cookie, self.token)
 
 
 #: A request that came with nothing.
-NO_CREDENTIALS = Presented(lambda name: None, lambda name: None)
+NO_CREDENTIALS = RequestCredentials(lambda name: None, lambda name: None)
 
 
 @attrs.frozen(slots=True)
-class Asked:
+class TopicRequest:
     """A request whose channel is known and whose params are valid.
 
     :ivar params: all params; `topic` has only those that partition.
@@ -127,7 +127,7 @@ class Asked:
 
 
 @attrs.frozen(slots=True)
-class Admitted:
+class Authorized:
     """A request that the app has let in.
 
     :ivar request: the question to which the app said yes, where the client may want
@@ -135,7 +135,7 @@ class Admitted:
     :ivar lifecycle: the channel's, with the grant's overrides.
     """
 
-    asked: Asked
+    asked: TopicRequest
     grant: Grant
     request: AuthRequest | None = None
     lifecycle: Lifecycle = attrs.field(init=False)
@@ -150,7 +150,7 @@ class Admitted:
 
 
 @attrs.define(slots=True)
-class Authorizing:
+class AuthorizerService:
     """Decides who may do what.
 
     :ivar refresh: reads an app's registry anew and says whether anything may have
@@ -160,13 +160,13 @@ class Authorizing:
 
     registry: Registry
     authorizer: IAuthorizer
-    tally: Tally
+    metrics: Metrics
     seconds: Callable[[], float]
     refresh: Callable[[], Awaitable[bool]] | None = None
     max_name_bytes: int = 1024
     _lifecycles: dict[str, Lifecycle] = attrs.field(factory=dict, init=False)
-    _questions: Questions[Grant] = attrs.field(factory=Questions, init=False)
-    _bindings: Bindings = attrs.field(factory=Bindings, init=False)
+    _in_flight: InFlightCalls[Grant] = attrs.field(factory=InFlightCalls, init=False)
+    _queries: QueryCache = attrs.field(factory=QueryCache, init=False)
     # At most four for each channel.
     _named: set[tuple[str, str]] = attrs.field(factory=set, init=False)
 
@@ -191,10 +191,10 @@ class Authorizing:
 
     def bind_query(
         self, definition: ChannelDefinition, query: Mapping[str, Sequence[str]]
-    ) -> Asked:
+    ) -> TopicRequest:
         """:raises ParamsInvalid: names the param."""
-        key = self._bindings.key(definition, query)
-        asked = None if key is None else self._bindings.find(definition, key)
+        key = self._queries.key(definition, query)
+        asked = None if key is None else self._queries.find(definition, key)
         if asked is None:
             # Before it is validated, which may cost more than it is long.
             self._check_size(
@@ -202,10 +202,10 @@ class Authorizing:
             )
             asked = self._asked(definition, definition.params.bind_query(query))
             if key is not None:
-                self._bindings.remember(key, asked)
+                self._queries.remember(key, asked)
         return asked
 
-    def bind(self, definition: ChannelDefinition, params: Mapping[str, Any]) -> Asked:
+    def bind(self, definition: ChannelDefinition, params: Mapping[str, Any]) -> TopicRequest:
         """:raises ParamsInvalid: names the param."""
         self.check_raw(params)
         return self._asked(definition, definition.params.bind(params))
@@ -218,7 +218,7 @@ class Authorizing:
         texts = (value for value in params.values() if isinstance(value, str))
         self._check_size(sum(map(len, params)) + sum(map(len, texts)))
 
-    def _asked(self, definition: ChannelDefinition, params: dict[str, Any]) -> Asked:
+    def _asked(self, definition: ChannelDefinition, params: dict[str, Any]) -> TopicRequest:
         asked = _asked(definition, params)
         self._check_size(asked.name_bytes)
         return asked
@@ -230,13 +230,17 @@ class Authorizing:
             )
 
     @staticmethod
-    def missing(definition: ChannelDefinition, presented: Presented) -> bool:
+    def missing(definition: ChannelDefinition, presented: RequestCredentials) -> bool:
         """Whether `definition` declares credentials and none of them is there."""
         return definition.credentials is not None and _read(definition, presented) == (None, None)
 
     async def authorize(
-        self, asked: Asked, operation: Operation, presented: Presented, address: str = ""
-    ) -> Admitted:
+        self,
+        asked: TopicRequest,
+        operation: Operation,
+        presented: RequestCredentials,
+        address: str = "",
+    ) -> Authorized:
         """Ask the app.
 
         :param address: from where it is asked.
@@ -249,19 +253,19 @@ class Authorizing:
         if definition.credentials is not None and header is None and cookie is None:
             raise CredentialsMissing(_where(definition))
         if not definition.verified:
-            return Admitted(asked, Grant())
+            return Authorized(asked, Grant())
         request = AuthRequest(definition.name, operation, asked.params, header, cookie, address)
         grant = await self._ask(asked, request)
         # Kept for the question whether the client may publish.  Who can only listen holds
         # no credentials for hours.
         speaks = operation in ("connect", "publish")
-        admitted = Admitted(asked, grant, request if speaks else None)
+        admitted = Authorized(asked, grant, request if speaks else None)
         # An app elsewhere tells a channel's lifecycle only in its grants, and a
         # publish has none: the newest holds for the channel's topics.
         self._lifecycles[definition.name] = admitted.lifecycle
         return admitted
 
-    async def authorize_publish(self, admitted: Admitted) -> Admitted:
+    async def authorize_publish(self, admitted: Authorized) -> Authorized:
         """Ask the app whether a client that it let in may also publish.
 
         :return: `admitted` where there is nobody to ask.  The subject is the connection's
@@ -275,18 +279,18 @@ class Authorizing:
         grant = await self._ask(admitted.asked, request)
         if grant.subject is None:
             grant = attrs.evolve(grant, subject=admitted.grant.subject)
-        return Admitted(admitted.asked, grant, request)
+        return Authorized(admitted.asked, grant, request)
 
-    async def _ask(self, asked: Asked, request: AuthRequest) -> Grant:
+    async def _ask(self, asked: TopicRequest, request: AuthRequest) -> Grant:
         began = self.seconds()
         # The topic has only the params that partition, and the app is told of all.
         partition = asked.definition.partition_by
         others = None if partition is None else repr(sorted(asked.params.items()))
-        grant = await self._questions.ask(
+        grant = await self._in_flight.ask(
             (request.operation, asked.topic.key, others, request.header, request.cookie),
             lambda: self.authorizer.authorize(request),
         )
-        self.tally.authorize_seconds.observe(self.seconds() - began)
+        self.metrics.authorize_seconds.observe(self.seconds() - began)
         for name, said, holds in grant.out_of_bounds():
             self._name_once(request.channel, name, said, holds)
         return grant
@@ -312,21 +316,21 @@ class Authorizing:
         """The definitions were read again: begin with what they say."""
         self._lifecycles.clear()
         self._named.clear()
-        self._bindings.forget()
+        self._queries.forget()
 
 
-def _asked(definition: ChannelDefinition, params: dict[str, Any]) -> Asked:
+def _asked(definition: ChannelDefinition, params: dict[str, Any]) -> TopicRequest:
     partition = definition.partition_by
     binding = (
         params
         if partition is None
         else {name: value for name, value in params.items() if name in partition}
     )
-    return Asked(definition, params, Topic.of(definition.name, binding))
+    return TopicRequest(definition, params, Topic.of(definition.name, binding))
 
 
 def _read(
-    definition: ChannelDefinition, presented: Presented
+    definition: ChannelDefinition, presented: RequestCredentials
 ) -> tuple[HeaderCredential | None, str | None]:
     declared = definition.credentials
     if declared is None:

@@ -17,8 +17,8 @@ from takotwist.core.authorization import Drop, Fanout, Frame, Reject
 from takotwist.core.log import Appended
 from takotwist.core.topic import Draft
 from takotwist.errors import BodyInvalid, InternalError, Refusal, VerifyRejected
-from takotwist.flow.authorize import Asked, Authorizing
-from takotwist.flow.publish import Publishing, validate
+from takotwist.flow.authorize import AuthorizerService, TopicRequest
+from takotwist.flow.publish import PublisherService, validate
 from takotwist.flow.publish_grant import PublishGrant
 from takotwist.ports import IAuthorizer
 from takotwist.trampoline import started
@@ -42,12 +42,12 @@ class ClientFrames:
         connection, and with `False` when they may be again.
     """
 
-    asked: Asked
+    asked: TopicRequest
     address: str
     permission: PublishGrant
     authorizer: IAuthorizer
-    authorizing: Authorizing
-    publishing: Publishing
+    authorizing: AuthorizerService
+    publishing: PublisherService
     on_full: Callable[[bool], None]
     # A list, because a deque takes 760 bytes even when it is empty, and this one stays short.
     _waiting: list[tuple[Draft, str | None, Outcome]] = attrs.field(factory=list, init=False)

@@ -26,7 +26,7 @@ class _Question(Generic[A]):
 
 
 @attrs.define(slots=True, eq=False)
-class Questions(Generic[A]):
+class InFlightCalls(Generic[A]):
     """What is being asked now.
 
     :ivar shared: how many were told an answer that another had asked for.

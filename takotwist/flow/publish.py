@@ -19,12 +19,12 @@ from takotwist.codecs.wire_forms import Encoded
 from takotwist.core.channel import ChannelDefinition, Lifecycle
 from takotwist.core.fanout import FanOut, Subscription
 from takotwist.core.log import Append, Appended, GroupCommit
-from takotwist.core.metrics import Tally
-from takotwist.core.send_queue import Turn
+from takotwist.core.metrics import Metrics
+from takotwist.core.send_queue import FlushBatch
 from takotwist.core.tail import Tails
 from takotwist.core.topic import Draft, Topic
 from takotwist.errors import BodyInvalid, Refusal, ShuttingDown, StoreUnavailable
-from takotwist.flow.attach import Attaching
+from takotwist.flow.attach import Attacher
 from takotwist.ports import IReplayLog
 
 
@@ -62,7 +62,7 @@ def _now(call: Callable[[], object]) -> object:
 
 
 @attrs.define(slots=True)
-class Publishing:
+class PublisherService:
     """Takes publishes, commits them in groups, and fans them out.
 
     :ivar wall: unix time in seconds.
@@ -74,9 +74,9 @@ class Publishing:
     log: IReplayLog
     fanout: FanOut
     tails: Tails
-    attaching: Attaching
-    turn: Turn
-    tally: Tally
+    attacher: Attacher
+    flush_batch: FlushBatch
+    metrics: Metrics
     wall: Callable[[], float]
     seconds: Callable[[], float]
     group: GroupCommit[_Publish] = attrs.field(factory=lambda: GroupCommit[_Publish]())
@@ -134,21 +134,21 @@ class Publishing:
 
     def _committed(self, stored: list[Appended], batch: list[_Publish], began: float) -> None:
         self.storing = True
-        self.turn.now = self.seconds()
-        self.turn.delivering = True
-        self.tally.commit_seconds.observe(self.turn.now - began)
-        self.tally.commit_messages.observe(sum(len(one.messages) for one in stored))
+        self.flush_batch.now = self.seconds()
+        self.flush_batch.delivering = True
+        self.metrics.commit_seconds.observe(self.flush_batch.now - began)
+        self.metrics.commit_messages.observe(sum(len(one.messages) for one in stored))
         lagging = self._fan_out(stored, batch)
         # Before the turn ends, so that answers of one connection leave joined too.
         for one, appended in zip(batch, stored, strict=True):
             one.answer.callback(appended)
         self._end_turn()
-        self.attaching.lagging(lagging)
+        self.attacher.lagging(lagging)
 
     def _end_turn(self) -> None:
         while True:
             try:
-                self.turn.end()
+                self.flush_batch.end()
                 return
             except Exception:
                 self._logger.failure("writing to a connection failed")
@@ -162,7 +162,7 @@ class Publishing:
         lagging: list[Subscription] = []
         now_us = int(self.wall() * 1_000_000)
         for key, (append, items) in by_topic.items():
-            self.tally.publishes += len(items)
+            self.metrics.publishes += len(items)
             try:
                 self._keep(key, items, append.lifecycle, now_us)
                 delivered, behind = self.fanout.publish(key, items)
@@ -170,9 +170,9 @@ class Publishing:
                 # It is stored: its publisher must not be told that it failed, and its
                 # readers have it from the log.  The other topics go on.
                 self._logger.failure("fanning out failed")
-                behind = self.attaching.interrupted(key, items[-1].id)
+                behind = self.attacher.interrupted(key, items[-1].id)
             else:
-                self.tally.deliveries += delivered
+                self.metrics.deliveries += delivered
             lagging += behind
         return lagging
 
@@ -191,7 +191,7 @@ class Publishing:
         )
 
     def _failed(self, failure: Failure, batch: list[_Publish]) -> None:
-        self.tally.store_failures += 1
+        self.metrics.store_failures += 1
         self.storing = False
         if not failure.check(Refusal):
             self._logger.failure("appending to the replay log failed", failure)

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from takotwist.core.authorization import REFUSED_SECONDS, Grant
 from takotwist.errors import Refusal, VerifyRejected
-from takotwist.flow.authorize import Admitted, Authorizing
+from takotwist.flow.authorize import Authorized, AuthorizerService
 
 _logger = Logger()
 
@@ -28,17 +28,17 @@ class PublishGrant:
     :ivar wall: unix time in seconds.
     """
 
-    _admitted: Admitted
-    _authorizing: Authorizing
+    _admitted: Authorized
+    _authorizing: AuthorizerService
     _wall: Callable[[], float]
-    _granted: Admitted | None = attrs.field(default=None, init=False)
+    _granted: Authorized | None = attrs.field(default=None, init=False)
     _refused: Refusal | None = attrs.field(default=None, init=False)
     _refused_at: float = attrs.field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.renew(self._admitted)
 
-    def renew(self, admitted: Admitted) -> None:
+    def renew(self, admitted: Authorized) -> None:
         """New credentials were accepted: what was said of the former no longer counts."""
         self._admitted = admitted
         asked_of = admitted.request
@@ -71,7 +71,7 @@ class PublishGrant:
             grant = await self._ask(self._admitted)
         return grant
 
-    async def _ask(self, admitted: Admitted) -> Grant | None:
+    async def _ask(self, admitted: Authorized) -> Grant | None:
         """One question; `None` where the credentials changed meanwhile."""
         try:
             granted = await self._authorizing.authorize_publish(admitted)

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from takotwist.codecs.wire_forms import Encoded
 from takotwist.core.log import Page
-from takotwist.core.metrics import Tally
+from takotwist.core.metrics import Metrics
 from takotwist.core.tail import Tails
 from takotwist.core.topic import EVERYTHING, Message, Topic
 from takotwist.ports import IReplayLog
@@ -39,12 +39,12 @@ class ReadPage:
 
 
 @attrs.define(slots=True)
-class Reads:
+class SharedReads:
     """Reads pages, and shares a read that is under way."""
 
     log: IReplayLog
     tails: Tails
-    tally: Tally
+    metrics: Metrics
     _under_way: dict[tuple[str, int], list[Deferred[ReadPage]]] = attrs.field(
         factory=dict, init=False
     )
@@ -62,7 +62,7 @@ class Reads:
             waiting.append(mine)
             return mine
         self._under_way[key] = [mine]
-        self.tally.replay_reads += 1
+        self.metrics.replay_reads += 1
         reading = self.log.read(topic, position, PAGE_MESSAGES, PAGE_BYTES)
         reading.addCallback(self._read, topic, position, window_us)
         reading.addCallbacks(

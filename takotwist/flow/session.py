@@ -19,7 +19,7 @@ from takotwist.core.deadlines import Deadline
 from takotwist.core.fanout import Subscription
 from takotwist.core.send_queue import SendQueue
 from takotwist.errors import BodyInvalid, CredentialsExpired, RateLimited, Refusal
-from takotwist.flow.authorize import Admitted
+from takotwist.flow.authorize import Authorized
 from takotwist.flow.client_frames import ClientFrames
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Subscribed:
     :ivar admitted: the newest grant.
     """
 
-    admitted: Admitted
+    admitted: Authorized
     _session: Session
     _on_end: Callable[[Refusal], None]
     _on_full: Callable[[bool], None]
@@ -107,7 +107,7 @@ class Subscribed:
             self._expiry.cancel()
             self._expiry = None
 
-    def refreshed(self, admitted: Admitted) -> None:
+    def refreshed(self, admitted: Authorized) -> None:
         """New credentials were accepted."""
         self.admitted = admitted
         if self._frames is not None:
@@ -164,7 +164,7 @@ class Session:
 
     async def subscribe(
         self,
-        admitted: Admitted,
+        admitted: Authorized,
         cursor: int | None,
         reset_when_stale: bool,
         on_open: OnOpen,
@@ -203,10 +203,10 @@ class Session:
         )
         self.subscribed[topic.key] = subscribed
         subscribed.watch_expiry()
-        parts.attaching.attach(subscription)
+        parts.attacher.attach(subscription)
         began = False
         try:
-            began = await parts.attaching.start(subscription, cursor, reset_when_stale)
+            began = await parts.attacher.start(subscription, cursor, reset_when_stale)
         finally:
             # It is called once, and holds what only the handshake needed.
             subscription.on_open = _begun
@@ -220,11 +220,11 @@ class Session:
         if subscribed is None:
             return False
         self.let_go_of_name(subscribed._name_bytes)
-        self._sessions.attaching.detach(subscribed.subscription)
+        self._sessions.attacher.detach(subscribed.subscription)
         subscribed.left()
         return True
 
-    def refresh(self, subscribed: Subscribed, admitted: Admitted) -> None:
+    def refresh(self, subscribed: Subscribed, admitted: Authorized) -> None:
         """New credentials for a topic were accepted."""
         subscribed.refreshed(admitted)
 

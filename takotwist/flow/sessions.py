@@ -12,13 +12,13 @@ from twisted.logger import Logger
 
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.limits import ConnectionLimits, TopicNames
-from takotwist.core.metrics import Tally
+from takotwist.core.metrics import Metrics
 from takotwist.core.send_queue import SendQueue
 from takotwist.errors import Refusal
-from takotwist.flow.attach import Attaching
-from takotwist.flow.authorize import Admitted, Authorizing
+from takotwist.flow.attach import Attacher
+from takotwist.flow.authorize import Authorized, AuthorizerService
 from takotwist.flow.client_frames import ClientFrames
-from takotwist.flow.publish import Publishing
+from takotwist.flow.publish import PublisherService
 from takotwist.flow.publish_grant import PublishGrant
 from takotwist.flow.session import Session
 from takotwist.ports import IAuthorizer
@@ -45,12 +45,12 @@ class Sessions:
     limits: ConnectionLimits
     max_subscriptions: int
     names: TopicNames
-    attaching: Attaching
-    publishing: Publishing
-    authorizing: Authorizing
+    attacher: Attacher
+    publishing: PublisherService
+    authorizing: AuthorizerService
     authorizer: IAuthorizer
     deadlines: Deadlines
-    tally: Tally
+    metrics: Metrics
     seconds: Callable[[], float]
     wall: Callable[[], float]
     random: Callable[[], float]
@@ -76,12 +76,12 @@ class Sessions:
         session = Session(self.new_id(), kind, address, self.seconds(), send_queue, end, self)
         send_queue.written_at = session.opened_at
         self._open[session] = None
-        self.tally.connections[kind] += 1
-        self.tally.connected[kind] += 1
+        self.metrics.connections[kind] += 1
+        self.metrics.connected[kind] += 1
         return session
 
     def way_in(
-        self, admitted: Admitted, address: str, on_full: Callable[[bool], None]
+        self, admitted: Authorized, address: str, on_full: Callable[[bool], None]
     ) -> ClientFrames:
         """The way in for what a client sends on one topic.
 
@@ -106,7 +106,7 @@ class Sessions:
     def closed(self, session: Session, why: str) -> None:
         """A session has given back what it had taken; called by the session itself."""
         self._open.pop(session, None)
-        self.tally.connections[session.kind] -= 1
+        self.metrics.connections[session.kind] -= 1
         self.limits.leave(session.address)
         self._logger.info(
             _ENDED if session.subject is None else _ENDED_OF,

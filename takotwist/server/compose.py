@@ -22,14 +22,14 @@ from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut
 from takotwist.core.limits import Concurrency, ConnectionLimits, Rate, TopicNames
 from takotwist.core.log import GroupCommit
-from takotwist.core.metrics import Tally
-from takotwist.core.send_queue import Turn
+from takotwist.core.metrics import Metrics
+from takotwist.core.send_queue import FlushBatch
 from takotwist.core.tail import Tails
 from takotwist.core.topic import Draft, Message
-from takotwist.flow.attach import Attaching
-from takotwist.flow.authorize import Authorizing
-from takotwist.flow.publish import Publishing, validate
-from takotwist.flow.read_log import Reads
+from takotwist.flow.attach import Attacher
+from takotwist.flow.authorize import AuthorizerService
+from takotwist.flow.publish import PublisherService, validate
+from takotwist.flow.read_log import SharedReads
 from takotwist.flow.sessions import Sessions
 from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.config import Config
@@ -49,7 +49,7 @@ from takotwist.transports.sse import SseTransport
 from takotwist.transports.websocket import WebSocketTransport
 
 
-def storing(authorizing: Authorizing, publishing: Publishing) -> Store:
+def storing(authorizing: AuthorizerService, publishing: PublisherService) -> Store:
     """What `LocalPublishing` stores with."""
 
     async def stored(
@@ -88,14 +88,14 @@ def compose(
     :param wall: unix time in seconds: ids and expiries.
     :param random: a number from 0 to 1.
     :param new_id: a fresh name for a connection.
-    :param refresh: see `Authorizing`.
+    :param refresh: see `AuthorizerService`.
     :param elsewhere: what answers the paths that are not ours.
     """
     limits, seconds = config.limits, reactor.seconds
 
     # what all of them count, wait for and send through
-    tally, deadlines, turn = Tally(), Deadlines(), Turn()
-    fanout = FanOut(turn, blocked_sends(reactor))
+    metrics, deadlines, flush_batch = Metrics(), Deadlines(), FlushBatch()
+    fanout = FanOut(flush_batch, blocked_sends(reactor))
     tails = Tails(limits.tail_bytes, limits.tail_total_bytes)
     reloadable, rates = Reloadable.of(config), Rates.of(config)
     unfinished = Unfinished(
@@ -103,20 +103,24 @@ def compose(
         limits.input_seconds,
         limits.input_rate,
         limits.max_unfinished_bytes,
-        lambda why: tally.cuts.update((why.value,)),
+        lambda why: metrics.cuts.update((why.value,)),
     )
     unfinished.answers.seconds = limits.unread_seconds
     unfinished.answers.most = limits.max_unread_bytes
     upgrades = partial(Upgrades.of, reactor=reactor, unfinished=unfinished)
 
     # the two sentences
-    authorizing = Authorizing(registry, authorizer, tally, seconds, refresh, limits.max_topic_bytes)
-    reads = Reads(log, tails, tally)
-    attaching = Attaching(log, reads, fanout, tails, tally, deadlines, wall, seconds)
+    authorizing = AuthorizerService(
+        registry, authorizer, metrics, seconds, refresh, limits.max_topic_bytes
+    )
+    reads = SharedReads(log, tails, metrics)
+    attacher = Attacher(log, reads, fanout, tails, metrics, deadlines, wall, seconds)
     group: GroupCommit[Any] = GroupCommit(
         max_waiting=limits.pending_appends, max_waiting_bytes=limits.pending_append_bytes
     )
-    publishing = Publishing(log, fanout, tails, attaching, turn, tally, wall, seconds, group)
+    publishing = PublisherService(
+        log, fanout, tails, attacher, flush_batch, metrics, wall, seconds, group
+    )
 
     # who is connected
     connection_limits = ConnectionLimits(
@@ -133,12 +137,12 @@ def compose(
             limits.max_topic_bytes_total,
             limits.max_topic_bytes_per_connection,
         ),
-        attaching,
+        attacher,
         publishing,
         authorizing,
         authorizer,
         deadlines,
-        tally,
+        metrics,
         seconds,
         wall,
         random,
@@ -147,14 +151,14 @@ def compose(
 
     # how they come in: the public listeners, and the private one where all is allowed
     doors = Doors.of(reloadable, seconds)
-    answers = Responses(tally, reloadable.allows, lambda: reloadable.headers)
-    private_answers = Responses(tally, doors.private_allows)
+    answers = Responses(metrics, reloadable.allows, lambda: reloadable.headers)
+    private_answers = Responses(metrics, doors.private_allows)
     admission = Admission(
         authorizing,
-        attaching,
+        attacher,
         sessions,
         answers,
-        turn,
+        flush_batch,
         reloadable.allows,
         reloadable.address,
         seconds,
@@ -208,11 +212,11 @@ def compose(
         registry=registry,
         authorizer=authorizer,
         log=log,
-        tally=tally,
+        metrics=metrics,
         deadlines=deadlines,
-        turn=turn,
+        flush_batch=flush_batch,
         fanout=fanout,
-        attaching=attaching,
+        attacher=attacher,
         publishing=publishing,
         authorizing=authorizing,
         sessions=sessions,

@@ -19,7 +19,7 @@ from twisted.python.threadpool import ThreadPool
 from takotwist.adapters.callable_runner import CallableRunner, DeadlinePassed, Raised
 from takotwist.admin.metrics import METRICS_PATH, LiveCollector, MetricsPage
 from takotwist.core.limits import Rate, network_of
-from takotwist.flow.authorize import Presented
+from takotwist.flow.authorize import RequestCredentials
 from takotwist.live.broadcast.broadcast import Broadcast
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.broadcast.durable import Durable
@@ -121,7 +121,7 @@ def compose_live(
     )
     settings = LiveSettings(_told(config), config.ping_interval_seconds, config.max_message_bytes)
 
-    def link(wire: LiveWire, presented: Presented, address: str) -> Link:
+    def link(wire: LiveWire, presented: RequestCredentials, address: str) -> Link:
         def verify(
             verification: Verification, auth: str | None, gone: Callable[[], bool]
         ) -> Awaitable[str | None]:

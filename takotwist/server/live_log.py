@@ -29,7 +29,7 @@ from takotwist.core.log import Page
 from takotwist.core.send_queue import SendQueue
 from takotwist.core.topic import EVERYTHING, Draft, Message, Topic
 from takotwist.errors import Refusal, StoreUnavailable
-from takotwist.flow.attach import RETRY_SECONDS, Attaching
+from takotwist.flow.attach import RETRY_SECONDS, Attacher
 from takotwist.live.broadcast.bus import Publication
 from takotwist.live.broadcast.durable import Begun, Record, Replay
 from takotwist.live.machine.frames import Info
@@ -190,7 +190,7 @@ class LiveFollowing:
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     def __attrs_post_init__(self) -> None:
-        send_queue = SendQueue(JOINED_BYTES, self._parts.turn)
+        send_queue = SendQueue(JOINED_BYTES, self._parts.flush_batch)
         send_queue.connect(FORM, self._write)
         self._subscription = self._new_subscription(send_queue)
 
@@ -209,7 +209,7 @@ class LiveFollowing:
         """See `Following`."""
         send_queue = self._subscription.send_queue
         if send_queue.paused and not self._left:
-            self._parts.attaching.resumed(send_queue)
+            self._parts.attacher.resumed(send_queue)
 
     def leave(self) -> None:
         """See `Following`."""
@@ -219,30 +219,30 @@ class LiveFollowing:
         if self._retry is not None:
             self._retry.cancel()
         if self._attached:
-            self._parts.attaching.detach(self._subscription)
+            self._parts.attacher.detach(self._subscription)
         self._subscription.send_queue.discard()
 
     def _begin(self, head: int) -> None:
         if self._left:
             return
-        attaching = self._parts.attaching
-        if self._cursor is None and attaching.log.head != head:
+        attacher = self._parts.attacher
+        if self._cursor is None and attacher.log.head != head:
             self._cursor = head
         self._attached = True
-        attaching.attach(self._subscription)
-        ensureDeferred(self._start(attaching)).addErrback(
+        attacher.attach(self._subscription)
+        ensureDeferred(self._start(attacher)).addErrback(
             lambda failure: self._log.failure("following a broadcast failed", failure)
         )
 
-    async def _start(self, attaching: Attaching) -> None:
+    async def _start(self, attacher: Attacher) -> None:
         try:
-            await attaching.start(self._subscription, self._cursor, self._reset)
+            await attacher.start(self._subscription, self._cursor, self._reset)
         except StoreUnavailable:
             self._attached = False
             if not self._left:
                 self._subscription = self._new_subscription(self._subscription.send_queue)
                 self._retry = self._parts.deadlines.at(
-                    attaching.seconds() + RETRY_SECONDS, self.start
+                    attacher.seconds() + RETRY_SECONDS, self.start
                 )
         except Refusal as refusal:
             self._end(refusal)

@@ -15,11 +15,11 @@ from takotwist.core.channel import Registry
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut
 from takotwist.core.limits import ConnectionLimits
-from takotwist.core.metrics import Tally
-from takotwist.core.send_queue import Turn
-from takotwist.flow.attach import Attaching
-from takotwist.flow.authorize import Authorizing
-from takotwist.flow.publish import Publishing
+from takotwist.core.metrics import Metrics
+from takotwist.core.send_queue import FlushBatch
+from takotwist.flow.attach import Attacher
+from takotwist.flow.authorize import AuthorizerService
+from takotwist.flow.publish import PublisherService
 from takotwist.flow.sessions import Sessions
 from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.config import Config
@@ -47,13 +47,13 @@ class Parts:
     registry: Registry
     authorizer: IAuthorizer
     log: IReplayLog
-    tally: Tally
+    metrics: Metrics
     deadlines: Deadlines
-    turn: Turn
+    flush_batch: FlushBatch
     fanout: FanOut
-    attaching: Attaching
-    publishing: Publishing
-    authorizing: Authorizing
+    attacher: Attacher
+    publishing: PublisherService
+    authorizing: AuthorizerService
     sessions: Sessions
     limits: ConnectionLimits
     rates: Rates

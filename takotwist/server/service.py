@@ -105,7 +105,7 @@ class TakoService(MultiService):
             self._watch.setServiceParent(self)  # type: ignore[no-untyped-call]
         self.listeners = Listeners.of(config, self.parts, reactor, tls[0] if tls else None)
         parts = self.parts
-        ticker = Ticker(parts.deadlines, parts.turn, parts.tally, reactor)
+        ticker = Ticker(parts.deadlines, parts.flush_batch, parts.metrics, reactor)
         ticker.setServiceParent(self)  # type: ignore[no-untyped-call]
         looking: Any = TimerService(SOCKET_SECONDS, self._look_after_sockets)
         looking.clock = reactor

@@ -136,7 +136,7 @@ def add_pages(parts: Parts, health: Callable[[], Health], reactor: Any) -> None:
         return Gauges(
             topics=len(parts.fanout.keys()),
             pending_appends=parts.publishing.group.waiting,
-            tail_bytes=parts.attaching.tails.bytes,
+            tail_bytes=parts.attacher.tails.bytes,
             ready=health().ready,
             timers=len(reactor.getDelayedCalls()) + len(parts.deadlines),
         )
@@ -144,7 +144,7 @@ def add_pages(parts: Parts, health: Callable[[], Health], reactor: Any) -> None:
     parts.public.pages = {HEALTH_PATH: health_page, **client_scripts()}
     parts.private.pages = {
         HEALTH_PATH: health_page,
-        METRICS_PATH: MetricsPage(parts.tally, gauges, parts.log.stats),
+        METRICS_PATH: MetricsPage(parts.metrics, gauges, parts.log.stats),
         CHANNELS_PATH: ChannelsPage(parts.registry, parts.fanout),
     }
 

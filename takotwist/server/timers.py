@@ -26,8 +26,8 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from takotwist.core.deadlines import Deadlines
-from takotwist.core.metrics import Tally
-from takotwist.core.send_queue import Turn
+from takotwist.core.metrics import Metrics
+from takotwist.core.send_queue import FlushBatch
 from takotwist.errors import ShuttingDown, StoreUnavailable
 from takotwist.flow.sessions import Sessions
 from takotwist.ports import IReplayLog
@@ -42,10 +42,12 @@ class Ticker(Service):
 
     log = Logger()
 
-    def __init__(self, deadlines: Deadlines, turn: Turn, tally: Tally, clock: IReactorTime) -> None:
+    def __init__(
+        self, deadlines: Deadlines, flush_batch: FlushBatch, metrics: Metrics, clock: IReactorTime
+    ) -> None:
         self._deadlines = deadlines
-        self._turn = turn
-        self._tally = tally
+        self._flush_batch = flush_batch
+        self._metrics = metrics
         self._clock = clock
         self._loop = LoopingCall(self.tick)
         self._loop.clock = clock
@@ -67,12 +69,12 @@ class Ticker(Service):
         """Do what is due."""
         now = self._clock.seconds()
         if self._expected is not None:
-            self._tally.loop_lag_seconds.observe(max(0.0, now - self._expected))
+            self._metrics.loop_lag_seconds.observe(max(0.0, now - self._expected))
         self._expected = now + self._deadlines.grain
-        self._turn.now = now
+        self._flush_batch.now = now
         for action in self._deadlines.tick(now):
             self._guarded(action)
-        self._guarded(self._turn.end)
+        self._guarded(self._flush_batch.end)
 
     def _guarded(self, action: Callable[[], None]) -> None:
         try:

@@ -139,7 +139,7 @@ class World:
         self._public = site(self.parts.public, self.config, self.clock, self.parts.unfinished)
         self._private = site(self.parts.private, self.config, self.clock, self.parts.unfinished)
         parts = self.parts
-        self._ticker = Ticker(parts.deadlines, parts.turn, parts.tally, self.clock)
+        self._ticker = Ticker(parts.deadlines, parts.flush_batch, parts.metrics, self.clock)
         self._ticker.startService()
         interval = self.config.replay.sweep_interval_seconds
         Sweeper(

@@ -13,7 +13,7 @@ import attrs
 
 from takotwist.codecs.frames import Bad, ClientFrame, OnTopic, Send
 from takotwist.core.authorization import Grant, Operation
-from takotwist.core.send_queue import SendQueue, Turn
+from takotwist.core.send_queue import FlushBatch, SendQueue
 from takotwist.errors import (
     CredentialsMissing,
     OriginRejected,
@@ -21,8 +21,8 @@ from takotwist.errors import (
     Refusal,
     ShuttingDown,
 )
-from takotwist.flow.attach import Attaching
-from takotwist.flow.authorize import Admitted, Asked, Authorizing, Presented
+from takotwist.flow.attach import Attacher
+from takotwist.flow.authorize import Authorized, AuthorizerService, RequestCredentials, TopicRequest
 from takotwist.flow.session import Session
 from takotwist.flow.sessions import Sessions
 from takotwist.live.link import Link, LiveWire
@@ -99,11 +99,11 @@ class Admission:
     :ivar live: what speaks of live objects on a wire, where there are any.
     """
 
-    authorizing: Authorizing
-    attaching: Attaching
+    authorizing: AuthorizerService
+    attacher: Attacher
     sessions: Sessions
     answers: Responses
-    turn: Turn
+    flush_batch: FlushBatch
     allows: Callable[[ReadableRequest, str], bool]
     address: Callable[[ReadableRequest], str]
     seconds: Callable[[], float]
@@ -113,9 +113,9 @@ class Admission:
     origin_refused: Callable[[ReadableRequest, str], None] = lambda request, origin: None
     trusted: bool = False
     draining: bool = False
-    live: Callable[[LiveWire, Presented, str], Link] | None = None
+    live: Callable[[LiveWire, RequestCredentials, str], Link] | None = None
 
-    async def ask(self, channel: str, channel_request: ChannelRequest) -> Asked:
+    async def ask(self, channel: str, channel_request: ChannelRequest) -> TopicRequest:
         """Channel known, params valid.
 
         :raises ChannelUnknown: :raises ParamsInvalid: as it says.
@@ -123,23 +123,23 @@ class Admission:
         definition = await self.authorizing.find(channel)
         return self.authorizing.bind_query(definition, channel_request.params)
 
-    def check_credentials(self, asked: Asked, channel_request: ChannelRequest) -> None:
+    def check_credentials(self, asked: TopicRequest, channel_request: ChannelRequest) -> None:
         """:raises CredentialsMissing: the channel declares some and none is there."""
         if self.missing(asked, channel_request):
             raise CredentialsMissing
 
-    def missing(self, asked: Asked, channel_request: ChannelRequest) -> bool:
+    def missing(self, asked: TopicRequest, channel_request: ChannelRequest) -> bool:
         """Whether the channel declares credentials and none is there."""
         return not self.trusted and self.authorizing.missing(
             asked.definition, channel_request.presented
         )
 
     async def authorize(
-        self, asked: Asked, operation: Operation, presented: Presented, address: str
-    ) -> Admitted:
-        """Ask the app; see `Authorizing.authorize`."""
+        self, asked: TopicRequest, operation: Operation, presented: RequestCredentials, address: str
+    ) -> Authorized:
+        """Ask the app; see `AuthorizerService.authorize`."""
         if self.trusted:
-            return Admitted(asked, Grant())
+            return Authorized(asked, Grant())
         return await self.authorizing.authorize(asked, operation, presented, address)
 
     def check_origin(self, request: ReadableRequest) -> None:
@@ -177,4 +177,4 @@ class Admission:
 
     def new_send_queue(self) -> SendQueue:
         """A send queue for one connection."""
-        return SendQueue(self.outbox_bytes, self.turn)
+        return SendQueue(self.outbox_bytes, self.flush_batch)

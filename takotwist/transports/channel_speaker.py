@@ -38,7 +38,7 @@ from takotwist.errors import (
     MessageTooLarge,
     Refusal,
 )
-from takotwist.flow.authorize import Admitted, Asked, Presented
+from takotwist.flow.authorize import Authorized, RequestCredentials, TopicRequest
 from takotwist.flow.refusal import refusal_of
 from takotwist.flow.session import Subscribed
 from takotwist.streams.coroutine import begin
@@ -76,8 +76,8 @@ class ChannelSpeaker:
         self,
         wire: WebSocketWire,
         admission: Admission,
-        asked: Asked,
-        presented: Presented,
+        asked: TopicRequest,
+        presented: RequestCredentials,
         cursor: int | None,
         reset_when_stale: bool,
         explicit: bool,
@@ -94,7 +94,7 @@ class ChannelSpeaker:
         self._started = False
         self._limited: RateRefusals | None = None
 
-    def begin(self, admitted: Admitted | None) -> None:
+    def begin(self, admitted: Authorized | None) -> None:
         """Follow the topic, or wait for the frame that brings the credentials."""
         if admitted is not None:
             self._started = True
@@ -164,12 +164,12 @@ class ChannelSpeaker:
     async def _authenticate(self, frame: Authenticate) -> None:
         await self._follow(await self._authorize(frame))
 
-    async def _authorize(self, frame: Authenticate) -> Admitted:
+    async def _authorize(self, frame: Authenticate) -> Authorized:
         presented = self._presented.or_text(frame.token)
         address = self._wire.session.address
         return await self._admission.authorize(self._asked, "connect", presented, address)
 
-    async def _follow(self, admitted: Admitted) -> None:
+    async def _follow(self, admitted: Authorized) -> None:
         lifecycle = admitted.lifecycle
         wire = self._wire
         wire.keep_alive(lifecycle.keepalive_interval_ms / 1000)

@@ -8,7 +8,7 @@ from twisted.internet.defer import DeferredSemaphore
 from takotwist.codecs.tako_json import encode_messages
 from takotwist.core.topic import EVERYTHING, parse_cursor
 from takotwist.errors import MethodNotAllowed, Overloaded, ParamsInvalid
-from takotwist.flow.authorize import Asked
+from takotwist.flow.authorize import TopicRequest
 from takotwist.flow.read_log import DEFAULT_LIMIT, MAX_LIMIT, read_history
 from takotwist.ports import IReplayLog
 from takotwist.streams.http.interface import Request
@@ -54,7 +54,7 @@ class HistoryTransport:
         finally:
             self._turns.release()
 
-    async def _answer(self, request: Request, asked: Asked, after: int, limit: int) -> None:
+    async def _answer(self, request: Request, asked: TopicRequest, after: int, limit: int) -> None:
         history = await read_history(self.log, asked.topic, after, limit)
         self.admission.answers.cors(request)
         self.admission.answers.json(

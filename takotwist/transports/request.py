@@ -19,7 +19,7 @@ from takotwist.codecs.cookie import read_cookies
 from takotwist.core.channel import CURSOR_QUERY_KEYS, RESERVED_QUERY_KEYS
 from takotwist.core.topic import parse_cursor
 from takotwist.errors import CursorInvalid, MessageTooLarge, Overloaded, ParamsInvalid, Refusal
-from takotwist.flow.authorize import Presented
+from takotwist.flow.authorize import RequestCredentials
 from takotwist.streams.http.interface import BodyRequest, ReadableRequest
 from takotwist.streams.unfinished import REFUSED, Cut, Incoming
 
@@ -37,7 +37,7 @@ class ChannelRequest:
     """
 
     params: Mapping[str, Sequence[str]]
-    presented: Presented
+    presented: RequestCredentials
     reset_when_stale: bool
     _reserved: Mapping[str, str]
     _last_event_id: str | None
@@ -119,7 +119,7 @@ def read_channel_request(request: ReadableRequest, extra: Sequence[str] = ()) ->
             params.setdefault(name, []).append(value)
     if reserved.get("stale", "reset") != "reset":
         raise CursorInvalid("stale must be 'reset' where it is given.")
-    presented = Presented(
+    presented = RequestCredentials(
         lambda name: header_text(request, name),
         lambda name: _cookies(request).get(name),
         reserved.get("access_token"),
@@ -129,7 +129,7 @@ def read_channel_request(request: ReadableRequest, extra: Sequence[str] = ()) ->
     )
 
 
-def read_all_presented(request: ReadableRequest) -> Presented:
+def read_all_presented(request: ReadableRequest) -> RequestCredentials:
     """All that a request could present, kept apart from the request.
 
     For a connection that does not know yet which channels it will ask for.
@@ -141,7 +141,7 @@ def read_all_presented(request: ReadableRequest) -> Presented:
         for name, _ in request.requestHeaders.getAllRawHeaders()
     }
     token = dict(read_fields(request.uri)).get("access_token")
-    return Presented(headers.get, _cookies(request).get, token)
+    return RequestCredentials(headers.get, _cookies(request).get, token)
 
 
 class BodyTooSlow(Refusal):

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.core.metrics import Tally
+from takotwist.core.metrics import Metrics
 from takotwist.errors import (
     CredentialsMissing,
     MethodNotAllowed,
@@ -76,7 +76,7 @@ class Responses:
     :ivar headers: further fields, in lower case, that an allowed page may send.
     """
 
-    tally: Tally
+    metrics: Metrics
     allows: Callable[[ReadableRequest, str], bool]
     headers: Callable[[], Collection[str]] = tuple
 
@@ -138,7 +138,7 @@ class Responses:
 
     def count(self, refusal: Refusal) -> None:
         """Count a refusal that a frame or a line says; `refuse` and `close_of` count theirs."""
-        self.tally.refusals[refusal.code] += 1
+        self.metrics.refusals[refusal.code] += 1
 
     def close_of(self, refusal: Refusal | None) -> tuple[int, str]:
         """The code and reason that close a connection (protocol, section 5).

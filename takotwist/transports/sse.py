@@ -164,4 +164,4 @@ class SseStream:
 
     def _resumed(self) -> None:
         if not self.session.closed:
-            self._admission.attaching.resumed(self.send_queue)
+            self._admission.attacher.resumed(self.send_queue)

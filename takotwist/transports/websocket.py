@@ -22,7 +22,7 @@ from takotwist.errors import (
     TransportNotEnabled,
     UpgradeRequired,
 )
-from takotwist.flow.authorize import Admitted
+from takotwist.flow.authorize import Authorized
 from takotwist.streams.http.interface import Request
 from takotwist.streams.websocket.handshake import (
     check_handshake,
@@ -110,7 +110,7 @@ class WebSocketTransport:
             raise CredentialsMissing
         admission.check_origin(request)
         with admission.enter(request) as slot:
-            admitted: Admitted | None = None
+            admitted: Authorized | None = None
             if not by_frame:
                 admitted = await admission.authorize(
                     asked, "connect", channel_request.presented, slot.address

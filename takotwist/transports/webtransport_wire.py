@@ -165,7 +165,7 @@ class WebTransportWire:
         """The client has taken what was written."""
         self.heard()
         if not self.session.closed:
-            self._admission.attaching.resumed(self.send_queue)
+            self._admission.attacher.resumed(self.send_queue)
             self.on_pressure(False)
 
     def stream_lost(self, reason: Failure) -> None:

@@ -151,7 +151,7 @@ class WebSocketWire:
         if self._connection is not None:
             whole = text_frame(frame)
             # The answers to what one commit stored leave together.
-            if not (self._admission.turn.delivering and self.send_queue.push(whole)):
+            if not (self._admission.flush_batch.delivering and self.send_queue.push(whole)):
                 self.send_queue.flush()
                 self._connection.write_frames(whole)
 
@@ -241,7 +241,7 @@ class WebSocketWire:
     def _resumed(self) -> None:
         self._heard(b"")
         if not self.session.closed:
-            self._admission.attaching.resumed(self.send_queue)
+            self._admission.attacher.resumed(self.send_queue)
             self.on_pressure(False)
 
     def _closed(self, code: int, reason: str, clean: bool) -> None:

@@ -1,4 +1,4 @@
-"""The tally as a Prometheus page.
+"""The metrics as a Prometheus page.
 
 Live objects on the metrics page of a whole server.
 """
@@ -14,7 +14,7 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from takotwist.admin.metrics import Gauges, MetricsPage
 from takotwist.core.log import LogStats
-from takotwist.core.metrics import Tally
+from takotwist.core.metrics import Metrics
 from takotwist.errors import StoreUnavailable
 from takotwist.live import Abort, Broadcast, BroadcastChannel, Channel, Replay, function
 from takotwist.testing.world import World
@@ -24,9 +24,9 @@ from tests.live.page import Page
 class TestMetrics(SynchronousTestCase):
     """What was counted is what is shown."""
 
-    def samples(self, tally: Tally, stats: Deferred[LogStats]) -> dict[tuple[str, str], float]:
+    def samples(self, metrics: Metrics, stats: Deferred[LogStats]) -> dict[tuple[str, str], float]:
         """Name and first label -> value."""
-        page = MetricsPage(tally, lambda: Gauges(3, 4, 5, True, 6), lambda: stats)
+        page = MetricsPage(metrics, lambda: Gauges(3, 4, 5, True, 6), lambda: stats)
         request = DummyRequest([b""])
         page.render(request)
         families = text_string_to_metric_families(b"".join(request.written).decode())
@@ -38,12 +38,12 @@ class TestMetrics(SynchronousTestCase):
 
     def test_counted(self) -> None:
         """Connections by transport, refusals by code, messages, gauges of the moment."""
-        tally = Tally(publishes=7, deliveries=70, subscriptions=2)
-        tally.connections["sse"] += 3
-        tally.refusals["rate-limited"] += 1
-        tally.commit_seconds.observe(0.002)
-        tally.commit_seconds.observe(99.0)
-        samples = self.samples(tally, succeed(LogStats(1, 2, 3)))
+        metrics = Metrics(publishes=7, deliveries=70, subscriptions=2)
+        metrics.connections["sse"] += 3
+        metrics.refusals["rate-limited"] += 1
+        metrics.commit_seconds.observe(0.002)
+        metrics.commit_seconds.observe(99.0)
+        samples = self.samples(metrics, succeed(LogStats(1, 2, 3)))
         for key, value in {
             ("tako_connections", "sse"): 3,
             ("tako_refusals_total", "rate-limited"): 1,
@@ -66,7 +66,7 @@ class TestMetrics(SynchronousTestCase):
 
     def test_without_a_store(self) -> None:
         """A log that does not answer is shown as such; the page comes all the same."""
-        samples = self.samples(Tally(), fail(StoreUnavailable()))
+        samples = self.samples(Metrics(), fail(StoreUnavailable()))
         self.assertEqual(samples["tako_store_available", ""], 0)
         self.assertNotIn(("tako_stored_messages", ""), samples)
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.core.fanout import FEW, Group, Subscription
-from takotwist.core.send_queue import SendQueue, Turn
+from takotwist.core.send_queue import FlushBatch, SendQueue
 from takotwist.core.topic import Topic
 
 TOPIC = Topic.of("chat", {})
@@ -23,13 +23,13 @@ HIGH = 20
 class Connection:
     """A socket with room for so many bytes, a transport that holds the rest, and a send queue."""
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, flush_batch: FlushBatch) -> None:
         self.room = 30
         self.taken = b""
         self.held = b""
         self.calls = 0
         self.broken = False
-        self.send_queue = SendQueue(1000, turn)
+        self.send_queue = SendQueue(1000, flush_batch)
         self.send_queue.connect("form", self.write, at_once=True, send=self.send)
         self.subscription = Subscription(
             TOPIC, 0, self.send_queue, lambda *_: None, lambda refusal: None
@@ -81,8 +81,8 @@ class GroupMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.turn, self.group = Turn(), Group()
-        self.all = [Connection(self.turn) for _ in range(FEW + 4)]
+        self.flush_batch, self.group = FlushBatch(), Group()
+        self.all = [Connection(self.flush_batch) for _ in range(FEW + 4)]
         self.members = set(range(len(self.all)))
         self.gone: set[int] = set()
         self.count = 0
@@ -90,7 +90,7 @@ class GroupMachine(RuleBasedStateMachine):
             self.group.add(one.subscription)
 
     def waiting(self) -> chain[object]:
-        return chain(self.turn.holding, (one.send for one in self.all if one.held))
+        return chain(self.flush_batch.holding, (one.send for one in self.all if one.held))
 
     def frame(self, size: int) -> bytes:
         self.count += 1
@@ -98,9 +98,9 @@ class GroupMachine(RuleBasedStateMachine):
 
     @rule(size=st.integers(1, 40))
     def hand(self, size: int) -> None:
-        self.turn.now += 1
+        self.flush_batch.now += 1
         blob = self.frame(size)
-        refused = self.group.hand(blob, self.turn.now, self.waiting)  # type: ignore[arg-type]
+        refused = self.group.hand(blob, self.flush_batch.now, self.waiting)  # type: ignore[arg-type]
         assert len(refused) == len(set(refused))
         for index in sorted(self.members):
             one = self.all[index]
@@ -111,7 +111,7 @@ class GroupMachine(RuleBasedStateMachine):
             else:
                 assert index not in self.gone, "it was given something behind its end"
                 one.wanted += blob
-                assert one.send_queue.written_at == self.turn.now or one.pending
+                assert one.send_queue.written_at == self.flush_batch.now or one.pending
 
     @rule(index=chosen, size=st.integers(1, 10))
     def push(self, index: int, size: int) -> None:
@@ -122,8 +122,8 @@ class GroupMachine(RuleBasedStateMachine):
 
     @rule()
     def end_turn(self) -> None:
-        self.turn.end()
-        assert not self.turn.holding
+        self.flush_batch.end()
+        assert not self.flush_batch.holding
 
     @rule(index=chosen, size=st.integers(1, 30))
     def write_below(self, index: int, size: int) -> None:
@@ -189,8 +189,8 @@ class TestGroup(SynchronousTestCase):
 
     def test_one_send_each(self) -> None:
         """A socket that takes all is sent to once; one that failed is tried by its writer."""
-        turn, group = Turn(), Group()
-        connections = [Connection(turn) for _ in range(FEW)]
+        flush_batch, group = FlushBatch(), Group()
+        connections = [Connection(flush_batch) for _ in range(FEW)]
         for one in connections:
             group.add(one.subscription)
         connections[3].room = 0
@@ -200,8 +200,8 @@ class TestGroup(SynchronousTestCase):
 
     def test_written_at(self) -> None:
         """What went straight counts as written, also once the subscriber has left."""
-        turn, group = Turn(), Group()
-        connections = [Connection(turn) for _ in range(FEW)]
+        flush_batch, group = FlushBatch(), Group()
+        connections = [Connection(flush_batch) for _ in range(FEW)]
         for one in connections:
             group.add(one.subscription)
         group.hand(b"frame", 7.0, tuple)
@@ -212,8 +212,8 @@ class TestGroup(SynchronousTestCase):
 
     def test_two_topics_on_one_connection(self) -> None:
         """A connection is written to straight by one topic at a time."""
-        turn, first, second = Turn(), Group(), Group()
-        one = Connection(turn)
+        flush_batch, first, second = FlushBatch(), Group(), Group()
+        one = Connection(flush_batch)
         other = Subscription(TOPIC, 0, one.send_queue, lambda *_: None, lambda refusal: None)
         first.add(one.subscription)
         second.add(other)

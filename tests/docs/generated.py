@@ -15,11 +15,11 @@ from pathlib import Path
 
 import click
 
-from takotwist.admin.metrics import Gauges, LiveCollector, TallyCollector
+from takotwist.admin.metrics import Gauges, LiveCollector, MetricsCollector
 from takotwist.cli import main
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.log import LogStats
-from takotwist.core.metrics import Tally
+from takotwist.core.metrics import Metrics
 from takotwist.errors import Refusal, Retry
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.home import Home
@@ -233,10 +233,10 @@ def _plugin_options() -> Iterator[str]:
 
 def metrics() -> str:
     """The table of ``docs/howto/monitoring.md``."""
-    tally = Tally()
-    collector = TallyCollector(tally, lambda: Gauges(0, 0, 0, True, 0))
+    metrics = Metrics()
+    collector = MetricsCollector(metrics, lambda: Gauges(0, 0, 0, True, 0))
     collector.stats = LogStats(0, 0, 0)
-    tally.refusals["rate-limited"] = tally.cuts["too-slow"] = 1
+    metrics.refusals["rate-limited"] = metrics.cuts["too-slow"] = 1
     rows = []
     home = Home(Bounds(), lambda: 0.0, Deadlines(), Bus(), Backlog(0))
     live = LiveCollector(LiveSessions(home, 1, str))

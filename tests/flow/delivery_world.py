@@ -12,14 +12,14 @@ from takotwist.codecs.wire_forms import WireForm
 from takotwist.core.channel import Lifecycle
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut, Subscription
-from takotwist.core.metrics import Tally
-from takotwist.core.send_queue import SendQueue, Turn
+from takotwist.core.metrics import Metrics
+from takotwist.core.send_queue import FlushBatch, SendQueue
 from takotwist.core.tail import Tails
 from takotwist.core.topic import Draft, Topic
 from takotwist.errors import Refusal, ReplayTooOld, StoreUnavailable
-from takotwist.flow.attach import Attaching
-from takotwist.flow.publish import Publishing
-from takotwist.flow.read_log import Reads
+from takotwist.flow.attach import Attacher
+from takotwist.flow.publish import PublisherService
+from takotwist.flow.read_log import SharedReads
 from takotwist.testing.manual_log import ManualLog
 
 #: A wire form that a test can read back: the id and a separator.
@@ -47,15 +47,15 @@ class Client:
         self.received: list[int] = []
         self.ended: Refusal | None = None
         self.clogged = False
-        self.send_queue = SendQueue(limit=200, turn=world.turn)
+        self.send_queue = SendQueue(limit=200, flush_batch=world.flush_batch)
         send = self.send if straight else None
         self.send_queue.connect(PLAIN, self.write, at_once=at_once, send=send)
         self.subscription = Subscription(
             topic, world.window_us, self.send_queue, self.opened, self.end
         )
         world.clients.append(self)
-        world.attaching.attach(self.subscription)
-        starting = ensureDeferred(world.attaching.start(self.subscription, cursor, reset))
+        world.attacher.attach(self.subscription)
+        starting = ensureDeferred(world.attacher.start(self.subscription, cursor, reset))
         starting.addErrback(self.refused)
 
     def write(self, blob: bytes) -> None:
@@ -86,10 +86,10 @@ class Client:
     def unclog(self) -> None:
         self.clogged = False
         if self.send_queue.paused and self.ended is None:
-            self.world.attaching.resumed(self.send_queue)
+            self.world.attacher.resumed(self.send_queue)
 
     def leave(self) -> None:
-        self.world.attaching.detach(self.subscription)
+        self.world.attacher.detach(self.subscription)
         self.send_queue.discard()
 
 
@@ -104,28 +104,28 @@ class DeliveryWorld:
         self.inner = InMemoryReplayLog(self.clock)
         self.log = ManualLog(self.inner)
         self.log.start()
-        self.turn, self.deadlines = Turn(), Deadlines()
+        self.flush_batch, self.deadlines = FlushBatch(), Deadlines()
         self.fanout = FanOut(
-            self.turn, lambda: [one.send for one in self.clients if one.send_queue.paused]
+            self.flush_batch, lambda: [one.send for one in self.clients if one.send_queue.paused]
         )
-        self.tails, self.tally = Tails(tail_bytes, 4 * tail_bytes), Tally()
-        self.attaching = Attaching(
+        self.tails, self.metrics = Tails(tail_bytes, 4 * tail_bytes), Metrics()
+        self.attacher = Attacher(
             self.log,
-            Reads(self.log, self.tails, self.tally),
+            SharedReads(self.log, self.tails, self.metrics),
             self.fanout,
             self.tails,
-            self.tally,
+            self.metrics,
             self.deadlines,
             self.clock.seconds,
             self.clock.seconds,
         )
-        self.publishing = Publishing(
+        self.publishing = PublisherService(
             self.log,
             self.fanout,
             self.tails,
-            self.attaching,
-            self.turn,
-            self.tally,
+            self.attacher,
+            self.flush_batch,
+            self.metrics,
             self.clock.seconds,
             self.clock.seconds,
         )

@@ -11,12 +11,18 @@ from zope.interface import implementer
 
 from takotwist.core.authorization import AuthRequest, Frame, Grant, HeaderCredential, Verdict
 from takotwist.core.channel import ChannelDefinition, Credentials, Defined, Registry
-from takotwist.core.metrics import Tally
+from takotwist.core.metrics import Metrics
 from takotwist.core.params import Params
 from takotwist.core.topic import Topic
 from takotwist.errors import ChannelUnknown, CredentialsMissing, ParamsInvalid, VerifyRejected
 from takotwist.flow import authorize as bindings
-from takotwist.flow.authorize import NO_CREDENTIALS, Asked, Authorizing, Bindings, Presented
+from takotwist.flow.authorize import (
+    NO_CREDENTIALS,
+    AuthorizerService,
+    QueryCache,
+    RequestCredentials,
+    TopicRequest,
+)
 from takotwist.ports import IAuthorizer
 
 ROOM = Params.of(
@@ -24,9 +30,9 @@ ROOM = Params.of(
 )
 
 
-def presented(header: str | None = None, cookie: str | None = None) -> Presented:
+def presented(header: str | None = None, cookie: str | None = None) -> RequestCredentials:
     """Credentials as a request has them."""
-    return Presented(
+    return RequestCredentials(
         lambda name: header if name == "authorization" else None,
         lambda name: cookie if name == "session" else None,
     )
@@ -55,7 +61,7 @@ class TestAuthorizing(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.app, self.registry = App(), Registry()
-        self.authorizing = Authorizing(self.registry, self.app, Tally(), lambda: 0.0)
+        self.authorizing = AuthorizerService(self.registry, self.app, Metrics(), lambda: 0.0)
 
     def define(self, **settings: Any) -> ChannelDefinition:
         """Define the channel ``c``."""
@@ -63,7 +69,7 @@ class TestAuthorizing(SynchronousTestCase):
         self.registry.add(Defined(definition, "here", local=True))
         return definition
 
-    def ask(self, definition: ChannelDefinition, credentials: Presented) -> Any:
+    def ask(self, definition: ChannelDefinition, credentials: RequestCredentials) -> Any:
         """Ask to connect to a room."""
         asked = self.authorizing.bind_query(definition, {"room": ["a"], "count": ["5"]})
         return ensureDeferred(self.authorizing.authorize(asked, "connect", credentials))
@@ -185,7 +191,7 @@ class TestAuthorizing(SynchronousTestCase):
 
     def test_query_token(self) -> None:
         """access_token stands for the header only where the definition allows it."""
-        token = Presented(lambda name: None, lambda name: None, "Bearer t")
+        token = RequestCredentials(lambda name: None, lambda name: None, "Bearer t")
         refused = self.define(verified=True, credentials=Credentials(header_name="authorization"))
         self.failureResultOf(self.ask(refused, token), CredentialsMissing)
         allowed = ChannelDefinition(
@@ -248,7 +254,7 @@ class TestPresented(SynchronousTestCase):
         definition = ChannelDefinition(
             name="c", verified=True, credentials=Credentials(header_name="authorization")
         )
-        kept = Presented(header, lambda name: None).kept_for(definition)
+        kept = RequestCredentials(header, lambda name: None).kept_for(definition)
         self.assertEqual((kept.header("authorization"), asked), ("Bearer x", ["authorization"]))
         self.assertEqual(asked, ["authorization"])
 
@@ -268,13 +274,13 @@ class BindingsTests(SynchronousTestCase):
     """What was valid once need not be validated again."""
 
     def setUp(self) -> None:
-        self.bindings = Bindings()
+        self.bindings = QueryCache()
         self.definition = _definition()
 
     def _remember(self, query: dict[str, list[str]]) -> Any:
         key = self.bindings.key(self.definition, query)
         assert key is not None
-        asked = Asked(self.definition, {}, Topic.of("chat", {}))
+        asked = TopicRequest(self.definition, {}, Topic.of("chat", {}))
         self.bindings.remember(key, asked)
         return asked
 

@@ -11,11 +11,11 @@ from zope.interface import implementer
 from takotwist.core.authorization import Drop, Fanout, Frame, Grant, Reject, Verdict
 from takotwist.core.channel import ChannelDefinition, Lifecycle, Registry
 from takotwist.core.log import Appended
-from takotwist.core.metrics import Tally
+from takotwist.core.metrics import Metrics
 from takotwist.core.params import PayloadSchema
 from takotwist.core.topic import Draft, Topic
 from takotwist.errors import AuthUnavailable, BodyInvalid, InternalError, VerifyRejected
-from takotwist.flow.authorize import Admitted, Asked, Authorizing
+from takotwist.flow.authorize import Authorized, AuthorizerService, TopicRequest
 from takotwist.flow.client_frames import MAX_WAITING, ClientFrames
 from takotwist.flow.publish_grant import PublishGrant
 from takotwist.ports import IAuthorizer
@@ -44,7 +44,7 @@ class App:
         return answer
 
 
-class Publishing:
+class PublisherService:
     """Notes what is published."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Publishing:
     def publish(
         self, topic: Topic, drafts: Any, lifecycle: Lifecycle, key: str | None
     ) -> Deferred[Appended]:
-        """See `Publishing`."""
+        """See `PublisherService`."""
         self.published.append((drafts[0], key))
         answer: Deferred[Appended] = Deferred()
         self.answers.append(answer)
@@ -65,7 +65,7 @@ class TestClientFrames(SynchronousTestCase):
     """What becomes of a frame."""
 
     def setUp(self) -> None:
-        self.app, self.publishing = App(), Publishing()
+        self.app, self.publishing = App(), PublisherService()
         self.outcomes: list[Any] = []
         self.full: list[bool] = []
 
@@ -73,8 +73,10 @@ class TestClientFrames(SynchronousTestCase):
         """Frames of a channel defined so."""
         settings: dict[str, Any] = {"name": "c", "handlers": frozenset({"msg"})}
         channel = ChannelDefinition(**settings | definition)
-        admitted = Admitted(Asked(channel, {"r": 1}, Topic.of("c", {"r": 1})), Grant(subject="ann"))
-        authorizing = Authorizing(Registry(), self.app, Tally(), lambda: 0.0)
+        admitted = Authorized(
+            TopicRequest(channel, {"r": 1}, Topic.of("c", {"r": 1})), Grant(subject="ann")
+        )
+        authorizing = AuthorizerService(Registry(), self.app, Metrics(), lambda: 0.0)
         self.way_in = ClientFrames(
             admitted.asked,
             "192.0.2.1",

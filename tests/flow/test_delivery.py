@@ -117,7 +117,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             check(client, complete=True)
             client.leave()
         assert not self.world.fanout.keys()
-        assert self.world.tally.subscriptions == 0
+        assert self.world.metrics.subscriptions == 0
 
 
 def check(client: Client, *, complete: bool) -> None:
@@ -238,7 +238,7 @@ class TestOnePath(SynchronousTestCase):
         clients = [Client(self.world, TOPICS[0], 0, False) for _ in range(1000)]
         self.assertEqual(self.world.log.reads_waiting, 1)
         self.world.settle()
-        self.assertEqual(self.world.tally.replay_reads, 1)
+        self.assertEqual(self.world.metrics.replay_reads, 1)
         for client in clients:
             self.assertEqual(client.received, self.world.stored[TOPICS[0].key])
 
@@ -250,7 +250,7 @@ class TestOnePath(SynchronousTestCase):
             self.world.publish(TOPICS[0], 10, size=1000)
             self.world.log.settle()
         self.assertLess(len(slow.received), 100)
-        self.assertEqual(self.world.tally.catch_ups, 1)
+        self.assertEqual(self.world.metrics.catch_ups, 1)
         self.world.settle()
         self.assertEqual(slow.received, self.world.stored[TOPICS[0].key])
 
@@ -282,19 +282,19 @@ class TestOnePath(SynchronousTestCase):
             client = Client(self.world, TOPICS[0], None, False)
             client.leave()
             client = Client(self.world, TOPICS[0], None, False)
-            self.world.attaching.detach(client.subscription)
+            self.world.attacher.detach(client.subscription)
         subscribers = []
         for _ in range(1000):
-            send_queue = SendQueue(limit=1000, turn=self.world.turn)
+            send_queue = SendQueue(limit=1000, flush_batch=self.world.flush_batch)
             send_queue.connect(counted, lambda blob: None)
             one = Subscription(TOPICS[0], 1, send_queue, lambda *_: None, lambda *_: None)
-            self.world.attaching.attach(one)
-            ensureDeferred(self.world.attaching.start(one, None, False))
+            self.world.attacher.attach(one)
+            ensureDeferred(self.world.attacher.start(one, None, False))
             subscribers.append(one)
         self.world.publish(TOPICS[0], 1)
         self.world.settle()
         self.assertEqual(len(encoded), 1)
-        self.assertEqual(self.world.tally.deliveries, 1000)
+        self.assertEqual(self.world.metrics.deliveries, 1000)
 
     def test_wire_forms(self) -> None:
         """The forms that are sent are what their protocols say."""

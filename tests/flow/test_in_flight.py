@@ -3,14 +3,14 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.flow.in_flight import Questions
+from takotwist.flow.in_flight import InFlightCalls
 
 
 class QuestionsTests(SynchronousTestCase):
     """The same is not asked twice at the same moment."""
 
     def setUp(self) -> None:
-        self.questions: Questions[str] = Questions()
+        self.questions: InFlightCalls[str] = InFlightCalls()
         self.asked: list[Deferred[str]] = []
 
     def _ask(self, key: str = "a") -> Deferred[str]:

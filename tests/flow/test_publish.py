@@ -90,7 +90,7 @@ class TestPublish(SynchronousTestCase):
         self.assertEqual(first[0].messages[0].id, second[0].messages[0].id)
         self.assertEqual((first[0].repeated, second[0].repeated), (False, True))
         self.assertEqual(len(client.received), 1)
-        self.assertEqual(self.world.tally.publishes, 1)
+        self.assertEqual(self.world.metrics.publishes, 1)
 
     def test_store_unavailable(self) -> None:
         """Where the log fails nothing is delivered, and the next publish may succeed."""
@@ -130,8 +130,8 @@ class TestPublish(SynchronousTestCase):
         self.assertEqual(len(later), 1)
         later.pop()()
         self.world.log.report()
-        self.assertEqual(self.world.tally.commit_messages.total, 2)
-        self.assertEqual(self.world.tally.commit_messages.observations, 1)
+        self.assertEqual(self.world.metrics.commit_messages.total, 2)
+        self.assertEqual(self.world.metrics.commit_messages.observations, 1)
 
 
 class TestFanOutFails(SynchronousTestCase):
@@ -160,7 +160,7 @@ class TestFanOutFails(SynchronousTestCase):
             again = Client(self.world, ONE, seen, False)
             self.world.settle()
             self.assertEqual(one.received + again.received, self.world.stored[ONE.key])
-        self.assertEqual(self.world.tally.subscriptions, 2)
+        self.assertEqual(self.world.metrics.subscriptions, 2)
 
     def test_slow_reader_is_continued(self) -> None:
         """A reader that was behind is continued from the log, and misses nothing."""

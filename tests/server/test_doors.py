@@ -86,13 +86,13 @@ class DoorTests(SynchronousTestCase):
         for origin in ("http://evil.example", "http://127.0.0.1:80", "null", ""):
             codes = self.codes(world, {"Origin": origin}, private=True)
             self.assertEqual(codes, {"origin-rejected", "403"}, origin)
-        self.assertEqual(world.parts.tally.publishes, 0)
+        self.assertEqual(world.parts.metrics.publishes, 0)
 
     def test_private_host(self) -> None:
         """So is a name that somebody has led to this machine."""
         world = self.world()
         self.assertEqual(self.codes(world, EVIL, private=True), {"host-rejected", "403"})
-        self.assertEqual(world.parts.tally.publishes, 0)
+        self.assertEqual(world.parts.metrics.publishes, 0)
         for host in ("localhost:9000", "127.0.0.1", "[::1]:1", "LOCALHOST"):
             peer = world.get("/_tako/metrics", {"Host": host}, private=True)
             self.assertEqual(peer.status, 200, host)
@@ -124,7 +124,7 @@ class DoorTests(SynchronousTestCase):
             self.assertEqual(world.request("POST", NEWS, {}, MSG, private=True).status, 200)
         for more in (EVIL, PAGE):
             self.assertEqual(world.request("POST", NEWS, more, MSG, private=True).status, 403)
-        self.assertEqual(world.parts.tally.publishes, 3)
+        self.assertEqual(world.parts.metrics.publishes, 3)
 
     def test_cors_lists_apart(self) -> None:
         """A page that the public listeners serve is none for the private one."""

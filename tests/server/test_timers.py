@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.core.deadlines import Deadlines
-from takotwist.core.metrics import Tally
-from takotwist.core.send_queue import Turn
+from takotwist.core.metrics import Metrics
+from takotwist.core.send_queue import FlushBatch
 from takotwist.errors import StoreUnavailable
 from takotwist.server.timers import Sweeper, Ticker
 
@@ -20,9 +20,9 @@ class TestTicker(SynchronousTestCase):
     """Deadlines come, and a late tick is noticed."""
 
     def setUp(self) -> None:
-        self.clock, self.deadlines, self.tally = Clock(), Deadlines(), Tally()
-        self.turn = Turn()
-        self.ticker = Ticker(self.deadlines, self.turn, self.tally, self.clock)
+        self.clock, self.deadlines, self.metrics = Clock(), Deadlines(), Metrics()
+        self.flush_batch = FlushBatch()
+        self.ticker = Ticker(self.deadlines, self.flush_batch, self.metrics, self.clock)
         self.ticker.startService()
 
     def test_due(self) -> None:
@@ -31,7 +31,7 @@ class TestTicker(SynchronousTestCase):
         self.deadlines.at(1.0, lambda: done.append(self.clock.seconds()))
         self.clock.pump([0.25] * 8)
         self.assertEqual(done, [1.0])
-        self.assertEqual(self.turn.now, 2.0)
+        self.assertEqual(self.flush_batch.now, 2.0)
 
     def test_one_that_fails(self) -> None:
         """It is logged, and the others happen."""
@@ -46,8 +46,8 @@ class TestTicker(SynchronousTestCase):
         """How late a tick comes is how long the reactor was held up."""
         self.clock.pump([0.25, 0.25])
         self.clock.advance(1.25)
-        self.assertEqual(self.tally.loop_lag_seconds.observations, 2)
-        self.assertAlmostEqual(self.tally.loop_lag_seconds.total, 1.0)
+        self.assertEqual(self.metrics.loop_lag_seconds.observations, 2)
+        self.assertAlmostEqual(self.metrics.loop_lag_seconds.total, 1.0)
 
     def test_stop(self) -> None:
         """Nothing is left of a stopped ticker."""

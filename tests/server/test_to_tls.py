@@ -63,7 +63,7 @@ class ToTlsTests(SynchronousTestCase):
                 answer = self.ask(method, target, body=b"{}" if method == "POST" else b"")
                 self.assertEqual((answer.status, answer.body), (308, b""), (method, target))
                 self.assertEqual(answer.headers["location"], f"https://chat.example{target}")
-        self.assertEqual(self.world.parts.tally.publishes, 0)
+        self.assertEqual(self.world.parts.metrics.publishes, 0)
 
     def test_upgrade(self) -> None:
         """An upgrade is sent on too."""

@@ -18,7 +18,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import NOT_DONE_YET
 
 from takotwist.core.fanout import FEW, Group, Subscription
-from takotwist.core.send_queue import SendQueue, Turn
+from takotwist.core.send_queue import FlushBatch, SendQueue
 from takotwist.core.topic import Topic
 from takotwist.streams.http.site import make_site
 from takotwist.streams.seams import socket as direct_send
@@ -161,11 +161,11 @@ class PlainTests(DirectSendCase):
 
     async def test_one_fails_in_the_middle(self) -> None:
         """A reset in the middle of a fan-out is that connection's end, and no other's affair."""
-        turn = Turn()
+        flush_batch = FlushBatch()
         ends = [await self.connect() for _ in range(5)]
         send_queues = []
         for _, server in ends:
-            send_queue = SendQueue(1000, turn)
+            send_queue = SendQueue(1000, flush_batch)
             send_queue.connect("form", direct_write(server.transport))
             send_queues.append(send_queue)
         broken, lost = ends[2]
@@ -174,7 +174,7 @@ class PlainTests(DirectSendCase):
         for word in (b"first ", b"second"):
             for send_queue in send_queues:
                 self.assertTrue(send_queue.push(word))
-            turn.end()
+            flush_batch.end()
         for index in (0, 1, 3, 4):
             self.assertEqual(read_all(ends[index][0], 12), b"first second")
         await lost.lost
@@ -182,13 +182,13 @@ class PlainTests(DirectSendCase):
     async def test_straight(self) -> None:
         """A group on real sockets: one that does not read, one that was reset, one that somebody
         else wrote to, one that closes; the others never wait for them, and all is in order."""
-        turn, group = Turn(), Group()
+        flush_batch, group = FlushBatch(), Group()
         blocked = blocked_sends(reactor)
         ends = [await self.connect() for _ in range(FEW + 3)]
         send_queues = []
         for _, server in ends:
             write = direct_write(server.transport)
-            send_queue = SendQueue(1000, turn)
+            send_queue = SendQueue(1000, flush_batch)
             send_queue.connect("form", write, at_once=True, send=straight_send(write))
             group.add(Subscription(TOPIC, 0, send_queue, lambda *_: None, lambda refusal: None))
             send_queues.append(send_queue)

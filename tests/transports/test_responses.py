@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 
-from takotwist.core.metrics import Tally
+from takotwist.core.metrics import Metrics
 from takotwist.errors import (
     CredentialsMissing,
     MethodNotAllowed,
@@ -58,8 +58,8 @@ class TestAnswers(SynchronousTestCase):
     """`Responses`, where only pages of ``https://ours`` may ask."""
 
     def setUp(self) -> None:
-        self.tally = Tally()
-        self.answers = Responses(self.tally, lambda request, origin: origin == "https://ours")
+        self.metrics = Metrics()
+        self.answers = Responses(self.metrics, lambda request, origin: origin == "https://ours")
 
     def refused(self, refusal: Refusal) -> Request:
         """What a refusal becomes."""
@@ -73,27 +73,27 @@ class TestAnswers(SynchronousTestCase):
         self.assertEqual(request.responseCode, 429)
         self.assertEqual(request.json, {"error": "Slowly.", "code": "rate-limited"})
         self.assertEqual(request.said("Retry-After"), "2")
-        self.assertEqual(self.tally.refusals["rate-limited"], 1)
+        self.assertEqual(self.metrics.refusals["rate-limited"], 1)
 
     def test_count(self) -> None:
         """A refusal that a frame says is counted under its code."""
         self.answers.count(RateLimited())
         self.answers.count(RateLimited())
-        self.assertEqual(dict(self.tally.refusals), {"rate-limited": 2})
+        self.assertEqual(dict(self.metrics.refusals), {"rate-limited": 2})
 
     def test_close(self) -> None:
         """A refusal that ends a connection gives its close code and its code, and is counted."""
         self.assertEqual(
             self.answers.close_of(RateLimited()), (RateLimited.close_code, "rate-limited")
         )
-        self.assertEqual(dict(self.tally.refusals), {"rate-limited": 1})
+        self.assertEqual(dict(self.metrics.refusals), {"rate-limited": 1})
 
     def test_close_without_refusal(self) -> None:
         """The end of a connection's time, or of the server, counts as no refusal."""
         self.assertEqual(self.answers.close_of(None), (1000, "connection expired"))
         stopping = ShuttingDown()
         self.assertEqual(self.answers.close_of(stopping), (stopping.close_code, stopping.code))
-        self.assertEqual(dict(self.tally.refusals), {})
+        self.assertEqual(dict(self.metrics.refusals), {})
 
     def test_headers_of_refusals(self) -> None:
         """Some say in a header what would be right."""
@@ -121,7 +121,7 @@ class TestAnswers(SynchronousTestCase):
     def test_preflight_headers(self) -> None:
         """What tracing adds is allowed, and what is configured, where the page asks for it;
         each is named once, and nothing else is."""
-        answers = Responses(self.tally, lambda request, origin: True, lambda: ("x-app",))
+        answers = Responses(self.metrics, lambda request, origin: True, lambda: ("x-app",))
         ours = "authorization, content-type, idempotency-key, last-event-id"
         for asked, extra, allowed in (
             ("", None, ours),

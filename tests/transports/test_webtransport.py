@@ -153,7 +153,7 @@ class ChannelsCase(SynchronousTestCase):
             authorizer=LocalAuthorizer(found, self.clock, SteppedPool()),
         )
         parts = self.parts
-        ticker = Ticker(parts.deadlines, parts.turn, parts.tally, self.clock)
+        ticker = Ticker(parts.deadlines, parts.flush_batch, parts.metrics, self.clock)
         ticker.startService()
         self.addCleanup(ticker.stopService)
         admission = parts.public.sse.admission
@@ -186,7 +186,7 @@ class ChannelsCase(SynchronousTestCase):
             one = Draft("msg", json.dumps({"text": text}).encode())
             stored: Deferred[Any] = self.parts.store("chat", {"roomId": "a"}, [one], None)
             self.successResultOf(stored)
-            self.parts.turn.end()
+            self.parts.flush_batch.end()
 
     def assert_nothing_left(self) -> None:
         """No session, no place, no topic, no speaker."""
@@ -203,7 +203,7 @@ class FrameTests(ChannelsCase):
         session = self.session()
         self.assertEqual(session.frames[0]["op"], "open")
         self.assertEqual(session.frames[0]["connection"], "c1")
-        self.assertEqual(self.parts.tally.connections["webtransport"], 1)
+        self.assertEqual(self.parts.metrics.connections["webtransport"], 1)
 
     def test_publish(self) -> None:
         """Who follows a topic gets what is published to it, the publisher too."""
@@ -281,7 +281,7 @@ class FrameTests(ChannelsCase):
         self.net.pump(31, 0.1)
         self.assertEqual(session.closed, (1013, "too-slow"))
         self.assertEqual((self.parts.unfinished.held, self.parts.unfinished.waited_for), (0, 0))
-        self.assertEqual(self.parts.tally.cuts, {"too-slow": 1})
+        self.assertEqual(self.parts.metrics.cuts, {"too-slow": 1})
 
     def test_unfinished_too_much(self) -> None:
         """Past what is held in all, the largest is closed."""
@@ -355,12 +355,12 @@ class AdmissionTests(ChannelsCase):
         self.assertEqual(self.status(origin="https://evil.example"), 403)
         self.assertEqual(self.status(origin="https://app.example"), 200)
         self.assertEqual(self.status(), 200)
-        self.assertEqual(self.parts.tally.refusals["origin-rejected"], 1)
+        self.assertEqual(self.parts.metrics.refusals["origin-rejected"], 1)
 
     def test_host(self) -> None:
         """With the development certificate a name that is none of ours gets 403."""
         self.assertEqual(self.status(authority="evil.example"), 403)
-        self.assertEqual(self.parts.tally.refusals["host-rejected"], 1)
+        self.assertEqual(self.parts.metrics.refusals["host-rejected"], 1)
 
     def test_full(self) -> None:
         """Beyond the server's connections the answer is 503, and a place that is left is free."""
@@ -433,7 +433,7 @@ class EndTests(ChannelsCase):
             one.end(InternalError())
         self.net.pump(1)
         self.assertEqual(session.closed, (1011, "internal-error"))
-        self.assertEqual(self.parts.tally.refusals["internal-error"], 1)
+        self.assertEqual(self.parts.metrics.refusals["internal-error"], 1)
 
     def test_client_ends_its_stream(self) -> None:
         """A client that ends its stream has left."""
@@ -496,7 +496,7 @@ class PressureTests(ChannelsCase):
         self.net.pump(0.1)
         [ours] = self.parts.sessions
         self.assertTrue(ours.send_queue.paused)
-        self.assertEqual(self.parts.tally.catch_ups, 1)
+        self.assertEqual(self.parts.metrics.catch_ups, 1)
         self.net.drop = lambda data: False
         self.net.pump(20, 0.02)
         self.assertEqual(session.texts(), texts)

@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 import attrs
 import msgspec
 
-from takotwist.flow.authorize import Presented
+from takotwist.flow.authorize import RequestCredentials
 from takotwist.live.link import Link, LiveWire
 from takotwist.transports.admission import Admission
 from takotwist.transports.wire import Wire
@@ -78,7 +78,9 @@ class LiveFrames:
         self._link.lost(left=self._wire.left)
 
 
-def live_frames(wire: Wire, admission: Admission, presented: Presented) -> LiveFrames | None:
+def live_frames(
+    wire: Wire, admission: Admission, presented: RequestCredentials
+) -> LiveFrames | None:
     """What picks them out, where live objects are served on this wire."""
     if admission.live is None or not hasattr(wire, "on_pressure"):
         return None

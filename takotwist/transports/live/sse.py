@@ -153,7 +153,7 @@ class EventStreamWire:
 
     def _resumed(self) -> None:
         if not self.session.closed:
-            self._admission.attaching.resumed(self.send_queue)
+            self._admission.attacher.resumed(self.send_queue)
             self.on_pressure(False)
 
     def _gone(self, why: str) -> None:

@@ -39,7 +39,7 @@ from takotwist.errors import (
     Refusal,
     TransportNotEnabled,
 )
-from takotwist.flow.authorize import Admitted, Asked, Presented
+from takotwist.flow.authorize import Authorized, RequestCredentials, TopicRequest
 from takotwist.flow.client_frames import ClientFrames
 from takotwist.flow.refusal import refusal_of
 from takotwist.transports.admission import Admission, RateRefusals
@@ -72,7 +72,7 @@ class Mux:
         self,
         wire: Wire,
         admission: Admission,
-        presented: Presented,
+        presented: RequestCredentials,
         opening: Mapping[str, Any] | None = None,
     ) -> None:
         self._live = live_frames(wire, admission, presented)
@@ -132,7 +132,7 @@ class Mux:
         else:
             await self._refresh(frame, asked)
 
-    async def _subscribe(self, frame: OnTopic, asked: Asked) -> None:
+    async def _subscribe(self, frame: OnTopic, asked: TopicRequest) -> None:
         admitted = await self._authorize(frame, asked, _operation(asked))
         session, topic = self._wire.session, asked.topic
 
@@ -164,7 +164,7 @@ class Mux:
         # would be a way around what may wait.
         await subscribed.finished()
 
-    async def _publish(self, frame: OnTopic, asked: Asked) -> None:
+    async def _publish(self, frame: OnTopic, asked: TopicRequest) -> None:
         if not asked.definition.bidirectional:
             raise TransportNotEnabled
         authorize = partial(self._authorize, frame, asked, "publish")
@@ -177,7 +177,7 @@ class Mux:
             frame.draft, frame.idempotency_key, lambda result: self._stored(frame.ref, result)
         )
 
-    async def _refresh(self, frame: OnTopic, asked: Asked) -> None:
+    async def _refresh(self, frame: OnTopic, asked: TopicRequest) -> None:
         subscribed = self._wire.session.subscribed.get(asked.topic.key)
         if subscribed is None:
             raise NotFound(f"This connection does not follow {asked.topic.key}.")
@@ -185,7 +185,9 @@ class Mux:
         self._wire.session.refresh(subscribed, admitted)
         self._answer(frame.ref, ack_frame(frame.ref))
 
-    async def _authorize(self, frame: OnTopic, asked: Asked, operation: Operation) -> Admitted:
+    async def _authorize(
+        self, frame: OnTopic, asked: TopicRequest, operation: Operation
+    ) -> Authorized:
         presented = self._presented.or_text(frame.auth)
         return await self._admission.authorize(
             asked, operation, presented, self._wire.session.address
@@ -240,6 +242,6 @@ def _key(frame: OnTopic) -> str:
     return f"{frame.channel} {sorted(frame.params.items())}"
 
 
-def _operation(asked: Asked) -> Operation:
+def _operation(asked: TopicRequest) -> Operation:
     """What following a topic means: on a channel with handlers one may also speak."""
     return "connect" if asked.definition.bidirectional else "subscribe"

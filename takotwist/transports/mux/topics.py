@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from takotwist.core.authorization import REFUSED_SECONDS
 from takotwist.errors import VerifyRejected
-from takotwist.flow.authorize import Admitted, Asked
+from takotwist.flow.authorize import Authorized, TopicRequest
 from takotwist.flow.client_frames import ClientFrames
 from takotwist.transports.admission import Admission
 from takotwist.transports.wire import Wire
@@ -126,7 +126,7 @@ class PublishGrants:
         self._admission = admission
         #: With what the name counts for.
         self._own: dict[str, tuple[ClientFrames, int]] = {}
-        self._asked: dict[str, Asked] = {}
+        self._asked: dict[str, TopicRequest] = {}
         #: By a digest: a client chooses how long a topic's name and credentials are.
         self._refused: dict[bytes, tuple[VerifyRejected, float]] = {}
 
@@ -152,7 +152,7 @@ class PublishGrants:
             return None
         return frames
 
-    def remember(self, spelled: str, asked: Asked) -> None:
+    def remember(self, spelled: str, asked: TopicRequest) -> None:
         """A message has gone in to a topic that a frame spelled so."""
         if spelled in self._asked:
             self._forget(spelled)
@@ -166,7 +166,7 @@ class PublishGrants:
         self._wire.session.let_go_of_name(ASKED_NAMES * asked.name_bytes)
 
     async def way_in(
-        self, asked: Asked, auth: str | None, authorize: Callable[[], Awaitable[Admitted]]
+        self, asked: TopicRequest, auth: str | None, authorize: Callable[[], Awaitable[Authorized]]
     ) -> ClientFrames:
         """Where to put a message: the subscription's way in, or one for publishing alone.
 
@@ -201,7 +201,7 @@ class PublishGrants:
         """The connection presents other credentials now."""
         self._refused.clear()
 
-    async def _ask(self, key: bytes, authorize: Callable[[], Awaitable[Admitted]]) -> Admitted:
+    async def _ask(self, key: bytes, authorize: Callable[[], Awaitable[Authorized]]) -> Authorized:
         """Ask the app, unless it has said no just now; as `PublishGrant` does."""
         now = self._admission.seconds()
         refusal, until = self._refused.pop(key, (None, 0.0))

@@ -22,7 +22,7 @@ from takotwist.core.deadlines import Comments, Deadline, Pulse
 from takotwist.core.log import Appended
 from takotwist.core.topic import Draft
 from takotwist.errors import MessageTooLarge, Refusal, ShuttingDown
-from takotwist.flow.authorize import Asked
+from takotwist.flow.authorize import TopicRequest
 from takotwist.flow.refusal import refusal_of
 from takotwist.streams.http.interface import BodyRequest
 from takotwist.streams.unfinished import Cut, Incoming
@@ -45,7 +45,11 @@ _logger = Logger()
 
 
 def publish_lines(
-    transport: PublishTransport, request: BodyRequest, asked: Asked, sender: str, key: str | None
+    transport: PublishTransport,
+    request: BodyRequest,
+    asked: TopicRequest,
+    sender: str,
+    key: str | None,
 ) -> None:
     """Take the body of `request`, a `StreamRequest`.
 
@@ -78,7 +82,7 @@ class LineStream:
         self,
         transport: PublishTransport,
         request: BodyRequest,
-        asked: Asked,
+        asked: TopicRequest,
         sender: str,
         key: str | None,
     ) -> None:
@@ -217,7 +221,7 @@ class LineStream:
     def _answered(self, place: _Answer) -> None:
         # The lines of one transaction are answered in one write, when its turn ends.
         if not self._gone and self._answers[0] is place:
-            self._transport.publishing.turn.touch(self)
+            self._transport.publishing.flush_batch.add(self)
 
     def flush(self) -> None:
         if self._gone:

@@ -28,8 +28,8 @@ from takotwist.core.deadlines import Deadlines
 from takotwist.core.log import Appended
 from takotwist.core.topic import Draft
 from takotwist.errors import BodyInvalid, CredentialsMissing, Refusal, VerifyRejected
-from takotwist.flow.authorize import Asked, Authorizing
-from takotwist.flow.publish import Publishing, validate
+from takotwist.flow.authorize import AuthorizerService, TopicRequest
+from takotwist.flow.publish import PublisherService, validate
 from takotwist.streams.http.interface import BodyRequest, ReadableRequest, Request
 from takotwist.transports.publish.known_head import KnownHeadPublish
 from takotwist.transports.publish.ndjson import LineStream, publish_lines
@@ -46,8 +46,8 @@ _PLAIN = re.compile(rb"/[!-~]*")
 class PublishTargets:
     """What targets ask for; the one longest unused is forgotten first."""
 
-    _authorizing: Authorizing
-    _known: OrderedDict[bytes, Asked] = attrs.field(factory=OrderedDict, init=False)
+    _authorizing: AuthorizerService
+    _known: OrderedDict[bytes, TopicRequest] = attrs.field(factory=OrderedDict, init=False)
     _bases: set[bytes] = attrs.field(factory=set, init=False)
 
     def learn(self, path: bytes, channel: str) -> None:
@@ -56,7 +56,7 @@ class PublishTargets:
         if name == channel.encode() and base.endswith(b"/"):
             self._bases.add(base)
 
-    def get(self, target: bytes) -> Asked | None:
+    def get(self, target: bytes) -> TopicRequest | None:
         """What is asked for at `target`, path and query; `None` where the whole way must tell."""
         asked = self._known.get(target)
         if asked is not None:
@@ -75,7 +75,7 @@ class PublishTargets:
                 self._known.popitem(last=False)
         return asked
 
-    def _read(self, target: bytes) -> Asked | None:
+    def _read(self, target: bytes) -> TopicRequest | None:
         """:raises Refusal: it is wrong."""
         path = target.partition(b"?")[0]
         for base in self._bases:
@@ -159,8 +159,8 @@ class PublishTransport:
     :ivar streams: NDJSON streams that have not ended.
     """
 
-    authorizing: Authorizing
-    publishing: Publishing
+    authorizing: AuthorizerService
+    publishing: PublisherService
     answers: Responses
     may_publish: Callable[[ReadableRequest], None]
     max_message_bytes: int
@@ -180,7 +180,7 @@ class PublishTransport:
         for one in list(self.streams):
             one.stop()
 
-    async def ask(self, request: Request, channel: str) -> tuple[Asked, str | None]:
+    async def ask(self, request: Request, channel: str) -> tuple[TopicRequest, str | None]:
         """Check everything but the body.
 
         :return: what is asked, and the idempotency key.
@@ -232,13 +232,13 @@ class PublishTransport:
             raise BodyInvalid(f"Idempotency-Key must have 1 to {MAX_KEY_LENGTH} characters.")
 
     def store(
-        self, sender: str, asked: Asked, drafts: Sequence[Draft], key: str | None
+        self, sender: str, asked: TopicRequest, drafts: Sequence[Draft], key: str | None
     ) -> Deferred[Appended]:
         """`check`, and `keep`."""
         self.check(sender, asked, drafts)
         return self.keep(asked, drafts, key)
 
-    def check(self, sender: str, asked: Asked, drafts: Sequence[Draft]) -> None:
+    def check(self, sender: str, asked: TopicRequest, drafts: Sequence[Draft]) -> None:
         """Whether they may be stored.
 
         :param sender: see `cost`.
@@ -247,8 +247,10 @@ class PublishTransport:
         validate(asked.definition, drafts)
         self.cost(sender, len(drafts))
 
-    def keep(self, asked: Asked, drafts: Sequence[Draft], key: str | None) -> Deferred[Appended]:
-        """Store what was checked; see `Publishing.publish`."""
+    def keep(
+        self, asked: TopicRequest, drafts: Sequence[Draft], key: str | None
+    ) -> Deferred[Appended]:
+        """Store what was checked; see `PublisherService.publish`."""
         return self.publishing.publish(
             asked.topic, drafts, self.authorizing.lifecycle(asked.definition), key
         )

@@ -442,7 +442,7 @@ class SlowDurableTests(Durable):
         self.page.advance(70)
         self.assertEqual(list(self.world.live.sessions), [])
         self.assertEqual(list(self.world.parts.fanout.audiences()), [])
-        self.assertEqual(self.world.parts.tally.subscriptions, 0)
+        self.assertEqual(self.world.parts.metrics.subscriptions, 0)
         self.assertEqual(len(self.world.parts.deadlines), timers)
         self.assertEqual(len(self.world.live.home.bus), 0)
 
@@ -535,7 +535,7 @@ class UnreadableStart(Durable):
     def test_tried_again(self) -> None:
         """The member begins when the log can be read again, at its cursor."""
         [first, _] = self.publish("a", "b")
-        self.world.parts.attaching.tails.clear()
+        self.world.parts.attacher.tails.clear()
         self.world.parts.log.stop()
         with capturedLogs():
             end = self.join(first.cursor)

@@ -91,11 +91,11 @@ class Listener:
 
     def state(self) -> tuple[Any, ...]:
         """What is stored and counted, and whether the connection goes on."""
-        tally, transport = self.parts.tally, self.transport
+        metrics, transport = self.parts.metrics, self.transport
         return (
             [self.world.get(f"/channels/{topic}/history", {}).body for topic in _TOPICS],
-            dict(tally.refusals),
-            tally.publishes,
+            dict(metrics.refusals),
+            metrics.publishes,
             (transport.connected, transport.disconnecting, transport.reading),
         )
 
@@ -146,7 +146,7 @@ class PublishAgainTests(SynchronousTestCase):
         ]
         self.assertEqual(ids, [ids[0], ids[1], ids[0], ids[1]])
         self.assertEqual(self.short, 3)
-        self.assertEqual(self.listener.parts.tally.publishes, 2)
+        self.assertEqual(self.listener.parts.metrics.publishes, 2)
 
     def test_bad_idempotency_key(self) -> None:
         """A key that is none is refused, whatever came before."""
@@ -200,7 +200,7 @@ class PublishAgainTests(SynchronousTestCase):
         lines = head(b"Content-Type: application/x-ndjson", b"Trace: 2")
         self.listener.transport.deliver(lines + BODY)
         self.assertIn(b"Content-Type: application/x-ndjson", self.listener.transport.take())
-        self.assertEqual((self.short, self.listener.parts.tally.publishes), (0, 2))
+        self.assertEqual((self.short, self.listener.parts.metrics.publishes), (0, 2))
 
 
 class _Recording(Headers):
