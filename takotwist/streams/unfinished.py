@@ -1,5 +1,4 @@
-"""Input that has begun and is not whole: bodies, frames, lines.  How slowly it may come, and
-how much of it is held.
+"""Unfinished input (bodies, frames, lines): its least pace, and the bound on what is held.
 
 A client that stops in the middle costs what it has sent, for as long as it is waited for.
 So each input has a pace to keep: a least number of bytes in each window of time, which a
@@ -93,7 +92,7 @@ class Unfinished:
 
     @property
     def waited_for(self) -> int:
-        """How many have a pace to keep now."""
+        """Number of inputs that have a pace to keep now."""
         return len(self._due)
 
     def _watch(self, one: Incoming) -> None:

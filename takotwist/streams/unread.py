@@ -1,4 +1,4 @@
-"""Answers that wait for who asked for them: how long, and how many in all.
+"""Unread answers: their idle timeout, and the bound on what waits in all.
 
 An answer that is written whole, and a stream up to where its writer pauses, is held until
 its reader takes it, who may never do.  So a reader takes something now and then, however

@@ -182,7 +182,7 @@ class Root(Resource):
         return routes.answers.run(request, lambda: _not_found(request))
 
     def direct(self, path: bytes) -> Callable[[Request], bool] | None:
-        """What answers a plain GET of `path` for long (`streams.site.make_site`)."""
+        """What answers a plain GET of `path` for long (`streams.http.site.make_site`)."""
         try:
             here = read_path(path, self._routes.bases)
         except Refusal:

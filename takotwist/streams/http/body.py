@@ -12,7 +12,7 @@ from typing import Protocol
 
 
 class BodyReceiver(Protocol):
-    """What takes a body as it comes."""
+    """The receiver of a body, as it comes."""
 
     def body_chunk(self, data: bytes) -> None:
         """Some of the body, as the network cut it."""
@@ -49,7 +49,7 @@ class RequestBody:
 
     @property
     def is_taken(self) -> bool:
-        """Whether somebody takes it."""
+        """True if somebody takes it."""
         return self._receiver is not None
 
     def came(self, data: bytes) -> None:

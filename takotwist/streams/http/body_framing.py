@@ -1,4 +1,4 @@
-"""How the body of an HTTP/1.1 request is framed, where Twisted takes more than RFC 9112 does.
+"""Framing of an HTTP/1.1 request's body, where Twisted takes more than RFC 9112 does.
 
 Rule: what others between us and the client may read in another way is no framing.
 """
@@ -12,7 +12,7 @@ MAX_BODY_LENGTH = 2**63 - 1
 
 
 def is_transfer_coding(value: bytes, version: bytes) -> bool:
-    """Whether `value` may be that of Transfer-Encoding: chunked, and nothing else (section 6.1)."""
+    """True if `value` may be that of Transfer-Encoding: chunked, and nothing else (section 6.1)."""
     return value.lower() == b"chunked" and version == b"HTTP/1.1"
 
 

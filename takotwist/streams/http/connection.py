@@ -1,14 +1,13 @@
-"""The first bytes of a connection, and to whom they go.
+"""The first bytes of a connection, its protocol by them, and the handshake timeout.
 
 A plain GET of something that is answered for long is read and answered here
 (`DirectRequest`); everything else is twisted.web's.  Rule: what is answered directly is
 seen by the client exactly as if twisted.web had, and the connection goes on there.
 
-New connections that have said nothing yet, and one timer for all of them.
-
-Most say something within a millisecond, and a timer of its own would be a good
-part of what such a connection costs.  Rule: all wait equally long, so who came
-first is due first, and the timer is for that one.
+New connections that have sent nothing yet share one timer (`Unheard`): most send
+something within a millisecond, and a timer of its own would be a good part of what such
+a connection costs.  Rule: all wait equally long, so the first to come is the first due,
+and the timer is for that one.
 """
 
 from __future__ import annotations
@@ -174,7 +173,7 @@ _SAME_MOMENT = 0.001
 
 @attrs.define(slots=True, eq=False)
 class Unheard(Generic[C]):
-    """Who is waited for.
+    """The connections that have sent nothing yet, and their handshake timeout.
 
     :param seconds: how long each may take.
     :param overdue: called with each that took longer; it is no longer waited for then.

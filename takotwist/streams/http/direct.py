@@ -1,15 +1,14 @@
-"""A request that is answered without twisted.web: a plain GET, first on its connection.
+"""A request that is answered without twisted.web, and its stream: a plain GET.
 
-It has of twisted.web's request what a long answer needs and nothing beside: the
-head to read, an answer that is sent whole, or a stream (`streams.event_stream`), or
-an upgrade (`streams.websocket_upgrade`).  Rule: whoever can answer a twisted.web
-request in one of these ways can answer this one, and no client sees which it was.
+`DirectRequest` has of twisted.web's request what a long answer needs and nothing beside:
+the head to read, an answer that is sent whole, or a stream (`streams.sse.stream`), or an
+upgrade (`streams.websocket.upgrade`).  Rule: a handler that answers a twisted.web request
+in one of these ways answers this one the same, and no client sees which it was.
 
-A stream that answers a `DirectRequest`: a response pipe, and all that stays of the request.
-
-Between two blocks a connection should hold its socket and who writes to it, and
-nothing of how it began.  Rule: everything is framed as HTTP/1.1 chunks
-(RFC 9112, section 7.1), so the connection can go on when the stream has ended.
+`DirectStream` is the response pipe of such a stream, and all that stays of the request:
+between two blocks a connection holds its socket and its writer, and nothing of how it
+began.  Rule: everything is framed as HTTP/1.1 chunks (RFC 9112, section 7.1), so the
+connection can go on when the stream has ended.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 @implementer(IPushProducer)
 class DirectStream:
-    """One open response; see `streams.response_pipe.ResponsePipe`.
+    """One open response; see `streams.http.response.ResponsePipe`.
 
     :param on_gone: called when the client goes before the end.
     """
@@ -118,13 +117,13 @@ class DirectStream:
             self._answers().forget(unread)
 
     def pauseProducing(self) -> None:
-        """See `IPushProducer`."""
+        """Of `IPushProducer`."""
         if self._unread is None:
             self._unread = self._answers().watch(self.buffered, self.abort)
         self._on_pause()
 
     def resumeProducing(self) -> None:
-        """See `IPushProducer`."""
+        """Of `IPushProducer`."""
         self._taken()
         self._on_resume()
 
@@ -158,7 +157,7 @@ def _encoded(fields: tuple[tuple[str, str], ...]) -> bytes:
 class DirectRequest:
     """One request; see `streams.http.interface.Request`.
 
-    :param channel: `streams.http_connection.HttpConnection`.
+    :param channel: `streams.http.connection.HttpConnection`.
     :ivar requestHeaders: to be read like `twisted.web.http_headers.Headers`.
     """
 
@@ -208,7 +207,7 @@ class DirectRequest:
         return self.channel.transport.getHost()
 
     def isSecure(self) -> bool:
-        """Whether it came over TLS."""
+        """True if it came over TLS."""
         return ISSLTransport.providedBy(self.channel.transport)
 
     def getHeader(self, name: str) -> str | None:

@@ -42,7 +42,7 @@ class HeadFields:
         return self._fields.get(name.lower())
 
     def hasHeader(self, name: bytes) -> bool:
-        """Whether there is such a line."""
+        """True if there is such a line."""
         return name.lower() in self._fields
 
     def getAllRawHeaders(self) -> Iterator[tuple[bytes, Sequence[bytes]]]:

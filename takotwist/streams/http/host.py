@@ -24,7 +24,7 @@ _LOCALHOST = re.compile(r"(?:[^.]+\.)*localhost")
 
 
 def is_host_field(value: bytes) -> bool:
-    """Whether `value` can be that of a Host field."""
+    """True if `value` can be that of a Host field."""
     return _FIELD.fullmatch(value) is not None
 
 
@@ -50,7 +50,7 @@ def as_ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether `host` is an address that only this machine reaches."""
+    """True if `host` is an address that only this machine reaches."""
     address = as_ip(host) if host else None
     return address is not None and address.is_loopback
 
@@ -80,7 +80,7 @@ class HostPolicy:
         return cls(names, any_host="" in names, any_address=any_address)
 
     def permits(self, field: str | None, reached: str | None) -> bool:
-        """Whether a request may be served.
+        """True if a request may be served.
 
         :param field: its Host; a client without one is no browser.
         :param reached: the address that it came to, which is always right; `None` where

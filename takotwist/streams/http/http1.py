@@ -38,7 +38,7 @@ _Channel: Any = HTTPChannel
 class Http1Channel(_Channel):  # type: ignore[misc]
     """One connection of HTTP/1.0 or 1.1.
 
-    :param site: of `streams.site`.
+    :param site: of `streams.http.site`.
     """
 
     #: A client that we let go and that neither reads nor goes is dropped after this long.
@@ -118,7 +118,7 @@ class Http1Channel(_Channel):  # type: ignore[misc]
             self._count_behind()
 
     def _count_behind(self) -> None:
-        """What came behind a request that is being answered is held, and nobody reads it."""
+        """Bytes behind a request that is being answered are held, and nobody reads them."""
         if len(self._dataBuffer) > MAX_PIECES:
             self._dataBuffer = [b"".join(self._dataBuffer)]
         held = sum(map(len, self._dataBuffer))

@@ -40,7 +40,7 @@ _Connection: Any = H2Connection
 class Http2Connection(_Connection):  # type: ignore[misc]
     """One connection of HTTP/2.
 
-    :param site: of `streams.site`.
+    :param site: of `streams.http.site`.
     """
 
     abortTimeout = 5
@@ -318,7 +318,7 @@ class Http2Connection(_Connection):  # type: ignore[misc]
 
     def timeoutConnection(self) -> None:
         requests = [stream._request for stream in self.streams.values()]
-        if requests and all(one._body_complete or one.quiet for one in requests):
+        if requests and all(one.body_complete or one.quiet for one in requests):
             # Nothing is expected of the client, and an answer may be long in coming.
             self.setTimeout(self.timeOut)
             return

@@ -1,4 +1,4 @@
-"""What a client of HTTP/2 has begun and not finished, and what it sends for nothing.
+"""Watch over a client of HTTP/2: what it begins and does not finish, or sends for nothing.
 
 A glance at the headers of its frames, beside the library that reads them in full and
 tells of neither.  Rule: it keeps no payload, and nothing that a client sends makes it
@@ -55,7 +55,7 @@ class Intake:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the client has begun what it has to finish soon: the preface, its
+        """True if the client has begun what it has to finish soon: the preface, its
         settings, a head, any frame but one of data."""
         return (
             not self._settled

@@ -30,7 +30,7 @@ class Fields(Protocol):
         """The values of all lines of that name, in order; `None` where there is none."""
 
     def hasHeader(self, name: bytes, /) -> bool:
-        """Whether there is such a line."""
+        """True if there is such a line."""
 
     def getAllRawHeaders(self) -> Iterable[tuple[bytes, Sequence[bytes]]]:
         """All fields."""
@@ -58,7 +58,7 @@ class ReadableRequest(Protocol):
         """The value of the last line of that name."""
 
     def isSecure(self) -> bool:
-        """Whether it came over TLS."""
+        """True if it came over TLS."""
 
 
 class Request(ReadableRequest, Protocol):
@@ -114,15 +114,15 @@ class Request(ReadableRequest, Protocol):
 
     @property
     def startedWriting(self) -> int:
-        """Whether the head of the answer is out."""
+        """True if the head of the answer is out."""
 
     @property
     def finished(self) -> int:
-        """Whether the answer is whole."""
+        """True if the answer is whole."""
 
     @property
     def gone(self) -> bool:
-        """Whether the client has left before that."""
+        """True if the client has left before that."""
 
     notifications: list[Deferred[None]]
     """Those of `notifyFinish` that have not fired.  Whoever takes the connection over takes them
@@ -153,7 +153,7 @@ class BodyRequest(Request, Protocol):
 
     @property
     def site(self) -> BodySite:
-        """Where it arrived."""
+        """The site that it arrived at."""
 
     @property
     def args(self) -> Mapping[bytes, Sequence[bytes]]:
@@ -184,7 +184,7 @@ class BodyRequest(Request, Protocol):
 
     @property
     def chunked(self) -> int:
-        """Whether the answer is framed in chunks; known when its head is out."""
+        """True if the answer is framed in chunks; known when its head is out."""
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Drive `producer` at the client's pace."""

@@ -1,17 +1,16 @@
-"""Heads of requests that were answered before, and a short way to answer them again.
+"""Known-head cache: heads of requests that were answered before, and a fast path for them.
 
-A program that posts sends the same head thousands of times but for where it posts
-to, how much, and what it says of each request alone; reading it costs more than all
-that follows.  Rule: a head is known only after a request with one of the same shape
-(`streams.head_shape`) went the whole way, and whoever answers it again can always
-say no, upon which the request goes the whole way too.
+A publisher sends almost the same head thousands of times but for where it posts to, how
+much, and what it says of each request alone; reading it costs more than all that follows.
+Rule: a head is known only after a request with one of the same shape (`HeadShape`) took
+the slow path, and the fast path can always decline, upon which the request takes the slow
+one too.
 
-What of a head matters: the names of its fields, in order, and the values of a few.
-
-A publisher's head changes with each request where it has an id of the request, of a
-trace or of a client in it, and means the same.  Rule: only a plain head has a shape,
-one that twisted.web reads in the same way line for line, whatever the values that are
-left out; everything odd goes to twisted.web, which is the one judge of it.
+A publisher's head changes with each request where it has an id of the request, of a trace
+or of a client in it, and means the same.  So the shape is the names of the fields, in
+order, and the values of a few.  Rule: only a plain head has a shape, one that twisted.web
+reads in the same way line for line, whatever the values that are left out; everything odd
+goes to twisted.web, which is the one judge of it.
 """
 
 from __future__ import annotations
@@ -23,15 +22,29 @@ from takotwist.streams.http.head import PLAIN
 from takotwist.streams.http.interface import AnswerAgain, Request
 
 #: Fields that say where a request goes and what becomes of its connection.  Others that do
-#: (`streams.repeated.may_be_repeated`) stand in no head that is remembered, and so in no shape.
+#: (`may_be_repeated`) stand in no head that is remembered, and so in no shape.
 _ALWAYS = ("connection", "host")
 
 #: Characters of names (RFC 9110, section 5.6.2).
 _NAME = rb"[!#-'*+.0-9A-Z^-z|~-]+"
 
+#: Longer heads are not remembered, and not more than so many: a head is of one publisher,
+#: whose key was good.
+MAX_HEAD, MAX_HEADS = 2048, 4096
+
+#: Bodies longer than this do not take the fast path: they come in many pieces anyway.
+MAX_BODY = 64 * 1024
+
+#: A request with a known head: what answers it, its target, and the length of its body.
+Known = tuple[AnswerAgain, bytes, int]
+
+#: The first line of this name.  A head with two of them is never remembered, and what is
+#: cut out of a head is the digits alone, so no two heads are mistaken for each other.
+_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (0|[1-9][0-9]{0,4})\r\n")
+
 
 class HeadShape:
-    """Tells which heads are alike.
+    """The likeness of heads.
 
     :param values: names of the fields whose values count, beside those that always do;
         all of them where it is `None`.
@@ -66,21 +79,6 @@ def _spelled(name: str) -> bytes:
     )
 
 
-#: Longer heads are not remembered, and not more than so many: a head is of one publisher,
-#: whose key was good.
-MAX_HEAD, MAX_HEADS = 2048, 4096
-
-#: Bodies longer than this are not answered the short way: they come in many pieces anyway.
-MAX_BODY = 64 * 1024
-
-#: A request with a known head: what answers it, its target, and the length of its body.
-Known = tuple[AnswerAgain, bytes, int]
-
-#: The first line of this name.  A head with two of them is never remembered, and what is
-#: cut out of a head is the digits alone, so no two heads are mistaken for each other.
-_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (0|[1-9][0-9]{0,4})\r\n")
-
-
 class RepeatedHeads:
     """The heads that one site remembers; the oldest is forgotten first.
 
@@ -101,7 +99,7 @@ class RepeatedHeads:
         self._once: set[int] = set()
 
     def get(self, head: bytes) -> Known | None:
-        """How to answer a request with `head`, which begins with ``POST``; `None` if unknown."""
+        """The answer to a request with `head`, which begins with ``POST``; `None` if unknown."""
         parts = _parts(head)
         if parts is None:
             return None
@@ -146,7 +144,7 @@ class RepeatedHeads:
 
     @property
     def whole(self) -> int:
-        """How many are known byte for byte."""
+        """Number of heads that are known byte for byte."""
         return len(self._whole)
 
 
@@ -168,7 +166,7 @@ def _parts(head: bytes) -> tuple[bytes, bytes, int] | None:
 
 
 def may_be_repeated(request: Request) -> bool:
-    """Whether another request with this head may be answered by the short way.
+    """True where another request with this head may take the fast path.
 
     :param request: of HTTP/1.1, on a connection that stays open.
     """

@@ -1,4 +1,4 @@
-"""What a stranger may spend of an HTTP server, as one frozen value.
+"""Limits of what a stranger may spend of an HTTP server, as one frozen value.
 
 Sizes are bytes and times are seconds; none is without bound.
 """
@@ -14,7 +14,7 @@ from attrs.validators import gt
 
 
 class Body(Enum):
-    """How the body of a request comes to its resource."""
+    """The way of a request's body to its resource."""
 
     #: The resource is rendered at the head, and takes the body as it comes
     #: (`StreamRequest.stream_body`).

@@ -1,13 +1,9 @@
-"""Who is at the other end, where a proxy stands between.
+"""Client address and own origin behind proxies, and the policy of allowed origins.
 
-Pure.  Rule: a forwarding header is believed exactly as far as the addresses that
-handed it on are trusted; a stranger's header changes nothing.
-
-Which pages may use this server, by the Origin that their browser states.
-
-RFC 6454.  Pure.  Rule: both sides of a comparison are normalized here, and what
-cannot be normalized (``null``, user info, a bad port) matches nothing, not
-even itself.
+Pure but for the reading of a request.  Rules: a forwarding header is believed exactly as
+far as the addresses that handed it on are trusted, so a stranger's header changes nothing.
+Both sides of a comparison of origins (RFC 6454) are normalized here, and what cannot be
+normalized (``null``, user info, a bad port) matches nothing, not even itself.
 """
 
 from __future__ import annotations
@@ -69,7 +65,7 @@ class TrustedProxies:
         return cls(tuple(networks), unix)
 
     def trusts(self, address: str | None) -> bool:
-        """Whether a proxy is at `address`; `None` is a Unix socket."""
+        """True if a proxy is at `address`; `None` is a Unix socket."""
         if address is None:
             return self.unix
         if not self._networks:
@@ -98,12 +94,12 @@ class Peer:
 
     @property
     def secure(self) -> bool:
-        """Whether the client speaks TLS, to us or to the proxy."""
+        """True if the client speaks TLS, to us or to the proxy."""
         return self.origin is not None and self.origin.startswith("https:")
 
 
 def _said(values: Sequence[str], hops: int) -> str | None:
-    """What the farthest of the proxies that are trusted has said.
+    """The word of the farthest of the proxies that are trusted.
 
     Some proxies add to what the one before them said, and some put their own in its place.
 
@@ -138,7 +134,7 @@ def resolve_peer(
     forwarded_host: Sequence[str] = (),
     trusted: TrustedProxies = NO_PROXIES,
 ) -> Peer:
-    """Who the client is.
+    """The client behind whatever proxies are trusted.
 
     :param address: of the socket's other end; `None` for a Unix socket.
     :param secure: whether that socket speaks TLS.
@@ -268,7 +264,7 @@ class OriginPolicy:
         return cls(frozenset(normalized))
 
     def permits(self, origin: str | None, own: str | None) -> bool:
-        """Whether a page of `origin` may use a server that it reached as `own`.
+        """True if a page of `origin` may use a server that it reached as `own`.
 
         :param origin: the Origin header, or `None` where there is none.  A request
             without one comes from no page of another origin, so it is permitted;

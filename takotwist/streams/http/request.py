@@ -50,7 +50,7 @@ class StreamRequest(_Request):  # type: ignore[misc]
     _limit: int | None = None
     """Bytes that the body may have; `None` when it is streamed."""
     _head_known = False
-    _body_complete = False
+    body_complete = False
     _received = 0
     _refusal: tuple[int, str] | None = None
     _body: RequestBody | None = None
@@ -61,7 +61,7 @@ class StreamRequest(_Request):  # type: ignore[misc]
     #: The body, while it is gathered here.
     _incoming: Incoming | None = None
     _awaits_continue = False
-    """Whether the client sends its body only when it is told to (RFC 9110, section 10.1.1)."""
+    """True if the client sends its body only when it is told to (RFC 9110, section 10.1.1)."""
 
     # the head
 
@@ -97,7 +97,7 @@ class StreamRequest(_Request):  # type: ignore[misc]
 
     @property
     def awaits_continue(self) -> bool:
-        """Whether the client is to be told to go on by the channel, at the head."""
+        """True if the client is to be told to go on by the channel, at the head."""
         expected = self.requestHeaders.getRawHeaders(b"expect") or ()
         return [one.lower() for one in expected[:1]] == [b"100-continue"]
 
@@ -181,7 +181,7 @@ class StreamRequest(_Request):  # type: ignore[misc]
         if not self._head_known:
             # A channel that shows no head.
             self._set_head(command, path, version)
-        self._body_complete = True
+        self.body_complete = True
         self._forget_body()
         if self._lingering is not None:
             self._settle()
@@ -202,7 +202,7 @@ class StreamRequest(_Request):  # type: ignore[misc]
             return
         if self._awaits_continue:
             self._awaits_continue = False
-            if not (self._received or self._body_complete or self._disconnected):
+            if not (self._received or self.body_complete or self._disconnected):
                 self.channel._send100Continue()
         if self._body is None:
             self._body = RequestBody(self._pause, self._resume)
@@ -229,21 +229,21 @@ class StreamRequest(_Request):  # type: ignore[misc]
             self._body.go_on()
 
     def _pause(self) -> None:
-        if not self._body_complete and not self._disconnected and not self._done:
+        if not self.body_complete and not self._disconnected and not self._done:
             self.channel.pauseProducing() if not self._on_http1 else self.channel.pause_body()
 
     def _resume(self) -> None:
-        if not self._body_complete and not self._disconnected and not self._done:
+        if not self.body_complete and not self._disconnected and not self._done:
             self.channel.resumeProducing() if not self._on_http1 else self.channel.resume_body()
 
     @property
     def leaves_body(self) -> bool:
-        """Whether an answer that begins now is the last on its connection of HTTP/1.1.
+        """True if an answer that begins now is the last on its connection of HTTP/1.1.
 
         Its client was never told to send its body, or has more of it to send than is read
         for nothing.
         """
-        if self._body_complete or (self._body is not None and self._body.is_taken):
+        if self.body_complete or (self._body is not None and self._body.is_taken):
             return False
         left = (self.stated_length or 0) - self._received
         return self._awaits_continue or left > self.site.limits.linger_bytes
@@ -300,7 +300,7 @@ class StreamRequest(_Request):  # type: ignore[misc]
         self.setHeader(b"Content-Length", b"%d" % len(body))
         for name, value in headers:
             self.setHeader(name, value)
-        if self._on_http1 and not self._body_complete:
+        if self._on_http1 and not self.body_complete:
             self.setHeader(b"Connection", b"close")
             self.close_after()
         self.write(body)
@@ -337,7 +337,7 @@ class StreamRequest(_Request):  # type: ignore[misc]
 
     @property
     def gone(self) -> bool:
-        """Whether the client has left before the end of the answer."""
+        """True if the client has left before the end of the answer."""
         return bool(self._disconnected)
 
     def _forget_body(self) -> None:
@@ -349,7 +349,7 @@ class StreamRequest(_Request):  # type: ignore[misc]
         self._forget_body()
         if self._body is not None:
             self._body.drop()
-        if self._body_complete or not self._on_http1:
+        if self.body_complete or not self._on_http1:
             self._settle()
             return
         # The answer is out and the body is not all in.  Closing now would make the

@@ -31,7 +31,7 @@ LOW_WATER = 16384
 
 
 class ResponsePipe(Protocol):
-    """What `EventStream` needs of an HTTP version.
+    """The needs of an `EventStream` of an HTTP version.
 
     A channel of another HTTP version brings its own: a method
     ``response_pipe(request, on_pause, on_resume)`` on ``request.channel``.

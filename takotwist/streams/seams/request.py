@@ -13,7 +13,7 @@ from twisted.web.http_headers import Headers
 
 
 def is_gone(request: Any) -> bool:
-    """Whether the client has left: `streams.http.interface.Request.gone`, and its equivalent of
+    """True if the client has left: `streams.http.interface.Request.gone`, and its equivalent of
     another site's request."""
     gone = getattr(request, "gone", None)
     return bool(request._disconnected if gone is None else gone)

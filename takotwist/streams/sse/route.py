@@ -55,7 +55,7 @@ def json_event(value: Any, event: str | None = None, id: str | None = None) -> S
 
 
 def last_event_id_bytes(request: AnyRequest) -> bytes | None:
-    """What the client saw last, as it says; `None` where it says nothing."""
+    """The id that the client saw last, as it says; `None` where it says nothing."""
     value = request.requestHeaders.getRawHeaders(b"last-event-id")
     return (value[-1].strip() or None) if value else None
 

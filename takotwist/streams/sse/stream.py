@@ -89,12 +89,12 @@ class EventStream:
 
     @property
     def direct(self) -> bool:
-        """Whether `write_framed` goes straight to a socket, and never raises."""
+        """True if `write_framed` goes straight to a socket, and never raises."""
         return is_direct(self.write_framed)
 
     @property
     def socket_send(self) -> Callable[[bytes], int] | None:
-        """The socket's own ``send``, behind `write_framed`; see `direct_send.straight_send`."""
+        """The socket's own ``send``, behind `write_framed`; see `seams.socket.straight_send`."""
         return straight_send(self.write_framed)
 
     @property
@@ -212,4 +212,4 @@ class EventStream:
 
 
 def _discard(_: bytes) -> None:
-    """Where writes go before `open` and after the end."""
+    """The sink of writes before `open` and after the end."""

@@ -1,4 +1,4 @@
-"""What a WebSocket endpoint allows, as one frozen value.
+"""Settings of a WebSocket endpoint, as one frozen value.
 
 Sizes are bytes and times are seconds.  Every option does something; `None`
 where it is allowed means that there is no such bound.

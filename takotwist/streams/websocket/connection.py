@@ -169,12 +169,12 @@ class WebSocketConnection:
 
     @property
     def direct(self) -> bool:
-        """Whether `write_frames` goes straight to a socket, and never raises."""
+        """True if `write_frames` goes straight to a socket, and never raises."""
         return is_direct(self.write_frames)
 
     @property
     def socket_send(self) -> Callable[[bytes], int] | None:
-        """The socket's own ``send``, behind `write_frames`; see `direct_send.straight_send`."""
+        """The socket's own ``send``, behind `write_frames`; see `seams.socket.straight_send`."""
         return straight_send(self.write_frames)
 
     @property

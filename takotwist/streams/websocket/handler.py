@@ -1,13 +1,9 @@
-"""One WebSocket connection as its handler sees it.
+"""The WebSocket connection that a handler is given, and its timers.
 
-Everything waits: receiving for the client, sending for the client to take it.
-Rule: what is held for a handler is bounded in messages and in bytes, and
-whoever waits is told of the end exactly once.
-
-The times of one WebSocket connection: its answer taken, pings, and its end.
-
-Rule: everything is on the reactor that it is given, in at most two timers, and
-nothing is left when the connection is gone.
+Everything waits: receiving for the client, sending for the client to take it.  Rules:
+what is held for a handler is bounded in messages and in bytes, and each waiter is told
+of the end exactly once.  The timers (`Keepalive`: handshake timeout, pings, lifetime) are on
+the reactor that is given, at most two, and nothing is left when the connection is gone.
 """
 
 from __future__ import annotations

@@ -1,12 +1,9 @@
-"""Whether a request is a good WebSocket handshake, decided before anything else is.
+"""Checks and answers of a WebSocket handshake, and the agreement on compression.
 
-RFC 6455, section 4.2.1, with the status codes of section 4.4 and RFC 9110,
-section 15.5.22.  Pure: it reads headers and answers with a value.
-
-Agreeing on permessage-deflate (RFC 7692, section 7.1).
-
-Rule: an offer that is malformed, or that we cannot meet, is declined and not an
-error; the connection then goes without compression.
+RFC 6455, section 4.2.1, with the status codes of section 4.4 and RFC 9110, section
+15.5.22.  Pure: it reads headers and answers with a value.  Of permessage-deflate (RFC
+7692, section 7.1) an offer that is malformed, or that cannot be met, is declined and not
+an error; the connection then goes without compression.
 """
 
 from __future__ import annotations
@@ -57,7 +54,7 @@ def _has_token(values: Iterable[bytes], wanted: bytes) -> bool:
 
 
 def is_upgrade(headers: object) -> bool:
-    """Whether a request asks for WebSocket at all, well or badly.
+    """True if a request asks for WebSocket at all, well or badly.
 
     :param headers: `twisted.web.http_headers.Headers`.
     """
@@ -69,7 +66,7 @@ def _values(headers: object, name: bytes) -> Sequence[bytes]:
 
 
 def check_handshake(method: bytes, version: bytes, headers: object) -> BadHandshake | None:
-    """What is wrong with a handshake, or `None`.
+    """The fault of a handshake, or `None`.
 
     :param version: of HTTP, ``b"HTTP/1.1"``.
     :param headers: `twisted.web.http_headers.Headers`.
@@ -132,7 +129,7 @@ def accept_handshake(
 
 
 def offered_subprotocols(headers: object) -> list[str]:
-    """What the client speaks, in its order; repeated header lines are one list."""
+    """The subprotocols that the client speaks, in its order; repeated lines are one list."""
     return [
         item.decode("ascii", "replace")
         for item in tokens(_values(headers, b"sec-websocket-protocol"))

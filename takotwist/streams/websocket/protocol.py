@@ -1,14 +1,13 @@
 """Autobahn's server protocol, slimmed and silent, feeding a `WebSocketConnection`.
 
-The handshake was judged and answered before (`streams.websocket_upgrade`), so this
+The handshake was judged and answered before (`streams.websocket.upgrade`), so this
 begins with the first frame.  Rule: a thin adapter; what is decided here is only what
 Autobahn leaves no other place for.
 
-What Autobahn sets on every connection, held once.
-
 Autobahn copies 27 options to every connection, sets 35 attributes and pretty-prints
-them for a log line that is off; that is most of its handshake's time.  Rule: what
-stands here is the same for all connections, or differs for only some and late.
+them for a log line that is off; that is most of its handshake's time.  `AutobahnDefaults`
+holds them once.  Rule: what stands there is the same for all connections, or differs for
+only some and late.
 """
 
 from __future__ import annotations
@@ -221,7 +220,7 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
         self._fail_connection(CLOSE_CODE, why.value)
 
     def read_on(self, reading: bool) -> None:
-        """Whether the client is read; while it is not, it has no pace to keep."""
+        """True if the client is read; while it is not, it has no pace to keep."""
         if self._incoming is not None:
             if reading:
                 self._incoming.go_on()
@@ -337,7 +336,7 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
     # compression
 
     def compresses(self, payload: bytes) -> bool:
-        """Whether `payload` is to be compressed on this connection."""
+        """True if `payload` is to be compressed on this connection."""
         return self._perMessageCompress is not None and len(payload) >= self.factory.compress_from
 
     def send_compressed(self, payload: bytes, is_binary: bool) -> None:

@@ -1,7 +1,9 @@
 """WebSocket for any Klein route or twisted.web resource.
 
-A connection is a coroutine that is given a `WebSocket`.  Rule: it is at the pace
-of both sides, so sending waits for a slow client and a slow handler is not read for.
+A connection is a coroutine that is given a `WebSocket`.  Rules: it is at the pace of
+both sides, so sending waits for a slow client and a slow handler is not read for; the
+first of connection and coroutine to end ends the other, and a failure of the handler is
+logged once and told to the client only as 1011.
 
     @app.route("/echo")
     def echo(request):
@@ -10,11 +12,6 @@ of both sides, so sending waits for a slow client and a slow handler is not read
     async def handle(ws):
         async for message in ws:
             await ws.send(message)
-
-A WebSocket connection, the coroutine that handles it, and the timers of both.
-
-Rule: whichever ends first ends the others, and a failure of the handler is
-logged once and told to the client only as 1011.
 """
 
 from __future__ import annotations
