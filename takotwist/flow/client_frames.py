@@ -18,6 +18,7 @@ from takotwist.core.log import Appended
 from takotwist.core.topic import Draft
 from takotwist.errors import BodyInvalid, InternalError, Refusal, VerifyRejected
 from takotwist.flow.authorize import AuthorizerService, TopicRequest
+from takotwist.flow.back_pressure import MAX_FRAMES_QUEUED
 from takotwist.flow.publish import PublisherService, validate
 from takotwist.flow.publish_grant import PublishGrant
 from takotwist.ports import IAuthorizer
@@ -25,8 +26,6 @@ from takotwist.trampoline import started
 
 _logger = Logger()
 
-#: Frames of one subscription that may wait for its handler.
-MAX_WAITING = 64
 
 #: What becomes of a frame: the stored message, `None` where it was dropped, or the refusal.
 Outcome = Callable[[Appended | Refusal | None], None]
@@ -65,7 +64,7 @@ class ClientFrames:
             outcome(self._ended)
             return
         self._waiting.append((draft, idempotency_key, outcome))
-        if len(self._waiting) == MAX_WAITING:
+        if len(self._waiting) == MAX_FRAMES_QUEUED:
             self.on_full(True)
         self._go_on()
 
@@ -94,7 +93,7 @@ class ClientFrames:
 
     def _forget_waiting(self) -> list[tuple[Draft, str | None, Outcome]]:
         waiting, self._waiting = self._waiting, []
-        if len(waiting) >= MAX_WAITING:
+        if len(waiting) >= MAX_FRAMES_QUEUED:
             # Other topics are read from the same connection.
             self.on_full(False)
         return waiting
@@ -109,7 +108,7 @@ class ClientFrames:
     async def _run(self) -> None:
         try:
             while self._waiting and not self._paused:
-                if len(self._waiting) == MAX_WAITING:
+                if len(self._waiting) == MAX_FRAMES_QUEUED:
                     self.on_full(False)
                 draft, key, outcome = self._waiting.pop(0)
                 try:

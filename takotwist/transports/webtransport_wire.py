@@ -19,6 +19,7 @@ from takotwist.codecs.wire_forms import LINES_MUX
 from takotwist.core.deadlines import Pings, Pulse
 from takotwist.core.send_queue import SendQueue
 from takotwist.errors import Refusal
+from takotwist.flow.back_pressure import ReadHolds
 from takotwist.flow.session import Session
 from takotwist.streams.unfinished import CLOSE_CODE, Cut, Unfinished
 from takotwist.streams.webtransport import (
@@ -29,18 +30,25 @@ from takotwist.streams.webtransport import (
 )
 from takotwist.transports.admission import Admission, ConnectionSlot
 from takotwist.transports.webtransport_lines import Lines, Pressure
-from takotwist.transports.wire import Speaker, ignore_pressure
+from takotwist.transports.wire import (
+    LEAVING_CODES,
+    TRANSITIONS,
+    NullSpeaker,
+    Speaker,
+    WireState,
+    ignore_pressure,
+    moved,
+)
 
 #: Seconds from the session to its stream.
 STREAM_SECONDS = 5.0
 
 
-class WebTransportWire:
+class WebTransportWire(ReadHolds):
     """A wire on one stream of a session.
 
     :param max_line_bytes: most bytes of one frame.
     :param unfinished: counts the frame that has begun.
-    :ivar left: whether the client has closed as who has gone for good does.
     :ivar on_pressure: told when the client does not keep up, and when it does again.
     :ivar ended: fires when the stream is over, with the code and the reason to close
         the session with, or `None` where the client is gone.
@@ -57,6 +65,9 @@ class WebTransportWire:
         max_line_bytes: int,
         unfinished: Unfinished,
     ) -> None:
+        super().__init__()
+        self.state = WireState.OPENING
+        self.speaker = NullSpeaker()
         self._admission = admission
         self._unfinished = unfinished
         self._max_line_bytes = max_line_bytes
@@ -66,8 +77,6 @@ class WebTransportWire:
         self._lines: Lines | None = None
         self._pings: Pings | None = None
         self._written = self._acknowledged = 0
-        self._holds = 0
-        self.left = False
         self.on_pressure: Callable[[bool], None] = ignore_pressure
         self.send_queue: SendQueue = admission.new_send_queue()
         self.ended: Deferred[tuple[int, str] | None] = Deferred()
@@ -88,6 +97,7 @@ class WebTransportWire:
         stream.pause()
         self._transport = transport = run_protocol(stream, self._lines)
         transport.registerProducer(Pressure(self), True)
+        self.state = moved(TRANSITIONS, self.state, WireState.OPEN)
         self.send_queue.connect(LINES_MUX, self._write)
         self.speaker = speaker(self)
         stream.resume()
@@ -125,14 +135,10 @@ class WebTransportWire:
         self.send_queue.flush()
         self._finish(*self._admission.answers.close_of(refusal))
 
-    def hold(self, full: bool) -> None:
-        """Stop reading from the peer while anything holds."""
-        self._holds += 1 if full else -1
-        if self._lines is not None and not self.session.closed:
-            if full and self._holds == 1:
-                self._lines.pauseProducing()
-            elif self._holds == 0:
-                self._lines.resumeProducing()
+    @property
+    def left(self) -> bool:
+        """Whether the client has closed as one that has gone for good."""
+        return self.state is WireState.LEFT
 
     def keep_alive(self, interval: float) -> None:
         """Say something every `interval` seconds, and drop a client that takes none of two."""
@@ -176,8 +182,12 @@ class WebTransportWire:
         elif closed is None:
             self._over("the client ended its stream", (1000, ""))
         elif closed.clean:
-            self.left = closed.code in (1000, 1001)
-            self._over(f"client closed ({closed.code})", None)
+            left = closed.code in LEAVING_CODES
+            self._over(
+                f"client closed ({closed.code})",
+                None,
+                to=WireState.LEFT if left else WireState.ENDED,
+            )
         else:
             self._over(f"connection lost ({closed.reason})", None)
 
@@ -219,14 +229,27 @@ class WebTransportWire:
         self._over(reason, (code, reason), transport)
 
     def _over(
-        self, why: str, closing: tuple[int, str] | None, ending: StreamTransport | None = None
+        self,
+        why: str,
+        closing: tuple[int, str] | None,
+        ending: StreamTransport | None = None,
+        to: WireState = WireState.ENDED,
     ) -> None:
-        if self.session.closed:
+        if not TRANSITIONS[self.state]:
             return
-        opened, self._transport = self._transport is not None, None
+        opened, self._transport = self.state is WireState.OPEN, None
+        self.state = moved(TRANSITIONS, self.state, to)
         self.session.close(why)
         if opened:
             self.speaker.lost()
         if ending is not None:
             ending.loseConnection()
         self.ended.callback(closing)
+
+    def _pause_reading(self) -> None:
+        if self.state is WireState.OPEN and self._lines is not None:
+            self._lines.pauseProducing()
+
+    def _resume_reading(self) -> None:
+        if self.state is WireState.OPEN and self._lines is not None:
+            self._lines.resumeProducing()

@@ -1,25 +1,74 @@
-"""A connection that carries frames both ways, as the protocol's speakers see it.
+"""Connection adapters: one transport below, a speaker of the protocol above.
 
 A speaker (`channel_speaker`, `mux`) knows frames and topics; a wire knows one
 transport.  Rule: whatever leaves goes through the wire's send queue or after it,
 so control frames and messages keep their order.
+
+Lifecycle of a wire (`TRANSITIONS`):
+
+    OPENING  handshake answered -> OPEN; client gone before that -> ENDED
+    OPEN     client closed with 1000 or 1001 -> LEFT; closed or dropped by us, client closed
+             with another code, connection lost -> ENDED
+    LEFT, ENDED   final
+
+A client that left is not one that was lost: live objects wait for the second to come back.
+Rule: the connection, the session and the speaker are a wire's exactly while it is OPEN, and
+whatever comes in a final state is dropped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Protocol, TypeVar
 
 from takotwist.codecs.websocket_frame import binary_frame, text_frame
 from takotwist.codecs.wire_forms import WEBSOCKET_MUX
 from takotwist.core.deadlines import Pings, Pulse
 from takotwist.core.send_queue import SendQueue
 from takotwist.errors import Refusal
+from takotwist.flow.back_pressure import ReadHolds
 from takotwist.flow.session import Session
 from takotwist.streams.http.interface import Request
 from takotwist.streams.websocket.connection import WebSocketConnection
 from takotwist.streams.websocket.upgrade import WebSocketUpgrade
 from takotwist.transports.admission import Admission, ConnectionSlot
+
+
+class WireState(Enum):
+    """State of a wire's lifecycle."""
+
+    #: The handshake is being answered; frames that come behind it are kept.
+    OPENING = "opening"
+    OPEN = "open"
+    #: The client closed as one that has gone for good.
+    LEFT = "left"
+    #: Closed or dropped by the server, or lost.
+    ENDED = "ended"
+
+
+TRANSITIONS: Mapping[WireState, frozenset[WireState]] = {
+    WireState.OPENING: frozenset({WireState.OPEN, WireState.ENDED}),
+    WireState.OPEN: frozenset({WireState.LEFT, WireState.ENDED}),
+    WireState.LEFT: frozenset(),
+    WireState.ENDED: frozenset(),
+}
+
+#: Close codes of a client that has gone for good: normal closure, going away.
+LEAVING_CODES = frozenset({1000, 1001})
+
+
+State = TypeVar("State", bound=Enum)
+
+
+def moved(table: Mapping[State, frozenset[State]], state: State, to: State) -> State:
+    """The next state by a table of transitions.
+
+    :raises ValueError: there is no such transition.
+    """
+    if to not in table[state]:
+        raise ValueError(f"{type(state).__name__} cannot go from {state.value} to {to.value}")
+    return to
 
 
 class Speaker(Protocol):
@@ -32,7 +81,7 @@ class Speaker(Protocol):
         """The connection has gone."""
 
 
-class _NullSpeaker:
+class NullSpeaker:
     """Speaks while the real speaker is being made, which may end the connection at once."""
 
     def received(self, text: bytes) -> None:
@@ -67,39 +116,33 @@ class Wire(Protocol):
         """Notice within two intervals, in seconds, that the peer is gone."""
 
 
-class WebSocketWire:
-    """A wire on an open WebSocket.
-
-    :param form: the wire form of messages on it.
-    """
+class WebSocketWire(ReadHolds):
+    """A wire on a WebSocket."""
 
     __slots__ = (
         "_admission",
         "_connection",
         "_early",
-        "_end_reason",
-        "_holds",
         "_pings",
-        "left",
         "on_pressure",
         "send_queue",
         "session",
         "speaker",
+        "state",
     )
 
     session: Session
     speaker: Speaker
 
     def __init__(self, admission: Admission) -> None:
+        super().__init__()
+        self.state = WireState.OPENING
         self._admission = admission
-        self.speaker = _NullSpeaker()
+        self.speaker = NullSpeaker()
+        #: There exactly while the wire is open: to read it is cheaper than to read the state.
         self._connection: WebSocketConnection | None = None
         self._early: list[tuple[bytes, bool]] = []
         self._pings: Pings | None = None
-        self._end_reason: str | None = None
-        self._holds = 0
-        #: Whether the peer has closed as who has gone for good does.
-        self.left = False
         self.on_pressure: Callable[[bool], None] = ignore_pressure
         self.send_queue: SendQueue = admission.new_send_queue()
 
@@ -115,7 +158,8 @@ class WebSocketWire:
     ) -> bool:
         """Answer the handshake.
 
-        :param slot: for the session; used also when the peer has gone.
+        :param slot: for the session; left unused when the peer has gone.
+        :param form: the wire form of messages.
         :param speaker: makes the speaker, which may send at once.
         :return: whether the peer is still there.
         """
@@ -128,10 +172,12 @@ class WebSocketWire:
             on_resume=self._resumed,
             subprotocol=subprotocol,
         )
-        if connection is None:
+        if connection is None or connection.closed:
+            self.state = moved(TRANSITIONS, self.state, WireState.ENDED)
             return False
         self.session = slot.open(kind, self.send_queue, self.end)
         self._connection = connection
+        self.state = moved(TRANSITIONS, self.state, WireState.OPEN)
         # A connection with many topics may have something of each in one turn.
         at_once = connection.direct and form is not WEBSOCKET_MUX
         send = connection.socket_send if at_once else None
@@ -177,7 +223,6 @@ class WebSocketWire:
             return
         self.send_queue.flush()
         code, reason = self._admission.answers.close_of(refusal)
-        self._end_reason = reason
         connection.close(code, reason)
         self._gone(reason)
 
@@ -187,14 +232,10 @@ class WebSocketWire:
             self._connection.abort()
             self._gone(reason)
 
-    def hold(self, full: bool) -> None:
-        """Stop reading from the peer while anything holds."""
-        self._holds += 1 if full else -1
-        if self._connection is not None:
-            if full and self._holds == 1:
-                self._connection.pause_reading()
-            elif self._holds == 0:
-                self._connection.resume_reading()
+    @property
+    def left(self) -> bool:
+        """Whether the peer has closed as one that has gone for good."""
+        return self.state is WireState.LEFT
 
     def keep_alive(self, interval: float) -> None:
         """Ping every `interval` seconds, and drop a peer that answers none of two intervals."""
@@ -217,14 +258,14 @@ class WebSocketWire:
     def _message(self, payload: bytes, is_binary: bool) -> None:
         connection = self._connection
         if connection is None:
-            self._early.append((payload, is_binary))
+            if self.state is WireState.OPENING:
+                self._early.append((payload, is_binary))
             return
         self._heard(b"")
         if is_binary:
             take = getattr(self.speaker, "received_binary", None)
             if take is not None and take(payload):
                 return
-            self._end_reason = "binary frame"
             connection.close(1003, "text-frames-only")
             self._gone("binary frame")
             return
@@ -240,19 +281,33 @@ class WebSocketWire:
 
     def _resumed(self) -> None:
         self._heard(b"")
-        if not self.session.closed:
+        if self.state is WireState.OPEN:
             self._admission.attacher.resumed(self.send_queue)
             self.on_pressure(False)
 
     def _closed(self, code: int, reason: str, clean: bool) -> None:
-        self.left = clean and code in (1000, 1001)
-        self._gone(f"client closed ({code})" if clean else f"connection lost ({code})")
+        left = clean and code in LEAVING_CODES
+        self._gone(
+            f"client closed ({code})" if clean else f"connection lost ({code})",
+            WireState.LEFT if left else WireState.ENDED,
+        )
 
-    def _gone(self, why: str) -> None:
+    def _gone(self, why: str, to: WireState = WireState.ENDED) -> None:
+        if self.state is not WireState.OPEN:
+            # The client's answer to our close, or its end within the handshake (`open`).
+            return
+        self.state = moved(TRANSITIONS, self.state, to)
         self._connection = None
-        if not self.session.closed:
-            self.session.close(why)
-            # They know this wire, and would stay with it until Python looks for cycles.
-            speaker, self.speaker = self.speaker, _NullSpeaker()
-            self.on_pressure = ignore_pressure
-            speaker.lost()
+        self.session.close(why)
+        # They know this wire, and would stay with it until Python looks for cycles.
+        speaker, self.speaker = self.speaker, NullSpeaker()
+        self.on_pressure = ignore_pressure
+        speaker.lost()
+
+    def _pause_reading(self) -> None:
+        if self._connection is not None:
+            self._connection.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._connection is not None:
+            self._connection.resume_reading()

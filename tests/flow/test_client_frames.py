@@ -16,7 +16,8 @@ from takotwist.core.params import PayloadSchema
 from takotwist.core.topic import Draft, Topic
 from takotwist.errors import AuthUnavailable, BodyInvalid, InternalError, VerifyRejected
 from takotwist.flow.authorize import Authorized, AuthorizerService, TopicRequest
-from takotwist.flow.client_frames import MAX_WAITING, ClientFrames
+from takotwist.flow.back_pressure import MAX_FRAMES_QUEUED
+from takotwist.flow.client_frames import ClientFrames
 from takotwist.flow.publish_grant import PublishGrant
 from takotwist.ports import IAuthorizer
 
@@ -177,7 +178,7 @@ class TestClientFrames(SynchronousTestCase):
     def test_bounded(self) -> None:
         """When many wait, reading stops, and goes on when they are fewer."""
         self.frames()
-        for _ in range(MAX_WAITING + 1):
+        for _ in range(MAX_FRAMES_QUEUED + 1):
             self.send()
         self.assertEqual(self.full, [True])
         self.app.answers[0].callback(Drop())

@@ -16,7 +16,7 @@ from takotwist import Context, Grant, Reject, define_channel
 from takotwist.adapters.authorize_http import HttpAuthorizer
 from takotwist.app import wsgi
 from takotwist.core.authorization import REFUSED_SECONDS
-from takotwist.flow.client_frames import MAX_WAITING
+from takotwist.flow.back_pressure import MAX_FRAMES_QUEUED
 from takotwist.testing.memory_socket import MemorySocket
 from takotwist.testing.world import World
 from tests.adapters.app_in_memory import TOKEN, client_of, wsgi_agent
@@ -439,11 +439,11 @@ class WaitingTests(SynchronousTestCase):
     def test_bounded(self) -> None:
         """What waits is bounded: beyond it the client is not read, and is again afterwards."""
         socket = self.connect("ann")
-        self.say(socket, *range(MAX_WAITING + 1))
+        self.say(socket, *range(MAX_FRAMES_QUEUED + 1))
         self.assertTrue(held(socket))
         self.questions[0][2].callback(True)
         self.assertFalse(held(socket))
-        self.assertEqual(len(self.handled), MAX_WAITING + 1)
+        self.assertEqual(len(self.handled), MAX_FRAMES_QUEUED + 1)
 
     def test_coalesced(self) -> None:
         """Two tabs of one user that begin to speak at the same moment are one question."""
@@ -534,7 +534,7 @@ class LeavingTests(WaitingTests):
     def test_by_the_server(self) -> None:
         """What waits is refused with the reason, and the connection is read again."""
         socket = self.follow()
-        self.publish(socket, *range(MAX_WAITING + 1))
+        self.publish(socket, *range(MAX_FRAMES_QUEUED + 1))
         self.assertTrue(held(socket))
         (session,) = self.world.parts.sessions
         (subscribed,) = session.subscribed.values()

@@ -20,6 +20,7 @@ from takotwist.codecs.wire_forms import SSE_MUX_CHUNKED, SSE_MUX_RAW
 from takotwist.core.deadlines import Comments, Pulse
 from takotwist.core.send_queue import SendQueue
 from takotwist.errors import BodyInvalid, MethodNotAllowed, NotFound, Refusal
+from takotwist.flow.back_pressure import ReadHolds
 from takotwist.flow.session import Session
 from takotwist.streams.http.interface import BodyRequest, Request
 from takotwist.streams.sse.stream import EventStream
@@ -35,7 +36,7 @@ KEEPALIVE = encode(SseEvent(comment="keepalive"))
 LINES = "application/x-ndjson"
 
 
-class EventStreamWire:
+class EventStreamWire(ReadHolds):
     """A wire on an open event stream.
 
     :param forget: called when it has ended.
@@ -48,6 +49,7 @@ class EventStreamWire:
     def __init__(
         self, admission: Admission, request: Request, key: str, forget: Callable[[], object]
     ) -> None:
+        super().__init__()
         self.key = key
         self.speaker: Speaker | None = None
         self._forget = forget
@@ -57,7 +59,6 @@ class EventStreamWire:
         self._admission = admission
         self._stream = EventStream(request, on_pause=self._paused, on_resume=self._resumed)
         self._comments: Comments | None = None
-        self._holds = 0
         self._free: list[Deferred[None]] = []
         self.send_queue: SendQueue = admission.new_send_queue()
 
@@ -114,12 +115,6 @@ class EventStreamWire:
             self._gone(reason)
             self._stream.abort()
 
-    def hold(self, full: bool) -> None:
-        """Hold the answers of POSTs back, or let them go."""
-        self._holds += 1 if full else -1
-        if not self._holds:
-            self._let_go()
-
     def free(self) -> Deferred[None]:
         """Fires when nothing holds any more."""
         waiting: Deferred[None] = Deferred()
@@ -166,6 +161,12 @@ class EventStreamWire:
                 speaker.lost()
             self._forget()
             self._let_go()
+
+    def _pause_reading(self) -> None:
+        """The answers of POSTs are held back: see `free`."""
+
+    def _resume_reading(self) -> None:
+        self._let_go()
 
     def _let_go(self) -> None:
         free, self._free = self._free, []

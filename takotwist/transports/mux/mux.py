@@ -59,13 +59,13 @@ class Mux:
 
     __slots__ = (
         "_admission",
+        "_grants",
         "_limited",
         "_live",
         "_presented",
+        "_queues",
         "_refs",
-        "_turns",
         "_wire",
-        "_writers",
     )
 
     def __init__(
@@ -81,8 +81,8 @@ class Mux:
         self._presented = presented
         self._limited: RateRefusals | None = None
         self._refs: dict[str, Ref] = {}
-        self._writers = PublishGrants(wire, admission)
-        self._turns = TopicQueues(wire.hold)
+        self._grants = PublishGrants(wire, admission)
+        self._queues = TopicQueues(wire.hold)
         lifecycle = Lifecycle()
         wire.keep_alive(lifecycle.keepalive_interval_ms / 1000)
         wire.session.live_until(lifecycle.max_connection_lifetime_ms)
@@ -90,7 +90,7 @@ class Mux:
 
     def received(self, text: bytes) -> None:
         """A frame has come."""
-        if self._live is not None and self._live.take(text, self._turns.track):
+        if self._live is not None and self._live.take(text, self._queues.track):
             return
         frame = read_client_frame(text, self._admission.max_message_bytes)
         limited = self._admission.over_rate(self._wire.session.address, frame)
@@ -105,7 +105,7 @@ class Mux:
             self._refused(BodyInvalid("op is missing: this connection has many topics."), frame.ref)
         elif isinstance(frame, Authenticate):
             self._presented = self._presented.or_text(frame.token)
-            self._writers.forget_refusals()
+            self._grants.forget_refusals()
         else:
             self._run(frame)
 
@@ -117,8 +117,8 @@ class Mux:
         """The connection has gone."""
         if self._live is not None:
             self._live.lost()
-        self._turns.cancel()
-        self._writers.close()
+        self._queues.close()
+        self._grants.close()
 
     async def _on_topic(self, frame: OnTopic) -> None:
         definition = await self._admission.authorizing.find(frame.channel)
@@ -168,8 +168,8 @@ class Mux:
         if not asked.definition.bidirectional:
             raise TransportNotEnabled
         authorize = partial(self._authorize, frame, asked, "publish")
-        self._put(frame, await self._writers.way_in(asked, frame.auth, authorize))
-        self._writers.remember(_key(frame), asked)
+        self._put(frame, await self._grants.way_in(asked, frame.auth, authorize))
+        self._grants.remember(_key(frame), asked)
 
     def _put(self, frame: OnTopic, frames: ClientFrames) -> None:
         assert frame.draft is not None
@@ -225,13 +225,13 @@ class Mux:
             self._refused(refusal, frame.ref)
             return
         key = _key(frame)
-        if frame.op == "publish" and not self._turns.busy(key):
-            known = self._writers.known(key)
+        if frame.op == "publish" and not self._queues.busy(key):
+            known = self._grants.known(key)
             if known is not None:
                 # It was published to before: by its way in, at once.
                 self._put(frame, known)
                 return
-        self._turns.take(key, partial(self._on_topic, frame), partial(self._failed, frame.ref))
+        self._queues.take(key, partial(self._on_topic, frame), partial(self._failed, frame.ref))
 
     def _failed(self, ref: Ref, failure: Failure) -> None:
         self._refused(refusal_of(failure, _logger, "a frame failed"), ref)

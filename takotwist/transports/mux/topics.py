@@ -1,17 +1,20 @@
-"""What a connection has under way: frames about one topic in turn, about others at once.
+"""Work queues and publish grants of one multiplexed connection, per topic.
 
-Rule: there are only so many, and beyond them the connection is not read; none
-outlives it.
+Frames about one topic are worked on in turn, about others at once.  Rule: only so many are
+in flight (`flow.back_pressure`), and beyond them the connection is not read; none outlives it.
 
-The topics that a connection publishes to, and what it was granted for them.
+    READING  as many frames in flight as may be -> FULL
+    FULL     one of them is done -> READING
+    either   the connection has gone -> CLOSED, which is final
 
-Rule: a grant is remembered as long as it holds and no longer, and for a bounded
-number of topics; whatever is forgotten is only asked for again.
+A grant to publish is remembered as long as it holds and no longer, and for a bounded number
+of topics; whatever is forgotten is only asked for again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from enum import Enum
 from hashlib import sha256
 from typing import Any
 
@@ -22,32 +25,53 @@ from twisted.python.failure import Failure
 from takotwist.core.authorization import REFUSED_SECONDS
 from takotwist.errors import VerifyRejected
 from takotwist.flow.authorize import Authorized, TopicRequest
+from takotwist.flow.back_pressure import MAX_FRAMES_IN_FLIGHT
 from takotwist.flow.client_frames import ClientFrames
 from takotwist.transports.admission import Admission
-from takotwist.transports.wire import Wire
+from takotwist.transports.wire import Wire, moved
 
-#: Frames of one connection that are being answered at once; beyond it nothing is read.
-MAX_UNDER_WAY = 32
+#: Topics for which a connection's grant to publish is remembered.
+MAX_WRITERS = 32
+
+#: Number of names that a remembered spelling counts for: itself, and what it stands for.
+ASKED_NAMES = 2
 
 _logger = Logger()
 
 
+class Intake(Enum):
+    """State of a connection's work queues."""
+
+    READING = "reading"
+    #: The connection is not read.
+    FULL = "full"
+    CLOSED = "closed"
+
+
+INTAKE_TRANSITIONS: Mapping[Intake, frozenset[Intake]] = {
+    Intake.READING: frozenset({Intake.FULL, Intake.CLOSED}),
+    Intake.FULL: frozenset({Intake.READING, Intake.CLOSED}),
+    Intake.CLOSED: frozenset(),
+}
+
+
 class TopicQueues:
-    """Of one connection.
+    """Per-topic work queues of one connection.
 
     :param hold: called with `True` when no more frames should be read, and with `False`
         when they may be again.
     """
 
-    __slots__ = ("_hold", "_last", "_under_way")
+    __slots__ = ("_hold", "_in_flight", "_last", "state")
 
     def __init__(self, hold: Callable[[bool], None]) -> None:
+        self.state = Intake.READING
         self._hold = hold
-        self._under_way: set[Deferred[None]] = set()
+        self._in_flight: set[Deferred[None]] = set()
         self._last: dict[str, Deferred[None]] = {}
 
     def busy(self, topic: str) -> bool:
-        """Whether something of `topic` is under way."""
+        """Test whether work on `topic` is in flight."""
         return topic in self._last
 
     def take(
@@ -58,8 +82,12 @@ class TopicQueues:
     ) -> None:
         """Do `work` after all that came for `topic` before.
 
+        What comes when the connection has gone is dropped.
+
         :param failed: told why it was not done, unless the connection has gone.
         """
+        if self.state is Intake.CLOSED:
+            return
         before = self._last.get(topic)
         mine = self._last[topic] = Deferred()
 
@@ -83,22 +111,28 @@ class TopicQueues:
 
     def _begin(self, doing: Coroutine[Any, Any, None], finished: Callable[[object], None]) -> None:
         done = ensureDeferred(doing)
-        self._under_way.add(done)
-        if len(self._under_way) == MAX_UNDER_WAY:
+        self._in_flight.add(done)
+        if self.state is Intake.READING and len(self._in_flight) >= MAX_FRAMES_IN_FLIGHT:
+            self._become(Intake.FULL)
             self._hold(True)
 
         def over(result: object) -> None:
-            if len(self._under_way) == MAX_UNDER_WAY:
+            self._in_flight.discard(done)
+            if self.state is Intake.FULL and len(self._in_flight) < MAX_FRAMES_IN_FLIGHT:
+                self._become(Intake.READING)
                 self._hold(False)
-            self._under_way.discard(done)
             finished(result)
 
         done.addBoth(over)
 
-    def cancel(self) -> None:
-        """The connection has gone."""
-        for doing in list(self._under_way):
+    def close(self) -> None:
+        """Cancel what is in flight: the connection has gone."""
+        self._become(Intake.CLOSED)
+        for doing in list(self._in_flight):
             doing.cancel()
+
+    def _become(self, state: Intake) -> None:
+        self.state = moved(INTAKE_TRANSITIONS, self.state, state)
 
 
 async def _after(
@@ -109,15 +143,8 @@ async def _after(
     await work()
 
 
-#: Topics for which a connection's grant to publish is remembered.
-MAX_WRITERS = 32
-
-#: What a spelling that is remembered counts for: itself, and what it stands for.
-ASKED_NAMES = 2
-
-
 class PublishGrants:
-    """Of one connection.  A topic that is subscribed has its way in by that."""
+    """Grants to publish of one connection.  A topic that is subscribed has its way in by that."""
 
     __slots__ = ("_admission", "_asked", "_own", "_refused", "_wire")
 

@@ -1,7 +1,4 @@
-"""What a connection with many topics has under way.
-
-Publishing again and again over a connection that holds many topics.
-"""
+"""Work queues and publish grants of a multiplexed connection."""
 
 from __future__ import annotations
 
@@ -15,12 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist import Grant, define_channel
 from takotwist.adapters.memory.log import InMemoryReplayLog
 from takotwist.core.channel import Registry
+from takotwist.flow.back_pressure import MAX_FRAMES_IN_FLIGHT
 from takotwist.server.config import Config
 from takotwist.server.config.limits import Limits
 from takotwist.testing.manual_log import ManualLog
 from takotwist.testing.world import BEGINNING, World, WorldClock
 from takotwist.transports.mux import topics as mux_writers
-from takotwist.transports.mux.topics import MAX_UNDER_WAY, TopicQueues
+from takotwist.transports.mux.topics import INTAKE_TRANSITIONS, Intake, TopicQueues
 
 
 class TopicQueuesTests(SynchronousTestCase):
@@ -32,7 +30,7 @@ class TopicQueuesTests(SynchronousTestCase):
         self.cancelled: list[str] = []
         self.failures: list[Failure] = []
         self.waits: dict[str, Deferred[None]] = {}
-        self.turns = TopicQueues(self.held.append)
+        self.queues = TopicQueues(self.held.append)
 
     async def work(self, name: str) -> None:
         self.waits[name] = Deferred(lambda _: self.cancelled.append(name))
@@ -40,7 +38,7 @@ class TopicQueuesTests(SynchronousTestCase):
         self.done.append(name)
 
     def take(self, topic: str, name: str) -> None:
-        self.turns.take(topic, lambda: self.work(name), self.failures.append)
+        self.queues.take(topic, lambda: self.work(name), self.failures.append)
 
     def test_in_turn(self) -> None:
         """Of one topic the second begins when the first is done; another topic waits for none."""
@@ -51,10 +49,10 @@ class TopicQueuesTests(SynchronousTestCase):
         self.waits["other"].callback(None)
         self.waits["first"].callback(None)
         self.assertEqual(list(self.waits), ["first", "other", "second"])
-        self.assertEqual([self.turns.busy("a"), self.turns.busy("b")], [True, False])
+        self.assertEqual([self.queues.busy("a"), self.queues.busy("b")], [True, False])
         self.waits["second"].callback(None)
         self.assertEqual(self.done, ["other", "first", "second"])
-        self.assertFalse(self.turns.busy("a"))
+        self.assertFalse(self.queues.busy("a"))
 
     def test_failed(self) -> None:
         """What fails is told, and the next one of its topic has its turn."""
@@ -67,7 +65,7 @@ class TopicQueuesTests(SynchronousTestCase):
 
     def test_held(self) -> None:
         """Nothing more is read while as much is under way as may be."""
-        for number in range(MAX_UNDER_WAY):
+        for number in range(MAX_FRAMES_IN_FLIGHT):
             self.assertEqual(self.held, [])
             self.take(str(number), str(number))
         self.assertEqual(self.held, [True])
@@ -76,9 +74,9 @@ class TopicQueuesTests(SynchronousTestCase):
 
     def test_held_by_any(self) -> None:
         """Whatever was the last that may be, it is counted when it begins and when it ends."""
-        for number in range(MAX_UNDER_WAY - 1):
+        for number in range(MAX_FRAMES_IN_FLIGHT - 1):
             self.take(str(number), str(number))
-        self.turns.track(self.work("tracked"))
+        self.queues.track(self.work("tracked"))
         self.assertEqual(self.held, [True])
         self.take("one more", "one more")
         self.waits["3"].callback(None)
@@ -90,13 +88,44 @@ class TopicQueuesTests(SynchronousTestCase):
         """A connection that goes takes all of it along, and nobody is told."""
         self.take("a", "first")
         self.take("b", "other")
-        self.turns.track(self.work("tracked"))
-        self.turns.cancel()
+        self.queues.track(self.work("tracked"))
+        self.queues.close()
         self.assertEqual((self.done, self.failures), ([], []))
         self.assertEqual(sorted(self.cancelled), ["first", "other", "tracked"])
 
+    def test_states(self) -> None:
+        """Reading, full, reading again, closed; what it held is not let go once more."""
+        states = [self.queues.state]
+        for number in range(MAX_FRAMES_IN_FLIGHT):
+            self.take(str(number), str(number))
+        states.append(self.queues.state)
+        self.waits["0"].callback(None)
+        states.append(self.queues.state)
+        self.take("0", "again")
+        self.queues.close()
+        states.append(self.queues.state)
+        self.assertEqual(states, [Intake.READING, Intake.FULL, Intake.READING, Intake.CLOSED])
+        self.assertEqual(self.held, [True, False, True])
 
-class MuxWritersTests(SynchronousTestCase):
+    def test_no_other_states(self) -> None:
+        """A transition that the table does not have is refused, each of them."""
+        for state in Intake:
+            for to in set(Intake) - INTAKE_TRANSITIONS[state]:
+                queues = TopicQueues(self.held.append)
+                queues.state = state
+                with self.assertRaises(ValueError):
+                    queues._become(to)
+                self.assertIs(queues.state, state)
+
+    def test_nothing_after_the_end(self) -> None:
+        """Work for a connection that has gone is not begun, and it cannot go twice."""
+        self.queues.close()
+        self.take("a", "late")
+        self.assertEqual((self.waits, self.queues.busy("a")), ({}, False))
+        self.assertRaises(ValueError, self.queues.close)
+
+
+class PublishGrantsTests(SynchronousTestCase):
     """A channel whose grants end after a minute."""
 
     def setUp(self) -> None:
