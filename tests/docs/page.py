@@ -50,7 +50,8 @@ class Block:
 
 def pages() -> list[Path]:
     """All pages that people read."""
-    found = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+    own = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+    found = [*(ROOT / name for name in own), *sorted(DOCS.rglob("*.md"))]
     return [*found, *sorted((ROOT / "examples").glob("*/README.md"))]
 
 
