@@ -27,6 +27,7 @@ from takotwist.core.channel import Defined, Registry
 from takotwist.errors import AuthUnavailable, DefinitionError
 from takotwist.live.functions.function import Function, discover_functions
 from takotwist.server.config import Config
+from takotwist.streams.seams.reactor import runs_asyncio
 
 
 @attrs.define(slots=True, eq=False)
@@ -61,7 +62,7 @@ class Definitions:
         :param pool: threads for the app's plain functions.
         :param jitter: a number from 0 to 1.
         """
-        runs_asyncio = hasattr(reactor, "_asyncioEventloop")
+        on_asyncio = runs_asyncio(reactor)
         registry = Registry()
         local = LocalAuthorizer(
             (),
@@ -72,7 +73,7 @@ class Definitions:
         )
         if config.app.url is None:
             router = AuthorizerRouter(registry, local)
-            return cls(config, runs_asyncio, registry, router, local, None, None)
+            return cls(config, on_asyncio, registry, router, local, None, None)
         agent, url, connections = app_agent(
             reactor,
             config.app.url,
@@ -93,7 +94,7 @@ class Definitions:
         router = AuthorizerRouter(registry, local, HttpAuthorizer(client))
         elsewhere = HttpRegistry(client, reactor, dispatches=config.app.dispatch)
         return cls(
-            config, runs_asyncio, registry, router, local, elsewhere, connections, client=client
+            config, on_asyncio, registry, router, local, elsewhere, connections, client=client
         )
 
     @property

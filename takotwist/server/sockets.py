@@ -24,7 +24,7 @@ from pathlib import Path
 import attrs
 from twisted.internet import unix
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import AdoptedStreamServerEndpoint, _SystemdParser
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint
 from twisted.internet.interfaces import (
     IListeningPort,
     IProtocolFactory,
@@ -36,6 +36,7 @@ from zope.interface import implementer
 
 from takotwist.errors import ConfigError
 from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText
+from takotwist.streams.seams.reactor import inherited_sockets, use_opened_socket
 
 
 def _passed_here() -> ListenFDs:
@@ -45,7 +46,7 @@ def _passed_here() -> ListenFDs:
     they have no names, which they need not have.  With what a process was started the
     kernel still knows.
     """
-    known = _SystemdParser._sddaemon
+    known = inherited_sockets()
     if known.inheritedDescriptors():
         return known
     try:
@@ -93,7 +94,7 @@ class PassedSocket:
         port = unix.Port(b"\0passed by systemd", protocolFactory, reactor=self.reactor)
         opened = socket.socket(fileno=descriptor)
         opened.setblocking(False)
-        port._preexistingSocket = opened
+        use_opened_socket(port, opened)
         port.startListening()
         return succeed(_with_backlog(port, self.backlog))
 

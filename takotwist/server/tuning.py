@@ -31,7 +31,7 @@ from pathlib import Path
 import attrs
 from twisted.internet import tcp, unix
 
-from takotwist.tls.context import TlsConnection
+from takotwist.streams.seams.tls import TlsConnection
 
 _SOCKET = (
     "reactor",

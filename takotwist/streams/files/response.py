@@ -32,10 +32,10 @@ from takotwist.streams.files.sinks import (
     SocketSink,
     StreamSink,
     WrittenSink,
-    http2_stream,
     plain_socket,
 )
 from takotwist.streams.files.transmission import ErrorRenderer, Transmission, is_gone, send_refusal
+from takotwist.streams.seams.http2 import http2_stream
 
 
 def conditions_of(request: Request) -> Conditions:

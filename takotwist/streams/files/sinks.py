@@ -11,8 +11,7 @@ buffer has run empty, and while this answer is under way nobody else writes.
 `StreamSink`, HTTP/2, with a bound of our own on its send queue.  Twisted pauses a producer
 there only when the peer's flow-control window is full, and windows of 32 MiB are usual; so much
 would be queued for every slow reader.  This sink asks how much is queued and keeps it below
-`QUEUE`.  There is no public way to ask Twisted's `_http2`;
-`tests/streams/files/test_sinks.py` holds what is assumed of it here.
+`QUEUE`.  `tests/streams/files/test_sinks.py` holds what is assumed of Twisted here.
 
 `WrittenSink`, every request: read a chunk, `request.write` it.  Over HTTP/1.1 with TLS the
 transport pauses us when 64 KiB wait in its buffer; small bodies take this way on any
@@ -30,14 +29,14 @@ import socket
 from contextlib import suppress
 from typing import Any, Protocol
 
-from h2.errors import ErrorCodes
-from h2.exceptions import StreamClosedError
 from twisted.internet.interfaces import IReactorTime, ISSLTransport
 from twisted.internet.tcp import Connection
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 
 from takotwist.streams.files.opened import FileChanged, OpenedFile
+from takotwist.streams.seams.http2 import room, when_unblocked
+from takotwist.streams.seams.request import has_encoder
 
 
 class Flow(Protocol):
@@ -103,9 +102,7 @@ def plain_socket(request: Request) -> Connection | None:
     if transport.TLS or transport.producer is not channel:
         return None
     # Somebody's encoder (twisted.web's own gzip) has to see the bytes.
-    if getattr(request, "_encoder", None) is not None:
-        return None
-    return transport
+    return None if has_encoder(request) else transport
 
 
 class SocketSink:
@@ -177,25 +174,6 @@ QUEUE = 262_144
 FRAME = 16_384
 
 
-def http2_stream(request: Request) -> Any | None:
-    """The stream that carries `request`, `None` where it is not on HTTP/2."""
-    channel = getattr(request, "channel", None)
-    return channel if hasattr(channel, "streamID") and hasattr(channel, "_conn") else None
-
-
-def reset(stream: Any) -> None:
-    """End a stream in the middle, as our failure.
-
-    The stream's own `abortConnection` says NO_ERROR, which a client may take for a body that
-    was complete (RFC 9113, section 8.1).
-    """
-    connection, stream_id = stream._conn, stream.streamID
-    with suppress(StreamClosedError):
-        connection.conn.reset_stream(stream_id, error_code=ErrorCodes.INTERNAL_ERROR)
-    if connection._tryToWriteControlData():
-        connection._requestDone(stream_id)
-
-
 class StreamSink:
     """Writes frames into an HTTP/2 stream, a bounded number ahead.
 
@@ -220,45 +198,20 @@ class StreamSink:
 
     def send(self, flow: Flow, file: OpenedFile, offset: int, count: int) -> int:
         """One frame, never beyond what the peer's windows take."""
-        room = self._room()
-        if room <= 0:
+        free = room(self._stream, QUEUE)
+        if free <= 0:
             self.yield_turn(flow)
             return 0
-        data = file.read(offset, min(count, FRAME, room))
+        data = file.read(offset, min(count, FRAME, free))
         self._request.write(data)
         return len(data)
-
-    def _room(self) -> int:
-        """Bytes that may be queued now.
-
-        Not more than the windows, the connection's shared one too: on a stream that has
-        bytes queued and no window Twisted's sending loop turns without rest.
-        """
-        connection, stream_id = self._stream._conn, self._stream.streamID
-        window = connection.conn.local_flow_control_window(stream_id)
-        if window <= 0:
-            # One byte in the queue is what makes Twisted pause us, and resume us when the
-            # window opens; it does not look at a stream that has nothing to send.
-            return 1
-        free = connection.remainingOutboundWindow(stream_id)
-        waiting = sum(
-            len(chunk)
-            for queue in connection._outboundStreamQueues.values()
-            for chunk in queue
-            if isinstance(chunk, bytes)  # the end of a stream is queued as a mark
-        )
-        shared = connection.conn.outbound_flow_control_window - waiting
-        return int(min(QUEUE - (window - free), free, shared))
 
     def yield_turn(self, flow: Flow) -> None:
         """Go on when the connection has moved: in the next turn, or when its socket drains."""
         flow.hold()
-        blocked = self._stream._conn._consumerBlocked
-        if blocked is None:
+        # Nothing leaves before a blocked socket drains; asking every turn would be a busy loop.
+        if not when_unblocked(self._stream, lambda result: self._release_soon(result, flow)):
             self._clock.callLater(0, flow.release)
-        else:
-            # Nothing leaves before the socket drains; asking every turn would be a busy loop.
-            blocked.addCallback(self._release_soon, flow)
 
     def _release_soon(self, result: object, flow: Flow) -> object:
         # A call of its own, because we are inside the connection's own chain here.

@@ -33,7 +33,8 @@ from zope.interface import implementer
 
 from takotwist.streams.files.answer import Piece, Span
 from takotwist.streams.files.opened import FileChanged, OpenedFile
-from takotwist.streams.files.sinks import Sink, http2_stream, reset
+from takotwist.streams.files.sinks import Sink
+from takotwist.streams.seams.http2 import connection_of, http2_stream, reset
 
 
 def is_gone(request: Request) -> bool:
@@ -43,9 +44,7 @@ def is_gone(request: Request) -> bool:
 
 def unread(request: Request) -> int:
     """Bytes in the kernel that the peer has not acknowledged yet; 0 where nobody can tell."""
-    channel = getattr(request, "channel", None)
-    connection = getattr(channel, "_conn", channel)  # HTTP/2: from the stream to its connection
-    transport = getattr(connection, "transport", None)
+    transport = getattr(connection_of(getattr(request, "channel", None)), "transport", None)
     while transport is not None and not isinstance(transport, Connection):
         transport = getattr(transport, "transport", None)  # through TLS and other wrappers
     if transport is None or transport.disconnected:

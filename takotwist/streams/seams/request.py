@@ -1,20 +1,23 @@
-"""A request of twisted.web, by parts that it does not show.
+"""Requests of twisted.web, and their HTTP/1.1 channel, by parts that they do not show.
 
 The streaming primitives take requests of any site of twisted.web and not of
 `streams.http.site.make_site` alone, and Twisted's class does not say whether its client
-has left, nor lets go of its head.  Seen in Twisted 26.10.
+has left, nor lets go of its head.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.web.http_headers import Headers
 
 
 def is_gone(request: Any) -> bool:
-    """True if the client has left: `streams.http.interface.Request.gone`, and its equivalent of
-    another site's request."""
+    """True once the client has left, for a request of any site.
+
+    Ours say so themselves (`streams.http.interface.Request.gone`).
+    """
     gone = getattr(request, "gone", None)
     return bool(request._disconnected if gone is None else gone)
 
@@ -38,3 +41,26 @@ def forget_head(request: Any) -> None:
     if request.content is not None:
         request.content.close()
         request.content = None
+
+
+def has_encoder(request: Any) -> bool:
+    """True where the body goes through an encoder, such as twisted.web's own gzip."""
+    return getattr(request, "_encoder", None) is not None
+
+
+def take_transport(channel: Any, data_received: Callable[[bytes], object]) -> tuple[Any, bytes]:
+    """Take an HTTP/1.1 channel of twisted.web out from between its transport and `data_received`.
+
+    :return: the transport, and the bytes that were read behind the request.
+    """
+    transport, channel.transport = channel.transport, None
+    channel._networkProducer.unregisterProducer()
+    channel.setTimeout(None)
+    early = b"".join(channel._dataBuffer)
+    channel._dataBuffer = []
+    for one in channel.requests:
+        one.channel = None
+    channel.requests = []
+    # The line receiver that called us may still hold bytes of the same read.
+    channel.rawDataReceived = data_received
+    return transport, early

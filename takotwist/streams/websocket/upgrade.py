@@ -18,7 +18,7 @@ from twisted.web.http import HTTPChannel
 
 from takotwist.streams.http.direct import DirectRequest
 from takotwist.streams.http.interface import Request
-from takotwist.streams.seams.request import is_gone
+from takotwist.streams.seams.request import is_gone, take_transport
 from takotwist.streams.unfinished import Unfinished
 from takotwist.streams.websocket.config import WebSocketConfig
 from takotwist.streams.websocket.connection import WebSocketConnection
@@ -138,18 +138,7 @@ def _take(request: Request, protocol: AutobahnProtocol) -> tuple[Any, bytes]:
     channel = request.channel
     if isinstance(request, DirectRequest):
         return channel.transport, channel.give_to(protocol)
-    # twisted.web's.
-    transport, channel.transport = channel.transport, None
-    channel._networkProducer.unregisterProducer()
-    channel.setTimeout(None)
-    early = b"".join(channel._dataBuffer)
-    channel._dataBuffer = []
-    for one in channel.requests:
-        one.channel = None
-    channel.requests = []
-    # The line receiver that called us may still hold bytes of the same read.
-    channel.rawDataReceived = protocol.dataReceived
-    return transport, early
+    return take_transport(channel, protocol.dataReceived)
 
 
 def _give(transport: Any, protocol: AutobahnProtocol) -> None:
