@@ -1,4 +1,4 @@
-"""What the server asks an app elsewhere and what the app answers (protocol, section 9).
+"""Questions to an app elsewhere and its answers, as JSON (protocol, section 9).
 
 Both sides are in here, so that the server's reader and the writer that apps
 mount cannot drift apart.  Rule: what is read is complete and of the right types,
@@ -121,7 +121,7 @@ def read_grant(body: bytes) -> Grant:
 
 
 def says_no(body: bytes) -> bool:
-    """Whether the answer holds ``ok: false``, which is a refusal whatever its status."""
+    """`True` where the answer holds ``ok: false``, which is a refusal whatever its status."""
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

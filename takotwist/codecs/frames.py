@@ -1,12 +1,8 @@
-"""What clients send over a connection, read into values (protocol, section 5).
+"""Frames of the channel protocol as JSON: read from clients, written to them (section 5).
 
-One reader for the plain protocol, for ``tako.v1`` and for connections that hold
-many topics.  Rule: a frame is either one of these values or a refusal that
-names the field; nothing half-read comes out.
-
-Control frames of ``tako.v1`` as JSON (protocol, section 5).
-
-Rule: control frames carry ``op``, messages never do.
+One reader for the plain protocol, for ``tako.v1`` and for connections that hold many
+topics.  Rules: a frame is either one of these values or a refusal that names the field;
+nothing half-read comes out.  Control frames carry ``op``, messages never do.
 """
 
 from __future__ import annotations
@@ -160,7 +156,7 @@ def _usable(ref: Any) -> Ref:
 
 
 def _readable(text: bytes) -> dict[str, Any]:
-    """What can be read of a frame that is not valid, so that its sender hears of it.
+    """The readable part of a frame that is not valid, so that its sender hears of it.
 
     The standard library's reader, because it takes what no wire may carry: half of a surrogate
     pair, NaN, bytes that are no UTF-8.  Where it gives up too, as on JSON that is cut or nested too

@@ -1,12 +1,11 @@
-"""Channels as TypeScript declarations, for ``useChannel("chat", { params })``, and functions.
+"""TypeScript declarations of channels, and of the functions that pages may call.
 
-Rule: ``type`` and never ``interface`` for params, because only a type alias fits
-where the client wants any params.
+They type ``useChannel("chat", { params })`` and ``call("onJoinChat", ["lobby"])``.
 
-Functions that pages may call as TypeScript, for ``call("onJoinChat", ["lobby"])``.
-
-Rule: what a page gives is checked by the compiler as the server checks it, by position
-and by name; what nobody has declared is ``any`` as a result, and ``unknown`` elsewhere.
+Rules: ``type`` and never ``interface`` for params, because only a type alias fits where
+the client wants any params.  The compiler checks what a page gives as the server does, by
+position and by name; what nobody has declared is ``any`` as a result, and ``unknown``
+elsewhere.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?")
 
 
 class BrokenAnswer(ConnectionError):
-    """What came is no HTTP answer, or only a part of one."""
+    """No HTTP answer, or only a part of one, has come."""
 
 
 @attrs.frozen(slots=True)

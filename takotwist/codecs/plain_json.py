@@ -1,4 +1,4 @@
-"""What JSON cannot say, found before anything is sent, and where it is.
+"""Values that JSON cannot carry, found before anything is sent, and their place.
 
 Encoders raise without a place, or quietly send something else: ``null`` for NaN, a list
 for a set, base64 for bytes.  Rule: what arrives is what was given.  Typed values, such as
@@ -75,7 +75,7 @@ def _fault(
 
 
 def is_text(value: str) -> bool:
-    """Whether `value` has a form in UTF-8: half of a surrogate pair has none."""
+    """`True` where `value` has a form in UTF-8: half of a surrogate pair has none."""
     if value.isascii():
         return True
     try:

@@ -154,7 +154,7 @@ def read_drafts(body: bytes, max_bytes: int, max_count: int) -> tuple[tuple[Draf
 
 @lru_cache(maxsize=1024)
 def _between(channel: str, kind: str) -> bytes:
-    """What stands between id and data, which differ from message to message."""
+    """The part between id and data, which differ from message to message."""
     names = msgspec.json.encode(channel), msgspec.json.encode(kind)
     return b'","channel":%b,"type":%b,"data":' % names
 

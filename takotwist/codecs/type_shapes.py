@@ -1,13 +1,11 @@
-"""A JSON Schema as the shape of a value, for those who print types.
+"""Shapes of JSON Schemas, and the types of functions, for those who print types.
 
-Keeps what a type can say and drops what it cannot: lengths, patterns, formats.
-Rule: a shape is never narrower than its schema, so a generated type refuses
-nothing that the server would take.
+A shape keeps what a type can say and drops what it cannot: lengths, patterns, formats.
+Functions' types are JSON Schemas too.
 
-What functions take and give, as JSON Schemas, for those who print types.
-
-Rule: what JSON cannot carry stands in a schema as a mark: a live object by a number
-that says which one it is, a date and bytes by their names here.
+Rules: a shape is never narrower than its schema, so a generated type refuses nothing
+that the server would take.  What JSON cannot carry stands in a schema as a mark: a live
+object by a number that says which one it is, a date and bytes by their names here.
 """
 
 from __future__ import annotations
@@ -98,7 +96,7 @@ _PLAIN = frozenset({"string", "number", "integer", "boolean", "null"})
 
 @attrs.frozen
 class Shapes:
-    """What one schema says.
+    """The shapes of one schema.
 
     :ivar root: its own shape.
     :ivar named: those that it refers to, by name.

@@ -1,4 +1,4 @@
-"""A message is encoded once for each wire form, not once for each subscriber.
+"""Wire forms, and messages encoded once for each of them, not once for each subscriber.
 
 Rule: the set of wire forms is closed and small; a connection picks one when it
 opens and keeps it.

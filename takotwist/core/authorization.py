@@ -1,4 +1,4 @@
-"""What is asked of the app, and what it may answer (protocol, section 9).
+"""Questions to the app, and its answers (protocol, section 9).
 
 Rule: these values hold credentials, so none of them has a `repr` that shows one.
 """

@@ -1,14 +1,10 @@
-"""What a channel is, as plain data.
+"""Channel definitions as plain data, and the registry of them by name.
 
-A definition comes from Python (`takotwist.define_channel`), from the
-configuration file or from an app's registry; all three end as this value.
-Rule: nothing callable in here.  Who calls the app's functions is an adapter.
+A definition comes from Python (`takotwist.define_channel`), from the configuration
+file or from an app's registry; all three end as this value.
 
-The channels that are defined, by name.
-
-Definitions come from several places (Python, configuration, an app's
-registry).  Rule: one name, one definition; whoever comes second is told who
-was first.
+Rules: nothing callable in here; who calls the app's functions is an adapter.  One name,
+one definition; whoever comes second is told who was first.
 """
 
 from __future__ import annotations
@@ -22,7 +18,6 @@ import attrs
 from takotwist.core.params import Params, PayloadSchema
 from takotwist.errors import ChannelUnknown, DefinitionError
 
-#: Query keys that are never params (protocol, section 1).
 #: Where a cursor may stand in a query, the first that is there and not empty counts.  What
 #: an EventSource without headers adds to an address by itself is newer than what the
 #: address may have had before.
@@ -34,6 +29,7 @@ CURSOR_QUERY_KEYS = (
     "last_message_id",
 )
 
+#: Query keys that are never params (protocol, section 1).
 RESERVED_QUERY_KEYS = frozenset({*CURSOR_QUERY_KEYS, "stale", "access_token"})
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:@-]{0,127}")
@@ -43,7 +39,7 @@ MINUTE_MS = 60_000
 
 @attrs.frozen(slots=True, kw_only=True)
 class Lifecycle:
-    """How long things live.  All times in milliseconds (protocol, section 6).
+    """Times and bounds of a channel's topics; times in milliseconds (protocol, section 6).
 
     :ivar replay_window_ms: how far back a cursor may reach.
     :ivar inactivity_ttl_ms: a topic idle this long is dropped; 0 is never.
@@ -80,13 +76,13 @@ class Lifecycle:
 
 
 def is_channel_name(text: str) -> bool:
-    """Whether a channel may have this name."""
+    """`True` where a channel may have this name."""
     return _NAME.fullmatch(text) is not None
 
 
 @attrs.frozen(slots=True, kw_only=True)
 class Credentials:
-    """Where a request for this channel carries its credentials.
+    """The places in which a request for this channel carries its credentials.
 
     :ivar header_name: lower case, or `None` where no header is read.
     :ivar cookie_name: or `None` where no cookie is read.
@@ -149,7 +145,7 @@ class ChannelDefinition:
 
     @property
     def bidirectional(self) -> bool:
-        """Whether clients may connect over WebSocket."""
+        """`True` where clients may connect over WebSocket."""
         return self.handlers is None or bool(self.handlers) or self.forward_unhandled
 
 

@@ -1,14 +1,12 @@
-"""Everything that shall happen at some time, in one table with one tick.
+"""Deadlines of all connections in one table with one tick, and the keepalive's rule.
 
-Ten thousand connections with a keepalive, a lifetime and an expiry each would
-be thirty thousand timers of the reactor.  Here they are entries in buckets.
-Rule: nothing happens before its time, and at most one `grain` after it.
+Ten thousand connections with a keepalive, a lifetime and an expiry each would be thirty
+thousand timers of the reactor.  Here they are entries in buckets.  Rule: nothing
+happens before its time, and at most one `grain` after it.
 
-When to say something on a silent connection, and when to give it up.
-
-One rule for all transports.  Server-Sent Events get a comment when nothing was
-written for an interval; WebSocket peers are pinged every interval and dropped
-when none of the pings of two intervals was answered.
+Keepalive is one rule for all transports.  Server-Sent Events get a comment when nothing
+was written for an interval; WebSocket peers are pinged every interval and dropped when
+none of the pings of two intervals was answered.
 """
 
 from __future__ import annotations
@@ -92,7 +90,7 @@ def _taken(due: list[Deadline]) -> Iterator[Callable[[], None]]:
 
 
 class Pulse(Enum):
-    """What to do now."""
+    """The keepalive's answer."""
 
     NOTHING = "nothing"
     SPEAK = "speak"
@@ -106,7 +104,7 @@ class Comments:
     interval: float
 
     def check(self, now: float, written_at: float) -> tuple[Pulse, float]:
-        """What to do at `now`, and when to look again."""
+        """The answer at `now`, and the time of the next check."""
         due = written_at + self.interval
         if now >= due:
             return Pulse.SPEAK, now + self.interval
@@ -128,7 +126,7 @@ class Pings:
         self.heard_at = now
 
     def check(self, now: float) -> tuple[Pulse, float]:
-        """What to do at `now`, and when to look again."""
+        """The answer at `now`, and the time of the next check."""
         if now - self.heard_at > 2 * self.interval:
             return Pulse.DROP, now
         return Pulse.SPEAK, now + self.interval

@@ -1,16 +1,14 @@
-"""Who is subscribed to what, and the loop that hands a message to all of them.
+"""Subscribers by topic, and the loop that hands a message to all of them.
 
 Subscribers of a topic are grouped by the wire form they take, so a message is
-encoded once for each form and the loop over the subscribers holds no decision
-but "did it fit".  Rule: a subscriber is in the live group exactly while its
-gate is open.
+encoded once for each form, and the loop over the sockets holds nothing but the
+socket's own `send` where a connection's bytes can go straight to it: a step of
+Python more for each delivery costs a third of the send itself.
 
-Who is live on one topic in one wire form, and how a blob is handed to all of them.
-
-Where a connection's bytes can go straight to its socket the loop holds nothing but
-the socket's own `send`: a step of Python more for each delivery costs a third of the
-send itself.  Rule: bytes go straight only while nothing of the connection waits,
-neither in its send queue nor below, and that is looked up before each loop, not kept.
+Rules: a subscriber is in the live group exactly while its gate is open.  Bytes go
+straight only while nothing of the connection waits, neither in its send queue nor
+below; that is looked up before each loop and not kept up to date, because one of the
+many places that write would forget to.
 """
 
 from __future__ import annotations
@@ -29,6 +27,9 @@ from takotwist.errors import Refusal
 #: Fewer than this are written to one by one: to look up who waits would cost more.
 FEW = 8
 
+#: Most bytes of a burst that are joined into one push.
+SLICE_BYTES = 64 * 1024
+
 
 @attrs.define(slots=True, eq=False)
 class Group:
@@ -42,7 +43,7 @@ class Group:
     _straight: dict[Send, Subscription] = attrs.field(factory=dict, init=False)
 
     def __len__(self) -> int:
-        """How many members there are."""
+        """The number of members."""
         return len(self._queued) + len(self._straight)
 
     def add(self, subscription: Subscription) -> None:
@@ -76,7 +77,7 @@ class Group:
 
         :param now: seconds.
         :param waiting: of connections for which something waits, theirs or others.
-        :return: who could not take it.
+        :return: the members that could not take it.
         """
         refused: list[Subscription] = []
         if self._queued:
@@ -103,7 +104,10 @@ class Group:
 
 
 def _send(blob: bytes, sends: Iterator[Send]) -> dict[Send, int]:
-    """Give `blob` to all; who took less, and how much.  What failed took nothing."""
+    """Give `blob` to all.
+
+    :return: the sockets that took less, and how much; one that failed took nothing.
+    """
     size = len(blob)
     unsent: dict[Send, int] = {}
     while True:
@@ -112,14 +116,10 @@ def _send(blob: bytes, sends: Iterator[Send]) -> dict[Send, int]:
                 if (sent := send(blob)) != size:
                     unsent[send] = sent
         except OSError:
-            # Whether it has gone or is only full is found by who writes the rest.
+            # The write of the rest finds out whether it has gone or is only full.
             unsent[send] = 0
         else:
             return unsent
-
-
-#: Most bytes of a burst that are joined into one push.
-SLICE_BYTES = 64 * 1024
 
 
 @attrs.define(slots=True, eq=False)
@@ -147,7 +147,7 @@ class Subscription:
 
     @property
     def ended(self) -> bool:
-        """Whether it has been detached."""
+        """`True` once it has been detached."""
         return self.replay.gate is Gate.ENDED
 
 
@@ -297,7 +297,7 @@ class FanOut:
         return iter(self._audiences.values())
 
     def __contains__(self, key: str) -> bool:
-        """Whether the topic has subscribers."""
+        """`True` while the topic has subscribers."""
         return key in self._audiences
 
     def keys(self) -> frozenset[str]:

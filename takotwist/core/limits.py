@@ -1,4 +1,4 @@
-"""Counting what is open and how fast things come, with bounded tables.
+"""Limits on what is open and on how fast it comes, with bounded tables.
 
 Rule: a key that holds nothing and whose bucket is full again is not in a table.
 """
@@ -16,7 +16,7 @@ from takotwist.errors import Overloaded, RateLimited, Refusal
 
 @lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
-    """What a limit by address counts a client under.
+    """The network that stands for a client in limits by address.
 
     Whoever has one address of IPv6 has all of its /64 (RFC 6177), so these are one.
     """
@@ -70,7 +70,7 @@ class Rate:
 
 @attrs.define(slots=True)
 class Concurrency:
-    """How many are open at once, by key.
+    """A bound on what is open at once, by key.
 
     :ivar most: for one key; 0 switches the limit off.
     :ivar refusal: what one too many is told.
@@ -102,7 +102,7 @@ class Concurrency:
 
 @attrs.define(slots=True)
 class ConnectionLimits:
-    """Who may open one more connection.
+    """Limits on connections: in all, by address, by subject.
 
     :ivar most: connections in all.
     :ivar by_address: for one peer address; by_subject: for one subject.
@@ -167,7 +167,7 @@ class TopicNames:
         self.bytes += size
 
     def has_plenty(self, size: int, held: int) -> bool:
-        """Whether there is room for a name that is only remembered: that is half of it."""
+        """Is there room for a name that is only remembered?  It may use half of the room."""
         return (
             2 * (held + size) <= self.bytes_of_connection
             and 2 * self.count < self.most

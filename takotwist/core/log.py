@@ -1,14 +1,12 @@
-"""What crosses the replay log's port: appends going in, pages coming out.
+"""Appends and pages, which cross the port of the replay log, and group commit.
 
-Rule: every number by which the log later says "too old" is in a `Page`, read
-in the same snapshot as its messages.  A watermark read apart from the messages
-could miss a removal between the two.
+Every number by which the log later says "too old" is in a `Page`, read in the same
+snapshot as its messages: a watermark read apart from the messages could miss a
+removal between the two.
 
-Appends that arrive while a transaction is under way form the next one.
-
-No timer: alone it is one message and low latency, under load it is hundreds a
-transaction.  Rule: at most one batch is out at a time, so the order of offers
-is the order of ids.
+Appends that arrive while a transaction is under way form the next one.  No timer:
+alone it is one message and low latency, under load it is hundreds a transaction.
+Rule: at most one batch is out at a time, so the order of offers is the order of ids.
 """
 
 from __future__ import annotations
@@ -75,7 +73,7 @@ class Page:
     removed: int
 
     def up_to(self, head: int) -> Page:
-        """What of it has been reported, where the log's head is `head`.
+        """The part of it that has been reported, where the log's head is `head`.
 
         A snapshot may be ahead of what the writer has reported: what is in it beyond was
         acknowledged to nobody, and may yet be refused.
@@ -100,7 +98,7 @@ class Page:
 
 @attrs.frozen(slots=True)
 class LogStats:
-    """How much the log holds, for the administrator."""
+    """The size of the log, for the administrator."""
 
     topics: int
     messages: int

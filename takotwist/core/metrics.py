@@ -1,7 +1,7 @@
-"""What the server counts about itself.
+"""Metrics of the server: plain numbers that the hot path adds to.
 
-Plain numbers that the hot path adds to; who shows them (`admin.metrics`) reads
-them when asked.  A metrics library in the hot path costs more than the delivery.
+Who shows them (`admin.metrics`) reads them when asked.  A metrics library in the hot
+path costs more than the delivery.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
-"""Text from a query becomes typed params, or an error that names the param.
+"""Typed params from the text of a query, and JSON Schemas that refuse in one sentence.
 
-Query values are strings; the schema's property types say what they stand for.
-Rule: whatever the spelling, equal values come out equal, because a topic is
-made of what comes out.
+Query values are strings; the schema's property types say what they stand for.  An
+error names the param, or the place in the payload.
 
-A JSON Schema (draft 2020-12) that says no in one sentence which names the place.
-
-Rule: a schema is compiled once, when its definition is read; a bad schema is
-the definition's error, never a request's.
+Rules: whatever the spelling, equal values come out equal, because a topic is made of
+what comes out.  A schema (draft 2020-12) is compiled once, when its definition is
+read; a bad schema is the definition's error, never a request's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which messages one subscriber still has to be given, and when it is live.
+"""Replay, then live: the position of one subscriber, and the gate to live messages.
 
     attach (gate closed) -> replay from the tail or the log -> gate opens -> live
                                    ^                                          |
@@ -28,7 +28,7 @@ from takotwist.core.topic import EVERYTHING
 
 
 class Gate(Enum):
-    """Whether live messages are pushed."""
+    """The gate for live messages: they are pushed only while it is open."""
 
     CLOSED = "closed"
     OPEN = "open"

@@ -1,4 +1,4 @@
-"""What a replay log no longer has to keep, decided for every log in one place.
+"""Retention: what leaves a topic's window, decided for every log in one place.
 
 A topic's window is what is younger than its `replay_window_ms` and within its
 count and bytes (protocol, section 6).  Rule: a message goes only together with
@@ -47,7 +47,7 @@ Mark = tuple[int, int]
 
 @attrs.define(slots=True)
 class Ages:
-    """When messages were stored, where their ids are ahead of the clock.
+    """Times of storing of messages whose ids are ahead of the clock.
 
     Whatever is there now was stored by now: so each look at an ahead head is a mark, and a
     message is too old for certain when a mark above it is.  It may be kept for longer than
@@ -91,7 +91,7 @@ class Ages:
         return max(moment_us, sure[-1]) if sure else moment_us
 
     def stored_by(self, id: int) -> int:
-        """When the message `id`, which a look has seen, was stored at the latest."""
+        """The latest time at which the message `id`, which a look has seen, was stored."""
         at = bisect_left(self.marks, (id, 0))
         return min(id, self.marks[at][1]) if at < len(self.marks) else id
 
@@ -126,7 +126,7 @@ class Held:
         self.bytes += size
 
     def take(self, cut: Cut) -> None:
-        """What `cut` names was removed."""
+        """Take note that what `cut` names was removed."""
         self.removed = max(self.removed, cut.up_to)
         self.oldest = cut.oldest
         self.count -= cut.count
@@ -134,7 +134,7 @@ class Held:
 
     @property
     def too_large(self) -> bool:
-        """Whether count or bytes are over their bounds.
+        """`True` where count or bytes are over their bounds.
 
         The newest message alone is never too large: else a message over
         `replay_max_bytes` would be acknowledged and gone in the same moment.
@@ -145,7 +145,7 @@ class Held:
 
     @property
     def window_us(self) -> int:
-        """How long a message is kept."""
+        """The time for which a message is kept."""
         return self.lifecycle.replay_window_ms * 1000
 
 
@@ -174,7 +174,7 @@ def cut(
     everything: bool = False,
     ages: Ages | None = None,
 ) -> Cut | None:
-    """What goes from the old end of a topic in one step; `None` where all stays.
+    """The cut at the old end of a topic in one step; `None` where all stays.
 
     :param now_us: the time by which age is judged, `None` to judge size alone.
     :param oldest_first: (id, size) of the topic's messages; read only as far as needed.
@@ -203,7 +203,7 @@ def cut(
 
 
 def drop_at(held: Held, watched_us: int, in_use_us: int = 0) -> int | None:
-    """When an idle topic may be forgotten; `None` while it holds messages and has no ttl.
+    """The time at which an idle topic may go; `None` while it holds messages and has no ttl.
 
     :param watched_us: the last moment at which it had subscribers, or may have had.
     :param in_use_us: now, where it has subscribers now.
@@ -234,7 +234,7 @@ def due_at(held: Held, watched_us: int, stored_us: int, in_use_us: int = 0) -> i
 
 @attrs.define(slots=True)
 class Watched:
-    """When each topic was last known to have subscribers.
+    """The times at which each topic was last known to have subscribers.
 
     Costs nothing until a lifecycle has an inactivity ttl, because nothing else asks.
 

@@ -1,8 +1,8 @@
-"""What one connection has been given in this turn of the reactor, bounded.
+"""The bounded send queue of one connection, and the flush batch that writes it out.
 
-Frames of one turn are joined and written once.  Rule: `push` and `deliver` never
-block and never buffer past the bound; a connection that cannot take more says
-so, and its subscriptions go on from the log later.
+Frames of one turn of the reactor are joined and written once.  Rule: `push` and
+`deliver` never block and never buffer past the bound; a connection that cannot take
+more says so, and its subscriptions go on from the log later.
 """
 
 from __future__ import annotations
@@ -20,71 +20,71 @@ Send: TypeAlias = Callable[[bytes], int]
 
 
 class Flushable(Protocol):
-    """Something that has gathered what it will write at the end of the turn."""
+    """A member of a flush batch: it has gathered bytes, and writes them in `flush`."""
 
     def flush(self) -> None: ...
 
 
 @attrs.define(slots=True, eq=False)
 class FlushBatch:
-    """What was given something to write in this turn of the reactor.
+    """The send queues that hold something in this turn of the reactor, flushed together.
 
     Whoever delivers calls `end` when done.  The alternative, a timer of zero
     seconds for each connection, costs more than the write itself.
 
-    :ivar now: when it is, in seconds: set by whoever begins a turn of deliveries.
-    :ivar delivering: whether one has begun and will `end`, so that what is pushed until
-        then leaves with it.
-    :ivar holding: of send queues that were touched, those which can also be sent to straight.
+    :ivar now: the time in seconds, set by whoever begins a batch of deliveries.
+    :ivar delivering: a batch has begun and will `end`; what is pushed until then leaves
+        with it.
+    :ivar holding: the direct sends of the send queues in the batch that have one.
     """
 
     now: float = 0.0
     delivering: bool = False
     holding: list[Send] = attrs.field(factory=list, init=False)
-    _touched: list[Flushable] = attrs.field(factory=list, init=False)
+    _members: list[Flushable] = attrs.field(factory=list, init=False)
 
     def add(self, one: Flushable) -> None:
-        """Remember that `one` has something to write."""
-        self._touched.append(one)
+        """Flush `one` at the end of the batch."""
+        self._members.append(one)
 
     def end(self) -> None:
-        """Write out everything that was touched.
+        """Flush all members.
 
         When one of them fails its error comes out, and a further call goes on
         with the others.
         """
-        while self._touched:
-            touched, self._touched = self._touched, []
-            touched.reverse()
+        while self._members:
+            members, self._members = self._members, []
+            members.reverse()
             try:
-                while touched:
-                    touched.pop().flush()
+                while members:
+                    members.pop().flush()
             finally:
-                self._touched += reversed(touched)
+                self._members += reversed(members)
         self.holding.clear()
         self.delivering = False
 
 
 def _refuse(_: bytes) -> bool:
-    """What takes nothing, because the connection is gone."""
+    """The `deliver` of a connection that is gone: takes nothing."""
     return False
 
 
 def _nowhere(_: bytes) -> None:
-    """Where bytes go before a connection is open."""
+    """The `write` of a connection that is not open: drops the bytes."""
 
 
 @attrs.define(slots=True, eq=False)
 class SendQueue:
-    """Bytes on their way to one connection.
+    """The send queue of one connection: bytes on their way to it, bounded.
 
     :ivar limit: most bytes to hold before the transport has taken them.
     :ivar form: the wire form in which this connection takes messages.
-    :ivar write: the transport's own.
-    :ivar deliver: what the fan-out calls: `push`, or where nothing is to be joined
+    :ivar write: writes to the transport.
+    :ivar deliver: called by the fan-out: `push`, or where nothing is to be joined
         `push_at_once`.
-    :ivar send: its socket's own, where it may be used while nothing waits; `None` where not.
-    :ivar group: who does use it now.
+    :ivar send: its socket's own, for use while nothing waits; `None` where there is none.
+    :ivar group: the group that sends by it now.
     :ivar paused: the transport's buffer is full.
     :ivar waiting: subscriptions of this connection that go on once it takes more.
     """
@@ -108,7 +108,7 @@ class SendQueue:
 
     @property
     def written_at(self) -> float:
-        """When bytes were last written, in seconds."""
+        """The time at which bytes were last written, in seconds."""
         own = self._written_at
         return own if self.group is None else max(own, self.group.written_at)
 
@@ -162,7 +162,7 @@ class SendQueue:
         return True
 
     def push_at_once(self, blob: bytes) -> bool:
-        """As `push`, but written now: the turn's list costs as much as the write."""
+        """As `push`, but written now: the batch's list costs as much as the write."""
         if self.paused:
             return False
         if self._pending is not None:

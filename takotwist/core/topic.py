@@ -1,19 +1,14 @@
-"""A topic is one channel with one binding of its params.
+"""Topics, cursors and messages: the values that everything else is about.
 
-It is the unit of replay, fan-out and limits.  Rule: two bindings that validate
-to the same values are the same topic, whatever their order or spelling, so a
-topic is made of validated params only.
+A topic is one channel with one binding of its params, the unit of replay, fan-out and
+limits.  A cursor is the id of the last message that a client has seen: opaque to
+clients, to us a whole number that JavaScript can hold exactly.
 
-A cursor is the id of the last message that a client has seen.
-
-Opaque to clients; to us a whole number that JavaScript can hold exactly.
-Rule: text becomes a cursor here and nowhere else.
-
-A message before and after it is stored.
-
-Rule: `data` is JSON bytes that were validated once, at the edge.  From there
-on nobody parses or prints them again: the log stores them and the codecs copy
-them into frames.
+Rules: two bindings that validate to the same values are the same topic, whatever
+their order or spelling, so a topic is made of validated params only.  Text becomes a
+cursor here and nowhere else.  A message's `data` is JSON bytes that were validated
+once, at the edge; from there on nobody parses or prints them again: the log stores
+them and the codecs copy them into frames.
 """
 
 from __future__ import annotations
@@ -130,7 +125,7 @@ RESERVED_TYPE_PREFIX = "tako."
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):
-    """What somebody wants to publish.
+    """A message before it is stored.
 
     :ivar type: 1 to 128 characters, not beginning with ``tako.``.
     :ivar data: one JSON value, encoded, UTF-8.

@@ -1,14 +1,12 @@
 """connection -> handshake -> authorize -> ...
 
-Channel known, params valid, credentials present, then the app is asked: each
-step has its own answer, and the app is never asked about a request that could
-not be served anyway.
+Channel known, params valid, credentials present, then the app is asked: each step has
+its own answer, and the app is never asked about a request that could not be served
+anyway.
 
-Queries that were bound to params before.
-
-Connections to one topic, and publishes on it, bring the same query again and again, and to
-validate it costs more than all else that is read of it.  Rule: only what was found
-valid is remembered, for the very definition that found it so.
+Connections to one topic, and publishes on it, bring the same query again and again, and
+to validate it costs more than all else that is read of it, so valid queries are cached.
+Rule: only what was found valid is cached, for the very definition that found it so.
 """
 
 from __future__ import annotations
@@ -27,52 +25,13 @@ from takotwist.errors import ChannelUnknown, CredentialsMissing, ParamsInvalid
 from takotwist.flow.in_flight import InFlightCalls
 from takotwist.ports import IAuthorizer
 
+_logger = Logger()
+
 #: Queries remembered, and the most fields and characters that one may have: together
 #: a few megabytes at most, whatever clients ask for.
 MAX_QUERIES, MAX_FIELDS, MAX_CHARACTERS = 8192, 8, 256
 
 _Key = tuple[str, tuple[tuple[str, str], ...]]
-
-
-@attrs.define(slots=True, eq=False)
-class QueryCache:
-    """What was bound; the oldest is forgotten first."""
-
-    _known: dict[_Key, TopicRequest] = attrs.field(factory=dict, init=False)
-
-    def key(self, definition: ChannelDefinition, query: Mapping[str, Sequence[str]]) -> _Key | None:
-        """What `query` is remembered under; `None` where it is not remembered at all."""
-        if len(query) > MAX_FIELDS:
-            return None
-        size, fields = 0, []
-        for name, values in query.items():
-            size += len(name) + len(values[0])
-            if len(values) > 1 or size > MAX_CHARACTERS:
-                return None
-            fields.append((name, values[0]))
-        return definition.name, tuple(fields)
-
-    def find(self, definition: ChannelDefinition, key: _Key) -> TopicRequest | None:
-        """What it was bound to."""
-        asked = self._known.get(key)
-        return asked if asked is not None and asked.definition is definition else None
-
-    def remember(self, key: _Key, asked: TopicRequest) -> None:
-        """It is valid."""
-        self._known.pop(key, None)
-        if len(self._known) >= MAX_QUERIES:
-            del self._known[next(iter(self._known))]
-        self._known[key] = asked
-
-    def forget(self) -> None:
-        """Definitions were read again."""
-        self._known.clear()
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-
-_logger = Logger()
 
 
 @attrs.frozen(slots=True)
@@ -93,7 +52,7 @@ class RequestCredentials:
         return self if value is None else RequestCredentials(lambda name: value, self.cookie)
 
     def kept_for(self, definition: ChannelDefinition) -> RequestCredentials:
-        """What of these a long connection to one channel needs; the request is let go."""
+        """The part that a long connection to one channel needs; the request is let go."""
         declared = definition.credentials
         if declared is None:
             return NO_CREDENTIALS
@@ -119,11 +78,49 @@ class TopicRequest:
 
     @property
     def name_bytes(self) -> int:
-        """How long its name is, params included that are no part of the topic."""
+        """The length of its name, params included that are no part of the topic."""
         topic, params = self.topic, self.params
         if self.definition.partition_by is not None:
             topic = Topic.of(topic.channel, params)
         return len(topic.key)
+
+
+@attrs.define(slots=True, eq=False)
+class QueryCache:
+    """Parsed queries; the oldest is forgotten first."""
+
+    _known: dict[_Key, TopicRequest] = attrs.field(factory=dict, init=False)
+
+    def key(self, definition: ChannelDefinition, query: Mapping[str, Sequence[str]]) -> _Key | None:
+        """The key of `query` in the cache; `None` where it is not cached at all."""
+        if len(query) > MAX_FIELDS:
+            return None
+        size, fields = 0, []
+        for name, values in query.items():
+            size += len(name) + len(values[0])
+            if len(values) > 1 or size > MAX_CHARACTERS:
+                return None
+            fields.append((name, values[0]))
+        return definition.name, tuple(fields)
+
+    def find(self, definition: ChannelDefinition, key: _Key) -> TopicRequest | None:
+        """The cached request."""
+        asked = self._known.get(key)
+        return asked if asked is not None and asked.definition is definition else None
+
+    def remember(self, key: _Key, asked: TopicRequest) -> None:
+        """Cache a valid query."""
+        self._known.pop(key, None)
+        if len(self._known) >= MAX_QUERIES:
+            del self._known[next(iter(self._known))]
+        self._known[key] = asked
+
+    def forget(self) -> None:
+        """Drop all: definitions were read again."""
+        self._known.clear()
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 @attrs.frozen(slots=True)
@@ -145,13 +142,13 @@ class Authorized:
         object.__setattr__(self, "lifecycle", self.grant.lifecycle(of_channel))
 
     def expired(self, wall: float) -> bool:
-        """Whether the grant is void at `wall` (unix seconds)."""
+        """`True` where the grant is void at `wall` (unix seconds)."""
         return self.grant.expires_at is not None and self.grant.expires_at <= wall
 
 
 @attrs.define(slots=True)
 class AuthorizerService:
-    """Decides who may do what.
+    """The authorizer service: finds channels, binds params, asks the app.
 
     :ivar refresh: reads an app's registry anew and says whether anything may have
         changed; `None` where all definitions are known from the start.
@@ -183,7 +180,7 @@ class AuthorizerService:
             return self.registry.get(channel).definition
 
     def current(self, definition: ChannelDefinition) -> bool:
-        """Whether `definition` still is the one of its name."""
+        """`True` while `definition` is the one of its name."""
         try:
             return self.registry.get(definition.name).definition is definition
         except ChannelUnknown:
@@ -231,7 +228,7 @@ class AuthorizerService:
 
     @staticmethod
     def missing(definition: ChannelDefinition, presented: RequestCredentials) -> bool:
-        """Whether `definition` declares credentials and none of them is there."""
+        """`True` where `definition` declares credentials and none of them is there."""
         return definition.credentials is not None and _read(definition, presented) == (None, None)
 
     async def authorize(
@@ -309,7 +306,7 @@ class AuthorizerService:
             )
 
     def lifecycle(self, definition: ChannelDefinition) -> Lifecycle:
-        """What holds for topics of this channel now."""
+        """The lifecycle that holds for topics of this channel now."""
         return self._lifecycles.get(definition.name, definition.lifecycle)
 
     def forget_lifecycles(self) -> None:

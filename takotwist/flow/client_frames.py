@@ -1,4 +1,4 @@
-"""A client's frame goes through the app's handler before anyone sees it.
+"""Frames of clients on their way through the app's handler, before anyone sees them.
 
 Rule: frames of one subscription are handled one after the other, in the order
 in which they came, so what a client sends first is stored first.  The app is asked

@@ -1,4 +1,4 @@
-"""Questions to the app that are being asked already.
+"""In-flight calls to the app, shared by all who ask the same.
 
 After a restart the pages of one user come back in the same second and ask the same
 thing with the same credential; the app is asked once, and all of them are told.
@@ -19,7 +19,7 @@ A = TypeVar("A")
 
 @attrs.define(slots=True, eq=False)
 class _Question(Generic[A]):
-    """One question and who waits for its answer."""
+    """One call and the Deferreds that wait for its answer."""
 
     asking: Deferred[A]
     waiting: dict[Deferred[A], None] = attrs.field(factory=dict)
@@ -27,7 +27,7 @@ class _Question(Generic[A]):
 
 @attrs.define(slots=True, eq=False)
 class InFlightCalls(Generic[A]):
-    """What is being asked now.
+    """The calls in flight.
 
     :ivar shared: how many were told an answer that another had asked for.
     """

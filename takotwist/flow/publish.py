@@ -63,7 +63,7 @@ def _now(call: Callable[[], object]) -> object:
 
 @attrs.define(slots=True)
 class PublisherService:
-    """Takes publishes, commits them in groups, and fans them out.
+    """The publisher service: takes publishes, commits them in groups, fans them out.
 
     :ivar wall: unix time in seconds.
     :ivar seconds: a clock for durations.

@@ -1,4 +1,4 @@
-"""Whether the client of one subscription may publish.
+"""The permission of one subscription's client to publish.
 
 The grant that opened the connection answers ``connect``; what the app says to
 ``publish`` may differ (guests listen, members speak).  It is asked when the first
@@ -48,7 +48,7 @@ class PublishGrant:
 
     @property
     def expired(self) -> bool:
-        """Whether the grant that this began with is void."""
+        """`True` once the grant that this began with is void."""
         return self._admitted.expired(self._wall())
 
     def granted(self) -> Grant | None:

@@ -1,10 +1,10 @@
-"""Pages of the replay log, read once for all who ask the same.
+"""Pages of the replay log: for subscribers, read once for all who ask the same; for history.
 
-After a restart ten thousand clients resume at once, most of them at few
-cursors.  Rule: a page never shows more than what has been fanned out, so a
-subscriber that is given a page is not given the same messages live again.
+After a restart ten thousand clients resume at once, most of them at few cursors.
+Rule: a page never shows more than what has been fanned out, so a subscriber that is
+given a page is not given the same messages live again.
 
-Messages of a topic's window, a page at a time (protocol, section 8).
+History (protocol, section 8) is the messages of a topic's window, a page at a time.
 """
 
 from __future__ import annotations
@@ -22,9 +22,16 @@ from takotwist.core.tail import Tails
 from takotwist.core.topic import EVERYTHING, Message, Topic
 from takotwist.ports import IReplayLog
 
-#: Most messages, and about most bytes, in one page.
+#: Most messages, and about most bytes, in one page for subscribers.
 PAGE_MESSAGES = 512
 PAGE_BYTES = 64 * 1024
+
+#: Most messages in one page of history, and how many where the request does not say.
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 100
+
+#: About how many bytes one page of history may have.
+MAX_BYTES = 4 * 2**20
 
 
 @attrs.frozen(slots=True, eq=False)
@@ -87,14 +94,6 @@ class SharedReads:
     def _answer(self, key: tuple[str, int], give: Callable[[Deferred[ReadPage]], None]) -> None:
         for one in self._under_way.pop(key):
             give(one)
-
-
-#: Most messages in one answer, and how many where the request does not say.
-MAX_LIMIT = 1000
-DEFAULT_LIMIT = 100
-
-#: About how many bytes one answer may have.
-MAX_BYTES = 4 * 2**20
 
 
 @attrs.frozen(slots=True)

@@ -1,4 +1,4 @@
-"""What a failure is to the client: one refusal.
+"""The one refusal that a failure is to the client.
 
 Rule: a refusal is told as it is; anything else is logged for the operator, and told
 as an error of the server that says nothing of it.

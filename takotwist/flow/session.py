@@ -1,7 +1,7 @@
-"""A connection owns subscriptions; a subscription is not a connection.
+"""A session: one connection, with the subscriptions that it owns.
 
-A session is what all transports have in common: who it is, which topics it
-follows, when its credentials end.  Rule: whatever a session has taken (limits,
+It is what all transports have in common: who it is, which topics it follows, when
+its credentials end.  Rule: whatever a session has taken (limits,
 places in the fan-out, deadlines) is given back by `close`, and only there; and what
 was part of it goes then, not when Python next looks for cycles.
 """
@@ -25,8 +25,8 @@ from takotwist.flow.client_frames import ClientFrames
 if TYPE_CHECKING:
     from takotwist.flow.sessions import Sessions
 
-#: What a transport does at the begin of a subscription: the cursor, and the
-#: refusal that a reset stands for.
+#: Called at the beginning of a subscription with the cursor, and with the refusal that a
+#: reset stands for.
 OnOpen = Callable[[int, Refusal | None], None]
 
 
@@ -125,15 +125,15 @@ class Subscribed:
 
 
 def _begun(cursor: int, reset: Refusal | None) -> None:
-    """Takes the place of what a transport did at the begin of a subscription."""
+    """The `on_open` of a subscription that has begun."""
 
 
 def _nothing_more(refusal: Refusal | None) -> None:
-    """Takes the place of what would end what has ended."""
+    """The `on_end` of what has ended."""
 
 
 def _always_reads(full: bool) -> None:
-    """What a connection does that cannot stop reading."""
+    """The `on_full` of a connection that cannot stop reading."""
 
 
 @attrs.define(slots=True, eq=False)
@@ -301,12 +301,12 @@ class Session:
 
     @property
     def closed(self) -> bool:
-        """Whether the connection is gone."""
+        """`True` once the connection is gone."""
         return self._closed
 
     @property
     def subject(self) -> str | None:
-        """Who this is, as far as any grant has said."""
+        """The subject, as far as any grant has named one."""
         return self._subjects[0] if self._subjects else None
 
     def _enter_subject(self, subject: str | None) -> None:

@@ -1,4 +1,4 @@
-"""All connections: places for new ones, and what sessions are made of.
+"""All sessions: connection slots for new ones, and the services that they use.
 
 Rule: a place is taken before the app is asked, and given back exactly once.
 """
