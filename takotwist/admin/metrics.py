@@ -208,7 +208,7 @@ KINDS = ("channel", "broadcast", "durable broadcast")
 
 
 class LiveCollector(Collector):
-    """Shows what `LiveTally` counted, and what there is at the moment of asking.
+    """Shows what `LiveMetrics` counted, and what there is at the moment of asking.
 
     :ivar sessions: whose.
     """
@@ -263,7 +263,7 @@ class LiveCollector(Collector):
             (
                 "tako_broadcasts",
                 "Publications on broadcast keys.",
-                self.sessions.home.bus.published,
+                self.sessions.services.bus.published,
             ),
         ):
             yield CounterMetricFamily(name, text, value)

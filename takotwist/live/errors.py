@@ -1,4 +1,4 @@
-"""What can become of a live object or of a send.
+"""Errors of live objects, of sends and of calls.
 
     TakoError
     ├── Abort                 either side said so; carries a value
@@ -46,7 +46,7 @@ class Abort(LiveError):
 class NetworkError(LiveError, ConnectionError):
     """The connection was lost for longer than the object waits, or never made.
 
-    :ivar is_channel: whether it is a live object's and not a plain call's.
+    :ivar is_channel: it is a live object's and not a plain call's.
     """
 
     def __init__(self, message: str = "The connection was lost.", *, is_channel: bool = True):
@@ -115,7 +115,7 @@ _BY_CODE: dict[str, type[LiveError]] = {
 
 
 def as_error(trouble: Trouble) -> LiveError:
-    """The exception for what the wire says."""
+    """The exception for an error of the wire."""
     if trouble.code == "abort":
         value = None
         if trouble.value:
@@ -128,7 +128,7 @@ def as_error(trouble: Trouble) -> LiveError:
 
 
 def as_trouble(error: LiveError) -> Trouble:
-    """What the wire says for an exception."""
+    """The error of the wire for an exception."""
     if isinstance(error, Abort):
         plain = Abort(error.value)
         message = None if str(plain) == str(error) else str(error)

@@ -1,15 +1,11 @@
-"""What a wire says about live objects (protocol, live objects, sections 3 and 4).
+"""The live session on one wire (protocol, live objects, sections 3 and 4).
 
 attach -> verify -> the session moves to this wire -> each object sends what was
-missed -> frames both ways -> cut.  Rule: a client that breaks the protocol
-loses its wire and its objects; one that is merely late or gone does not.
+missed -> frames both ways -> cut.  Rules: a client that breaks the protocol loses its
+wire and its objects; one that is merely late or gone does not.  Every object that a
+client asks to open is in the answer, as here or as ended, before any of them sends.
 
-A connection, as live objects need it.  Rule: what it is made of is its transport's business.
-
-What a client says to open its objects on a wire, and what it is answered (section 4).
-
-Rule: every object of the question is in the answer, as here or as ended, before
-any of them sends.
+`LiveWire` is the port of the connection; its transport decides what it is made of.
 """
 
 from __future__ import annotations
@@ -42,7 +38,7 @@ class LiveWire(Protocol):
 
     @property
     def paused(self) -> bool:
-        """Whether the client reads slower than is written."""
+        """Back-pressure: the client reads slower than is written."""
 
     def send(self, frame: bytes) -> None:
         """Write a text frame."""
@@ -62,7 +58,7 @@ class LiveWire(Protocol):
 
 @attrs.frozen(slots=True)
 class LiveSettings:
-    """What clients are told, and how wires are watched.
+    """Settings that clients are told, and limits of wires.
 
     :ivar told: the settings of ``live.attached``.
     :ivar ping_interval: seconds.
@@ -78,7 +74,7 @@ Ref = int | str | None
 
 
 class Entry(msgspec.Struct):
-    """One object: a position, or how it ended at the client."""
+    """One object to open: the client's position, or its end at the client."""
 
     id: str
     seq: int = 0
@@ -101,12 +97,12 @@ OPS = msgspec.json.Decoder(Op)
 
 
 @attrs.define(slots=True, eq=False)
-class Opening:
-    """An answer.
+class OpenAnswer:
+    """The answer to ``live.attach`` and ``live.open``.
 
     :ivar here: the objects that are there, with their positions.
     :ivar ended: the others, with their errors.
-    :ivar begin: what is to be done once the answer is on its way.
+    :ivar begin: calls that are due once the answer is on its way.
     """
 
     here: list[Any] = attrs.field(factory=list)
@@ -114,7 +110,7 @@ class Opening:
     begin: list[Callable[[], None]] = attrs.field(factory=list)
 
     @classmethod
-    def of(cls, session: LiveSession, op: Op) -> Opening:
+    def of(cls, session: LiveSession, op: Op) -> OpenAnswer:
         """:raises Unreadable: :raises msgspec.DecodeError: an end cannot be read."""
         opening = cls()
         for entry in op.open:
@@ -149,7 +145,7 @@ Verify = Callable[[Verification, str | None, Callable[[], bool]], Awaitable[str 
 
 
 class Link:
-    """The live objects on one wire."""
+    """A wire and the live session that it carries."""
 
     __slots__ = (
         "_attaching",
@@ -172,14 +168,14 @@ class Link:
         self._session: LiveSession | None = None
         self._attaching = False
         self._gone = False
-        self._heard_at = sessions.home.seconds()
+        self._heard_at = sessions.services.seconds()
 
-    # what the wire tells
+    # called by the wire
 
     def received(self, op: str, text: bytes) -> Coroutine[Any, Any, None] | None:
-        """A text frame whose op begins with ``live`` has come.
+        """Take a text frame whose op begins with ``live``.
 
-        :return: what is left to do, where the app is to be asked.
+        :return: the rest of the work, where the app is to be asked.
         """
         self.heard()
         try:
@@ -204,7 +200,7 @@ class Link:
         return None
 
     def received_binary(self, payload: bytes) -> None:
-        """A binary frame has come."""
+        """Take a binary frame."""
         self.heard()
         try:
             self._frame(*read_binary(payload))
@@ -212,11 +208,11 @@ class Link:
             self._break(str(bad))
 
     def heard(self) -> None:
-        """The client is alive."""
-        self._heard_at = self._sessions.home.seconds()
+        """Note that the client is alive."""
+        self._heard_at = self._sessions.services.seconds()
 
     def block(self, blocked: bool) -> None:
-        """The wire takes no more, or does again."""
+        """Back-pressure: the wire takes no more for now, or does again."""
         if self._session is not None:
             for one in list(self._session.objects.values()):
                 one.block(blocked)
@@ -233,10 +229,10 @@ class Link:
                 session.end(PageLeft())
             session.cut(self)
 
-    # as the session sees it
+    # called by the session
 
     def transmit(self, name: str, frame: Frame) -> None:
-        """See `Carries`."""
+        """Send a frame of an object (`SessionWire`)."""
         if self._gone:
             return
         self._sessions.tally.frames_out += 1
@@ -246,15 +242,15 @@ class Link:
             self._wire.send(write_text(name, frame))
 
     def replaced(self) -> None:
-        """See `Carries`."""
+        """Give the session up to another wire (`SessionWire`)."""
         self._session = None
         self._wire.send(b'{"op":"live.fin"}')
 
     def broken(self, reason: str) -> None:
-        """See `Carries`."""
+        """End the wire for a breach of the protocol (`SessionWire`)."""
         self._break(reason)
 
-    # inside
+    # private
 
     def _frame(self, name: str, frame: Frame) -> None:
         if self._session is None:
@@ -312,12 +308,12 @@ class Link:
         self._answer("live.opened", op)
 
     def _answer(self, name: str, op: Op, **more: Any) -> None:
-        """Say what is here and what has ended, then let each object go on."""
+        """Answer which objects are here and which have ended, then resume each."""
         assert self._session is not None
         if len(op.open) > MAX_OBJECTS:
             self._break(f"open lists more than {MAX_OBJECTS} objects")
             return
-        opening = Opening.of(self._session, op)
+        opening = OpenAnswer.of(self._session, op)
         self._say({"op": name, "ref": op.ref, "open": opening.here, "ended": opening.ended, **more})
         for begin in opening.begin:
             begin()
@@ -327,13 +323,13 @@ class Link:
             self.block(True)
 
     def _beat_later(self) -> None:
-        when = self._sessions.home.seconds() + self._settings.ping_interval
+        when = self._sessions.services.seconds() + self._settings.ping_interval
         self._wire.later("live ping", when, self._beat)
 
     def _beat(self) -> None:
         if self._gone:
             return
-        silent = self._sessions.home.seconds() - self._heard_at
+        silent = self._sessions.services.seconds() - self._heard_at
         if not self._wire.paused:
             # Behind a full buffer a ping would be as late as everything else.
             if silent >= 2 * self._settings.ping_interval:

@@ -1,13 +1,9 @@
-"""The live objects of each page, and the wire that carries them now.
+"""Live sessions: the live objects of each page, the wire that carries them, their metrics.
 
-A session outlives its wires.  Rule: the table holds a hash of the page's
-secret, and a session only while it has an object or a wire; an object leaves it
-when its machine has nothing left to do.
-
-What live objects count about themselves; who shows it reads it when asked.
-
-Rule: names of functions are those that are defined, so nothing grows with what
-clients send.
+A session outlives its wires.  Rules: the table holds a hash of the page's secret, and a
+session only while it has an object or a wire; an object leaves it when its machine has
+nothing left to do.  Metrics are by the names of defined functions, so nothing grows with
+what clients send.
 """
 
 from __future__ import annotations
@@ -25,13 +21,13 @@ from twisted.logger import Logger
 from takotwist.errors import BodyInvalid, Overloaded, RateLimited, VerifyRejected
 from takotwist.live.errors import LiveError, NetworkError, PageLeft
 from takotwist.live.functions.function import Verification
-from takotwist.live.home import Home
 from takotwist.live.machine.frames import Frame
 from takotwist.live.objects.live_object import LiveObject
+from takotwist.live.services import LiveServices
 
 
 @attrs.define(slots=True)
-class LiveTally:
+class LiveMetrics:
     """Counters since the start.
 
     :ivar calls: by function and outcome: ``ok``, ``aborted``, ``refused``,
@@ -61,14 +57,14 @@ _SECRET = re.compile(r"[A-Za-z0-9_-]{22,128}")
 MAX_OBJECTS = 1000
 
 
-class Carries(Protocol):
+class SessionWire(Protocol):
     """The wire of a session, as the session sees it."""
 
     def transmit(self, name: str, frame: Frame) -> None:
         """Send a frame of an object."""
 
     def replaced(self) -> None:
-        """Another wire carries the session from now on."""
+        """Give the session up: another wire carries it from now on."""
 
     def broken(self, reason: str) -> None:
         """The client broke the protocol."""
@@ -87,7 +83,7 @@ class LiveSession:
     subject: str | None
     verification: Verification | None
     _sessions: LiveSessions
-    wire: Carries | None = None
+    wire: SessionWire | None = None
     _held: int = attrs.field(default=0, init=False)
     objects: dict[str, LiveObject] = attrs.field(factory=dict, init=False)
 
@@ -102,16 +98,16 @@ class LiveSession:
         one.check_types()
         name = self._sessions.new_id()
         self.objects[name] = one
-        one.settle_in(self._sessions.home, self, name)
+        one.settle_in(self._sessions.services, self, name)
 
-    def carry(self, wire: Carries) -> None:
+    def carry(self, wire: SessionWire) -> None:
         """`wire` carries the session from now on."""
         before, self.wire = self.wire, wire
         if before is not None:
             before.replaced()
 
-    def cut(self, wire: Carries) -> None:
-        """`wire` is gone."""
+    def cut(self, wire: SessionWire) -> None:
+        """Detach the objects: `wire` is gone."""
         if self.wire is wire:
             self.wire = None
             for one in list(self.objects.values()):
@@ -139,24 +135,24 @@ class LiveSession:
         if not self.objects and self.wire is None and not self._held:
             self._sessions.remove(self._key)
 
-    # as the objects see it
+    # called by the objects
 
     def transmit(self, one: LiveObject, frame: Frame) -> None:
-        """See `Carrier`."""
+        """Send a frame on the wire, where there is one (`ObjectSession`)."""
         if self.wire is not None:
             self.wire.transmit(one.id, frame)
 
     def forgotten(self, one: LiveObject) -> None:
-        """See `Carrier`."""
+        """Remove an object that has nothing left to do (`ObjectSession`)."""
         self.objects.pop(one.id, None)
         self.tidy()
 
     def overflowed(self) -> None:
-        """See `Carrier`."""
+        """Count an overflow (`ObjectSession`)."""
         self._sessions.tally.overflows += 1
 
     def broken(self, reason: str) -> None:
-        """See `Carrier`."""
+        """End the wire for a breach of the protocol (`ObjectSession`)."""
         if self.wire is not None:
             self.wire.broken(reason)
 
@@ -169,10 +165,10 @@ class LiveSessions:
     :ivar new_id: a fresh name for an object.
     """
 
-    home: Home
+    services: LiveServices
     max_sessions: int
     new_id: Callable[[], str]
-    tally: LiveTally = attrs.field(factory=LiveTally, init=False)
+    tally: LiveMetrics = attrs.field(factory=LiveMetrics, init=False)
     _table: dict[bytes, LiveSession] = attrs.field(factory=dict, init=False, repr=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
@@ -213,7 +209,7 @@ class LiveSessions:
         return session
 
     def leave(self, secret: str | None) -> None:
-        """A page goes: its objects end now.  Harmless where it has none.
+        """End the objects of a page that goes.  Harmless where it has none.
 
         :raises BodyInvalid: there is no good secret.
         """
@@ -222,7 +218,7 @@ class LiveSessions:
             session.end(PageLeft())
 
     def remove(self, key: bytes) -> None:
-        """Nothing is left of a session."""
+        """Drop a session that is empty."""
         self._table.pop(key, None)
 
     def close(self) -> None:
@@ -232,13 +228,13 @@ class LiveSessions:
 
     @property
     def objects(self) -> int:
-        """How many live objects there are."""
+        """The number of live objects."""
         return sum(len(session.objects) for session in self._table.values())
 
     @property
     def held(self) -> int:
         """Bytes that wait for pages, or that they may need again."""
-        return self.home.backlog.size
+        return self.services.backlog.size
 
     def __iter__(self) -> Iterator[LiveObject]:
         """All live objects."""
@@ -250,7 +246,7 @@ class LiveSessions:
 
 
 def key_of(secret: str | None) -> bytes:
-    """What the table knows of a secret.  :raises BodyInvalid: it is none."""
+    """The key of a secret in the table.  :raises BodyInvalid: it is none."""
     if secret is None or not _SECRET.fullmatch(secret):
         raise BodyInvalid(
             "The session must be a secret of 22 to 128 characters A-Z, a-z, 0-9, - and _."

@@ -1,8 +1,8 @@
-"""Dates and bytes, which JSON has no form for, beside the JSON that carries them.
+"""Codec of values: JSON, with dates and bytes marked beside it.
 
-In the JSON a date is its ISO text and bytes are base64, and a *mark* says so: its kind,
-and its path (protocol, live objects, section 2).  Rule: what JSON would change unseen
-is refused with its place.
+JSON has no form for dates and bytes: in it a date is its ISO text and bytes are base64,
+and a *mark* says so: its kind, and its path (protocol, live objects, section 2).  Rule:
+what JSON would change unseen is refused with its place.
 Rejected: marks inside the data, which every text and every object would have to be told
 apart from.
 """
@@ -39,12 +39,12 @@ class Encoded(NamedTuple):
     values: bytes = b""
 
 
-#: What stands where there is no value.
+#: The absence of a value.
 NOTHING = Encoded(b"")
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """What is no JSON.
+    """The place of a date or of bytes.
 
     :ivar path: keys and indices from the root of the data.
     """
@@ -67,9 +67,9 @@ def read_marks(values: bytes) -> Sequence[Mark]:
 
 
 def encode(value: Any, what: str = "data") -> Encoded:
-    """A value for a page.
+    """Encode a value for a page.
 
-    :param what: it is called in errors.
+    :param what: its name in errors.
     :raises TypeError: :raises ValueError: JSON has no form for something in it, or would
         change it; names the place.
     """
@@ -95,12 +95,12 @@ def marked(plain: Any, what: str) -> tuple[Any, list[Mark]]:
 
 
 def marks_json(marks: Sequence[Mark]) -> bytes:
-    """As they stand on the wire."""
+    """Encode marks, as they stand on the wire."""
     return msgspec.json.encode(marks) if marks else b""
 
 
 def decode(data: bytes, marks: Sequence[Mark], declared: Declared | None) -> Any:
-    """A value of a page, as it is declared.
+    """Decode a value of a page, as it is declared.
 
     :raises DoesNotFit: it is none.
     :raises ValueError: a mark is nothing of the data; or the data is no JSON.
@@ -112,7 +112,7 @@ def decode(data: bytes, marks: Sequence[Mark], declared: Declared | None) -> Any
 
 
 def put_back(plain: Any, marks: Sequence[Mark]) -> Any:
-    """What JSON carried, with dates and bytes where the marks say.
+    """Put dates and bytes back where the marks say.
 
     :raises ValueError: a mark is nothing of the data.
     """
@@ -187,7 +187,7 @@ def _written(value: Any, plain: Any, marks: Sequence[Mark], what: str) -> Encode
 def at_its_place(
     value: Any, what: str, unusable: Exception, hook: Callable[[Any], Any] = dump_model
 ) -> Exception:
-    """The same error with the place of what it is about.
+    """An error with the place of the value that cannot be encoded.
 
     :param hook: as of `msgspec.json.encode`.
     """

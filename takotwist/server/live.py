@@ -25,11 +25,11 @@ from takotwist.live.broadcast.bus import Bus
 from takotwist.live.broadcast.durable import Durable
 from takotwist.live.functions.calls import Calls
 from takotwist.live.functions.function import Function, Verification
-from takotwist.live.functions.verifying import Run, Verifying
-from takotwist.live.home import Home
+from takotwist.live.functions.verifier import Run, Verifier
 from takotwist.live.link import Link, LiveSettings, LiveWire
 from takotwist.live.machine.frames import Bounds
 from takotwist.live.machine.send import Backlog
+from takotwist.live.services import LiveServices
 from takotwist.live.sessions import LiveSessions
 from takotwist.server.config.limits import Live as LiveConfig
 from takotwist.server.live_log import LiveLog
@@ -46,7 +46,7 @@ BATCH_FACTOR = 2
 class LiveParts:
     """Live objects, put together."""
 
-    home: Home
+    services: LiveServices
     sessions: LiveSessions
     calls: Calls
     #: By address, by subject.
@@ -93,14 +93,14 @@ def compose_live(
         LiveLog(parts, config.max_message_bytes, lambda call: reactor.callLater(0, call)), bus
     )
     bus.run = lambda call: call() if isInIOThread() else reactor.callFromThread(call)
-    home = Home(
+    services = LiveServices(
         bounds_of(config),
         reactor.seconds,
         parts.deadlines,
         bus,
         Backlog(config.buffer_total_bytes),
     )
-    sessions = LiveSessions(home, config.max_sessions, lambda: secrets.token_urlsafe(9))
+    sessions = LiveSessions(services, config.max_sessions, lambda: secrets.token_urlsafe(9))
     runner = CallableRunner(
         reactor,
         pool,
@@ -110,12 +110,12 @@ def compose_live(
     )
     rate, subject_rate = _rate(config), _rate(config)
     run = _running(runner)
-    verifying = Verifying(run)
+    verifier = Verifier(run)
     calls = Calls(
-        home,
+        services,
         sessions,
         run,
-        verifying,
+        verifier,
         lambda: secrets.token_hex(8),
         lambda subject: subject_rate.take(subject, reactor.seconds()),
     )
@@ -126,7 +126,7 @@ def compose_live(
             verification: Verification, auth: str | None, gone: Callable[[], bool]
         ) -> Awaitable[str | None]:
             shown = presented.or_text(auth)
-            return verifying.subject_of(verification, shown.header, shown.cookie, address, gone)
+            return verifier.subject_of(verification, shown.header, shown.cookie, address, gone)
 
         return Link(wire, sessions, settings, verify)
 
@@ -142,7 +142,7 @@ def compose_live(
         LiveSse(admission, BATCH_FACTOR * config.max_message_bytes),
         LiveLeave(admission, sessions),
     )
-    return LiveParts(home, sessions, calls, (rate, subject_rate))
+    return LiveParts(services, sessions, calls, (rate, subject_rate))
 
 
 def _rate(config: LiveConfig) -> Rate:

@@ -106,7 +106,7 @@ PAGE_BYTES = 2**20
 
 @attrs.define(slots=True, eq=False, repr=False)
 class LiveLog:
-    """See `takotwist.live.broadcast.durable.KeepsPublications`.
+    """See `takotwist.live.broadcast.durable.PublicationLog`.
 
     :ivar max_message_bytes: of one publication.
     :ivar soon: calls a function when this turn of the reactor is over.
@@ -118,19 +118,19 @@ class LiveLog:
 
     @property
     def head(self) -> int:
-        """See `KeepsPublications`."""
+        """See `PublicationLog`."""
         return self._parts.log.head
 
     def append(
         self, key: str, replay: Replay, records: Sequence[Record]
     ) -> Deferred[Sequence[int]]:
-        """See `KeepsPublications`."""
+        """See `PublicationLog`."""
         drafts = [draft_of(record) for record in records]
         stored = self._parts.publishing.publish(_topic(key), drafts, self._lifecycle(replay))
         return stored.addCallback(lambda appended: [message.id for message in appended.messages])
 
     def newest(self, key: str) -> Deferred[tuple[int, int] | None]:
-        """See `KeepsPublications`."""
+        """See `PublicationLog`."""
         return ensureDeferred(self._newest(_topic(key)))
 
     def follow(
@@ -142,10 +142,10 @@ class LiveLog:
         begun: Begun,
         take: Callable[[Sequence[Publication]], None],
         ended: Callable[[Refusal], None],
-    ) -> LiveFollowing:
-        """See `KeepsPublications`."""
+    ) -> LiveLogSubscription:
+        """See `PublicationLog`."""
         window_us = self._lifecycle(replay).replay_window_ms * 1000
-        return LiveFollowing(
+        return LiveLogSubscription(
             self._parts, self._soon, _topic(key), window_us, cursor, reset, begun, take, ended
         )
 
@@ -171,7 +171,7 @@ class LiveLog:
 
 
 @attrs.define(slots=True, eq=False, repr=False)
-class LiveFollowing:
+class LiveLogSubscription:
     """A member's place in the log, as a subscriber of the key's topic."""
 
     _parts: Parts
@@ -195,24 +195,24 @@ class LiveFollowing:
         self._subscription = self._new_subscription(send_queue)
 
     def start(self) -> None:
-        """See `Following`."""
+        """See `LogSubscription`."""
         head = self._parts.log.head
         # Not before the turn is over: who joins with text and bytes joins with both, and the
         # two come in order.
         self._soon(lambda: self._begin(head))
 
     def pause(self) -> None:
-        """See `Following`."""
+        """See `LogSubscription`."""
         self._subscription.send_queue.paused = True
 
     def resume(self) -> None:
-        """See `Following`."""
+        """See `LogSubscription`."""
         send_queue = self._subscription.send_queue
         if send_queue.paused and not self._left:
             self._parts.attacher.resumed(send_queue)
 
     def leave(self) -> None:
-        """See `Following`."""
+        """See `LogSubscription`."""
         if self._left:
             return
         self._left = True

@@ -22,9 +22,9 @@ from takotwist.core.log import LogStats
 from takotwist.core.metrics import Metrics
 from takotwist.errors import Refusal, Retry
 from takotwist.live.broadcast.bus import Bus
-from takotwist.live.home import Home
 from takotwist.live.machine.frames import Bounds
 from takotwist.live.machine.send import Backlog
+from takotwist.live.services import LiveServices
 from takotwist.live.sessions import LiveSessions
 from takotwist.server.config.reference import as_markdown
 from takotwist.server.options import Options
@@ -238,7 +238,7 @@ def metrics() -> str:
     collector.stats = LogStats(0, 0, 0)
     metrics.refusals["rate-limited"] = metrics.cuts["too-slow"] = 1
     rows = []
-    home = Home(Bounds(), lambda: 0.0, Deadlines(), Bus(), Backlog(0))
+    home = LiveServices(Bounds(), lambda: 0.0, Deadlines(), Bus(), Backlog(0))
     live = LiveCollector(LiveSessions(home, 1, str))
     live.sessions.tally.calls["onJoin", "ok"] = 1
     for metric in (*collector.collect(), *live.collect()):

@@ -15,11 +15,11 @@ from takotwist.errors import AuthUnavailable, Refusal
 from takotwist.live import Channel
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.functions.function import Verification
-from takotwist.live.home import Home
 from takotwist.live.link import Link, LiveSettings
 from takotwist.live.machine.codec import write_binary
 from takotwist.live.machine.frames import Bounds, Frame
 from takotwist.live.machine.send import Backlog
+from takotwist.live.services import LiveServices
 from takotwist.live.sessions import MAX_OBJECTS, LiveSessions
 
 SECRET = "s" * 22
@@ -59,8 +59,8 @@ class LinkTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.now = 0.0
         names = count(1)
-        home = Home(Bounds(), lambda: self.now, Deadlines(), Bus(), Backlog(2**20))
-        self.sessions = LiveSessions(home, 10, lambda: f"id{next(names)}")
+        services = LiveServices(Bounds(), lambda: self.now, Deadlines(), Bus(), Backlog(2**20))
+        self.sessions = LiveSessions(services, 10, lambda: f"id{next(names)}")
         self.asked: list[str | None] = []
         self.answer: Callable[[], Deferred[str | None]] = lambda: succeed("ann")
         self.closed: list[Any] = []

@@ -12,9 +12,9 @@ from takotwist.errors import BodyInvalid, Overloaded, RateLimited, VerifyRejecte
 from takotwist.live import Channel, NetworkError
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.functions.function import Verification
-from takotwist.live.home import Home
 from takotwist.live.machine.frames import Bounds, Frame, Position
 from takotwist.live.machine.send import Backlog
+from takotwist.live.services import LiveServices
 from takotwist.live.sessions import MAX_OBJECTS, LiveSession, LiveSessions, key_of
 
 SECRET = "s" * 22
@@ -46,8 +46,8 @@ class SessionsTests(SynchronousTestCase):
         self.now = 0.0
         self.deadlines = Deadlines()
         names = count(1)
-        home = Home(Bounds(), lambda: self.now, self.deadlines, Bus(), Backlog(2**20))
-        self.sessions = LiveSessions(home, 3, lambda: f"id{next(names)}")
+        services = LiveServices(Bounds(), lambda: self.now, self.deadlines, Bus(), Backlog(2**20))
+        self.sessions = LiveSessions(services, 3, lambda: f"id{next(names)}")
 
     def session(self, secret: str = SECRET, subject: str | None = None) -> LiveSession:
         """As a call takes it."""

@@ -1,1 +1,1 @@
-"""The bus between live objects: in memory, and durable on the replay log."""
+"""Publish and subscribe by key: the bus in memory, and durable keys on the replay log."""

@@ -1,14 +1,12 @@
-"""`Broadcast`: publish and subscribe by key, on the server alone.
+"""`Broadcast`: publish and subscribe by key on the server, and a page's durable membership.
 
-Rule: whoever knows a key hears and says everything on it, so a key is derived
-from what the server knows, never from what a client sent.
+Rule: whoever knows a key hears and says everything on it, so a key is derived from what
+the server knows, never from what a client sent.
 
-A page's membership of a durable key: which kinds it hears, from where, how fast.
-
-There is one place in the log for both kinds, so their order is kept; each kind
-has a floor up to which it has, or does not want, everything.  Rule: nothing is
-given to the machine that it would have to hold back: what the page cannot take
-now stays in the log.
+`Membership` reads a durable key for one page.  There is one place in the log for text
+and binary, so their order is kept; each kind has a floor up to which it has, or does not
+want, everything.  Rule: nothing is given to the machine that it would have to queue:
+what the page cannot take now stays in the log (back-pressure).
 """
 
 from __future__ import annotations
@@ -22,17 +20,17 @@ from twisted.logger import Logger
 
 from takotwist.errors import CursorInvalid, Refusal, StoreUnavailable
 from takotwist.live.broadcast.bus import Bus, Publication, check_key
-from takotwist.live.broadcast.durable import Durable, Following, KeepsPublications, Replay
+from takotwist.live.broadcast.durable import Durable, LogSubscription, PublicationLog, Replay
 from takotwist.live.errors import UsageError
 from takotwist.live.machine.frames import Info
-from takotwist.live.objects.callbacks import Round, log_failure
+from takotwist.live.objects.callbacks import Dispatch, log_failure
 from takotwist.live.objects.outcome import Outcome
 from takotwist.live.values import Encoded, decode, encode, read_marks
 
 
 @attrs.frozen(slots=True)
 class Receipt:
-    """Where a publication stands.
+    """The place of a publication among those of its key.
 
     :ivar seq: counts the publications of the key from 1, of both kinds.
     :ivar timestamp: milliseconds since the epoch.
@@ -85,13 +83,13 @@ class Broadcast:
     def publish_binary(
         cls, key: str, data: bytes | bytearray | memoryview, *, replay: Replay | None = None
     ) -> Outcome[Receipt]:
-        """The same for bytes."""
+        """Publish bytes; as `publish`."""
         raw = Encoded(bytes(memoryview(data)))
         return receipt_of(key, give(cls.bus, key, raw, True, replay))
 
     @classmethod
     def subscribe(cls, key: str, callback: Callable[[Any, Receipt], Any]) -> Unsubscribe:
-        """Hear of every later message of `key`.
+        """Subscribe to every later message of `key`.
 
         :param callback: gets the message and its `Receipt`; may be a coroutine function.
         :return: call it to subscribe no more.
@@ -100,7 +98,7 @@ class Broadcast:
 
     @classmethod
     def subscribe_binary(cls, key: str, callback: Callable[[bytes, Receipt], Any]) -> Unsubscribe:
-        """The same for bytes."""
+        """Subscribe to bytes; as `subscribe`."""
         return subscribe_to(cls.bus, key, True, callback)
 
 
@@ -120,7 +118,7 @@ def durable_of(bus: Bus, key: str, replay: Replay) -> Durable:
 def give(
     bus: Bus, key: str, said: Encoded, binary: bool, replay: Replay | None = None
 ) -> Outcome[Info]:
-    """Publish, on the log where the key is durable."""
+    """Publish on the bus, or on the log where the key is durable."""
     outcome: Outcome[Info] = Outcome()
     if replay is not None:
         durable_of(bus, key, replay)
@@ -139,7 +137,7 @@ def give(
 
 
 def receipt_of(key: str, stored: Outcome[Info]) -> Outcome[Receipt]:
-    """The same for the app."""
+    """The receipt of a stored publication, as the app sees it."""
     receipt: Outcome[Receipt] = Outcome()
 
     def settle() -> None:
@@ -160,7 +158,7 @@ def subscribe_to(
     binary: bool,
     callback: Callable[[Any, Receipt], Any],
 ) -> Unsubscribe:
-    """Subscribe a function of the app, guarded."""
+    """Subscribe a function of the app; its failures are logged."""
 
     def settled(_: Any, error: BaseException | None) -> None:
         if error is not None:
@@ -172,12 +170,12 @@ def subscribe_to(
         if not binary:
             data = decode(publication.data, read_marks(publication.values), None)
         receipt = Receipt.of(key, publication.info)
-        Round(settled).all_at_once((callback,), (data, receipt))
+        Dispatch(settled).all_at_once((callback,), (data, receipt))
 
     return bus.subscribe(key, binary, member)
 
 
-#: Told where a kind begins, and whether its cursor was too old.
+#: Called with the cursor at which a kind begins, and whether its own was too old.
 Answer = Callable[[int, bool], None]
 
 
@@ -198,7 +196,7 @@ class Membership:
     :ivar fail: the membership cannot go on.
     """
 
-    _log: KeepsPublications
+    _log: PublicationLog
     _key: str
     _replay: Replay
     after: int | None
@@ -207,13 +205,13 @@ class Membership:
     _floors: dict[str, int] = attrs.field(factory=dict, init=False)
     _joined_before: set[str] = attrs.field(factory=set, init=False)
     _asked: list[_Asked] = attrs.field(factory=list, init=False)
-    _following: Following | None = attrs.field(default=None, init=False)
+    _subscription: LogSubscription | None = attrs.field(default=None, init=False)
     _place: int | None = attrs.field(default=None, init=False)
     _left: deque[Publication] = attrs.field(factory=deque, init=False)
     _giving: bool = attrs.field(default=False, init=False)
 
     def join(self, kind: str, cursor: int | None, reset: bool, answer: Answer) -> None:
-        """The page listens to a kind from now on.
+        """Subscribe the page to a kind.
 
         :param cursor: after which it begins.
         :param reset: begin now where that is too old.
@@ -244,7 +242,7 @@ class Membership:
         self._follow(None if begins is None and is_first else min(self._floors.values()))
 
     def leave(self, kind: str) -> None:
-        """The page listens to a kind no more."""
+        """Unsubscribe the page from a kind."""
         self._floors.pop(kind, None)
         self._left = deque(one for one in self._left if _kind(one) != kind)
         for asked in [asked for asked in self._asked if asked.kind == kind]:
@@ -268,28 +266,28 @@ class Membership:
             self._giving = False
 
     def pace(self, ready: bool) -> None:
-        """Take more from the log, or no more for now.
+        """Resume or pause the reading of the log.
 
-        :param ready: whether the page could take something.
+        :param ready: the page can take something.
         """
-        following = self._following
-        if following is None:
+        subscription = self._subscription
+        if subscription is None:
             return
         if ready and not self._left:
-            following.resume()
+            subscription.resume()
         else:
-            following.pause()
+            subscription.pause()
 
     def end(self) -> None:
-        """Nothing more is given.  Harmless when repeated."""
-        following, self._following, self._place = self._following, None, None
+        """Stop reading.  Harmless when repeated."""
+        subscription, self._subscription, self._place = self._subscription, None, None
         self._floors.clear()
         self._asked.clear()
         self._left.clear()
-        if following is not None:
-            following.leave()
+        if subscription is not None:
+            subscription.leave()
 
-    # inside
+    # private
 
     def _begins(self, kind: str, cursor: int | None) -> int | None:
         after = self.after
@@ -298,7 +296,7 @@ class Membership:
         return cursor if after is None else max(cursor, after)
 
     def _settle_floors(self) -> None:
-        """Those that have begun have everything up to here, or it is in `_left`."""
+        """Raise the floors of begun kinds to here: they have everything, or it is in `_left`."""
         place, self._place = self._place, None
         if place is not None:
             waiting = {asked.kind for asked in self._asked}
@@ -306,13 +304,13 @@ class Membership:
                 self._floors[kind] = max(self._floors[kind], place)
 
     def _follow(self, cursor: int | None) -> None:
-        if self._following is not None:
-            self._following.leave()
+        if self._subscription is not None:
+            self._subscription.leave()
         reset = bool(self._asked) and all(asked.reset for asked in self._asked)
-        self._following = self._log.follow(
+        self._subscription = self._log.follow(
             self._key, self._replay, cursor, reset, self._begun, self._take, self._ended
         )
-        self._following.start()
+        self._subscription.start()
 
     def _begun(self, place: int, was_reset: bool) -> None:
         self._place = place
@@ -335,8 +333,8 @@ class Membership:
             if floor is not None and cursor > floor:
                 self._left.append(one)
         self.go_on()
-        if self._left and self._following is not None:
-            self._following.pause()
+        if self._left and self._subscription is not None:
+            self._subscription.pause()
 
     def _ended(self, refusal: Refusal) -> None:
         self.end()

@@ -1,4 +1,4 @@
-"""Publications by key, delivered to whoever subscribes in this process.
+"""The bus: publications by key, delivered to subscribers in this process.
 
 Rule: one counter a key, for text and bytes together, without a gap; all
 subscribers see the same order, also where one of them publishes while it is
@@ -64,7 +64,7 @@ class _Key:
 
 
 class Bus:
-    """All keys.
+    """Subscribers and counters of all keys.
 
     :param wall: unix time in seconds.
     :ivar published: publications since the start.
@@ -94,21 +94,21 @@ class Bus:
         return info
 
     def deliver(self, key: str, publication: Publication) -> None:
-        """Give what was counted elsewhere to every subscriber of `key`."""
+        """Give a publication that was numbered by the log to every subscriber of `key`."""
         one = self._keys.get(key)
         if one is not None:
             self._hand_out(key, one, publication)
 
     def new_epoch(self) -> int:
-        """Another one than any before, so that a count that begins anew is seen."""
+        """A number greater than any before, so that a count that begins anew is seen."""
         self._epoch = max(self._epoch + 1, self._milliseconds())
         return self._epoch
 
     def subscribe(self, key: str, binary: bool, member: Member) -> Callable[[], None]:
-        """Have `member` called with every later publication.
+        """Call `member` with every later publication of a kind.
 
-        :param binary: which kind it is called with.
-        :return: call it to subscribe no more.  Harmless when repeated.
+        :param binary: the kind.
+        :return: call it to unsubscribe.  Harmless when repeated.
         """
         one = self._key(key)
         self._next += 1
@@ -123,7 +123,7 @@ class Bus:
         return unsubscribe
 
     def __len__(self) -> int:
-        """How many keys have subscribers."""
+        """The number of keys with subscribers."""
         return len(self._keys) - len(self._idle)
 
     def _hand_out(self, key: str, one: _Key, publication: Publication) -> None:

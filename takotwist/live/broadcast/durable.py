@@ -1,14 +1,14 @@
-"""publish on a durable key -> number -> append to the log -> deliver -> receipt
+"""Durable broadcast: publications that are stored before they are delivered.
 
-Publications of a key that come while one is being stored form the next append,
-so a number is given out only when everything before it is stored.  Rule: `seq`
-has no gap; where an append failed, the count is read from the log again.
+publish on a durable key -> number -> append to the log -> deliver -> receipt.
+Publications of a key that come while one is being stored form the next append (group
+commit), so a number is given out only when everything before it is stored.  Rules:
+`seq` has no gap; where an append failed, the count is read from the log again.  A key
+has one writer, so `seq` is counted by who appends and is stored with the message; ids
+are the log's.
 
-What durable broadcasts need of a replay log: a port, and the values that cross it.
-
-The server puts its own log behind it, with the group commit and the attach of
-channels.  Rule: a key has one writer, so `seq` is counted by who appends and is
-stored with the message; ids are the log's.
+`PublicationLog` is the port of the replay log; the server puts its own log behind it,
+with the group commit and the attach of channels.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from takotwist.live.values import Encoded
 
 @attrs.frozen(kw_only=True)
 class Replay:
-    """How much of a durable broadcast is kept; left out is what the server keeps of channels.
+    """Retention of a durable broadcast; left out is what the server keeps of channels.
 
     :param window: how far back a member may begin: seconds, or a `timedelta`.
     :param max_messages: most messages kept of the key.
@@ -92,20 +92,20 @@ class Record:
     values: bytes = b""
 
 
-class Following(Protocol):
-    """A member's place in the log."""
+class LogSubscription(Protocol):
+    """A member's subscription to a key of the log."""
 
     def start(self) -> None:
         """Begin.  Nothing is called before."""
 
     def pause(self) -> None:
-        """Give no more for now."""
+        """Pause, for back-pressure."""
 
     def resume(self) -> None:
         """Go on, from the log where it must be."""
 
     def leave(self) -> None:
-        """Give nothing more.  Harmless when repeated."""
+        """Stop for good.  Harmless when repeated."""
 
 
 #: Called before the first publication with the cursor at which it begins, and whether
@@ -113,7 +113,7 @@ class Following(Protocol):
 Begun = Callable[[int, bool], None]
 
 
-class KeepsPublications(Protocol):
+class PublicationLog(Protocol):
     """A replay log, as durable broadcasts see it."""
 
     @property
@@ -122,7 +122,7 @@ class KeepsPublications(Protocol):
 
     @property
     def max_message_bytes(self) -> int:
-        """Of one publication."""
+        """Most bytes of one publication."""
 
     def append(
         self, key: str, replay: Replay, records: Sequence[Record]
@@ -144,7 +144,7 @@ class KeepsPublications(Protocol):
         begun: Begun,
         take: Callable[[Sequence[Publication]], None],
         ended: Callable[[Refusal], None],
-    ) -> Following:
+    ) -> LogSubscription:
         """Give every publication after `cursor`, once, in order; then the new ones.
 
         Where the log cannot be read now, it is tried again.
@@ -191,19 +191,19 @@ class _Key:
 
 @attrs.define(slots=True, eq=False)
 class Durable:
-    """The durable keys of this process.
+    """The durable keys of this process, and their writer.
 
     :ivar log: where their publications are kept.
     :ivar bus: tells those who subscribe without a cursor.
     """
 
-    log: KeepsPublications
+    log: PublicationLog
     bus: Bus
     _keys: OrderedDict[str, _Key] = attrs.field(factory=OrderedDict, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     def declare(self, key: str, replay: Replay) -> None:
-        """From now on whatever is published on `key` is kept, as `replay` says."""
+        """Make a key durable, with the retention of `replay`."""
         one = self._keys.get(key)
         if one is None:
             one = self._keys[key] = _Key(replay)
@@ -213,7 +213,7 @@ class Durable:
             self._forget_idle()
 
     def __contains__(self, key: str) -> bool:
-        """Whether a key is known to be durable."""
+        """Tell whether a key is known to be durable."""
         return key in self._keys
 
     def publish(self, key: str, said: Encoded, binary: bool, outcome: Outcome[Info]) -> None:

@@ -1,1 +1,1 @@
-"""Functions that pages call: discovery, verification, calls and results."""
+"""Functions that pages call: declaration, discovery, verification, calls and results."""

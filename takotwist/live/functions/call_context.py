@@ -1,4 +1,4 @@
-"""Who calls a function, for the function: `context()`.
+"""The call that a function runs for: `context()`.
 
 Rule: it is there while the function runs and not later; what a listener needs
 of it the function keeps in a variable.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from takotwist.live.errors import UsageError
-from takotwist.live.home import Home
+from takotwist.live.services import LiveServices
 
 if TYPE_CHECKING:
     from takotwist.live.objects.live_object import LiveObject
@@ -47,28 +47,28 @@ class CallContext:
 
 
 @attrs.define(slots=True, eq=False)
-class Running:
-    """A call under way.
+class RunningCall:
+    """An in-flight call.
 
     :ivar created: the live objects that it has made.
-    :ivar left: whether its caller has left meanwhile.
+    :ivar left: its caller has left meanwhile.
     """
 
-    home: Home
+    services: LiveServices
     context: CallContext
     created: list[LiveObject] = attrs.field(factory=list)
     left: bool = False
 
 
-_running: ContextVar[Running | None] = ContextVar("running", default=None)
+_running: ContextVar[RunningCall | None] = ContextVar("running", default=None)
 
 
-def current_call() -> Running | None:
+def current_call() -> RunningCall | None:
     """The call whose function runs now."""
     return _running.get()
 
 
-def run_in(running: Running, function: Callable[[], Any]) -> Any:
+def run_in(running: RunningCall, function: Callable[[], Any]) -> Any:
     """Call `function` within a call; also what it starts before it returns."""
     token = _running.set(running)
     try:
@@ -77,8 +77,8 @@ def run_in(running: Running, function: Callable[[], Any]) -> Any:
         _running.reset(token)
 
 
-async def wait_in(running: Running, function: Callable[[], Any]) -> Any:
-    """The same for a coroutine function.  Run it in a context of its own."""
+async def wait_in(running: RunningCall, function: Callable[[], Any]) -> Any:
+    """Await `function` within a call.  Run it in a context of its own."""
     _running.set(running)
     return await function()
 

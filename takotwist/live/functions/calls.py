@@ -19,20 +19,20 @@ from twisted.logger import Logger
 from takotwist.app.types import failure_text
 from takotwist.errors import BodyInvalid, InternalError, NotFound, Refusal
 from takotwist.live.errors import Abort, NetworkError, PageLeft
-from takotwist.live.functions.call_context import CallContext, Running, run_in, wait_in
+from takotwist.live.functions.call_context import CallContext, RunningCall, run_in, wait_in
 from takotwist.live.functions.function import Function
 from takotwist.live.functions.results import WrongResult, answer_json, take_apart
-from takotwist.live.functions.verifying import Run, Verifying
-from takotwist.live.home import Home
+from takotwist.live.functions.verifier import Run, Verifier
+from takotwist.live.publish_permission import PublishPermission
+from takotwist.live.services import LiveServices
 from takotwist.live.sessions import LiveSessions
-from takotwist.live.speaking import Speaking
 from takotwist.live.values import Mark, encode
 from takotwist.trampoline import started
 
 
 @attrs.frozen(slots=True)
 class Caller:
-    """Who calls, as their request says.
+    """The caller, as their request says.
 
     :ivar secret: of the page's live session, where it has one.
     :ivar headers: by lower-case name.
@@ -61,14 +61,14 @@ class Calls:
 
     :ivar cost: counts a call against its subject's rate.
     :ivar functions: by name; replaced as a whole on a reload.
-    :ivar verifying: asks who calls.
+    :ivar verifier: asks the app who calls.
     :ivar new_id: a fresh name for a call.
     """
 
-    home: Home
+    services: LiveServices
     sessions: LiveSessions
     run: Run
-    verifying: Verifying
+    verifier: Verifier
     new_id: Callable[[], str]
     cost: Callable[[str], None] = lambda subject: None
     functions: Mapping[str, Function[..., Any]] = attrs.field(factory=dict)
@@ -84,8 +84,8 @@ class Calls:
         if function is None:
             raise NotFound(f"There is no function {name!r}.")
         outcome = "refused"
-        running = Running(
-            self.home,
+        running = RunningCall(
+            self.services,
             CallContext(name, self.new_id(), None, caller.address, caller.headers, caller.cookie),
         )
         try:
@@ -122,7 +122,7 @@ class Calls:
     async def _run(
         self,
         function: Function[..., Any],
-        running: Running,
+        running: RunningCall,
         args: list[Any],
         named: dict[str, Any],
         secret: str | None,
@@ -137,10 +137,10 @@ class Calls:
             if found:
                 subject = running.context.subject
                 session = self.sessions.take(secret, subject, function.verification)
-                speaking = self._speaking(function, running.context)
+                permission = self._permission(function, running.context)
                 with session.held():
                     for place in found:
-                        place.one.speaking = speaking
+                        place.one.permission = permission
                         session.admit(place.one)
             self._begin_unreturned(running)
             return answer_json(encoded, found)
@@ -170,8 +170,10 @@ class Calls:
                 trace=failure_text(error, ()),
             )
 
-    def _speaking(self, function: Function[..., Any], context: CallContext) -> Speaking | None:
-        """Who asks whether the page may send on what it is given; with the call's credentials."""
+    def _permission(
+        self, function: Function[..., Any], context: CallContext
+    ) -> PublishPermission | None:
+        """The permission to publish on the call's objects, asked with the call's credentials."""
         verification = function.verification
         if verification is None:
             return None
@@ -180,7 +182,7 @@ class Calls:
         cookie = context.cookie(verification.cookie) if verification.cookie else None
 
         def ask() -> Awaitable[str | None]:
-            return self.verifying.subject_of(
+            return self.verifier.subject_of(
                 verification,
                 lambda name: header,
                 lambda name: cookie,
@@ -189,14 +191,14 @@ class Calls:
                 "publish",
             )
 
-        return Speaking(function.name, context.subject, ask, self.home.seconds)
+        return PublishPermission(function.name, context.subject, ask, self.services.seconds)
 
     async def _subject(
-        self, function: Function[..., Any], caller: Caller, running: Running
+        self, function: Function[..., Any], caller: Caller, running: RunningCall
     ) -> str | None:
         if function.verification is None:
             return None
-        subject = await self.verifying.subject_of(
+        subject = await self.verifier.subject_of(
             function.verification,
             caller.headers.get,
             caller.cookie,
@@ -216,15 +218,15 @@ class Calls:
         named = {name: bytes(data) for name, data in said.named.items()}
         return function.bind([bytes(data) for data in said.args], named, said.values)
 
-    def _begin_unreturned(self, running: Running) -> None:
-        """What was made and not returned waits no longer than what was."""
+    def _begin_unreturned(self, running: RunningCall) -> None:
+        """Start the attach timeout of objects that were made and not returned."""
         for one in running.created:
             if not one.id:
-                one.wait_unreturned(self.home)
+                one.wait_unreturned(self.services)
 
 
 def _bound(
-    function: Function[..., Any], running: Running, args: list[Any], named: dict[str, Any]
+    function: Function[..., Any], running: RunningCall, args: list[Any], named: dict[str, Any]
 ) -> Callable[[], Any]:
     wrapped = function.wrapped
     if inspect.iscoroutinefunction(wrapped):
@@ -237,8 +239,8 @@ def _bound(
     return lambda: copy_context().run(run_in, running, lambda: wrapped(*args, **named))
 
 
-def _until_left(work: Deferred[Any], running: Running, *, finishes: bool) -> Deferred[Any]:
-    """The answer of a call, whose caller may leave before: that is said by cancelling it."""
+def _until_left(work: Deferred[Any], running: RunningCall, *, finishes: bool) -> Deferred[Any]:
+    """The answer of a call; cancelling it says that the caller has left."""
 
     def left(_: Deferred[Any]) -> None:
         running.left = True

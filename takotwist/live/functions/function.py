@@ -1,11 +1,8 @@
-"""`@function`: a function that pages may call.
+"""`@function`, a function that pages may call: declaration, arguments, discovery.
 
-Rule: whatever can be wrong with its signature is found when the module is
-read; whatever is wrong with a call is found before the function runs.
-
-Finds the functions that pages may call, as channels are found.
-
-Rule: all or nothing, as `takotwist.app.discovery` says it.
+Rules: whatever can be wrong with its signature is found when the module is read;
+whatever is wrong with a call is found before the function runs.  Discovery is all or
+nothing, as `takotwist.app.discovery` says it.
 """
 
 from __future__ import annotations
@@ -38,7 +35,7 @@ class Parameter:
     """One parameter of a function.
 
     :ivar declared: its type; `None` is anything.
-    :ivar by_name: whether it can be given by name only.
+    :ivar by_name: it can be given by name only.
     """
 
     name: str
@@ -58,7 +55,7 @@ class Parameter:
 
 @attrs.frozen(slots=True)
 class Verification:
-    """Who decides about callers, and what they present.
+    """The `verify` of a function, and the credentials that it reads.
 
     :ivar function: for whose calls, by its name.
     :ivar verify: gets a `VerifyRequest`, as a channel's does.
@@ -75,7 +72,7 @@ class Function(Generic[P, R]):
 
     :ivar name: on the wire.
     :ivar place: file and line, for people.
-    :ivar finish: whether it runs to its end though its page has been left.
+    :ivar finish: it runs to its end though its page has been left.
     """
 
     def __init__(
@@ -101,7 +98,7 @@ class Function(Generic[P, R]):
 
     @property
     def parameters(self) -> Sequence[Parameter]:
-        """What it takes.
+        """The parameters.
 
         :raises DefinitionError: a parameter cannot come from a page.
         """
@@ -112,14 +109,14 @@ class Function(Generic[P, R]):
 
     @property
     def returned(self) -> Returned | None:
-        """What it gives; `None` where that is not said."""
+        """The return type; `None` where that is not said."""
         assert self.parameters is not None
         return self._returned
 
     def bind(
         self, args: Sequence[bytes], named: Mapping[str, bytes], marks: Sequence[Mark] = ()
     ) -> tuple[list[Any], dict[str, Any]]:
-        """Arguments as JSON -> as the function takes them.
+        """Decode arguments from JSON, as the function takes them.
 
         :param marks: their paths begin with ``args`` and an index, or ``named`` and a name.
 
@@ -165,7 +162,7 @@ def _belongs(mark: Mark, count: int, named: Mapping[str, bytes]) -> bool:
 
 
 def _below(marks: Sequence[Mark], *path: str | int) -> Sequence[Mark]:
-    """Those of one argument, as it sees them."""
+    """The marks below one argument, by paths within it."""
     depth = len(path)
     return [Mark(one.path[depth:], one.kind) for one in marks if (*one.path[:depth],) == path]
 

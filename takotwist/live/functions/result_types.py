@@ -80,7 +80,7 @@ class _Bytes(_Mark):
 
 
 def function_types(functions: Iterable[Function[..., Any]]) -> list[FunctionTypes]:
-    """What `functions` take and give.
+    """The types of parameters and results of `functions`.
 
     :raises DefinitionError: a result has no type in JSON; names the function.
     """
@@ -121,7 +121,7 @@ def _awaited(kind: Any) -> Any:
 
 
 def _document(kind: Any) -> Document:
-    """The schema of what is no result."""
+    """The schema of a parameter or a message."""
     return None if isinstance(kind, TypeVar) else _Reader().document(kind)
 
 

@@ -1,13 +1,10 @@
-"""What a function returned, as JSON, with the live objects taken out of it.
+"""Results of functions: checked against the annotation, encoded, live objects taken out.
 
-Rule: a place is a path and not a mark inside the data, so nothing that a
-function returns can be taken for a live object.
-
-Whether what a function returned is what its annotation says.
-
-A mismatch is a bug of the app: the caller is told nothing but that the function
-failed, the log names the function and the field.  Rule: checked as JSON will
-carry it, with live objects standing where they were.
+Rules: a live object's place is a path and not a mark inside the data, so nothing that a
+function returns can be taken for a live object.  A result is checked as JSON will carry
+it, with live objects standing where they were; a mismatch is a bug of the app: the
+caller is told nothing but that the function failed, the log names the function and the
+field.
 """
 
 from __future__ import annotations
@@ -35,12 +32,12 @@ _AWAITED = (Deferred, collections.abc.Awaitable, collections.abc.Coroutine)
 
 
 class WrongResult(Exception):
-    """A result is not what was declared; says where and why."""
+    """A result is not what was declared; names the field and the reason."""
 
 
 @attrs.frozen(slots=True)
 class Returned:
-    """One return annotation."""
+    """A return annotation, with the check of results against it."""
 
     _kind: Any
 
@@ -104,7 +101,7 @@ def _has_mark(value: Any) -> bool:
     return isinstance(value, UUID)
 
 
-#: What stays as it is until its place is known: marks of live objects, dates and bytes.
+#: Types that stay as they are until their place is known: marks of live objects, dates, bytes.
 CARRIED = (UUID, datetime, bytes, bytearray, memoryview)
 
 
@@ -120,7 +117,7 @@ class Found:
 
 
 def take_apart(result: Any, returned: Returned | None = None) -> tuple[Encoded, list[Found]]:
-    """A result, with `null` where live objects were.
+    """Encode a result, with `null` where live objects were.
 
     :param returned: what it is to be.
     :raises TypeError: :raises ValueError: JSON has no form for something in it.

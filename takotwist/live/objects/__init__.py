@@ -1,1 +1,1 @@
-"""What an application holds: channels, broadcast channels, callbacks."""
+"""The server's end of live objects: channels, broadcast channels, their callbacks and outcomes."""

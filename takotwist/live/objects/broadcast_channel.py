@@ -1,4 +1,4 @@
-"""`BroadcastChannel`: one client's membership of a broadcast key.
+"""`BroadcastChannel`: one client's membership in the group of a broadcast key.
 
 Rule: the key stays on the server; the client has an id that is good for its
 own session alone.
@@ -93,19 +93,19 @@ class BroadcastChannel(LiveObject, Generic[M]):
         return receipt_of(self.key, give(self._bus, self.key, encode(data), False, self._replay))
 
     def publish_binary(self, data: bytes | bytearray | memoryview) -> Outcome[Receipt]:
-        """The same for bytes."""
+        """Publish bytes; as `publish`."""
         raw = Encoded(bytes(memoryview(data)))
         return receipt_of(self.key, give(self._bus, self.key, raw, True, self._replay))
 
     def subscribe(self, callback: Callable[[Any, Receipt], Any]) -> Unsubscribe:
-        """Hear of every later message, until this member is closed.
+        """Subscribe to every later message, until this member is closed.
 
-        :return: call it to subscribe no more.
+        :return: call it to unsubscribe.
         """
         return self._subscribe(False, callback)
 
     def subscribe_binary(self, callback: Callable[[bytes, Receipt], Any]) -> Unsubscribe:
-        """The same for bytes."""
+        """Subscribe to bytes; as `subscribe`."""
         return self._subscribe(True, callback)
 
     def _subscribe(self, binary: bool, callback: Callable[[Any, Receipt], Any]) -> Unsubscribe:
@@ -131,11 +131,11 @@ class BroadcastChannel(LiveObject, Generic[M]):
         """A broadcast is the same at both ends."""
         raise UsageError("return the BroadcastChannel itself: it is the same at both ends")
 
-    # inside
+    # private
 
     @property
     def _bus(self) -> Bus:
-        return Broadcast.bus if self._home is None else self._home.bus
+        return Broadcast.bus if self._services is None else self._services.bus
 
     def _inbound(self) -> Direction:
         said = get_args(getattr(self, "__orig_class__", None))

@@ -1,13 +1,9 @@
-"""The app's functions that hear of messages and of a live object's life.
+"""Callbacks of the app: dispatch of a message to its listeners, `on_open` and `on_close`.
 
-Rule: whatever a listener does, the object goes on: an ordinary error is a line
-in the log and a generic one for whoever waits for an answer.  `Abort` is no
-error but a decision.
-
-The app's functions that hear of a live object's beginning and end.
-
-Rule: each is called once, also one that comes late; and `close` is done when
-all of them are, or have taken too long.
+Rules: whatever a callback does, the object goes on: an ordinary error is a line in the
+log, and a generic one for whoever waits for an answer; `Abort` is no error but a
+decision.  Each `on_open` and `on_close` is called once, also one that is added late; and
+`close` is done when all of `on_close` are, or have taken too long.
 """
 
 from __future__ import annotations
@@ -30,7 +26,7 @@ from takotwist.trampoline import drive
 
 _log = Logger()
 
-#: What is being listened to now: the object, and the request under way, if it is one.
+#: The object and sequence number of the request whose listener runs now; `None` outside one.
 listening_to: ContextVar[tuple[object, int] | None] = ContextVar("listening_to", default=None)
 
 #: The object whose `on_close` functions run now.
@@ -45,7 +41,7 @@ def log_failure(what: str, error: BaseException) -> None:
 
 
 def accepts_argument(callback: Callable[..., Any]) -> bool:
-    """Whether a callback takes an argument: ``on_close`` has one to give."""
+    """Tell whether a callback takes an argument: ``on_close`` has one to give."""
     try:
         signature = inspect.signature(callback)
     except (TypeError, ValueError):
@@ -71,8 +67,8 @@ def call(
 
 
 @attrs.define(slots=True, eq=False)
-class Round:
-    """One message on its way through its listeners.
+class Dispatch:
+    """Dispatch of one message to its listeners.
 
     :param done: called once with the last listener's value, or with what was raised.
     """
@@ -82,7 +78,7 @@ class Round:
     def one_by_one(
         self, listeners: Sequence[Callable[[Any], Any]], data: Any, owner: object, seq: int
     ) -> None:
-        """A request: each is waited for, and the last one's value is the answer."""
+        """Dispatch a request: each is awaited in turn, and the last one's value is the answer."""
         context = copy_context()
         context.run(listening_to.set, (owner, seq))
 
@@ -104,7 +100,7 @@ class Round:
         go_on(None)
 
     def all_at_once(self, listeners: Sequence[Callable[..., Any]], arguments: Any) -> None:
-        """A message: all are called in order, and `done` when all have settled."""
+        """Dispatch a message: all are called in order, and `done` when all have settled."""
         left = 1
         first: BaseException | None = None
 
@@ -134,16 +130,16 @@ def _unexpected(failure: Failure) -> None:
 
 
 @attrs.define(slots=True, eq=False)
-class Lifetime:
-    """The life of one object, as its app sees it.
+class LifetimeCallbacks:
+    """The `on_open` and `on_close` of one object, and the outcome of its `close`.
 
     :ivar owner: the object.
-    :ivar patience: calls when the functions at the end have taken too long; `None` where there
-        is no clock, because no server has it.
-    :ivar opened: whether a client has ever been there.
-    :ivar ended: whether it is over.
+    :ivar patience: starts the timeout of `on_close`; `None` where there is no clock, because no
+        server has the object.
+    :ivar opened: a client has attached once.
+    :ivar ended: the object is over.
     :ivar error: why it ended, `None` for a graceful end.
-    :ivar closed: what `close` comes to; `None` while nobody has asked.
+    :ivar closed: the outcome of `close`; `None` while nobody has asked.
     """
 
     owner: object
@@ -156,7 +152,7 @@ class Lifetime:
     _on_close: list[Callable[..., Any]] = attrs.field(factory=list, init=False)
 
     def on_open(self, callback: Callable[[], Any]) -> None:
-        """Call once when a client is there for the first time; now if one has been."""
+        """Call once when a client attaches for the first time; now if one has."""
         if self.opened:
             self._guarded(callback, ())
         elif not self.ended:
@@ -170,14 +166,14 @@ class Lifetime:
             self._on_close.append(callback)
 
     def open(self) -> None:
-        """A client is there for the first time."""
+        """Call `on_open`: a client has attached for the first time."""
         self.opened = True
         waiting, self._on_open = self._on_open, []
         for callback in waiting:
             self._guarded(callback, ())
 
     def end(self, error: LiveError | None) -> None:
-        """It is over."""
+        """Call `on_close`, and settle `close` when they are done."""
         self.ended, self.error = True, error
         if self.closed is None:
             self.closed = Outcome()
@@ -198,7 +194,7 @@ class Lifetime:
         DeferredList(unfinished).addCallback(done)
 
     def result(self) -> int:
-        """What `close` gives at the end."""
+        """The result of `close`: 0 for a graceful end, else 1."""
         return 0 if self.error is None else 1
 
     def _settle(self, code: int) -> None:
@@ -211,7 +207,7 @@ class Lifetime:
     def _guarded(
         self, callback: Callable[..., Any], arguments: tuple[Any, ...]
     ) -> Deferred[Any] | None:
-        """Call; what fails is a line in the log.  A Deferred where it waits."""
+        """Call and log a failure.  A Deferred where the callback is a coroutine."""
         token = closing.set(self.owner) if self.ended else None
         try:
             _, waits = call(callback, arguments)

@@ -1,9 +1,7 @@
-"""`Channel`: a two-way pipe between the server and the one client that gets it.
+"""`Channel`: a two-way pipe between the server and the one client that gets it, with listeners.
 
-The app's functions that hear of a channel's messages, and what they answer.
-
-Rule: a message is settled once, when all who heard it have settled; nobody hears of a
-message before those who listen to an earlier one have begun.
+Rule: a message is settled once, when all its listeners have; no listener gets a message
+before the listeners of an earlier one have begun.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from twisted.logger import Logger
 
 from takotwist.live.errors import Abort, ValidationError, as_trouble
 from takotwist.live.machine.frames import Frame, Trouble
-from takotwist.live.objects.callbacks import Round, log_failure
+from takotwist.live.objects.callbacks import Dispatch, log_failure
 from takotwist.live.objects.live_object import LiveObject, Overflow
 from takotwist.live.objects.outcome import ANYTHING, Direction, Outcome, direction_of
 from takotwist.live.values import NOTHING, Encoded, encode
@@ -39,12 +37,12 @@ class _Listener:
 
 
 @attrs.define(slots=True, eq=False)
-class Listening:
+class Listeners:
     """The listeners of one channel.
 
     :ivar owner: the channel.
-    :ivar answer: gets a message's answer as JSON text, or what it failed with.
-    :ivar abort: a listener has ended the channel.
+    :ivar answer: settles a message, with its answer as JSON text or its error.
+    :ivar abort: ends the channel, where a listener raised `Abort`.
     """
 
     owner: object
@@ -57,9 +55,9 @@ class Listening:
     _to_begin: int = attrs.field(default=0, init=False)
 
     def add(self, binary: bool, callback: Callable[[Any], Any]) -> Callable[[], None]:
-        """Hear of messages of a kind.
+        """Add a listener of text or of binary messages.
 
-        :return: call it to hear no more.  Harmless when repeated.
+        :return: call it to remove the listener.  Harmless when repeated.
         """
         listeners = self._binaries if binary else self._texts
         listener = _Listener(callback, self._run)
@@ -72,12 +70,12 @@ class Listening:
         return unlisten
 
     def clear(self) -> None:
-        """Nobody hears of anything any more."""
+        """Remove all listeners."""
         self._texts.clear()
         self._binaries.clear()
 
     def deliver(self, frame: Frame, inbound: Direction) -> None:
-        """A message has come."""
+        """Dispatch a message to its listeners."""
         listeners = tuple(self._binaries if frame.binary else self._texts)
         if not listeners:
             self.answer(frame, NOTHING, _NO_LISTENER)
@@ -89,7 +87,7 @@ class Listening:
             except ValidationError as misfit:
                 self._misfit(frame, misfit)
                 return
-        one = Round(lambda value, error: self._listened(frame, value, error))
+        one = Dispatch(lambda value, error: self._listened(frame, value, error))
         if frame.ack:
             one.one_by_one(listeners, data, self.owner, frame.seq)
         else:
@@ -157,7 +155,7 @@ S = TypeVar("S")
 
 
 class ClientEnd(Generic[C, S]):
-    """What a function returns for a channel: the other end of it, with its types.
+    """The client's end of a channel, as a function returns it, with its types.
 
     A plain class, because an attrs one would be written as an object of its fields.
     """
@@ -191,7 +189,7 @@ class Channel(LiveObject, Generic[C, S]):
     ) -> None:
         super().__init__(buffer_limit, overflow)
         self.ack = ack
-        self._listening = Listening(self, self._answer, self.lose)
+        self._listeners = Listeners(self, self._answer, self.lose)
 
     @property
     def client(self) -> ClientEnd[C, S]:
@@ -222,20 +220,20 @@ class Channel(LiveObject, Generic[C, S]):
         return self._send(frame, Outcome())
 
     def listen(self, callback: Callable[[Any], Any]) -> Callable[[], None]:
-        """Hear of messages.
+        """Add a listener of messages.
 
         What it returns is the answer, where one is asked for (the last listener's).  A
         coroutine is waited for.  Raising `Abort` ends the channel with its value.
 
-        :return: call it to listen no more.
+        :return: call it to remove the listener.
         """
-        return self._listening.add(False, callback)
+        return self._listeners.add(False, callback)
 
     def listen_binary(self, callback: Callable[[bytes], Any]) -> Callable[[], None]:
-        """Hear of bytes; as `listen`."""
-        return self._listening.add(True, callback)
+        """Add a listener of bytes; as `listen`."""
+        return self._listeners.add(True, callback)
 
-    # inside
+    # private
 
     def _direction(self, index: int) -> Direction:
         said = get_args(getattr(self, "__orig_class__", None))
@@ -249,12 +247,12 @@ class Channel(LiveObject, Generic[C, S]):
 
     def _deliver(self, frame: Frame) -> None:
         if frame.do == "send":
-            self._listening.deliver(frame, self._inbound())
+            self._listeners.deliver(frame, self._inbound())
         else:
             self._answer(frame, NOTHING, Trouble("failed", None, "This is a channel."))
 
     def _ended(self) -> None:
-        self._listening.clear()
+        self._listeners.clear()
 
 
 def _message(data: Any, ack: bool) -> Frame:

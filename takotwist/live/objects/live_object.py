@@ -1,13 +1,8 @@
-"""The server's end of a live object, as the app and as its session see it.
+"""The server's end of a live object: driver of its machine, and the face to app and session.
 
-Rule: the app calls it from functions and listeners, the session from wires;
-neither sees the machine.
-
-Carries out what a live object's machine asks for.
-
-Rule: outputs of the machine are carried out one after the other, never one
-inside the other: what a listener sends while it runs comes behind what was
-being sent.
+Rules: the app calls it from functions and listeners, the session from wires; neither
+sees the machine.  Outputs of the machine are carried out one after the other, never one
+inside the other: what a listener sends while it runs comes behind what was being sent.
 """
 
 from __future__ import annotations
@@ -29,7 +24,6 @@ from takotwist.live.errors import (
     as_trouble,
 )
 from takotwist.live.functions.call_context import current_call
-from takotwist.live.home import Home
 from takotwist.live.machine.frames import (
     OVERFLOW,
     Answered,
@@ -48,54 +42,55 @@ from takotwist.live.machine.frames import (
     Trouble,
 )
 from takotwist.live.machine.machine import Machine, Phase
-from takotwist.live.objects.callbacks import Lifetime, closing, listening_to
+from takotwist.live.objects.callbacks import LifetimeCallbacks, closing, listening_to
 from takotwist.live.objects.outcome import ANYTHING, Direction, Outcome
-from takotwist.live.speaking import Speaking
+from takotwist.live.publish_permission import PublishPermission
+from takotwist.live.services import LiveServices
 from takotwist.live.values import NOTHING, Encoded
 
-#: Seconds that `close` waits for functions of `on_close`, so that it always comes to an end.
+#: Timeout of `on_close` callbacks in seconds, so that `close` always comes to an end.
 CLOSE_PATIENCE = 5.0
 
 
-class Carrier(Protocol):
+class ObjectSession(Protocol):
     """The session that an object belongs to, as the object sees it."""
 
     def transmit(self, one: Any, frame: Frame) -> None:
         """Put a frame on the wire."""
 
     def forgotten(self, one: Any) -> None:
-        """Nothing is left to do for the object."""
+        """Remove the object: nothing is left to do for it."""
 
     def broken(self, reason: str) -> None:
-        """The client broke the protocol."""
+        """End the session: the client broke the protocol."""
 
     def overflowed(self) -> None:
-        """More waited than may: a message was dropped, or the object has ended."""
+        """Count an overflow: a message was dropped, or the object has ended."""
 
 
-class Driven:
-    """A machine with a clock, a deadline, a session, and its part of the backlog.
+class MachineDriver:
+    """I/O adapter of a machine: clock, deadline, session, and its part of the backlog.
 
     :ivar id: names it within its session; empty until it is returned to a client.
-    :ivar speaking: asks whether its page may send; `None` where nobody decides that.
+    :ivar permission: to publish, of its page; `None` where nobody decides that.
     """
 
     _log = Logger()
 
     def __init__(self, bounds: Bounds, clock: Callable[[], float]) -> None:
         self.id = ""
-        self.speaking: Speaking | None = None
-        self._home: Home | None = None
-        self._carrier: Carrier | None = None
+        self.permission: PublishPermission | None = None
+        self._services: LiveServices | None = None
+        self._session: ObjectSession | None = None
         self._clock = clock
         self._machine = Machine(bounds, clock())
-        self._lifetime = Lifetime(self, self._after_patience)
+        self._lifetime = LifetimeCallbacks(self, self._after_patience)
         self._carrying = False
         self._deadline: Deadline | None = None
         self._deadline_at: float | None = None
         self._held = 0
 
-    # for the kinds of objects
+    # hooks of the kinds of objects
 
     def _inbound(self) -> Direction:
         return ANYTHING
@@ -104,21 +99,21 @@ class Driven:
         return ANYTHING
 
     def _deliver(self, frame: Frame) -> None:
-        """A message, or a change of a subscription, has come."""
+        """Take a message, or a change of a subscription."""
         raise NotImplementedError
 
     def _ended(self) -> None:
-        """It is over: let go of what was taken."""
+        """Release what the object holds: it is over."""
 
     def _acted(self) -> None:
-        """Something has happened, and all its consequences are carried out."""
+        """Continue after an input, when all its outputs are carried out."""
 
     def _send(self, frame: Frame, outcome: Outcome[Any]) -> Outcome[Any]:
         self._act(self._machine.send, frame, outcome, self._clock())
         return outcome
 
     def _answer(self, frame: Frame, said: Encoded, trouble: Trouble | None) -> None:
-        """A delivered frame is settled, with an answer where one was asked for."""
+        """Settle a delivered frame, with an answer where one was asked for."""
         if frame.ack or frame.do == "publish":
             self._act(
                 self._machine.answer, frame.seq, said.data, trouble, self._clock(), said.values
@@ -127,16 +122,16 @@ class Driven:
             self._act(self._machine.consumed, frame.seq, self._clock())
 
     def hear(self, frame: Frame) -> None:
-        """See `Hears`."""
+        """Deliver a permitted frame (`FrameTarget`)."""
         if not self._machine.ended:
             self._deliver(frame)
 
     def refuse(self, frame: Frame, refusal: Refusal) -> None:
-        """See `Hears`."""
+        """Fail a frame that is not permitted (`FrameTarget`)."""
         self._answer(frame, NOTHING, Trouble("failed", None, refusal.code))
 
     def overflow(self) -> None:
-        """See `Holder`."""
+        """End it: it holds most of what is too much (`BufferOwner`)."""
         self._act(self._machine.end, OVERFLOW, self._clock())
 
     def _act(self, method: Callable[..., None], *arguments: Any) -> None:
@@ -154,17 +149,17 @@ class Driven:
         self._tell_held()
         self._acted()
 
-    # inside
+    # private
 
     def _carry_out(self, output: Output) -> None:
         if isinstance(output, Transmit):
-            if self._carrier is not None:
-                self._carrier.transmit(self, output.frame)
+            if self._session is not None:
+                self._session.transmit(self, output.frame)
         elif isinstance(output, Deliver):
-            if self.speaking is None:
+            if self.permission is None:
                 self._deliver(output.frame)
             else:
-                self.speaking.take(self, output.frame)
+                self.permission.take(self, output.frame)
         elif isinstance(output, Sent):
             self._outcome(output.handle).resolve(None)
         elif isinstance(output, Answered):
@@ -184,13 +179,13 @@ class Driven:
                 )
             self._ended()
             self._lifetime.end(None if output.trouble is None else as_error(output.trouble))
-        elif self._carrier is None:
+        elif self._session is None:
             pass
         elif isinstance(output, Forgotten):
-            self._carrier.forgotten(self)
+            self._session.forgotten(self)
         else:
             assert isinstance(output, Broken)
-            self._carrier.broken(output.reason)
+            self._session.broken(output.reason)
 
     @staticmethod
     def _outcome(handle: object) -> Outcome[Any]:
@@ -206,30 +201,30 @@ class Driven:
     def _note_overflow(self, trouble: Trouble | None) -> bool:
         if trouble is None or trouble.code != OVERFLOW.code:
             return False
-        if self._carrier is not None:
-            self._carrier.overflowed()
+        if self._session is not None:
+            self._session.overflowed()
         return True
 
     def _tell_held(self) -> None:
-        if self._home is not None and self._held != (held := self._machine.held):
+        if self._services is not None and self._held != (held := self._machine.held):
             self._held = held
-            self._home.backlog.note(self, held)
+            self._services.backlog.note(self, held)
 
     def _after_patience(self, action: Callable[[], None]) -> Deadline | None:
-        if self._home is None:
+        if self._services is None:
             return None
-        return self._home.deadlines.at(self._clock() + CLOSE_PATIENCE, action)
+        return self._services.deadlines.at(self._clock() + CLOSE_PATIENCE, action)
 
     def _watch(self) -> None:
-        """Keep one deadline of the server's table at the machine's own."""
-        if self._home is None or self._deadline_at == (when := self._machine.deadline):
+        """Keep the server's timer at the machine's deadline."""
+        if self._services is None or self._deadline_at == (when := self._machine.deadline):
             return
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
         self._deadline_at = when
         if when is not None:
-            self._deadline = self._home.deadlines.at(when, self._due)
+            self._deadline = self._services.deadlines.at(when, self._due)
 
     def _due(self) -> None:
         self._deadline = self._deadline_at = None
@@ -239,18 +234,18 @@ class Driven:
         return f"<{type(self).__name__} {self.id or 'not returned yet'}>"
 
 
-#: What happens where more waits than may: the object ends, or the oldest are dropped.
+#: Overflow policy of the send queue: the object ends, or the oldest are dropped.
 Overflow = Literal["end", "drop-oldest"]
 
-#: Seconds for a graceful close.
+#: Default timeout of a graceful close, seconds.
 CLOSE_TIMEOUT = 5.0
 
-#: The longest that a page's timers take, which is what `close(inf)` says to it.
+#: Longest timeout of a page's timers, which is what `close(inf)` says to it, seconds.
 LONGEST_CLOSE = (2**31 - 1) / 1000
 
 
-class LiveObject(Driven):
-    """What `Channel` and `BroadcastChannel` have in common."""
+class LiveObject(MachineDriver):
+    """Common part of `Channel` and `BroadcastChannel`."""
 
     kind = ""
     ack = False
@@ -258,7 +253,7 @@ class LiveObject(Driven):
 
     def __init__(self, buffer_limit: int | None = None, overflow: Overflow = "end") -> None:
         call = current_call()
-        bounds = Bounds() if call is None else call.home.bounds
+        bounds = Bounds() if call is None else call.services.bounds
         if buffer_limit is not None:
             if buffer_limit < 0:
                 raise UsageError("buffer_limit must be a number of bytes from 0")
@@ -267,19 +262,19 @@ class LiveObject(Driven):
             raise UsageError("overflow must be 'end' or 'drop-oldest'")
         bounds = attrs.evolve(bounds, drop_oldest=overflow == "drop-oldest")
         self.overflows: Overflow = overflow
-        super().__init__(bounds, (lambda: 0.0) if call is None else call.home.seconds)
+        super().__init__(bounds, (lambda: 0.0) if call is None else call.services.seconds)
         if call is not None:
             call.created.append(self)
 
-    # the app's side
+    # called by the app
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing more can be sent."""
+        """Nothing more can be sent."""
         return self._machine.closed
 
     def on_open(self, callback: Callable[[], Any]) -> None:
-        """Call once when the client is there for the first time; now if it has been."""
+        """Call once when the client attaches for the first time; now if it has."""
         self._lifetime.on_open(callback)
 
     def on_close(self, callback: Callable[..., Any]) -> None:
@@ -305,7 +300,7 @@ class LiveObject(Driven):
             return Outcome.of(lifetime.result())
         if lifetime.closed is None:
             lifetime.closed = Outcome()
-            if self._carrier is None:
+            if self._session is None:
                 self._act(self._machine.abandon)
             else:
                 listening = listening_to.get()
@@ -321,7 +316,7 @@ class LiveObject(Driven):
         """
         self.lose(Abort(value, message))
 
-    # the session's side
+    # called by the session
 
     def check_types(self) -> None:
         """:raises UsageError: JSON cannot carry its messages; said where it is made, not where
@@ -330,55 +325,55 @@ class LiveObject(Driven):
         self._inbound()
         self._outbound()
 
-    def settle_in(self, home: Home, carrier: Carrier, new_id: str) -> None:
-        """A function has returned it: from now on a client may attach."""
-        self._carrier, self.id = carrier, new_id
-        self.wait_unreturned(home)
+    def settle_in(self, services: LiveServices, session: ObjectSession, new_id: str) -> None:
+        """Hand it out under an id: from now on a client may attach."""
+        self._session, self.id = session, new_id
+        self.wait_unreturned(services)
 
-    def wait_unreturned(self, home: Home) -> None:
-        """Its function did not return it: it ends with `NetworkError` unless another one does."""
-        self._home, self._clock = home, home.seconds
-        self._act(self._machine.begin, home.seconds())
+    def wait_unreturned(self, services: LiveServices) -> None:
+        """Start the attach timeout: it ends with `NetworkError` unless it is returned in time."""
+        self._services, self._clock = services, services.seconds
+        self._act(self._machine.begin, services.seconds())
 
     @property
     def outcome(self) -> tuple[Trouble | None] | None:
-        """How it ended, for a client that asks after the end; `None` while it can be attached."""
+        """Its end, for a client that asks after it; `None` while it can be attached."""
         if self._machine.phase in (Phase.OVER, Phase.FORGOTTEN):
             return (self._machine.outcome,)
         return None
 
     @property
     def was_attached(self) -> bool:
-        """Whether a client has ever been there."""
+        """A client has attached once."""
         return self._machine.phase is not Phase.NEW
 
     @property
     def held(self) -> int:
-        """Bytes that wait for the client, or that it may need again."""
+        """Bytes that are queued for the client, or that it may need again."""
         return self._machine.held
 
     def position(self) -> Position:
-        """What this end has."""
+        """Our position, to be told to the client now."""
         return self._machine.position()
 
     def attach(self, position: Position) -> None:
-        """A wire carries it."""
+        """Resume on a wire."""
         self._act(self._machine.attach, position, self._clock())
 
     def detach(self) -> None:
-        """The wire is gone."""
+        """Wait for another wire: this one is gone."""
         self._act(self._machine.detach, self._clock())
 
     def block(self, blocked: bool) -> None:
-        """The wire takes no more, or does again."""
+        """Back-pressure: the wire takes no more for now, or does again."""
         self._act(self._machine.block, blocked, self._clock())
 
     def report(self) -> None:
-        """A ping."""
+        """Report our position; at each ping."""
         self._act(self._machine.report)
 
     def receive(self, frame: Frame) -> None:
-        """A frame has come."""
+        """Take a frame of the client."""
         self._act(self._machine.receive, frame, self._clock())
 
     def lose(self, error: LiveError) -> None:

@@ -1,14 +1,13 @@
-"""What a send will come to: awaitable from Deferreds and from asyncio alike.
+"""The outcome of a send, and the declared types of messages and answers.
 
-Rule: nobody has to wait for it.  One that fails unseen says nothing, because a
-send on a closed channel is told by `on_close` already.  Rejected: a Deferred,
-which logs what nobody looked at, and which asyncio code cannot await.
+`Outcome` is awaitable from Deferreds and from asyncio alike.  Rule: nobody has to wait
+for it.  One that fails unseen says nothing, because a send on a closed channel is told
+by `on_close` already.  Rejected: a Deferred, which logs what nobody looked at, and which
+asyncio code cannot await.
 
-The types of a live object's messages, from ``Channel[ClientToServer, ServerToClient]``.
-
-Each is ``Callable[[Message], Answer]``, or just the type of the message.  Rule:
-what comes in is checked, messages and answers; what goes out is the type
-checker's business.
+`Direction` is one type argument of ``Channel[ClientToServer, ServerToClient]``:
+``Callable[[Message], Answer]``, or just the type of the message.  Rule: what comes in is
+checked, messages and answers; what goes out is the type checker's business.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ T = TypeVar("T")
 class Outcome(Generic[T]):
     """A result that may not be there yet.  ``await`` it, or do not.
 
-    :ivar done: whether it is there.
+    :ivar done: the result or the error is there.
     """
 
     __slots__ = ("_error", "_result", "_then", "done")
@@ -45,34 +44,34 @@ class Outcome(Generic[T]):
 
     @classmethod
     def of(cls, result: T) -> Outcome[T]:
-        """One that is there."""
+        """An outcome with a result."""
         outcome: Outcome[T] = cls()
         outcome.resolve(result)
         return outcome
 
     @classmethod
     def failed(cls, error: Exception) -> Outcome[T]:
-        """One that failed."""
+        """An outcome with an error."""
         outcome: Outcome[T] = cls()
         outcome.fail(error)
         return outcome
 
     def resolve(self, result: Any) -> None:
-        """It is there.  Only the first of `resolve` and `fail` counts."""
+        """Set the result.  Only the first of `resolve` and `fail` counts."""
         if not self.done:
             self._result = result
             self._finish()
 
     def fail(self, error: Exception) -> None:
-        """It failed."""
+        """Set the error."""
         if not self.done:
             self._error = error
             self._finish()
 
     def take(self, other: Outcome[Any], change: Callable[[Any], T]) -> None:
-        """Come to what `other`, which is there, came to.
+        """Settle as `other`, which is done, has.
 
-        :param change: makes this one's result of its.
+        :param change: makes this one's result of the other's.
         """
         if other._error is not None:
             self.fail(other._error)
@@ -80,7 +79,7 @@ class Outcome(Generic[T]):
             self.resolve(change(other._result))
 
     def result(self) -> T:
-        """What it came to.  :raises Exception: that it failed with, or it is not there yet."""
+        """The result.  :raises Exception: that it failed with, or it is not there yet."""
         if not self.done:
             raise RuntimeError("the outcome is not there yet: await it")
         if self._error is not None:
@@ -89,14 +88,14 @@ class Outcome(Generic[T]):
         return outcome
 
     def then(self, call: Callable[[], None]) -> None:
-        """Call when it is there; now if it is."""
+        """Call when it is done; now if it is."""
         if self.done:
             call()
         else:
             self._then.append(call)
 
     def as_deferred(self) -> Deferred[T]:
-        """The same for callbacks; a failure of this one is its owner's to handle."""
+        """A Deferred with the same result; its failure is for the caller to handle."""
         deferred: Deferred[T] = Deferred()
 
         def settle() -> None:
@@ -149,7 +148,7 @@ def _read(declared: Declared | None, data: bytes, values: bytes) -> Any:
 
 @attrs.frozen(slots=True)
 class Direction:
-    """One direction: what is said and what is answered.  `None` is anything."""
+    """Types of one direction, of messages and of their answers.  `None` is anything."""
 
     message: Declared | None = None
     answer: Declared | None = None
@@ -167,7 +166,7 @@ ANYTHING = Direction()
 
 
 def direction_of(said: Any) -> Direction:
-    """Understand one type argument.
+    """The direction that one type argument declares.
 
     :raises UsageError: JSON cannot carry it.
     """

@@ -1,1 +1,1 @@
-"""Live objects over HTTP and WebSocket."""
+"""Live objects and functions on the server's HTTP, SSE and WebSocket connections."""

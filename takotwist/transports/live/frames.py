@@ -1,4 +1,4 @@
-"""The frames of live objects among those of a connection with many topics.
+"""Routing of live frames among those of a connection with many topics.
 
 Rule: whether a frame is one is decided by its `op` alone; what is none is left
 to `Mux`.
@@ -41,9 +41,9 @@ class LiveFrames:
     _link: Link
 
     def take(self, text: bytes, track: Callable[[Coroutine[Any, Any, None]], None]) -> bool:
-        """Whether a text frame was one.
+        """Take a text frame, where it is a live one; tell whether it was.
 
-        :param track: has done what the frame needs done.
+        :param track: runs the rest of the work of the frame.
         """
         self._link.heard()
         if text[:1] == b"~":
@@ -69,7 +69,7 @@ class LiveFrames:
         return True
 
     def take_binary(self, payload: bytes) -> bool:
-        """A binary frame: all of them are of live objects."""
+        """Take a binary frame: all of them are live ones."""
         self._link.received_binary(payload)
         return True
 
@@ -81,7 +81,7 @@ class LiveFrames:
 def live_frames(
     wire: Wire, admission: Admission, presented: RequestCredentials
 ) -> LiveFrames | None:
-    """What picks them out, where live objects are served on this wire."""
+    """The router of a wire's live frames, where live objects are served on it."""
     if admission.live is None or not hasattr(wire, "on_pressure"):
         return None
     live = cast(_Live, wire)

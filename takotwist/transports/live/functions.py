@@ -1,4 +1,4 @@
-"""Calls of functions over HTTP (protocol, live objects, section 2).
+"""Endpoint for calls of functions over HTTP (protocol, live objects, section 2).
 
 Rule: a page of another origin cannot call: its origin is checked, and the
 content type and the header of the session are ones that a form cannot send.

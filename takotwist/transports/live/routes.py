@@ -1,10 +1,8 @@
-"""Which address of live objects is answered by what.  Rule: paths are here.
+"""Routes of live objects, and the endpoint by which a page says that it goes.
 
-A page says that it goes, by itself (protocol, live objects, section 4).
-
-What a browser can still send while it closes a page: no header of ours, no
-answer read.  Rule: whoever knows a session's secret may end it, so nothing else
-is asked, and nothing is told.
+Rules: all paths are here.  `LiveLeave` (protocol, live objects, section 4) takes what a
+browser can still send while it closes a page: no header of ours, no answer read; whoever
+knows a session's secret may end it, so nothing else is asked, and nothing is told.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ _BODY = msgspec.json.Decoder(_Body)
 
 @attrs.define(slots=True)
 class LiveLeave:
-    """Answers POSTs of pages that go."""
+    """Endpoint for POSTs of pages that go."""
 
     admission: Admission
     sessions: LiveSessions
@@ -70,14 +68,14 @@ LEAVE = CONNECT + b"/leave"
 
 @attrs.define(slots=True)
 class LiveRoutes:
-    """What stands behind the addresses."""
+    """The endpoints, by path."""
 
     functions: LiveFunctions
     sse: LiveSse
     leaving: LiveLeave
 
     def serves(self, path: bytes) -> bool:
-        """Whether a path is one of these; `CONNECT` without an upgrade is."""
+        """Tell whether a path is one of these; `CONNECT` without an upgrade is."""
         return path == CONNECT or path.startswith((FUNCTIONS, CONNECT + b"/"))
 
     async def answer(self, request: BodyRequest) -> None:

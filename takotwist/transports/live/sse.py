@@ -1,4 +1,4 @@
-"""A connection with many topics as an event stream, and POSTs for the way up.
+"""The mux over SSE: an event stream downstream, POSTs upstream.
 
 For places where WebSocket is blocked (protocol, live objects, section 3).  Each
 event's data is one frame as a line; each line of a POST is one frame.  Rule:
@@ -37,7 +37,7 @@ LINES = "application/x-ndjson"
 
 
 class EventStreamWire(ReadHolds):
-    """A wire on an open event stream.
+    """Connection adapter of an open event stream.
 
     :param forget: called when it has ended.
     :ivar key: names it for the POSTs of its client; a secret.
@@ -63,7 +63,7 @@ class EventStreamWire(ReadHolds):
         self.send_queue: SendQueue = admission.new_send_queue()
 
     def open(self, slot: ConnectionSlot, speaker: Callable[[EventStreamWire], Speaker]) -> None:
-        """Send the head, and speak."""
+        """Send the head, and start the speaker."""
         self.session = slot.open("mux-sse", self.send_queue, self.end)
         if not self._stream.open():
             self._gone("client left")
@@ -73,16 +73,16 @@ class EventStreamWire(ReadHolds):
         self.speaker = speaker(self)
         self._stream.on_closed(lambda: self._gone("client left"))
 
-    # as `Mux` and the live objects see it
+    # called by `Mux` and by live objects
 
     @property
     def paused(self) -> bool:
-        """Whether the client reads slower than is written."""
+        """Back-pressure: the client reads slower than is written."""
         return self._stream.paused
 
     @property
     def held(self) -> bool:
-        """Whether no more is to be read."""
+        """Back-pressure upstream: no more is to be read."""
         return self._holds > 0
 
     def send(self, frame: bytes) -> None:
@@ -116,7 +116,7 @@ class EventStreamWire(ReadHolds):
             self._stream.abort()
 
     def free(self) -> Deferred[None]:
-        """Fires when nothing holds any more."""
+        """A Deferred that fires when reading may go on."""
         waiting: Deferred[None] = Deferred()
         if self._holds and not self.session.closed:
             self._free.append(waiting)
@@ -129,7 +129,7 @@ class EventStreamWire(ReadHolds):
         self._comments = Comments(interval)
         self._beat()
 
-    # inside
+    # private
 
     def _write(self, block: bytes) -> None:
         self._stream.write(block)

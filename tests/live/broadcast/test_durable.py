@@ -444,7 +444,7 @@ class SlowDurableTests(Durable):
         self.assertEqual(list(self.world.parts.fanout.audiences()), [])
         self.assertEqual(self.world.parts.metrics.subscriptions, 0)
         self.assertEqual(len(self.world.parts.deadlines), timers)
-        self.assertEqual(len(self.world.live.home.bus), 0)
+        self.assertEqual(len(self.world.live.services.bus), 0)
 
     def _cut(self, ends: list[ClientEnd]) -> None:
         self.page.cut()

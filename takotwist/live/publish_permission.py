@@ -1,4 +1,4 @@
-"""Whether a page may send on the live objects that a call gave it.
+"""Permission of a page to publish on the live objects that a call gave it.
 
 The function's `verify` said yes to ``call``; to ``publish`` it may say no, as a channel's
 may.  It is asked when the first message comes, so a page that only listens costs no
@@ -21,26 +21,28 @@ from takotwist.trampoline import started
 
 _log = Logger()
 
-#: What a page says, beside what it listens to.
+#: Frames that publish, and need the permission; others only subscribe.
 _SAID = frozenset({"send", "publish"})
 
 
-class Hears(Protocol):
-    """A live object, as far as what its page sends goes."""
+class FrameTarget(Protocol):
+    """A live object, as the receiver of its page's frames."""
 
     def hear(self, frame: Frame) -> None:
-        """A frame is for the app."""
+        """Deliver a frame to the app."""
 
     def refuse(self, frame: Frame, refusal: Refusal) -> None:
-        """It is not: whoever sent it is told why, where they asked."""
+        """Refuse a frame; whoever sent it is told why, where they asked."""
 
 
 @attrs.define(slots=True, eq=False)
-class Speaking:
+class PublishPermission:
     """The app's answer to ``publish``, for the objects of one call.
 
-    :ivar function: its name, and `subject` whom it is about, for the log.
-    :ivar ask: asks the app.  :ivar seconds: the clock.
+    :ivar function: its name, for the log.
+    :ivar subject: of the page, for the log.
+    :ivar ask: asks the app.
+    :ivar seconds: the clock.
     """
 
     function: str
@@ -50,10 +52,10 @@ class Speaking:
     _granted: bool = attrs.field(default=False, init=False)
     _refused: Refusal | None = attrs.field(default=None, init=False)
     _refused_at: float = attrs.field(default=0.0, init=False)
-    _waiting: list[tuple[Hears, Frame]] = attrs.field(factory=list, init=False)
+    _waiting: list[tuple[FrameTarget, Frame]] = attrs.field(factory=list, init=False)
 
-    def take(self, one: Hears, frame: Frame) -> None:
-        """A frame has come for `one`."""
+    def take(self, one: FrameTarget, frame: Frame) -> None:
+        """Pass a frame on to `one`, refuse it, or queue it until the app has answered."""
         if self._waiting:
             self._waiting.append((one, frame))
         elif self._granted or frame.do not in _SAID:

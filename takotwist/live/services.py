@@ -1,4 +1,4 @@
-"""What a live object needs of the server around it.
+"""Services of the server that live objects use.
 
 Rule: an object has none until a function returns it; until then it only
 collects what it is told.
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen(slots=True, eq=False)
-class Home:
-    """The services.
+class LiveServices:
+    """Limits, clock, timers, bus and buffer sum of all live objects.
 
     :ivar bounds: of the objects.
     :ivar seconds: the clock of the deadlines.
-    :ivar backlog: what all objects keep for their pages.
+    :ivar backlog: the sum of all buffers.
     """
 
     bounds: Bounds

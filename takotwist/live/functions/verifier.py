@@ -1,4 +1,4 @@
-"""Asks the app who a caller or a wire is.
+"""Verification of callers and wires by the app.
 
 Rule: an app that fails while it is asked says nothing about anybody; who asked
 may try again.
@@ -20,13 +20,13 @@ from takotwist.core.authorization import HeaderCredential, Operation
 from takotwist.errors import AuthUnavailable, CredentialsMissing, Refusal, VerifyRejected
 from takotwist.live.functions.function import Verification
 
-#: Runs a function of the app with its bounds; fails with what it raised.  By the name of
-#: the function and the address that asks turns are shared out.
+#: Runs a function of the app within its limits; fails with what it raised.  The name of the
+#: function and the caller's address are the keys by which turns are shared out.
 Run = Callable[[str, str, Callable[[], Any]], Awaitable[Any]]
 
 
 @attrs.define(slots=True, eq=False)
-class Verifying:
+class Verifier:
     """Calls the `verify` of functions."""
 
     run: Run
@@ -43,8 +43,8 @@ class Verifying:
     ) -> str | None:
         """Ask the app who this is.
 
-        :param address: from where it is asked.
-        :param left: whether who asks has left meanwhile, which cancels the question.
+        :param address: the caller's.
+        :param left: tells whether the caller has left meanwhile, which cancels the question.
         :raises CredentialsMissing: :raises VerifyRejected: :raises AuthUnavailable: as they say.
         """
         said = header(verification.header) if verification.header else None
