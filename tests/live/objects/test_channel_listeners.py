@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.live.machine.frames import Frame, Trouble
-from takotwist.live.objects.channel import Listening
+from takotwist.live.objects.channel import Listeners
 from takotwist.live.objects.outcome import ANYTHING
 
 
@@ -27,7 +27,7 @@ class OrderTests(SynchronousTestCase):
             heard.append(("settled", frame.seq, trouble))
 
         async def main() -> None:
-            listening = Listening(self, answered, lambda error: None)
+            listening = Listeners(self, answered, lambda error: None)
             listening.add(True, chunk)
             listening.add(False, heard.append)
             listening.deliver(Frame("send", 1, b"one", True), ANYTHING)
