@@ -41,7 +41,7 @@ from enum import Enum
 
 
 class Retry(Enum):
-    """What a client should do after a refusal."""
+    """Advice to a client after a refusal."""
 
     NEVER = "never"
     WITH_BACKOFF = "with-backoff"

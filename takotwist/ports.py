@@ -1,4 +1,4 @@
-"""The few things that the two sentences need of the world outside.
+"""Ports: the few things that the two sentences need of the world outside.
 
 Each interface states guarantees, not mechanics; every adapter of one passes
 the same contract suite (``tests/contracts``).  Time is Twisted's
@@ -18,7 +18,7 @@ from takotwist.core.topic import Topic
 
 
 class IReplayLog(Interface):
-    """Where messages are kept for as long as a cursor may ask for them.
+    """Store of messages for as long as a cursor may ask for them.
 
     Every method that returns a Deferred fails with `StoreUnavailable`, and with
     nothing else, when the store cannot be used; the next call tries again, so a
@@ -34,14 +34,14 @@ class IReplayLog(Interface):
         """Open the store.  One that cannot be opened yet is no error: calls fail until it can."""
 
     def stop() -> Deferred[None]:
-        """Finish what is under way and close."""
+        """Finish what is in flight and close."""
 
     def append(entries: Sequence[Append], now_us: int) -> Deferred[list[Appended]]:
         """Store all `entries` in one transaction.
 
         Ids are ``max(highest ever given out + 1, now_us)``, one up for each message, in the
         order of `entries`.  The Deferred fires after the commit, in the order of the calls;
-        `head` is raised in the same turn, before it fires.  Callers keep one append under way.
+        `head` is raised in the same turn, before it fires.  Callers keep one append in flight.
 
         Of one that failed nothing is ever read in this process, and its idempotency keys are
         not known: also where the store cannot tell whether it committed.
@@ -60,14 +60,14 @@ class IReplayLog(Interface):
         """
 
     def stats() -> Deferred[LogStats]:
-        """How much is stored."""
+        """Number and size of what is stored."""
 
 
 class IAuthorizer(Interface):
-    """Asks the app."""
+    """Access to the app's decisions."""
 
     def authorize(request: AuthRequest) -> Deferred[Grant]:
-        """Whether the app lets them.
+        """Ask the app for a grant.
 
         :raises VerifyRejected: it does not.
         :raises ChannelUnknown: it knows no such channel.

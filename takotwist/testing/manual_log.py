@@ -39,18 +39,18 @@ class ManualLog:
     _reads: list[_Read] = attrs.field(factory=list, init=False)
 
     def start(self) -> Deferred[None]:
-        """See `IReplayLog`."""
+        """Implement `IReplayLog`."""
         starting: Deferred[None] = self.inner.start()
         self.head = self.inner.head
         return starting
 
     def stop(self) -> Deferred[None]:
-        """See `IReplayLog`."""
+        """Implement `IReplayLog`."""
         stopping: Deferred[None] = self.inner.stop()
         return stopping
 
     def append(self, entries: Sequence[Append], now_us: int) -> Deferred[list[Appended]]:
-        """See `IReplayLog`."""
+        """Implement `IReplayLog`."""
         answer: Deferred[list[Appended]] = Deferred()
         result: Any = Failure(StoreUnavailable())
         if not self.broken:
@@ -59,18 +59,18 @@ class ManualLog:
         return answer
 
     def read(self, topic: Topic, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
-        """See `IReplayLog`."""
+        """Implement `IReplayLog`."""
         read = _Read(lambda: self.inner.read(topic, after, limit, max_bytes))
         self._reads.append(read)
         return read.answer
 
     def sweep(self, now_us: int, in_use: Collection[str]) -> Deferred[bool]:
-        """See `IReplayLog`.  Answered at once."""
+        """Implement `IReplayLog`.  Answered at once."""
         sweeping: Deferred[bool] = self.inner.sweep(now_us, in_use)
         return sweeping
 
     def stats(self) -> Deferred[LogStats]:
-        """See `IReplayLog`.  Answered at once."""
+        """Implement `IReplayLog`.  Answered at once."""
         counting: Deferred[LogStats] = self.inner.stats()
         return counting
 

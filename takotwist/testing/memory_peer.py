@@ -50,7 +50,7 @@ class MemoryPeer:
 
     @property
     def closed(self) -> bool:
-        """Whether the server has closed the connection, or the client has left."""
+        """True when the server has closed the connection, or the client has left."""
         return not self._transport.connected
 
     def send(self, data: bytes) -> None:
@@ -96,7 +96,7 @@ class HttpPeer(MemoryPeer):
 
     @property
     def answered(self) -> bool:
-        """Whether the head of the answer is there."""
+        """True when the head of the answer is there."""
         return b"\r\n\r\n" in self.received
 
     @property
@@ -116,7 +116,7 @@ class HttpPeer(MemoryPeer):
 
     @property
     def body(self) -> bytes:
-        """What has come of it so far."""
+        """The bytes that have come so far."""
         rest = self.received.partition(b"\r\n\r\n")[2]
         if self.headers.get("transfer-encoding") != "chunked":
             return rest
@@ -124,7 +124,7 @@ class HttpPeer(MemoryPeer):
 
     @property
     def ended(self) -> bool:
-        """Whether the server has ended the response as a whole one."""
+        """True when the server has ended the response as a whole one."""
         rest = self.received.partition(b"\r\n\r\n")[2]
         if self.headers.get("transfer-encoding") == "chunked":
             return rest.endswith(b"0\r\n\r\n")
@@ -159,13 +159,13 @@ class HttpPeer(MemoryPeer):
 
     @property
     def cursor(self) -> str:
-        """Where a client would resume that has seen all this."""
+        """The cursor of a client that has seen all this."""
         ids = [line[4:] for line in self.body.decode().split("\n") if line.startswith("id: ")]
         return ids[-1] if ids else ""
 
     @property
     def comments(self) -> int:
-        """How many comments have come, such as keepalives."""
+        """Number of comments that have come, such as keepalives."""
         return sum(line.startswith(":") for line in self.body.decode().split("\n"))
 
     @staticmethod

@@ -96,7 +96,7 @@ class MemorySocket(HttpPeer):
 
     @property
     def pings(self) -> int:
-        """How often the server has asked whether anybody is there."""
+        """Number of pings from the server."""
         return sum(opcode == PING for opcode, _ in self.raw_frames)
 
     @property

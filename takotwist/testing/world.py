@@ -56,7 +56,7 @@ class WorldClock(Clock):
     """A clock whose threads are not real: what they pass on happens at once."""
 
     def callFromThread(self, call: Any, *arguments: Any, **named: Any) -> None:
-        """See `IReactorFromThreads`."""
+        """Implement `IReactorFromThreads`."""
         call(*arguments, **named)
 
 

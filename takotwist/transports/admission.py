@@ -1,4 +1,4 @@
-"""connection -> handshake -> ...: what every transport checks before the app is asked.
+"""Admission of a connection: the checks of every transport before the app is asked.
 
 Path, channel, params, credentials, origin, limits, in this order, each with its
 own answer (protocol, section 3).  Rule: a slot that was taken is used by a
@@ -129,7 +129,7 @@ class Admission:
             raise CredentialsMissing
 
     def missing(self, asked: TopicRequest, channel_request: ChannelRequest) -> bool:
-        """Whether the channel declares credentials and none is there."""
+        """Test whether the channel declares credentials and none is there."""
         return not self.trusted and self.authorizing.missing(
             asked.definition, channel_request.presented
         )

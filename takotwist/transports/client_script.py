@@ -25,7 +25,7 @@ CLIENT_FOLDER = "/_tako/"
 #: The transport that a page asks for by itself.
 WEBTRANSPORT = "webtransport.js"
 
-#: What says under which names a script is served.
+#: Manifests with the names under which a script is served.
 BUILDS = ("client.json", "live.json")
 
 
@@ -56,7 +56,7 @@ class ClientScript(Resource):
         self._cache_control = cache_control
 
     def render(self, request: Request) -> int:
-        """See `IResource`."""
+        """Implement `IResource`."""
         request.setHeader(b"Access-Control-Allow-Origin", b"*")
         request.setHeader(b"Cross-Origin-Resource-Policy", b"cross-origin")
         serve_file(

@@ -15,9 +15,9 @@ from takotwist.streams.http.interface import Request
 from takotwist.transports.admission import Admission
 from takotwist.transports.request import read_channel_request
 
-#: Answers that are read from the log at once, each of up to 4 MiB and held twice while it is
-#: encoded; and requests that wait for their turn.
-MAX_UNDER_WAY, MAX_WAITING = 4, 1_000
+#: Concurrency limit: answers read from the log at once, each of up to 4 MiB and held twice
+#: while it is encoded; and the bound of the queue before it.
+MAX_IN_FLIGHT, MAX_WAITING = 4, 1_000
 
 
 @attrs.define(slots=True)
@@ -27,7 +27,7 @@ class HistoryTransport:
     admission: Admission
     log: IReplayLog
     _turns: DeferredSemaphore = attrs.field(
-        factory=lambda: DeferredSemaphore(MAX_UNDER_WAY), init=False
+        factory=lambda: DeferredSemaphore(MAX_IN_FLIGHT), init=False
     )
 
     async def read(self, request: Request, channel: str) -> None:

@@ -1,9 +1,7 @@
-"""What a request for a channel asks, read from its URL and headers.
+"""Request parsing: query, headers and credentials of a request for a channel, and its body.
 
 Rule: a value is read here once and named in the error when it is bad; nobody
-else looks into the request's query.
-
-A request's body, whole, within its bound and at its pace.
+else looks into the request's query.  A body is read whole, within its bound and at its pace.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ class ChannelRequest:
 
     @property
     def cursor(self) -> int | None:
-        """Where to resume: `None` is the live tail (protocol, section 4).
+        """Cursor to resume from: `None` is the live tail (protocol, section 4).
 
         An empty one is none: what a page writes that has stored nothing yet.
 
@@ -152,7 +150,7 @@ class BodyTooSlow(Refusal):
 
 
 def refusal_of_cut(why: Cut) -> Refusal:
-    """What a body is refused with that is not waited for."""
+    """The refusal of a body that is not waited for any longer."""
     return BodyTooSlow() if why is Cut.TOO_SLOW else Overloaded(REFUSED[why][1])
 
 

@@ -1,4 +1,4 @@
-"""Answers over HTTP: JSON, refusals with their status, CORS.
+"""HTTP responses: JSON, refusals with their status, CORS.
 
 Rule: this is the only place where an error becomes a response.  What goes out
 is one sentence and a code, never a traceback and never a credential.

@@ -1,4 +1,4 @@
-"""Which address is answered by what.
+"""Routing of a listener: paths and the transports behind them.
 
 Klein routes what is read (subscriptions, history, health); publishes and
 WebSocket upgrades are taken before it, the former because it is the hot path,
@@ -72,7 +72,7 @@ def read_path(path: bytes, bases: Sequence[str]) -> ChannelPath | None:
 
 @attrs.define(slots=True)
 class Routes:
-    """What stands behind the addresses of one listener.
+    """Handlers behind the paths of one listener.
 
     :ivar bases: base paths of channels, each with a slash at both ends.
     :ivar pages: further routes below ``/_tako/``: rule and what answers it.
@@ -107,7 +107,7 @@ class Answer(Resource):
         self._answering = answering
 
     def render(self, request: BodyRequest) -> Any:
-        """See `IResource`."""
+        """Implement `IResource`."""
         return self._answers.run(request, lambda: self._answering(request))
 
 
@@ -153,7 +153,7 @@ class Root(Resource):
         self._klein: IResource = klein_app(routes).resource()
 
     def render(self, request: BodyRequest) -> Any:
-        """See `IResource`."""
+        """Implement `IResource`."""
         routes = self._routes
         try:
             routes.door(request)
@@ -182,7 +182,7 @@ class Root(Resource):
         return routes.answers.run(request, lambda: _not_found(request))
 
     def direct(self, path: bytes) -> Callable[[Request], bool] | None:
-        """What answers a plain GET of `path` for long (`streams.http.site.make_site`)."""
+        """Long-lived handler of a plain GET of `path` (`streams.http.site.make_site`)."""
         try:
             here = read_path(path, self._routes.bases)
         except Refusal:

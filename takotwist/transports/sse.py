@@ -32,7 +32,7 @@ KEEPALIVE = encode(SseEvent(comment="keepalive"))
 
 
 def preamble(topic: Topic, asked: int | None, cursor: int, reset: Refusal | None = None) -> bytes:
-    """What comes first: how long to wait, where we are, and whether we began anew.
+    """The first block: reconnection delay, cursor, and whether the stream began anew.
 
     An `EventSource` takes its cursor from whole blocks only, and many other clients hand
     out every block as an event.  So where a cursor has to be set before the first message,
@@ -94,7 +94,7 @@ class SseTransport:
                 stream.keep_alive(admitted.lifecycle.keepalive_interval_ms / 1000)
 
     def _head(self, request: Request) -> None:
-        """What a GET would say of its stream, without following anything."""
+        """Answer with the head of a GET, without following anything."""
         self.admission.answers.cors(request)
         request.setResponseCode(200)
         for name, value in HEADERS.items():

@@ -136,7 +136,7 @@ class WebSocketTransport:
             wire.open(request, self.upgrade, subprotocol, slot, "websocket", WEBSOCKET, speak)
 
     def _handshake(self, request: Request) -> bool:
-        """Whether the client speaks ``tako.v1``.
+        """Test whether the client speaks ``tako.v1``.
 
         :raises Refusal: the handshake is not good.
         """

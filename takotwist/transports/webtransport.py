@@ -1,14 +1,12 @@
-"""A connection with many topics over WebTransport (protocol, section 5).
+"""Multiplexed connections over WebTransport (protocol, section 5).
 
 A session at ``/_tako/connect`` carries one two-way stream, which its client opens;
 each frame on it is one JSON text and a line feed.  Admission is asked before the
 200, so that a refusal has a status.
 Rule: a slot that is taken at the request belongs to the session that follows it.
 
-The request that opens a WebTransport session, as the checks of every transport see one.
-
-Admission and credentials are read from a `twisted.web` request; an extended
-CONNECT has the same in it.  Rule: only what those readers use is here.
+Admission and credentials are read from a `twisted.web` request; an extended CONNECT has the
+same in it (`ConnectRequest`, which has only what those readers use).
 """
 
 from __future__ import annotations
@@ -39,6 +37,23 @@ from takotwist.transports.mux.mux import Mux
 from takotwist.transports.request import read_all_presented
 from takotwist.transports.webtransport_wire import WebTransportWire
 
+#: Where sessions are opened: the path of the WebSocket that carries many topics.
+CONNECT = "/_tako/connect"
+
+#: The application protocol, where the client can name one.
+EXPLICIT = "tako.v1"
+
+#: How much longer than a message's data its line may be; a message that is only
+#: somewhat too large then gets an answer and not a close.
+LINE_FACTOR = 4
+
+#: Bytes that may wait for a client where there are live objects.  What each object may have
+#: under way is what bounds it; past that a client that came back would be cut off again.
+LIVE_BUFFERED = 2**31
+
+#: Seconds for a client to take what was written before a close.
+CLOSE_SECONDS = 2.0
+
 
 class ConnectRequest:
     """An extended CONNECT with the reading part of `twisted.web.iweb.IRequest`.
@@ -65,24 +80,6 @@ class ConnectRequest:
     def isSecure(self) -> bool:
         """QUIC is TLS, always."""
         return True
-
-
-#: Where sessions are opened: the path of the WebSocket that carries many topics.
-CONNECT = "/_tako/connect"
-
-#: The application protocol, where the client can name one.
-EXPLICIT = "tako.v1"
-
-#: How much longer than a message's data its line may be; a message that is only
-#: somewhat too large then gets an answer and not a close.
-LINE_FACTOR = 4
-
-#: Bytes that may wait for a client where there are live objects.  What each object may have
-#: under way is what bounds it; past that a client that came back would be cut off again.
-LIVE_BUFFERED = 2**31
-
-#: Seconds for a client to take what was written before a close.
-CLOSE_SECONDS = 2.0
 
 
 @attrs.define(slots=True)

@@ -1,4 +1,4 @@
-"""What a WebTransport stream tells its wire: lines, the end, and the client's pace.
+"""Events of a WebTransport stream for its wire: lines, the end, back-pressure.
 
 Rule: nothing is decided here.
 """
@@ -17,8 +17,8 @@ from takotwist.errors import MessageTooLarge, Refusal
 from takotwist.streams.unfinished import Cut, Incoming, Unfinished
 
 
-class Told(Protocol):
-    """Who is told."""
+class LineReceiverWire(Protocol):
+    """Receiver of complete lines."""
 
     def received(self, line: bytes) -> None:
         """A line has come."""
@@ -43,7 +43,7 @@ class Told(Protocol):
 class Pressure:
     """Tells a wire of its client's pace."""
 
-    def __init__(self, wire: Told) -> None:
+    def __init__(self, wire: LineReceiverWire) -> None:
         self._wire = wire
 
     def pauseProducing(self) -> None:
@@ -68,7 +68,7 @@ class Lines(LineReceiver):
     delimiter = b"\n"
     _buffer: bytes
 
-    def __init__(self, wire: Told, longest: int, unfinished: Unfinished) -> None:
+    def __init__(self, wire: LineReceiverWire, longest: int, unfinished: Unfinished) -> None:
         self._wire = wire
         self.MAX_LENGTH = longest
         self._unfinished = unfinished

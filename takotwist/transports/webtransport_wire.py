@@ -114,7 +114,7 @@ class WebTransportWire(ReadHolds):
 
     @property
     def paused(self) -> bool:
-        """Whether the client reads slower than is written."""
+        """True while the client reads slower than is written."""
         return self._stream is not None and self._stream.paused
 
     def later(self, name: str, when: float, action: Callable[[], None]) -> None:
@@ -137,7 +137,7 @@ class WebTransportWire(ReadHolds):
 
     @property
     def left(self) -> bool:
-        """Whether the client has closed as one that has gone for good."""
+        """True when the client has closed as one that has gone for good."""
         return self.state is WireState.LEFT
 
     def keep_alive(self, interval: float) -> None:

@@ -209,7 +209,7 @@ class WebSocketWire(ReadHolds):
 
     @property
     def paused(self) -> bool:
-        """Whether the peer reads slower than is written."""
+        """True while the peer reads slower than is written."""
         return self._connection is not None and self._connection.paused
 
     def later(self, name: str, when: float, action: Callable[[], None]) -> None:
@@ -234,7 +234,7 @@ class WebSocketWire(ReadHolds):
 
     @property
     def left(self) -> bool:
-        """Whether the peer has closed as one that has gone for good."""
+        """True when the peer has closed as one that has gone for good."""
         return self.state is WireState.LEFT
 
     def keep_alive(self, interval: float) -> None:

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist import define_channel
 from takotwist.testing.world import World
 from takotwist.transports import history
-from takotwist.transports.history import MAX_UNDER_WAY
+from takotwist.transports.history import MAX_IN_FLIGHT
 
 PATH = "/channels/news/history"
 
@@ -40,19 +40,19 @@ class TurnsTests(SynchronousTestCase):
 
     def test_turns(self) -> None:
         """Four at once; who leaves while it waits is passed over, and all others are answered."""
-        asking = [self.world.get(PATH) for _ in range(MAX_UNDER_WAY + 3)]
-        self.assertEqual(len(self.reads), MAX_UNDER_WAY)
-        asking[MAX_UNDER_WAY].leave()
+        asking = [self.world.get(PATH) for _ in range(MAX_IN_FLIGHT + 3)]
+        self.assertEqual(len(self.reads), MAX_IN_FLIGHT)
+        asking[MAX_IN_FLIGHT].leave()
         asking[0].leave()
         self.read_all()
-        self.assertEqual(len(self.reads), MAX_UNDER_WAY + 2)
-        for one in asking[1:MAX_UNDER_WAY] + asking[MAX_UNDER_WAY + 1 :]:
+        self.assertEqual(len(self.reads), MAX_IN_FLIGHT + 2)
+        for one in asking[1:MAX_IN_FLIGHT] + asking[MAX_IN_FLIGHT + 1 :]:
             self.assertEqual((one.status, len(one.json["messages"])), (200, 1))
 
     def test_too_many(self) -> None:
         """Past the bound of those who wait, one more is told to come again."""
         self.patch(history, "MAX_WAITING", 2)
-        asking = [self.world.get(PATH) for _ in range(MAX_UNDER_WAY + 3)]
+        asking = [self.world.get(PATH) for _ in range(MAX_IN_FLIGHT + 3)]
         self.assertEqual((asking[-1].status, asking[-1].code), (503, "overloaded"))
         self.assertIn("retry-after", asking[-1].headers)
         self.assertFalse(asking[-2].answered)

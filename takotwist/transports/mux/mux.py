@@ -1,4 +1,4 @@
-"""A connection that holds many topics (protocol, section 5).
+"""Multiplexed connection: the protocol about many topics (protocol, section 5).
 
 Each subscribe, unsubscribe and publish works on one topic, with its own
 authorization, cursor and errors.  Rule: whatever goes wrong on one topic is an
@@ -228,7 +228,7 @@ class Mux:
         if frame.op == "publish" and not self._queues.busy(key):
             known = self._grants.known(key)
             if known is not None:
-                # It was published to before: by its way in, at once.
+                # Fast path: it was published to before.
                 self._put(frame, known)
                 return
         self._queues.take(key, partial(self._on_topic, frame), partial(self._failed, frame.ref))
@@ -243,5 +243,5 @@ def _key(frame: OnTopic) -> str:
 
 
 def _operation(asked: TopicRequest) -> Operation:
-    """What following a topic means: on a channel with handlers one may also speak."""
+    """The operation to authorize for a subscription: with handlers one may also speak."""
     return "connect" if asked.definition.bidirectional else "subscribe"

@@ -144,7 +144,7 @@ async def _after(
 
 
 class PublishGrants:
-    """Grants to publish of one connection.  A topic that is subscribed has its way in by that."""
+    """Grants to publish of one connection.  A subscribed topic has its queue by that."""
 
     __slots__ = ("_admission", "_asked", "_own", "_refused", "_wire")
 
@@ -158,7 +158,7 @@ class PublishGrants:
         self._refused: dict[bytes, tuple[VerifyRejected, float]] = {}
 
     def known(self, spelled: str) -> ClientFrames | None:
-        """The way in to a topic that was published to before, with the grant that there is.
+        """The queue of a topic that was published to before, with the grant that there is.
 
         :param spelled: as it was when it was remembered.
         :return: `None` where the topic must be found, or the app asked.
@@ -195,7 +195,7 @@ class PublishGrants:
     async def way_in(
         self, asked: TopicRequest, auth: str | None, authorize: Callable[[], Awaitable[Authorized]]
     ) -> ClientFrames:
-        """Where to put a message: the subscription's way in, or one for publishing alone.
+        """The queue for a message: that of the subscription, or one for publishing alone.
 
         :param auth: what the frame itself presents.
         :param authorize: asks the app, where nothing else lets the message in.

@@ -1,7 +1,8 @@
-"""A publish whose head is known but for its target (see `streams.repeated`).
+"""Publish fast path: a request whose head is known but for its target
+(see `streams.http.known_heads`).
 
-target -> idempotency key -> body -> append -> answer.  Rule: what the whole way would
-refuse before it stores goes the whole way, so there is one place that says what is wrong.
+target -> idempotency key -> body -> append -> answer.  Rule: what the slow path would
+refuse before it stores takes the slow path, so there is one place that says what is wrong.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class KnownHeadPublish:
     :ivar sender: as rates count it.
     :ivar keyed: whether each has an idempotency key.
     :ivar version: of what may change while the server runs; when it has, the head
-        goes the whole way again.
+        takes the slow path again.
     """
 
     transport: PublishTransport
@@ -86,7 +87,7 @@ class KnownHeadPublish:
     def answer(
         self, head: bytes, target: bytes, body: bytes, done: Callable[[bytes], None]
     ) -> bool:
-        """See `takotwist.streams.http.known_heads.AnswerAgain`."""
+        """Answer one request (`takotwist.streams.http.known_heads.AnswerAgain`)."""
         transport = self.transport
         if transport.version() is not self.version or len(body) > transport.max_body_bytes:
             return False

@@ -1,6 +1,6 @@
-"""A stream of messages, one JSON text a line, stored as they arrive and answered line by line.
+"""NDJSON publish: one message a line, stored as they arrive and answered line by line.
 
-Rule: answers come in the order of the lines, and as many lines are under way as
+Rule: answers come in the order of the lines, and as many lines are in flight as
 one transaction takes; a client that does not read its answers is not read from.
 
 A stream may be quiet for as long as it likes, up to a bound; then an empty line, now and
@@ -32,8 +32,8 @@ from takotwist.transports.responses import encode_refusal
 if TYPE_CHECKING:
     from takotwist.transports.publish.route import PublishTransport
 
-#: Lines that may be under way; the body is read on when half of them are answered.
-MAX_UNDER_WAY = 512
+#: Lines that may be in flight; the body is read on when half of them are answered.
+MAX_LINES_IN_FLIGHT = 512
 
 #: Seconds of silence after which an empty line is written.
 KEEPALIVE_SECONDS = 25.0
@@ -114,7 +114,7 @@ class LineStream:
     # the body
 
     def body_chunk(self, data: bytes) -> None:
-        """See `BodyReceiver`."""
+        """Implement `BodyReceiver`."""
         if self._ended:
             return
         self._heard_at = self._transport.publishing.seconds()
@@ -135,7 +135,7 @@ class LineStream:
         self.flush()
 
     def body_end(self) -> None:
-        """See `BodyReceiver`."""
+        """Implement `BodyReceiver`."""
         self._forget_rest()
         if self._rest:
             self._line(self._rest)
@@ -144,7 +144,7 @@ class LineStream:
         self.flush()
 
     def body_lost(self) -> None:
-        """See `BodyReceiver`.  What was taken is stored all the same."""
+        """Implement `BodyReceiver`.  Lines that were taken are stored all the same."""
         self._over()
         self._answers.clear()
 
@@ -277,11 +277,11 @@ class LineStream:
         self.flush()
 
     def _pace(self) -> None:
-        if self._slow_client or len(self._answers) >= MAX_UNDER_WAY:
+        if self._slow_client or len(self._answers) >= MAX_LINES_IN_FLIGHT:
             self._request.pause_body()
             if self._incoming is not None:
                 self._incoming.wait()
-        elif len(self._answers) <= MAX_UNDER_WAY // 2:
+        elif len(self._answers) <= MAX_LINES_IN_FLIGHT // 2:
             self._request.resume_body()
             if self._incoming is not None:
                 self._incoming.go_on()

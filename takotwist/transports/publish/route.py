@@ -1,14 +1,12 @@
-"""Publishing from a server over HTTP (protocol, section 7).
+"""Publish requests over HTTP, and the cache of parsed targets (protocol, section 7).
 
 path -> channel -> params -> key -> body -> append -> answer.  A plain resource with
 no web framework in between: a publish is the hot path of whoever uses HTTP.
 
-Where is published to, found without reading a whole request.
-
-A server with thousands of topics is published to at thousands of targets by the
-same few programs.  Rule: only a plain target is taken, and it is read by the very
-functions that read it on the whole way; everything odd or wrong goes there, where
-it is said what is wrong.
+A server with thousands of topics is published to at thousands of targets by the same few
+programs, so what a target asks for is kept (`PublishTargets`) for the fast path of
+`known_head`.  Rule: only a plain target is taken, and it is read by the very functions that
+read it on the slow path; everything odd or wrong goes there, where it is said what is wrong.
 """
 
 from __future__ import annotations
@@ -36,6 +34,11 @@ from takotwist.transports.publish.ndjson import LineStream, publish_lines
 from takotwist.transports.request import header_text, read_channel_request, read_fields, whole_body
 from takotwist.transports.responses import Responses
 
+#: Most messages in one array.
+MAX_BATCH = 1_000
+
+NDJSON = "application/x-ndjson"
+
 #: Targets that are remembered, and the longest of them, in bytes.
 MAX_TARGETS, MAX_TARGET = 8192, 512
 
@@ -43,8 +46,47 @@ _PLAIN = re.compile(rb"/[!-~]*")
 
 
 @attrs.define(slots=True)
+class PublishKeys:
+    """Publish keys of a public listener.
+
+    :ivar keys: UTF-8.
+    """
+
+    keys: tuple[bytes, ...] = attrs.field(repr=False)
+
+    def check(self, authorization: str | None) -> None:
+        """Check an Authorization header, in a time that does not depend on the keys.
+
+        :raises CredentialsMissing: there is no key. :raises VerifyRejected: it is none of ours.
+        """
+        scheme, _, given = (authorization or "").strip().partition(" ")
+        if scheme.lower() != "bearer" or not given.strip():
+            raise CredentialsMissing("Publishing needs 'Authorization: Bearer <publish key>'.")
+        candidate = given.strip().encode("utf-8", "surrogateescape")
+        if not sum(hmac.compare_digest(candidate, key) for key in self.keys):
+            raise VerifyRejected("The publish key is not one of this server's.")
+
+    @classmethod
+    def of(cls, keys: Iterable[str]) -> PublishKeys:
+        """:param keys: as configured."""
+        return cls(tuple(key.encode() for key in keys))
+
+
+@attrs.frozen(slots=True)
+class StreamTimes:
+    """Timeouts of an NDJSON publish, in seconds.
+
+    :ivar idle: without a byte from its client.
+    :ivar whole: in all.
+    """
+
+    idle: float = 3600.0
+    whole: float = 86_400.0
+
+
+@attrs.define(slots=True)
 class PublishTargets:
-    """What targets ask for; the one longest unused is forgotten first."""
+    """Cache of parsed targets; the one longest unused is forgotten first."""
 
     _authorizing: AuthorizerService
     _known: OrderedDict[bytes, TopicRequest] = attrs.field(factory=OrderedDict, init=False)
@@ -57,7 +99,7 @@ class PublishTargets:
             self._bases.add(base)
 
     def get(self, target: bytes) -> TopicRequest | None:
-        """What is asked for at `target`, path and query; `None` where the whole way must tell."""
+        """The topic request of `target`, path and query; `None` where the slow path must tell."""
         asked = self._known.get(target)
         if asked is not None:
             if self._authorizing.current(asked.definition):
@@ -96,51 +138,6 @@ class PublishTargets:
 
     def __len__(self) -> int:
         return len(self._known)
-
-
-#: Most messages in one array.
-MAX_BATCH = 1_000
-
-NDJSON = "application/x-ndjson"
-
-
-@attrs.define(slots=True)
-class PublishKeys:
-    """Who may publish on a public listener.
-
-    :ivar keys: UTF-8.
-    """
-
-    keys: tuple[bytes, ...] = attrs.field(repr=False)
-
-    def check(self, authorization: str | None) -> None:
-        """Check an Authorization header, in a time that does not depend on the keys.
-
-        :raises CredentialsMissing: there is no key. :raises VerifyRejected: it is none of ours.
-        """
-        scheme, _, given = (authorization or "").strip().partition(" ")
-        if scheme.lower() != "bearer" or not given.strip():
-            raise CredentialsMissing("Publishing needs 'Authorization: Bearer <publish key>'.")
-        candidate = given.strip().encode("utf-8", "surrogateescape")
-        if not sum(hmac.compare_digest(candidate, key) for key in self.keys):
-            raise VerifyRejected("The publish key is not one of this server's.")
-
-    @classmethod
-    def of(cls, keys: Iterable[str]) -> PublishKeys:
-        """:param keys: as configured."""
-        return cls(tuple(key.encode() for key in keys))
-
-
-@attrs.frozen(slots=True)
-class StreamTimes:
-    """How long an NDJSON publish may go on, in seconds.
-
-    :ivar idle: without a byte from its client.
-    :ivar whole: in all.
-    """
-
-    idle: float = 3600.0
-    whole: float = 86_400.0
 
 
 @attrs.define(slots=True)
@@ -239,7 +236,7 @@ class PublishTransport:
         return self.keep(asked, drafts, key)
 
     def check(self, sender: str, asked: TopicRequest, drafts: Sequence[Draft]) -> None:
-        """Whether they may be stored.
+        """Check drafts against the schema and the rate of their sender.
 
         :param sender: see `cost`.
         :raises BodyInvalid: :raises RateLimited: as they say.
