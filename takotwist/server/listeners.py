@@ -35,7 +35,7 @@ from takotwist.server.reset_key import reset_key
 from takotwist.server.sites import announce, ask_first, site
 from takotwist.server.sockets import Place, hold_place, place_of
 from takotwist.server.to_tls import ToTls, strict_transport
-from takotwist.streams.http.known_heads import RepeatedHeads
+from takotwist.streams.http.known_heads import KnownHeads
 from takotwist.streams.http.site import HttpSite
 from takotwist.streams.http3 import Http3Config, Http3Server, alt_svc
 from takotwist.streams.http3.roster import Roster
@@ -94,7 +94,7 @@ class Listeners:
             to_tls.port = config.tls.public_port or to_tls.port
             ask_first(public, to_tls.redirect)
             # What is answered the short way was not asked for its scheme.
-            public.repeated = RepeatedHeads(longest=0)
+            public.known_heads = KnownHeads(longest=0)
         if config.tls.strict_transport_security and config.tls.certificate is not None:
             for one in (public, secure):
                 ask_first(one, strict_transport(config.tls.strict_transport_security))

@@ -4,7 +4,7 @@ A plain GET of something that is answered for long is read and answered here
 (`DirectRequest`); everything else is twisted.web's.  Rule: what is answered directly is
 seen by the client exactly as if twisted.web had, and the connection goes on there.
 
-New connections that have sent nothing yet share one timer (`Unheard`): most send
+New connections that have sent nothing yet share one timer (`NewConnections`): most send
 something within a millisecond, and a timer of its own would be a good part of what such
 a connection costs.  Rule: all wait equally long, so the first to come is the first due,
 and the timer is for that one.
@@ -61,7 +61,7 @@ class HttpConnection(Protocol):
     def connectionMade(self) -> None:
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
-        self.site.unheard.add(self)
+        self.site.new_connections.add(self)
 
     def dataReceived(self, data: bytes) -> None:
         if self._channel is not None:
@@ -69,7 +69,7 @@ class HttpConnection(Protocol):
         elif self.answering is not None:
             self._hold(data)
         else:
-            seconds = self.site.unheard.remove(self)
+            seconds = self.site.new_connections.remove(self)
             if getattr(self.transport, "negotiatedProtocol", None) == b"h2":
                 self._to_http2().dataReceived(data)
             elif not self._answer_directly(data):
@@ -83,8 +83,8 @@ class HttpConnection(Protocol):
             self._take_held()
             answering, self.answering = self.answering, None
             answering.lost(reason)
-        elif self in self.site.unheard:
-            self.site.unheard.remove(self)
+        elif self in self.site.new_connections:
+            self.site.new_connections.remove(self)
 
     def overdue(self) -> None:
         """Nothing has come for too long."""
@@ -172,7 +172,7 @@ _SAME_MOMENT = 0.001
 
 
 @attrs.define(slots=True, eq=False)
-class Unheard(Generic[C]):
+class NewConnections(Generic[C]):
     """The connections that have sent nothing yet, and their handshake timeout.
 
     :param seconds: how long each may take.

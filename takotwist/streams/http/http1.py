@@ -18,8 +18,8 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
 from takotwist.streams.http.body_framing import Chunks, bounded_length, is_transfer_coding
-from takotwist.streams.http.interface import AnswerAgain, Request
-from takotwist.streams.http.known_heads import Known, may_be_repeated
+from takotwist.streams.http.interface import FastAnswer, Request
+from takotwist.streams.http.known_heads import Known, may_be_known
 from takotwist.streams.http.limits import HttpLimits
 from takotwist.streams.seams.socket import direct_write, unsent_bytes
 from takotwist.streams.unfinished import REFUSED, Cut, Incoming
@@ -49,7 +49,7 @@ class Http1Channel(_Channel):  # type: ignore[misc]
     #: The head of the request under way, where it may be remembered.
     _head = b""
     #: A request with a known head is being answered.
-    _answering_again = False
+    _answering_fast = False
     _write: Callable[[bytes], None] | None = None
     #: Whether the body under way may be quiet.
     _quiet = False
@@ -100,13 +100,13 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         if self._let_go:
             # TLS still delivers, until the client closes its side too.
             return
-        if self._held or self._answering_again:
+        if self._held or self._answering_fast:
             data, self._held = self._held + data, b""
-            if self._answering_again:
+            if self._answering_fast:
                 self._hold(data)
                 return
         idle = not self.requests and not self._buffer
-        if idle and data.startswith(b"POST ") and self._answer_again(data):
+        if idle and data.startswith(b"POST ") and self._answer_fast(data):
             return
         if self._head_read:
             self.resetTimeout()
@@ -224,7 +224,7 @@ class Http1Channel(_Channel):  # type: ignore[misc]
             lingering.cancel()
 
     def timeoutConnection(self) -> None:
-        if self._answering_again:
+        if self._answering_fast:
             self.setTimeout(self.timeOut)
         elif self.requests or self._buffer or self._held:
             self._refuse(408, "The request took too long to come.")
@@ -248,22 +248,22 @@ class Http1Channel(_Channel):  # type: ignore[misc]
 
     # requests whose head is known
 
-    def remember(self, request: Request, answer: AnswerAgain) -> None:
+    def remember(self, request: Request, answer: FastAnswer) -> None:
         """Answer requests with a head like that of `request`, which was answered, by `answer`."""
         head, self._head = self._head, b""
-        if head and self.persistent and may_be_repeated(request):
-            self.site.repeated.remember(head, answer)
+        if head and self.persistent and may_be_known(request):
+            self.site.known_heads.remember(head, answer)
 
-    def _answer_again(self, data: bytes) -> bool:
+    def _answer_fast(self, data: bytes) -> bool:
         """Answer the request that `data` begins with, where its head is known."""
         found, self._found = self._found, None
         if found is None:
             end = data.find(b"\r\n\r\n") + 4
-            head, repeated = data[:end], self.site.repeated
-            known = repeated.get(head) if 4 <= end <= repeated.longest else None
+            head, known_heads = data[:end], self.site.known_heads
+            known = known_heads.get(head) if 4 <= end <= known_heads.longest else None
             if known is None:
                 # An access log wants to see every request.
-                remembers = 4 <= end <= repeated.longest and self.site.on_access is None
+                remembers = 4 <= end <= known_heads.longest and self.site.on_access is None
                 self._head = head if remembers else b""
                 return False
             found = head, known
@@ -283,11 +283,11 @@ class Http1Channel(_Channel):  # type: ignore[misc]
             return True
         if self._incoming is not None:
             self._let_in()
-        self._answering_again = True
+        self._answering_fast = True
         self._held = data[whole:]
-        if answer(head, target, data[end:whole], self._answered_again):
+        if answer(head, target, data[end:whole], self._answered_fast):
             return True
-        self._answering_again = False
+        self._answering_fast = False
         self._held = b""
         self._head = head
         self._head_begun = True
@@ -307,11 +307,11 @@ class Http1Channel(_Channel):  # type: ignore[misc]
             self._held = b""
             self._refuse(*REFUSED[why])
 
-    def _answered_again(self, answer: bytes) -> None:
+    def _answered_fast(self, answer: bytes) -> None:
         if self._write is None:
             self._write = direct_write(self.transport)
         self._write(answer)
-        self._answering_again = False
+        self._answering_fast = False
         held, self._held = self._held, b""
         if held:
             if len(held) > MAX_HELD and not self._waitingForTransport:

@@ -137,7 +137,7 @@ class Request(ReadableRequest, Protocol):
 
 #: Answers one more request with a known head: its head, its target, its body, and what to
 #: call once with the whole answer.  `False` where it cannot; then nothing has happened.
-AnswerAgain = Callable[[bytes, bytes, bytes, Callable[[bytes], None]], bool]
+FastAnswer = Callable[[bytes, bytes, bytes, Callable[[bytes], None]], bool]
 
 
 class BodySite(Protocol):
@@ -192,7 +192,7 @@ class BodyRequest(Request, Protocol):
     def unregisterProducer(self) -> None:
         """It is done."""
 
-    def remember(self, answer: AnswerAgain) -> None:
+    def remember(self, answer: FastAnswer) -> None:
         """Have requests with the same head answered by `answer` from now on."""
 
     def render(self, resrc: Any) -> None:

@@ -19,10 +19,10 @@ import re
 from collections.abc import Iterable
 
 from takotwist.streams.http.head import PLAIN
-from takotwist.streams.http.interface import AnswerAgain, Request
+from takotwist.streams.http.interface import FastAnswer, Request
 
 #: Fields that say where a request goes and what becomes of its connection.  Others that do
-#: (`may_be_repeated`) stand in no head that is remembered, and so in no shape.
+#: (`may_be_known`) stand in no head that is remembered, and so in no shape.
 _ALWAYS = ("connection", "host")
 
 #: Characters of names (RFC 9110, section 5.6.2).
@@ -36,7 +36,7 @@ MAX_HEAD, MAX_HEADS = 2048, 4096
 MAX_BODY = 64 * 1024
 
 #: A request with a known head: what answers it, its target, and the length of its body.
-Known = tuple[AnswerAgain, bytes, int]
+Known = tuple[FastAnswer, bytes, int]
 
 #: The first line of this name.  A head with two of them is never remembered, and what is
 #: cut out of a head is the digits alone, so no two heads are mistaken for each other.
@@ -79,7 +79,7 @@ def _spelled(name: str) -> bytes:
     )
 
 
-class RepeatedHeads:
+class KnownHeads:
     """The heads that one site remembers; the oldest is forgotten first.
 
     A head whose shape is known is read through each time; one that came so twice is known
@@ -93,8 +93,8 @@ class RepeatedHeads:
     def __init__(self, values: Iterable[str] | None = None, longest: int = MAX_HEAD) -> None:
         self.longest = longest
         self._shape = HeadShape(values)
-        self._shapes: dict[bytes, AnswerAgain] = {}
-        self._whole: dict[bytes, AnswerAgain] = {}
+        self._shapes: dict[bytes, FastAnswer] = {}
+        self._whole: dict[bytes, FastAnswer] = {}
         #: Hashes of heads that came once, all forgotten when they are too many.
         self._once: set[int] = set()
 
@@ -109,7 +109,7 @@ class RepeatedHeads:
         answer = self._whole.get(fields) or self._alike(fields)
         return None if answer is None else (answer, target, length)
 
-    def _alike(self, fields: bytes) -> AnswerAgain | None:
+    def _alike(self, fields: bytes) -> FastAnswer | None:
         shape = self._shape.of(fields)
         answer = None if shape is None else self._shapes.get(shape)
         if answer is not None and self._came_before(fields):
@@ -127,7 +127,7 @@ class RepeatedHeads:
         self._once.add(this)
         return False
 
-    def remember(self, head: bytes, answer: AnswerAgain) -> None:
+    def remember(self, head: bytes, answer: FastAnswer) -> None:
         """Answer heads of the shape of `head` that way from now on."""
         # The authority of an absolute target stands for a Host that may be wrong elsewhere.
         parts = _parts(head) if head.startswith(b"POST /") else None
@@ -148,7 +148,7 @@ class RepeatedHeads:
         return len(self._whole)
 
 
-def _put(known: dict[bytes, AnswerAgain], key: bytes, answer: AnswerAgain) -> None:
+def _put(known: dict[bytes, FastAnswer], key: bytes, answer: FastAnswer) -> None:
     known.pop(key, None)
     if len(known) >= MAX_HEADS:
         del known[next(iter(known))]
@@ -165,7 +165,7 @@ def _parts(head: bytes) -> tuple[bytes, bytes, int] | None:
     return head[line:start] + head[end:], head[5 : line - 9], int(head[start:end])
 
 
-def may_be_repeated(request: Request) -> bool:
+def may_be_known(request: Request) -> bool:
     """True where another request with this head may take the fast path.
 
     :param request: of HTTP/1.1, on a connection that stays open.

@@ -24,7 +24,7 @@ from takotwist.streams.http.body import BodyReceiver, RequestBody
 from takotwist.streams.http.body_framing import MAX_BODY_LENGTH
 from takotwist.streams.http.host import is_host_field
 from takotwist.streams.http.http1 import Http1Channel
-from takotwist.streams.http.interface import AnswerAgain
+from takotwist.streams.http.interface import FastAnswer
 from takotwist.streams.http.limits import Body
 from takotwist.streams.unfinished import REFUSED, Cut, Incoming
 
@@ -311,7 +311,7 @@ class StreamRequest(_Request):  # type: ignore[misc]
         if self._on_http1:
             self.channel.persistent = 0
 
-    def remember(self, answer: AnswerAgain) -> None:
+    def remember(self, answer: FastAnswer) -> None:
         """Have requests with the same head answered by `answer` from now on.
 
         The same is one that may differ in its target, its length, and the values of fields

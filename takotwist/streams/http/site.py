@@ -17,10 +17,10 @@ from twisted.web import server
 from twisted.web.http import Request as TwistedRequest
 from twisted.web.resource import IResource
 
-from takotwist.streams.http.connection import Direct, HttpConnection, Unheard
+from takotwist.streams.http.connection import Direct, HttpConnection, NewConnections
 from takotwist.streams.http.http2 import Http2Connection
 from takotwist.streams.http.interface import Request
-from takotwist.streams.http.known_heads import MAX_HEAD, RepeatedHeads
+from takotwist.streams.http.known_heads import MAX_HEAD, KnownHeads
 from takotwist.streams.http.limits import BodyRule, HttpLimits
 from takotwist.streams.http.request import StreamRequest
 from takotwist.streams.unfinished import Unfinished
@@ -61,9 +61,9 @@ class HttpSite(server.Site):
     body_rule: BodyRule
     on_access: Callable[[Access], None] | None
     direct: Direct
-    unheard: Unheard[HttpConnection]
+    new_connections: NewConnections[HttpConnection]
     unfinished: Unfinished
-    repeated: RepeatedHeads
+    known_heads: KnownHeads
     http2_connections: set[Http2Connection]
 
     def leave(self) -> None:
@@ -129,10 +129,10 @@ def make_site(
     site.body_rule = body_rule or (lambda _method, _path: bounds.max_body)
     site.on_access = on_access
     site.direct = direct
-    site.unheard = Unheard(reactor, bounds.head_timeout, HttpConnection.overdue)
+    site.new_connections = NewConnections(reactor, bounds.head_timeout, HttpConnection.overdue)
     site.unfinished = Unfinished(reactor) if unfinished is None else unfinished
     # Nothing is remembered here that would be refused for its size.
     longest = min(MAX_HEAD, bounds.max_head, bounds.max_line)
-    site.repeated = RepeatedHeads(values_read, longest)
+    site.known_heads = KnownHeads(values_read, longest)
     site.http2_connections = set()
     return site

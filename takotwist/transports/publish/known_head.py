@@ -87,7 +87,7 @@ class KnownHeadPublish:
     def answer(
         self, head: bytes, target: bytes, body: bytes, done: Callable[[bytes], None]
     ) -> bool:
-        """Answer one request (`takotwist.streams.http.known_heads.AnswerAgain`)."""
+        """Answer one request (`takotwist.streams.http.interface.FastAnswer`)."""
         transport = self.transport
         if transport.version() is not self.version or len(body) > transport.max_body_bytes:
             return False

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.http.connection import Unheard
+from takotwist.streams.http.connection import NewConnections
 from takotwist.streams.http.direct import DirectRequest
 from takotwist.streams.http.limits import HttpLimits
 from takotwist.streams.http.site import Access
@@ -307,17 +307,17 @@ class UnheardTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.late: list[str] = []
-        self.unheard: Unheard[str] = Unheard(self.clock, 10, self.late.append)
+        self.new_connections: NewConnections[str] = NewConnections(self.clock, 10, self.late.append)
 
     def test_each_in_its_time(self) -> None:
         """Each is overdue when its own time is over, and one timer runs at most."""
         for name in "abc":
-            self.unheard.add(name)
+            self.new_connections.add(name)
             self.assertEqual(len(self.clock.getDelayedCalls()), 1)
             self.clock.advance(3.3)
         self.clock.advance(0.2)
         self.assertEqual(self.late, ["a"])
-        self.assertAlmostEqual(self.unheard.remove("b"), 3.2)
+        self.assertAlmostEqual(self.new_connections.remove("b"), 3.2)
         self.clock.advance(6.4)
         self.assertEqual(self.late, ["a"])
         self.clock.advance(0.2)
@@ -327,18 +327,18 @@ class UnheardTests(SynchronousTestCase):
     def test_together(self) -> None:
         """Those who came together are overdue together."""
         for name in "abc":
-            self.unheard.add(name)
+            self.new_connections.add(name)
         self.clock.advance(10)
         self.assertEqual(self.late, ["a", "b", "c"])
-        self.assertNotIn("a", self.unheard)
+        self.assertNotIn("a", self.new_connections)
 
     def test_all_have_spoken(self) -> None:
         """When nobody is waited for there is no timer."""
-        self.unheard.add("a")
-        self.unheard.add("b")
-        self.unheard.remove("a")
-        self.assertIn("b", self.unheard)
-        self.unheard.remove("b")
+        self.new_connections.add("a")
+        self.new_connections.add("b")
+        self.new_connections.remove("a")
+        self.assertIn("b", self.new_connections)
+        self.new_connections.remove("b")
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.clock.advance(100)
         self.assertEqual(self.late, [])
@@ -350,10 +350,10 @@ class UnheardTests(SynchronousTestCase):
         def overdue(name: str) -> None:
             again.append(name)
             if len(again) == 1:
-                unheard.add("b")
+                new_connections.add("b")
 
-        unheard: Unheard[str] = Unheard(self.clock, 10, overdue)
-        unheard.add("a")
+        new_connections: NewConnections[str] = NewConnections(self.clock, 10, overdue)
+        new_connections.add("a")
         self.clock.advance(10)
         self.clock.advance(10)
         self.assertEqual(again, ["a", "b"])

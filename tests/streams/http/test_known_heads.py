@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.http.known_heads import MAX_BODY, MAX_HEADS, RepeatedHeads
+from takotwist.streams.http.known_heads import MAX_BODY, MAX_HEADS, KnownHeads
 from takotwist.streams.http.limits import HttpLimits
 from tests.streams.exchange import Answering, Http1Exchange
 
@@ -241,7 +241,7 @@ class RepeatedTests(SynchronousTestCase):
         ):
             self.setUp()
             self.exchange.transport.deliver(post(b"one", line))
-            self.assertEqual(len(self.exchange.site.repeated), 0, line)
+            self.assertEqual(len(self.exchange.site.known_heads), 0, line)
 
     def test_absolute_target(self) -> None:
         """What is right of the head of an absolute target, which names the host, is not
@@ -274,7 +274,7 @@ class AlikeTests(RepeatedTests):
     def setUp(self) -> None:
         self.echo = Echo()
         self.exchange = Http1Exchange(self.echo, values_read=["X"])
-        self.repeated: RepeatedHeads = self.exchange.site.repeated
+        self.known_heads: KnownHeads = self.exchange.site.known_heads
 
     def test_values(self) -> None:
         """The value of a field that is not read is any; whoever answers is shown the head."""
@@ -329,24 +329,24 @@ class AlikeTests(RepeatedTests):
     def test_table(self) -> None:
         """Heads that never come again take no place; one that does is known byte for byte."""
         for number in range(MAX_HEADS * 2 + 10):
-            self.repeated.remember(post(b"", f"Trace: {number}"), self.echo.again)
-            self.assertIsNotNone(self.repeated.get(post(b"", f"Trace: -{number}")))
-            self.assertLessEqual(len(self.repeated._once), MAX_HEADS)
-        self.assertEqual((len(self.repeated), self.repeated.whole), (1, 0))
+            self.known_heads.remember(post(b"", f"Trace: {number}"), self.echo.again)
+            self.assertIsNotNone(self.known_heads.get(post(b"", f"Trace: -{number}")))
+            self.assertLessEqual(len(self.known_heads._once), MAX_HEADS)
+        self.assertEqual((len(self.known_heads), self.known_heads.whole), (1, 0))
         for _ in range(3):
-            self.assertIsNotNone(self.repeated.get(post(b"", "Trace: same")))
-            self.assertIsNotNone(self.repeated.get(post(b"", "Trace: same too")))
-        self.assertEqual((len(self.repeated), self.repeated.whole), (1, 2))
+            self.assertIsNotNone(self.known_heads.get(post(b"", "Trace: same")))
+            self.assertIsNotNone(self.known_heads.get(post(b"", "Trace: same too")))
+        self.assertEqual((len(self.known_heads), self.known_heads.whole), (1, 2))
 
     def test_bounded(self) -> None:
         """The oldest head is forgotten for the newest."""
         for number in range(MAX_HEADS + 10):
-            self.repeated.remember(post(b"", f"X: {number}"), self.echo.again)
+            self.known_heads.remember(post(b"", f"X: {number}"), self.echo.again)
             for _ in range(2):
-                self.repeated.get(post(b"", f"X: {number}"))
-        self.assertEqual((len(self.repeated), self.repeated.whole), (MAX_HEADS, MAX_HEADS))
-        self.assertIsNone(self.repeated.get(post(b"", "X: 9")))
-        self.assertIsNotNone(self.repeated.get(post(b"", "X: 10")))
+                self.known_heads.get(post(b"", f"X: {number}"))
+        self.assertEqual((len(self.known_heads), self.known_heads.whole), (MAX_HEADS, MAX_HEADS))
+        self.assertIsNone(self.known_heads.get(post(b"", "X: 9")))
+        self.assertIsNotNone(self.known_heads.get(post(b"", "X: 10")))
 
     def test_body_behind_a_new_head(self) -> None:
         """A body that comes in pieces does not make its head one that came again."""
@@ -357,13 +357,13 @@ class AlikeTests(RepeatedTests):
             self.assertEqual(self.ask(request[-3:-1]), b"")
             self.assertEqual(self.ask(request[-1:]), b"two ")
         self.assertEqual(self.echo.short, [b"two"] * 3)
-        self.assertEqual(self.repeated.whole, 0)
+        self.assertEqual(self.known_heads.whole, 0)
 
     def test_newest_answer(self) -> None:
         """After a request went the whole way again it is its answer that is given, to all."""
         for _ in range(3):
             self.ask(post(b"one", "Trace: 1"))
-        self.assertEqual(self.repeated.whole, 1)
+        self.assertEqual(self.known_heads.whole, 1)
         first, self.echo = self.echo, Echo()
         first.says_no = True
         self.exchange.site.resource = Answering(self.echo)

@@ -136,7 +136,7 @@ class PublishAgainTests(SynchronousTestCase):
             self.assertEqual(status, 200)
         self.assertEqual(self.short, 9)
         self.assertEqual(
-            (len(self.listener.site.repeated), self.listener.site.repeated.whole), (1, 0)
+            (len(self.listener.site.known_heads), self.listener.site.known_heads.whole), (1, 0)
         )
 
     def test_idempotency_key(self) -> None:
