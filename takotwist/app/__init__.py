@@ -1,1 +1,1 @@
-"""What an application imports: definitions, publishing, and the endpoints of an app elsewhere."""
+"""Public names of an application: definitions, publishing, and endpoints of an app elsewhere."""

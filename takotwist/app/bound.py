@@ -40,7 +40,7 @@ class BoundChannel(OfPayloads[M]):
 
     @property
     def topic(self) -> Topic:
-        """Where its messages go (protocol, section 1)."""
+        """Topic of its messages (protocol, section 1)."""
         definition = self.channel.definition
         kept = definition.partition_by
         return Topic.of(

@@ -73,13 +73,13 @@ class Call(Protocol[A]):
     def secrets(self) -> tuple[str, ...]: ...
 
     def returned(self, result: Any) -> A:
-        """What a returned value means.  :raises UnusableAnswer: nothing."""
+        """Outcome of a returned value.  :raises UnusableAnswer: nothing."""
 
     def refused(self, reason: str) -> A:
-        """What `Reject` means."""
+        """Outcome of a `Reject`."""
 
     def failed(self, error: BaseException) -> A:
-        """What any other exception means; it has been logged."""
+        """Outcome of any other exception; it has been logged."""
 
 
 @attrs.frozen(slots=True)
@@ -201,7 +201,7 @@ def raised(
 
 
 def grant_of(answer: Any) -> Grant:
-    """What `verify` returned, as a grant.
+    """Grant that `verify` returned.
 
     :raises VerifyRejected: it says no.
     :raises UnusableAnswer: it says neither.

@@ -284,7 +284,7 @@ class Channel(OfChannel[P, Q, M]):
 
     @property
     def publishing(self) -> Publishing | None:
-        """What `bind` said."""
+        """Publisher that `bind` gave."""
         return self._publishing
 
     @overload

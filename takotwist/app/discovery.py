@@ -1,14 +1,11 @@
-"""Finds the channels that an app defines, in a folder or in a module.
+"""Discovery of what an app defines, in a folder or in modules: channels, and functions.
 
 A folder is read as the package of its name, with the folder that holds it on
 the import path: so its files reach the app's own modules, each other
 (``from .rooms import rooms``), and the app elsewhere reaches the very same
-objects (``from channels.chat import chat``).  Rule: all or nothing; a file that
-cannot be used is an error with its name, and what was loaded before stays.
-
-What an app's modules hold of a kind: channels, or functions that pages may call.
-
-Rule: one name is one object, whichever modules it is seen in.
+objects (``from channels.chat import chat``).  Rules: all or nothing, a file that
+cannot be used is an error with its name, and what was loaded before stays; and one name
+is one object, whichever modules it is seen in.
 """
 
 from __future__ import annotations
@@ -34,7 +31,7 @@ from takotwist.errors import DefinitionError
 
 
 class Named(Protocol):
-    """What is looked for: it has a name, and a place for people."""
+    """Definition that is looked for: it has a name, and a place for people."""
 
     @property
     def name(self) -> str: ...
@@ -49,7 +46,7 @@ N = TypeVar("N", bound=Named)
 def collected(
     modules: Iterable[tuple[str, ModuleType]], kind: type[N], what: str, how: str, *, each: bool
 ) -> dict[str, N]:
-    """What modules hold of a kind, by name, in the order of files and of lines.
+    """Definitions of a kind in modules, by name, in the order of files and of lines.
 
     One object may be seen in several modules, by import; two objects may not have one name.
 
@@ -85,7 +82,7 @@ _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 @attrs.frozen(slots=True)
 class Discovered:
-    """What was found, in the order of files and of lines.
+    """Definitions that were found, in the order of files and of lines.
 
     :ivar channels: the objects, with the app's functions.
     """
@@ -188,7 +185,7 @@ def _dotted_modules(name: str) -> Iterator[tuple[str, ModuleType]]:
 
 
 def _is_looked_at(path: Path) -> bool:
-    """Whether it is neither private nor what a tool has left behind.
+    """True where it is neither private nor what a tool has left behind.
 
     A dot begins what editors, file systems and Kubernetes (``..data``) put there.
     """
@@ -207,7 +204,7 @@ def _imported(name: str, place: str) -> ModuleType:
 
 
 def _where(error: BaseException, place: str) -> str:
-    """What went wrong while `place` was read, with the line in it."""
+    """Error text for `place` while it was read, with the line in it."""
     what = f"{type(error).__name__}: {error}"
     if isinstance(error, DefinitionError):
         what = error.reason

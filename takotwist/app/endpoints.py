@@ -1,4 +1,4 @@
-"""What an app elsewhere answers the server: registry, authorize, dispatch (protocol, section 9).
+"""Answers of an app elsewhere to the server: registry, authorize, dispatch (protocol, section 9).
 
 Method, path, headers and body in; status, headers and body out; the app's own
 function is handed to whoever carries the request (`asgi`, `wsgi`) to be called.
@@ -126,7 +126,7 @@ class InternalEndpoints:
         return last if last in _ROUTES and head.endswith("/channels") else None
 
     def admits(self, token: str | None) -> bool:
-        """Whether this is the server asking."""
+        """True where it is the server that asks."""
         return hmac.compare_digest((token or "").encode(), self._token)
 
     def ask(self, route: str, method: str, body: bytes) -> Answer | Pending:

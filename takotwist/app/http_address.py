@@ -1,4 +1,4 @@
-"""Where a server is, and a request to it: an address as people write it, taken apart once.
+"""Address of a server, and of a request to it: text as people write it, taken apart once.
 
 Rule: an error about an address never repeats it; it may hold a password, and in its
 place a key is given by mistake.
@@ -86,7 +86,7 @@ class Address:
 
     @property
     def authority(self) -> str:
-        """What goes into ``Host``."""
+        """Value of ``Host``."""
         if self.unix_path is not None:
             return "localhost"
         host = f"[{self.host}]" if ":" in self.host else self.host

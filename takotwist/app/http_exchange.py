@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @attrs.define(slots=True)
 class Deadline:
-    """How long an exchange may still take, and what is said on the way.
+    """Deadline of an exchange, and the reminder on the way.
 
     :ivar at: when it is over, on `clock`.
     :ivar remind_at: when `remind` is called, once, if the exchange still waits.
@@ -217,7 +217,7 @@ class HttpExchange:
 
 
 def _is_silent(connection: socket.socket) -> bool:
-    """Whether an idle connection is still one: its end or stray bytes can be read at once."""
+    """True while an idle connection is one: its end or stray bytes can be read at once."""
     try:
         connection.setblocking(False)
         connection.recv(1)

@@ -34,7 +34,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @attrs.define(slots=True, eq=False)
 class _Lane:
-    """What one loop has: idle connections, and turns."""
+    """State of one loop: idle connections, and turns."""
 
     idle: list[Streams] = attrs.field(factory=list)
     turns: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(MAX_UNDER_WAY))

@@ -97,12 +97,12 @@ class Tries:
 
     @property
     def give_up_at(self) -> float:
-        """When patience is over."""
+        """Time at which patience is over."""
         return self.begun + self.patience
 
     @property
     def remind_at(self) -> float:
-        """When `remind` is to be called, if it still waits."""
+        """Time at which to call `remind`, if it still waits."""
         return self.begun + REMIND_SECONDS
 
     def remind(self) -> None:
@@ -110,7 +110,7 @@ class Tries:
         self.trouble.waits(self.reason or self.trouble.reason, self.patience)
 
     def unreachable(self) -> Unreachable:
-        """What is raised in the end."""
+        """Error of the last attempt."""
         reason = self.reason or self.trouble.reason or f"no answer within {self.patience:g} s"
         return Unreachable(
             f"the takotwist server at {self.server} cannot be reached: {reason}",
@@ -118,7 +118,7 @@ class Tries:
         )
 
     def crowded_out(self, crowd: str) -> Unreachable:
-        """What is raised where it was never this one's turn."""
+        """Error where it was never this one's turn."""
         before = self.reason or self.trouble.reason
         self.reason = f"{crowd} ({before})" if before else crowd
         return self.unreachable()

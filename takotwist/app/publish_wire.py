@@ -89,7 +89,7 @@ def retry_after(answer: HttpAnswer) -> float:
 
 
 def read_answer(answer: HttpAnswer) -> list[Published]:
-    """What a server says of a publish.
+    """Messages in the answer to a publish.
 
     :raises Refusal: it is a no.
     :raises Foreign: it is not that of a takotwist server.
@@ -110,7 +110,7 @@ def read_answer(answer: HttpAnswer) -> list[Published]:
 
 
 def _sentence_of(answer: HttpAnswer) -> str:
-    """What came, for a person; without what an address may hold beside its host."""
+    """Description of the answer, for a person; without what an address may hold beside its host."""
     kind = answer.headers.get("content-type", "").partition(";")[0].strip()
     kind = kind if re.fullmatch(r"[a-z0-9.+/-]{1,60}", kind) else "no content type"
     sentence = f"HTTP status {answer.status} ({kind}), which is no answer of a takotwist server"

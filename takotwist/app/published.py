@@ -1,4 +1,4 @@
-"""What publishing needs and what it gives, wherever the publisher runs.
+"""Stored messages, and the interface of a publisher, wherever it runs.
 
 Rule: nothing of HTTP and nothing of Twisted in here; the server's process and
 an app elsewhere give their own `Publishing` the same meaning.

@@ -239,7 +239,7 @@ class Publisher:
         idempotency_key: str | None,
         now: float,
     ) -> Request:
-        """What is sent for `drafts`.
+        """HTTP request for `drafts`.
 
         :param now: when the caller asked, on the clock that the attempts go by.
         :raises Refusal: it cannot be sent; names what is wrong.

@@ -76,7 +76,7 @@ class DeferredPublisher:
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> Deferred[list[Published]]:
-        """See `Publishing`."""
+        """As `Publishing.publish_soon`."""
         return ensureDeferred(self._published(channel, params, drafts, idempotency_key))
 
     def publish_now(
@@ -86,7 +86,7 @@ class DeferredPublisher:
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> list[Published]:
-        """See `Publishing`: for a function that runs in a thread."""
+        """As `Publishing.publish_now`: for a function that runs in a thread."""
         return self._publisher.publish_now(channel, params, drafts, idempotency_key)
 
     def close(self) -> None:

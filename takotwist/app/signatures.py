@@ -1,4 +1,4 @@
-"""Whether a function can be called as the decorator's caller will.
+"""Signature check: a function can be called as the decorator's caller will.
 
 Found while the app's module is read; found at the first client's call it would be
 a server error at night.

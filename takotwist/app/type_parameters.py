@@ -1,4 +1,4 @@
-"""What a channel's type says: its params, how they are spelled, its payloads.
+"""Type parameters of a channel: its params, how they are spelled, its payloads.
 
 A checker reads them from the definition, so nothing has to be generated:
 ``chat(room_id="lobby")`` is checked as a call of the params' own class, and

@@ -1,18 +1,15 @@
-"""What an app declares for params and payloads: a type, or a JSON Schema.
+"""Types of an app: declarations of params and payloads, and the arguments of its functions.
 
-Either way there is a JSON Schema for the wire and a reader that makes typed
-values of JSON.  Rule: the wire decides.  A value is checked against the schema
-as JSON, before and after it was Python, so that both sides mean the same.
+A declaration is a type or a JSON Schema.  Either way there is a JSON Schema for the wire and
+a reader that makes typed values of JSON.  Rule: the wire decides.  A value is checked against
+the schema as JSON, before and after it was Python, so that both sides mean the same.
 
-A failure of the app's code as text for a log.
+The arguments of the app's own functions hold what the app needs to decide and nothing of the
+connection, so the same function serves in process and over HTTP.
 
-Rule: only the app's own frames, no values of variables, and none of the
-credentials of the request, even where the app put one into its message.
-
-What the app's own functions are given.
-
-Rule: these hold what the app needs to decide and nothing of the connection, so
-the same function serves in process and over HTTP.
+A failure of the app's code becomes text for a log.  Rule: only the app's own frames, no
+values of variables, and none of the credentials of the request, even where the app put one
+into its message.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def _waited_for(awaitable: Any) -> Any:
 
 
 def _outcome(awaitable: Any) -> tuple[Any, BaseException | None]:
-    """What a coroutine returned or raised: gevent shows what leaves a thread of its pool."""
+    """Outcome of a coroutine, returned or raised: gevent shows what leaves a thread of its pool."""
     try:
         return asyncio.run(_awaited(awaitable)), None
     except (Exception, SystemExit) as error:

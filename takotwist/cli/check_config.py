@@ -80,7 +80,7 @@ def _channels(config: Config) -> list[Defined]:
 def _parts(
     config: Config, certificate: str, channels: Iterable[Defined], functions: Iterable[str]
 ) -> Iterator[tuple[str, str]]:
-    """What the server consists of, a line each."""
+    """Parts of the server, a line each."""
     yield "http", ", ".join(config.http.listen) or "off"
     yield "https", f"{', '.join(config.tls.listen)}, {certificate}" if config.tls.listen else "off"
     yield "private", ", ".join(config.private.listen) or "off"

@@ -11,7 +11,7 @@ import sys
 
 
 def is_unread() -> bool:
-    """Whether nobody reads any more what is printed.
+    """True once nobody reads what is printed.
 
     A write would say so too, but a command that waits for something to print has none.
     """

@@ -1,4 +1,4 @@
-"""What a caller gives to be let in.
+"""Credentials of a caller: fixed, or asked for anew.
 
 Rule: a callable is asked before every connection, so credentials that the
 server sees are as fresh as the app can make them; caching is the app's choice.
@@ -32,7 +32,7 @@ def unavailable(failed: Exception) -> Outcome:
 
 
 def kind_of(credentials: Credentials) -> CredentialsKind:
-    """What kind of credentials these are."""
+    """Kind of these credentials."""
     if credentials is None:
         return "none"
     return "callable" if callable(credentials) else "fixed"

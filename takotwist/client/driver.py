@@ -1,9 +1,7 @@
-"""Carries out what a machine wants, on whatever loop.
+"""Driver of a client machine, whatever the loop: carries out its intents.
 
-What the skins share; each adds lines, a timer, and its own way to wait.
-Rule: intents are carried out here and decided nowhere here.
-
-One subscription as its driver sees it: where events wait, and whom to ask.
+The I/O adapters (asyncio, Twisted) share it; each adds connections, a timer, and its own
+way to wait.  Rule: intents are carried out here and decided nowhere here.
 """
 
 from __future__ import annotations
@@ -49,7 +47,7 @@ def mode_of(choice: GoneChoice) -> OnGone:
 
 @attrs.define(eq=False)
 class Seat:
-    """See the module.
+    """Receive queue and callbacks of one subscription.
 
     :ivar news: called when there is something to take.
     :ivar publishes: futures of the loop's own kind, by number.
@@ -91,7 +89,7 @@ class Connection(Protocol):
 
     @property
     def machine(self) -> Machine:
-        """What is driven."""
+        """The machine that is driven."""
 
     async def carry(self, driver: Driver, connect: Connect, line: Line) -> None:
         """Make a connection and read it to its end."""
@@ -120,7 +118,7 @@ class Connection(Protocol):
 
 @attrs.define(eq=False)
 class Driver(ABC):
-    """See the module.
+    """One machine, its present connection and the receive queues of its topics.
 
     :ivar connection: whose machine is driven.
     :ivar seats: subscriptions by number, from their begin to their end.
@@ -136,7 +134,7 @@ class Driver(ABC):
 
     @property
     def machine(self) -> Machine:
-        """What is driven."""
+        """The machine that is driven."""
         return self.connection.machine
 
     def pump(self) -> None:
@@ -161,7 +159,7 @@ class Driver(ABC):
 
     @property
     def crowded(self) -> bool:
-        """Whether nothing more should be read.  Never while a publish waits for its answer,
+        """Back-pressure: nothing more should be read.  Never while a publish waits for its answer,
         which may be behind the messages: a caller that waits for it would wait forever."""
         return any(seat.inbox.full and not seat.publishes for seat in self.seats.values())
 

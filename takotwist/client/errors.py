@@ -1,4 +1,4 @@
-"""What the client raises beside the server's own refusals.
+"""Errors that the client raises beside the server's own refusals.
 
 A refusal of the server keeps its class of `takotwist.errors`; what is below
 exists only on this side of the wire.

@@ -1,12 +1,11 @@
-"""What a subscription yields.
+"""Events of a subscription, and pages of history: what the server said, as values.
 
-Two kinds only.  Rule: everything between two `Reset`s was delivered once, in
-order and without a gap, whatever happened to the connection meanwhile.
+A subscription yields two kinds only.  Rule: everything between two `Reset`s was delivered
+once, in order and without a gap, whatever happened to the connection meanwhile.
 
-One page of what is kept of a topic, as the server answered it (protocol, section 8).
-
-Read here for every loop; the skins only fetch it.  Rule: an answer that is no
-page is an error that says what came, never an empty page.
+A page of history (protocol, section 8) is read here for every loop; the I/O adapters only
+fetch it.  Rule: an answer that is no page is an error that says what came, never an empty
+page.
 """
 
 from __future__ import annotations
@@ -139,7 +138,7 @@ class PageBody:
 
 
 def too_late(seconds: float) -> NoAnswer:
-    """What is raised where no whole page came in `seconds`."""
+    """Error of a page that did not come whole in `seconds`."""
     return NoAnswer(f"The server did not answer within {seconds:g} s.")
 
 

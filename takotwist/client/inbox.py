@@ -1,4 +1,4 @@
-"""What has arrived and was not read yet.
+"""Receive queue of a subscription: events that arrived and were not read yet.
 
 Rule: the cursor that the caller sees is that of what the caller has taken, not
 of what has arrived; one who stores it after each message loses nothing.
@@ -42,7 +42,7 @@ class Inbox:
             self.cursor = cursor
 
     def end(self, error: Exception | None) -> None:
-        """What waits may still be taken, nothing follows."""
+        """Accept nothing more; events that wait may still be taken."""
         if not self.ended:
             self.ended, self.error = True, error
 

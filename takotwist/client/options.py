@@ -1,6 +1,6 @@
-"""What a caller asks of one subscription, whatever loop it runs on.
+"""Arguments of one subscription, whatever loop it runs on.
 
-The skins show these arguments to their callers; what follows from them is here.
+The I/O adapters show them to their callers; what follows from them is here.
 Rule: nothing here waits.
 """
 
@@ -78,7 +78,7 @@ class SubscriptionOptions:
         )
 
     def seat(self, policy: Policy, news: Callable[[], None]) -> Seat:
-        """Where its events wait for the caller.
+        """Its receive queue, with the callbacks.
 
         :param news: called when there is something to take.
         """

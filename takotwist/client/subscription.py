@@ -1,8 +1,6 @@
-"""One subscription as a caller sees it: what is the same on every loop.
+"""A subscription, and a connection for many of them, as a caller sees them on every loop.
 
-Rule: a skin adds how its results are waited for, and nothing else.
-
-Many subscriptions over one WebSocket: what is the same on every loop.
+Rule: an I/O adapter adds how its results are waited for, and nothing else.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from takotwist.client.events import Event
 from takotwist.client.machine.link import State
 from takotwist.client.options import SubscriptionOptions
 
-#: A skin's kind of driver.
+#: An I/O adapter's kind of driver.
 D = TypeVar("D", bound=Driver)
 
 
@@ -44,7 +42,7 @@ class AnySubscription(Generic[D]):
 
     @property
     def state(self) -> State:
-        """Where the connection stands."""
+        """State of the connection."""
         return State.CLOSED if self._seat.inbox.ended else self._driver.machine.link.state
 
     @property
@@ -117,7 +115,7 @@ class AnySubscription(Generic[D]):
         return event
 
 
-#: A skin's kind of subscription.
+#: An I/O adapter's kind of subscription.
 S = TypeVar("S")
 
 

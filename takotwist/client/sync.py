@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, TypeVar
 
-from takotwist.client import asyncio as skin
+from takotwist.client import asyncio as on_asyncio
 from takotwist.client.errors import SubscriptionClosed
 from takotwist.client.events import Event, History
 from takotwist.client.machine.link import State
@@ -48,8 +48,8 @@ class Subscription:
             raise
 
     @staticmethod
-    async def _open(*args: Any, **options: Any) -> skin.Subscription:
-        return await skin.subscribe(*args, **options).__aenter__()
+    async def _open(*args: Any, **options: Any) -> on_asyncio.Subscription:
+        return await on_asyncio.subscribe(*args, **options).__aenter__()
 
     def _run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         if not self._thread.is_alive():
@@ -77,7 +77,7 @@ class Subscription:
 
     @property
     def state(self) -> State:
-        """Where the connection stands."""
+        """State of the connection."""
         return self._inner.state
 
     @property
@@ -164,4 +164,4 @@ def history(url: str, channel: str, **options: Any) -> History:
     """
     # A thread, for a script that has a loop under way already, as a notebook does.
     with ThreadPoolExecutor(1, "takotwist-history") as pool:
-        return pool.submit(asyncio.run, skin.history(url, channel, **options)).result()
+        return pool.submit(asyncio.run, on_asyncio.history(url, channel, **options)).result()

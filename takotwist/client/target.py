@@ -1,4 +1,4 @@
-"""Where a subscription is asked for: the caller's URL as requests (protocol, section 3)."""
+"""The caller's URL as the addresses of requests (protocol, section 3)."""
 
 from __future__ import annotations
 

@@ -1,13 +1,12 @@
-"""WebSocket text frames as values (protocol, section 5).
+"""Wire forms of the protocol: WebSocket text frames, and ``text/event-stream``.
 
-Control frames carry ``"op"``, messages never do.  Rule: a control frame of a
-kind or shape that this version does not know is ignored; a message that cannot
-be read never is.
+Frames (protocol, section 5): control frames carry ``"op"``, messages never do.  Rule: a
+control frame of a kind or shape that this version does not know is ignored; a message that
+cannot be read never is.
 
-The grammar of ``text/event-stream``, read in any pieces (WHATWG HTML, section 9.2.6).
-
-Rule: nothing of a block counts before the blank line that ends it, its id least
-of all: a cursor taken from half a block would skip the other half.
+Event streams are read in any pieces (WHATWG HTML, section 9.2.6).  Rule: nothing of a block
+counts before the blank line that ends it, its id least of all: a cursor taken from half a
+block would skip the other half.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Opened:
 
 @attrs.frozen(slots=True)
 class Acked:
-    """What we sent with `ref` was done.
+    """Acknowledgement of the frame that we sent with `ref`.
 
     :ivar id: of the stored message, for a publish.
     :ivar cursor: where the topic stands, for a subscribe.
@@ -56,7 +55,7 @@ class Acked:
 
 @attrs.frozen(slots=True)
 class Failed:
-    """What we sent with `ref` was refused, or the topic that it opened has ended."""
+    """Refusal of the frame that we sent with `ref`, or end of the topic that it opened."""
 
     ref: object
     code: str
@@ -163,7 +162,7 @@ _LINE_END = re.compile("\r\n|\n|\r")
 
 @attrs.frozen(slots=True)
 class Block:
-    """What stood between two blank lines.
+    """Fields between two blank lines.
 
     :ivar event: its name; empty where it has none.
     :ivar data: the lines joined, or `None` where there was no ``data``.
@@ -202,7 +201,7 @@ class EventStream:
     _id: str | None = None
 
     def feed(self, data: bytes) -> Iterator[Block | RetrySaid]:
-        """What `data` completed.
+        """The blocks that `data` completed.
 
         :raises ProtocolBroken: when a block is longer than allowed.
         """

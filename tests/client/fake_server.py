@@ -1,4 +1,4 @@
-"""A small server of the protocol, in a thread of its own, for tests of the skins.
+"""A small server of the protocol, in a thread of its own, for tests of the I/O adapters.
 
 Keeps messages in a list and does what it is told: refuse, cut, fall silent.  It
 is no model of the real server; the tests that need one use the real one.

@@ -1,4 +1,4 @@
-"""The shared vectors, run on a machine as a skin would run it."""
+"""The shared vectors, run on a machine as an I/O adapter would run it."""
 
 from __future__ import annotations
 

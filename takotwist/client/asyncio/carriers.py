@@ -25,7 +25,7 @@ from takotwist.client.wire import SUBPROTOCOL
 
 
 class Line(Protocol):
-    """What a carrier needs of whoever drives the machine."""
+    """Interface that a transport needs of whoever drives the machine."""
 
     outgoing: asyncio.Queue[str]
 
@@ -104,7 +104,7 @@ async def _upgraded(response: aiohttp.ClientResponse) -> None:
 
 
 async def refusal(response: aiohttp.ClientResponse) -> Outcome:
-    """What an answer that is no stream means."""
+    """Meaning of an answer that is no stream."""
     code, sentence = read_refusal(await response.content.read(65_536))
     return of_status(
         response.status,

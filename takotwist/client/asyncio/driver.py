@@ -1,9 +1,4 @@
-"""Drives a machine on an asyncio loop: a task a connection, and one timer.
-
-Many subscriptions over one WebSocket, as an asyncio program sees them.
-
-One subscription, as an asyncio program sees it.
-"""
+"""I/O adapter for asyncio: a task a connection, one timer, and subscriptions to await."""
 
 from __future__ import annotations
 
@@ -89,7 +84,7 @@ class Line:
 
 @attrs.define(eq=False)
 class Driver(driver.Driver):
-    """See the module."""
+    """Driver on the running asyncio loop."""
 
     _session: aiohttp.ClientSession | None = attrs.field(default=None, init=False)
     _tasks: set[asyncio.Task[None]] = attrs.field(factory=set, init=False)

@@ -1,19 +1,14 @@
-"""Whether what is delivered is still one unbroken sequence.
+"""Resume state of one subscription: its cursor, and the `Reset` that it may owe its caller.
 
-Holds the cursor of one subscription and the `Reset` that it may owe its caller.
-Rule: an owed reset is paid before the next message and never before the
-subscription is attached again, so that no gap opens between reload and live.
+Three layers: `Position` is the cursor, `Continuity` tells whether what is delivered is still
+one unbroken sequence, `Delivery` makes intents of it.  Rules:
 
-What a subscription's continuity has for its caller, as intents.
-
-Rule: an event goes out together with the cursor of who has seen it, so that whoever
-stores that cursor after the event loses nothing.
-
-How far a subscription has come.
-
-Rule: a position goes forward or is restarted on purpose.  Nothing that is
-merely repeated, late or older moves it back, which is what keeps a message
-from being delivered twice.
+- A position goes forward or is restarted on purpose.  Nothing that is merely repeated, late
+  or older moves it back, which is what keeps a message from being delivered twice.
+- An owed reset is paid before the next message and never before the subscription is attached
+  again, so that no gap opens between reload and live.
+- An event goes out together with the cursor of who has seen it, so that whoever stores that
+  cursor after the event loses nothing.
 """
 
 from __future__ import annotations
@@ -125,7 +120,7 @@ class Continuity:
 
 @attrs.frozen(slots=True)
 class Delivery:
-    """Of one subscription.
+    """Continuity of one subscription, as intents for its caller.
 
     :ivar topic: its number, on a multiplexed connection.
     """

@@ -1,12 +1,10 @@
-"""The life of one connection that comes back: when to connect, to ask, to give it up.
+"""Connection lifecycle with reconnects: when to connect, to ping, to give up, to try again.
 
 Shared by the subscription and by the multiplexed connection.  Rule: the link
 knows nothing of messages; it is told `heard` and `delivered`, and answers when
 it wants to be woken.  All times in milliseconds of the caller's monotonic clock.
 
-When to try again.
-
-Full jitter with a doubling upper edge: after a restart ten thousand clients
+Delays have full jitter with a doubling upper edge: after a restart ten thousand clients
 come back spread over the whole interval, not all at its end.  Rule: only a
 message or a connection that lasted makes the delays short again, so a server
 that accepts and closes is not hammered.
@@ -79,7 +77,7 @@ class Retries:
 
 
 class State(Enum):
-    """Where a subscription stands, as its caller sees it."""
+    """State of a subscription, as its caller sees it."""
 
     IDLE = "idle"
     CONNECTING = "connecting"
@@ -89,7 +87,7 @@ class State(Enum):
 
 
 class Due(Enum):
-    """What a `Link` wants when it wakes."""
+    """Action that a `Link` wants when it wakes."""
 
     NOTHING = "nothing"
     CONNECT = "connect"
@@ -180,7 +178,7 @@ class Link:
 
     @property
     def wake_at(self) -> float | None:
-        """When `due` wants to be asked, or `None`."""
+        """Time at which `due` wants to be asked, or `None`."""
         if self.state is State.WAITING:
             return self._retry_at
         if self.state not in (State.CONNECTING, State.OPEN) or self._paused:
@@ -189,7 +187,7 @@ class Link:
         return self._heard_at + self._keepalive_ms * (1 if ping_next else 2)
 
     def due(self, now: float) -> Due:
-        """What shall happen now.  Ask again until it says nothing."""
+        """Next action.  Ask again until it says nothing."""
         wake_at = self.wake_at
         if wake_at is None or now < wake_at:
             return Due.NOTHING

@@ -1,14 +1,12 @@
-"""What every client machine is: facts in, intents out, one `Link` inside.
+"""Base of the client's state machines: facts in, intents out, one `Link` inside.
 
-Knows neither sockets nor clocks; the skins do.  Facts are methods in the past
-tense; after each a skin takes `intents()` and looks at `wake_at`.  Rule: `now` is
-an argument, in milliseconds of one monotonic clock.
+Knows neither sockets nor clocks; the I/O adapters do.  Facts are methods in the past
+tense; after each an adapter takes `intents()` and looks at `wake_at`.  Rule: `now` is an
+argument, in milliseconds of one monotonic clock.
 
-What a machine wants done: its only way to the world.
-
-Imperative, frozen, in order.  A skin carries them out and reports facts back.
-Rule: an intent needs no decision of the skin; if it did, it belongs in the
-machine, where the vectors reach it.
+Intents are the machine's only way to the world: imperative, frozen, in order.  An adapter
+carries them out and reports facts back.  Rule: an intent needs no decision of the adapter;
+if it did, it belongs in the machine, where the vectors reach it.
 """
 
 from __future__ import annotations
@@ -131,13 +129,13 @@ class Machine(ABC):
     _intents: list[Intent] = attrs.field(factory=list, init=False)
 
     def intents(self) -> list[Intent]:
-        """What is to be done now, in order; each is given out once."""
+        """The intents of this moment, in order; each is given out once."""
         taken, self._intents = self._intents, []
         return taken
 
     @property
     def wake_at(self) -> float | None:
-        """When to call `woke`, or `None`."""
+        """Time at which to call `woke`, or `None`."""
         return self.link.wake_at
 
     def woke(self, now: float) -> None:

@@ -39,7 +39,7 @@ HEARD_OF = (TopicState.SUBSCRIBING, TopicState.LIVE)
 
 @attrs.define(slots=True)
 class MuxMachine(Machine):
-    """See the module.  Made with `idle`."""
+    """A connection for many topics.  Made with `idle`."""
 
     _policy: Policy
     _random: Callable[[], float]
@@ -246,7 +246,7 @@ class MuxMachine(Machine):
 
     @property
     def wake_at(self) -> float | None:
-        """When to call `woke`, or `None`."""
+        """Time at which to call `woke`, or `None`."""
         if self.link.state is not State.OPEN:
             return self.link.wake_at
         return earliest(

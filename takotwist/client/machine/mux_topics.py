@@ -1,12 +1,8 @@
 """The topics of a multiplexed connection: which one the server means, and which comes when.
 
 Rule: a topic is meant by what the server said of it on this connection, never by what
-was asked on an earlier one.
-
-One topic of a multiplexed connection.
-
-It has its own cursor, credentials, delays and errors.  Rule: nothing that
-happens to one topic is seen by another.
+was asked on an earlier one.  Each has its own cursor, credentials, delays and errors.
+Rule: nothing that happens to one topic is seen by another.
 """
 
 from __future__ import annotations
@@ -25,7 +21,7 @@ from takotwist.core.topic import Topic
 
 
 class TopicState(Enum):
-    """Where a topic stands; `WAITING` is for its own delay or for the connection."""
+    """State of a topic; `WAITING` is for its own delay or for the connection."""
 
     WAITING = "waiting"
     ASKING = "asking"
@@ -156,12 +152,12 @@ class MuxTopics:
 
     @property
     def next_due(self) -> float | None:
-        """When the first of them is due."""
+        """Time at which the first of them is due."""
         times = [topic.retry_at for topic in self._topics.values() if topic.retry_at is not None]
         return min(times, default=None)
 
     def overdue_at(self, policy: Policy) -> float | None:
-        """When the first of those that wait to be let in has waited too long."""
+        """Time at which the first of those that wait to be let in has waited too long."""
         times = [
             one.begun_at
             + policy.answer_ms

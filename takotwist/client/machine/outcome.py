@@ -1,4 +1,4 @@
-"""What an answer of the server means for a subscription.
+"""Meaning of the server's answers for a subscription.
 
 The one place that maps statuses, close codes and codes to what a client does;
 `tests/vectors/client.json` has the same table for every language.  Rule: only
@@ -23,7 +23,7 @@ RETRY_AFTER_CAP_MS = 300_000.0
 
 
 class Action(Enum):
-    """What to do next."""
+    """Next step of the client."""
 
     OPEN = "open"
     NOW = "now"
@@ -35,7 +35,7 @@ class Action(Enum):
 
 @attrs.frozen(slots=True)
 class Outcome:
-    """How a connection, a request or a topic ended.
+    """End of a connection, a request or a topic.
 
     :ivar code: the protocol's word for it, or one made from the number.
     :ivar sentence: for a person.
@@ -49,7 +49,7 @@ class Outcome:
 
     @property
     def trouble(self) -> str | None:
-        """What went wrong, in words for a person; `None` where nothing did."""
+        """Reason of the failure, in words for a person; `None` where nothing did."""
         return None if self.action is Action.NOW else self.sentence or self.code
 
     def with_credentials(self, kind: CredentialsKind) -> Outcome:
@@ -93,7 +93,7 @@ def of_code(code: str, sentence: str = "") -> Outcome:
 
 
 def foreign(status: int, content_type: str | None = None) -> str:
-    """What is said of an answer that is not the server's own."""
+    """Sentence about an answer that is not the server's own."""
     kind = (content_type or "").partition(";")[0].strip().lower()
     return (
         f"HTTP status {status} ({kind or 'no content type'}), which is no answer of takotwist:"

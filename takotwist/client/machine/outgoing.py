@@ -108,7 +108,7 @@ class Outgoing:
 
     @property
     def overdue_at(self) -> float | None:
-        """When the first that is under way has waited too long for its answer."""
+        """Time at which the first that is under way has waited too long for its answer."""
         # They are answered in any order and sent in this one.
         first = next(iter(self._by_ref.values()), None)
         return None if first is None else first.sent_at + self._policy.answer_ms

@@ -1,4 +1,4 @@
-"""What a caller may set about a subscription: times, bounds, and what `gone` means."""
+"""Options of a subscription: times, bounds, and what `gone` means."""
 
 from __future__ import annotations
 

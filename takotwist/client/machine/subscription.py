@@ -93,7 +93,7 @@ _CONNECTED = _WEBSOCKET | {Phase.CONNECTING, Phase.STREAMING}
 
 @attrs.define(slots=True)
 class SubscriptionMachine(Machine):
-    """See the module.  Made with `starting_at`.
+    """A subscription with a connection of its own.  Made with `starting_at`.
 
     :ivar phase: changed by `_enter` alone.
     """
@@ -302,7 +302,7 @@ class SubscriptionMachine(Machine):
 
     @property
     def wake_at(self) -> float | None:
-        """When to call `woke`, or `None`."""
+        """Time at which to call `woke`, or `None`."""
         return earliest(self.link.wake_at, self._outgoing.overdue_at)
 
     def woke(self, now: float) -> None:
@@ -377,7 +377,7 @@ class StreamReader:
     _stream: EventStream
 
     def feed(self, data: bytes) -> Iterator[Deliver | Move | RetrySaid]:
-        """What `data` completed, in order.
+        """The steps that `data` completed, in order.
 
         :raises ProtocolBroken: a block is no message.  What came before it was given out.
         """

@@ -1,13 +1,10 @@
-"""HTTP responses by treq and WebSockets by Autobahn, as facts for a machine.
+"""Transports on Twisted: HTTP responses by treq and WebSockets by Autobahn, as facts.
 
 Autobahn's own timers are off: they go to txaio's loop and not to the reactor
 that was given, and the machine's watchdog does their work.
 
-How a server is reached: plain, by TLS, or by a Unix socket.
-
-Why a connection failed, in words for a person.
-
-Twisted's own texts are lists of failures, and OpenSSL's are lists of tuples.
+Endpoints are plain, TLS or a Unix socket.  Why a connection failed is said in words for a
+person: Twisted's own texts are lists of failures, and OpenSSL's are lists of tuples.
 """
 
 from __future__ import annotations
@@ -72,7 +69,7 @@ ERROR_BODY_BYTES = 65_536
 
 
 class Line(Protocol):
-    """What a carrier needs of whoever drives the machine."""
+    """Interface that a transport needs of whoever drives the machine."""
 
     def now(self) -> float:
         """The machine's time."""

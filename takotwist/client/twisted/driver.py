@@ -1,9 +1,4 @@
-"""Drives a machine on a Twisted reactor: a coroutine a connection, and one timer.
-
-Many subscriptions over one WebSocket, as a Twisted program sees them.
-
-One subscription, as a Twisted program sees it.
-"""
+"""I/O adapter for Twisted: a coroutine a connection, one timer, and subscriptions to await."""
 
 from __future__ import annotations
 
@@ -131,7 +126,7 @@ class Line:
 
 @attrs.define(eq=False)
 class Driver(driver.Driver):
-    """See the module.
+    """Driver on a Twisted reactor.
 
     :ivar reactor: time and connections.
     :ivar endpoint: where the server is.
