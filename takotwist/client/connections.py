@@ -114,11 +114,11 @@ class SharedConnection:
 
     async def ask_credentials(self, driver: Driver, topic: int) -> None:
         """Ask for a topic's credentials and tell the machine."""
-        seat = driver.seats.get(topic)
-        if seat is None:
+        subscription = driver.subscriptions.get(topic)
+        if subscription is None:
             return
         try:
-            value = await driver.value_of(seat.credentials)
+            value = await driver.value_of(subscription.credentials)
         except Exception as failed:
             self.machine.credentials_failed(topic, unavailable(failed), driver.now())
             return

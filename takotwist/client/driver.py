@@ -14,7 +14,6 @@ import attrs
 
 from takotwist.client.credentials import Credentials, CredentialsValue, value_of
 from takotwist.client.errors import Gone, NoAnswer
-from takotwist.client.inbox import Inbox
 from takotwist.client.machine.machine import (
     AskCredentials,
     AskGone,
@@ -29,6 +28,7 @@ from takotwist.client.machine.machine import (
     Stop,
 )
 from takotwist.client.machine.policy import OnGone, Policy
+from takotwist.client.receive_queue import ReceiveQueue
 from takotwist.client.target import Target
 
 #: What a caller wants when continuity ends: a word, or a callable that gets the
@@ -46,14 +46,14 @@ def mode_of(choice: GoneChoice) -> OnGone:
 
 
 @attrs.define(eq=False)
-class Seat:
+class SubscriptionState:
     """Receive queue and callbacks of one subscription.
 
     :ivar news: called when there is something to take.
     :ivar publishes: futures of the loop's own kind, by number.
     """
 
-    inbox: Inbox
+    queue: ReceiveQueue
     credentials: Credentials = attrs.field(repr=False)
     on_gone: GoneChoice
     news: Callable[[], None]
@@ -121,14 +121,14 @@ class Driver(ABC):
     """One machine, its present connection and the receive queues of its topics.
 
     :ivar connection: whose machine is driven.
-    :ivar seats: subscriptions by number, from their begin to their end.
+    :ivar subscriptions: subscriptions by number, from their begin to their end.
     """
 
     connection: Connection
     policy: Policy
     target: Target
     ca_file: str | None = None
-    seats: dict[int, Seat] = attrs.field(factory=dict, init=False)
+    subscriptions: dict[int, SubscriptionState] = attrs.field(factory=dict, init=False)
     _line: Line | None = attrs.field(default=None, init=False)
     _pumping: bool = attrs.field(default=False, init=False)
 
@@ -161,16 +161,19 @@ class Driver(ABC):
     def crowded(self) -> bool:
         """Back-pressure: nothing more should be read.  Never while a publish waits for its answer,
         which may be behind the messages: a caller that waits for it would wait forever."""
-        return any(seat.inbox.full and not seat.publishes for seat in self.seats.values())
+        return any(
+            subscription.queue.full and not subscription.publishes
+            for subscription in self.subscriptions.values()
+        )
 
-    def took(self, seat: Seat) -> None:
+    def took(self, subscription: SubscriptionState) -> None:
         """A caller took an event."""
-        if seat.inbox.drained:
+        if subscription.queue.drained:
             self.made_room()
 
     def give_up_all(self, error: Exception) -> None:
         """Something failed that is not the network's doing and would fail again."""
-        for topic in list(self.seats):
+        for topic in list(self.subscriptions):
             self.give_up(topic, error)
 
     @abstractmethod
@@ -222,9 +225,9 @@ class Driver(ABC):
 
     def give_up(self, topic: int, error: Exception) -> None:
         """The caller's own callable failed: that subscription is over."""
-        seat = self.seats.get(topic)
-        if seat is not None:
-            seat.inbox.end(error)
+        subscription = self.subscriptions.get(topic)
+        if subscription is not None:
+            subscription.queue.end(error)
             self.connection.left(topic)
             self.pump()
 
@@ -253,30 +256,30 @@ class Driver(ABC):
                 if self._line is not None:
                     self._line.send(text)
             case Settle(number, id, error):
-                for seat in self.seats.values():
-                    if number in seat.publishes:
-                        self.resolve(seat.publishes.pop(number), id, error)
+                for subscription in self.subscriptions.values():
+                    if number in subscription.publishes:
+                        self.resolve(subscription.publishes.pop(number), id, error)
             case AskCredentials(topic):
                 self.run(self._ask_credentials(topic))
             case AskGone(gone, topic):
-                choice = self.seats[topic].on_gone if topic in self.seats else None
+                choice = self.subscriptions[topic].on_gone if topic in self.subscriptions else None
                 if isinstance(gone, Gone) and callable(choice):
                     self.run(self._ask_gone(gone, topic, choice))
             case Deliver() | Move() | Stop():
-                self._for_seat(intent)
+                self._for_subscription(intent)
 
-    def _for_seat(self, intent: Deliver | Move | Stop) -> None:
-        seat = self.seats.get(intent.topic)
-        if seat is None:
+    def _for_subscription(self, intent: Deliver | Move | Stop) -> None:
+        subscription = self.subscriptions.get(intent.topic)
+        if subscription is None:
             return
         match intent:
             case Deliver(event, cursor):
-                seat.inbox.put(event, cursor)
+                subscription.queue.put(event, cursor)
             case Move(cursor):
-                seat.inbox.move(cursor)
+                subscription.queue.move(cursor)
             case Stop(error):
-                seat.inbox.end(error)
+                subscription.queue.end(error)
                 # Not in `close`: that may be called while intents before this one wait.
-                del self.seats[intent.topic]
+                del self.subscriptions[intent.topic]
                 self.made_room()
-        seat.news()
+        subscription.news()

@@ -13,12 +13,12 @@ from typing import Any
 import attrs
 
 from takotwist.client.credentials import Credentials, CredentialsValue, headers_of, kind_of
-from takotwist.client.driver import GoneChoice, Seat, mode_of
-from takotwist.client.inbox import Inbox
+from takotwist.client.driver import GoneChoice, SubscriptionState, mode_of
 from takotwist.client.machine.machine import Connect
 from takotwist.client.machine.mux import MuxMachine
 from takotwist.client.machine.policy import Policy, Transport
 from takotwist.client.machine.subscription import SubscriptionMachine
+from takotwist.client.receive_queue import ReceiveQueue
 from takotwist.client.target import Target
 from takotwist.codecs.query import check_channel, check_cursor, given
 
@@ -77,13 +77,13 @@ class SubscriptionOptions:
             on_gone=mode_of(self.on_gone),
         )
 
-    def seat(self, policy: Policy, news: Callable[[], None]) -> Seat:
+    def subscription_state(self, policy: Policy, news: Callable[[], None]) -> SubscriptionState:
         """Its receive queue, with the callbacks.
 
         :param news: called when there is something to take.
         """
-        inbox = Inbox(policy.buffer_messages, self.cursor)
-        return Seat(inbox, self.credentials, self.on_gone, news)
+        queue = ReceiveQueue(policy.buffer_messages, self.cursor)
+        return SubscriptionState(queue, self.credentials, self.on_gone, news)
 
     def sse(
         self, target: Target, connect: Connect, value: CredentialsValue

@@ -14,7 +14,7 @@ import attrs
 
 from takotwist.client.connections import SharedConnection
 from takotwist.client.credentials import Credentials, token_of
-from takotwist.client.driver import Driver, GoneChoice, Seat
+from takotwist.client.driver import Driver, GoneChoice, SubscriptionState
 from takotwist.client.errors import SubscriptionClosed
 from takotwist.client.events import Event
 from takotwist.client.machine.link import State
@@ -29,7 +29,7 @@ class AnySubscription(Generic[D]):
     """Messages of one topic, over as many connections as it takes."""
 
     _driver: D
-    _seat: Seat
+    _subscription_state: SubscriptionState
     _begin: Callable[[], int]
     #: Whether the connection is of this subscription alone, and ends with it.
     _own: bool
@@ -38,12 +38,16 @@ class AnySubscription(Generic[D]):
     @property
     def cursor(self) -> str | None:
         """The id of the last event that was taken; good as ``cursor=`` of a later one."""
-        return self._seat.inbox.cursor
+        return self._subscription_state.queue.cursor
 
     @property
     def state(self) -> State:
         """State of the connection."""
-        return State.CLOSED if self._seat.inbox.ended else self._driver.machine.link.state
+        return (
+            State.CLOSED
+            if self._subscription_state.queue.ended
+            else self._driver.machine.link.state
+        )
 
     @property
     def trouble(self) -> str | None:
@@ -53,9 +57,9 @@ class AnySubscription(Generic[D]):
 
     def start(self) -> None:
         """Connect.  Reading and publishing do it too."""
-        if self._topic is None and not self._seat.inbox.ended:
+        if self._topic is None and not self._subscription_state.queue.ended:
             self._topic = self._begin()
-            self._driver.seats[self._topic] = self._seat
+            self._driver.subscriptions[self._topic] = self._subscription_state
             self._driver.pump()
 
     def started(self) -> int:
@@ -70,7 +74,7 @@ class AnySubscription(Generic[D]):
 
     async def refresh_credentials(self) -> None:
         """Show the server credentials that are asked for anew, before the old ones expire."""
-        token = token_of(await self._driver.value_of(self._seat.credentials))
+        token = token_of(await self._driver.value_of(self._subscription_state.credentials))
         if token is not None and self._topic is not None:
             self._driver.connection.refreshed(self._topic, token)
             self._driver.pump()
@@ -83,8 +87,8 @@ class AnySubscription(Generic[D]):
         if self._topic is not None:
             self._driver.connection.left(self._topic)
             self._driver.pump()
-        self._seat.inbox.end(None)
-        self._seat.news()
+        self._subscription_state.queue.end(None)
+        self._subscription_state.news()
         if self._own:
             await self._driver.close()
 
@@ -106,12 +110,12 @@ class AnySubscription(Generic[D]):
         :raises StopAsyncIteration: the subscription was closed.
         """
         self.start()
-        inbox = self._seat.inbox
-        event = inbox.take()
+        queue = self._subscription_state.queue
+        event = queue.take()
         if event is not None:
-            self._driver.took(self._seat)
-        elif inbox.ended:
-            raise inbox.error or StopAsyncIteration
+            self._driver.took(self._subscription_state)
+        elif queue.ended:
+            raise queue.error or StopAsyncIteration
         return event
 
 

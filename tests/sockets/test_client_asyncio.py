@@ -312,7 +312,7 @@ class AsyncioTests(SynchronousTestCase):
                     for number in range(500):
                         server.publish(str(number))
                     await asyncio.sleep(0.1)
-                    self.assertLessEqual(len(chat._seat.inbox), 10)
+                    self.assertLessEqual(len(chat._subscription_state.queue), 10)
                     self.assertEqual(await texts(chat, 500), [str(n) for n in range(500)])
 
         run(work())

@@ -195,7 +195,7 @@ class TwistedTests(TestCase):
                 for text in wanted:
                     server.publish(text)
                 await deferLater(reactor, 0.1)
-                self.assertLess(len(chat._seat.inbox), 200)
+                self.assertLess(len(chat._subscription_state.queue), 200)
                 self.assertEqual(await texts(chat, len(wanted)), wanted)
 
     async def test_bad_header(self) -> None:

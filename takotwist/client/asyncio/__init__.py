@@ -64,8 +64,8 @@ def subscribe(
     connection = OwnConnection(options.machine(policy, random.random), options)
     driver = Driver(connection, policy, target, ca_file)
     news = asyncio.Event()
-    seat = options.seat(policy, news.set)
-    return Subscription(driver, seat, lambda: connection.begin(driver.now()), True, news)
+    subscription = options.subscription_state(policy, news.set)
+    return Subscription(driver, subscription, lambda: connection.begin(driver.now()), True, news)
 
 
 def connect(

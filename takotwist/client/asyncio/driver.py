@@ -12,7 +12,7 @@ import attrs
 
 from takotwist.client import driver
 from takotwist.client.asyncio.carriers import carry_sse, carry_websocket, session_for
-from takotwist.client.driver import Seat
+from takotwist.client.driver import SubscriptionState
 from takotwist.client.events import Event
 from takotwist.client.machine.machine import Connect
 from takotwist.client.options import SubscriptionOptions
@@ -112,18 +112,18 @@ class Driver(driver.Driver):
         self._room.set()
 
     async def publish(
-        self, seat: Seat, topic: int, type: str, data: Any, key: str | None
+        self, subscription: SubscriptionState, topic: int, type: str, data: Any, key: str | None
     ) -> str | None:
         """Publish, and wait for the outcome."""
         future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         number = self.connection.publish(topic, type, data, key, self.now())
-        seat.publishes[number] = future
+        subscription.publishes[number] = future
         self.made_room()
         self.pump()
         try:
             return await future
         finally:
-            seat.publishes.pop(number, None)
+            subscription.publishes.pop(number, None)
 
     def resolve(self, future: Any, id: str | None, error: Exception | None) -> None:
         """A publish has its outcome."""
@@ -220,7 +220,9 @@ class Subscription(AnySubscription[Driver]):
         :raises Refusal: the server does not want it.
         """
         topic = self.started()
-        return await self._driver.publish(self._seat, topic, type, data, idempotency_key)
+        return await self._driver.publish(
+            self._subscription_state, topic, type, data, idempotency_key
+        )
 
     async def __aenter__(self) -> Self:
         self._managed = True
@@ -259,5 +261,5 @@ class Mux(AnyMux[Driver, Subscription]):
 
     def _subscription(self, options: SubscriptionOptions, begin: Callable[[], int]) -> Subscription:
         news = asyncio.Event()
-        seat = options.seat(self._driver.policy, news.set)
-        return Subscription(self._driver, seat, begin, False, news)
+        subscription = options.subscription_state(self._driver.policy, news.set)
+        return Subscription(self._driver, subscription, begin, False, news)

@@ -72,8 +72,8 @@ def subscribe(
     endpoint = endpoint or endpoint_for(reactor, target, ca_file)
     driver = Driver(connection, policy, target, ca_file, reactor=reactor, endpoint=endpoint)
     news = Signal()
-    seat = options.seat(policy, news.fire)
-    return Subscription(driver, seat, lambda: connection.begin(driver.now()), True, news)
+    subscription = options.subscription_state(policy, news.fire)
+    return Subscription(driver, subscription, lambda: connection.begin(driver.now()), True, news)
 
 
 def connect(

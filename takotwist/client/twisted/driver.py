@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent
 
 from takotwist.client import driver
-from takotwist.client.driver import Seat
+from takotwist.client.driver import SubscriptionState
 from takotwist.client.errors import SubscriptionClosed
 from takotwist.client.events import Event
 from takotwist.client.machine.machine import Connect
@@ -151,15 +151,15 @@ class Driver(driver.Driver):
             self._line.balance()
 
     def publish(
-        self, seat: Seat, topic: int, type: str, data: Any, key: str | None
+        self, subscription: SubscriptionState, topic: int, type: str, data: Any, key: str | None
     ) -> Deferred[str | None]:
         """Publish; fires with the outcome."""
         try:
             number = self.connection.publish(topic, type, data, key, self.now())
         except TakoError as refused:
             return fail(refused)
-        outcome: Deferred[str | None] = Deferred(lambda _: seat.publishes.pop(number, None))
-        seat.publishes[number] = outcome
+        outcome: Deferred[str | None] = Deferred(lambda _: subscription.publishes.pop(number, None))
+        subscription.publishes[number] = outcome
         self.pump()
         self.made_room()
         return outcome
@@ -252,7 +252,7 @@ class Subscription(AnySubscription[Driver]):
             topic = self.started()
         except SubscriptionClosed as closed:
             return fail(closed)
-        return self._driver.publish(self._seat, topic, type, data, idempotency_key)
+        return self._driver.publish(self._subscription_state, topic, type, data, idempotency_key)
 
     def __aiter__(self) -> Self:
         self.start()
@@ -274,5 +274,5 @@ class Mux(AnyMux[Driver, Subscription]):
 
     def _subscription(self, options: SubscriptionOptions, begin: Callable[[], int]) -> Subscription:
         news = Signal()
-        seat = options.seat(self._driver.policy, news.fire)
-        return Subscription(self._driver, seat, begin, False, news)
+        subscription = options.subscription_state(self._driver.policy, news.fire)
+        return Subscription(self._driver, subscription, begin, False, news)

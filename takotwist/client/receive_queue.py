@@ -14,7 +14,7 @@ from takotwist.client.events import Event
 
 
 @attrs.define(slots=True)
-class Inbox:
+class ReceiveQueue:
     """A bounded buffer; who fills it looks at `full` and stops reading.
 
     :param limit: events that may wait.
