@@ -8,8 +8,8 @@
 
 import type { Environment } from "./environment.js";
 import type { TakoError } from "./errors.js";
+import type { State } from "./message.js";
 import { connectUrl } from "./topic.js";
-import type { State } from "./types.js";
 
 /** How long a channel may take to open before it is asked why. */
 const PATIENCE_MS = 1_400;

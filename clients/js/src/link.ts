@@ -7,8 +7,8 @@
  */
 
 import type { WebSocketLike } from "./environment.js";
+import type { Message, Params } from "./message.js";
 import type { Outcome } from "./outcome.js";
-import type { Message, Params } from "./types.js";
 
 /** What to subscribe to; asked for anew before every connect. */
 export interface Request {

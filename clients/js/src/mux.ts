@@ -8,10 +8,10 @@
 
 import { type Environment, laterOrAwake, type WebSocketLike } from "./environment.js";
 import { type Link, type LinkEvents, parse, readMessage } from "./link.js";
+import type { Params } from "./message.js";
 import { BROKEN, LOST, NO_CREDENTIALS, ofClose, ofCode, type Outcome, SILENT, TOO_LARGE } from "./outcome.js";
 import { createRetries } from "./retries.js";
 import { topicName } from "./topic.js";
-import type { Params } from "./types.js";
 import { type Watchdog, watch } from "./watchdog.js";
 
 /** Half of the time for the connection to be made; browsers themselves wait for minutes. */

@@ -5,7 +5,7 @@
  * their keys, so that one page subscribes to one topic once.
  */
 
-import type { Params } from "./types.js";
+import type { Params } from "./message.js";
 
 /** The name of a topic as the protocol prints it, such as `chat?roomId=lobby`. */
 export function topicName(channel: string, params: Params): string {

@@ -9,14 +9,11 @@
 import type { TakoError } from "./errors.js";
 import type { RegisteredChannels } from "./index.js";
 import type { Link, LinkEvents } from "./link.js";
+import type { AnyMessages, Gone, Incoming, Message, Params, ResetMessage, State, TypeOf } from "./message.js";
 import type { Mux } from "./mux.js";
 import type { StreamSettings } from "./stream.js";
 
-/** A message map where nothing is known about a channel's messages. */
-export type AnyMessages = Record<string, unknown>;
-
-/** The message types of a map. */
-export type TypeOf<Messages extends object> = keyof Messages & string;
+export type * from "./message.js";
 
 /** Channels by name, where nothing is known about them. */
 export type AnyChannels = Record<string, { readonly params: Params; readonly messages: AnyMessages }>;
@@ -56,49 +53,6 @@ export type OptionsOf<
 export type NameFor<Messages extends object> = [Messages] extends [never]
   ? string & { readonly "this channel has required params": true }
   : string;
-
-type ParamValue = string | number | bigint | boolean;
-
-/**
- * What binds a channel to a topic. Values that are `undefined` or `null` are left out. What a query
- * cannot say as it is (`NaN`, a `Date`, an object) closes the channel with `params-invalid`.
- */
-export type Params = { readonly [name: string]: ParamValue | readonly ParamValue[] | null | undefined };
-
-/** One stored message of a topic (protocol, section 2). */
-export type Message<Messages extends object = AnyMessages> = {
-  [Type in TypeOf<Messages>]: {
-    /** Opaque; good as the `cursor` of a later subscription. */
-    readonly id: string;
-    readonly channel: string;
-    readonly type: Type;
-    readonly data: Messages[Type];
-    /** The topic's validated params, where the connection carries several topics. */
-    readonly params?: Params;
-  };
-}[TypeOf<Messages>];
-
-/** Continuity ended: something may have been missed. Reload your state, then go on. */
-export interface Gone {
-  /** `replay-too-old`, `cursor-invalid`, or `no-cursor` where no cursor was ever seen. */
-  readonly reason: string;
-  /** Where the subscription goes on, where the server said so. */
-  readonly cursor?: string;
-}
-
-/** The marker that stands among the messages where continuity ended. */
-export interface ResetMessage {
-  readonly id?: undefined;
-  readonly channel: string;
-  readonly type: "tako.reset";
-  readonly data: Gone;
-}
-
-/** What a subscriber is given: messages, and the markers between them. */
-export type Incoming<Messages extends object = AnyMessages> = Message<Messages> | ResetMessage;
-
-/** `open` is the only state in which messages arrive. `closed` is final. */
-export type State = "connecting" | "open" | "reconnecting" | "closed";
 
 /**
  * A way of one's own to carry one topic, such as `eventSource` of `takotwist/eventsource` and

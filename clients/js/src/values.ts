@@ -5,7 +5,7 @@
  * `toJSON` is what that says, and a member that is `undefined` is left out, as everybody expects.
  */
 
-import type { Params } from "./types.js";
+import type { Params } from "./message.js";
 
 /** Half of a surrogate pair, as a text box with `maxlength` cuts an emoji: no UTF-8 can carry it. */
 const CUT = /\p{Surrogate}/u;
