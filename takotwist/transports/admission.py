@@ -30,7 +30,7 @@ from takotwist.streams.http.interface import ReadableRequest
 from takotwist.transports.request import ChannelRequest
 from takotwist.transports.responses import Responses
 
-#: What a frame counts for that is no message and can be read: a connection that comes back
+#: Tokens of a frame that is no message and can be read: a connection that comes back
 #: follows its topics again, all at once.
 CONTROL_TOKENS = 0.25
 
@@ -39,7 +39,7 @@ CONTROL_TOKENS = 0.25
 #: in every flood one is taken now and then.
 MAX_LIMITED, LIMITED_SECONDS = 1_000, 10.0
 
-#: Of an origin so much is repeated to who stated it.
+#: Characters of a refused origin that are repeated in the refusal.
 MAX_ORIGIN = 200
 
 
@@ -51,7 +51,7 @@ class RateRefusals:
     _since: float = 0.0
 
     def too_many(self, now: float) -> bool:
-        """Count one more.  Whether the connection is to end by it."""
+        """Count one more; true when the connection is to end by it."""
         if now - self._since > LIMITED_SECONDS:
             self._count, self._since = 0, now
         self._count += 1
@@ -60,7 +60,7 @@ class RateRefusals:
 
 @attrs.define(slots=True)
 class ConnectionSlot:
-    """Room for one connection, taken while the block is entered and given back unless used."""
+    """Slot for one connection, taken while the block is entered and given back unless used."""
 
     address: str
     _sessions: Sessions
@@ -84,7 +84,7 @@ class ConnectionSlot:
 
 @attrs.define(slots=True)
 class Admission:
-    """The checks, and what transports need to go on after them.
+    """Admission checks, and the services that transports need after them.
 
     :ivar allows: whether a page of this origin may use the server for this request.
     :ivar address: of a request's peer, proxies looked through.

@@ -1,4 +1,4 @@
-"""Answers of the history are made a few at a time."""
+"""The window of a topic over HTTP: its pages, and how many are read at once."""
 
 from __future__ import annotations
 
@@ -56,3 +56,31 @@ class TurnsTests(SynchronousTestCase):
         self.assertEqual((asking[-1].status, asking[-1].code), (503, "overloaded"))
         self.assertIn("retry-after", asking[-1].headers)
         self.assertFalse(asking[-2].answered)
+
+
+class HistoryTests(SynchronousTestCase):
+    """The window of a topic, page by page."""
+
+    def setUp(self) -> None:
+        self.world = World(define_channel("news"))
+
+    def test_pages(self) -> None:
+        """The cursor of one page is where the next begins."""
+        stored = [self.world.publish("/channels/news", "msg", n) for n in range(3)]
+        first = self.world.get(f"{PATH}?limit=2").json
+        self.assertEqual((first["messages"], first["more"]), (stored[:2], True))
+        second = self.world.get(f"{PATH}?limit=2&after={first['cursor']}").json
+        self.assertEqual((second["messages"], second["more"]), (stored[2:], False))
+
+    def test_empty(self) -> None:
+        """An empty window gives a cursor from which nothing is missed."""
+        page = self.world.get(PATH).json
+        self.assertEqual((page["messages"], page["more"]), ([], False))
+        message = self.world.publish("/channels/news", "msg", 1)
+        reader = self.world.subscribe("/channels/news", {"Last-Event-ID": page["cursor"]})
+        self.assertEqual(reader.messages, [message])
+
+    def test_head(self) -> None:
+        """HEAD is GET without its body."""
+        answer = self.world.request("HEAD", PATH)
+        self.assertEqual((answer.status, answer.body), (200, b""))

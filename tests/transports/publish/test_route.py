@@ -1,11 +1,7 @@
-"""Publishing over HTTP, and the history that shows what came of it.
-
-Targets of publishes are read once, and as the whole way reads them.
-"""
+"""Publishing over HTTP, and the cache of parsed targets."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -64,112 +60,6 @@ class PublishTests(SynchronousTestCase):
         self.log.settle()
         self.assertEqual(reader.messages, [publish.json])
 
-    def test_lines(self) -> None:
-        """Lines are answered in their order, and what is bad among them is said in its place."""
-        headers = {**BEARER, "Content-Type": "application/x-ndjson"}
-        lines = b'{"type":"msg","data":1}\nno JSON\n\n{"type":"msg","data":3}'
-        publish = self.world.request("POST", PATH, headers, lines)
-        self.log.settle()
-        first, second, third = publish.body.splitlines()
-        self.assertIn(b'"data":1', first)
-        self.assertIn(b"body-invalid", second)
-        self.assertIn(b'"data":3', third)
-        self.assertTrue(publish.ended)
-
-    def stream(self, **times: float) -> Any:
-        """An NDJSON publish whose body has begun and not ended."""
-        config = Config(publish=Publish(keys=(KEY,), **times))
-        self.world = World(define_channel("news"), config=config, log=self.log)
-        headers = {**BEARER, "Content-Type": "application/x-ndjson", "Transfer-Encoding": "chunked"}
-        return self.world.request("POST", PATH, headers)
-
-    def send_line(self, stream: Any, text: bytes) -> None:
-        """One chunk."""
-        stream.send(b"%x\r\n%b\r\n" % (len(text), text))
-        self.log.settle()
-
-    def test_quiet_stream(self) -> None:
-        """A stream may be quiet for long; empty lines show that it is alive."""
-        stream = self.stream()
-        self.world.advance(24)
-        self.assertFalse(stream.answered)
-        self.world.advance(2)
-        self.assertEqual((stream.status, stream.body, stream.ended), (200, b"\n", False))
-        self.send_line(stream, b'{"type":"msg","data":1}\n')
-        self.world.advance(24)
-        self.assertEqual(stream.body.count(b"\n"), 2)
-        self.world.advance(1000)
-        self.send_line(stream, b'{"type":"msg","data":2}\n')
-        lines = stream.body.split(b"\n")
-        self.assertEqual(len([line for line in lines if line]), 2)
-        self.assertGreater(lines.count(b""), 39)
-        stream.send(b"0\r\n\r\n")
-        self.assertTrue(stream.ended)
-        self.assertFalse(stream.closed)
-        timers = len(self.world.parts.deadlines)
-        self.world.advance(60)
-        self.assertLessEqual(len(self.world.parts.deadlines), timers)
-
-    def test_stream_that_is_over(self) -> None:
-        """One that is quiet for too long, or lasts too long, is told in its last line."""
-        for times, sentence in (
-            ({"stream_idle_seconds": 40.0}, b"Nothing has come for 40 seconds."),
-            ({"stream_seconds": 40.0}, b"A stream may last 40 seconds: begin another."),
-        ):
-            stream = self.stream(**times)
-            self.world.advance(1)
-            self.send_line(stream, b'{"type":"msg","data":1}\n')
-            self.world.advance(42)
-            lines, ended = stream.body, stream.ended
-            self.assertTrue(ended)
-            said = lines.splitlines()[-1]
-            self.assertEqual(said, b'{"error":"%b","code":"refused"}' % sentence)
-            self.world.advance(5)
-            self.assertTrue(stream.closed)
-
-    def test_stream_that_waits_for_the_log(self) -> None:
-        """One whose body has ended is answered when the log is done, and not refused meanwhile."""
-        stream = self.stream(stream_idle_seconds=40.0)
-        line = b'{"type":"msg","data":1}\n'
-        stream.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(line), line))
-        self.world.advance(50)
-        self.assertFalse(stream.ended)
-        self.log.settle()
-        self.assertEqual((len(stream.body.splitlines()), stream.ended), (1, True))
-        self.assertIn(b'"id"', stream.body)
-
-    def test_stream_while_stopping(self) -> None:
-        """A stream is told in its last line that the server stops, behind all its answers."""
-        stream = self.stream()
-        line = b'{"type":"msg","data":1}\n'
-        self.send_line(stream, line)
-        stream.send(b"%x\r\n%b\r\n" % (len(line) + 5, line + b'{"typ'))
-        self.world.parts.close_doors()
-        self.assertEqual((stream.body.count(b"\n"), stream.ended), (1, False))
-        stream.send(b"%x\r\n%b\r\n" % (len(line), line))
-        self.log.settle()
-        lines = [json.loads(one) for one in stream.body.splitlines()]
-        self.assertEqual([one.get("code") for one in lines], [None, None, "shutting-down"])
-        self.assertTrue(stream.ended)
-        publish = self.world.parts.public.publish
-        self.assertEqual(len(publish.streams), 0)
-
-    def test_line_that_stalls(self) -> None:
-        """A line that has begun must come on; it is the last that is answered."""
-        stream = self.stream()
-        self.send_line(stream, b'{"type":"msg","data":1}\n{"type":')
-        unfinished = self.world.parts.unfinished
-        self.assertEqual(unfinished.held, 8)
-        self.send_line(stream, b'"msg","data":2}\n')
-        self.assertEqual((unfinished.held, unfinished.waited_for), (0, 0))
-        self.send_line(stream, b"{")
-        self.world.advance(31)
-        lines, ended = stream.body, stream.ended
-        self.assertTrue(ended)
-        self.assertIn(b"too slowly", lines.splitlines()[-1])
-        self.assertEqual(lines.count(b'"id"'), 2)
-        self.assertEqual((unfinished.held, unfinished.waited_for), (0, 0))
-
     def test_publisher_leaves(self) -> None:
         """A publisher that leaves before the answer has published all the same."""
         reader = self.world.subscribe(PATH)
@@ -187,34 +77,6 @@ class PublishTests(SynchronousTestCase):
         self.log.settle()
         self.assertEqual(taken.status, 200)
         self.successResultOf(stopping)
-
-
-class HistoryTests(SynchronousTestCase):
-    """The window of a topic, page by page."""
-
-    def setUp(self) -> None:
-        self.world = World(define_channel("news"), config=CONFIG)
-
-    def test_pages(self) -> None:
-        """The cursor of one page is where the next begins."""
-        stored = [self.world.publish(PATH, "msg", n) for n in range(3)]
-        first = self.world.get(f"{PATH}/history?limit=2").json
-        self.assertEqual((first["messages"], first["more"]), (stored[:2], True))
-        second = self.world.get(f"{PATH}/history?limit=2&after={first['cursor']}").json
-        self.assertEqual((second["messages"], second["more"]), (stored[2:], False))
-
-    def test_empty(self) -> None:
-        """An empty window gives a cursor from which nothing is missed."""
-        page = self.world.get(f"{PATH}/history").json
-        self.assertEqual((page["messages"], page["more"]), ([], False))
-        message = self.world.publish(PATH, "msg", 1)
-        reader = self.world.subscribe(PATH, {"Last-Event-ID": page["cursor"]})
-        self.assertEqual(reader.messages, [message])
-
-    def test_head(self) -> None:
-        """HEAD is GET without its body."""
-        answer = self.world.request("HEAD", f"{PATH}/history")
-        self.assertEqual((answer.status, answer.body), (200, b""))
 
 
 ROOM = {
@@ -248,7 +110,7 @@ class PublishTargetsTests(SynchronousTestCase):
                 self.assertEqual(self.key(target), key)
         self.assertEqual(len(self.targets), 4)
 
-    def test_left_to_the_whole_way(self) -> None:
+    def test_left_to_the_slow_path(self) -> None:
         """What is wrong, odd, or not below a path that was published to, is not answered here."""
         for target in (
             b"/channels/chat",
