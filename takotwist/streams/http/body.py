@@ -1,7 +1,7 @@
 """A request's body on its way to whoever takes it, at their pace.
 
 Rule: a receiver is told of each byte once and in order, then of exactly one end:
-`body_end` or `body_lost`; while it has asked for a pause it is told nothing.
+`body_end` or `body_lost`; while it has asked for a pause it is told of a loss alone.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ class RequestBody:
         """The rest will not come."""
         if self._receiver is not None and not self._told and not self._complete:
             self._told = True
+            self._held.clear()
             self._receiver.body_lost()
 
     def drop(self) -> None:
