@@ -1,0 +1,310 @@
+"""A session owns subscriptions, and gives back all that it took when it closes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist.core.authorization import AuthRequest, Frame, Grant
+from takotwist.core.channel import ChannelDefinition, Lifecycle, Registry
+from takotwist.core.limits import Concurrency, ConnectionLimits, Rate, TopicNames
+from takotwist.core.send_queue import SendQueue
+from takotwist.core.topic import Topic
+from takotwist.errors import (
+    BodyInvalid,
+    CredentialsExpired,
+    Overloaded,
+    RateLimited,
+    Refusal,
+    ReplayTooOld,
+    StoreUnavailable,
+)
+from takotwist.flow.authorize import Authorized, AuthorizerService, TopicRequest
+from takotwist.flow.session import Session, Subscribed
+from takotwist.flow.sessions import SHOWN_SUBJECT, Sessions
+from tests.flow.delivery_world import PLAIN, DeliveryWorld
+
+ADDRESS = "192.0.2.1"
+CHANNEL = ChannelDefinition(name="chat")
+
+
+class App:
+    """An app that nobody asks here."""
+
+    def authorize(self, request: AuthRequest) -> Deferred[Grant]:
+        """See `IAuthorizer`."""
+        raise NotImplementedError
+
+    def dispatch(self, frame: Frame) -> Deferred[Any]:
+        """See `IAuthorizer`."""
+        raise NotImplementedError
+
+
+class SessionTestCase(SynchronousTestCase):
+    """Sessions over the delivery path, with small limits."""
+
+    def setUp(self) -> None:
+        self.world = DeliveryWorld(100_000, Lifecycle())
+        self.limits = ConnectionLimits(
+            3, Concurrency(2), Concurrency(1), Rate(per_second=0, burst=1)
+        )
+        self.names = TopicNames(4, 10_000, 60)
+        self.ends: list[Refusal | None] = []
+        app: Any = App()
+        world = self.world
+        self.sessions = Sessions(
+            self.limits,
+            2,
+            self.names,
+            world.attacher,
+            world.publishing,
+            AuthorizerService(Registry(), app, world.metrics, world.clock.seconds),
+            app,
+            world.deadlines,
+            world.metrics,
+            world.clock.seconds,
+            world.clock.seconds,
+            lambda: 0.5,
+            iter("abcdefgh").__next__,
+        )
+
+    def open(self, address: str = ADDRESS) -> Session:
+        """One more connection."""
+        self.sessions.enter(address)
+        queue = SendQueue(1000, self.world.flush_batch)
+        self.received: list[bytes] = []
+        queue.connect(PLAIN, self.received.append)
+        return self.sessions.open("sse", address, queue, self.ends.append)
+
+    def authorized(self, room: str = "a", **grant: Any) -> Authorized:
+        """The app has let in who asks for `room`."""
+        params = {"roomId": room}
+        return Authorized(TopicRequest(CHANNEL, params, Topic.of("chat", params)), Grant(**grant))
+
+    def subscribe(
+        self, session: Session, authorized: Authorized, cursor: int | None = None
+    ) -> tuple[list[Any], list[Refusal]]:
+        """What a subscription begins with or is refused with, and its ends."""
+        begun: list[Any] = []
+        ends: list[Refusal] = []
+        subscribing = ensureDeferred(
+            session.subscribe(
+                authorized, cursor, False, lambda at, reset: begun.append(at), ends.append
+            )
+        )
+        subscribing.addCallbacks(begun.append, lambda failure: begun.append(failure.value))
+        return begun, ends
+
+    def advance(self, seconds: float) -> None:
+        """Time passes, in one tick."""
+        self.world.clock.advance(seconds)
+        for action in self.world.deadlines.tick(self.world.clock.seconds()):
+            action()
+
+
+class TestSession(SessionTestCase):
+    """One connection and the topics that it follows."""
+
+    def test_subscribe(self) -> None:
+        """A subscription begins with its cursor, and then receives."""
+        session = self.open()
+        authorized = self.authorized()
+        begun, ends = self.subscribe(session, authorized, 0)
+        self.world.settle()
+        self.assertEqual(begun[0], self.world.log.head)
+        self.assertIsInstance(begun[1], Subscribed)
+        self.world.publish(authorized.asked.topic, 1)
+        self.world.log.settle()
+        (message,) = self.world.stored[authorized.asked.topic.key]
+        self.assertEqual((self.received, ends), ([b"%d " % message], []))
+
+    def test_twice(self) -> None:
+        """A topic is followed once; a second time is refused, and the first stays."""
+        session = self.open()
+        self.world.publish(self.authorized().asked.topic, 1)
+        self.world.log.settle()
+        self.subscribe(session, self.authorized())
+        begun, _ = self.subscribe(session, self.authorized())
+        self.assertIsInstance(begun[0], BodyInvalid)
+        self.assertEqual(self.world.metrics.subscriptions, 1)
+
+    def test_too_many(self) -> None:
+        """A connection follows as many topics as it may, and another after one is left."""
+        session = self.open()
+        self.world.log.head = 1
+        keys = []
+        for room in "ab":
+            keys.append(self.authorized(room).asked.topic.key)
+            self.subscribe(session, self.authorized(room))
+        begun, _ = self.subscribe(session, self.authorized("c"))
+        self.assertIsInstance(begun[0], RateLimited)
+        self.assertTrue(session.unsubscribe(keys[0]))
+        self.assertFalse(session.unsubscribe(keys[0]))
+        begun, _ = self.subscribe(session, self.authorized("c"))
+        self.assertEqual(begun[0], 1)
+
+    def test_names(self) -> None:
+        """Names of topics are bounded for a connection, and given back with the topic."""
+        session = self.open()
+        self.world.log.head = 1
+        begun, _ = self.subscribe(session, self.authorized("x" * 60))
+        self.assertIsInstance(begun[0], RateLimited)
+        self.subscribe(session, self.authorized("a"))
+        self.assertEqual(self.names.count, 1)
+        session.unsubscribe(self.authorized("a").asked.topic.key)
+        self.assertEqual((self.names.count, self.names.bytes), (0, 0))
+
+    def test_refused(self) -> None:
+        """A subscription that cannot begin leaves nothing behind."""
+        session = self.open()
+        self.world.log.head = 0
+        begun, _ = self.subscribe(session, self.authorized())
+        self.assertIsInstance(begun[0], StoreUnavailable)
+        self.assertEqual(session.subscribed, {})
+        self.assertEqual((self.names.count, self.world.metrics.subscriptions), (0, 0))
+
+    def test_closed_meanwhile(self) -> None:
+        """A page for a connection that has closed begins nothing."""
+        session = self.open()
+        self.world.publish(self.authorized().asked.topic, 1)
+        self.world.log.settle()
+        self.world.tails.clear()
+        begun, ends = self.subscribe(session, self.authorized(), 0)
+        session.close("gone")
+        self.world.settle()
+        self.assertEqual((begun, ends), ([None], []))
+
+    def test_ended_by_the_server(self) -> None:
+        """A subscription that the server ends is told once, and its topic is left."""
+        session = self.open()
+        self.world.log.head = 1
+        _, ends = self.subscribe(session, self.authorized())
+        (subscribed,) = session.subscribed.values()
+        subscribed.ended(ReplayTooOld())
+        subscribed.subscription.on_end(ReplayTooOld())
+        self.assertEqual([type(one) for one in ends], [ReplayTooOld])
+        self.assertEqual(session.subscribed, {})
+
+    def test_expiry(self) -> None:
+        """A subscription ends when its grant is void, and not before."""
+        session = self.open()
+        self.world.log.head = 1
+        now = self.world.clock.seconds()
+        _, ends = self.subscribe(session, self.authorized(expires_at=int(now) + 10))
+        self.advance(9.0)
+        self.assertEqual(ends, [])
+        self.advance(2.0)
+        self.assertEqual([type(one) for one in ends], [CredentialsExpired])
+
+    def test_refresh(self) -> None:
+        """A newer grant takes the place of the old one's expiry."""
+        session = self.open()
+        self.world.log.head = 1
+        now = int(self.world.clock.seconds())
+        _, ends = self.subscribe(session, self.authorized(expires_at=now + 10))
+        (subscribed,) = session.subscribed.values()
+        session.refresh(subscribed, self.authorized(expires_at=now + 30))
+        self.advance(20.0)
+        self.assertEqual(ends, [])
+        self.advance(15.0)
+        self.assertEqual([type(one) for one in ends], [CredentialsExpired])
+
+    def test_lifetime(self) -> None:
+        """A session ends normally after its lifetime, less a spread of up to a tenth."""
+        self.open().live_until(100_000)
+        self.advance(94.0)
+        self.assertEqual(self.ends, [])
+        self.advance(2.0)
+        self.assertEqual(self.ends, [None])
+
+    def test_later(self) -> None:
+        """A second deadline of one name replaces the first; a closed session has none."""
+        session = self.open()
+        done: list[str] = []
+        session.later("ping", self.world.clock.seconds() + 1, lambda: done.append("first"))
+        session.later("ping", self.world.clock.seconds() + 2, lambda: done.append("second"))
+        session.later("idle", self.world.clock.seconds() + 2, lambda: done.append("idle"))
+        session.cancel("idle")
+        session.cancel("idle")
+        self.advance(5.0)
+        self.assertEqual(done, ["second"])
+        session.close("gone")
+        session.later("ping", self.world.clock.seconds(), lambda: done.append("late"))
+        self.advance(5.0)
+        self.assertEqual(done, ["second"])
+
+    def test_close(self) -> None:
+        """Closing gives back places, names, deadlines and subscriptions, once."""
+        session = self.open()
+        self.world.log.head = 1
+        now = int(self.world.clock.seconds())
+        _, ends = self.subscribe(session, self.authorized(subject="ann", expires_at=now + 10))
+        session.live_until(1000)
+        session.close("gone")
+        session.close("gone")
+        self.assertTrue(session.closed)
+        self.assertEqual((len(self.sessions), self.limits.open, self.names.count), (0, 0, 0))
+        self.assertEqual((len(self.limits.by_address), len(self.limits.by_subject)), (0, 0))
+        self.assertEqual(len(self.world.deadlines), 0)
+        self.assertEqual(self.world.fanout.keys(), frozenset())
+        self.assertEqual(self.world.metrics.connections["sse"], 0)
+        self.assertEqual((ends, self.ends), ([], []))
+        self.assertFalse(session.send_queue.deliver(b"late"))
+
+    def test_subject(self) -> None:
+        """A subject counts once for a connection, and is bounded over all of them."""
+        session, other = self.open(), self.open()
+        self.world.log.head = 1
+        for room in "ab":
+            self.subscribe(session, self.authorized(room, subject="ann"))
+        self.assertEqual(session.subject, "ann")
+        begun, _ = self.subscribe(other, self.authorized(subject="ann"))
+        self.assertIsInstance(begun[0], RateLimited)
+        self.assertIsNone(other.subject)
+        session.close("gone")
+        begun, _ = self.subscribe(other, self.authorized(subject="ann"))
+        self.assertEqual(begun[0], 1)
+
+
+class TestSessions(SessionTestCase):
+    """All connections, within their limits."""
+
+    def test_slots(self) -> None:
+        """A slot is taken before the session, bounded in all and by address, and given back."""
+        for address in (ADDRESS, ADDRESS):
+            self.sessions.enter(address)
+        self.assertRaises(RateLimited, self.sessions.enter, ADDRESS)
+        self.sessions.enter("198.51.100.1")
+        self.assertRaises(Overloaded, self.sessions.enter, "203.0.113.1")
+        self.sessions.leave(ADDRESS)
+        self.sessions.enter("203.0.113.1")
+        self.assertEqual(self.limits.open, 3)
+
+    def test_iteration_while_they_close(self) -> None:
+        """All sessions can be closed in one loop over them."""
+        for _ in range(2):
+            self.open()
+        for session in self.sessions:
+            session.close("stopping")
+        self.assertEqual(len(self.sessions), 0)
+        self.assertEqual(self.world.metrics.connected["sse"], 2)
+
+    def test_log_line(self) -> None:
+        """The line of a connection names its subject, cut where it is long."""
+        lines: list[dict[str, Any]] = []
+
+        class Log:
+            def info(self, text: str, **fields: Any) -> None:
+                lines.append({"text": text.format(**fields), **fields})
+
+        log: Any = Log()
+        self.sessions._logger = log
+        self.open().close("gone")
+        session = self.open()
+        self.world.log.head = 1
+        self.subscribe(session, self.authorized(subject="x" * 200))
+        session.close("gone")
+        self.assertEqual(lines[0]["text"], f"sse a from {ADDRESS} ended after 0.0 s: gone")
+        self.assertEqual(lines[1]["subject"], "x" * SHOWN_SUBJECT + "...")
