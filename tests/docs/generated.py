@@ -28,6 +28,7 @@ from takotwist.live.services import LiveServices
 from takotwist.live.sessions import LiveSessions
 from takotwist.server.config.reference import as_markdown
 from takotwist.server.options import Options
+from tests.docs.api_page import api
 from tests.docs.page import DOCS
 from tests.faults.limits import LIMITS
 
@@ -254,6 +255,7 @@ PAGES: Mapping[Path, Callable[[], str]] = {
     DOCS / "reference" / "errors.md": errors,
     DOCS / "reference" / "limits.md": limits,
     DOCS / "reference" / "cli.md": cli,
+    DOCS / "reference" / "python-docstrings.md": api,
 }
 
 if __name__ == "__main__":

@@ -9,9 +9,11 @@ import re
 from twisted.trial.unittest import SynchronousTestCase
 
 import takotwist
+from tests.docs.api_page import MODULES
 from tests.docs.page import DOCS
 
 PAGE = (DOCS / "reference" / "python-api.md").read_text()
+DOCSTRINGS = (DOCS / "reference" / "python-docstrings.md").read_text()
 
 
 class TestPythonApi(SynchronousTestCase):
@@ -39,6 +41,16 @@ class TestPythonApi(SynchronousTestCase):
                     self.assertTrue(hasattr(found, name), f"{module} has no {name}")
                 count += 1
         self.assertGreater(count, 20)
+
+    def test_docstrings(self) -> None:
+        """Whatever is public says what it is; the page of docstrings is made of that."""
+        for name in MODULES:
+            module = importlib.import_module(name)
+            for public in module.__all__:
+                found = getattr(module, public)
+                if inspect.isclass(found) or inspect.isfunction(found):
+                    self.assertTrue(inspect.getdoc(found), f"{name}.{public}")
+                    self.assertIn(f"### `{public}`\n\n```text\n{public}", DOCSTRINGS)
 
     def test_define_channel(self) -> None:
         """The arguments of `define_channel` are those of the page."""
