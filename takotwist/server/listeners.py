@@ -93,7 +93,7 @@ class Listeners:
             to_tls = ToTls(parts.reloadable, parts.answers, lambda: tls.pair.names if tls else ())
             to_tls.port = config.tls.public_port or to_tls.port
             ask_first(public, to_tls.redirect)
-            # What is answered the short way was not asked for its scheme.
+            # A publish on the fast path was not asked for its scheme.
             public.known_heads = KnownHeads(longest=0)
         if config.tls.strict_transport_security and config.tls.certificate is not None:
             for one in (public, secure):
