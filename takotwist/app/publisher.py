@@ -15,9 +15,9 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
@@ -39,6 +39,21 @@ DEFAULT_BASE_PATH = "/_tako/channels/"
 Exchange = Callable[[str, str, Mapping[str, str], bytes, Deadline], HttpAnswer]
 
 
+class WaitingExchange(Protocol):
+    """HTTP exchanges that are awaited, of which so many run at a time."""
+
+    def take_turn(self, until: float) -> Awaitable[Callable[[], object]]:
+        """Wait for a turn; what it gives ends the turn.
+
+        :raises TimeoutError: there was none before `until`; says how many wait.
+        """
+
+    def __call__(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, seconds: float
+    ) -> Awaitable[HttpAnswer]:
+        """One exchange, within so many seconds."""
+
+
 @attrs.frozen(slots=True)
 class Request:
     """One publish, ready to be sent as often as it takes.
@@ -50,6 +65,26 @@ class Request:
     headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
     tries: Tries
+
+    async def published(
+        self,
+        exchange: WaitingExchange,
+        sleep: Callable[[float], Awaitable[None]],
+        clock: Callable[[], float],
+    ) -> list[Published]:
+        """Wait for a turn at `exchange`, then try until it is answered."""
+        try:
+            give_back = await exchange.take_turn(self.tries.give_up_at)
+        except TimeoutError as crowd:
+            raise self.tries.crowded_out(str(crowd)) from None
+        try:
+            return await self.tries.published(
+                lambda seconds: exchange("POST", self.target, self.headers, self.body, seconds),
+                sleep,
+                clock,
+            )
+        finally:
+            give_back()
 
 
 class Publisher:
@@ -183,23 +218,9 @@ class Publisher:
         if not drafts:
             return []
         request = self.request(channel, params, drafts, idempotency_key, loop.time())
-        tries = request.tries
-        reminder = loop.call_at(tries.remind_at, tries.remind)
+        reminder = loop.call_at(request.tries.remind_at, request.tries.remind)
         try:
-            try:
-                give_back = await self._on_loops.take_turn(tries.give_up_at)
-            except TimeoutError as crowd:
-                raise tries.crowded_out(str(crowd)) from None
-            try:
-                return await tries.published(
-                    lambda seconds: self._on_loops(
-                        "POST", request.target, request.headers, request.body, seconds
-                    ),
-                    asyncio.sleep,
-                    loop.time,
-                )
-            finally:
-                give_back()
+            return await request.published(self._on_loops, asyncio.sleep, loop.time)
         finally:
             reminder.cancel()
 

@@ -107,20 +107,9 @@ class DeferredPublisher:
         tries = request.tries
         reminder = self._reactor.callLater(tries.remind_at - clock(), tries.remind)
         try:
-            try:
-                give_back = await self._exchange.take_turn(tries.give_up_at)
-            except TimeoutError as crowd:
-                raise tries.crowded_out(str(crowd)) from None
-            try:
-                return await tries.published(
-                    lambda seconds: self._exchange(
-                        "POST", request.target, request.headers, request.body, seconds
-                    ),
-                    lambda seconds: deferLater(self._reactor, seconds),
-                    clock,
-                )
-            finally:
-                give_back()
+            return await request.published(
+                self._exchange, lambda seconds: deferLater(self._reactor, seconds), clock
+            )
         finally:
             if reminder.active():
                 reminder.cancel()
