@@ -1,4 +1,4 @@
-"""Bytes straight to the sockets of a group: whole, in order, and never behind an end."""
+"""Fan-out by topic, and bytes straight to the sockets of a group: whole and in order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.core.fanout import FEW, Group, Subscription
+from takotwist.core.fanout import FEW, SLICE_BYTES, FanOut, Group, Subscription
+from takotwist.core.replay import Gate
 from takotwist.core.send_queue import FlushBatch, SendQueue
 from takotwist.core.topic import Topic
 
@@ -222,3 +223,120 @@ class TestGroup(SynchronousTestCase):
         second.hand(b"d", 1.0, tuple)
         self.assertEqual(one.taken, b"bd")
         self.assertEqual((len(first), len(second)), (0, 1))
+
+
+class Item:
+    """A stored message that counts how often it is encoded."""
+
+    def __init__(self, number: int, size: int = 1) -> None:
+        self.id, self.size = number, size
+        self.encoded: list[object] = []
+
+    def frame(self, form: object) -> bytes:
+        self.encoded.append(form)
+        return b"%d " % self.id
+
+
+class TestFanOut(SynchronousTestCase):
+    """Audiences, gates, and the messages between them."""
+
+    def setUp(self) -> None:
+        self.batch = FlushBatch()
+        self.fanout = FanOut(self.batch)
+        self.written: dict[Subscription, bytes] = {}
+
+    def subscriber(self, head: int, position: int, form: object = "form") -> Subscription:
+        """One that is attached, and live where it has been given everything."""
+        queue = SendQueue(1000, self.batch)
+        one = Subscription(TOPIC, 0, queue, lambda *_: None, lambda refusal: None)
+        self.written[one] = b""
+
+        def write(blob: bytes) -> None:
+            self.written[one] += blob
+
+        queue.connect(form, write, at_once=True)
+        one.replay.position = position
+        self.fanout.attach(one, head)
+        self.fanout.open_gate(one)
+        return one
+
+    def test_nobody(self) -> None:
+        """A topic without subscribers costs nothing, and has no entry."""
+        item = Item(1)
+        self.assertEqual(self.fanout.publish(TOPIC.key, [item]), (0, []))
+        self.assertEqual(item.encoded, [])
+        self.assertNotIn(TOPIC.key, self.fanout)
+
+    def test_live(self) -> None:
+        """Only who is live is given a message, and the deliveries are counted."""
+        live, behind = self.subscriber(5, 5), self.subscriber(5, 3)
+        self.assertEqual(self.fanout.publish(TOPIC.key, [Item(6), Item(7)]), (2, []))
+        self.assertEqual((self.written[live], self.written[behind]), (b"6 7 ", b""))
+
+    def test_gate_after_a_publish(self) -> None:
+        """The gate of who was behind opens at the newest message, and not before."""
+        self.subscriber(5, 5)
+        behind = self.subscriber(5, 3)
+        self.fanout.publish(TOPIC.key, [Item(6)])
+        for position, opens in ((5, False), (6, True)):
+            behind.replay.position = position
+            self.assertEqual(self.fanout.open_gate(behind), opens)
+
+    def test_begins_at_the_head(self) -> None:
+        """A new audience begins at the log's head, so an older page is not complete."""
+        self.assertIs(self.subscriber(8, 7).replay.gate, Gate.CLOSED)
+
+    def test_encoded_once_for_each_form(self) -> None:
+        """A message is encoded once for a wire form, however many take it."""
+        for form in ("a", "a", "b", "b", "b"):
+            self.subscriber(0, 0, form)
+        item = Item(1)
+        self.assertEqual(self.fanout.publish(TOPIC.key, [item]), (5, []))
+        self.assertEqual(item.encoded, ["a", "b"])
+
+    def test_lagging(self) -> None:
+        """Who could not take a message is no longer live, and stands before it."""
+        quick, slow = self.subscriber(0, 0), self.subscriber(0, 0)
+        slow.send_queue.paused = True
+        self.assertEqual(self.fanout.publish(TOPIC.key, [Item(1)]), (1, [slow]))
+        self.assertEqual(self.fanout.publish(TOPIC.key, [Item(2)]), (1, []))
+        self.assertEqual((slow.replay.gate, slow.replay.position), (Gate.CLOSED, 0))
+        self.assertEqual(self.written[quick], b"1 2 ")
+
+    def test_slices(self) -> None:
+        """A burst is handed on in slices: who fails in the second has the first."""
+        slow = self.subscriber(0, 0)
+        write = slow.send_queue.write
+
+        def full_after_one(blob: bytes) -> None:
+            write(blob)
+            slow.send_queue.paused = True
+
+        slow.send_queue.write = full_after_one
+        items = [Item(number, SLICE_BYTES // 2) for number in range(1, 6)]
+        self.assertEqual(self.fanout.publish(TOPIC.key, items), (2, [slow]))
+        self.assertEqual((self.written[slow], slow.replay.position), (b"1 2 ", 2))
+
+    def test_detach(self) -> None:
+        """Who has left is given nothing; the last one takes the audience with it."""
+        first, second = self.subscriber(0, 0), self.subscriber(0, 0)
+        self.fanout.detach(first)
+        self.fanout.detach(first)
+        self.assertEqual(self.fanout.publish(TOPIC.key, [Item(1)]), (1, []))
+        self.assertEqual((self.written[first], self.written[second]), (b"", b"1 "))
+        self.assertTrue(first.ended)
+        self.fanout.detach(second)
+        self.assertEqual(self.fanout.keys(), frozenset())
+
+    def test_interrupted(self) -> None:
+        """After a failed publish nobody is live, and gates open past its messages only."""
+        live, behind = self.subscriber(5, 5), self.subscriber(5, 3)
+        self.assertEqual(self.fanout.interrupted(TOPIC.key, 7), ([live], [behind]))
+        self.assertEqual(self.fanout.publish(TOPIC.key, [Item(8)]), (0, []))
+        for position, opens in ((7, False), (8, True)):
+            behind.replay.position = position
+            self.assertEqual(self.fanout.open_gate(behind), opens)
+
+    def test_interrupted_without_subscribers(self) -> None:
+        """Harmless where nobody follows the topic."""
+        self.assertEqual(self.fanout.interrupted(TOPIC.key, 7), ([], []))
