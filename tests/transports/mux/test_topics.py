@@ -17,7 +17,7 @@ from takotwist.server.config import Config
 from takotwist.server.config.limits import Limits
 from takotwist.testing.manual_log import ManualLog
 from takotwist.testing.world import BEGINNING, World, WorldClock
-from takotwist.transports.mux import topics as mux_writers
+from takotwist.transports.mux import topics
 from takotwist.transports.mux.topics import INTAKE_TRANSITIONS, Intake, TopicQueues
 
 
@@ -194,7 +194,7 @@ class PublishGrantsTests(SynchronousTestCase):
 
     def test_bounded(self) -> None:
         """Of more topics than are remembered the oldest is asked for again, and the newest not."""
-        self.patch(mux_writers, "MAX_WRITERS", 2)
+        self.patch(topics, "MAX_WRITERS", 2)
         for ref, room in enumerate("abcca"):
             self.publish(ref, room)
         self.assertEqual(self.answers(), [("ack", ref) for ref in range(5)])

@@ -14,7 +14,7 @@ from takotwist.server.config import Config
 from takotwist.server.config.sections import Publish
 from takotwist.testing.manual_log import ManualLog
 from takotwist.testing.world import BEGINNING, World, WorldClock
-from takotwist.transports.publish import route as publish_targets
+from takotwist.transports.publish import route
 from takotwist.transports.publish.route import MAX_TARGET, PublishTargets
 
 KEY = "a-publish-key-of-these-tests"
@@ -144,7 +144,7 @@ class PublishTargetsTests(SynchronousTestCase):
 
     def test_bounded(self) -> None:
         """The target longest unused is forgotten for a new one; a very long one is not kept."""
-        self.patch(publish_targets, "MAX_TARGETS", 3)
+        self.patch(route, "MAX_TARGETS", 3)
         for room in (b"a", b"b", b"c", b"a", b"d"):
             self.targets.get(b"/channels/chat?roomId=" + room)
         first = self.targets.get(b"/channels/chat?roomId=a")
