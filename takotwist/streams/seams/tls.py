@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 class TlsConnection(BufferingTLSTransport):
     """Twisted's TLS on a connection, lean once its handshake is over."""
 
-    #: Whether what only the handshake needed has been given back.
+    #: True once the memory that only the handshake needed has been given back.
     _lean = False
 
     def _flushReceiveBIO(self) -> None:

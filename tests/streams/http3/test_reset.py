@@ -172,23 +172,3 @@ class RosterTests(SynchronousTestCase):
         before.clock.advance(ALIVE_SECONDS)
         self.now += SECONDS - 1
         self.assertEqual(len(self.roster().left), 1)
-
-    def test_entries(self) -> None:
-        """Addresses of both kinds; places are used again; past the last nobody is written down."""
-        roster = self.roster()
-        wanted = [(b"aaaaaaaa", ("192.0.2.1", 1)), (b"bbbbbbbb", ("2001:db8::1", 65535))]
-        for number, (name, address) in enumerate(wanted):
-            roster.note(number, name, address)
-        for number in range(50):
-            roster.note("x", b"cccccccc", ("192.0.2.3", number + 1))
-            roster.note("y", b"dddddddd", ("192.0.2.4", 4))
-            roster.forget("y")
-            roster.forget("x")
-        self.assertEqual(self.roster().left, wanted)
-        self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
-
-    def test_nonsense(self) -> None:
-        """A file that holds something else is made anew."""
-        for content in (b"", b"x", b"x" * 1000, bytes(31)):
-            self.path.write_bytes(content)
-            self.assertEqual(self.roster().left, [])
