@@ -204,7 +204,10 @@ class TestRooms(SynchronousTestCase):
             if room != "__init__":
                 found.setdefault(room, set()).update({*names} - {room})
         rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ?([^|]*) ?\|$", section("The rooms"), re.M)
-        self.assertEqual({room: {*re.findall(r"\w+", text)} for room, text in rows}, found)
+        told = {room: {*re.findall(r"\w+", text)} for room, text in rows}
+        self.assertEqual(set(told), set(found))
+        for room, imports in found.items():
+            self.assertEqual(told[room], imports, room)
 
     def test_decisions(self) -> None:
         """Each decision record is listed once, by its number, date and title, with its files."""
