@@ -157,6 +157,7 @@ class MetricsPage(Resource):
     """``GET /_tako/metrics``.
 
     :param stats: how much the log holds; may fail.
+    :param others: what else is shown.
     """
 
     isLeaf = True
@@ -167,17 +168,15 @@ class MetricsPage(Resource):
         metrics: Metrics,
         gauges: Callable[[], Gauges],
         stats: Callable[[], Deferred[LogStats]],
+        *others: Collector,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._stats = stats
         self._collector = MetricsCollector(metrics, gauges)
         self._registry = CollectorRegistry()
-        self._registry.register(self._collector)
+        for collector in (self._collector, *others):
+            self._registry.register(collector)
         ProcessCollector(registry=self._registry)
-
-    def show(self, collector: Collector) -> None:
-        """Show more."""
-        self._registry.register(collector)
 
     def render_GET(self, request: Request) -> int:
         """See `IResource`."""
@@ -263,7 +262,7 @@ class LiveCollector(Collector):
             (
                 "tako_broadcasts",
                 "Publications on broadcast keys.",
-                self.sessions.services.bus.published,
+                self.sessions.services.broadcasts.bus.published,
             ),
         ):
             yield CounterMetricFamily(name, text, value)

@@ -57,7 +57,7 @@ class _Publish:
         self.size = append.size
 
 
-def _now(call: Callable[[], object]) -> object:
+def at_once(call: Callable[[], object]) -> object:
     return call()
 
 
@@ -80,7 +80,7 @@ class PublisherService:
     wall: Callable[[], float]
     seconds: Callable[[], float]
     group: GroupCommit[_Publish] = attrs.field(factory=lambda: GroupCommit[_Publish]())
-    soon: Callable[[Callable[[], object]], object] = _now
+    soon: Callable[[Callable[[], object]], object] = at_once
     #: Whether the last transaction went well.
     storing: bool = attrs.field(default=True, init=False)
     _stopping: Deferred[None] | None = attrs.field(default=None, init=False)

@@ -16,7 +16,7 @@ from takotwist.live.machine.frames import Bounds
 from takotwist.live.machine.send import Backlog
 
 if TYPE_CHECKING:
-    from takotwist.live.broadcast.bus import Bus
+    from takotwist.live.broadcast.broadcast import Broadcasts
 
 
 @attrs.frozen(slots=True, eq=False)
@@ -31,5 +31,5 @@ class LiveServices:
     bounds: Bounds
     seconds: Callable[[], float]
     deadlines: Deadlines
-    bus: Bus
+    broadcasts: Broadcasts
     backlog: Backlog

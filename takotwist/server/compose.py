@@ -14,9 +14,14 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import IResource
 
 from takotwist.adapters.authorize_local import Store
+from takotwist.adapters.callable_runner import CallableRunner
+from takotwist.admin.channels import ChannelsPage
+from takotwist.admin.health import Health, HealthPage
+from takotwist.admin.metrics import Gauges, LiveCollector, MetricsPage
 from takotwist.core.channel import Registry
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut
@@ -28,20 +33,25 @@ from takotwist.core.tail import Tails
 from takotwist.core.topic import Draft, Message
 from takotwist.flow.attach import Attacher
 from takotwist.flow.authorize import AuthorizerService
-from takotwist.flow.publish import PublisherService, validate
+from takotwist.flow.publish import PublisherService, at_once, validate
 from takotwist.flow.read_log import SharedReads
 from takotwist.flow.sessions import Sessions
+from takotwist.live.broadcast.bus import Bus
 from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.config import Config
 from takotwist.server.doors import Doors
+from takotwist.server.live import compose_live, live_routes
 from takotwist.server.parts import Parts
 from takotwist.server.reloadable import Rates, Reloadable
+from takotwist.server.sites import private_pages, public_pages
 from takotwist.server.upgrades import Upgrades
 from takotwist.streams.http.interface import ReadableRequest
 from takotwist.streams.seams.socket import blocked_sends
 from takotwist.streams.unfinished import Unfinished
+from takotwist.streams.unread import Unread
 from takotwist.transports.admission import Admission
 from takotwist.transports.history import HistoryTransport
+from takotwist.transports.live.routes import LiveRoutes
 from takotwist.transports.publish.route import PublishTransport, StreamTimes
 from takotwist.transports.responses import Responses
 from takotwist.transports.site import Routes
@@ -79,6 +89,11 @@ def compose(
     log: IReplayLog,
     registry: Registry,
     authorizer: IAuthorizer,
+    pool: ThreadPool,
+    health: Callable[[], Health],
+    soon: Callable[[Callable[[], object]], object] = at_once,
+    bus: Bus | None = None,
+    beside: CallableRunner | None = None,
     refresh: Callable[[], Awaitable[bool]] | None = None,
     elsewhere: IResource | None = None,
 ) -> Parts:
@@ -88,6 +103,11 @@ def compose(
     :param wall: unix time in seconds: ids and expiries.
     :param random: a number from 0 to 1.
     :param new_id: a fresh name for a connection.
+    :param pool: threads for plain functions of the app.
+    :param health: how the server is, for its page.
+    :param soon: see `PublisherService`.
+    :param bus: of broadcasts; left out, that of the process.
+    :param beside: runs the channels' functions on the same threads.
     :param refresh: see `AuthorizerService`.
     :param elsewhere: what answers the paths that are not ours.
     """
@@ -104,9 +124,8 @@ def compose(
         limits.input_rate,
         limits.max_unfinished_bytes,
         lambda why: metrics.cuts.update((why.value,)),
+        Unread(reactor, limits.unread_seconds, limits.max_unread_bytes),
     )
-    unfinished.answers.seconds = limits.unread_seconds
-    unfinished.answers.most = limits.max_unread_bytes
     upgrades = partial(Upgrades.of, reactor=reactor, unfinished=unfinished)
 
     # the two sentences
@@ -119,7 +138,7 @@ def compose(
         max_waiting=limits.pending_appends, max_waiting_bytes=limits.pending_append_bytes
     )
     publishing = PublisherService(
-        log, fanout, tails, attacher, flush_batch, metrics, wall, seconds, group
+        log, fanout, tails, attacher, flush_batch, metrics, wall, seconds, group, soon
     )
 
     # who is connected
@@ -149,6 +168,19 @@ def compose(
         new_id,
     )
 
+    # functions of the app, and the live objects that they hand out
+    live = compose_live(
+        config.live,
+        attacher,
+        publishing,
+        lambda: reloadable.lifecycle,
+        reactor=reactor,
+        pool=pool,
+        queue=config.app.queue,
+        bus=bus,
+        beside=beside,
+    )
+
     # how they come in: the public listeners, and the private one where all is allowed
     doors = Doors.of(reloadable, seconds)
     answers = Responses(metrics, reloadable.allows, lambda: reloadable.headers)
@@ -166,9 +198,10 @@ def compose(
         limits.max_message_bytes,
         lambda address, tokens: rates.take_frame(address, seconds(), tokens),
         doors.origin_refused,
+        live=live.link,
     )
     trusted = attrs.evolve(
-        admission, answers=private_answers, allows=doors.private_allows, trusted=True
+        admission, answers=private_answers, allows=doors.private_allows, trusted=True, live=None
     )
     upgrade = upgrades(config)
 
@@ -176,6 +209,10 @@ def compose(
         admission: Admission,
         may_publish: Callable[[ReadableRequest], None],
         cost: Callable[[str, int], None],
+        door: Callable[[Any], None],
+        pages: Mapping[str, IResource],
+        live: LiveRoutes | None = None,
+        elsewhere: IResource | None = None,
     ) -> Routes:
         return Routes(
             config.http.base_paths,
@@ -195,16 +232,39 @@ def compose(
                 StreamTimes(config.publish.stream_idle_seconds, config.publish.stream_seconds),
             ),
             HistoryTransport(admission, log),
+            pages,
+            live,
+            elsewhere,
+            door,
         )
 
+    def gauges() -> Gauges:
+        return Gauges(
+            topics=len(fanout.keys()),
+            pending_appends=group.waiting,
+            tail_bytes=tails.bytes,
+            ready=health().ready,
+            timers=len(reactor.getDelayedCalls()) + len(deadlines),
+        )
+
+    health_page = HealthPage(health)
+    metrics_page = MetricsPage(metrics, gauges, log.stats, LiveCollector(live.sessions))
     public = routes(
         admission,
         reloadable.check_key,
         lambda sender, count: rates.publishes.take(sender, seconds(), count),
+        doors.public,
+        public_pages(health_page),
+        live_routes(live, admission, config.live),
+        elsewhere,
     )
-    public.elsewhere, public.door = elsewhere, doors.public
-    private = routes(trusted, lambda request: None, lambda sender, count: None)
-    private.door = doors.private
+    private = routes(
+        trusted,
+        lambda request: None,
+        lambda sender, count: None,
+        doors.private,
+        private_pages(health_page, metrics_page, ChannelsPage(registry, fanout)),
+    )
 
     return Parts(
         config=config,
@@ -226,6 +286,7 @@ def compose(
         unfinished=unfinished,
         admissions=(admission, trusted),
         store=storing(authorizing, publishing),
+        live=live,
         public=public,
         private=private,
         upgrades=upgrades,

@@ -37,7 +37,6 @@ class Definitions:
     :ivar runs_asyncio: whether asyncio coroutines can run.
     :ivar registry: the same object for the life of the server; its content is replaced.
     :ivar authorizer: asks whoever defined the channel.
-    :ivar on_functions: called with the functions that pages may call, when they are read.
     """
 
     config: Config
@@ -47,7 +46,6 @@ class Definitions:
     _local: LocalAuthorizer
     _elsewhere: HttpRegistry | None
     _connections: HTTPConnectionPool | None
-    on_functions: Callable[[Mapping[str, Function[..., Any]]], None] = lambda functions: None
     _found: Discovered = attrs.field(factory=lambda: Discovered(()))
     _publishing: Publishing | None = None
     _client: AppClient | None = None
@@ -108,11 +106,14 @@ class Definitions:
         for channel in self._found.channels:
             channel.bind(publishing)
 
-    def load(self, config: Config | None = None, *, again: bool = False) -> None:
+    def load(
+        self, config: Config | None = None, *, again: bool = False
+    ) -> Mapping[str, Function[..., Any]]:
         """Read the definitions of this process and of the configuration.
 
         :param config: a new configuration, on a reload.
         :param again: read the app's files anew.
+        :return: the functions that pages may call.
         :raises DefinitionError: :raises ConfigError: and then nothing has changed.
         """
         config = config or self.config
@@ -131,7 +132,6 @@ class Definitions:
         self._local.replace(channels)
         if client is not None and address is not None:
             client.address = address
-        self.on_functions(functions)
         if self._publishing is not None:
             for channel in channels:
                 channel.bind(self._publishing)
@@ -142,6 +142,7 @@ class Definitions:
                 what=need.what,
                 package=need.package,
             )
+        return functions
 
     async def read_registry(self) -> None:
         """Read the registry of the app elsewhere; one that cannot be read now is read later."""

@@ -248,7 +248,7 @@ class Http3Listeners:
         )
         # Not `parts.admissions`: the other one there lets everybody in.
         admission = parts.public.sse.admission
-        live = BATCH_FACTOR * config.live.max_message_bytes if admission.live is not None else 0
+        live = BATCH_FACTOR * config.live.max_message_bytes
         self._unfinished = parts.unfinished
         self._channels = WebTransportTransport(
             admission, reactor, parts.unfinished, live, parts.public.door

@@ -17,10 +17,12 @@ from twisted.python.threadable import isInIOThread
 from twisted.python.threadpool import ThreadPool
 
 from takotwist.adapters.callable_runner import CallableRunner, DeadlinePassed, Raised
-from takotwist.admin.metrics import METRICS_PATH, LiveCollector, MetricsPage
+from takotwist.core.channel import Lifecycle
 from takotwist.core.limits import Rate, network_of
+from takotwist.flow.attach import Attacher
 from takotwist.flow.authorize import RequestCredentials
-from takotwist.live.broadcast.broadcast import Broadcast
+from takotwist.flow.publish import PublisherService
+from takotwist.live.broadcast.broadcast import Broadcasts, default_broadcasts
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.broadcast.durable import Durable
 from takotwist.live.functions.calls import Calls
@@ -33,7 +35,7 @@ from takotwist.live.services import LiveServices
 from takotwist.live.sessions import LiveSessions
 from takotwist.server.config.limits import Live as LiveConfig
 from takotwist.server.live_log import LiveLog
-from takotwist.server.parts import Parts
+from takotwist.transports.admission import Admission
 from takotwist.transports.live.functions import LiveFunctions
 from takotwist.transports.live.routes import LiveLeave, LiveRoutes
 from takotwist.transports.live.sse import LiveSse
@@ -49,19 +51,14 @@ class LiveParts:
     services: LiveServices
     sessions: LiveSessions
     calls: Calls
+    #: What speaks of them on a wire.
+    link: Callable[[LiveWire, RequestCredentials, str], Link]
     #: By address, by subject.
     rates: tuple[Rate, Rate]
 
-    def show_metrics(self, parts: Parts) -> None:
-        """Show them on the metrics page, which is there."""
-        page = parts.private.pages[METRICS_PATH]
-        assert isinstance(page, MetricsPage)
-        page.show(LiveCollector(self.sessions))
-
     def replace(self, functions: Mapping[str, Function[..., Any]]) -> None:
         """From now on serve these.  Calls under way end as they began."""
-        self.calls.functions = functions
-        self.sessions.tally.keep(functions)
+        self.calls.replace(functions)
 
     def change(self, config: LiveConfig) -> None:
         """Take up what a new configuration may change."""
@@ -70,34 +67,46 @@ class LiveParts:
 
 
 def compose_live(
-    parts: Parts,
+    config: LiveConfig,
+    attacher: Attacher,
+    publishing: PublisherService,
+    lifecycle: Callable[[], Lifecycle],
     *,
     reactor: Any,
     pool: ThreadPool,
+    queue: int,
     bus: Bus | None = None,
     beside: CallableRunner | None = None,
 ) -> LiveParts:
-    """Add live objects to the server.
+    """Live objects, over the server's two sentences.
 
+    :param lifecycle: of durable broadcasts that do not say another one.
+    :param queue: most calls that wait for a thread.
     :param pool: threads for plain functions.
     :param beside: runs the channels' functions on the same threads.
-    :param bus: of broadcasts; left out, the one that `Broadcast` has.
+    :param bus: of broadcasts; left out, that of the process.
     """
-    config = parts.config.live
-    [admission, *_] = parts.admissions
-    # `Broadcast` has no instances, so the newest server of a process is the one it means.
-    if bus is not None:
-        Broadcast.bus = bus
-    bus = Broadcast.bus
-    bus.durable = Durable(
-        LiveLog(parts, config.max_message_bytes, lambda call: reactor.callLater(0, call)), bus
+    if bus is None:
+        bus = default_broadcasts().bus
+    broadcasts = Broadcasts(
+        bus,
+        Durable(
+            LiveLog(
+                attacher,
+                publishing,
+                lifecycle,
+                config.max_message_bytes,
+                lambda call: reactor.callLater(0, call),
+            ),
+            bus,
+        ),
+        lambda call: call() if isInIOThread() else reactor.callFromThread(call),
     )
-    bus.run = lambda call: call() if isInIOThread() else reactor.callFromThread(call)
     services = LiveServices(
         bounds_of(config),
         reactor.seconds,
-        parts.deadlines,
-        bus,
+        attacher.deadlines,
+        broadcasts,
         Backlog(config.buffer_total_bytes),
     )
     sessions = LiveSessions(services, config.max_sessions, lambda: secrets.token_urlsafe(9))
@@ -105,7 +114,7 @@ def compose_live(
         reactor,
         pool,
         deadline=config.call_timeout_seconds,
-        queue=parts.config.app.queue,
+        queue=queue,
         beside=beside,
     )
     rate, subject_rate = _rate(config), _rate(config)
@@ -130,19 +139,23 @@ def compose_live(
 
         return Link(wire, sessions, settings, verify)
 
-    admission.live = link
+    return LiveParts(services, sessions, calls, link, (rate, subject_rate))
+
+
+def live_routes(live: LiveParts, admission: Admission, config: LiveConfig) -> LiveRoutes:
+    """The addresses of functions and live objects."""
+    rate, _ = live.rates
     functions = LiveFunctions(
         admission,
-        calls,
-        lambda address: rate.take(network_of(address), reactor.seconds()),
+        live.calls,
+        lambda address: rate.take(network_of(address), admission.seconds()),
         config.max_call_bytes,
     )
-    parts.public.live = LiveRoutes(
+    return LiveRoutes(
         functions,
         LiveSse(admission, BATCH_FACTOR * config.max_message_bytes),
-        LiveLeave(admission, sessions),
+        LiveLeave(admission, live.sessions),
     )
-    return LiveParts(services, sessions, calls, (rate, subject_rate))
 
 
 def _rate(config: LiveConfig) -> Rate:

@@ -26,14 +26,14 @@ from takotwist.core.channel import Lifecycle
 from takotwist.core.deadlines import Deadline
 from takotwist.core.fanout import Subscription
 from takotwist.core.log import Page
-from takotwist.core.send_queue import SendQueue
+from takotwist.core.send_queue import FlushBatch, SendQueue
 from takotwist.core.topic import EVERYTHING, Draft, Message, Topic
 from takotwist.errors import Refusal, StoreUnavailable
 from takotwist.flow.attach import RETRY_SECONDS, Attacher
+from takotwist.flow.publish import PublisherService
 from takotwist.live.broadcast.bus import Publication
 from takotwist.live.broadcast.durable import Begun, Record, Replay
 from takotwist.live.machine.frames import Info
-from takotwist.server.parts import Parts
 
 
 class _Stored(msgspec.Struct, array_like=True):
@@ -108,25 +108,28 @@ PAGE_BYTES = 2**20
 class LiveLog:
     """See `takotwist.live.broadcast.durable.PublicationLog`.
 
+    :ivar lifecycle_now: what is configured for topics that do not say.
     :ivar max_message_bytes: of one publication.
     :ivar soon: calls a function when this turn of the reactor is over.
     """
 
-    _parts: Parts
+    _attacher: Attacher
+    _publishing: PublisherService
+    _lifecycle_now: Callable[[], Lifecycle]
     max_message_bytes: int
     _soon: Callable[[Callable[[], None]], object]
 
     @property
     def head(self) -> int:
         """See `PublicationLog`."""
-        return self._parts.log.head
+        return self._attacher.log.head
 
     def append(
         self, key: str, replay: Replay, records: Sequence[Record]
     ) -> Deferred[Sequence[int]]:
         """See `PublicationLog`."""
         drafts = [draft_of(record) for record in records]
-        stored = self._parts.publishing.publish(_topic(key), drafts, self._lifecycle(replay))
+        stored = self._publishing.publish(_topic(key), drafts, self._lifecycle(replay))
         return stored.addCallback(lambda appended: [message.id for message in appended.messages])
 
     def newest(self, key: str) -> Deferred[tuple[int, int] | None]:
@@ -146,11 +149,20 @@ class LiveLog:
         """See `PublicationLog`."""
         window_us = self._lifecycle(replay).replay_window_ms * 1000
         return LiveLogSubscription(
-            self._parts, self._soon, _topic(key), window_us, cursor, reset, begun, take, ended
+            self._attacher,
+            self._publishing.flush_batch,
+            self._soon,
+            _topic(key),
+            window_us,
+            cursor,
+            reset,
+            begun,
+            take,
+            ended,
         )
 
     def _lifecycle(self, replay: Replay) -> Lifecycle:
-        return replay.over(self._parts.config.lifecycle.lifecycle())
+        return replay.over(self._lifecycle_now())
 
     async def _newest(self, topic: Topic) -> tuple[int, int] | None:
         step = FIRST_STEP_US
@@ -167,14 +179,15 @@ class LiveLog:
         return place_of(newest[0])
 
     def _read(self, topic: Topic, after: int) -> Deferred[Page]:
-        return self._parts.log.read(topic, after, PAGE_MESSAGES, PAGE_BYTES)
+        return self._attacher.log.read(topic, after, PAGE_MESSAGES, PAGE_BYTES)
 
 
 @attrs.define(slots=True, eq=False, repr=False)
 class LiveLogSubscription:
     """A member's place in the log, as a subscriber of the key's topic."""
 
-    _parts: Parts
+    _attacher: Attacher
+    _flush_batch: FlushBatch
     _soon: Callable[[Callable[[], None]], object]
     _topic: Topic
     _window_us: int
@@ -190,13 +203,13 @@ class LiveLogSubscription:
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     def __attrs_post_init__(self) -> None:
-        send_queue = SendQueue(JOINED_BYTES, self._parts.flush_batch)
+        send_queue = SendQueue(JOINED_BYTES, self._flush_batch)
         send_queue.connect(FORM, self._write)
         self._subscription = self._new_subscription(send_queue)
 
     def start(self) -> None:
         """See `LogSubscription`."""
-        head = self._parts.log.head
+        head = self._attacher.log.head
         # Not before the turn is over: who joins with text and bytes joins with both, and the
         # two come in order.
         self._soon(lambda: self._begin(head))
@@ -209,7 +222,7 @@ class LiveLogSubscription:
         """See `LogSubscription`."""
         send_queue = self._subscription.send_queue
         if send_queue.paused and not self._left:
-            self._parts.attacher.resumed(send_queue)
+            self._attacher.resumed(send_queue)
 
     def leave(self) -> None:
         """See `LogSubscription`."""
@@ -219,13 +232,13 @@ class LiveLogSubscription:
         if self._retry is not None:
             self._retry.cancel()
         if self._attached:
-            self._parts.attacher.detach(self._subscription)
+            self._attacher.detach(self._subscription)
         self._subscription.send_queue.discard()
 
     def _begin(self, head: int) -> None:
         if self._left:
             return
-        attacher = self._parts.attacher
+        attacher = self._attacher
         if self._cursor is None and attacher.log.head != head:
             self._cursor = head
         self._attached = True
@@ -241,7 +254,7 @@ class LiveLogSubscription:
             self._attached = False
             if not self._left:
                 self._subscription = self._new_subscription(self._subscription.send_queue)
-                self._retry = self._parts.deadlines.at(
+                self._retry = self._attacher.deadlines.at(
                     attacher.seconds() + RETRY_SECONDS, self.start
                 )
         except Refusal as refusal:

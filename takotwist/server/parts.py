@@ -23,6 +23,7 @@ from takotwist.flow.publish import PublisherService
 from takotwist.flow.sessions import Sessions
 from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.config import Config
+from takotwist.server.live import LiveParts
 from takotwist.server.reloadable import Rates, Reloadable
 from takotwist.server.upgrades import Upgrades
 from takotwist.streams.unfinished import Unfinished
@@ -61,6 +62,7 @@ class Parts:
     unfinished: Unfinished
     admissions: tuple[Admission, Admission]
     store: Store
+    live: LiveParts
     public: Routes
     private: Routes
     upgrades: Callable[[Config], Upgrades]
@@ -68,7 +70,7 @@ class Parts:
     def close_doors(self) -> None:
         """Let nobody new in."""
         for admission in self.admissions:
-            admission.draining = True
+            admission.stop()
         for routes in (self.public, self.private):
             routes.publish.stop()
 
@@ -100,4 +102,5 @@ class Parts:
         names.bytes_of_connection = limits.max_topic_bytes_per_connection
         self.authorizing.max_name_bytes = limits.max_topic_bytes
         self.authorizing.forget_lifecycles()
+        self.live.change(config.live)
         self.config = config

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from takotwist.core.channel import Lifecycle
 from takotwist.core.limits import Rate, network_of
 from takotwist.server.config import Config
 from takotwist.streams.http.host import HostPolicy
@@ -26,6 +27,7 @@ class Reloadable:
     :ivar hosts: of requests on the public listeners; `hosts_said`: whether as configured;
         `named_hosts`: all that are configured anywhere.
     :ivar private_origins: of pages, and `private_hosts`, on the private listener.
+    :ivar lifecycle: of topics whose channel does not say another one.
     :ivar development: whether TLS shows the development certificate.
     """
 
@@ -38,6 +40,7 @@ class Reloadable:
     private_hosts: HostPolicy
     development: bool
     proxies: TrustedProxies
+    lifecycle: Lifecycle
     keys: PublishKeys = attrs.field(repr=False)
 
     @classmethod
@@ -55,6 +58,7 @@ class Reloadable:
             private_hosts=HostPolicy.of(private.allowed_hosts),
             development=config.tls.certificate is None,
             proxies=TrustedProxies.of(map(str, http.trusted_proxies)),
+            lifecycle=config.lifecycle.lifecycle(),
             keys=PublishKeys.of(config.publish.keys),
         )
 

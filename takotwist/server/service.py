@@ -25,14 +25,14 @@ from takotwist.adapters.authorize_local import LocalPublishing
 from takotwist.adapters.sqlite.log import SqliteReplayLog
 from takotwist.admin.health import Health
 from takotwist.errors import StoreUnavailable, TakoError
+from takotwist.live.broadcast.broadcast import set_default_broadcasts
 from takotwist.server.compose import compose
 from takotwist.server.config import Config, needs_restart
 from takotwist.server.definitions import Definitions
 from takotwist.server.listeners import Listeners
-from takotwist.server.live import compose_live
 from takotwist.server.own_folder import make_folder
 from takotwist.server.parts import Parts
-from takotwist.server.sites import add_pages, load_pages
+from takotwist.server.sites import load_pages
 from takotwist.server.state_lock import lock_log, sign_lock
 from takotwist.server.timers import Sweeper, Ticker, drain, within
 from takotwist.server.tls import watched_tls
@@ -88,17 +88,16 @@ class TakoService(MultiService):
             registry=self.definitions.registry,
             authorizer=self.definitions.authorizer,
             refresh=self.definitions.refresh,
+            pool=self._threads,
+            health=self._health,
+            soon=partial(reactor.callLater, 0),
+            beside=self.definitions.runner,
             elsewhere=load_pages(config.app.pages, config.folder),
         )
-        self.parts.publishing.soon = partial(reactor.callLater, 0)
-        self.live = compose_live(
-            self.parts, reactor=reactor, pool=self._threads, beside=self.definitions.runner
-        )
-        self.definitions.on_functions = self.live.replace
+        self.live = self.parts.live
+        set_default_broadcasts(self.live.services.broadcasts)
         self.definitions.bind(LocalPublishing(reactor, self.parts.store))
-        self.definitions.load()
-        add_pages(self.parts, self._health, reactor)
-        self.live.show_metrics(self.parts)
+        self.live.replace(self.definitions.load())
         tls = watched_tls(config, reactor, wall)
         self._watch = tls[1] if tls is not None else None
         if self._watch is not None:
@@ -186,10 +185,9 @@ class TakoService(MultiService):
             self.log.warn("{key} has changed; that needs a restart", key=key)
         if self._watch is not None:
             self._watch.reload()
-        self.definitions.load(config, again=True)
+        self.live.replace(self.definitions.load(config, again=True))
         self.config = config
         self.parts.change(config)
-        self.live.change(config.live)
         ensureDeferred(self.definitions.read_registry()).addErrback(
             lambda failure: self.log.failure("reading the registry failed", failure)
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,11 +19,10 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from takotwist.admin.channels import CHANNELS_PATH, ChannelsPage
-from takotwist.admin.health import HEALTH_PATH, Health, HealthPage
-from takotwist.admin.metrics import METRICS_PATH, Gauges, MetricsPage
+from takotwist.admin.health import HEALTH_PATH, HealthPage
+from takotwist.admin.metrics import METRICS_PATH, MetricsPage
 from takotwist.errors import REFUSALS, ConfigError, Refusal, TakoError
 from takotwist.server.config import Config
-from takotwist.server.parts import Parts
 from takotwist.streams.files import static_dir
 from takotwist.streams.http.connection import Direct
 from takotwist.streams.http.interface import Request
@@ -128,25 +127,16 @@ def error_body(status: int, sentence: str) -> tuple[bytes, bytes]:
     return b"application/json", msgspec.json.encode({"error": sentence, "code": code})
 
 
-def add_pages(parts: Parts, health: Callable[[], Health], reactor: Any) -> None:
-    """Health and the client's script for all; metrics and who is connected for the private one."""
-    health_page = HealthPage(health)
+def public_pages(health: HealthPage) -> Mapping[str, IResource]:
+    """Health and the client's script."""
+    return {HEALTH_PATH: health, **client_scripts()}
 
-    def gauges() -> Gauges:
-        return Gauges(
-            topics=len(parts.fanout.keys()),
-            pending_appends=parts.publishing.group.waiting,
-            tail_bytes=parts.attacher.tails.bytes,
-            ready=health().ready,
-            timers=len(reactor.getDelayedCalls()) + len(parts.deadlines),
-        )
 
-    parts.public.pages = {HEALTH_PATH: health_page, **client_scripts()}
-    parts.private.pages = {
-        HEALTH_PATH: health_page,
-        METRICS_PATH: MetricsPage(parts.metrics, gauges, parts.log.stats),
-        CHANNELS_PATH: ChannelsPage(parts.registry, parts.fanout),
-    }
+def private_pages(
+    health: HealthPage, metrics: MetricsPage, channels: ChannelsPage
+) -> Mapping[str, IResource]:
+    """Health, metrics and who is connected."""
+    return {HEALTH_PATH: health, METRICS_PATH: metrics, CHANNELS_PATH: channels}
 
 
 def load_pages(source: Path | str | None, folder: Path) -> IResource | None:

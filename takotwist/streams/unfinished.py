@@ -65,7 +65,7 @@ class Unfinished:
     most: int = 64 << 20
     _on_cut: Callable[[Cut], object] = lambda why: None
     #: The other way: answers that their readers do not take.
-    answers: Unread = attrs.field(init=False)
+    answers: Unread = attrs.Factory(lambda self: Unread(self._reactor), takes_self=True)
     #: Bytes that are held now.
     held: int = attrs.field(default=0, init=False)
     #: In the order in which they are due, which is that of their windows.
@@ -73,9 +73,6 @@ class Unfinished:
     #: By the number of bits of their size, each in the order in which they came there.
     _sizes: dict[int, dict[Incoming, None]] = attrs.field(factory=dict, init=False)
     _timer: IDelayedCall | None = attrs.field(default=None, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.answers = Unread(self._reactor)
 
     def change(self, window: float, rate: float, most: int) -> None:
         """Other bounds from now on; windows that have begun end as they would have."""

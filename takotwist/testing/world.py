@@ -33,14 +33,15 @@ from takotwist.admin.health import Health
 from takotwist.app.channel import Channel
 from takotwist.app.discovery import Discovered
 from takotwist.core.channel import Registry
+from takotwist.live.broadcast.broadcast import set_default_broadcasts
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.functions.function import Function
 from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.compose import compose
 from takotwist.server.config import Config
-from takotwist.server.live import LiveParts, compose_live
+from takotwist.server.live import LiveParts
 from takotwist.server.parts import Parts
-from takotwist.server.sites import add_pages, site
+from takotwist.server.sites import site
 from takotwist.server.timers import Sweeper, Ticker, drain
 from takotwist.testing.memory_peer import HttpPeer
 from takotwist.testing.memory_socket import MemorySocket
@@ -118,21 +119,14 @@ class World:
             log=log or InMemoryReplayLog(self.clock),
             registry=Registry.of([*self.config.channels, *defined]),
             authorizer=authorizer or local,
-        )
-        self.live: LiveParts = compose_live(
-            self.parts,
-            reactor=self.clock,
             pool=pool,
+            health=lambda: Health(True, store=self.parts.publishing.storing),
             bus=Bus(self.clock.seconds),
             beside=local.runner,
         )
+        self.live: LiveParts = self.parts.live
+        set_default_broadcasts(self.live.services.broadcasts)
         self.live.replace({one.name: one for one in functions})
-        add_pages(
-            self.parts,
-            lambda: Health(True, store=self.parts.publishing.storing),
-            self.clock,
-        )
-        self.live.show_metrics(self.parts)
         for channel in channels:
             channel.bind(LocalPublishing(self.clock, self.parts.store, lambda: True))
         self.parts.log.start()

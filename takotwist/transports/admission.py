@@ -115,6 +115,10 @@ class Admission:
     draining: bool = False
     live: Callable[[LiveWire, RequestCredentials, str], Link] | None = None
 
+    def stop(self) -> None:
+        """Take nobody new."""
+        self.draining = True
+
     async def ask(self, channel: str, channel_request: ChannelRequest) -> TopicRequest:
         """Channel known, params valid.
 

@@ -21,6 +21,7 @@ from takotwist.core.deadlines import Deadlines
 from takotwist.core.log import LogStats
 from takotwist.core.metrics import Metrics
 from takotwist.errors import Refusal, Retry
+from takotwist.live.broadcast.broadcast import Broadcasts
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.machine.frames import Bounds
 from takotwist.live.machine.send import Backlog
@@ -239,7 +240,7 @@ def metrics() -> str:
     collector.stats = LogStats(0, 0, 0)
     metrics.refusals["rate-limited"] = metrics.cuts["too-slow"] = 1
     rows = []
-    home = LiveServices(Bounds(), lambda: 0.0, Deadlines(), Bus(), Backlog(0))
+    home = LiveServices(Bounds(), lambda: 0.0, Deadlines(), Broadcasts(Bus()), Backlog(0))
     live = LiveCollector(LiveSessions(home, 1, str))
     live.sessions.tally.calls["onJoin", "ok"] = 1
     for metric in (*collector.collect(), *live.collect()):

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.core.deadlines import Deadlines
 from takotwist.errors import AuthUnavailable, Refusal
 from takotwist.live import Channel
+from takotwist.live.broadcast.broadcast import Broadcasts
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.functions.function import Verification
 from takotwist.live.link import Link, LiveSettings
@@ -59,7 +60,9 @@ class LinkTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.now = 0.0
         names = count(1)
-        services = LiveServices(Bounds(), lambda: self.now, Deadlines(), Bus(), Backlog(2**20))
+        services = LiveServices(
+            Bounds(), lambda: self.now, Deadlines(), Broadcasts(Bus()), Backlog(2**20)
+        )
         self.sessions = LiveSessions(services, 10, lambda: f"id{next(names)}")
         self.asked: list[str | None] = []
         self.answer: Callable[[], Deferred[str | None]] = lambda: succeed("ann")

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.core.deadlines import Deadlines
 from takotwist.errors import BodyInvalid, Overloaded, RateLimited, VerifyRejected
 from takotwist.live import Channel, NetworkError
+from takotwist.live.broadcast.broadcast import Broadcasts
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.functions.function import Verification
 from takotwist.live.machine.frames import Bounds, Frame, Position
@@ -46,7 +47,9 @@ class SessionsTests(SynchronousTestCase):
         self.now = 0.0
         self.deadlines = Deadlines()
         names = count(1)
-        services = LiveServices(Bounds(), lambda: self.now, self.deadlines, Bus(), Backlog(2**20))
+        services = LiveServices(
+            Bounds(), lambda: self.now, self.deadlines, Broadcasts(Bus()), Backlog(2**20)
+        )
         self.sessions = LiveSessions(services, 3, lambda: f"id{next(names)}")
 
     def session(self, secret: str = SECRET, subject: str | None = None) -> LiveSession:

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist import Grant, define_channel
 from takotwist.adapters.authorize_local import LocalAuthorizer
 from takotwist.adapters.memory.log import InMemoryReplayLog
+from takotwist.admin.health import Health
 from takotwist.core.channel import Defined, Registry
 from takotwist.core.topic import Draft
 from takotwist.errors import InternalError
@@ -151,6 +152,8 @@ class ChannelsCase(SynchronousTestCase):
             log=log,
             registry=Registry.of(Defined(one.definition, "here", True) for one in found),
             authorizer=LocalAuthorizer(found, self.clock, SteppedPool()),
+            pool=SteppedPool(),
+            health=lambda: Health(True),
         )
         parts = self.parts
         ticker = Ticker(parts.deadlines, parts.flush_batch, parts.metrics, self.clock)

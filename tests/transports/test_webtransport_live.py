@@ -10,11 +10,10 @@ from twisted.internet.defer import ensureDeferred
 
 from takotwist.live import Channel, function
 from takotwist.live.functions.calls import Caller
-from takotwist.server.live import BATCH_FACTOR, compose_live
+from takotwist.server.live import BATCH_FACTOR
 from takotwist.streams.http3 import Http3Config
 from takotwist.streams.webtransport.capsules import encode_close
 from takotwist.transports.webtransport import WebTransportTransport
-from tests.adapters.stepped_threads import SteppedPool
 from tests.streams.http3.wire import Net
 from tests.transports.test_webtransport import ChannelsCase, Session
 
@@ -27,7 +26,7 @@ class LiveCase(ChannelsCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.live = compose_live(self.parts, reactor=self.clock, pool=SteppedPool())
+        self.live = self.parts.live
         most = BATCH_FACTOR * self.parts.config.live.max_message_bytes
         admission = self.parts.public.sse.admission
         self.transport = WebTransportTransport(admission, self.clock, self.parts.unfinished, most)

@@ -57,10 +57,41 @@ Unsubscribe = Callable[[], None]
 _log = Logger()
 
 
+def _now(call: Callable[[], None]) -> None:
+    call()
+
+
+@attrs.frozen(slots=True, eq=False)
+class Broadcasts:
+    """The keys of a server.
+
+    :ivar bus: delivers to the subscribers.
+    :ivar durable: the keys whose publications are kept; `None` without a server.
+    :ivar run: calls a function in the reactor's thread, now where that is this one.
+    """
+
+    bus: Bus
+    durable: Durable | None = None
+    run: Callable[[Callable[[], None]], None] = _now
+
+
+#: Of the process.  Code of the app may subscribe while it is imported, before a server is there.
+_default = Broadcasts(Bus())
+
+
+def default_broadcasts() -> Broadcasts:
+    """The keys of this process: `Broadcast` looks them up at each call."""
+    return _default
+
+
+def set_default_broadcasts(broadcasts: Broadcasts) -> None:
+    """`Broadcast` means these from now on: it has no instances, so the newest server's."""
+    global _default
+    _default = broadcasts
+
+
 class Broadcast:
     """A keyed bus for this process.  It has no instances."""
-
-    bus: Bus = Bus()
 
     def __init__(self) -> None:
         raise TypeError("Broadcast has no instances: use its methods, or BroadcastChannel(key=...)")
@@ -77,7 +108,7 @@ class Broadcast:
         :raises TypeError: :raises ValueError: JSON has no form for `data`.
         :raises UsageError: the key cannot be one, or no server is there to keep anything.
         """
-        return receipt_of(key, give(cls.bus, key, encode(data), False, replay))
+        return receipt_of(key, give(default_broadcasts(), key, encode(data), False, replay))
 
     @classmethod
     def publish_binary(
@@ -85,7 +116,7 @@ class Broadcast:
     ) -> Outcome[Receipt]:
         """Publish bytes; as `publish`."""
         raw = Encoded(bytes(memoryview(data)))
-        return receipt_of(key, give(cls.bus, key, raw, True, replay))
+        return receipt_of(key, give(default_broadcasts(), key, raw, True, replay))
 
     @classmethod
     def subscribe(cls, key: str, callback: Callable[[Any, Receipt], Any]) -> Unsubscribe:
@@ -94,45 +125,45 @@ class Broadcast:
         :param callback: gets the message and its `Receipt`; may be a coroutine function.
         :return: call it to subscribe no more.
         """
-        return subscribe_to(cls.bus, key, False, callback)
+        return subscribe_to(default_broadcasts(), key, False, callback)
 
     @classmethod
     def subscribe_binary(cls, key: str, callback: Callable[[bytes, Receipt], Any]) -> Unsubscribe:
         """Subscribe to bytes; as `subscribe`."""
-        return subscribe_to(cls.bus, key, True, callback)
+        return subscribe_to(default_broadcasts(), key, True, callback)
 
 
-def durable_of(bus: Bus, key: str, replay: Replay) -> Durable:
+def durable_of(broadcasts: Broadcasts, key: str, replay: Replay) -> Durable:
     """Declare a key durable.
 
     :raises UsageError: the key cannot be one, or no server is there to keep anything.
     """
-    if bus.durable is None:
+    durable = broadcasts.durable
+    if durable is None:
         raise UsageError("replay: messages are kept by a server, and none runs in this process")
     check_key(key)
-    durable = bus.durable
-    bus.run(lambda: durable.declare(key, replay))
+    broadcasts.run(lambda: durable.declare(key, replay))
     return durable
 
 
 def give(
-    bus: Bus, key: str, said: Encoded, binary: bool, replay: Replay | None = None
+    broadcasts: Broadcasts, key: str, said: Encoded, binary: bool, replay: Replay | None = None
 ) -> Outcome[Info]:
     """Publish on the bus, or on the log where the key is durable."""
     outcome: Outcome[Info] = Outcome()
     if replay is not None:
-        durable_of(bus, key, replay)
+        durable_of(broadcasts, key, replay)
     check_key(key)
 
     def publish() -> None:
-        durable = bus.durable
+        durable = broadcasts.durable
         if durable is None or key not in durable:
-            outcome.resolve(bus.publish(key, said.data, binary, said.values))
+            outcome.resolve(broadcasts.bus.publish(key, said.data, binary, said.values))
         else:
             durable.publish(key, said, binary, outcome)
 
     # A plain function runs in a thread, and sockets are the reactor's.
-    bus.run(publish)
+    broadcasts.run(publish)
     return outcome
 
 
@@ -153,7 +184,7 @@ def receipt_of(key: str, stored: Outcome[Info]) -> Outcome[Receipt]:
 
 
 def subscribe_to(
-    bus: Bus,
+    broadcasts: Broadcasts,
     key: str,
     binary: bool,
     callback: Callable[[Any, Receipt], Any],
@@ -172,7 +203,7 @@ def subscribe_to(
         receipt = Receipt.of(key, publication.info)
         Dispatch(settled).all_at_once((callback,), (data, receipt))
 
-    return bus.subscribe(key, binary, member)
+    return broadcasts.bus.subscribe(key, binary, member)
 
 
 #: Called with the cursor at which a kind begins, and whether its own was too old.

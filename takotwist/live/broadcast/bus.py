@@ -10,16 +10,12 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import attrs
 from twisted.logger import Logger
 
 from takotwist.live.errors import UsageError
 from takotwist.live.machine.frames import Info
-
-if TYPE_CHECKING:
-    from takotwist.live.broadcast.durable import Durable
 
 #: Keys without subscribers whose counters are remembered.
 MAX_IDLE_KEYS = 10_000
@@ -68,8 +64,6 @@ class Bus:
 
     :param wall: unix time in seconds.
     :ivar published: publications since the start.
-    :ivar durable: the keys whose publications are kept; `None` without a server.
-    :ivar run: calls a function in the reactor's thread, now where that is this one.
     """
 
     log = Logger()
@@ -77,8 +71,6 @@ class Bus:
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         self.wall = wall
         self.published = 0
-        self.durable: Durable | None = None
-        self.run: Callable[[Callable[[], None]], None] = lambda call: call()
         self._keys: OrderedDict[str, _Key] = OrderedDict()
         self._idle: OrderedDict[str, None] = OrderedDict()
         self._epoch = 0

@@ -60,7 +60,6 @@ class Calls:
     """Answers calls.
 
     :ivar cost: counts a call against its subject's rate.
-    :ivar functions: by name; replaced as a whole on a reload.
     :ivar verifier: asks the app who calls.
     :ivar new_id: a fresh name for a call.
     """
@@ -71,8 +70,13 @@ class Calls:
     verifier: Verifier
     new_id: Callable[[], str]
     cost: Callable[[str], None] = lambda subject: None
-    functions: Mapping[str, Function[..., Any]] = attrs.field(factory=dict)
+    _functions: Mapping[str, Function[..., Any]] = attrs.field(factory=dict, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
+
+    def replace(self, functions: Mapping[str, Function[..., Any]]) -> None:
+        """From now on serve these.  Calls under way end as they began."""
+        self._functions = functions
+        self.sessions.tally.keep(functions)
 
     async def call(self, name: str, body: bytes, caller: Caller) -> tuple[int, bytes]:
         """Call a function.
@@ -80,7 +84,7 @@ class Calls:
         :return: HTTP status and body.
         :raises Refusal: it cannot be called like this, or failed.
         """
-        function = self.functions.get(name)
+        function = self._functions.get(name)
         if function is None:
             raise NotFound(f"There is no function {name!r}.")
         outcome = "refused"

@@ -14,16 +14,17 @@ import msgspec
 from takotwist.core.topic import parse_cursor
 from takotwist.errors import Refusal, ReplayTooOld
 from takotwist.live.broadcast.broadcast import (
-    Broadcast,
+    Broadcasts,
     Membership,
     Receipt,
     Unsubscribe,
+    default_broadcasts,
     durable_of,
     give,
     receipt_of,
     subscribe_to,
 )
-from takotwist.live.broadcast.bus import Bus, Publication, check_key
+from takotwist.live.broadcast.bus import Publication, check_key
 from takotwist.live.broadcast.durable import Replay
 from takotwist.live.errors import ReplayError, UsageError, ValidationError, as_trouble
 from takotwist.live.machine.frames import Frame, Info, Trouble
@@ -80,7 +81,7 @@ class BroadcastChannel(LiveObject, Generic[M]):
         self._members: dict[str, Unsubscribe] = {}
         self._membership: Membership | None = None
         if replay is not None:
-            log = durable_of(self._bus, key, replay).log
+            log = durable_of(self._broadcasts, key, replay).log
             self._membership = Membership(
                 log, key, replay, begins, self._tell_when_ready, self._lose_place
             )
@@ -90,12 +91,14 @@ class BroadcastChannel(LiveObject, Generic[M]):
 
         :raises TypeError: :raises ValueError: JSON has no form for `data`.
         """
-        return receipt_of(self.key, give(self._bus, self.key, encode(data), False, self._replay))
+        return receipt_of(
+            self.key, give(self._broadcasts, self.key, encode(data), False, self._replay)
+        )
 
     def publish_binary(self, data: bytes | bytearray | memoryview) -> Outcome[Receipt]:
         """Publish bytes; as `publish`."""
         raw = Encoded(bytes(memoryview(data)))
-        return receipt_of(self.key, give(self._bus, self.key, raw, True, self._replay))
+        return receipt_of(self.key, give(self._broadcasts, self.key, raw, True, self._replay))
 
     def subscribe(self, callback: Callable[[Any, Receipt], Any]) -> Unsubscribe:
         """Subscribe to every later message, until this member is closed.
@@ -111,7 +114,7 @@ class BroadcastChannel(LiveObject, Generic[M]):
     def _subscribe(self, binary: bool, callback: Callable[[Any, Receipt], Any]) -> Unsubscribe:
         if self._machine.ended:
             return lambda: None
-        unsubscribe = subscribe_to(self._bus, self.key, binary, callback)
+        unsubscribe = subscribe_to(self._broadcasts, self.key, binary, callback)
         self._subscriptions.append(unsubscribe)
 
         def leave() -> None:
@@ -134,8 +137,8 @@ class BroadcastChannel(LiveObject, Generic[M]):
     # private
 
     @property
-    def _bus(self) -> Bus:
-        return Broadcast.bus if self._services is None else self._services.bus
+    def _broadcasts(self) -> Broadcasts:
+        return default_broadcasts() if self._services is None else self._services.broadcasts
 
     def _inbound(self) -> Direction:
         said = get_args(getattr(self, "__orig_class__", None))
@@ -159,7 +162,7 @@ class BroadcastChannel(LiveObject, Generic[M]):
             self._answer(frame, NOTHING, as_trouble(misfit))
             return
         said = Encoded(frame.data, frame.values)
-        stored = give(self._bus, self.key, said, frame.binary, self._replay)
+        stored = give(self._broadcasts, self.key, said, frame.binary, self._replay)
         stored.then(lambda: self._published(frame, stored))
 
     def _published(self, frame: Frame, stored: Outcome[Info]) -> None:
@@ -181,7 +184,9 @@ class BroadcastChannel(LiveObject, Generic[M]):
             return
         if frame.kind not in self._members:
             binary = frame.kind == "binary"
-            self._members[frame.kind] = self._bus.subscribe(self.key, binary, self._tell_client)
+            self._members[frame.kind] = self._broadcasts.bus.subscribe(
+                self.key, binary, self._tell_client
+            )
         self._answer(frame, Encoded(b"{}"), None)
 
     def _leave(self, kind: str) -> None:

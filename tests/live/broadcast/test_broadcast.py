@@ -184,7 +184,7 @@ class BroadcastTests(SynchronousTestCase):
         for page in self.pages:
             page.cut()
         self.world.advance(130)
-        self.assertEqual(len(self.world.live.services.bus), 0)
+        self.assertEqual(len(self.world.live.services.broadcasts.bus), 0)
         self.assertEqual(len(self.world.live.sessions), 0)
         self.assertEqual(len(self.world.parts.deadlines), 0)
 

@@ -20,6 +20,11 @@ from takotwist.live import (
     UsageError,
     function,
 )
+from takotwist.live.broadcast.broadcast import (
+    Broadcasts,
+    default_broadcasts,
+    set_default_broadcasts,
+)
 from takotwist.live.broadcast.bus import Bus
 from takotwist.server.config import Config
 from takotwist.server.config.limits import Live
@@ -337,9 +342,9 @@ class DurableTests(Durable):
     def test_from_a_thread(self) -> None:
         """A plain function runs in a thread: what it publishes is handed to the reactor."""
         calls: list[Any] = []
-        bus = Broadcast.bus
-        self.addCleanup(setattr, bus, "run", bus.run)
-        bus.run = calls.append
+        usual = default_broadcasts()
+        self.addCleanup(set_default_broadcasts, usual)
+        set_default_broadcasts(attrs.evolve(usual, run=calls.append))
         outcomes = [
             Broadcast.publish("secret-room", 1, replay=REPLAY),
             Broadcast.publish("plain", 2),
@@ -367,8 +372,8 @@ class DurableTests(Durable):
                 misuse = self.assertRaises(UsageError, Replay, **wrong)
                 self.assertIn(next(iter(wrong)), str(misuse))
         self.assertRaises(UsageError, BroadcastChannel, key="k", after=1)
-        self.addCleanup(setattr, Broadcast, "bus", Broadcast.bus)
-        Broadcast.bus = Bus()
+        self.addCleanup(set_default_broadcasts, default_broadcasts())
+        set_default_broadcasts(Broadcasts(Bus()))
         self.assertRaises(UsageError, BroadcastChannel, key="k", replay=Replay())
         self.assertRaises(UsageError, Broadcast.publish, "k", 1, replay=Replay())
 
@@ -444,7 +449,7 @@ class SlowDurableTests(Durable):
         self.assertEqual(list(self.world.parts.fanout.audiences()), [])
         self.assertEqual(self.world.parts.metrics.subscriptions, 0)
         self.assertEqual(len(self.world.parts.deadlines), timers)
-        self.assertEqual(len(self.world.live.services.bus), 0)
+        self.assertEqual(len(self.world.live.services.broadcasts.bus), 0)
 
     def _cut(self, ends: list[ClientEnd]) -> None:
         self.page.cut()

@@ -94,7 +94,7 @@ class ChannelCase(SynchronousTestCase):
         self.world.advance(1)
         self.assertEqual(len(self.world.live.sessions), 0)
         self.assertEqual(len(self.world.parts.deadlines), 0)
-        self.assertEqual(len(self.world.live.services.bus), 0)
+        self.assertEqual(len(self.world.live.services.broadcasts.bus), 0)
         # The requests' own connections time out; then the ticker and the sweeper are left.
         self.world.advance(200)
         self.assertLessEqual(len(self.world.clock.getDelayedCalls()), 2)
