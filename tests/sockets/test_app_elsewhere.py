@@ -79,7 +79,7 @@ class _Old(Protocol):
 
 
 class TestAppElsewhere(TestCase):
-    timeout = 30
+    timeout = 120
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()

@@ -39,7 +39,7 @@ async def texts(subscription: Subscription, count: int) -> list[Any]:
 class TwistedTests(TestCase):
     """`takotwist.client.twisted` against a small server."""
 
-    timeout = 20
+    timeout = 120
 
     def subscribe(self, server: FakeServer, **more: Any) -> Subscription:
         """A subscription of room ``a``."""

@@ -29,7 +29,7 @@ class Length(Resource):
 class SocketTests(TestCase):
     """`Http3Server` on the reactor's own ports."""
 
-    timeout = 30
+    timeout = 120
 
     def setUp(self) -> None:
         self.certificate = short_lived_certificate(["localhost"], now=datetime.now(UTC))
@@ -44,7 +44,7 @@ class SocketTests(TestCase):
             Site(root),
             certificate=self.certificate.certificate,
             key=self.certificate.key,
-            config=Http3Config(drain_seconds=2, **config),
+            config=Http3Config(drain_seconds=60, **config),
         )
 
     def client(self, port: int, host: str = "127.0.0.1") -> Http3Client:
