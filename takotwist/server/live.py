@@ -1,4 +1,4 @@
-"""The parts list of live objects, beside that of `compose`.
+"""The parts list of live objects, which `compose` puts between the sentences and the listeners.
 
 Rule: they are served where the app has functions, and on the public listeners
 alone: whom an object belongs to is who called.
