@@ -69,3 +69,45 @@ class TestWheel(TestCase):
             env=environment,
         )
         self.assertTrue(where.stdout.startswith(str(target)), where.stdout)
+
+
+#: Imports every module of the package as if no extra were installed, and names those that fail.
+WITHOUT_EXTRAS = """
+import importlib, pkgutil, sys
+for name in ("aioquic", "pylsqpack", "aiohttp", "django", "fastapi", "flask", "httpx", "pydantic"):
+    sys.modules[name] = None
+import takotwist
+for module in pkgutil.walk_packages(takotwist.__path__, "takotwist."):
+    try:
+        importlib.import_module(module.name)
+    except ImportError:
+        print(module.name)
+"""
+
+#: Rooms and files that are of an extra, and may need it.
+OF_EXTRAS = (
+    "takotwist.client.asyncio",
+    "takotwist.client.sync",
+    "takotwist.server.http3",
+    "takotwist.streams.http3",
+    "takotwist.streams.webtransport",
+    "takotwist.transports.webtransport",
+    "takotwist.transports.live.webtransport",
+)
+
+
+class ExtrasTests(TestCase):
+    """An installation without extras, which is what the first command of the README makes."""
+
+    def test_what_needs_one(self) -> None:
+        """Only what is of an extra needs it: the server starts and serves without."""
+        ran = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", WITHOUT_EXTRAS],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+        )
+        failed = [name for name in ran.stdout.split() if not name.startswith(OF_EXTRAS)]
+        self.assertEqual(failed, [])
+        self.assertIn("takotwist.server.http3", ran.stdout.split())

@@ -2,46 +2,33 @@
 
 Opened before the process gives up its rights, read only once the server is ready.
 Rule: until then whoever connects waits in the kernel's queue, and is not refused.
-
-The HTTP/3 listeners: the public site over QUIC, and channels over WebTransport.
-
-Imported only where ``[http3] listen`` names a port, because aioquic is an extra.
-Rule: what is served here is the site of the TLS listener, under its certificate
-and its limits; nothing is served that TLS does not serve too.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredList, ensureDeferred, maybeDeferred
-from twisted.internet.error import CannotListenError
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.logger import Logger
-from twisted.web.server import Site
 
-from takotwist.core.limits import network_of
-from takotwist.errors import ConfigError, TakoError
+from takotwist.errors import TakoError
 from takotwist.server.accepting import Accepting
 from takotwist.server.config import Config
-from takotwist.server.config.endpoint_text import EndpointText, UdpAddress
-from takotwist.server.listen import Listen, Listening, open_listener, open_listeners, shown
-from takotwist.server.live import BATCH_FACTOR
+from takotwist.server.config.endpoint_text import EndpointText
+from takotwist.server.listen import Listen, Listening, open_listener, open_listeners
 from takotwist.server.parts import Parts
-from takotwist.server.reset_key import reset_key
 from takotwist.server.sites import announce, ask_first, site
 from takotwist.server.sockets import Place, hold_place, place_of
 from takotwist.server.to_tls import ToTls, strict_transport
 from takotwist.streams.http.known_heads import KnownHeads
 from takotwist.streams.http.site import HttpSite
-from takotwist.streams.http3 import Http3Config, Http3Server, alt_svc
-from takotwist.streams.http3.roster import Roster
-from takotwist.streams.webtransport import Routes
 from takotwist.tls.context import ServerTls
-from takotwist.transports.webtransport import WebTransportTransport
+
+if TYPE_CHECKING:
+    from takotwist.server.http3 import Http3Listeners
 
 
 @attrs.define(slots=True, eq=False)
@@ -101,7 +88,7 @@ class Listeners:
         http3 = None
         if tls is not None and config.http3.listen:
             # Here, because what it imports is an extra, and takes a tenth of a second.
-            from takotwist.server.listeners import Http3Listeners
+            from takotwist.server.http3 import Http3Listeners
 
             http3 = Http3Listeners(reactor, config, parts, public, tls)
         unsaid = None if config.tls.public_port else to_tls
@@ -212,118 +199,3 @@ class Listeners:
     def leave(self) -> None:
         """Say to HTTP/2 connections that there is nothing more for them (GOAWAY)."""
         self._secure.leave()
-
-
-#: Seconds for the last closes to arrive, after the drain.
-GRACE = 1.0
-
-
-@attrs.define(slots=True)
-class Opened:
-    """One port that is open."""
-
-    server: Http3Server
-    port: Any
-
-
-class Http3Listeners:
-    """All of them.
-
-    :param site: of the public listeners.
-    :param tls: whose certificate is shown.
-    """
-
-    def __init__(
-        self, reactor: Any, config: Config, parts: Parts, site: Site, tls: ServerTls
-    ) -> None:
-        self._reactor, self._site, self._tls = reactor, site, tls
-        self._addresses = [UdpAddress.parse(text) for text in config.http3.listen]
-        limits = config.limits
-        self._config = Http3Config(
-            max_connections=limits.max_connections,
-            max_connections_per_address=limits.max_connections_per_address,
-            max_header_bytes=limits.max_header_bytes,
-            max_body_bytes=limits.max_body_bytes,
-            drain_seconds=limits.drain_seconds + GRACE,
-        )
-        # Not `parts.admissions`: the other one there lets everybody in.
-        admission = parts.public.sse.admission
-        live = BATCH_FACTOR * config.live.max_message_bytes
-        self._unfinished = parts.unfinished
-        self._channels = WebTransportTransport(
-            admission, reactor, parts.unfinished, live, parts.public.door
-        )
-        self._state_dir = config.state_dir
-        self._reset_key = reset_key(config.state_dir)
-        self._opened: list[Opened] = []
-
-    def open(self) -> None:
-        """Take the ports; nothing is read from them before `serve`.
-
-        :raises ConfigError: one cannot be had; then none is.
-        """
-        for number, address in enumerate(self._addresses):
-            server = self._server(number)
-            try:
-                port = self._reactor.listenUDP(address.port, server.protocol, address.interface)
-            except CannotListenError as bad:
-                for one in self._opened:
-                    one.port.stopListening()
-                raise ConfigError(
-                    f"cannot listen: {getattr(bad.socketError, 'strerror', bad.socketError)}",
-                    key="http3.listen",
-                    source=str(address),
-                ) from None
-            port.stopReading()
-            self._opened.append(Opened(server, port))
-        self._tls.on_change = self._use_certificate
-
-    def serve(self) -> list[str]:
-        """Begin to answer; where, in words."""
-        for one in self._opened:
-            one.port.startReading()
-            one.server.farewell()
-        return [f"{shown(one.port.getHost(), secure=True)} (HTTP/3)" for one in self._opened]
-
-    @property
-    def alt_svc(self) -> bytes:
-        """What TLS answers say of the first port, once it is open."""
-        return alt_svc(int(self._opened[0].port.getHost().port))
-
-    def stop(self) -> Deferred[Any]:
-        """Say GOAWAY, wait for what is under way, close, leave the ports."""
-        return DeferredList(
-            [Deferred.fromCoroutine(self._stop(one)) for one in self._opened], consumeErrors=True
-        )
-
-    async def _stop(self, opened: Opened) -> None:
-        opened.port.startReading()  # acknowledgements are to be read, ready or not
-        await opened.server.stop()
-        await maybeDeferred(opened.port.stopListening)
-
-    def _server(self, number: int) -> Http3Server:
-        pair = self._tls.pair
-        path = self._state_dir / f"quic-clients-{number}"
-        try:
-            roster = Roster(path, self._config.max_connections, time.time)
-        except OSError as failure:
-            raise ConfigError(
-                f"cannot be kept: {failure.strerror}", key="state_dir", source=str(path)
-            ) from None
-        return Http3Server(
-            self._reactor,
-            self._site,
-            certificate=pair.chain_pem,
-            key=pair.key_pem,
-            webtransport=Routes([self._channels.route()]),
-            config=self._config,
-            unfinished=self._unfinished,
-            reset_key=self._reset_key,
-            roster=roster,
-            network=network_of,
-        )
-
-    def _use_certificate(self) -> None:
-        pair = self._tls.pair
-        for one in self._opened:
-            one.server.use_certificate(pair.chain_pem, pair.key_pem)
