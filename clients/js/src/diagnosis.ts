@@ -16,20 +16,6 @@ const PATIENCE_MS = 1_400;
 /** How long the server's script is waited for. */
 const PROBE_MS = 400;
 
-declare const process: { readonly env: { readonly NODE_ENV?: string } };
-
-/** What the bundler says; without one, whether the page is of this very machine. */
-export function isDevelopment(): boolean {
-  let mode: string | undefined;
-  try {
-    // As it stands, because bundlers replace just this text.
-    mode = process.env.NODE_ENV;
-  } catch {
-    // No bundler and no Node.
-  }
-  return mode ? mode === "development" : /^(localhost|.*\.localhost|127\.[\d.]+|\[::1\])$/.test(globalThis.location?.hostname);
-}
-
 /** Told of the states of a subscription, from its begin. */
 export type Watcher = (state: State, error: TakoError | undefined) => void;
 

@@ -5,8 +5,6 @@
  * Rule: whoever takes a timer or a listener from here gives it back.
  */
 
-import { isDevelopment } from "./diagnosis.js";
-
 /** As much of a WebSocket as is used; browsers' and the package `ws` both fit. */
 export interface WebSocketLike {
   onmessage: unknown;
@@ -48,6 +46,20 @@ export interface Environment {
 
 /** The longest that a timer of the platform takes; a longer one would run at once. */
 export const LONGEST_MS = 2 ** 31 - 1;
+
+declare const process: { readonly env: { readonly NODE_ENV?: string } };
+
+/** What the bundler says; without one, whether the page is of this very machine. */
+export function isDevelopment(): boolean {
+  let mode: string | undefined;
+  try {
+    // As it stands, because bundlers replace just this text.
+    mode = process.env.NODE_ENV;
+  } catch {
+    // No bundler and no Node.
+  }
+  return mode ? mode === "development" : /^(localhost|.*\.localhost|127\.[\d.]+|\[::1\])$/.test(globalThis.location?.hostname);
+}
 
 /** This page, worker or process. Nothing is looked up before it is needed, so it renders on a server. */
 export function ambient(): Environment {

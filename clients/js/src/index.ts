@@ -8,9 +8,6 @@ export type { EventSourceLike, WebSocketLike } from "./environment.js";
 export { ChannelClosedError, ChannelGoneError, ChannelOverflowError, TakoError } from "./errors.js";
 export type * from "./types.js";
 
-/** The channels of this page's server: what `tako types` writes adds them here, and `channel` knows them. */
-export interface RegisteredChannels {}
-
 let shared: Client | undefined;
 
 /** A channel of the client that all code of this page shares. See {@link Client.channel}. */

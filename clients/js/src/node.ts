@@ -13,7 +13,6 @@ import type { AnyMessages, ChannelOptions } from "./types.js";
 export type { Client, ClientOptions } from "./client.js";
 export type { EventSourceLike, WebSocketLike } from "./environment.js";
 export { ChannelClosedError, ChannelGoneError, ChannelOverflowError, TakoError } from "./errors.js";
-export type { RegisteredChannels } from "./index.js";
 export type * from "./types.js";
 
 const WebSocket: Environment["WebSocket"] = globalThis.WebSocket ?? fromPackage();

@@ -7,13 +7,18 @@
  */
 
 import type { TakoError } from "./errors.js";
-import type { RegisteredChannels } from "./index.js";
 import type { Link, LinkEvents } from "./link.js";
 import type { AnyMessages, Gone, Incoming, Message, Params, ResetMessage, State, TypeOf } from "./message.js";
 import type { Mux } from "./mux.js";
 import type { StreamSettings } from "./stream.js";
 
 export type * from "./message.js";
+
+/**
+ * The channels of this page's server. What `tako types` writes adds them here, by `declare module "takotwist"`:
+ * TypeScript merges that into an interface that the module gives out with `export *` too.
+ */
+export interface RegisteredChannels {}
 
 /** Channels by name, where nothing is known about them. */
 export type AnyChannels = Record<string, { readonly params: Params; readonly messages: AnyMessages }>;

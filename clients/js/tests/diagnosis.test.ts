@@ -1,7 +1,7 @@
 /** Why nothing connects is said where the page is developed, and only there. */
 
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { isDevelopment } from "../src/diagnosis.js";
+import { isDevelopment } from "../src/environment.js";
 import { type ChannelOptions, createClient } from "../src/index.js";
 import { World } from "./world.js";
 
