@@ -5,7 +5,7 @@
  * share a connection, unless what they ask for cannot be shared.
  */
 
-import { present } from "./credentials.js";
+import { resolveCredentials } from "./credentials.js";
 import { createDiagnosis } from "./diagnosis.js";
 import { ambient, type Environment } from "./environment.js";
 import { createHandle } from "./handle.js";
@@ -31,7 +31,7 @@ import { checkedParams, toJson } from "./values.js";
 /** Defaults for every channel, and what to use in place of the globals. */
 export interface ClientOptions extends Omit<ChannelOptions, "params" | "cursor">, Partial<Environment> {}
 
-/** What a client of named channels is made with; without them there is no such client. */
+/** Arguments of a client of named channels; without names there is no such client. */
 export type DefaultsFor<Channels extends object> = [Channels] extends [never] ? [never] : [defaults?: ClientOptions];
 
 /** @typeParam Channels its server's, where it is not the page's own: the `Channels` that `tako types` writes. */
@@ -71,14 +71,14 @@ export function createClient(defaults: ClientOptions = {}): Client {
     const all: ChannelOptions = { ...defaults, ...options };
     const { credentials, onGone } = all;
     let { params = {}, transport = "auto" } = all;
-    let wrong: Outcome | undefined;
+    let invalid: Outcome | undefined;
     try {
       toJson(name);
       params = checkedParams(params);
     } catch (cause) {
-      wrong = { action: "stop", code: "params-invalid", message: (cause as Error).message };
+      invalid = { action: "stop", code: "params-invalid", message: (cause as Error).message };
       params = {};
-      transport = refuses(wrong);
+      transport = refusingTransport(invalid);
     }
     const cursor = all.cursor && String(all.cursor);
     const { url: base = globalThis.location?.origin, header = "authorization", keepaliveMs = 25_000 } = all;
@@ -88,7 +88,7 @@ export function createClient(defaults: ClientOptions = {}): Client {
     const topic = topicName(name, params);
     // Functions count as the same: the newest listener's is asked.
     const auth = typeof credentials === "function" ? "" : credentials;
-    const key = [base, topic, transport, gone, header, auth, wrong?.message].join();
+    const key = [base, topic, transport, gone, header, auth, invalid?.message].join();
 
     function subscription(): Subscription {
       // A cursor of its own is no place that others can join.
@@ -113,8 +113,8 @@ export function createClient(defaults: ClientOptions = {}): Client {
     }
 
     async function history(until: AbortSignal, options?: HistoryOptions): Promise<HistoryPage> {
-      if (wrong) throw errorOf(wrong);
-      const token = await present(environment, credentials, false, until).catch(() => {
+      if (invalid) throw errorOf(invalid);
+      const token = await resolveCredentials(environment, credentials, false, until).catch(() => {
         throw errorOf(NO_CREDENTIALS);
       });
       const address = channelUrl(base, name, params, { ...options });
@@ -131,10 +131,10 @@ export function createClient(defaults: ClientOptions = {}): Client {
   return { channel: channel as Client["channel"] };
 }
 
-/** Ends as if the server had refused: whoever shows that shows this. */
-function refuses(outcome: Outcome): TransportFactory {
+/** A transport that ends as if the server had refused, so that a invalid argument is shown like a refusal. */
+function refusingTransport(outcome: Outcome): TransportFactory {
   return (_settings, events) => {
-    // A turn later: nobody is told of the end of a link that it does not have yet.
+    // A turn later: a link cannot end before the caller has it.
     queueMicrotask(() => events.ended(outcome));
     return { publish() {}, close() {} };
   };

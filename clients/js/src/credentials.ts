@@ -1,5 +1,5 @@
 /**
- * Asking the caller for credentials.
+ * Credentials from the caller, within a timeout.
  *
  * Rule: nobody waits for ever on a function of the caller's: a `fetch` without a time limit may hang
  * after sleep, and the channel would be `connecting` without a word.
@@ -8,15 +8,15 @@
 import type { Environment } from "./environment.js";
 import type { Credentials } from "./types.js";
 
-/** How long credentials are waited for. */
-const PATIENCE_MS = 15_000;
+/** Timeout of a function that gives credentials. */
+const CREDENTIALS_MS = 15_000;
 
 /**
  * The header's value; `undefined` for cookies alone.
  * @param until ends the waiting early
  * @throws where there are none in time, or they are no text
  */
-export async function present(
+export async function resolveCredentials(
   { later }: Environment,
   credentials: Credentials | undefined,
   refused: boolean,
@@ -24,7 +24,7 @@ export async function present(
 ): Promise<string | undefined> {
   let stop = () => {};
   const late = new Promise<never>((_, reject) => {
-    const stopTimer = later(PATIENCE_MS, reject);
+    const stopTimer = later(CREDENTIALS_MS, reject);
     until.addEventListener("abort", reject);
     stop = () => {
       stopTimer();
@@ -32,8 +32,8 @@ export async function present(
     };
   });
   try {
-    const given = typeof credentials === "function" ? credentials({ refused }) : credentials;
-    const value: unknown = await Promise.race([given, late]);
+    const pending = typeof credentials === "function" ? credentials({ refused }) : credentials;
+    const value: unknown = await Promise.race([pending, late]);
     if (value == null || typeof value === "string") return value ?? undefined;
     throw new TypeError("credentials are text");
   } finally {

@@ -1,8 +1,8 @@
 /**
- * Why nothing connects, in words, for whoever develops the page.
+ * Explanations for the developer of a page that cannot connect.
  *
  * A browser says little: a refused origin, a dev server that answers in the server's place and a server
- * that is not there all look alike. So, in development only, the server's own script is asked for, which
+ * that is not there all look alike. So, in development only, the server's own script is fetched, which
  * any page may read. Rule: said within two seconds, once a server and trouble, and never in production.
  */
 
@@ -11,26 +11,26 @@ import type { TakoError } from "./errors.js";
 import type { State } from "./message.js";
 import { connectUrl } from "./topic.js";
 
-/** How long a channel may take to open before it is asked why. */
-const PATIENCE_MS = 1_400;
-/** How long the server's script is waited for. */
+/** Time for a channel to open before the server is probed. */
+const OPEN_MS = 1_400;
+/** Timeout of the probe. */
 const PROBE_MS = 400;
 
-/** Told of the states of a subscription, from its begin. */
+/** Called with the states of a subscription, from its begin. */
 export type Watcher = (state: State, error: TakoError | undefined) => void;
 
-/** @returns who watches one subscription to `topic` of the server at `base` */
+/** @returns makes the watcher of one subscription to `topic` of the server at `base` */
 export function createDiagnosis(environment: Environment): (base: string, topic: string) => Watcher {
   const { explain, later } = environment;
-  const told = new Set<string>();
-  const asked = new Set<string>();
+  const reported = new Set<string>();
+  const probed = new Set<string>();
 
   function once(key: string, text: string): void {
-    if (!told.has(key)) explain?.(`takotwist: ${text}`);
-    told.add(key);
+    if (!reported.has(key)) explain?.(`takotwist: ${text}`);
+    reported.add(key);
   }
 
-  async function found(base: string): Promise<string> {
+  async function probe(base: string): Promise<string> {
     const script = new URL(connectUrl(base).replace(/^ws/, "http").replace(/connect$/, "client.js"));
     const page = globalThis.location?.origin;
     const abort = new AbortController();
@@ -55,12 +55,12 @@ export function createDiagnosis(environment: Environment): (base: string, topic:
     if (!explain) return () => {};
     let error: TakoError | undefined;
     let ended = false;
-    const cancel = later(PATIENCE_MS, async () => {
-      if (asked.has(base)) return;
-      asked.add(base);
-      const finding = await found(base);
+    const cancel = later(OPEN_MS, async () => {
+      if (probed.has(base)) return;
+      probed.add(base);
+      const finding = await probe(base);
       // It opened or was left meanwhile: the next one that does not open asks again.
-      if (ended) asked.delete(base);
+      if (ended) probed.delete(base);
       else once(base, `${topic} is not open yet (${error ? error.message : "no answer"}). ${finding}`);
     });
     return (state, why) => {

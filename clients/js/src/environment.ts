@@ -1,5 +1,5 @@
 /**
- * What the client takes from outside: the network, the clock, chance, and waking up.
+ * The environment of the client: network, clock, randomness, and waking up.
  *
  * Everything else in here is given these, so a test runs on a clock of its own.
  * Rule: whoever takes a timer or a listener from here gives it back.
@@ -40,7 +40,7 @@ export interface Environment {
    *   their connections with them: to the server the user would still be there.
    */
   onWake(run: () => void, leave?: () => void): () => void;
-  /** Told why nothing connects. Default: the console while the page is developed, else nobody. */
+  /** Called with the reason why nothing connects. Default: the console while the page is developed, else nobody. */
   readonly explain?: ((why: string) => void) | undefined;
 }
 
@@ -49,7 +49,7 @@ export const LONGEST_MS = 2 ** 31 - 1;
 
 declare const process: { readonly env: { readonly NODE_ENV?: string } };
 
-/** What the bundler says; without one, whether the page is of this very machine. */
+/** True where the bundler says so; without one, where the page is of this very machine. */
 export function isDevelopment(): boolean {
   let mode: string | undefined;
   try {

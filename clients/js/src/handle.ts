@@ -1,5 +1,5 @@
 /**
- * What `channel()` gives: the handlers and iterations of one caller.
+ * The channel object of one caller: its handlers and iterations.
  *
  * Several handles may share one subscription. Rule: a handler that throws is
  * reported and stops nobody else.

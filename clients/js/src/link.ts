@@ -1,8 +1,8 @@
 /**
- * What carries one topic, and what it tells the subscription.
+ * Link: the carrier of one topic, and its events for the subscription.
  *
  * The shared WebSocket, a `fetch` and an `EventSource` all look like this, so
- * the subscription knows no transport. Rule: once `ended` was told or `close`
+ * the subscription knows no transport. Rule: once `ended` or `close`
  * was called, a link is silent.
  */
 
@@ -10,13 +10,13 @@ import type { WebSocketLike } from "./environment.js";
 import type { Message, Params } from "./message.js";
 import type { Outcome } from "./outcome.js";
 
-/** What to subscribe to; asked for anew before every connect. */
+/** The subscribe request; made anew before every connect. */
 export interface Request {
   readonly channel: string;
   readonly params: Params;
   readonly cursor: string | undefined;
   readonly auth: string | undefined;
-  /** Whether an expired cursor is answered by a reset and the live tail. */
+  /** An expired cursor is answered by a reset and the live tail. */
   readonly reset: boolean;
 }
 
@@ -50,7 +50,7 @@ export interface Draft {
 export type Answer = string | null | Outcome;
 
 export interface Link {
-  /** Whether a publish has to wait for the answer to the one before. */
+  /** A publish has to wait for the answer to the one before. */
   readonly serial?: boolean;
   publish(draft: Draft, answer: (answer: Answer) => void): void;
   /** Subscribe anew after `ended`. A link without this is used once. */

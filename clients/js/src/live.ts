@@ -15,7 +15,7 @@ import { callFunction, type Entry } from "./live_call.js";
 import { Channel } from "./live_channel.js";
 import type { ConnectionSettings } from "./live_connection.js";
 import { LEFT } from "./live_frames.js";
-import { type Leaving, leaving as thisPage } from "./live_leaving.js";
+import { type PageLifecycle, pageLifecycle } from "./page_lifecycle.js";
 import { Session } from "./live_session.js";
 import type { SubscriptionSettings } from "./subscription.js";
 import type { TransportFactory } from "./types.js";
@@ -32,7 +32,7 @@ export type { Gone } from "./types.js";
 /** Functions by name, where nothing is known about them. */
 export type AnyFunctions = Record<string, (...args: any[]) => any>;
 
-/** What a function takes by name, beside what it takes by position. */
+/** A function's arguments by name, beside those by position. */
 export interface Named<Arguments extends object> {
   readonly named?: Arguments;
 }
@@ -42,7 +42,7 @@ export interface RegisteredFunctions {}
 
 type Registered = keyof RegisteredFunctions extends never ? AnyFunctions : RegisteredFunctions;
 
-/** What a function takes: a list, or an object of names. */
+/** A function's arguments: a list, or an object of names. */
 export type ArgumentsOf<Fn> =
   | (Fn extends (...args: infer Args) => unknown ? Readonly<Args> : never)
   | (Fn extends Named<infer Arguments> ? Arguments : Readonly<Record<string, unknown>>);
@@ -85,8 +85,8 @@ function newSecret(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(43)), (byte) => letters[byte % 64]).join("");
 }
 
-/** Put live objects into a result. */
-function place(result: unknown, session: Session, entries: readonly Entry[]): unknown {
+/** Put live objects into a result, each at its path. */
+function insertObjects(result: unknown, session: Session, entries: readonly Entry[]): unknown {
   const root = { result };
   for (const { path, id, kind, ack, durable, overflow } of entries) {
     const object =
@@ -105,33 +105,33 @@ function place(result: unknown, session: Session, entries: readonly Entry[]): un
 export function createLive<Functions extends object = Registered>(
   options: LiveOptions = {},
   /** @internal In place of the page's. */
-  leaving: Leaving = thisPage,
+  lifecycle: PageLifecycle = pageLifecycle,
 ): Live<Functions> {
-  const { client, transport = "auto", timeout = CALL_MS, ...given } = options;
+  const { client, transport = "auto", timeout = CALL_MS, ...channelOptions } = options;
   if (!(timeout > 0)) throw new RangeError("timeout must be a number of milliseconds above 0");
   const open: Client["channel"] = client ? client.channel : sharedChannel;
   let session: Session | undefined;
   let secret: string | undefined;
   let calls = 0;
 
-  /** What the client's channels are made of; the transport of one is told. */
+  /** The settings of the client's channels, as the transport of one is given them. */
   const settings = () =>
     new Promise<ConnectionSettings>((resolve) => {
       const handle = open("", {
-        ...given,
+        ...channelOptions,
         // With a cursor of its own it shares no subscription, so the transport is asked.
         cursor: "0",
         transport(made) {
           const { mux } = made as SubscriptionSettings;
           const shared = typeof transport === "function" ? transport.shared?.(made) : transport === "auto" ? mux : undefined;
-          resolve({ ...made, credentials: given.credentials, mux: shared });
+          resolve({ ...made, credentials: channelOptions.credentials, mux: shared });
           queueMicrotask(() => handle.close());
           return { publish() {}, close() {} };
         },
       });
       handle.subscribe(() => {});
     });
-  let known: Promise<ConnectionSettings> | undefined;
+  let settled: Promise<ConnectionSettings> | undefined;
 
   /** A secret is of one user; where nothing is left of one it is forgotten. */
   function forget(): void {
@@ -141,7 +141,7 @@ export function createLive<Functions extends object = Registered>(
   async function call(name: string, args: readonly unknown[] | object = []): Promise<unknown> {
     calls++;
     try {
-      const all = await (known ??= settings());
+      const all = await (settled ??= settings());
       secret ??= newSecret();
       const mine = secret;
       const answer = await callFunction(all, { name, args, secret: mine, timeout });
@@ -149,13 +149,13 @@ export function createLive<Functions extends object = Registered>(
       session ??= new Session({
         ...all,
         secret: mine,
-        leaving,
+        lifecycle,
         onEnd() {
           session = undefined;
           forget();
         },
       });
-      return place(answer.result, session, answer.live);
+      return insertObjects(answer.result, session, answer.live);
     } finally {
       calls--;
       forget();
@@ -168,4 +168,4 @@ export function createLive<Functions extends object = Registered>(
 let shared: Live | undefined;
 
 /** Call a function of the server this page came from. See {@link Live.call}. */
-export const call: Live["call"] = (...given) => (shared ??= createLive()).call(...given);
+export const call: Live["call"] = (...args) => (shared ??= createLive()).call(...args);

@@ -6,7 +6,7 @@
  */
 
 import { draft, type Frame, type Info } from "./live_frames.js";
-import { type Carrier, copyOf, guarded, LiveObject } from "./live_object.js";
+import { type ObjectSession, copyOf, guarded, LiveObject } from "./live_object.js";
 import { decode, message } from "./live_values.js";
 import { newer } from "./topic.js";
 import type { Gone } from "./types.js";
@@ -24,27 +24,27 @@ export interface SubscribeOptions {
 
 type Listener<Data> = (data: Data, info: Info) => unknown;
 
-/** What a durable broadcast answers to a subscribe. */
+/** A durable broadcast's answer to a subscribe. */
 interface Begun {
   readonly cursor: string;
   readonly reset?: string;
 }
 
 export class BroadcastChannel<Message = unknown> extends LiveObject {
-  /** Whether its messages are kept, so that a member can go on where another one ended. */
+  /** Its messages are kept, so that a member can go on where another one ended. */
   readonly durable: boolean;
   readonly #listeners = new Set<{ listen: Listener<Message> }>();
   readonly #binaryListeners = new Set<{ listen: Listener<Uint8Array<ArrayBuffer>> }>();
   #cursor: string | undefined;
 
   /** @internal Only a server function makes one. */
-  constructor(carrier: Carrier, id: string, durable: boolean) {
-    super(carrier, id);
+  constructor(session: ObjectSession, id: string, durable: boolean) {
+    super(session, id);
     this.durable = durable;
   }
 
   /**
-   * Where to go on: of the last message that came, or where the subscription began. Give it to
+   * Cursor of the last message that came, or of the begin of the subscription. Give it to
    * `subscribe` of the object that the next call returns. `undefined` where nothing is kept.
    */
   get cursor(): string | undefined {
@@ -83,10 +83,10 @@ export class BroadcastChannel<Message = unknown> extends LiveObject {
       data instanceof Uint8Array
         ? [...this.#binaryListeners].map(({ listen }) => () => listen(data, info))
         : [...this.#listeners].map(({ listen }) => () => listen(decode(frame) as Message, info));
-    this.hear(frame, calls);
+    this.notify(frame, calls);
   }
 
-  protected deafen(): void {
+  protected removeListeners(): void {
     this.#listeners.clear();
     this.#binaryListeners.clear();
   }

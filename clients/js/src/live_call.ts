@@ -1,12 +1,12 @@
 /**
- * One call of a function: what is asked, and what the answer means.
+ * One call of a function: the request, and the meaning of its answer.
  *
  * Rule: it settles in any case, and only what the server itself says is an answer. All else
  * (a captive portal's page, a router's 404, a head that was cut) is a `NetworkError` that says
  * what came.
  */
 
-import { present } from "./credentials.js";
+import { resolveCredentials } from "./credentials.js";
 import { TakoError } from "./index.js";
 import { parse } from "./link.js";
 import type { ConnectionSettings } from "./live_connection.js";
@@ -14,10 +14,10 @@ import { Abort, NetworkError, ValidationError } from "./live_errors.js";
 import type { Mark } from "./live_frames.js";
 import type { Overflow } from "./live_machine.js";
 import { encode, putBack } from "./live_values.js";
-import { ask } from "./stream.js";
+import { sendRequest } from "./stream.js";
 import { connectUrl } from "./topic.js";
 
-/** Where a live object belongs. */
+/** A live object's place in a result. */
 export interface Entry {
   readonly path: readonly (string | number)[];
   readonly id: string;
@@ -32,12 +32,12 @@ export interface Result {
   readonly live?: readonly Entry[];
 }
 
-interface Said extends Result {
+interface Envelope extends Result {
   /** Of the result, or of an `Abort`'s value. */
   readonly values?: readonly Mark[];
 }
 
-interface Answer extends Partial<Said> {
+interface Answer extends Partial<Envelope> {
   readonly code?: unknown;
   readonly error?: unknown;
   readonly value?: unknown;
@@ -98,10 +98,10 @@ export async function callFunction(settings: ConnectionSettings, { name, args, s
   const { signal } = abort;
 
   const post = async (refused: boolean): Promise<[Response, string]> => {
-    const auth = await present(environment, credentials, refused, signal).catch((cause: unknown) =>
+    const auth = await resolveCredentials(environment, credentials, refused, signal).catch((cause: unknown) =>
       Promise.reject(failed(cause, "The credentials could not be had.")),
     );
-    const response = await ask(settings, url, auth, { method: "POST", headers, body, signal });
+    const response = await sendRequest(settings, url, auth, { method: "POST", headers, body, signal });
     return [response, await response.text()];
   };
   const exchange = async () => {

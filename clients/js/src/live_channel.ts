@@ -5,7 +5,7 @@
  */
 
 import { draft, type Frame } from "./live_frames.js";
-import { type Carrier, copyOf, LiveObject } from "./live_object.js";
+import { type ObjectSession, copyOf, LiveObject } from "./live_object.js";
 import { decode, message } from "./live_values.js";
 
 /** The argument is a message, the result what its listener answers. */
@@ -14,8 +14,8 @@ export type Direction = (message: any) => unknown;
 type MessageOf<Way extends Direction> = Parameters<Way>[0];
 type AnswerOf<Way extends Direction> = Awaited<ReturnType<Way>>;
 
-/** What a listener may return: the answer, or nothing where it leaves that to another. */
-type Heard<Way extends Direction> = AnswerOf<Way> | void | Promise<AnswerOf<Way> | void>;
+/** A listener's result: the answer, or nothing where it leaves that to another. */
+type ListenerResult<Way extends Direction> = AnswerOf<Way> | void | Promise<AnswerOf<Way> | void>;
 
 export interface SendOptions {
   /** Wait for the answer of the other side's listener. */
@@ -32,8 +32,8 @@ export class Channel<
   readonly #binaryListeners = new Set<{ listen: (data: Uint8Array<ArrayBuffer>) => unknown }>();
 
   /** @internal Only a server function makes one. */
-  constructor(carrier: Carrier, id: string, ack: boolean) {
-    super(carrier, id);
+  constructor(session: ObjectSession, id: string, ack: boolean) {
+    super(session, id);
     this.#ack = ack;
   }
 
@@ -55,7 +55,7 @@ export class Channel<
   }
 
   /** Receive messages; what is returned is the answer, where one is asked for. Returns what ends it. */
-  listen(listener: (message: MessageOf<ServerToClient>) => Heard<ServerToClient>): () => void {
+  listen(listener: (message: MessageOf<ServerToClient>) => ListenerResult<ServerToClient>): () => void {
     return add(this.#listeners, { listen: listener });
   }
 
@@ -71,10 +71,10 @@ export class Channel<
         ? [...this.#binaryListeners].map(({ listen }) => () => listen(data))
         : [...this.#listeners].map(({ listen }) => () => listen(decode(frame) as MessageOf<ServerToClient>));
     if (frame.ack) void this.answer(frame, calls);
-    else this.hear(frame, calls);
+    else this.notify(frame, calls);
   }
 
-  protected deafen(): void {
+  protected removeListeners(): void {
     this.#listeners.clear();
     this.#binaryListeners.clear();
   }

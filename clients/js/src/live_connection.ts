@@ -1,12 +1,12 @@
 /**
- * Which wire carries the live objects: an event stream at first, the shared WebSocket as soon
+ * The choice of a wire for live objects: an event stream at first, the shared WebSocket as soon
  * as that is there, and another one after each cut (protocol, live objects, section 3).
  *
  * Rule: one wire is in use. The WebSocket belongs to the channel subscriptions, which open it
  * again by themselves; it is given up where its `tako.v1` does not answer.
  */
 
-import { present } from "./credentials.js";
+import { resolveCredentials } from "./credentials.js";
 import { laterOrAwake, type WebSocketLike } from "./environment.js";
 import { FIRST_REF, type Payload, socketWire, streamWire, type Wire, type WireEvents } from "./live_wires.js";
 import type { Link } from "./link.js";
@@ -24,7 +24,7 @@ const RETRY_CAP_MS = 5_000;
 
 export interface ConnectionSettings extends StreamSettings {
   readonly credentials: Credentials | undefined;
-  /** Of the place on the shared connection: two of one name are never on one, as two sessions may not be. */
+  /** Name of the slot on the shared connection: two of one name are never on one, as two sessions may not be. */
   readonly name: string;
   /** The WebSocket that channel subscriptions share; `undefined` where there is none. */
   readonly mux: (() => Mux) | undefined;
@@ -46,7 +46,7 @@ export interface Connection {
   confirm(): void;
   /** The wire is of no use; make another one. */
   fail(): void;
-  /** Whether the server knows of the shared connection and of no other. */
+  /** The server knows of the shared connection and of no other. */
   onSocket(): boolean;
   close(): void;
 }
@@ -64,7 +64,7 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
   /** The WebSocket, while it is open. */
   let shared: Wire | undefined;
   let confirmed = false;
-  let place: Link | undefined;
+  let slot: Link | undefined;
   let mux: Mux | undefined;
   let cancelRetry: (() => void) | undefined;
   let cancelProbe: (() => void) | undefined;
@@ -109,25 +109,25 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
   function connect(): void {
     cancelRetry = undefined;
     if (closed || current || stream) return;
-    if (settings.mux && !place) join(settings.mux());
+    if (settings.mux && !slot) join(settings.mux());
     // The shared connection may have been open.
     if (!current && !streamRefused) void openStream();
   }
 
   async function openStream(): Promise<void> {
     // Held here, so that a second one does not begin while the first asks for credentials.
-    const asking = new AbortController();
-    const pending: Wire = { send() {}, drop: () => asking.abort() };
+    const abort = new AbortController();
+    const pending: Wire = { send() {}, drop: () => abort.abort() };
     stream = pending;
     try {
-      const auth = await present(environment, credentials, refused, asking.signal);
+      const auth = await resolveCredentials(environment, credentials, refused, abort.signal);
       if (stream !== pending) return;
       cancelOpen = environment.later(OPEN_MS, () => {
         stream?.drop();
         cut(SILENT);
       });
       const made: Wire = streamWire(settings, connectUrl(settings.base), auth, () => stream === made && use(made), {
-        text: (said, text) => (made === current || made === old) && events.text(said, text),
+        text: (frame, text) => (made === current || made === old) && events.text(frame, text),
         binary: (payload) => (made === current || made === old) && events.binary(payload),
         lost: (outcome) => streamLost(made, outcome),
       });
@@ -145,21 +145,21 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
     streamRefused = outcome;
     current = undefined;
     dropStream();
-    if (!place || mux?.blocked()) events.refused(outcome);
+    if (!slot || mux?.blocked()) events.refused(outcome);
   }
 
   function join(to: Mux): void {
     mux = to;
     const nothing = () => {};
-    // A request that is never answered keeps a place on the connection without a subscription.
-    place = to.join(settings.name, {
+    // A request that is never answered keeps a slot on the connection without a subscription.
+    slot = to.join(settings.name, {
       request(opened) {
         if (opened) socketOpened(opened);
         return new Promise(nothing);
       },
       lost: () => socketLost(mux?.blocked() ? streamRefused : undefined),
       ended(outcome) {
-        place = undefined;
+        slot = undefined;
         // Between two wires none is in use, and the next stream may do.
         socketLost(streamRefused ?? (current && current === shared ? outcome : undefined));
       },
@@ -174,15 +174,15 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
   function socketOpened(opened: WebSocketLike): void {
     const ref = FIRST_REF;
     const wire = socketWire(opened, {
-      text(said, text) {
-        if (said.ref === ref) {
+      text(frame, text) {
+        if (frame.ref === ref) {
           // Too late is no answer: what took so long would carry no message better.
           if (!shared) return;
           cancelProbe?.();
           cancelProbe = undefined;
           socket = wire;
           upgrade();
-        } else if (wire === current) events.text(said, text);
+        } else if (wire === current) events.text(frame, text);
       },
       binary: (payload) => wire === current && events.binary(payload),
     });
@@ -192,7 +192,7 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
     cancelProbe = environment.later(PROBE_MS, () => (shared = undefined));
   }
 
-  /** Where both work, the WebSocket is used; what is under way on the stream ends first. */
+  /** The WebSocket is preferred once both work; what is under way on the stream ends first. */
   function upgrade(): void {
     if (socket && (confirmed || !current)) use(socket);
   }
@@ -224,7 +224,7 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
       const wire = current ?? stream;
       if (!wire) return;
       wire.drop();
-      // The socket's owner has told it already.
+      // The socket's owner has reported it already.
       if (wire === (current ?? stream)) cut(LOST);
     },
     onSocket: () => confirmed && current === shared,
@@ -235,7 +235,7 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
       cancelProbe?.();
       for (const wire of [current !== shared ? current : undefined, stream, old]) wire?.drop();
       current = stream = old = socket = undefined;
-      place?.close();
+      slot?.close();
     },
   };
 }

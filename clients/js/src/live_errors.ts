@@ -1,5 +1,5 @@
 /**
- * What can become of a live object, of a send or of a call.
+ * The errors of live objects, sends and calls.
  *
  *     TakoError
  *     ├── Abort                  either side said so, or the function did; has its value
@@ -21,19 +21,19 @@ import { encode, putBack } from "./live_values.js";
 
 /** One side ended the object on purpose, or a function refused its call. */
 export class Abort extends TakoError {
-  /** What it said; anything that JSON can carry, and dates and bytes. */
+  /** Its value: anything that JSON can carry, and dates and bytes. */
   readonly abortValue: unknown;
 
   constructor(value?: unknown, message?: string) {
-    const said = typeof value === "object" ? (value as { message?: unknown } | null)?.message : value;
-    super("abort", message ?? (typeof said === "string" ? said : "Aborted"));
+    const reason = typeof value === "object" ? (value as { message?: unknown } | null)?.message : value;
+    super("abort", message ?? (typeof reason === "string" ? reason : "Aborted"));
     this.abortValue = value;
   }
 }
 
-/** The connection was lost for too long, or there was no answer of the server; `cause` is the last trouble. */
+/** The connection was lost for too long, or there was no answer of the server; `cause` is the last error of the connection. */
 export class NetworkError extends TakoError {
-  /** Whether it is a live object's and not a call's. */
+  /** It is a live object's and not a call's. */
   readonly isChannel: boolean;
 
   constructor(isChannel: boolean, message = "The connection was lost.") {

@@ -24,7 +24,7 @@ export interface Mark {
   readonly kind: "date" | "bytes";
 }
 
-/** Why something ended or failed, as on the wire. */
+/** An error as on the wire: why something ended or failed. */
 export interface Trouble {
   readonly code: string;
   readonly value?: unknown;
@@ -33,14 +33,14 @@ export interface Trouble {
   readonly message?: string | undefined;
 }
 
-/** What one side has received, and what the other may send in the object's whole life (section 6). */
+/** One side's acknowledgement and the credit that it gives, over the object's whole life (section 6). */
 export interface Position {
   readonly seq: number;
   readonly bytes: number;
   readonly messages: number;
 }
 
-/** Where a publication stands among those of its key. */
+/** The place of a publication among those of its key. */
 export interface Info {
   /** Counts from 1. */
   readonly seq: number;
@@ -104,7 +104,7 @@ export function draft(what: Do, data: string | Uint8Array<ArrayBuffer>, more?: P
   return { do: what, size, data, ...more };
 }
 
-/** Whether it counts against credit and in the waiting lanes. */
+/** Whether it counts against credit and in the send queue. */
 export function isMessage(frame: Frame): boolean {
   return frame.do === "send" || frame.do === "publish" || frame.do === "published";
 }
@@ -114,10 +114,10 @@ export function laneOf(frame: Frame): 0 | 1 {
   return frame.data instanceof Uint8Array ? 1 : 0;
 }
 
-/** What remembering a frame costs beside its data, in bytes; the server's end counts the same. */
+/** Bytes that a kept frame costs beside its data; the server's end counts the same. */
 export const OVERHEAD = 400;
 
-/** What it counts for in a lane, in bytes. */
+/** Its weight in a lane, in bytes. */
 export function weightOf(frame: Frame): number {
   return OVERHEAD + frame.size;
 }
@@ -171,21 +171,21 @@ function whole(value: unknown, least: number, field: string): number {
   return value as number;
 }
 
-function readCursor(said: unknown): number | undefined {
-  if (said === undefined || said === null) return undefined;
-  return whole(typeof said === "string" && /^\d{1,16}$/.test(said) ? Number(said) : said, 0, "cursor");
+function readCursor(value: unknown): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  return whole(typeof value === "string" && /^\d{1,16}$/.test(value) ? Number(value) : value, 0, "cursor");
 }
 
 /**
  * @param text the frame as it came
- * @param said the same, parsed
+ * @param value the same, parsed
  * @throws Unreadable as it says
  */
-export function readText(text: string, said: Record<string, any>): [id: string, frame: Frame] {
-  const { id, do: what, seq, of, error, info, kind, timeoutMs } = said;
+export function readText(text: string, value: Record<string, any>): [id: string, frame: Frame] {
+  const { id, do: what, seq, of, error, info, kind, timeoutMs } = value;
   if (typeof id !== "string") throw new Unreadable("id is missing");
   if (what === "credit") {
-    const [at, bytes, messages] = ["at", "bytes", "messages"].map((field) => whole(said[field], 0, field));
+    const [at, bytes, messages] = ["at", "bytes", "messages"].map((field) => whole(value[field], 0, field));
     return [id, { do: what, size: 0, position: { seq: at, bytes, messages } as Position }];
   }
   if (what === "ended") return [id, { do: what, size: 0 }];
@@ -201,20 +201,20 @@ export function readText(text: string, said: Record<string, any>): [id: string, 
     case "subscribe":
     case "unsubscribe": {
       if (kind !== "text" && kind !== "binary") throw new Unreadable("kind must be text or binary");
-      const cursor = readCursor(said.cursor);
-      const { stale } = said;
+      const cursor = readCursor(value.cursor);
+      const { stale } = value;
       if (stale !== undefined && stale !== "reset") throw new Unreadable("stale must be reset");
-      return [id, { ...frame, kind, ...(said.ack && { ack: true }), ...(cursor !== undefined && { cursor }), ...(stale && { stale }) }];
+      return [id, { ...frame, kind, ...(value.ack && { ack: true }), ...(cursor !== undefined && { cursor }), ...(stale && { stale }) }];
     }
     case "ack":
       if (error) return [id, { ...frame, of: whole(of, 1, "of"), error }];
   }
   if (!/^(send|ack|publish|published)$/.test(what)) throw new Unreadable("do is unknown");
-  if (said.data === undefined) throw new Unreadable("data is missing");
+  if (value.data === undefined) throw new Unreadable("data is missing");
   const data = text.slice(text.indexOf('"data":') + 7, text.lastIndexOf("}"));
   const marksAt = text.indexOf('"values":') + 9;
-  const marks = said.values !== undefined && { values: text.slice(marksAt, text.indexOf(',"data":', marksAt)) };
-  const more = { ...(said.ack && { ack: true }), ...(what === "ack" && { of: whole(of, 1, "of") }), ...(info && { info }) };
+  const marks = value.values !== undefined && { values: text.slice(marksAt, text.indexOf(',"data":', marksAt)) };
+  const more = { ...(value.ack && { ack: true }), ...(what === "ack" && { of: whole(of, 1, "of") }), ...(info && { info }) };
   return [id, draft(what, data, { seq, ...more, ...marks })];
 }
 

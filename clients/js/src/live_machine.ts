@@ -7,25 +7,25 @@
  */
 
 import { CLOSED, type Frame, laneOf, NETWORK, OVERFLOW, type Position, TIMED_OUT, type Trouble } from "./live_frames.js";
-import { Inflow } from "./live_lanes.js";
-import { type Bounds, Outgoing, type Output } from "./live_outgoing.js";
+import { ReceiveWindow } from "./live_queues.js";
+import { type Bounds, Sender, type Output } from "./live_sender.js";
 
 /** Lingering: closed gracefully, but the other side may need frames again. Over: it may not know yet. */
 export type Phase = "new" | "open" | "lingering" | "over" | "forgotten";
 
-/** What happens where more waits than may: the object ends, or the oldest make room. */
+/** Policy of a full send queue: the object ends, or the oldest make room. */
 export type Overflow = "end" | "drop-oldest";
 
 export class Machine<Handle> {
   phase: Phase = "new";
   overflow: Overflow = "end";
-  /** Whether a wire carries its frames now. */
+  /** A wire carries its frames now. */
   attached = false;
-  /** Why it ended, `null` for a graceful end, once it has. */
+  /** The error of its end, `null` for a graceful one, once it has ended. */
   outcome: Trouble | null = null;
   readonly #bounds: Bounds;
-  readonly #inflow: Inflow;
-  readonly #outgoing: Outgoing<Handle>;
+  readonly #window: ReceiveWindow;
+  readonly #sender: Sender<Handle>;
   readonly #requests = new Set<number>();
   readonly #closing = { ours: false, theirs: false, closeSent: false, closedSent: false, closedReceived: false };
   #closeBy = Infinity;
@@ -36,8 +36,8 @@ export class Machine<Handle> {
   constructor(bounds: Bounds, now: number) {
     this.#bounds = bounds;
     this.#since = now;
-    this.#inflow = new Inflow(bounds.windowBytes, bounds.windowMessages);
-    this.#outgoing = new Outgoing(bounds, this.#out);
+    this.#window = new ReceiveWindow(bounds.windowBytes, bounds.windowMessages);
+    this.#sender = new Sender(bounds, this.#out);
   }
 
   /** The outputs since the last time. */
@@ -45,17 +45,17 @@ export class Machine<Handle> {
     return this.#out.splice(0);
   }
 
-  /** Whether it is over for its user. */
+  /** It is over for its user. */
   get ended(): boolean {
     return this.phase !== "new" && this.phase !== "open";
   }
 
-  /** Whether nothing more can be sent. */
+  /** Nothing more can be sent. */
   get closed(): boolean {
     return this.ended || this.#closing.ours || this.#closing.theirs;
   }
 
-  /** When `tick` has something to do; `Infinity` for never. */
+  /** Time of the next `tick`; `Infinity` for never. */
   get deadline(): number {
     const { connectTtlMs, reconnectTimeoutMs } = this.#bounds;
     if (this.phase === "forgotten") return Infinity;
@@ -64,35 +64,35 @@ export class Machine<Handle> {
     return this.attached ? this.#closeBy : Math.min(this.#closeBy, this.#since + reconnectTimeoutMs);
   }
 
-  /** What this side has, to be told to the other side now. */
+  /** This side's position, which goes to the other side now. */
   position(): Position {
-    return this.#inflow.say();
+    return this.#window.say();
   }
 
   /** A message, or a change of a subscription, without a number yet. */
   send(frame: Frame, handle: Handle | undefined, now: number): void {
-    const outgoing = this.#outgoing;
-    if (this.closed) return outgoing.fail(handle, CLOSED);
-    outgoing.push(frame, handle);
+    const sender = this.#sender;
+    if (this.closed) return sender.fail(handle, CLOSED);
+    sender.push(frame, handle);
     this.#flush(now);
     const lane = laneOf(frame);
-    while (outgoing.over(lane)) {
+    while (sender.over(lane)) {
       // Whoever did not await the send would not hear of a hole; of the end they do.
       if (this.overflow === "end") return this.#end(OVERFLOW, now);
-      outgoing.dropOldest(lane);
+      sender.dropOldest(lane);
     }
   }
 
   /** Answer a request. Harmless when it was answered, or nobody waits any more. */
   answer(of: number, answer: Pick<Frame, "data" | "values" | "error" | "size">, now: number): void {
-    this.#inflow.consumed(of);
-    if (this.#requests.delete(of)) this.#outgoing.pushAnswer({ do: "ack", of, ...answer });
+    this.#window.consumed(of);
+    if (this.#requests.delete(of)) this.#sender.pushAnswer({ do: "ack", of, ...answer });
     this.#flush(now);
   }
 
   /** All listeners of a message have settled. Harmless when repeated. */
   consumed(seq: number, now: number): void {
-    this.#inflow.consumed(seq);
+    this.#window.consumed(seq);
     this.#flush(now);
   }
 
@@ -119,7 +119,7 @@ export class Machine<Handle> {
       this.phase = "open";
       this.#out.push({ opened: true });
     }
-    if (!this.#outgoing.again(position)) {
+    if (!this.#sender.retransmit(position)) {
       // The other side lacks what is not here any more.
       if (this.ended) this.#forget();
       else this.#end(NETWORK, now);
@@ -144,16 +144,16 @@ export class Machine<Handle> {
 
   /** Tell the other side what it has not been told; at each ping. */
   report(): void {
-    if (this.attached && this.#inflow.news) this.#credit();
+    if (this.attached && this.#window.news) this.#credit();
   }
 
   receive(frame: Frame, now: number): void {
     const seq = frame.seq ?? 0;
     if (this.phase === "forgotten") return;
     if (!seq) this.#control(frame, now);
-    else if (seq <= this.#inflow.seq) return;
-    else if (seq !== this.#inflow.seq + 1) this.#broken(`seq ${seq} follows ${this.#inflow.seq}`, now);
-    else if (!this.#inflow.take(frame)) this.#broken("more than the credit allows", now);
+    else if (seq <= this.#window.seq) return;
+    else if (seq !== this.#window.seq + 1) this.#broken(`seq ${seq} follows ${this.#window.seq}`, now);
+    else if (!this.#window.take(frame)) this.#broken("more than the credit allows", now);
     else this.#taken(frame, now);
     this.#flush(now);
   }
@@ -167,12 +167,12 @@ export class Machine<Handle> {
 
   #taken(frame: Frame, now: number): void {
     const closing = this.#closing;
-    if (frame.do === "ack") this.#outgoing.answered(frame);
+    if (frame.do === "ack") this.#sender.answered(frame);
     else if (frame.do === "close") {
       closing.theirs = true;
       this.#closeBy = Math.min(this.#closeBy, now + (frame.timeoutMs as number));
     } else if (frame.do === "closed") closing.closedReceived = true;
-    else if (this.ended) this.#inflow.consumed(frame.seq as number);
+    else if (this.ended) this.#window.consumed(frame.seq as number);
     else {
       if (frame.ack || frame.do === "publish") this.#requests.add(frame.seq as number);
       this.#out.push({ deliver: frame });
@@ -181,7 +181,7 @@ export class Machine<Handle> {
 
   #control(frame: Frame, now: number): void {
     if (frame.do === "credit") {
-      if (!this.#outgoing.granted(frame.position as Position)) this.#broken("a report of what was never sent", now);
+      if (!this.#sender.granted(frame.position as Position)) this.#broken("a report of what was never sent", now);
     } else if (frame.do === "ended") {
       if (this.phase === "over") this.#forget();
     } else {
@@ -195,10 +195,10 @@ export class Machine<Handle> {
   #flush(now: number): void {
     if (this.attached && !this.#blocked) {
       if (!this.ended) {
-        this.#outgoing.flush();
+        this.#sender.flush();
         this.#closeOn(now);
       }
-      if (this.#inflow.due) this.#credit();
+      if (this.#window.due) this.#credit();
     }
     const { ours, theirs, closedSent, closedReceived } = this.#closing;
     const complete = theirs ? closedSent && (closedReceived || !ours) : closedReceived;
@@ -207,14 +207,14 @@ export class Machine<Handle> {
 
   #closeOn(now: number): void {
     const closing = this.#closing;
-    if (closing.ours && !closing.closeSent && !this.#outgoing.waits) {
+    if (closing.ours && !closing.closeSent && !this.#sender.waits) {
       closing.closeSent = true;
-      this.#outgoing.number({ do: "close", size: 0, timeoutMs: Math.round(Math.max(0, this.#closeBy - now)) });
+      this.#sender.number({ do: "close", size: 0, timeoutMs: Math.round(Math.max(0, this.#closeBy - now)) });
     }
     const due = closing.theirs && !closing.closedSent && (closing.closeSent || !closing.ours);
-    if (due && !this.#outgoing.owes && !this.#requests.size) {
+    if (due && !this.#sender.owes && !this.#requests.size) {
       closing.closedSent = true;
-      this.#outgoing.number({ do: "closed", size: 0 });
+      this.#sender.number({ do: "closed", size: 0 });
     }
   }
 
@@ -227,12 +227,12 @@ export class Machine<Handle> {
   }
 
   #credit(): void {
-    this.#out.push({ frame: { do: "credit", size: 0, position: this.#inflow.say() } });
+    this.#out.push({ frame: { do: "credit", size: 0, position: this.#window.say() } });
   }
 
   #end(trouble: Trouble, now: number): void {
     this.#settle(trouble);
-    this.#outgoing.forget();
+    this.#sender.forget();
     this.#since = now;
     if (this.attached) this.#out.push({ frame: { do: "end", error: trouble, size: 0 } });
     // Neither need be remembered: the one is also what an unknown id means, and of the other there is nobody to tell.
@@ -244,14 +244,14 @@ export class Machine<Handle> {
     this.outcome = trouble;
     this.phase = "over";
     this.#requests.clear();
-    this.#outgoing.settle(trouble);
+    this.#sender.settle(trouble);
     this.#out.push({ ended: trouble });
   }
 
   #forget(): void {
     this.phase = "forgotten";
     this.attached = false;
-    this.#outgoing.forget();
+    this.#sender.forget();
     this.#out.push({ forgotten: true });
   }
 

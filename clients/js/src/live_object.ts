@@ -11,17 +11,17 @@ import { ChannelOverflowError, TakoError } from "./index.js";
 import { Abort, errorOf, NetworkError, troubleOf } from "./live_errors.js";
 import type { Frame, Trouble } from "./live_frames.js";
 import { Machine, type Overflow } from "./live_machine.js";
-import type { Bounds, Output } from "./live_outgoing.js";
+import type { Bounds, Output } from "./live_sender.js";
 import { decode, message } from "./live_values.js";
 
 const CLOSE_TIMEOUT_MS = 5_000;
 
 /** The session that an object belongs to, as the object sees it. */
-export interface Carrier {
+export interface ObjectSession {
   readonly environment: Environment;
   readonly bounds: Bounds & { readonly maxMessageBytes: number };
-  /** What last went wrong with the connection. */
-  readonly trouble: TakoError | undefined;
+  /** The last error of the connection. */
+  readonly lastError: TakoError | undefined;
   transmit(id: string, frame: Frame): void;
   forgotten(id: string): void;
   broken(): void;
@@ -32,7 +32,7 @@ export interface CloseOptions {
   readonly timeout?: number;
 }
 
-/** Who waits for what became of a send. */
+/** The promise of a send. */
 interface Handle {
   resolve(value: unknown): void;
   reject(error: TakoError): void;
@@ -40,9 +40,9 @@ interface Handle {
 
 type CloseListener = (error: TakoError | undefined) => unknown;
 
-/** What both kinds of live objects have. */
+/** Base of both kinds of live objects. */
 export abstract class LiveObject {
-  readonly #carrier: Carrier;
+  readonly #session: ObjectSession;
   readonly #id: string;
   readonly #machine: Machine<Handle>;
   readonly #openListeners: (() => unknown)[] = [];
@@ -53,25 +53,25 @@ export abstract class LiveObject {
   #error: TakoError | undefined;
   #closing: Promise<0 | 1> | undefined;
   #closed!: (code: Promise<0 | 1>) => void;
-  #carrying = false;
+  #performing = false;
   #deadline = Infinity;
   #cancelDeadline: (() => void) | undefined;
 
   /** @internal */
-  constructor(carrier: Carrier, id: string) {
-    this.#carrier = carrier;
+  constructor(session: ObjectSession, id: string) {
+    this.#session = session;
     this.#id = id;
-    this.#machine = new Machine(carrier.bounds, carrier.environment.now());
+    this.#machine = new Machine(session.bounds, session.environment.now());
     this.#schedule();
   }
 
-  /** Whether nothing more can be sent. */
+  /** Nothing more can be sent. */
   get isClosed(): boolean {
     return this.#machine.closed;
   }
 
   /**
-   * What happens where more waits to be sent than may: `end` ends the object with
+   * On a full send queue: `end` ends the object with
    * `ChannelOverflowError`, so nothing is missed unseen; `drop-oldest` keeps it open, and fails the
    * oldest sends that wait. It begins as the server's function made the object.
    */
@@ -123,22 +123,22 @@ export abstract class LiveObject {
 
   /** @internal What the session does with it; outputs are carried out afterwards. */
   act(input: (machine: Machine<Handle>, now: number) => void): void {
-    input(this.#machine, this.#carrier.environment.now());
-    if (this.#carrying) return;
-    this.#carrying = true;
+    input(this.#machine, this.#session.environment.now());
+    if (this.#performing) return;
+    this.#performing = true;
     try {
       for (let outputs = this.#machine.take(); outputs.length; outputs = this.#machine.take()) {
-        for (const output of outputs) this.#carryOut(output);
+        for (const output of outputs) this.#perform(output);
       }
     } finally {
-      this.#carrying = false;
+      this.#performing = false;
     }
     this.#schedule();
   }
 
   /** Send a message; the promise may be ignored, so what can never be sent is thrown at once. */
   protected sendFrame(frame: Frame): Promise<unknown> {
-    const { maxMessageBytes } = this.#carrier.bounds;
+    const { maxMessageBytes } = this.#session.bounds;
     if (frame.size > maxMessageBytes) throw new ChannelOverflowError(`A message has at most ${maxMessageBytes} bytes.`);
     const promise = new Promise<unknown>((resolve, reject) => {
       this.act((machine, now) => machine.send(frame, { resolve, reject }, now));
@@ -158,8 +158,8 @@ export abstract class LiveObject {
     if (!this.isClosed) this.act((machine, now) => machine.send(frame, { resolve: answered, reject() {} }, now));
   }
 
-  /** Let listeners hear a message, all at once; it is consumed when all have settled. */
-  protected hear(frame: Frame, listeners: (() => unknown)[]): void {
+  /** Call listeners with a message, all at once; it is consumed when all have settled. */
+  protected notify(frame: Frame, listeners: (() => unknown)[]): void {
     const consumed = () => this.act((machine, now) => machine.consumed(frame.seq as number, now));
     const results = listeners.map((listener) => guarded(listener, (error) => this.#failed(error)));
     if (results.some((result) => result)) void Promise.all(results).then(consumed);
@@ -175,7 +175,7 @@ export abstract class LiveObject {
       let value: unknown;
       for (const listener of listeners) value = await listener();
       answer = message("ack", value ?? null);
-      const { maxMessageBytes } = this.#carrier.bounds;
+      const { maxMessageBytes } = this.#session.bounds;
       if (answer.size > maxMessageBytes) throw new RangeError(`an answer has at most ${maxMessageBytes} bytes`);
       if (!listeners.length) answer = { error: { code: "failed", message: "There is no listener." }, size: 0 };
     } catch (error) {
@@ -191,28 +191,28 @@ export abstract class LiveObject {
   protected abstract deliver(frame: Frame): void;
 
   /** No listener is called any more. */
-  protected abstract deafen(): void;
+  protected abstract removeListeners(): void;
 
   #failed(error: unknown): void {
     if (error instanceof Abort) this.abort(error.abortValue, error.message);
     else console.error(error);
   }
 
-  #carryOut(output: Output<Handle>): void {
-    if ("frame" in output) this.#carrier.transmit(this.#id, output.frame);
+  #perform(output: Output<Handle>): void {
+    if ("frame" in output) this.#session.transmit(this.#id, output.frame);
     else if ("deliver" in output) this.deliver(output.deliver);
     else if ("sent" in output) output.sent.resolve(undefined);
     else if ("answered" in output) output.answered.resolve(decode(output));
     else if ("failed" in output) output.failed.reject(this.#errorOf(output.error));
     else if ("opened" in output) this.#open();
     else if ("ended" in output) this.#end(output.ended);
-    else if ("forgotten" in output) this.#carrier.forgotten(this.#id);
-    else this.#carrier.broken();
+    else if ("forgotten" in output) this.#session.forgotten(this.#id);
+    else this.#session.broken();
   }
 
   #errorOf(trouble: Trouble): TakoError {
     const error = errorOf(trouble);
-    if (error instanceof NetworkError) error.blame(this.#carrier.trouble);
+    if (error instanceof NetworkError) error.blame(this.#session.lastError);
     return error;
   }
 
@@ -225,18 +225,18 @@ export abstract class LiveObject {
     this.#error = trouble ? this.#errorOf(trouble) : undefined;
     // Sends that nobody awaits are told of here, if nowhere else.
     if (this.#error instanceof ChannelOverflowError) console.error(this.#error);
-    this.deafen();
+    this.removeListeners();
     const waits = this.#closeListeners.splice(0).flatMap((listener) => guarded(() => listener(this.#error)) ?? []);
     const code = trouble ? 1 : 0;
     this.#openListeners.length = 0;
     this.#closing ??= new Promise((resolve) => (this.#closed = resolve));
-    this.#closed(waits.length ? this.#patiently(Promise.all(waits).then(() => code)) : Promise.resolve(code));
+    this.#closed(waits.length ? this.#atMost(Promise.all(waits).then(() => code)) : Promise.resolve(code));
   }
 
-  /** A listener that never settles does not keep who closes for ever. */
-  #patiently(settled: Promise<0 | 1>): Promise<0 | 1> {
+  /** A listener that never settles does not hold up a close for ever. */
+  #atMost(settled: Promise<0 | 1>): Promise<0 | 1> {
     return new Promise((resolve) => {
-      const cancel = this.#carrier.environment.later(CLOSE_TIMEOUT_MS, () => resolve(1));
+      const cancel = this.#session.environment.later(CLOSE_TIMEOUT_MS, () => resolve(1));
       void settled.then(resolve).then(cancel);
     });
   }
@@ -244,7 +244,7 @@ export abstract class LiveObject {
   #schedule(): void {
     const { deadline } = this.#machine;
     if (deadline === this.#deadline) return;
-    const { later, now } = this.#carrier.environment;
+    const { later, now } = this.#session.environment;
     this.#cancelDeadline?.();
     this.#deadline = deadline;
     this.#cancelDeadline = undefined;

@@ -6,21 +6,21 @@
  * comes later; the end of the last object leaves nothing but the idle timer.
  */
 
-import { present } from "./credentials.js";
+import { resolveCredentials } from "./credentials.js";
 import { type Connection, type ConnectionSettings, createConnection } from "./live_connection.js";
 import { type Frame, NETWORK, type Position, readBinary, readText, type Trouble, write } from "./live_frames.js";
-import type { Leaving } from "./live_leaving.js";
-import type { Carrier, LiveObject } from "./live_object.js";
+import type { PageLifecycle } from "./page_lifecycle.js";
+import type { ObjectSession, LiveObject } from "./live_object.js";
 import type { TakoError } from "./index.js";
 import { errorOf, ofCode, type Outcome, withCredentials } from "./outcome.js";
-import { FIRST_REF, type Said } from "./live_wires.js";
+import { FIRST_REF, type ControlFrame } from "./live_wires.js";
 import { connectUrl } from "./topic.js";
 import { type Watchdog, watch } from "./watchdog.js";
 
 /** Half of the time for the answer to an attach. */
 const ATTACH_MS = 5_000;
 
-/** What the server says in `settings`; these until it has. */
+/** Limits until the server has sent its own in `settings`. */
 const DEFAULTS = {
   connectTtlMs: 5_000,
   reconnectTimeoutMs: 60_000,
@@ -37,34 +37,34 @@ const DEFAULTS = {
 
 export interface SessionSettings extends ConnectionSettings {
   readonly secret: string;
-  readonly leaving: Leaving;
+  readonly lifecycle: PageLifecycle;
   /** It is over; another one is made for the next object. */
   onEnd(): void;
 }
 
-/** What is said of one object in an answer. */
+/** One object in an answer. */
 type Entry = Position & { readonly id: string; readonly error?: Trouble | null };
 
-export class Session implements Carrier {
+export class Session implements ObjectSession {
   readonly bounds = { ...DEFAULTS };
-  /** What last went wrong with the connection; of an object that ends for it, the cause. */
-  trouble: TakoError | undefined;
+  /** The last error of the connection; the cause of the end of an object that ends for it. */
+  lastError: TakoError | undefined;
   readonly #settings: SessionSettings;
   readonly #connection: Connection;
   readonly #objects = new Map<string, LiveObject>();
-  /** Ids that this wire has been asked about. */
+  /** Ids that were sent on this wire. */
   readonly #listed = new Set<string>();
-  /** Whether the wire carries our objects. */
+  /** The wire carries our objects. */
   #attached = false;
   #attachRef = 0;
   #lastRef = FIRST_REF;
   #watchdog: Watchdog | undefined;
   #cancelIdle: (() => void) | undefined;
-  #asking = false;
+  #openScheduled = false;
   #credentialsRefused = false;
   readonly #ending = new AbortController();
   #over = false;
-  readonly #stay: () => void;
+  readonly #stopHideListener: () => void;
 
   constructor(settings: SessionSettings) {
     this.#settings = settings;
@@ -72,10 +72,10 @@ export class Session implements Carrier {
       ready: () => void this.#attach(),
       lost: (outcome) => this.#lost(outcome),
       refused: (outcome) => this.#refused(outcome),
-      text: (said, text) => this.#text(said, text),
+      text: (frame, text) => this.#text(frame, text),
       binary: (payload) => this.#read(() => readBinary(payload)),
     });
-    this.#stay = settings.leaving.onHide((kept) => this.#hidden(kept));
+    this.#stopHideListener = settings.lifecycle.onHide((kept) => this.#hidden(kept));
   }
 
   get environment() {
@@ -123,12 +123,12 @@ export class Session implements Carrier {
   }
 
   #lost(outcome: Outcome): void {
-    this.trouble = errorOf(outcome);
+    this.lastError = errorOf(outcome);
     this.#detach();
   }
 
   #refused(outcome: Outcome): void {
-    this.trouble = errorOf(outcome);
+    this.lastError = errorOf(outcome);
     this.leave();
   }
 
@@ -136,7 +136,7 @@ export class Session implements Carrier {
     if (this.#over) return;
     this.#over = true;
     this.#ending.abort();
-    this.#stay();
+    this.#stopHideListener();
     this.#cancelIdle?.();
     this.#watchdog?.stop();
     this.#connection.close();
@@ -148,13 +148,13 @@ export class Session implements Carrier {
     if (kept) this.#connection.fail();
     // A WebSocket says it by its close.
     else if (!this.#connection.onSocket()) {
-      const { base, secret: session, leaving } = this.#settings;
-      leaving.beacon(`${connectUrl(base).replace(/^ws/, "http")}/leave`, JSON.stringify({ session }));
+      const { base, secret: session, lifecycle } = this.#settings;
+      lifecycle.beacon(`${connectUrl(base).replace(/^ws/, "http")}/leave`, JSON.stringify({ session }));
     }
   }
 
-  #send(said: object): void {
-    this.#connection.send(JSON.stringify(said));
+  #send(frame: object): void {
+    this.#connection.send(JSON.stringify(frame));
   }
 
   /** Notice where nothing is heard for twice as long. */
@@ -170,7 +170,7 @@ export class Session implements Carrier {
     const { credentials, secret: session } = this.#settings;
     const ref = (this.#attachRef = ++this.#lastRef);
     // Without them the server says what it lacks.
-    const auth = await present(this.environment, credentials, this.#credentialsRefused, this.#ending.signal).catch(() => undefined);
+    const auth = await resolveCredentials(this.environment, credentials, this.#credentialsRefused, this.#ending.signal).catch(() => undefined);
     if (ref !== this.#attachRef || this.#over) return;
     this.#watch(ATTACH_MS);
     const open = [...this.#objects].map(([id, object]) => this.#entry(id, object));
@@ -186,12 +186,12 @@ export class Session implements Carrier {
     return entry;
   }
 
-  /** What came with one turn's results is asked for together. */
+  /** Objects of one turn's results go in one frame. */
   #openMore(): void {
-    if (this.#asking || !this.#attached) return;
-    this.#asking = true;
+    if (this.#openScheduled || !this.#attached) return;
+    this.#openScheduled = true;
     queueMicrotask(() => {
-      this.#asking = false;
+      this.#openScheduled = false;
       const more = [...this.#objects].filter(([id]) => !this.#listed.has(id));
       if (!this.#attached || !more.length) return;
       this.#send({ op: "live.open", ref: ++this.#lastRef, open: more.map(([id, object]) => this.#entry(id, object)) });
@@ -225,38 +225,38 @@ export class Session implements Carrier {
 
   // frames
 
-  #text(said: Said, text: string): void {
+  #text(frame: ControlFrame, text: string): void {
     this.#watchdog?.heard();
-    switch (said.op) {
+    switch (frame.op) {
       case "live":
-        return this.#read(() => readText(text, said));
+        return this.#read(() => readText(text, frame));
       case "ping":
         return this.#pong();
       case "live.attached":
-        if (said.ref !== this.#attachRef) return;
-        Object.assign(this.bounds, said.settings);
+        if (frame.ref !== this.#attachRef) return;
+        Object.assign(this.bounds, frame.settings);
         this.#attached = true;
         this.#credentialsRefused = false;
-        this.trouble = undefined;
+        this.lastError = undefined;
         this.#watch(this.bounds.pingIntervalMs);
-        this.#opened(said);
+        this.#opened(frame);
         this.#openMore();
         return this.#connection.confirm();
       case "live.opened":
-        return this.#opened(said);
+        return this.#opened(frame);
       case "live.refused":
       case "error":
-        if (said.ref !== undefined && said.ref < this.#attachRef) return;
-        return this.#notAttached(withCredentials(ofCode(said.code, said.error), this.#settings.credentials));
+        if (frame.ref !== undefined && frame.ref < this.#attachRef) return;
+        return this.#notAttached(withCredentials(ofCode(frame.code, frame.error), this.#settings.credentials));
     }
   }
 
-  /** What passes is tried again for as long as objects wait; what does not is the end. */
+  /** A temporary refusal is tried again for as long as objects wait; a final one ends them. */
   #notAttached(outcome: Outcome): void {
     if (outcome.action === "stop" || outcome.action === "gone") return this.#refused(outcome);
     this.#credentialsRefused = outcome.action === "reauthenticate";
     this.#connection.fail();
-    this.trouble = errorOf(outcome);
+    this.lastError = errorOf(outcome);
   }
 
   #read(read: () => [id: string, frame: Frame]): void {

@@ -18,7 +18,7 @@ export interface Encoded {
 const FIRST = Date.parse("0001-01-01T00:00:00Z");
 const LAST = Date.parse("9999-12-31T23:59:59.999Z");
 
-/** What to do about a class of the platform, which JSON would make an empty object of. */
+/** Advice for a class of the platform, which JSON would make an empty object of. */
 const ADVICE: Readonly<Record<string, string>> = {
   Blob: "await its arrayBuffer() and send a Uint8Array of that",
   File: "await its arrayBuffer() and send a Uint8Array of that",
@@ -26,7 +26,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   Set: "send [...it]",
 };
 
-function place(what: string, path: Mark["path"]): string {
+function describePath(what: string, path: Mark["path"]): string {
   return what + path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("");
 }
 
@@ -39,60 +39,60 @@ export function encode(value: unknown, what: string): Encoded {
   const within = new Set<object>();
 
   function refuse(path: Mark["path"], why: string): never {
-    throw new TypeError(`${place(what, path)}: ${why}`);
+    throw new TypeError(`${describePath(what, path)}: ${why}`);
   }
 
-  function text(said: string, path: Mark["path"]): string {
-    return /\p{Surrogate}/u.test(said) ? refuse(path, "half of a surrogate pair is no text") : said;
+  function text(item: string, path: Mark["path"]): string {
+    return /\p{Surrogate}/u.test(item) ? refuse(path, "half of a surrogate pair is no text") : item;
   }
 
-  function object(said: object, path: Mark["path"]): unknown {
+  function object(item: object, path: Mark["path"]): unknown {
     // By its tag and not its class, which is another one in another frame or test environment.
-    const tag = Object.prototype.toString.call(said).slice(8, -1);
+    const tag = Object.prototype.toString.call(item).slice(8, -1);
     if (tag === "Date") {
-      const time = (said as Date).getTime();
+      const time = (item as Date).getTime();
       if (!(time >= FIRST && time <= LAST)) refuse(path, "a Date that is no moment of the years 1 to 9999");
       marks.push({ path, kind: "date" });
-      return (said as Date).toISOString();
+      return (item as Date).toISOString();
     }
     if (tag === "ArrayBuffer" || tag === "Uint8Array") {
       marks.push({ path, kind: "bytes" });
-      return toBase64(tag === "Uint8Array" ? (said as Uint8Array) : new Uint8Array(said as ArrayBuffer));
+      return toBase64(tag === "Uint8Array" ? (item as Uint8Array) : new Uint8Array(item as ArrayBuffer));
     }
-    if (within.has(said)) refuse(path, "it contains itself");
-    within.add(said);
+    if (within.has(item)) refuse(path, "it contains itself");
+    within.add(item);
     try {
-      const { toJSON } = said as { toJSON?: unknown };
-      if (typeof toJSON === "function") return walk(toJSON.call(said, ""), path);
+      const { toJSON } = item as { toJSON?: unknown };
+      if (typeof toJSON === "function") return walk(toJSON.call(item, ""), path);
       // Fields of a class of the page's own are carried; classes of the platform have none.
-      if (Symbol.toStringTag in said || tag === "RegExp" || tag === "Error") {
-        const name = said.constructor?.name || "an object";
+      if (Symbol.toStringTag in item || tag === "RegExp" || tag === "Error") {
+        const name = item.constructor?.name || "an object";
         refuse(path, `JSON has no form for ${name}${ADVICE[name] ? `; ${ADVICE[name]}` : ""}`);
       }
-      if (Array.isArray(said)) return Array.from(said, (inner, index) => walk(inner, [...path, index]));
-      const members = Object.entries(said).filter(([, inner]) => inner !== undefined);
+      if (Array.isArray(item)) return Array.from(item, (inner, index) => walk(inner, [...path, index]));
+      const members = Object.entries(item).filter(([, inner]) => inner !== undefined);
       return Object.fromEntries(members.map(([key, inner]) => [text(key, path), walk(inner, [...path, key])]));
     } finally {
-      within.delete(said);
+      within.delete(item);
     }
   }
 
-  function walk(said: unknown, path: Mark["path"]): unknown {
-    switch (typeof said) {
+  function walk(item: unknown, path: Mark["path"]): unknown {
+    switch (typeof item) {
       case "string":
-        return text(said, path);
+        return text(item, path);
       case "boolean":
-        return said;
+        return item;
       case "number":
-        return Number.isFinite(said) ? said : refuse(path, `${said} has no JSON form`);
+        return Number.isFinite(item) ? item : refuse(path, `${item} has no JSON form`);
       case "object":
-        return said === null ? null : object(said, path);
+        return item === null ? null : object(item, path);
       case "undefined":
         return refuse(path, "undefined has no JSON form; send null, or leave it out");
       case "bigint":
         return refuse(path, "a BigInt has no JSON form; send it as text");
       default:
-        return refuse(path, `a ${typeof said} has no JSON form`);
+        return refuse(path, `a ${typeof item} has no JSON form`);
     }
   }
 
@@ -112,16 +112,16 @@ const READ: Readonly<Record<string, (text: string) => unknown>> = {
   bytes: fromBase64,
 };
 
-/** What JSON was read to, with dates and bytes where the marks say. */
+/** The parsed JSON, with dates and bytes where the marks say. */
 export function putBack(plain: unknown, marks: readonly Mark[] = []): unknown {
   const root: any = { plain };
   for (const { path, kind } of marks) {
     const keys = ["plain", ...path];
     const last = keys.pop() as string;
     const parent = keys.reduce((value: any, key) => (Object.hasOwn(Object(value) as object, key) ? value[key] : undefined), root);
-    const said: unknown = parent && Object.hasOwn(Object(parent) as object, last) ? parent[last] : undefined;
+    const item: unknown = parent && Object.hasOwn(Object(parent) as object, last) ? parent[last] : undefined;
     // Of a newer server, or a mark that is nothing of the data: it stays what JSON made of it.
-    if (typeof said === "string" && Object.hasOwn(READ, kind)) parent[last] = READ[kind]?.(said);
+    if (typeof item === "string" && Object.hasOwn(READ, kind)) parent[last] = READ[kind]?.(item);
   }
   return root.plain as unknown;
 }

@@ -1,6 +1,6 @@
 /**
- * What carries the frames of live objects: an event stream with POSTs, or the WebSocket that
- * the page's channel subscriptions use (protocol, live objects, section 3).
+ * The wires of live objects: an event stream with POSTs, or the WebSocket that the
+ * page's channel subscriptions use (protocol, live objects, section 3).
  *
  * Rule: a frame goes up as it is and comes down as it is; what frames mean is the
  * session's. Once `lost` was told or `drop` was called, a wire is silent.
@@ -11,14 +11,14 @@ import type { WebSocketLike } from "./environment.js";
 import { eventStream } from "./event_stream.js";
 import { parse } from "./link.js";
 import { isEventStream, LOST, ofClose, type Outcome } from "./outcome.js";
-import { ask, refusal, type StreamSettings } from "./stream.js";
+import { sendRequest, refusal, type StreamSettings } from "./stream.js";
 
 export type Payload = string | Uint8Array<ArrayBuffer>;
-export type Said = Record<string, any>;
+export type ControlFrame = Record<string, any>;
 
 export interface WireEvents {
-  /** A text frame, and what it says. */
-  text(said: Said, text: string): void;
+  /** A text frame, parsed and as it came. */
+  text(frame: ControlFrame, text: string): void;
   binary(payload: Uint8Array<ArrayBuffer>): void;
   lost(outcome: Outcome): void;
 }
@@ -83,7 +83,7 @@ export function streamWire(
     const to = new URL(address);
     to.pathname += `/${upstreamKey}`;
     const headers = { "content-type": "application/x-ndjson" };
-    const { status } = await ask(settings, to, auth, { method: "POST", headers, body, signal }).catch(() => ({ status: 0 }));
+    const { status } = await sendRequest(settings, to, auth, { method: "POST", headers, body, signal }).catch(() => ({ status: 0 }));
     if (status === 204) return !signal.aborted;
     // Whatever it is, nobody knows what was taken: another wire begins at a known position.
     lost(LOST);
@@ -92,18 +92,18 @@ export function streamWire(
 
   function line(data: string): void {
     if (data.startsWith("~")) return events.binary(fromBase64(data.slice(1)));
-    const said = parse(data) as Said | undefined;
-    if (!said?.op) return lost(LOST);
+    const frame = parse(data) as ControlFrame | undefined;
+    if (!frame?.op) return lost(LOST);
     // An event stream has no close codes of its own.
-    if (said.op === "close") return lost(ofClose(said.code, said.reason));
-    if (said.op !== "open") return events.text(said, data);
-    upstreamKey = said.upstream;
-    maxBatchBytes = said.maxBatchBytes ?? maxBatchBytes;
+    if (frame.op === "close") return lost(ofClose(frame.code, frame.reason));
+    if (frame.op !== "open") return events.text(frame, data);
+    upstreamKey = frame.upstream;
+    maxBatchBytes = frame.maxBatchBytes ?? maxBatchBytes;
     opened();
   }
 
   async function read(): Promise<Outcome> {
-    const response = await ask(settings, address, auth, { headers: { accept: "text/event-stream" }, signal });
+    const response = await sendRequest(settings, address, auth, { headers: { accept: "text/event-stream" }, signal });
     const { status, body } = response;
     if (status !== 200 || !body || !isEventStream(response.headers.get("content-type"))) return refusal(response);
     const push = eventStream(
@@ -133,11 +133,10 @@ export const FIRST_REF = 2 ** 30;
 /**
  * The shared WebSocket, which is open.
  *
- * Whatever is not ours is handed on to whom the socket belongs to. Its loss is told
- * by that one too.
+ * Frames that are not ours go on to the owner of the socket, which also reports its loss.
  */
 export function socketWire(socket: WebSocketLike, events: Omit<WireEvents, "lost">): Wire {
-  const theirs = socket.onmessage as (event: { data: unknown }) => void;
+  const ownersHandler = socket.onmessage as (event: { data: unknown }) => void;
   let dropped = false;
   // Browsers would give a Blob, which is read later than the text that follows it.
   (socket as { binaryType?: string }).binaryType = "arraybuffer";
@@ -145,10 +144,10 @@ export function socketWire(socket: WebSocketLike, events: Omit<WireEvents, "lost
     const { data } = event;
     if (dropped) return;
     if (data instanceof ArrayBuffer) return events.binary(new Uint8Array(data));
-    const said = parse(data) as Said | undefined;
-    const ours = /^live/.test(said?.op) || (said?.ref ?? 0) >= FIRST_REF;
-    if (ours || said?.op === "ping") events.text(said as Said, data as string);
-    if (!ours) theirs(event);
+    const frame = parse(data) as ControlFrame | undefined;
+    const ours = /^live/.test(frame?.op) || (frame?.ref ?? 0) >= FIRST_REF;
+    if (ours || frame?.op === "ping") events.text(frame as ControlFrame, data as string);
+    if (!ours) ownersHandler(event);
   };
   return {
     send: (payload) => (socket.send as (payload: Payload) => void).call(socket, payload),

@@ -14,7 +14,7 @@ export type TypeOf<Messages extends object> = keyof Messages & string;
 type ParamValue = string | number | bigint | boolean;
 
 /**
- * What binds a channel to a topic. Values that are `undefined` or `null` are left out. What a query
+ * The values that bind a channel to a topic. Those that are `undefined` or `null` are left out. What a query
  * cannot say as it is (`NaN`, a `Date`, an object) closes the channel with `params-invalid`.
  */
 export type Params = { readonly [name: string]: ParamValue | readonly ParamValue[] | null | undefined };
@@ -36,7 +36,7 @@ export type Message<Messages extends object = AnyMessages> = {
 export interface Gone {
   /** `replay-too-old`, `cursor-invalid`, or `no-cursor` where no cursor was ever seen. */
   readonly reason: string;
-  /** Where the subscription goes on, where the server said so. */
+  /** The cursor at which the subscription goes on, if the server sent one. */
   readonly cursor?: string;
 }
 
@@ -48,7 +48,7 @@ export interface ResetMessage {
   readonly data: Gone;
 }
 
-/** What a subscriber is given: messages, and the markers between them. */
+/** Input of a subscriber: messages, and the markers between them. */
 export type Incoming<Messages extends object = AnyMessages> = Message<Messages> | ResetMessage;
 
 /** `open` is the only state in which messages arrive. `closed` is final. */

@@ -33,50 +33,50 @@ interface Frame {
   readonly lifecycle?: { readonly keepaliveIntervalMs?: number };
 }
 
-/** One topic's place on the connection. */
-interface Place {
+/** One topic on the connection. */
+interface MuxTopic {
   /** The topic's name on this page. */
   readonly name: string;
   readonly events: LinkEvents;
   /** Of the subscribe frame on this connection. */
   ref?: number | undefined;
-  /** What frames say of the topic that was subscribed to. */
-  said?: { readonly channel: string; readonly params: Params };
-  /** The topic's name since its ack; what messages are matched by. */
-  topic?: string | undefined;
+  /** The subscribed channel and params, as all later frames name them. */
+  address?: { readonly channel: string; readonly params: Params };
+  /** The topic's name in the server's ack; messages are matched by it. */
+  key?: string | undefined;
   /** It ended and waits for `again`. */
   ended?: boolean;
 }
 
-/** A frame that was sent, and who is told of its answer. */
-interface Waiting {
+/** A frame that was sent, and the callback for its answer. */
+interface InFlight {
   readonly op: string;
   readonly size: number;
-  readonly answered: (frame: Frame) => void;
-  /** Whether there was an answer; that of a subscribe may be followed by the topic's end. */
-  heard?: boolean;
+  readonly onAnswer: (frame: Frame) => void;
+  /** There was an answer; that of a subscribe may be followed by the topic's end. */
+  answered?: boolean;
 }
 
 export interface Mux {
-  /** Whether WebSocket seems to be blocked here; whoever can do without should. */
+  /** WebSocket seems to be blocked here; whoever can do without should. */
   blocked(): boolean;
-  /** Whether a topic of this name is here: a second subscription of it needs another connection. */
+  /** A topic of this name is here: a second subscription of it needs another connection. */
   has(name: string): boolean;
   join(name: string, events: LinkEvents): Link;
 }
 
-/** A close says one word only. */
+/** A close has no room for more than a code. */
 function refusedOrigin(): string {
   return `The server takes no pages of ${globalThis.location?.origin ?? "this origin"}: see http.allowed_origins in its configuration.`;
 }
 
 /** @param onIdle called when the last topic has left and the connection is closed */
 export function createMux(environment: Environment, url: string, onIdle: () => void): Mux {
-  const places = new Set<Place>();
-  /** Who waits for a frame with a `ref`. Cleared with the connection. */
-  const waiting = new Map<number, Waiting>();
+  const topics = new Set<MuxTopic>();
+  /** Frames without an answer, by `ref`. Cleared with the connection. */
+  const inFlight = new Map<number, InFlight>();
   /** Refusals of frames that the server could read no `ref` of, and the frames that it may have been. */
-  const orphans: Frame[] = [];
+  const unmatched: Frame[] = [];
   const suspects = new Set<number>();
   const retries = createRetries(environment);
   let socket: WebSocketLike | undefined;
@@ -84,12 +84,12 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
   let watchdog: Watchdog | undefined;
   let cancelRetry: (() => void) | undefined;
   let lastRef = 0;
-  let misses = BLOCKED_AFTER - 1;
+  let failures = BLOCKED_AFTER - 1;
 
   function send(op: string, frame?: object, onAnswer?: (frame: Frame) => void): number {
     const ref = ++lastRef;
     const text = JSON.stringify({ op, ref, ...frame });
-    if (onAnswer) waiting.set(ref, { op, size: text.length, answered: onAnswer });
+    if (onAnswer) inFlight.set(ref, { op, size: text.length, onAnswer });
     socket?.send(text);
     return ref;
   }
@@ -117,22 +117,22 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
     }
     open = false;
     socket = watchdog = undefined;
-    waiting.clear();
+    inFlight.clear();
     suspects.clear();
-    orphans.length = 0;
-    for (const place of places) place.ref = place.topic = undefined;
+    unmatched.length = 0;
+    for (const topic of topics) topic.ref = topic.key = undefined;
   }
 
-  function lost(was: Outcome): void {
-    if (!open) misses++;
-    const refused = was.code === "origin-rejected" ? { ...was, message: refusedOrigin() } : was;
-    const outcome = was.code === TOO_LARGE && refuseLargest(was) ? LOST : refused;
+  function lost(cause: Outcome): void {
+    if (!open) failures++;
+    const refused = cause.code === "origin-rejected" ? { ...cause, message: refusedOrigin() } : cause;
+    const outcome = cause.code === TOO_LARGE && refuseLargest(cause) ? LOST : refused;
     drop();
-    const all = [...places];
+    const all = [...topics];
     if (outcome.action === "stop" || outcome.action === "gone") {
       // No cursor belongs to the connection as a whole, so there is nothing to start anew with.
-      places.clear();
-      queueMicrotask(leaveIfIdle);
+      topics.clear();
+      queueMicrotask(closeIfIdle);
       for (const { events } of all) events.ended({ ...outcome, action: "stop" });
     } else {
       // Credentials belong to topics and are asked for before every subscribe, so a 4401 is only a delay.
@@ -141,66 +141,66 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
     }
   }
 
-  /** The publish that a close for a frame too large can only have meant. Whether there was one. */
+  /** Fail the publish that a close for a frame too large can only have meant. False where there was none. */
   function refuseLargest(outcome: Outcome): boolean {
-    const publishes = [...waiting.values()].filter(({ op }) => op === "publish");
+    const publishes = [...inFlight.values()].filter(({ op }) => op === "publish");
     const [largest] = publishes.sort((one, other) => other.size - one.size);
-    largest?.answered({ code: outcome.code, error: "The server takes no message of this size." });
+    largest?.onAnswer({ code: outcome.code, error: "The server takes no message of this size." });
     return !!largest;
   }
 
-  function leaveIfIdle(): void {
-    if (places.size) return;
+  function closeIfIdle(): void {
+    if (topics.size) return;
     cancelRetry?.();
     cancelRetry = undefined;
     drop();
     onIdle();
   }
 
-  async function subscribe(place: Place): Promise<void> {
+  async function subscribe(topic: MuxTopic): Promise<void> {
     const before = socket;
-    const request = await place.events.request(before).catch(() => undefined);
-    if (before !== socket || !places.has(place) || place.ref) return;
-    if (!request) return end(place, NO_CREDENTIALS);
-    const { reset, ...asked } = request;
-    const { channel, params } = asked;
-    place.said = { channel, params };
-    place.ref = send("subscribe", { ...asked, stale: reset ? "reset" : undefined }, (frame) => {
+    const request = await topic.events.request(before).catch(() => undefined);
+    if (before !== socket || !topics.has(topic) || topic.ref) return;
+    if (!request) return end(topic, NO_CREDENTIALS);
+    const { reset, ...more } = request;
+    const { channel, params } = more;
+    topic.address = { channel, params };
+    topic.ref = send("subscribe", { ...more, stale: reset ? "reset" : undefined }, (frame) => {
       if (frame.op === "ack") {
-        place.topic = topicName(channel, frame.params ?? params);
-        place.events.attached();
-        if (frame.cursor) place.events.moved(frame.cursor);
-      } else if (frame.op === "reset") place.events.reset(frame);
-      else end(place, ofCode(frame.code, frame.error, frame.retryAfterMs));
+        topic.key = topicName(channel, frame.params ?? params);
+        topic.events.attached();
+        if (frame.cursor) topic.events.moved(frame.cursor);
+      } else if (frame.op === "reset") topic.events.reset(frame);
+      else end(topic, ofCode(frame.code, frame.error, frame.retryAfterMs));
     });
   }
 
-  function end(place: Place, outcome: Outcome): void {
-    waiting.delete(place.ref as number);
-    place.ref = place.topic = undefined;
-    place.ended = true;
-    place.events.ended(outcome);
+  function end(topic: MuxTopic, outcome: Outcome): void {
+    inFlight.delete(topic.ref as number);
+    topic.ref = topic.key = undefined;
+    topic.ended = true;
+    topic.events.ended(outcome);
   }
 
   function answered(frame: Frame): void {
     const ref = frame.ref as number;
-    const entry = waiting.get(ref);
+    const entry = inFlight.get(ref);
     // Also where nobody waits any more: who left meanwhile is no suspect for ever.
     suspects.delete(ref);
     if (entry) {
-      entry.heard = true;
-      entry.answered(frame);
+      entry.answered = true;
+      entry.onAnswer(frame);
     } else if (frame.ref == null && frame.code === "body-invalid") {
-      orphans.push(frame);
-      for (const [each, { heard }] of waiting) if (!heard) suspects.add(each);
+      unmatched.push(frame);
+      for (const [each, { answered }] of inFlight) if (!answered) suspects.add(each);
     }
     // As many suspects as refusals: it can only have been these.
-    const [refusal] = orphans;
-    if (!refusal || suspects.size > orphans.length) return;
-    orphans.length = 0;
+    const [refusal] = unmatched;
+    if (!refusal || suspects.size > unmatched.length) return;
+    unmatched.length = 0;
     const meant = [...suspects];
     suspects.clear();
-    for (const each of meant) waiting.get(each)?.answered(refusal);
+    for (const each of meant) inFlight.get(each)?.onAnswer(refusal);
   }
 
   function received(text: unknown): void {
@@ -209,49 +209,49 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
     if (frame?.op === "open") {
       open = true;
       retries.opened();
-      misses = 0;
+      failures = 0;
       watchdog?.stop();
       const keepalive = frame.lifecycle?.keepaliveIntervalMs ?? KEEPALIVE_MS;
       watchdog = watch(environment, keepalive, () => lost(SILENT), () => send("ping"));
-      for (const place of places) if (!place.ended) void subscribe(place);
+      for (const topic of topics) if (!topic.ended) void subscribe(topic);
     } else if (frame?.op) answered(frame);
     else {
       const message = readMessage(frame);
       // Before the server's `open` nothing says that it is ours.
       if (!message) return lost(open ? BROKEN : LOST);
       retries.succeeded();
-      const topic = topicName(message.channel, message.params ?? {});
-      for (const place of [...places]) if (place.topic === topic) place.events.message(message);
+      const key = topicName(message.channel, message.params ?? {});
+      for (const topic of [...topics]) if (topic.key === key) topic.events.message(message);
     }
   }
 
   return {
-    blocked: () => misses >= BLOCKED_AFTER,
-    has: (name) => [...places].some((place) => place.name === name),
+    blocked: () => failures >= BLOCKED_AFTER,
+    has: (name) => [...topics].some((topic) => topic.name === name),
     join(name, events) {
-      const place: Place = { name, events };
-      places.add(place);
-      if (open) void subscribe(place);
+      const topic: MuxTopic = { name, events };
+      topics.add(topic);
+      if (open) void subscribe(topic);
       else if (!socket && !cancelRetry) connect();
       return {
         publish({ type, data, key }, answer) {
-          const ref = send("publish", { ...place.said, type, data, idempotencyKey: key }, (frame) => {
-            waiting.delete(ref);
+          const ref = send("publish", { ...topic.address, type, data, idempotencyKey: key }, (frame) => {
+            inFlight.delete(ref);
             answer(frame.op === "ack" ? (frame.id ?? null) : ofCode(frame.code, frame.error, frame.retryAfterMs));
           });
         },
         again() {
-          if (place.ended && open) void subscribe(place);
-          place.ended = false;
+          if (topic.ended && open) void subscribe(topic);
+          topic.ended = false;
         },
         close() {
-          if (!places.delete(place)) return;
-          if (place.ref) {
-            waiting.delete(place.ref);
-            send("unsubscribe", place.said);
+          if (!topics.delete(topic)) return;
+          if (topic.ref) {
+            inFlight.delete(topic.ref);
+            send("unsubscribe", topic.address);
           }
           // A turn later: who leaves one topic often joins another, as a page does that changes its room.
-          queueMicrotask(leaveIfIdle);
+          queueMicrotask(closeIfIdle);
         },
       };
     },

@@ -1,5 +1,5 @@
 /**
- * What an answer of the server means for a subscription.
+ * The meaning of an answer of the server for a subscription.
  *
  * The one place that maps statuses, close codes and codes to what is done;
  * `tests/vectors/client.json` has the same table for every language. Rule: only
@@ -22,8 +22,8 @@ export interface Outcome {
 /** No `Retry-After` is believed beyond this. */
 const RETRY_AFTER_CAP_MS = 300_000;
 
-/** What the protocol's words ask for; every other word is a refusal, and final. */
-function ofWord(code: string | null | undefined): Action | undefined {
+/** The action for a code of the protocol; every other code is a refusal, and final. */
+function actionOf(code: string | null | undefined): Action | undefined {
   const word = ` ${code} `;
   if (" credentials-missing credentials-expired auth-frame-missing ".includes(word)) return "reauthenticate";
   // A cursor that the server does not know cannot be resumed: as definite as too old.
@@ -45,7 +45,7 @@ export const NO_CREDENTIALS: Outcome = {
 
 /** An `{"op":"error"}` that ends a topic. A word that is not known is a refusal. */
 export function ofCode(code = "refused", message?: string, waitMs?: number): Outcome {
-  return { action: ofWord(code) ?? "stop", code, message, waitMs };
+  return { action: actionOf(code) ?? "stop", code, message, waitMs };
 }
 
 /**
@@ -62,14 +62,14 @@ export function ofStatus(
 ): Outcome {
   const passes = !code || /^(408|425|429|5..)$/.test(`${status}`);
   return {
-    action: ofWord(code) ?? (passes ? "backoff" : "stop"),
+    action: actionOf(code) ?? (passes ? "backoff" : "stop"),
     code: code ?? `http-${status}`,
     message,
     waitMs: readRetryAfter(retryAfter ?? "", nowMs),
   };
 }
 
-/** Whether a subscription's answer is an event stream. */
+/** The answer is an event stream. */
 export function isEventStream(contentType: string | null): boolean {
   return /^text\/event-stream *(;|$)/i.test(contentType ?? "");
 }
@@ -82,7 +82,7 @@ export function ofClose(closeCode: number, reason: string): Outcome {
   const final = ours || TOO_LARGE === reason || reason === "text-frames-only";
   // Somebody between may have lost the reason; the number still says which.
   const byNumber = { 1006: LOST.code, 4401: "credentials-missing", 4410: "replay-too-old", 4429: "rate-limited" }[closeCode];
-  const action = (ours && (ofWord(reason) ?? ofWord(byNumber))) || (final ? "stop" : "backoff");
+  const action = (ours && (actionOf(reason) ?? actionOf(byNumber))) || (final ? "stop" : "backoff");
   const word = /^[a-z]+(-[a-z]+)*$/.test(reason) && reason;
   return { action, code: word || byNumber || `close-${closeCode}`, message: reason || undefined };
 }

@@ -27,7 +27,7 @@ import type {
 } from "./types.js";
 
 export interface UseChannelOptions extends ChannelOptions {
-  /** How many messages are kept, the newest ones; 0 for none. Default: 100. */
+  /** Number of messages kept, the newest ones; 0 for none. Default: 100. */
   readonly limit?: number;
   /** `false` closes the channel until it is true again; it then begins anew, from `cursor`. */
   readonly enabled?: boolean;
@@ -39,7 +39,7 @@ export interface UseChannelResult<Messages extends object = AnyMessages> {
   /** The newest messages, oldest first. */
   readonly messages: readonly Message<Messages>[];
   readonly status: State;
-  /** Why it is not open, or a `ChannelGoneError` since messages were missed, until `clear()`. */
+  /** The reason why it is not open, or a `ChannelGoneError` since messages were missed, until `clear()`. */
   readonly error: TakoError | undefined;
   /** As `publish` of a channel. */
   readonly send: <Type extends TypeOf<Messages>>(type: Type, data: Messages[Type]) => Promise<string | null>;
@@ -47,7 +47,7 @@ export interface UseChannelResult<Messages extends object = AnyMessages> {
   readonly clear: () => void;
 }
 
-/** What a component shows of one topic. */
+/** A component's view of one topic. */
 interface View {
   readonly of: string;
   readonly messages: readonly Message[];
@@ -141,13 +141,13 @@ export function useChannelEvent(
   const { onGone } = options;
   /** Continuity ended: a log that was lost may go on with lower ids. */
   const begin = (): void => void (last.current.id = "0");
-  const asked: UseChannelOptions["onGone"] = (gone) => {
+  const restarting: UseChannelOptions["onGone"] = (gone) => {
     begin();
     return onGone?.(gone);
   };
   useOpened(
     name,
-    onGone ? { ...options, onGone: asked } : options,
+    onGone ? { ...options, onGone: restarting } : options,
     (channel, key) => {
       if (last.current.of !== key) last.current = { of: key, id: "0" };
       return channel.subscribe((message) => {

@@ -1,5 +1,5 @@
 /**
- * When to try again.
+ * Delays between tries.
  *
  * Full jitter with a doubling upper edge: after a restart ten thousand clients
  * come back spread over the whole interval. Rule: only a message or a connection

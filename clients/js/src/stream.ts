@@ -12,7 +12,7 @@ import { BROKEN, isEventStream, LOST, NO_CREDENTIALS, ofStatus, type Outcome, SI
 import { channelUrl } from "./topic.js";
 import { watch } from "./watchdog.js";
 
-/** How long one answer is waited for. */
+/** Timeout of one answer. */
 const ANSWER_MS = 30_000;
 
 export interface StreamSettings {
@@ -25,7 +25,7 @@ export interface StreamSettings {
 }
 
 /** A request with cookies and credentials, never from a cache. */
-export function ask(
+export function sendRequest(
   { environment, header }: StreamSettings,
   url: URL,
   auth: string | null | undefined,
@@ -35,7 +35,7 @@ export function ask(
   return environment.fetch(url, { cache: "no-store", credentials: "include", ...init, headers });
 }
 
-/** What an answer that is not the one hoped for means. Rejects where it is cut. */
+/** The outcome of an unexpected answer. Rejects where it is cut. */
 export async function refusal(response: Response, text?: string): Promise<Outcome> {
   const { status, headers } = response;
   const { code, error } = (parse(text ?? (await response.text())) ?? {}) as { code?: unknown; error?: unknown };
@@ -63,7 +63,7 @@ export async function exchange<Body>(
   const stopTimer = settings.environment.later(ANSWER_MS, stop);
   until.addEventListener("abort", stop, { signal });
   try {
-    const response = await ask(settings, url, auth, { ...init, signal });
+    const response = await sendRequest(settings, url, auth, { ...init, signal });
     const text = await response.text();
     const body = response.ok ? read(parse(text)) : undefined;
     return body === undefined ? await refusal(response, text) : { body };
@@ -96,7 +96,7 @@ export function openStream(settings: StreamSettings, events: LinkEvents): Link {
     const url = channelUrl(base, channel, params, { stale: reset ? "reset" : undefined });
     const headers: Record<string, string> = { accept: "text/event-stream" };
     if (cursor) headers["last-event-id"] = cursor;
-    const response = await ask(settings, url, auth, { headers, signal });
+    const response = await sendRequest(settings, url, auth, { headers, signal });
     const { status, body } = response;
     watchdog.heard();
     if (status !== 200 || !body || !isEventStream(response.headers.get("content-type"))) return refusal(response);

@@ -7,20 +7,20 @@
  * whatever happened to the connections meanwhile.
  */
 
-import { present } from "./credentials.js";
+import { resolveCredentials } from "./credentials.js";
 import type { Watcher } from "./diagnosis.js";
 import { laterOrAwake } from "./environment.js";
 import { TakoError } from "./errors.js";
 import type { Link, LinkEvents } from "./link.js";
 import type { Mux } from "./mux.js";
 import { errorOf, type Outcome, withCredentials } from "./outcome.js";
-import { createPublishes, type Publishes } from "./publishes.js";
+import { createPublishQueue, type PublishQueue } from "./publish_queue.js";
 import { createRetries } from "./retries.js";
 import { openStream, type StreamSettings } from "./stream.js";
 import { newer } from "./topic.js";
 import type { Credentials, Gone, Message, Params, State, Transport } from "./types.js";
 
-/** Whoever listens to a subscription. */
+/** A listener of a subscription: one channel object. */
 export interface Listener {
   readonly credentials?: Credentials | undefined;
   message(message: Message): void;
@@ -41,15 +41,15 @@ export interface SubscriptionSettings extends StreamSettings {
   readonly gone: "reset" | "stop" | "ask";
   /** The shared connection; `undefined` where there is no WebSocket. */
   readonly mux: (() => Mux) | undefined;
-  /** Told of each state, whoever listens. */
+  /** Called with each state, whoever listens. */
   readonly watcher: Watcher;
   readonly onEnd: () => void;
 }
 
 export interface Subscription {
-  readonly publishes: Publishes;
+  readonly publishes: PublishQueue;
   readonly state: () => State;
-  /** Why it is not open. */
+  /** The reason why it is not open. */
   readonly error: () => TakoError | undefined;
   readonly cursor: () => string | undefined;
   attach(listener: Listener): void;
@@ -60,35 +60,35 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
   const { environment, transport, gone, channel, params } = settings;
   const listeners = new Set<Listener>();
   const retries = createRetries(environment);
-  const publishes = createPublishes(environment);
+  const publishes = createPublishQueue(environment);
   const ending = new AbortController();
   let state: State = "connecting";
   let error: TakoError | undefined;
   let cursor = settings.cursor;
   let mux: Mux | undefined;
-  /** Our place on the shared connection, and the stream that is used instead of it or stands in for it. */
-  let place: Link | undefined;
+  /** Our topic on the shared connection, and the stream that is used instead of it or stands in for it. */
+  let sharedLink: Link | undefined;
   let stream: Link | undefined;
-  /** The one of the two that is attached. */
-  let carrier: Link | undefined;
+  /** The attached one of the two. */
+  let activeLink: Link | undefined;
   let started = false;
   let everAttached = false;
-  /** The shared connection has carried it, so that it is worth waiting for. */
+  /** The shared connection has carried it before, so that it is worth waiting for. */
   let everShared = false;
   let cancelRetry: (() => void) | undefined;
   let refused = false;
-  /** The reason of a reset that is told once the topic is attached again. */
+  /** The reason of a reset that listeners get once the topic is attached again. */
   let resetReason: string | undefined;
 
   function connect(): void {
     cancelRetry = undefined;
     if (settings.mux && (transport === "auto" || transport === "websocket")) {
-      if (place) place.again?.();
+      if (sharedLink) sharedLink.again?.();
       else {
         mux = settings.mux();
-        place = mux.join(settings.name, eventsOf(() => place));
+        sharedLink = mux.join(settings.name, eventsOf(() => sharedLink));
       }
-      if (transport === "websocket" || carrier || !mux?.blocked()) return;
+      if (transport === "websocket" || activeLink || !mux?.blocked()) return;
     }
     if (stream) return;
     const open = typeof transport === "function" ? transport : openStream;
@@ -99,9 +99,9 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
   function eventsOf(self: () => Link | undefined): LinkEvents {
     return {
       async request() {
-        const auth = await present(environment, credentialsNow(), refused, ending.signal);
+        const auth = await resolveCredentials(environment, credentialsNow(), refused, ending.signal);
         // The shared connection is there again: what stood in for it ends here, at a known cursor.
-        if (stream && self() === place) {
+        if (stream && self() === sharedLink) {
           stream.close();
           release(stream);
           stream = undefined;
@@ -109,38 +109,38 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
         return { channel, params, cursor, auth, reset: gone === "reset" };
       },
       attached() {
-        carrier = self();
+        activeLink = self();
         everAttached = true;
         refused = false;
         retries.opened();
         become("open");
-        everShared ||= carrier === place;
-        publishes.attach(carrier, everShared);
+        everShared ||= activeLink === sharedLink;
+        publishes.attach(activeLink, everShared);
       },
       moved,
       message(message) {
-        tellReset();
+        notifyReset();
         if (cursor !== undefined && !newer(message.id, cursor)) return;
         cursor = message.id;
         retries.succeeded();
-        tell((listener) => listener.message(message));
+        notify((listener) => listener.message(message));
       },
       reset({ reason = "replay-too-old", cursor: at }) {
         cursor = at;
         resetReason = reason;
-        tellReset();
+        notifyReset();
       },
       retry: retries.rebase,
       lost(outcome) {
         release(self());
-        if (!carrier) trying(outcome);
+        if (!activeLink) retrying(outcome);
         if (mux?.blocked() && transport === "auto" && !cancelRetry) connect();
       },
       ended: (outcome) => ended(self(), outcome),
     };
   }
 
-  function tell(say: (listener: Listener) => void): void {
+  function notify(say: (listener: Listener) => void): void {
     [...listeners].forEach(say);
   }
 
@@ -151,18 +151,18 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
 
   function moved(to: string): void {
     if (cursor === undefined || newer(to, cursor)) cursor = to;
-    tellReset();
+    notifyReset();
   }
 
-  function tellReset(): void {
+  function notifyReset(): void {
     const reason = resetReason;
     resetReason = undefined;
-    if (reason) tell((listener) => listener.reset({ reason, ...(cursor && { cursor }) }));
+    if (reason) notify((listener) => listener.reset({ reason, ...(cursor && { cursor }) }));
   }
 
   function release(link: Link | undefined): void {
-    if (carrier !== link) return;
-    carrier = undefined;
+    if (activeLink !== link) return;
+    activeLink = undefined;
     publishes.attach();
   }
 
@@ -175,17 +175,17 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
     if (outcome.action === "stop" || (outcome.action === "gone" && gone === "stop")) return stop(errorOf(outcome));
     if (outcome.action === "gone") {
       cursor = undefined;
-      if (gone === "ask") return void askWhere(outcome);
+      if (gone === "ask") return void askForCursor(outcome);
       resetReason = outcome.code;
     }
     // Only a browser's EventSource hides its cursor: nobody can say what was missed.
     else if (everAttached && cursor === undefined) resetReason ??= "no-cursor";
-    trying(outcome);
+    retrying(outcome);
     cancelRetry ??= laterOrAwake(environment, retries.delay(outcome), connect);
   }
 
-  async function askWhere(outcome: Outcome): Promise<void> {
-    trying(outcome);
+  async function askForCursor(outcome: Outcome): Promise<void> {
+    retrying(outcome);
     try {
       const answers = await Promise.all([...listeners].map((listener) => listener.ask({ reason: outcome.code })));
       cursor = answers.find((answer) => typeof answer === "string") as string | undefined;
@@ -201,18 +201,18 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
     const why = outcome && errorOf(outcome);
     error = why;
     settings.watcher(next, why);
-    tell((listener) => listener.state(next, why));
+    notify((listener) => listener.state(next, why));
   }
 
   /** Until it was open once it is connecting, however often it tries. */
-  function trying(outcome: Outcome): void {
+  function retrying(outcome: Outcome): void {
     become(state === "connecting" ? state : "reconnecting", outcome);
   }
 
   function stop(error: TakoError): void {
     publishes.drop(error);
     finish(error);
-    tell((listener) => listener.state("closed", error));
+    notify((listener) => listener.state("closed", error));
   }
 
   function finish(error?: TakoError): void {
@@ -220,8 +220,8 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
     settings.watcher(state, error);
     ending.abort();
     cancelRetry?.();
-    release(carrier);
-    place?.close();
+    release(activeLink);
+    sharedLink?.close();
     stream?.close();
     settings.onEnd();
   }

@@ -52,7 +52,7 @@ function baseUrl(base: string): URL {
   return url;
 }
 
-/** Whether `id` comes after `than`; of ids that are no numbers, whether it is another. */
+/** True where `id` comes after `than`; for ids that are no numbers, where it is another. */
 export function newer(id: string, than: string): boolean {
   const ahead = Number(id) - Number(than);
   return Number.isNaN(ahead) ? id !== than : ahead > 0;

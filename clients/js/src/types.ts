@@ -28,7 +28,7 @@ export type Registered = keyof RegisteredChannels extends never ? AnyChannels : 
 
 export type ChannelName<Channels extends object = Registered> = keyof Channels & string;
 
-/** What a channel takes as params, of a table of channels. */
+/** A channel's params, of a table of channels. */
 export type ParamsOf<Name extends ChannelName<Channels>, Channels extends object = Registered> = Channels[Name] extends {
   params: infer Binding;
 }
@@ -79,9 +79,9 @@ export interface TransportFactory {
  */
 export type Transport = "auto" | "websocket" | "sse" | TransportFactory;
 
-/** Why credentials are asked for. */
+/** The occasion on which credentials are asked for. */
 export interface CredentialsRequest {
-  /** Whether the server refused the last ones: a cached token will not do. */
+  /** The server refused the last ones: a cached token will not do. */
   readonly refused: boolean;
 }
 
@@ -105,7 +105,7 @@ export interface ChannelOptions {
   /** Start after this message; `"0"` is everything still in the window. Default: live. */
   readonly cursor?: string;
   /**
-   * What an expired cursor does where there is no `onGone`: `reset` (default) goes on live and
+   * Effect of an expired cursor without `onGone`: `reset` (default) goes on live and
    * delivers one `tako.reset`; `stop` closes the channel with a `ChannelGoneError`.
    */
   readonly stale?: "reset" | "stop";
@@ -116,7 +116,7 @@ export interface ChannelOptions {
   readonly onGone?: (gone: Gone) => string | void | Promise<string | void>;
   /** Unread messages that an iteration keeps before it fails. Default: 1000. */
   readonly bufferSize?: number;
-  /** How often an SSE stream is heard of at least, in ms; twice that is dead. Default: 25000. */
+  /** Keepalive interval of an SSE stream, in ms; silence for twice as long is a dead one. Default: 25000. */
   readonly keepaliveMs?: number;
   /** Publishes that may wait for a connection or an answer. Default: 256. */
   readonly maxPublishes?: number;
@@ -140,7 +140,7 @@ export interface HistoryPage<Messages extends object = AnyMessages> {
 export interface Channel<Messages extends object = AnyMessages> extends AsyncIterable<Incoming<Messages>> {
   readonly name: string;
   readonly state: State;
-  /** Why it is reconnecting or closed. */
+  /** The reason why it is reconnecting or closed. */
   readonly error: TakoError | undefined;
   /** The id of the last message seen; give it to another channel to go on there. */
   readonly cursor: string | undefined;

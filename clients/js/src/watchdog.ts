@@ -8,8 +8,8 @@
 
 import type { Environment } from "./environment.js";
 
-/** A page that wakes up does not wait a whole keepalive for the answer. */
-const HURRY_MS = 5_000;
+/** Timeout of the ping of a page that wakes up, which does not wait a whole keepalive. */
+const WAKE_PING_MS = 5_000;
 
 export interface Watchdog {
   /** Something arrived. */
@@ -17,24 +17,24 @@ export interface Watchdog {
   stop(): void;
 }
 
-/** @param ask makes the other side answer; without it two keepalives are waited in silence */
-export function watch(environment: Environment, keepaliveMs: number, dead: () => void, ask?: () => void): Watchdog {
+/** @param ping makes the other side answer; without it two keepalives pass in silence */
+export function watch(environment: Environment, keepaliveMs: number, dead: () => void, ping?: () => void): Watchdog {
   const { now } = environment;
-  const limit = ask ? keepaliveMs : keepaliveMs * 2;
+  const limit = ping ? keepaliveMs : keepaliveMs * 2;
   let since = now();
-  let asked = false;
+  let pinged = false;
   let cancel: () => void;
 
   function tick(): void {
     if (since + limit > now()) return wait();
-    if (!ask || asked) return dead();
-    askFor(limit);
+    if (!ping || pinged) return dead();
+    sendPing(limit);
   }
 
-  function askFor(patience: number): void {
-    asked = true;
-    since = now() - limit + patience;
-    ask?.();
+  function sendPing(timeout: number): void {
+    pinged = true;
+    since = now() - limit + timeout;
+    ping?.();
     wait();
   }
 
@@ -44,7 +44,7 @@ export function watch(environment: Environment, keepaliveMs: number, dead: () =>
   }
 
   const sleep = environment.onWake(() => {
-    if (ask) asked || askFor(Math.min(HURRY_MS, limit));
+    if (ping) pinged || sendPing(Math.min(WAKE_PING_MS, limit));
     else if (now() - since > keepaliveMs) dead();
   }, dead);
   wait();
@@ -52,7 +52,7 @@ export function watch(environment: Environment, keepaliveMs: number, dead: () =>
   return {
     heard() {
       since = now();
-      asked = false;
+      pinged = false;
     },
     stop() {
       cancel();

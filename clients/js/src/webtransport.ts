@@ -44,7 +44,7 @@ let made = 0;
  * A connection to be shared: call it once, and give what it returns to every channel, and to
  * `createLive` for live objects.
  */
-export function webTransport({ url, WebTransport: given, ...options }: WebTransportSettings = {}): TransportFactory {
+export function webTransport({ url, WebTransport: injected, ...options }: WebTransportSettings = {}): TransportFactory {
   const connections = new Map<Mux, string>();
   const number = ++made;
 
@@ -55,7 +55,7 @@ export function webTransport({ url, WebTransport: given, ...options }: WebTransp
     return mux;
   }
 
-  /** Where sessions are opened; not https where there can be none. */
+  /** The address of sessions; not https where there can be none. */
   function addressOf(base: string): string {
     return connectUrl(url ?? base).replace(/^ws/, "http");
   }
@@ -68,7 +68,7 @@ export function webTransport({ url, WebTransport: given, ...options }: WebTransp
   }
 
   function classOf(): WebTransportClass | undefined {
-    return given ?? (globalThis as { WebTransport?: WebTransportClass }).WebTransport;
+    return injected ?? (globalThis as { WebTransport?: WebTransportClass }).WebTransport;
   }
 
   function open(settings: Settings, events: LinkEvents): Link {
@@ -79,14 +79,14 @@ export function webTransport({ url, WebTransport: given, ...options }: WebTransp
       link = mux().join(settings.name, {
         ...events,
         ended(outcome) {
-          // Whoever tries again asks for a new link.
+          // A retry asks for a new link.
           link?.close();
           events.ended(outcome);
         },
       });
     } else {
       const message = classOf() ? `WebTransport needs https, not ${addressOf(settings.base)}` : "There is no WebTransport here.";
-      // A turn later: nobody is told of the end of a link that it does not have yet.
+      // A turn later: a link cannot end before the caller has it.
       queueMicrotask(() => over || events.ended({ action: "stop", code: "no-webtransport", message }));
     }
     return {
@@ -118,7 +118,7 @@ function socketClass(WebTransport: WebTransportClass, options: object): NonNulla
     /** Bytes are a frame of live objects. */
     send(payload: string | Uint8Array): void {
       const line = typeof payload === "string" ? payload : `~${toBase64(payload)}`;
-      // What fails here fails the reading too, where it is told.
+      // A failure here fails the reader too, which reports it.
       this.#writer?.write(new TextEncoder().encode(`${line}\n`)).catch(() => {});
     }
 

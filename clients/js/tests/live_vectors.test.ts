@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { type Do, draft, type Frame, type Mark, readBinary, readText, write } from "../src/live_frames.js";
 import { Machine, type Overflow } from "../src/live_machine.js";
-import type { Bounds, Output } from "../src/live_outgoing.js";
+import type { Bounds, Output } from "../src/live_sender.js";
 import { decode, encode } from "../src/live_values.js";
 
 type Said = Record<string, any>;

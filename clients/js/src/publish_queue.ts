@@ -31,7 +31,7 @@ export interface PublishBounds {
   readonly maxPublishBytes?: number;
 }
 
-export interface Publishes {
+export interface PublishQueue {
   /**
    * Keep and send.
    * @param owner whose it is, for `drop`
@@ -47,7 +47,7 @@ export interface Publishes {
   drop(error: TakoError, owner?: object): void;
 }
 
-export function createPublishes(environment: Environment): Publishes {
+export function createPublishQueue(environment: Environment): PublishQueue {
   const entries = new Set<Entry>();
   const retries = createRetries(environment);
   let size = 0;

@@ -1,22 +1,22 @@
 /**
- * How a page is left, and what can still be said then.
+ * The end of a page: noticing it, and the last request that a browser still sends then.
  *
- * Rule: who is told here is told before the shared connection closes itself, so that a page
+ * Rule: a listener here runs before the shared connection closes itself, so that a page
  * that may be shown again keeps its live objects.
  */
 
-export interface Leaving {
+export interface PageLifecycle {
   /**
    * Call each time the page is left; gives what ends that.
    * @param run `kept` says that the browser may show the page again as it was
    */
   onHide(run: (kept: boolean) => void): () => void;
-  /** Say something to the server, though the page goes. */
+  /** Send a body to the server although the page is unloaded. */
   beacon(url: string, body: string): void;
 }
 
 /** This page's. */
-export const leaving: Leaving = {
+export const pageLifecycle: PageLifecycle = {
   onHide(run) {
     const hide = (event: PageTransitionEvent) => run(event.persisted);
     globalThis.addEventListener?.("pagehide", hide, true);

@@ -1,9 +1,9 @@
 /**
- * What waits to be sent, what was sent and may have to be sent again, and how much may go.
+ * Send queue, retransmit buffer and flow control of one end of a live object.
  *
  * Text and binary count apart, so that one never pushes the other out, and the
  * order of the two together is kept. Rule: nothing leaves without being sent,
- * reported, or named to the caller; totals only grow.
+ * acknowledged, or named to the caller; totals only grow.
  */
 
 import { type Frame, isMessage, laneOf, OVERHEAD, type Position, weightOf } from "./live_frames.js";
@@ -12,14 +12,14 @@ import { type Frame, isMessage, laneOf, OVERHEAD, type Position, weightOf } from
 export type Limit = (lane: 0 | 1) => number;
 
 /** A frame that has no number yet; `handle` is the caller's name for it. */
-export interface Item<Handle> {
+export interface QueuedFrame<Handle> {
   readonly frame: Frame;
   readonly handle: Handle | undefined;
 }
 
 /** Frames in the order of the calls. */
-export class Waiting<Handle> {
-  #items: (Item<Handle> | undefined)[] = [];
+export class SendQueue<Handle> {
+  #items: (QueuedFrame<Handle> | undefined)[] = [];
   #from = 0;
   readonly #sizes = [0, 0];
   readonly #limit: Limit;
@@ -28,17 +28,17 @@ export class Waiting<Handle> {
     this.#limit = limit;
   }
 
-  get head(): Item<Handle> | undefined {
+  get head(): QueuedFrame<Handle> | undefined {
     return this.#items[this.#from];
   }
 
-  push(item: Item<Handle>): void {
+  push(item: QueuedFrame<Handle>): void {
     this.#items.push(item);
     this.#count(item, 1);
   }
 
   pop(): void {
-    this.#count(this.head as Item<Handle>, -1);
+    this.#count(this.head as QueuedFrame<Handle>, -1);
     this.#items[this.#from++] = undefined;
     // Now and then, because an array's own shift moves all the others.
     if (this.#from * 2 <= this.#items.length) return;
@@ -46,32 +46,32 @@ export class Waiting<Handle> {
     this.#from = 0;
   }
 
-  /** Whether a lane holds more than it may. */
+  /** Whether a lane holds more than its limit. */
   over(lane: 0 | 1): boolean {
     return (this.#sizes[lane] as number) > this.#limit(lane);
   }
 
   /** Take out the oldest message of a lane. */
-  dropOldest(lane: 0 | 1): Item<Handle> {
+  dropOldest(lane: 0 | 1): QueuedFrame<Handle> {
     const at = this.#items.findIndex((item) => item && isMessage(item.frame) && laneOf(item.frame) === lane);
-    const [item] = this.#items.splice(at, 1) as [Item<Handle>];
+    const [item] = this.#items.splice(at, 1) as [QueuedFrame<Handle>];
     this.#count(item, -1);
     return item;
   }
 
-  clear(): Item<Handle>[] {
-    const items = this.#items.slice(this.#from) as Item<Handle>[];
+  clear(): QueuedFrame<Handle>[] {
+    const items = this.#items.slice(this.#from) as QueuedFrame<Handle>[];
     this.#items = [];
     this.#from = this.#sizes[0] = this.#sizes[1] = 0;
     return items;
   }
 
-  #count({ frame }: Item<Handle>, sign: 1 | -1): void {
+  #count({ frame }: QueuedFrame<Handle>, sign: 1 | -1): void {
     if (isMessage(frame)) (this.#sizes[laneOf(frame)] as number) += sign * weightOf(frame);
   }
 }
 
-interface Kept {
+interface SentFrame {
   readonly seq: number;
   readonly weight: number;
   readonly lane: 0 | 1;
@@ -79,12 +79,12 @@ interface Kept {
   readonly frame?: Frame;
 }
 
-/** Frames that were sent and not reported. */
-export class Replay {
+/** Frames that were sent and are not acknowledged. */
+export class RetransmitBuffer {
   /** The last number that the other side has. */
-  reported = 0;
+  acknowledged = 0;
   #last = 0;
-  #kept: Kept[] = [];
+  #kept: SentFrame[] = [];
   readonly #sizes = [0, 0];
   readonly #limit: Limit;
 
@@ -111,15 +111,15 @@ export class Replay {
   }
 
   /** The other side has everything up to `seq`. False where that cannot be. */
-  report(seq: number): boolean {
-    if (seq < this.reported || seq > this.#last) return false;
+  acknowledge(seq: number): boolean {
+    if (seq < this.acknowledged || seq > this.#last) return false;
     const gone = this.#kept.findIndex((kept) => kept.seq > seq);
     for (const { lane, weight } of this.#kept.splice(0, gone < 0 ? Infinity : gone)) (this.#sizes[lane] as number) -= weight;
-    this.reported = seq;
+    this.acknowledged = seq;
     return true;
   }
 
-  /** What must be sent again, in order; `undefined` is a frame that was not kept. */
+  /** The frames to send again, in order; `undefined` is one that was not kept. */
   missing(): (Frame | undefined)[] {
     return this.#kept.map(({ frame }) => frame);
   }
@@ -130,8 +130,8 @@ export class Replay {
   }
 }
 
-/** What the other side lets us send. */
-export class Outflow {
+/** The credit that the other side gives us. */
+export class SendCredit {
   #bytes = 0;
   #messages = 0;
   #bytesSent = 0;
@@ -158,21 +158,21 @@ export class Outflow {
 const REPORT_BYTES = 64 * 1024;
 const REPORT_FRAMES = 64;
 
-/** What we have taken, and what we let the other side send. */
-export class Inflow {
+/** The sequence that we have taken, and the credit that we give. */
+export class ReceiveWindow {
   /** The last number taken. */
   seq = 0;
   #bytes = 0;
   #messages = 0;
-  #unsaidBytes = 0;
+  #unsentBytes = 0;
   readonly #window: { readonly bytes: number; readonly messages: number };
   readonly #consumed = { bytes: 0, messages: 0 };
   readonly #unconsumed = new Map<number, number>();
-  #said: Position;
+  #sent: Position;
 
   constructor(bytes: number, messages: number) {
     this.#window = { bytes, messages };
-    this.#said = this.#position;
+    this.#sent = this.#position;
   }
 
   /** Count a frame that is next in sequence. False where it was not allowed. */
@@ -185,7 +185,7 @@ export class Inflow {
       this.#unconsumed.set(frame.seq as number, frame.size);
     }
     this.seq = frame.seq as number;
-    this.#unsaidBytes += frame.size;
+    this.#unsentBytes += frame.size;
     return true;
   }
 
@@ -205,24 +205,24 @@ export class Inflow {
 
   /** The position, which is on its way to the other side now. */
   say(): Position {
-    this.#unsaidBytes = 0;
-    return (this.#said = this.#position);
+    this.#unsentBytes = 0;
+    return (this.#sent = this.#position);
   }
 
-  /** Whether anything changed since the last position. */
+  /** Anything changed since the last position. */
   get news(): boolean {
     const { seq, bytes, messages } = this.#position;
-    return seq !== this.#said.seq || bytes !== this.#said.bytes || messages !== this.#said.messages;
+    return seq !== this.#sent.seq || bytes !== this.#sent.bytes || messages !== this.#sent.messages;
   }
 
-  /** Whether the next position should not wait for a ping. */
+  /** The next position should not wait for a ping. */
   get due(): boolean {
     const { seq, bytes, messages } = this.#position;
     return (
-      (bytes - this.#said.bytes) * 4 >= this.#window.bytes ||
-      (messages - this.#said.messages) * 4 >= this.#window.messages ||
-      seq - this.#said.seq >= REPORT_FRAMES ||
-      this.#unsaidBytes >= REPORT_BYTES
+      (bytes - this.#sent.bytes) * 4 >= this.#window.bytes ||
+      (messages - this.#sent.messages) * 4 >= this.#window.messages ||
+      seq - this.#sent.seq >= REPORT_FRAMES ||
+      this.#unsentBytes >= REPORT_BYTES
     );
   }
 }
