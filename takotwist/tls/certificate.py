@@ -10,17 +10,25 @@ networks.  Browsers accept ``serverCertificateHashes`` only for ECDSA certificat
 most 14 days (W3C WebTransport, "custom certificate requirements"); then no authority and no
 browser flag is needed.
 
-`is_private` tells names and addresses that no public authority would ever certify.  The
-development CA may sign for these and for nothing else: whoever steals its key cannot pass for
-a bank, even in a browser that trusts it.
-Rule: one list, for the CA's name constraints and for the configuration's check.
+`is_private` tells names and addresses that no public authority would ever certify, and `is_local`
+those among them that are always this machine.  A development CA may sign for the one or the
+other and for nothing else: whoever steals its key cannot pass for a bank, even in a browser that
+trusts it.
+Rule: one list each, for the CA's name constraints and for the configuration's check.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from pathlib import Path
 
 import attrs
@@ -257,6 +265,10 @@ NETWORKS = tuple(
     )
 )
 
+#: The same for this machine alone: ``localhost``, the names below it, and its two addresses.
+LOCAL_DOMAINS = ("localhost",)
+LOCAL_NETWORKS = (ip_network("127.0.0.1/32"), ip_network("::1/128"))
+
 
 def as_address(host: str) -> IPv4Address | IPv6Address | None:
     """`host` as an address, or `None` where it is a name."""
@@ -267,9 +279,20 @@ def as_address(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def is_private(host: str) -> bool:
-    """True where the development CA may sign for `host`."""
+    """True where a development CA may sign for `host`."""
+    return _is_within(host, DOMAINS, NETWORKS)
+
+
+def is_local(host: str) -> bool:
+    """True where `host` can only be this machine."""
+    return _is_within(host, LOCAL_DOMAINS, LOCAL_NETWORKS)
+
+
+def _is_within(
+    host: str, domains: Iterable[str], networks: Iterable[IPv4Network | IPv6Network]
+) -> bool:
     address = as_address(host)
     if address is not None:
-        return any(address in network for network in NETWORKS)
+        return any(address in network for network in networks)
     name = host.lower().removeprefix("*.")
-    return any(name == domain or name.endswith("." + domain) for domain in DOMAINS)
+    return any(name == domain or name.endswith("." + domain) for domain in domains)

@@ -3,8 +3,10 @@
 The CA is made once, for a user or for a state folder, so that trust which was given
 stays; the certificate is the state folder's own, short-lived and made anew as it ages
 or when its names change.
-Rule: the CA can sign for private names only (name constraints, RFC 5280,
-section 4.2.1.10), so that trusting it on a laptop risks nothing elsewhere.
+Rule: the CA can sign for this machine's own names only (name constraints, RFC 5280,
+section 4.2.1.10), so that trusting it on a laptop risks nothing elsewhere.  Where the
+certificate is for other private names too, such as those by which a phone reaches the laptop,
+a second CA signs it, which is made and trusted only by those who need it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from takotwist.errors import ConfigError
-from takotwist.tls.certificate import DOMAINS, NETWORKS, CertificatePair, as_address, read_pair
+from takotwist.tls.certificate import (
+    DOMAINS,
+    LOCAL_DOMAINS,
+    LOCAL_NETWORKS,
+    NETWORKS,
+    CertificatePair,
+    as_address,
+    is_local,
+    read_pair,
+)
 
 AUTHORITY_LIFE = timedelta(days=3650)
 AUTHORITY_RENEWED_BEFORE = timedelta(days=120)
@@ -34,8 +45,12 @@ CERTIFICATE_RENEWED_BEFORE = timedelta(days=30)
 #: Clocks differ; a certificate that begins now is not yet valid elsewhere.
 BACKDATED = timedelta(hours=1)
 
-#: The files of the CA.
+#: The files of the CA for this machine's own names.
 AUTHORITY, AUTHORITY_KEY = "development-ca.pem", "development-ca-key.pem"
+
+#: The files of the CA for private names and addresses beyond this machine.
+NETWORK_AUTHORITY = "development-network-ca.pem"
+NETWORK_AUTHORITY_KEY = "development-network-ca-key.pem"
 
 #: What the CA's subject says beside its own name, by which it is known for one of ours.
 ORGANIZATION = "takotwist development CA"
@@ -71,14 +86,12 @@ def ensure_development_certificate(
     """
     key = "state_dir" if authorities in (None, folder) else "tls.development_ca"
     authorities = authorities or folder
-    files = DevelopmentFiles(
-        authorities / AUTHORITY, folder / "localhost.pem", folder / "localhost-key.pem"
-    )
     made: list[str] = []
     with _alone(authorities, key):
-        authority, is_new = _ensure_authority(authorities, now)
+        trusted, authority, is_new = _ensure_authority(authorities, hosts, now)
         if is_new:
             made.append("authority")
+    files = DevelopmentFiles(trusted, folder / "localhost.pem", folder / "localhost-key.pem")
     with _alone(folder, "state_dir"):
         wanted = tuple(dict.fromkeys((*LOCAL_HOSTS, *hosts)))
         pair = _usable(files.certificate, files.key, now + CERTIFICATE_RENEWED_BEFORE)
@@ -88,21 +101,46 @@ def ensure_development_certificate(
     return attrs.evolve(files, made=tuple(made))
 
 
-def _ensure_authority(folder: Path, now: datetime) -> tuple[CertificatePair, bool]:
-    """The CA, and whether it was made just now.
+def _ensure_authority(
+    folder: Path, hosts: Sequence[str], now: datetime
+) -> tuple[Path, CertificatePair, bool]:
+    """The CA for `hosts`: its certificate's file, the pair, and whether it was made just now.
 
     :raises OSError: it cannot be written, or may not be read.
     """
+    beyond = not all(map(is_local, hosts))
+    authority = _kept_authority(folder / AUTHORITY, folder / AUTHORITY_KEY, now)
+    if authority is not None and (not beyond or _permits_all(authority)):
+        return folder / AUTHORITY, authority, False
     certificate, key = folder / AUTHORITY, folder / AUTHORITY_KEY
+    if beyond:
+        certificate, key = folder / NETWORK_AUTHORITY, folder / NETWORK_AUTHORITY_KEY
+        authority = _kept_authority(certificate, key, now)
+        if authority is not None:
+            return certificate, authority, False
+    authority = _make_authority(beyond, now)
+    _write(certificate, key, authority)
+    return certificate, authority, True
+
+
+def _kept_authority(certificate: Path, key: Path, now: datetime) -> CertificatePair | None:
+    """The CA in two files, or `None` when another is to be made in its place.
+
+    :raises OSError: it may not be read.
+    """
     if os.path.exists(key):
         # Whoever may not read it is not to put another in its place, which nobody trusts.
         key.open("rb").close()
-    authority = _usable(certificate, key, now + AUTHORITY_RENEWED_BEFORE)
-    if authority is not None:
-        return authority, False
-    authority = _make_authority(now)
-    _write(certificate, key, authority)
-    return authority, True
+    return _usable(certificate, key, now + AUTHORITY_RENEWED_BEFORE)
+
+
+def _permits_all(authority: CertificatePair) -> bool:
+    """True for one that was made when there was one CA for all private names.
+
+    Trust that was given to it stays.
+    """
+    limits = authority.leaf.extensions.get_extension_for_class(x509.NameConstraints).value
+    return x509.DNSName(DOMAINS[-1]) in (limits.permitted_subtrees or ())
 
 
 def _usable(certificate: Path, key: Path, at: datetime) -> CertificatePair | None:
@@ -122,7 +160,8 @@ def _fits(pair: CertificatePair, authority: CertificatePair, hosts: Sequence[str
     return set(pair.names) == set(hosts)
 
 
-def _make_authority(now: datetime) -> CertificatePair:
+def _make_authority(beyond: bool, now: datetime) -> CertificatePair:
+    """:param beyond: for private names and addresses beyond this machine."""
     key = ec.generate_private_key(ec.SECP256R1())
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest.hex()
     # The host's name tells people with several machines which of the CAs in their list this is,
@@ -134,8 +173,10 @@ def _make_authority(now: datetime) -> CertificatePair:
             x509.NameAttribute(NameOID.COMMON_NAME, common),
         ]
     )
-    permitted: list[x509.GeneralName] = [x509.DNSName(domain) for domain in DOMAINS]
-    permitted += [x509.IPAddress(network) for network in NETWORKS]
+    domains = DOMAINS if beyond else LOCAL_DOMAINS
+    networks = NETWORKS if beyond else LOCAL_NETWORKS
+    permitted: list[x509.GeneralName] = [x509.DNSName(domain) for domain in domains]
+    permitted += [x509.IPAddress(network) for network in networks]
     certificate = (
         _builder(name, name, key, now, AUTHORITY_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 import attrs
 
-from takotwist.cli.trust import install_in_nss
+from takotwist.tls.trust_stores import CHROME_DATABASE, NssStore
 from tests.browser.chromium import PROGRAMS
 
 DRIVER = Path(__file__).with_name("driver.mjs")
@@ -38,7 +38,7 @@ class Browser:
     def __init__(self, *trusted: Path) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="tako-browser-"))
         for authority in trusted:
-            install_in_nss(authority, self._home / ".pki" / "nssdb")
+            NssStore(self._home / CHROME_DATABASE).add(authority)
         self._process = subprocess.Popen(
             ["node", str(DRIVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

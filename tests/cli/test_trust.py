@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-from datetime import UTC, datetime
 
-from cryptography import x509
-
-from takotwist.cli.trust import install_in_nss
-from takotwist.tls.development_ca import ensure_development_certificate
 from tests.cli.command import CommandTestCase
 
-#: Stands for certutil: notes how it was called, and lists one certificate that is there.
+#: Stands for certutil: notes how it was called, makes a database, and lists one certificate of it.
 _CERTUTIL = """#!/bin/sh
 echo "$@" >> "$CERTUTIL_CALLS"
+[ "$1" != "-N" ] || touch "${4#sql:}/cert9.db"
 [ "$1" != "-L" ] || echo "takotwist development CA                                     C,,"
 """
 
@@ -33,32 +30,47 @@ class TrustTests(CommandTestCase):
         authority = self.folder / "data/takotwist/development-ca.pem"
         self.assertTrue(authority.exists())
         self.assertIn(f"curl --cacert {authority} https://localhost", done.output)
-        self.assertRegex(done.output, r"/ca-certificates/takotwist-[0-9a-f]{16}\.crt\n")
-        for system in ("Chrome", "Firefox", "Debian", "macOS", "update-ca-certificates"):
+        self.assertRegex(done.output, r"/source/anchors/takotwist-[0-9a-f]{16}\.pem\n")
+        self.assertIn("localhost, *.localhost, 127.0.0.1 and ::1 only", done.output)
+        for system in ("Chrome", "Firefox", "Debian", "macOS", "trust --remove"):
             self.assertIn(system, done.output)
 
-    def test_real_database(self) -> None:
-        """Several CAs are trusted beside each other, each once; an old name is left alone."""
-        database = self.folder / "nssdb"
-        old, new = (
-            ensure_development_certificate(self.folder / name, (), datetime.now(UTC)).authority
-            for name in ("old", "new")
-        )
-        self.assertEqual(install_in_nss(old, database), [])
-        [before] = install_in_nss(new, database)
-        self.assertEqual(install_in_nss(new, database), [before])
-        [after] = install_in_nss(old, database)
-        self.assertNotEqual(before, after)
-        for name, authority in ((before, old), (after, new)):
-            listed = subprocess.run(
-                ["certutil", "-L", "-n", name, "-a", "-d", f"sql:{database}"],
-                capture_output=True,
-                check=True,
-            )
-            self.assertEqual(
-                x509.load_pem_x509_certificate(listed.stdout),
-                x509.load_pem_x509_certificate(authority.read_bytes()),
-            )
+    def test_real_certutil(self) -> None:
+        """Chrome and a Firefox have the CA after --nss, and neither has it after --remove."""
+        assert shutil.which("certutil"), "install libnss3-tools"
+        self.write("tako.toml", _CLOSED)
+        home = self.folder / "home"
+        profile = home / ".mozilla/firefox/abc.default"
+        profile.mkdir(parents=True)
+        subprocess.run(["certutil", "-N", "--empty-password", "-d", f"sql:{profile}"], check=True)
+
+        def listed() -> list[bool]:
+            return [
+                "takotwist development CA"
+                in subprocess.run(
+                    ["certutil", "-L", "-d", f"sql:{database}"],
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                ).stdout
+                for database in (home / ".pki/nssdb", profile)
+            ]
+
+        done = self.run_command("trust", "--nss", HOME=str(home))
+        self.assertEqual((done.exit_code, listed()), (0, [True, True]), done.output)
+        self.assertIn("home/.pki/nssdb has 'takotwist development CA", done.output)
+        for _ in range(2):
+            done = self.run_command("trust", "--remove", "--nss", HOME=str(home))
+            self.assertEqual((done.exit_code, listed()), (0, [False, False]), done.output)
+            self.assertIn("is not trusted by your browsers", done.output)
+
+    def test_remove_makes_nothing(self) -> None:
+        """Where there is no CA, none is made to be removed."""
+        self.write("tako.toml", _CLOSED)
+        done = self.run_command("trust", "--remove", HOME=str(self.folder))
+        self.assertEqual(done.exit_code, 0, done.output)
+        self.assertIn("There is no development CA in", done.output)
+        self.assertFalse((self.folder / "data").exists())
 
     def test_nss(self) -> None:
         """certutil makes the database and adds the CA for servers only; none is taken out."""
@@ -77,7 +89,7 @@ class TrustTests(CommandTestCase):
             CERTUTIL_CALLS=str(self.folder / "calls"),
         )
         self.assertEqual(done.exit_code, 0, done.output)
-        made, asked, added = (self.folder / "calls").read_text().splitlines()
+        made, asked, added, *_ = (self.folder / "calls").read_text().splitlines()
         database = f"-d sql:{self.folder}/.pki/nssdb"
         self.assertEqual(made, f"-N --empty-password {database}")
         self.assertEqual(asked, f"-L {database}")
@@ -86,7 +98,7 @@ class TrustTests(CommandTestCase):
             added,
             f"^-A -t C,, -n takotwist development CA [0-9a-f]{{16}} -i {authority} {database}$",
         )
-        self.assertIn("They go on trusting 'takotwist development CA'", done.output)
+        self.assertIn("It goes on trusting 'takotwist development CA'", done.output)
 
     def test_nss_without_certutil(self) -> None:
         """Where the program is missing, the package that has it is named."""

@@ -41,7 +41,7 @@ class TestWatchedTls(SynchronousTestCase):
         )
         assert found is not None
         self.assertIn("app.test", found[0].pair.names)
-        self.assertTrue((self.folder / "tls" / "development-ca.pem").is_file())
+        self.assertTrue((self.folder / "tls" / "development-network-ca.pem").is_file())
 
     def test_own(self) -> None:
         """A certificate that is named is shown, and one that is not there is an error."""

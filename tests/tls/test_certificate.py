@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.errors import ConfigError
-from takotwist.tls.certificate import is_private, read_pair, short_lived_certificate, utc
+from takotwist.tls.certificate import is_local, is_private, read_pair, short_lived_certificate, utc
 from takotwist.tls.development_ca import ensure_development_certificate
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -171,3 +171,10 @@ class PrivateNameTests(SynchronousTestCase):
             "",
         ):
             self.assertFalse(is_private(host), host)
+
+    def test_local(self) -> None:
+        """Of the private ones only those are local that can be no other machine."""
+        for host in ("localhost", "a.localhost", "*.localhost", "127.0.0.1", "::1"):
+            self.assertTrue(is_local(host), host)
+        for host in ("app.test", "printer.local", "127.0.0.2", "192.168.0.9", "fd00::1", ""):
+            self.assertFalse(is_local(host), host)

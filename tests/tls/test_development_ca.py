@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -75,15 +76,56 @@ class DevelopmentCaTests(SynchronousTestCase):
             [],
         )
 
-    def test_authority_is_limited_to_private_names(self) -> None:
-        """The CA's own certificate says that it cannot speak for anybody's public name."""
+    def test_authority_is_limited_to_this_machine(self) -> None:
+        """The CA's own certificate says that it speaks for nothing but this machine's names."""
+        self._ensure("chat.localhost")
+        self.assertEqual(
+            self._permitted(), {"localhost", "127.0.0.1/32", "::1/128"}, "a new name or network"
+        )
+
+    def test_authority_for_the_network(self) -> None:
+        """Names beyond this machine are signed for by another CA, and only private ones."""
         self._ensure()
+        local = self.files.authority
+        self.assertEqual(self._ensure("laptop.local"), ("authority", "certificate"))
+        self.assertNotEqual(self.files.authority, local)
+        permitted = self._permitted()
+        self.assertLessEqual({"localhost", "local", "192.168.0.0/16"}, permitted)
+        self.assertNotIn("com", permitted)
+        self.assertEqual(self._ensure("laptop.local"), ())
+        self.assertEqual(self._ensure(), ("certificate",))
+        self.assertEqual(self.files.authority, local)
+
+    def test_authority_of_before(self) -> None:
+        """One that was made for all private names is used on, so that trust in it stays."""
+        self._ensure("laptop.local")
+        for name in ("ca", "ca-key"):
+            made = self.folder / f"development-network-{name}.pem"
+            made.rename(self.folder / f"development-{name}.pem")
+        for hosts in ((), ("laptop.local",)):
+            self.assertNotIn("authority", self._ensure(*hosts))
+
+    def _permitted(self) -> set[str]:
+        """Names and networks of the CA's constraints."""
         [authority] = x509.load_pem_x509_certificates(self.files.authority.read_bytes())
         limits = authority.extensions.get_extension_for_class(x509.NameConstraints)
         self.assertTrue(limits.critical)
-        permitted = limits.value.permitted_subtrees or []
-        self.assertIn(x509.DNSName("localhost"), permitted)
-        self.assertNotIn("com", [str(one.value) for one in permitted])
+        return {str(one.value) for one in limits.value.permitted_subtrees or []}
+
+    def test_verifies_by_openssl(self) -> None:
+        """OpenSSL, which reads constraints by itself, takes the leaf of either CA."""
+        for hosts in ((), ("laptop.local", "192.168.1.5")):
+            self._ensure(*hosts)
+            for purpose in (["-verify_hostname", "localhost"], ["-verify_ip", "127.0.0.1"]):
+                command = ["openssl", "verify", "-x509_strict", "-CAfile"]
+                command += [str(self.files.authority), "-attime", str(int(NOW.timestamp()))]
+                done = subprocess.run(
+                    [*command, *purpose, str(self.files.certificate)],
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_keys_are_for_their_owner_from_the_start(self) -> None:
         """Key files have mode 600 whatever the mask, and nothing else is left in the folder."""
@@ -122,8 +164,8 @@ class DevelopmentCaTests(SynchronousTestCase):
     def test_other_names(self) -> None:
         """A host that is added, or taken away, makes another certificate."""
         self._ensure()
-        self.assertEqual(self._ensure("app.test"), ("certificate",))
-        self.assertEqual(self._ensure("app.test", "localhost"), ())
+        self.assertEqual(self._ensure("chat.localhost"), ("certificate",))
+        self.assertEqual(self._ensure("chat.localhost", "localhost"), ())
         self.assertEqual(self._ensure(), ("certificate",))
 
     def test_one_authority_for_many_folders(self) -> None:
