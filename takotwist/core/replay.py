@@ -5,7 +5,7 @@
                                    +---------- too slow for the tail ---------+
 
 One number decides everything: `position`, the id up to which this subscriber
-has been given all there is.  While the gate is closed nothing is pushed to it;
+has been given all there is.  While the gate (`TRANSITIONS`) is closed nothing is pushed to it;
 it is continued from its position, page by page.  The gate opens only in a turn
 in which the position has reached the last message fanned out to the topic, so
 nothing can fall between, and nothing can come twice.
@@ -25,6 +25,7 @@ import attrs
 
 from takotwist.core.tail import Item
 from takotwist.core.topic import EVERYTHING
+from takotwist.states import Transitions
 
 
 class Gate(Enum):
@@ -33,6 +34,14 @@ class Gate(Enum):
     CLOSED = "closed"
     OPEN = "open"
     ENDED = "ended"
+
+
+#: What may follow each state of the gate.
+TRANSITIONS: Transitions[Gate] = {
+    Gate.CLOSED: frozenset({Gate.OPEN, Gate.ENDED}),
+    Gate.OPEN: frozenset({Gate.CLOSED, Gate.ENDED}),
+    Gate.ENDED: frozenset(),
+}
 
 
 @attrs.define(slots=True, eq=False)

@@ -5,12 +5,23 @@ missed -> frames both ways -> cut.  Rules: a client that breaks the protocol los
 wire and its objects; one that is merely late or gone does not.  Every object that a
 client asks to open is in the answer, as here or as ended, before any of them sends.
 
+Lifecycle of a link (`TRANSITIONS`):
+
+    NEW        ``live.attach`` -> ATTACHING; a frame of an object is a breach
+    ATTACHING  verified -> ATTACHED; refused -> NEW
+    ATTACHED   another wire carries the session -> REPLACED
+    any        the wire is gone -> GONE, which is final
+
+Rule: the session is a link's exactly while it is ATTACHED, and frames that come while it is
+ATTACHING or REPLACED are dropped: their client asks for them again.
+
 `LiveWire` is the port of the connection; its transport decides what it is made of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from enum import Enum
 from functools import partial
 from typing import Any, Protocol
 
@@ -31,6 +42,7 @@ from takotwist.live.machine.codec import (
 )
 from takotwist.live.machine.frames import NETWORK, Frame, Position
 from takotwist.live.sessions import MAX_OBJECTS, LiveSession, LiveSessions
+from takotwist.states import Transitions, moved
 
 
 class LiveWire(Protocol):
@@ -144,18 +156,42 @@ _UNREADABLE = (Unreadable, msgspec.DecodeError, UnicodeDecodeError, RecursionErr
 Verify = Callable[[Verification, str | None, Callable[[], bool]], Awaitable[str | None]]
 
 
+class LinkState(Enum):
+    """State of a link."""
+
+    NEW = "new"
+    #: The app is asked whether the session is the client's.
+    ATTACHING = "attaching"
+    ATTACHED = "attached"
+    #: Another wire carries the session.
+    REPLACED = "replaced"
+    GONE = "gone"
+
+
+#: What may follow each state of a link.
+TRANSITIONS: Transitions[LinkState] = {
+    LinkState.NEW: frozenset({LinkState.ATTACHING, LinkState.GONE}),
+    LinkState.ATTACHING: frozenset({LinkState.NEW, LinkState.ATTACHED, LinkState.GONE}),
+    LinkState.ATTACHED: frozenset({LinkState.REPLACED, LinkState.GONE}),
+    LinkState.REPLACED: frozenset({LinkState.GONE}),
+    LinkState.GONE: frozenset(),
+}
+
+
 class Link:
-    """A wire and the live session that it carries."""
+    """A wire and the live session that it carries.
+
+    :ivar state: changed by `_enter` alone.
+    """
 
     __slots__ = (
-        "_attaching",
-        "_gone",
         "_heard_at",
         "_session",
         "_sessions",
         "_settings",
         "_verify",
         "_wire",
+        "state",
     )
 
     def __init__(
@@ -165,9 +201,9 @@ class Link:
         self._sessions = sessions
         self._settings = settings
         self._verify = verify
+        self.state = LinkState.NEW
+        #: There exactly while the link is attached.
         self._session: LiveSession | None = None
-        self._attaching = False
-        self._gone = False
         self._heard_at = sessions.services.seconds()
 
     # called by the wire
@@ -183,10 +219,10 @@ class Link:
                 self._frame(*read_text(text))
             elif op == "live.attach":
                 said = OPS.decode(text)
-                if self._attaching:
+                if self.state is not LinkState.NEW:
                     self._break("live.attach came twice")
                 else:
-                    self._attaching = True
+                    self._enter(LinkState.ATTACHING)
                     return self._attach(said)
             elif op == "live.open":
                 self._open(OPS.decode(text))
@@ -222,8 +258,10 @@ class Link:
 
         :param left: the page has gone, and will not come again.
         """
-        self._gone = True
-        session, self._session = self._session, None
+        if self.state is LinkState.GONE:
+            return
+        session = self._session
+        self._enter(LinkState.GONE)
         if session is not None:
             if left:
                 session.end(PageLeft())
@@ -233,7 +271,7 @@ class Link:
 
     def transmit(self, name: str, frame: Frame) -> None:
         """Send a frame of an object (`SessionWire`)."""
-        if self._gone:
+        if self.state is LinkState.GONE:
             return
         self._sessions.tally.frames_out += 1
         if frame.binary:
@@ -243,7 +281,7 @@ class Link:
 
     def replaced(self) -> None:
         """Give the session up to another wire (`SessionWire`)."""
-        self._session = None
+        self._enter(LinkState.REPLACED)
         self._wire.send(b'{"op":"live.fin"}')
 
     def broken(self, reason: str) -> None:
@@ -252,9 +290,14 @@ class Link:
 
     # private
 
+    def _enter(self, state: LinkState) -> None:
+        self.state = moved(TRANSITIONS, self.state, state)
+        if state is not LinkState.ATTACHED:
+            self._session = None
+
     def _frame(self, name: str, frame: Frame) -> None:
         if self._session is None:
-            if not self._attaching:
+            if self.state is LinkState.NEW:
                 self._break("a live frame before live.attach")
             return
         if frame.size > self._settings.max_message_bytes:
@@ -270,16 +313,18 @@ class Link:
             session = self._sessions.find(op.session)
             with session.held():
                 await self._check(session, op.auth)
-                if not self._gone:
+                if self.state is LinkState.ATTACHING:
                     self._take(session, op)
         except Refusal as refusal:
-            self._attaching = False
+            if self.state is LinkState.ATTACHING:
+                self._enter(LinkState.NEW)
             refused = {"op": "live.refused", "ref": op.ref}
             self._say({**refused, "code": refusal.code, "error": refusal.sentence})
         except _UNREADABLE as bad:
             self._break(str(bad))
 
     def _take(self, session: LiveSession, op: Op) -> None:
+        self._enter(LinkState.ATTACHED)
         self._session = session
         if session.wire is None and any(one.was_attached for one in session.objects.values()):
             self._sessions.tally.reconnects += 1
@@ -296,13 +341,16 @@ class Link:
         """:raises Refusal: the wire is not the subject's."""
         if session.subject is None or session.verification is None:
             return
-        subject = await self._verify(session.verification, auth, lambda: self._gone)
+        subject = await self._verify(session.verification, auth, self._is_gone)
         if subject != session.subject:
             raise VerifyRejected("The session belongs to another subject.")
 
+    def _is_gone(self) -> bool:
+        return self.state is LinkState.GONE
+
     def _open(self, op: Op) -> None:
         if self._session is None:
-            if not self._attaching:
+            if self.state is LinkState.NEW:
                 self._break("live.open before live.attach")
             return
         self._answer("live.opened", op)
@@ -327,7 +375,7 @@ class Link:
         self._wire.later("live ping", when, self._beat)
 
     def _beat(self) -> None:
-        if self._gone:
+        if self.state is LinkState.GONE:
             return
         silent = self._sessions.services.seconds() - self._heard_at
         if not self._wire.paused:
@@ -345,7 +393,7 @@ class Link:
 
     def _break(self, reason: str) -> None:
         """End the wire for good, and the session with it."""
-        if self._gone:
+        if self.state is LinkState.GONE:
             return
         session = self._session
         if session is not None:

@@ -21,6 +21,7 @@ from takotwist.core.send_queue import SendQueue
 from takotwist.errors import Refusal
 from takotwist.flow.back_pressure import ReadHolds
 from takotwist.flow.session import Session
+from takotwist.states import moved
 from takotwist.streams.unfinished import CLOSE_CODE, Cut, Unfinished
 from takotwist.streams.webtransport import (
     StreamTransport,
@@ -37,7 +38,6 @@ from takotwist.transports.wire import (
     Speaker,
     WireState,
     ignore_pressure,
-    moved,
 )
 
 #: Seconds from the session to its stream.

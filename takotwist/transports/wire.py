@@ -18,9 +18,9 @@ whatever comes in a final state is dropped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from takotwist.codecs.websocket_frame import binary_frame, text_frame
 from takotwist.codecs.wire_forms import WEBSOCKET_MUX
@@ -29,6 +29,7 @@ from takotwist.core.send_queue import SendQueue
 from takotwist.errors import Refusal
 from takotwist.flow.back_pressure import ReadHolds
 from takotwist.flow.session import Session
+from takotwist.states import Transitions, moved
 from takotwist.streams.http.interface import Request
 from takotwist.streams.websocket.connection import WebSocketConnection
 from takotwist.streams.websocket.upgrade import WebSocketUpgrade
@@ -47,7 +48,7 @@ class WireState(Enum):
     ENDED = "ended"
 
 
-TRANSITIONS: Mapping[WireState, frozenset[WireState]] = {
+TRANSITIONS: Transitions[WireState] = {
     WireState.OPENING: frozenset({WireState.OPEN, WireState.ENDED}),
     WireState.OPEN: frozenset({WireState.LEFT, WireState.ENDED}),
     WireState.LEFT: frozenset(),
@@ -56,19 +57,6 @@ TRANSITIONS: Mapping[WireState, frozenset[WireState]] = {
 
 #: Close codes of a client that has gone for good: normal closure, going away.
 LEAVING_CODES = frozenset({1000, 1001})
-
-
-State = TypeVar("State", bound=Enum)
-
-
-def moved(table: Mapping[State, frozenset[State]], state: State, to: State) -> State:
-    """The next state by a table of transitions.
-
-    :raises ValueError: there is no such transition.
-    """
-    if to not in table[state]:
-        raise ValueError(f"{type(state).__name__} cannot go from {state.value} to {to.value}")
-    return to
 
 
 class Speaker(Protocol):

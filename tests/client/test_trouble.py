@@ -42,5 +42,7 @@ class TroubleTests(SynchronousTestCase):
         self.assertIsNone(link.trouble)
         link.lost(Outcome(Action.BACKOFF, "http-502"), 4)
         self.assertEqual((link.state, link.trouble), (State.WAITING, "http-502"))
+        link.connecting(5)
+        link.opened(5)
         link.lost(Outcome(Action.NOW, "connection-expired", "connection expired"), 5)
         self.assertIsNone(link.trouble)

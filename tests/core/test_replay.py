@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.core.replay import Gate, Replay
+from takotwist.core.replay import TRANSITIONS, Gate, Replay
 from takotwist.core.topic import EVERYTHING
 
 
@@ -89,6 +89,19 @@ class TestReplay(SynchronousTestCase):
         replay.lagged(12)
         self.assertFalse(replay.open(1))
         self.assertEqual((replay.gate, replay.position), (Gate.ENDED, 9))
+
+    @given(
+        st.integers(0, 3),
+        st.lists(st.tuples(st.sampled_from(("open", "lagged", "end")), st.integers(0, 3))),
+    )
+    def test_gate_goes_by_its_table(self, position: int, steps: list[tuple[str, int]]) -> None:
+        """Whatever is said of it in whatever order."""
+        replay = Replay(position)
+        for step, id in steps:
+            before = replay.gate
+            replay.end() if step == "end" else getattr(replay, step)(id)
+            if replay.gate is not before:
+                self.assertIn(replay.gate, TRANSITIONS[before])
 
     @given(
         st.lists(st.sampled_from(("publish", "full", "page", "read", "open")), max_size=40),

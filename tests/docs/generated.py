@@ -1,4 +1,4 @@
-"""The reference pages that are written by the program they describe.
+"""The pages that are written by the program they describe.
 
     python -m tests.docs.generated        # writes them
 
@@ -31,6 +31,7 @@ from takotwist.server.config.reference import as_markdown
 from takotwist.server.options import Options
 from tests.docs.api_page import api
 from tests.docs.page import DOCS
+from tests.docs.states_page import states
 from tests.faults.limits import LIMITS
 
 _BY_HAND = "This page is made by `python -m tests.docs.generated`; do not edit it."
@@ -252,6 +253,7 @@ def metrics() -> str:
 
 
 PAGES: Mapping[Path, Callable[[], str]] = {
+    DOCS / "architecture" / "states.md": states,
     DOCS / "reference" / "configuration.md": configuration,
     DOCS / "reference" / "errors.md": errors,
     DOCS / "reference" / "limits.md": limits,

@@ -16,7 +16,7 @@ from takotwist.live import Channel
 from takotwist.live.broadcast.broadcast import Broadcasts
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.functions.function import Verification
-from takotwist.live.link import Link, LiveSettings
+from takotwist.live.link import TRANSITIONS, Link, LinkState, LiveSettings
 from takotwist.live.machine.codec import write_binary
 from takotwist.live.machine.frames import Bounds, Frame
 from takotwist.live.machine.send import Backlog
@@ -272,6 +272,53 @@ class LinkTests(SynchronousTestCase):
         self.attach(self.channel().id)
         self.link.lost(left=False)
         self.assertEqual((self.closed, self.sessions.objects), ([], 1))
+
+    def test_states(self) -> None:
+        """Attached when verified and new again when refused; replaced by another wire; gone."""
+        one = self.channel("ann")
+        waiting: Deferred[str | None] = Deferred()
+        self.answer = lambda: waiting
+        states = [self.link.state]
+        self.attach(one.id)
+        states.append(self.link.state)
+        waiting.callback("bob")
+        states.append(self.link.state)
+        self.answer = lambda: succeed("ann")
+        self.attach(one.id)
+        states.append(self.link.state)
+        _, link = self.open()
+        self.attach(one.id, link=link)
+        states.append(self.link.state)
+        self.link.lost(left=False)
+        states.append(self.link.state)
+        new, attaching, attached = LinkState.NEW, LinkState.ATTACHING, LinkState.ATTACHED
+        self.assertEqual(
+            states, [new, attaching, new, attached, LinkState.REPLACED, LinkState.GONE]
+        )
+        self.assertIs(link.state, attached)
+
+    def test_no_other_states(self) -> None:
+        """A transition that the table does not have is refused, each of them."""
+        for state in LinkState:
+            for to in set(LinkState) - TRANSITIONS[state]:
+                self.link.state = state
+                with self.assertRaises(RuntimeError):
+                    self.link._enter(to)
+                self.assertIs(self.link.state, state)
+
+    def test_gone_is_final(self) -> None:
+        """A wire that has gone is lost once, and what still comes there does nothing."""
+        one = self.channel()
+        self.attach(one.id)
+        self.link.lost(left=False)
+        said = len(self.wire.said)
+        self.link.lost(left=True)
+        self.attach(one.id)
+        self.say("live", id=one.id, do="send", seq=9, data=1)
+        self.say("live.open", open=[])
+        self.link.transmit(one.id, Frame("send", data=b"1"))
+        self.assertEqual((len(self.wire.said), self.wire.ended, self.closed), (said, [], []))
+        self.assertIs(self.link.state, LinkState.GONE)
 
     def test_pings(self) -> None:
         """A ping every interval, with what was not reported; silence for two drops the wire."""

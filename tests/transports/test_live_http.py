@@ -10,6 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.live import Channel, NetworkError, PageLeft, function
 from takotwist.testing.memory_peer import HttpPeer
 from takotwist.testing.world import World
+from takotwist.transports.live.sse import EventStreamWire
+from takotwist.transports.wire import WireState
 from tests.live.page import SECRET, ClientEnd, Page
 
 LINES = {"Content-Type": "application/x-ndjson"}
@@ -75,6 +77,41 @@ class UpstreamTests(LiveHttpCase):
         foreign = {**LINES, "Origin": "https://evil.example"}
         self.assertEqual(self.post(self.path, foreign, b"x\n").status, 403)
         self.assertEqual(self.post(self.path, LINES, b"").status, 204)
+
+
+class WireStatesTests(LiveHttpCase):
+    """The lifecycle of the wire below."""
+
+    @property
+    def wires(self) -> dict[str, EventStreamWire]:
+        """The open wires of the server."""
+        live = self.world.parts.public.live
+        assert live is not None
+        return live.sse._wires
+
+    def test_cut(self) -> None:
+        """A client that goes ends the wire, once, and nothing keeps it."""
+        [wire] = self.wires.values()
+        self.assertIs(wire.state, WireState.OPEN)
+        speaker = wire.speaker
+        assert self.page.stream is not None
+        self.page.stream.leave()
+        self.assertIs(wire.state, WireState.ENDED)
+        self.assertEqual((self.wires, wire.left), ({}, False))
+        self.assertIsNot(wire.speaker, speaker)
+        wire.abort("late")
+        wire.end(None)
+        self.assertEqual(self.post(self.path, LINES, b"x\n").status, 404)
+
+    def test_frees_what_waits(self) -> None:
+        """A POST that is held back is let go when the wire ends."""
+        [wire] = self.wires.values()
+        wire.hold(True)
+        waiting = wire.free()
+        self.assertNoResult(waiting)
+        wire.end(None)
+        self.successResultOf(waiting)
+        self.successResultOf(wire.free())
 
 
 class LeaveTests(LiveHttpCase):

@@ -12,7 +12,7 @@ from takotwist.errors import Overloaded
 from takotwist.testing.memory_socket import BINARY
 from takotwist.testing.world import World
 from takotwist.transports.admission import ConnectionSlot
-from takotwist.transports.wire import TRANSITIONS, WebSocketWire, WireState, moved
+from takotwist.transports.wire import WebSocketWire, WireState
 
 CHAT = "/channels/chat"
 
@@ -93,15 +93,6 @@ class TestWireStates(SynchronousTestCase):
             anything: Any = upgrade
             wire.open(anything, anything, None, slot, "websocket", WEBSOCKET, lambda _: speaker)
         return wire, speaker, upgrade
-
-    def test_table(self) -> None:
-        """Each transition of the table is taken, and each other one is refused."""
-        for state in WireState:
-            for to in WireState:
-                if to in TRANSITIONS[state]:
-                    self.assertIs(moved(TRANSITIONS, state, to), to)
-                else:
-                    self.assertRaises(ValueError, moved, TRANSITIONS, state, to)
 
     def test_nobody_there(self) -> None:
         """A client that goes before the answer, or with it, leaves a wire that has ended."""

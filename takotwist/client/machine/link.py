@@ -4,6 +4,15 @@ Shared by the subscription and by the multiplexed connection.  Rule: the link
 knows nothing of messages; it is told `heard` and `delivered`, and answers when
 it wants to be woken.  All times in milliseconds of the caller's monotonic clock.
 
+Lifecycle of a link (`TRANSITIONS`):
+
+    IDLE        wanted -> CONNECTING; the app said where to go on -> WAITING
+    CONNECTING  the server lets us in -> OPEN; another transport is tried -> CONNECTING
+    OPEN        the server says ``open`` again -> OPEN; another transport is tried -> CONNECTING
+    both        ended -> WAITING, or IDLE where nobody wants it for now
+    WAITING     retry is due -> CONNECTING
+    any         closed, or stopped by an error -> CLOSED
+
 Delays have full jitter with a doubling upper edge: after a restart ten thousand clients
 come back spread over the whole interval, not all at its end.  Rule: only a
 message or a connection that lasted makes the delays short again, so a server
@@ -19,6 +28,7 @@ import attrs
 
 from takotwist.client.machine.outcome import Action, Outcome
 from takotwist.client.machine.policy import Policy
+from takotwist.states import Transitions, moved
 
 #: Least that a server's ``retry:`` can make of the base.
 RETRY_LEAST_MS = 100.0
@@ -86,6 +96,17 @@ class State(Enum):
     CLOSED = "closed"
 
 
+_ENDED = frozenset({State.WAITING, State.IDLE, State.CLOSED})
+#: What may follow each state of a link.
+TRANSITIONS: Transitions[State] = {
+    State.IDLE: frozenset({State.CONNECTING, State.WAITING, State.CLOSED}),
+    State.CONNECTING: _ENDED | {State.CONNECTING, State.OPEN},
+    State.OPEN: _ENDED | {State.CONNECTING, State.OPEN},
+    State.WAITING: frozenset({State.CONNECTING, State.CLOSED}),
+    State.CLOSED: frozenset(),
+}
+
+
 class Due(Enum):
     """Action that a `Link` wants when it wakes."""
 
@@ -99,6 +120,7 @@ class Due(Enum):
 class Link:
     """One connection and its successors.
 
+    :ivar state: changed by `_enter` alone.
     :ivar trouble: why the last connection failed, in words for a person; `None` where
         there is one, or where its end was none.
     """
@@ -120,7 +142,7 @@ class Link:
 
     def connecting(self, now: float) -> None:
         """A connection is being made."""
-        self.state = State.CONNECTING
+        self._enter(State.CONNECTING)
         self._opened_at = None
         self._asks = self._asked = self._paused = False
         self._heard_at = now
@@ -131,7 +153,7 @@ class Link:
         :param asks: whether it answers pings of ours.
         :param keepalive_ms: its own interval.
         """
-        self.state = State.OPEN
+        self._enter(State.OPEN)
         self.trouble = None
         self._opened_at = now
         self._asks = asks
@@ -160,21 +182,24 @@ class Link:
 
     def lost(self, outcome: Outcome, now: float) -> None:
         """The connection is over and another shall follow."""
+        self._enter(State.WAITING)
         opened = self._opened_at
         stable = opened is not None and now - opened >= self._policy.stable_ms
         self._opened_at = None
         self._retry_at = now + self.retries.delay(outcome, stable)
         self.trouble = outcome.trouble
-        self.state = State.WAITING
 
     def closed(self) -> None:
         """Nothing shall follow."""
-        self.state = State.CLOSED
+        self._enter(State.CLOSED)
         self.trouble = None
 
     def idle(self) -> None:
         """Nothing shall follow for now."""
-        self.state = State.IDLE
+        self._enter(State.IDLE)
+
+    def _enter(self, state: State) -> None:
+        self.state = moved(TRANSITIONS, self.state, state)
 
     @property
     def wake_at(self) -> float | None:

@@ -3,6 +3,10 @@
 The connection comes back by its `Link`; each topic subscribes again at its own
 cursor.  Rule: one refused topic never closes the connection, and only a
 connection that cannot be had at all ends the topics.
+
+Its states are those of its link (`machine.link`), and of each topic (`machine.mux_topics`):
+a topic is past `WAITING` only while the link is `OPEN`, and the link is `IDLE` only while
+there are no topics.  Facts of a connection that is over change nothing.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ from takotwist.errors import TakoError, refusal_for
 
 #: Where a topic stands while the server may say something of it.
 HEARD_OF = (TopicState.SUBSCRIBING, TopicState.LIVE)
+_CONNECTED = (State.CONNECTING, State.OPEN)
 
 
 @attrs.define(slots=True)
@@ -146,9 +151,8 @@ class MuxMachine(Machine):
         """The app answered `AskGone`: where to go on, `None` for live."""
         found = self._topics.get(topic)
         if found is not None and found.gone_outcome is not None:
-            outcome, found.gone_outcome = found.gone_outcome, None
             found.continuity.restarted(cursor)
-            found.failed(outcome, now, self._policy.stable_ms)
+            found.failed(found.gone_outcome, now, self._policy.stable_ms)
 
     def closed(self) -> None:
         """The caller wants no more."""
@@ -160,12 +164,16 @@ class MuxMachine(Machine):
 
     def opened(self, subprotocol: str | None, now: float) -> None:
         """The WebSocket is open."""
+        if self.link.state is not State.CONNECTING:
+            return
         self.link.heard(now)
         if subprotocol != frames.SUBPROTOCOL:
             self.broke(ProtocolBroken(f"The server does not speak {frames.SUBPROTOCOL}."), now)
 
     def text_received(self, text: str | bytes, now: float) -> None:
         """A text frame came."""
+        if self.link.state not in _CONNECTED:
+            return
         self.link.heard(now)
         try:
             value = read_object(text)
@@ -205,7 +213,7 @@ class MuxMachine(Machine):
     # The topics.
 
     def _begin(self, topic: MuxTopic, now: float) -> None:
-        topic.state, topic.retry_at, topic.begun_at = TopicState.ASKING, None, now
+        topic.asking(now)
         if topic.credentials == "none":
             self.credentials_given(topic.number, None)
         else:
@@ -231,8 +239,7 @@ class MuxMachine(Machine):
             if topic.continuity.on_gone == "raise":
                 self._stop_topic(topic, gone)
                 return
-            topic.connection_lost()
-            topic.state, topic.gone_outcome = TopicState.ASKING_GONE, outcome
+            topic.asking_gone(outcome)
             self._intents.append(AskGone(gone, topic.number))
             return
         topic.failed(outcome, now, self._policy.stable_ms)
@@ -281,7 +288,7 @@ class MuxMachine(Machine):
         return self._refs
 
     def _ended(self, outcome: Outcome, now: float) -> None:
-        if self.link.state is State.CLOSED:
+        if self.link.state not in _CONNECTED:
             return
         self._outgoing.connection_lost()
         for topic in self._topics:

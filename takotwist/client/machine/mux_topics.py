@@ -3,6 +3,14 @@
 Rule: a topic is meant by what the server said of it on this connection, never by what
 was asked on an earlier one.  Each has its own cursor, credentials, delays and errors.
 Rule: nothing that happens to one topic is seen by another.
+
+Lifecycle of a topic (`TRANSITIONS`); it is over when it is removed:
+
+    WAITING      connection open and no delay of its own -> ASKING
+    ASKING       credentials there -> SUBSCRIBING
+    SUBSCRIBING  the server's ``ack`` -> LIVE
+    all three    refused for now, or connection lost -> WAITING; continuity is gone -> ASKING_GONE
+    ASKING_GONE  the app answered -> WAITING
 """
 
 from __future__ import annotations
@@ -18,6 +26,7 @@ from takotwist.client.machine.link import Retries
 from takotwist.client.machine.outcome import Outcome
 from takotwist.client.machine.policy import CredentialsKind, Policy
 from takotwist.core.topic import Topic
+from takotwist.states import Transitions, moved
 
 
 class TopicState(Enum):
@@ -27,13 +36,26 @@ class TopicState(Enum):
     ASKING = "asking"
     SUBSCRIBING = "subscribing"
     LIVE = "live"
+    #: Continuity has ended, and the app says where to go on.
     ASKING_GONE = "asking-gone"
+
+
+_ENDED = frozenset({TopicState.WAITING, TopicState.ASKING_GONE})
+#: What may follow each state of a topic.
+TRANSITIONS: Transitions[TopicState] = {
+    TopicState.WAITING: frozenset({TopicState.ASKING}),
+    TopicState.ASKING: _ENDED | {TopicState.SUBSCRIBING},
+    TopicState.SUBSCRIBING: _ENDED | {TopicState.LIVE},
+    TopicState.LIVE: _ENDED,
+    TopicState.ASKING_GONE: frozenset({TopicState.WAITING}),
+}
 
 
 @attrs.define(slots=True, eq=False)
 class MuxTopic:
     """One subscription on the connection.
 
+    :ivar state: changed by `_enter` alone.
     :ivar number: how caller and machine call it.
     :ivar params: as the caller gave them.
     :ivar delivery: its cursor, and what goes to the caller.
@@ -42,6 +64,7 @@ class MuxTopic:
     :ivar retry_at: when to subscribe again, or `None` where only the connection counts.
     :ivar begun_at: when it was begun on the present connection.
     :ivar trouble: why it has ended and is subscribed again, in words for a person.
+    :ivar gone_outcome: `ASKING_GONE` only: why it ended.
     """
 
     number: int
@@ -69,31 +92,47 @@ class MuxTopic:
         """The topic as the caller named it."""
         return Topic.of(self.channel, self.params).key
 
+    def asking(self, now: float) -> None:
+        """It is begun on an open connection, first with its credentials."""
+        self._enter(TopicState.ASKING)
+        self.retry_at, self.begun_at = None, now
+
     def subscribing(self, ref: int) -> None:
         """A subscribe with `ref` is under way."""
-        self.state, self.ref, self.key, self.retry_at = TopicState.SUBSCRIBING, ref, None, None
+        self._enter(TopicState.SUBSCRIBING)
+        self.ref = ref
 
     def acked(self, params: Mapping[str, Any] | None, now: float) -> None:
         """The server let us in, and said what the topic is called."""
-        self.state = TopicState.LIVE
+        self._enter(TopicState.LIVE)
         self.trouble = None
         self.key = Topic.of(self.channel, self.params if params is None else params).key
         self._live_since = now
 
     def connection_lost(self) -> None:
         """All that was under way is void; a delay of its own still counts."""
-        self.ref = self.key = self._live_since = None
-        if self.state is not TopicState.ASKING_GONE:
-            self.state = TopicState.WAITING
+        if self.state not in (TopicState.WAITING, TopicState.ASKING_GONE):
+            self._leave(TopicState.WAITING)
 
     def failed(self, outcome: Outcome, now: float, stable_ms: float) -> None:
         """The topic ended and shall be subscribed again later."""
         since = self._live_since
         stable = since is not None and now - since >= stable_ms
-        self.connection_lost()
-        self.state = TopicState.WAITING
+        self._leave(TopicState.WAITING)
         self.retry_at = now + self.retries.delay(outcome, stable)
         self.trouble = outcome.trouble
+
+    def asking_gone(self, outcome: Outcome) -> None:
+        """Continuity ended with `outcome`, and the app is asked where to go on."""
+        self._leave(TopicState.ASKING_GONE)
+        self.gone_outcome = outcome
+
+    def _leave(self, state: TopicState) -> None:
+        self._enter(state)
+        self.ref = self.key = self._live_since = self.gone_outcome = None
+
+    def _enter(self, state: TopicState) -> None:
+        self.state = moved(TRANSITIONS, self.state, state)
 
 
 @attrs.define(slots=True)

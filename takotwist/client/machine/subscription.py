@@ -49,6 +49,7 @@ from takotwist.client.machine.outgoing import Outgoing
 from takotwist.client.machine.policy import CredentialsKind, OnGone, Policy, Transport
 from takotwist.client.wire import Block, EventStream, RetrySaid
 from takotwist.errors import TakoError, TransportNotEnabled, refusal_for
+from takotwist.states import Transitions, moved
 
 
 class Phase(Enum):
@@ -72,7 +73,7 @@ class Phase(Enum):
 
 _OVER = frozenset({Phase.WAITING, Phase.ASKING_APP, Phase.CLOSED})
 #: What may follow each phase.  A second ``open`` frame is taken like the first.
-TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
+TRANSITIONS: Transitions[Phase] = {
     Phase.NEW: frozenset({Phase.CONNECTING, Phase.CLOSED}),
     Phase.CONNECTING: _OVER | {Phase.CONNECTING, Phase.STREAMING, Phase.PLAIN, Phase.HANDSHAKE},
     Phase.STREAMING: _OVER,
@@ -311,9 +312,7 @@ class SubscriptionMachine(Machine):
         self._intents += self._outgoing.overdue(now)
 
     def _enter(self, phase: Phase) -> None:
-        if phase not in TRANSITIONS[self.phase]:
-            raise RuntimeError(f"a subscription that is {self.phase} cannot become {phase}")
-        self.phase = phase
+        self.phase = moved(TRANSITIONS, self.phase, phase)
         # What belongs to one phase ends with it.
         self._reader = self._gone_outcome = None
 

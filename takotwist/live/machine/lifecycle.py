@@ -1,10 +1,12 @@
 """Lifecycle of a live object: timeouts, close handshake, end (protocol, section 7).
 
+States and transitions (`TRANSITIONS`):
+
     NEW        attach -> OPEN; closed before it was handed out -> OVER
     NEW, OPEN  both sides done -> LINGERING where we have sent ``closed``, else OVER
                ended by us, overflow, close timeout -> OVER
                no attach in time, a frame is missing, page left, protocol broken,
-               ended by them -> FORGOTTEN
+               ended by them -> OVER and at once FORGOTTEN
     LINGERING  ended by them, a frame is missing, reconnect timeout -> FORGOTTEN
     OVER       their ``end`` or ``ended``, protocol broken, reconnect timeout -> FORGOTTEN
 
@@ -27,12 +29,14 @@ from takotwist.live.machine.frames import (
     Ended,
     Forgotten,
     Frame,
+    Opened,
     Output,
     Transmit,
     Trouble,
 )
 from takotwist.live.machine.receive import Receiver
 from takotwist.live.machine.send import Sender
+from takotwist.states import Transitions, moved
 
 
 @attrs.define(slots=True, eq=False)
@@ -91,11 +95,22 @@ class Phase(Enum):
     FORGOTTEN = "nothing is left"
 
 
+_SETTLED = frozenset({Phase.LINGERING, Phase.OVER})
+#: What may follow each phase.
+TRANSITIONS: Transitions[Phase] = {
+    Phase.NEW: _SETTLED | {Phase.OPEN},
+    Phase.OPEN: _SETTLED,
+    Phase.LINGERING: frozenset({Phase.FORGOTTEN}),
+    Phase.OVER: frozenset({Phase.FORGOTTEN}),
+    Phase.FORGOTTEN: frozenset(),
+}
+
+
 class Lifecycle:
     """The lifecycle of a `Machine`; times are seconds.
 
     :param out: the machine's list of outputs.
-    :ivar phase: the state.
+    :ivar phase: the state; changed by `_enter` alone.
     :ivar attached: whether a wire carries its frames now.
     :ivar outcome: why it ended, `None` for a graceful end, once it has.
     :ivar closing: the close handshake.
@@ -156,6 +171,13 @@ class Lifecycle:
         if self.phase in (Phase.NEW, Phase.OVER):
             self._since = now
 
+    def attach(self) -> None:
+        """A wire carries its frames from now on."""
+        self.attached = True
+        if self.phase is Phase.NEW:
+            self._enter(Phase.OPEN)
+            self._out.append(Opened())
+
     def detach(self, now: float) -> None:
         """The wire is gone: start the timeout of the next attach."""
         if self.attached:
@@ -192,11 +214,10 @@ class Lifecycle:
         """End gracefully, where both sides are done."""
         if self.ended or not self.closing.complete:
             return
-        self.settle(None)
+        # Who has said `closed` may have to say it, and what was before it, again.
+        self.settle(None, Phase.LINGERING if self.closing.closed_sent else Phase.OVER)
         self._since = now
         self.confirm_close()
-        # Who has said `closed` may have to say it, and what was before it, again.
-        self.phase = Phase.LINGERING if self.closing.closed_sent else Phase.OVER
 
     def confirm_close(self) -> None:
         """Send ``end``, where it is ours to send."""
@@ -238,17 +259,20 @@ class Lifecycle:
         else:
             self.end(NETWORK, now)
 
-    def settle(self, trouble: Trouble | None) -> None:
+    def settle(self, trouble: Trouble | None, phase: Phase = Phase.OVER) -> None:
         """End it for its user: everything of theirs comes out."""
+        self._enter(phase)
         self.outcome = trouble
-        self.phase = Phase.OVER
         self._receiver.settle()
         self._sender.settle(trouble)
         self._out.append(Ended(trouble))
 
     def forget(self) -> None:
         """Drop what is left."""
-        self.phase = Phase.FORGOTTEN
+        self._enter(Phase.FORGOTTEN)
         self.attached = False
         self._sender.forget()
         self._out.append(Forgotten())
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = moved(TRANSITIONS, self.phase, phase)

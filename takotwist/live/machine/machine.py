@@ -17,7 +17,6 @@ from takotwist.live.machine.frames import (
     UNSEQUENCED,
     Bounds,
     Frame,
-    Opened,
     Output,
     Position,
     Trouble,
@@ -179,10 +178,8 @@ class Machine:
         lifecycle = self._lifecycle
         if lifecycle.phase in (Phase.OVER, Phase.FORGOTTEN):
             return
-        lifecycle.attached, self._blocked = True, False
-        if lifecycle.phase is Phase.NEW:
-            lifecycle.phase = Phase.OPEN
-            self._out.append(Opened())
+        self._blocked = False
+        lifecycle.attach()
         if not self._sender.retransmit(position):
             # The other side lacks what is not here any more.
             if lifecycle.ended:

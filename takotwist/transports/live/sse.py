@@ -22,13 +22,20 @@ from takotwist.core.send_queue import SendQueue
 from takotwist.errors import BodyInvalid, MethodNotAllowed, NotFound, Refusal
 from takotwist.flow.back_pressure import ReadHolds
 from takotwist.flow.session import Session
+from takotwist.states import moved
 from takotwist.streams.http.interface import BodyRequest, Request
 from takotwist.streams.sse.stream import EventStream
 from takotwist.transports.admission import Admission, ConnectionSlot
 from takotwist.transports.live.functions import UnsupportedType
 from takotwist.transports.mux.mux import Mux
 from takotwist.transports.request import read_all_presented
-from takotwist.transports.wire import Speaker, ignore_pressure
+from takotwist.transports.wire import (
+    TRANSITIONS,
+    NullSpeaker,
+    Speaker,
+    WireState,
+    ignore_pressure,
+)
 
 KEEPALIVE = encode(SseEvent(comment="keepalive"))
 
@@ -37,7 +44,10 @@ LINES = "application/x-ndjson"
 
 
 class EventStreamWire(ReadHolds):
-    """Connection adapter of an open event stream.
+    """Connection adapter of an open event stream; `WireState` is its lifecycle.
+
+    An event stream has no close codes, so none of them is LEFT: a page says that it leaves
+    in a POST.
 
     :param forget: called when it has ended.
     :ivar key: names it for the POSTs of its client; a secret.
@@ -51,10 +61,10 @@ class EventStreamWire(ReadHolds):
     ) -> None:
         super().__init__()
         self.key = key
-        self.speaker: Speaker | None = None
+        self.state = WireState.OPENING
+        self.speaker: Speaker = NullSpeaker()
         self._forget = forget
         self.on_pressure: Callable[[bool], None] = ignore_pressure
-        self.left = False
         self.ended_for: Refusal | None = None
         self._admission = admission
         self._stream = EventStream(request, on_pause=self._paused, on_resume=self._resumed)
@@ -70,10 +80,19 @@ class EventStreamWire(ReadHolds):
             return
         form = SSE_MUX_CHUNKED if self._stream.framing == "chunked" else SSE_MUX_RAW
         self.send_queue.connect(form, self._stream.write_framed)
-        self.speaker = speaker(self)
+        self.state = moved(TRANSITIONS, self.state, WireState.OPEN)
+        made = speaker(self)
+        if self.state is not WireState.ENDED:
+            # Else it has ended the connection, and would only be kept by who is gone.
+            self.speaker = made
         self._stream.on_closed(lambda: self._gone("client left"))
 
     # called by `Mux` and by live objects
+
+    @property
+    def left(self) -> bool:
+        """True when the peer has closed as one that has gone for good."""
+        return self.state is WireState.LEFT
 
     @property
     def paused(self) -> bool:
@@ -100,7 +119,7 @@ class EventStreamWire(ReadHolds):
 
     def end(self, refusal: Refusal | None) -> None:
         """Say why and end the response."""
-        if self.session.closed:
+        if self.state is not WireState.OPEN:
             return
         code, reason = self._admission.answers.close_of(refusal)
         if refusal is not None:
@@ -111,14 +130,14 @@ class EventStreamWire(ReadHolds):
 
     def abort(self, reason: str) -> None:
         """Drop the client without a word."""
-        if not self.session.closed:
+        if self.state is WireState.OPEN:
             self._gone(reason)
             self._stream.abort()
 
     def free(self) -> Deferred[None]:
         """A Deferred that fires when reading may go on."""
         waiting: Deferred[None] = Deferred()
-        if self._holds and not self.session.closed:
+        if self._holds and self.state is WireState.OPEN:
             self._free.append(waiting)
         else:
             waiting.callback(None)
@@ -147,20 +166,21 @@ class EventStreamWire(ReadHolds):
         self.on_pressure(True)
 
     def _resumed(self) -> None:
-        if not self.session.closed:
+        if self.state is WireState.OPEN:
             self._admission.attacher.resumed(self.send_queue)
             self.on_pressure(False)
 
     def _gone(self, why: str) -> None:
-        if not self.session.closed:
-            self.session.close(why)
-            # It knows this wire, and the two would stay until Python looks for cycles.
-            speaker, self.speaker = self.speaker, None
-            self.on_pressure = ignore_pressure
-            if speaker is not None:
-                speaker.lost()
-            self._forget()
-            self._let_go()
+        if not TRANSITIONS[self.state]:
+            return
+        self.state = moved(TRANSITIONS, self.state, WireState.ENDED)
+        self.session.close(why)
+        # It knows this wire, and the two would stay until Python looks for cycles.
+        speaker, self.speaker = self.speaker, NullSpeaker()
+        self.on_pressure = ignore_pressure
+        speaker.lost()
+        self._forget()
+        self._let_go()
 
     def _pause_reading(self) -> None:
         """The answers of POSTs are held back: see `free`."""
@@ -214,7 +234,7 @@ class LiveSse:
         if request.method != b"POST":
             raise MethodNotAllowed(allow=("POST", "OPTIONS"))
         wire = self._wires.get(key)
-        if wire is None or wire.session.closed:
+        if wire is None or wire.state is not WireState.OPEN:
             raise NotFound("This connection has ended.")
         content_type = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
         if content_type != LINES:
@@ -222,7 +242,7 @@ class LiveSse:
             wire.end(unreadable)
             raise unreadable
         for line in request.content.read().split(b"\n"):
-            if line.strip() and wire.speaker is not None and not wire.session.closed:
+            if line.strip():
                 wire.speaker.received(line)
         if isinstance(wire.ended_for, BodyInvalid):
             raise wire.ended_for

@@ -3,6 +3,8 @@
 Frames about one topic are worked on in turn, about others at once.  Rule: only so many are
 in flight (`flow.back_pressure`), and beyond them the connection is not read; none outlives it.
 
+Lifecycle of the queues (`INTAKE_TRANSITIONS`):
+
     READING  as many frames in flight as may be -> FULL
     FULL     one of them is done -> READING
     either   the connection has gone -> CLOSED, which is final
@@ -13,7 +15,7 @@ of topics; whatever is forgotten is only asked for again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum
 from hashlib import sha256
 from typing import Any
@@ -27,8 +29,9 @@ from takotwist.errors import VerifyRejected
 from takotwist.flow.authorize import Authorized, TopicRequest
 from takotwist.flow.back_pressure import MAX_FRAMES_IN_FLIGHT
 from takotwist.flow.client_frames import ClientFrames
+from takotwist.states import Transitions, moved
 from takotwist.transports.admission import Admission
-from takotwist.transports.wire import Wire, moved
+from takotwist.transports.wire import Wire
 
 #: Topics for which a connection's grant to publish is remembered.
 MAX_WRITERS = 32
@@ -48,7 +51,7 @@ class Intake(Enum):
     CLOSED = "closed"
 
 
-INTAKE_TRANSITIONS: Mapping[Intake, frozenset[Intake]] = {
+INTAKE_TRANSITIONS: Transitions[Intake] = {
     Intake.READING: frozenset({Intake.FULL, Intake.CLOSED}),
     Intake.FULL: frozenset({Intake.READING, Intake.CLOSED}),
     Intake.CLOSED: frozenset(),

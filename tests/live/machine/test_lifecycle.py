@@ -18,11 +18,12 @@ from takotwist.live.machine.frames import (
     Failed,
     Forgotten,
     Frame,
+    Opened,
     Output,
     Transmit,
     Trouble,
 )
-from takotwist.live.machine.lifecycle import CloseHandshake, Lifecycle, Phase
+from takotwist.live.machine.lifecycle import TRANSITIONS, CloseHandshake, Lifecycle, Phase
 from takotwist.live.machine.receive import Receiver
 from takotwist.live.machine.send import Sender
 
@@ -87,6 +88,29 @@ class LifecycleTests(SynchronousTestCase):
         bounds = Bounds(connect_ttl=None)
         life = Lifecycle(bounds, 0.0, self.receiver, self.sender, self.out)
         self.assertIsNone(life.deadline)
+
+    def test_attach(self) -> None:
+        """The first attach opens it, which its user is told once."""
+        self.life.attach()
+        self.assertEqual((self.life.phase, self.out), (Phase.OPEN, [Opened()]))
+        self.life.detach(1.0)
+        self.life.attach()
+        self.assertEqual((self.life.phase, self.out), (Phase.OPEN, [Opened()]))
+
+    def test_no_other_phases(self) -> None:
+        """A transition that the table does not have is refused, each of them, and says nothing."""
+        for phase in Phase:
+            for to in set(Phase) - TRANSITIONS[phase]:
+                self.life.phase = phase
+                self.assertRaises(RuntimeError, self.life._enter, to)
+                self.assertEqual((self.life.phase, self.out), (phase, []))
+
+    def test_settled_once(self) -> None:
+        """It ends for its user once: a second end is refused and comes to nobody."""
+        self.life.settle(ABORT)
+        said = list(self.out)
+        self.assertRaises(RuntimeError, self.life.settle, None)
+        self.assertEqual((self.life.outcome, self.out), (ABORT, said))
 
     def test_cut(self) -> None:
         """After a cut it waits for another wire, from the first cut on."""

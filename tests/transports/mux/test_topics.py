@@ -113,7 +113,7 @@ class TopicQueuesTests(SynchronousTestCase):
             for to in set(Intake) - INTAKE_TRANSITIONS[state]:
                 queues = TopicQueues(self.held.append)
                 queues.state = state
-                with self.assertRaises(ValueError):
+                with self.assertRaises(RuntimeError):
                     queues._become(to)
                 self.assertIs(queues.state, state)
 
@@ -122,7 +122,7 @@ class TopicQueuesTests(SynchronousTestCase):
         self.queues.close()
         self.take("a", "late")
         self.assertEqual((self.waits, self.queues.busy("a")), ({}, False))
-        self.assertRaises(ValueError, self.queues.close)
+        self.assertRaises(RuntimeError, self.queues.close)
 
 
 class PublishGrantsTests(SynchronousTestCase):
