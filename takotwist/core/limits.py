@@ -1,6 +1,8 @@
 """Limits on what is open and on how fast it comes, with bounded tables.
 
-Rule: a key that holds nothing and whose bucket is full again is not in a table.
+A bound may change while the server runs, so none is kept here: it is an argument, or is
+read from the settings where it is needed.  Rule: a key that holds nothing and whose bucket
+is full again is not in a table.
 """
 
 from __future__ import annotations
@@ -8,10 +10,48 @@ from __future__ import annotations
 from collections import OrderedDict
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
+from typing import Protocol, TypeVar
 
 import attrs
 
-from takotwist.errors import Overloaded, RateLimited, Refusal
+from takotwist.errors import Overloaded, RateLimited
+
+Bounds = TypeVar("Bounds", covariant=True)
+
+
+class LimitSettings(Protocol[Bounds]):
+    """The settings of the server, as far as a part reads its bounds from them."""
+
+    @property
+    def limits(self) -> Bounds:
+        """The bounds that hold now; another object after each change."""
+        ...
+
+
+class ConnectionBounds(Protocol):
+    """Bounds of connections, named and explained in the configuration."""
+
+    @property
+    def max_connections(self) -> int: ...
+    @property
+    def max_connections_per_address(self) -> int: ...
+    @property
+    def max_connections_per_subject(self) -> int: ...
+    @property
+    def connect_rate(self) -> float: ...
+    @property
+    def connect_burst(self) -> int: ...
+
+
+class NameBounds(Protocol):
+    """Bounds of the names of topics, named and explained in the configuration."""
+
+    @property
+    def max_subscriptions(self) -> int: ...
+    @property
+    def max_topic_bytes_total(self) -> int: ...
+    @property
+    def max_topic_bytes_per_connection(self) -> int: ...
 
 
 @lru_cache(maxsize=4096)
@@ -35,34 +75,30 @@ def network_of(address: str) -> str:
 class Rate:
     """A token bucket for each key.
 
-    :ivar per_second: tokens that come back each second; 0 switches the limit off.
-    :ivar burst: tokens at most.
     :ivar keys: most keys remembered; the one longest unused is forgotten first.
     """
 
-    per_second: float
-    burst: float
     keys: int = 10_000
     _buckets: OrderedDict[str, tuple[float, float]] = attrs.field(factory=OrderedDict, init=False)
 
-    def change(self, per_second: float, burst: float) -> None:
-        """Limit otherwise from now on."""
-        self.per_second, self.burst = per_second, burst
-
-    def take(self, key: str, now: float, tokens: float = 1.0) -> None:
+    def take(
+        self, key: str, now: float, per_second: float, burst: float, tokens: float = 1.0
+    ) -> None:
         """Take tokens of `key`.
 
+        :param per_second: tokens that come back each second; 0 switches the limit off.
+        :param burst: tokens at most.
         :raises RateLimited: says after how many seconds it would work.
         """
-        if self.per_second <= 0:
+        if per_second <= 0:
             return
-        level, since = self._buckets.pop(key, (self.burst, now))
-        level = min(self.burst, level + max(0.0, now - since) * self.per_second)
+        level, since = self._buckets.pop(key, (burst, now))
+        level = min(burst, level + max(0.0, now - since) * per_second)
         # A single taking larger than the burst must be possible from a full bucket.
-        needed = min(tokens, self.burst)
+        needed = min(tokens, burst)
         if level < needed:
             self._buckets[key] = (level, now)
-            raise RateLimited(retry_after=(needed - level) / self.per_second)
+            raise RateLimited(retry_after=(needed - level) / per_second)
         self._buckets[key] = (level - tokens, now)
         while len(self._buckets) > self.keys:
             self._buckets.popitem(last=False)
@@ -70,22 +106,19 @@ class Rate:
 
 @attrs.define(slots=True)
 class Concurrency:
-    """A bound on what is open at once, by key.
+    """Number of connections that are open at once, by key."""
 
-    :ivar most: for one key; 0 switches the limit off.
-    :ivar refusal: what one too many is told.
-    """
-
-    most: int
-    refusal: type[Refusal] = RateLimited
-    sentence: str = "Too many connections."
     _open: dict[str, int] = attrs.field(factory=dict, init=False)
 
-    def enter(self, key: str) -> None:
-        """:raises Refusal: `key` has as many as it may."""
+    def enter(self, key: str, most: int) -> None:
+        """Count one more of `key`.
+
+        :param most: for one key; 0 switches the limit off.
+        :raises RateLimited: it has as many as it may.
+        """
         count = self._open.get(key, 0)
-        if self.most and count >= self.most:
-            raise self.refusal(self.sentence)
+        if most and count >= most:
+            raise RateLimited("Too many connections.")
         self._open[key] = count + 1
 
     def leave(self, key: str) -> None:
@@ -104,15 +137,15 @@ class Concurrency:
 class ConnectionLimits:
     """Limits on connections: in all, by address, by subject.
 
-    :ivar most: connections in all.
-    :ivar by_address: for one peer address; by_subject: for one subject.
-    :ivar rate: new connections for one address.
+    :ivar open: connections in all.
+    :ivar by_address: those of one peer address; by_subject: of one subject.
+    :ivar rate: new connections of one address.
     """
 
-    most: int
-    by_address: Concurrency
-    by_subject: Concurrency
-    rate: Rate
+    _settings: LimitSettings[ConnectionBounds]
+    by_address: Concurrency = attrs.field(factory=Concurrency, init=False)
+    by_subject: Concurrency = attrs.field(factory=Concurrency, init=False)
+    rate: Rate = attrs.field(factory=Rate, init=False)
     open: int = attrs.field(default=0, init=False)
 
     def enter(self, address: str, now: float) -> None:
@@ -121,11 +154,13 @@ class ConnectionLimits:
         :param address: empty for a peer that has none, such as one on a Unix socket.
         :raises Overloaded: the server is full. :raises RateLimited: this address is.
         """
-        if self.open >= self.most:
+        bounds = self._settings.limits
+        if self.open >= bounds.max_connections:
             raise Overloaded("The server has as many connections as it takes.")
         if address:
-            self.rate.take(network_of(address), now)
-            self.by_address.enter(network_of(address))
+            network = network_of(address)
+            self.rate.take(network, now, bounds.connect_rate, bounds.connect_burst)
+            self.by_address.enter(network, bounds.max_connections_per_address)
         self.open += 1
 
     def leave(self, address: str) -> None:
@@ -134,6 +169,17 @@ class ConnectionLimits:
         if address:
             self.by_address.leave(network_of(address))
 
+    def enter_subject(self, subject: str) -> None:
+        """Count one more connection of `subject`.
+
+        :raises RateLimited: it has as many as it may.
+        """
+        self.by_subject.enter(subject, self._settings.limits.max_connections_per_subject)
+
+    def leave_subject(self, subject: str) -> None:
+        """One connection of `subject` is gone."""
+        self.by_subject.leave(subject)
+
 
 @attrs.define(slots=True)
 class TopicNames:
@@ -141,13 +187,10 @@ class TopicNames:
 
     A name is the client's own choice wherever a param is free.
 
-    :ivar most: names in all; `most_bytes`: of all of them together.
-    :ivar bytes_of_connection: of those of one connection.
+    :ivar count: names in all; `bytes`: of all of them together.
     """
 
-    most: int
-    most_bytes: int
-    bytes_of_connection: int
+    _settings: LimitSettings[NameBounds]
     count: int = attrs.field(default=0, init=False)
     bytes: int = attrs.field(default=0, init=False)
 
@@ -157,21 +200,23 @@ class TopicNames:
         :param held: bytes of the names that its connection holds already.
         :raises RateLimited: it is too much for the connection. :raises Overloaded: for all.
         """
-        if held + size > self.bytes_of_connection:
-            raise RateLimited(
-                f"The names of a connection's topics may have {self.bytes_of_connection} bytes."
-            )
-        if self.count >= self.most or self.bytes + size > self.most_bytes:
+        bounds = self._settings.limits
+        of_connection = bounds.max_topic_bytes_per_connection
+        if held + size > of_connection:
+            raise RateLimited(f"The names of a connection's topics may have {of_connection} bytes.")
+        full = self.count >= bounds.max_subscriptions
+        if full or self.bytes + size > bounds.max_topic_bytes_total:
             raise Overloaded("The server holds as many topics of connections as it takes.")
         self.count += 1
         self.bytes += size
 
     def has_plenty(self, size: int, held: int) -> bool:
         """Is there room for a name that is only remembered?  It may use half of the room."""
+        bounds = self._settings.limits
         return (
-            2 * (held + size) <= self.bytes_of_connection
-            and 2 * self.count < self.most
-            and 2 * (self.bytes + size) <= self.most_bytes
+            2 * (held + size) <= bounds.max_topic_bytes_per_connection
+            and 2 * self.count < bounds.max_subscriptions
+            and 2 * (self.bytes + size) <= bounds.max_topic_bytes_total
         )
 
     def leave(self, size: int) -> None:

@@ -12,13 +12,14 @@ Rule: only what was found valid is cached, for the very definition that found it
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 from twisted.logger import Logger
 
 from takotwist.core.authorization import AuthRequest, Grant, HeaderCredential, Operation
 from takotwist.core.channel import ChannelDefinition, Lifecycle, Registry, is_channel_name
+from takotwist.core.limits import LimitSettings
 from takotwist.core.metrics import Metrics
 from takotwist.core.topic import Topic
 from takotwist.errors import ChannelUnknown, CredentialsMissing, ParamsInvalid
@@ -146,21 +147,28 @@ class Authorized:
         return self.grant.expires_at is not None and self.grant.expires_at <= wall
 
 
+class TopicBounds(Protocol):
+    """Bounds of one topic, named and explained in the configuration."""
+
+    @property
+    def max_topic_bytes(self) -> int: ...
+
+
 @attrs.define(slots=True)
 class AuthorizerService:
     """The authorizer service: finds channels, binds params, asks the app.
 
+    :ivar settings: for the most bytes of a topic's name, as it is printed.
     :ivar refresh: reads an app's registry anew and says whether anything may have
         changed; `None` where all definitions are known from the start.
-    :ivar max_name_bytes: most bytes of a topic's name, as it is printed.
     """
 
     registry: Registry
     authorizer: IAuthorizer
     metrics: Metrics
     seconds: Callable[[], float]
+    settings: LimitSettings[TopicBounds]
     refresh: Callable[[], Awaitable[bool]] | None = None
-    max_name_bytes: int = 1024
     _lifecycles: dict[str, Lifecycle] = attrs.field(factory=dict, init=False)
     _in_flight: InFlightCalls[Grant] = attrs.field(factory=InFlightCalls, init=False)
     _queries: QueryCache = attrs.field(factory=QueryCache, init=False)
@@ -221,9 +229,10 @@ class AuthorizerService:
         return asked
 
     def _check_size(self, size: int) -> None:
-        if size > self.max_name_bytes:
+        most = self.settings.limits.max_topic_bytes
+        if size > most:
             raise ParamsInvalid(
-                f"The params make a name of {size} bytes; at most {self.max_name_bytes} are taken."
+                f"The params make a name of {size} bytes; at most {most} are taken."
             )
 
     @staticmethod

@@ -185,8 +185,9 @@ class Session:
         if topic.key in self.subscribed:
             # Not a rate: a client that tried again would be told the same.
             raise BodyInvalid(f"This connection follows {topic.key} already.")
-        if len(self.subscribed) >= parts.max_subscriptions:
-            raise RateLimited(f"A connection may follow {parts.max_subscriptions} topics.")
+        most = parts.settings.limits.max_subscriptions_per_connection
+        if len(self.subscribed) >= most:
+            raise RateLimited(f"A connection may follow {most} topics.")
         self._enter_subject(admitted.grant.subject)
         size = admitted.asked.name_bytes
         self.hold_name(size)
@@ -294,7 +295,7 @@ class Session:
         self._deadlines = ()
         self.send_queue.discard()
         for subject in self._subjects:
-            self._sessions.limits.by_subject.leave(subject)
+            self._sessions.limits.leave_subject(subject)
         self._sessions.closed(self, why)
         # Whoever closes a session ends its connection, which knows the session.
         self.end = _nothing_more
@@ -311,7 +312,7 @@ class Session:
 
     def _enter_subject(self, subject: str | None) -> None:
         if subject is not None and subject not in self._subjects:
-            self._sessions.limits.by_subject.enter(subject)
+            self._sessions.limits.enter_subject(subject)
             self._subjects += (subject,)
 
     def _outlived(self) -> None:

@@ -6,12 +6,13 @@ Rule: a place is taken before the app is asked, and given back exactly once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import attrs
 from twisted.logger import Logger
 
 from takotwist.core.deadlines import Deadlines
-from takotwist.core.limits import ConnectionLimits, TopicNames
+from takotwist.core.limits import ConnectionLimits, LimitSettings, TopicNames
 from takotwist.core.metrics import Metrics
 from takotwist.core.send_queue import SendQueue
 from takotwist.errors import Refusal
@@ -30,11 +31,18 @@ _ENDED = "{kind} {connection} from {address} ended after {seconds:.1f} s: {why}"
 _ENDED_OF = "{kind} {connection} from {address} ({subject}) ended after {seconds:.1f} s: {why}"
 
 
+class SessionBounds(Protocol):
+    """Bounds of one session, named and explained in the configuration."""
+
+    @property
+    def max_subscriptions_per_connection(self) -> int: ...
+
+
 @attrs.define(slots=True)
 class Sessions:
     """All connections.
 
-    :ivar max_subscriptions: topics that one connection may follow.
+    :ivar settings: for the number of topics that one connection may follow.
     :ivar names: of the topics of all connections.
     :ivar seconds: the clock of the deadlines.
     :ivar wall: unix time in seconds.
@@ -43,7 +51,7 @@ class Sessions:
     """
 
     limits: ConnectionLimits
-    max_subscriptions: int
+    settings: LimitSettings[SessionBounds]
     names: TopicNames
     attacher: Attacher
     publishing: PublisherService

@@ -9,7 +9,7 @@ Publishes of the app's code in this process: the second sentence, without HTTP.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -25,7 +25,7 @@ from takotwist.admin.metrics import Gauges, LiveCollector, MetricsPage
 from takotwist.core.channel import Registry
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut
-from takotwist.core.limits import Concurrency, ConnectionLimits, Rate, TopicNames
+from takotwist.core.limits import ConnectionLimits, TopicNames
 from takotwist.core.log import GroupCommit
 from takotwist.core.metrics import Metrics
 from takotwist.core.send_queue import FlushBatch
@@ -44,19 +44,22 @@ from takotwist.server.live import compose_live, live_routes
 from takotwist.server.parts import Parts
 from takotwist.server.reloadable import Rates, Reloadable
 from takotwist.server.sites import private_pages, public_pages
-from takotwist.server.upgrades import Upgrades
 from takotwist.streams.http.interface import ReadableRequest
 from takotwist.streams.seams.socket import blocked_sends
 from takotwist.streams.unfinished import Unfinished
-from takotwist.streams.unread import Unread
+from takotwist.streams.websocket.config import WebSocketConfig
+from takotwist.streams.websocket.upgrade import WebSocketUpgrade
 from takotwist.transports.admission import Admission
 from takotwist.transports.history import HistoryTransport
 from takotwist.transports.live.routes import LiveRoutes
-from takotwist.transports.publish.route import PublishTransport, StreamTimes
+from takotwist.transports.publish.route import PublishTransport
 from takotwist.transports.responses import Responses
 from takotwist.transports.site import Routes
 from takotwist.transports.sse import SseTransport
 from takotwist.transports.websocket import WebSocketTransport
+
+#: What a frame of a live object has beside its data, in bytes.
+LIVE_ENVELOPE_BYTES = 4 * 1024
 
 
 def storing(authorizing: AuthorizerService, publishing: PublisherService) -> Store:
@@ -117,21 +120,17 @@ def compose(
     metrics, deadlines, flush_batch = Metrics(), Deadlines(), FlushBatch()
     fanout = FanOut(flush_batch, blocked_sends(reactor))
     tails = Tails(limits.tail_bytes, limits.tail_total_bytes)
-    reloadable, rates = Reloadable.of(config), Rates.of(config)
-    unfinished = Unfinished(
-        reactor,
-        limits.input_seconds,
-        limits.input_rate,
-        limits.max_unfinished_bytes,
-        lambda why: metrics.cuts.update((why.value,)),
-        Unread(reactor, limits.unread_seconds, limits.max_unread_bytes),
-    )
-    upgrades = partial(Upgrades.of, reactor=reactor, unfinished=unfinished)
+    reloadable = Reloadable.of(config)
+    rates = Rates(reloadable)
+    unfinished = Unfinished(reactor, reloadable, lambda why: metrics.cuts.update((why.value,)))
+
+    @lru_cache(maxsize=4)
+    def upgrade(size: int) -> WebSocketUpgrade:
+        bounds = WebSocketConfig(max_frame_size=size, max_message_size=size)
+        return WebSocketUpgrade(bounds, reactor, unfinished)
 
     # the two sentences
-    authorizing = AuthorizerService(
-        registry, authorizer, metrics, seconds, refresh, limits.max_topic_bytes
-    )
+    authorizing = AuthorizerService(registry, authorizer, metrics, seconds, reloadable, refresh)
     reads = SharedReads(log, tails, metrics)
     attacher = Attacher(log, reads, fanout, tails, metrics, deadlines, wall, seconds)
     group: GroupCommit[Any] = GroupCommit(
@@ -142,20 +141,11 @@ def compose(
     )
 
     # who is connected
-    connection_limits = ConnectionLimits(
-        limits.max_connections,
-        Concurrency(limits.max_connections_per_address),
-        Concurrency(limits.max_connections_per_subject),
-        Rate(limits.connect_rate, limits.connect_burst),
-    )
+    connection_limits = ConnectionLimits(reloadable)
     sessions = Sessions(
         connection_limits,
-        limits.max_subscriptions_per_connection,
-        TopicNames(
-            limits.max_subscriptions,
-            limits.max_topic_bytes_total,
-            limits.max_topic_bytes_per_connection,
-        ),
+        reloadable,
+        TopicNames(reloadable),
         attacher,
         publishing,
         authorizing,
@@ -173,7 +163,7 @@ def compose(
         config.live,
         attacher,
         publishing,
-        lambda: reloadable.lifecycle,
+        reloadable,
         reactor=reactor,
         pool=pool,
         queue=config.app.queue,
@@ -195,7 +185,7 @@ def compose(
         reloadable.address,
         seconds,
         limits.outbox_bytes,
-        limits.max_message_bytes,
+        reloadable,
         lambda address, tokens: rates.take_frame(address, seconds(), tokens),
         doors.origin_refused,
         live=live.link,
@@ -203,7 +193,7 @@ def compose(
     trusted = attrs.evolve(
         admission, answers=private_answers, allows=doors.private_allows, trusted=True, live=None
     )
-    upgrade = upgrades(config)
+    max_live_frame_bytes = config.live.max_message_bytes + LIVE_ENVELOPE_BYTES
 
     def routes(
         admission: Admission,
@@ -218,18 +208,15 @@ def compose(
             config.http.base_paths,
             admission.answers,
             SseTransport(admission),
-            WebSocketTransport(admission, upgrade.one, upgrade.many),
+            WebSocketTransport(admission, upgrade, max_live_frame_bytes),
             PublishTransport(
                 authorizing,
                 publishing,
                 admission.answers,
                 may_publish,
-                limits.max_message_bytes,
-                limits.max_body_bytes,
+                reloadable,
                 cost,
-                lambda: reloadable.keys,
                 deadlines,
-                StreamTimes(config.publish.stream_idle_seconds, config.publish.stream_seconds),
             ),
             HistoryTransport(admission, log),
             pages,
@@ -252,7 +239,7 @@ def compose(
     public = routes(
         admission,
         reloadable.check_key,
-        lambda sender, count: rates.publishes.take(sender, seconds(), count),
+        lambda sender, count: rates.take_publish(sender, seconds(), count),
         doors.public,
         public_pages(health_page),
         live_routes(live, admission, config.live),
@@ -267,7 +254,6 @@ def compose(
     )
 
     return Parts(
-        config=config,
         reloadable=reloadable,
         registry=registry,
         authorizer=authorizer,
@@ -281,7 +267,6 @@ def compose(
         authorizing=authorizing,
         sessions=sessions,
         limits=connection_limits,
-        rates=rates,
         answers=answers,
         unfinished=unfinished,
         admissions=(admission, trusted),
@@ -289,5 +274,4 @@ def compose(
         live=live,
         public=public,
         private=private,
-        upgrades=upgrades,
     )

@@ -17,7 +17,6 @@ from twisted.python.threadable import isInIOThread
 from twisted.python.threadpool import ThreadPool
 
 from takotwist.adapters.callable_runner import CallableRunner, DeadlinePassed, Raised
-from takotwist.core.channel import Lifecycle
 from takotwist.core.limits import Rate, network_of
 from takotwist.flow.attach import Attacher
 from takotwist.flow.authorize import RequestCredentials
@@ -35,6 +34,7 @@ from takotwist.live.services import LiveServices
 from takotwist.live.sessions import LiveSessions
 from takotwist.server.config.limits import Live as LiveConfig
 from takotwist.server.live_log import LiveLog
+from takotwist.server.reloadable import Reloadable
 from takotwist.transports.admission import Admission
 from takotwist.transports.live.functions import LiveFunctions
 from takotwist.transports.live.routes import LiveLeave, LiveRoutes
@@ -53,24 +53,19 @@ class LiveParts:
     calls: Calls
     #: What speaks of them on a wire.
     link: Callable[[LiveWire, RequestCredentials, str], Link]
-    #: By address, by subject.
-    rates: tuple[Rate, Rate]
+    #: Counts a call against the rate of its client's address.
+    count_call: Callable[[str], None]
 
     def replace(self, functions: Mapping[str, Function[..., Any]]) -> None:
         """From now on serve these.  Calls under way end as they began."""
         self.calls.replace(functions)
-
-    def change(self, config: LiveConfig) -> None:
-        """Take up what a new configuration may change."""
-        for rate in self.rates:
-            rate.change(config.call_rate, config.call_burst)
 
 
 def compose_live(
     config: LiveConfig,
     attacher: Attacher,
     publishing: PublisherService,
-    lifecycle: Callable[[], Lifecycle],
+    settings: Reloadable,
     *,
     reactor: Any,
     pool: ThreadPool,
@@ -80,7 +75,7 @@ def compose_live(
 ) -> LiveParts:
     """Live objects, over the server's two sentences.
 
-    :param lifecycle: of durable broadcasts that do not say another one.
+    :param settings: for the rate of calls, and the lifecycle of durable broadcasts.
     :param queue: most calls that wait for a thread.
     :param pool: threads for plain functions.
     :param beside: runs the channels' functions on the same threads.
@@ -94,7 +89,7 @@ def compose_live(
             LiveLog(
                 attacher,
                 publishing,
-                lifecycle,
+                lambda: settings.lifecycle,
                 config.max_message_bytes,
                 lambda call: reactor.callLater(0, call),
             ),
@@ -117,7 +112,12 @@ def compose_live(
         queue=queue,
         beside=beside,
     )
-    rate, subject_rate = _rate(config), _rate(config)
+    rate, subject_rate = Rate(), Rate()
+
+    def count(rate: Rate, key: str) -> None:
+        live = settings.live
+        rate.take(key, reactor.seconds(), live.call_rate, live.call_burst)
+
     run = _running(runner)
     verifier = Verifier(run)
     calls = Calls(
@@ -126,9 +126,9 @@ def compose_live(
         run,
         verifier,
         lambda: secrets.token_hex(8),
-        lambda subject: subject_rate.take(subject, reactor.seconds()),
+        lambda subject: count(subject_rate, subject),
     )
-    settings = LiveSettings(_told(config), config.ping_interval_seconds, config.max_message_bytes)
+    told = LiveSettings(_told(config), config.ping_interval_seconds, config.max_message_bytes)
 
     def link(wire: LiveWire, presented: RequestCredentials, address: str) -> Link:
         def verify(
@@ -137,29 +137,21 @@ def compose_live(
             shown = presented.or_text(auth)
             return verifier.subject_of(verification, shown.header, shown.cookie, address, gone)
 
-        return Link(wire, sessions, settings, verify)
+        return Link(wire, sessions, told, verify)
 
-    return LiveParts(services, sessions, calls, link, (rate, subject_rate))
+    return LiveParts(
+        services, sessions, calls, link, lambda address: count(rate, network_of(address))
+    )
 
 
 def live_routes(live: LiveParts, admission: Admission, config: LiveConfig) -> LiveRoutes:
     """The addresses of functions and live objects."""
-    rate, _ = live.rates
-    functions = LiveFunctions(
-        admission,
-        live.calls,
-        lambda address: rate.take(network_of(address), admission.seconds()),
-        config.max_call_bytes,
-    )
+    functions = LiveFunctions(admission, live.calls, live.count_call, config.max_call_bytes)
     return LiveRoutes(
         functions,
         LiveSse(admission, BATCH_FACTOR * config.max_message_bytes),
         LiveLeave(admission, live.sessions),
     )
-
-
-def _rate(config: LiveConfig) -> Rate:
-    return Rate(config.call_rate, config.call_burst)
 
 
 def bounds_of(config: LiveConfig) -> Bounds:

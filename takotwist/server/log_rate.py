@@ -32,9 +32,9 @@ class LogRate:
     """Of one log."""
 
     def __init__(self) -> None:
-        self._of_address = Rate(*OF_ADDRESS)
-        self._of_kind = Rate(*OF_KIND)
-        self._of_failures = Rate(*OF_FAILURES)
+        self._of_address = Rate()
+        self._of_kind = Rate()
+        self._of_failures = Rate()
         self._left_out: Counter[str] = Counter()
         self._since = 0.0
 
@@ -47,12 +47,12 @@ class LogRate:
         now = float(event.get("log_time", 0.0))
         try:
             if "log_failure" in event:
-                self._of_failures.take(kind, now)
+                self._of_failures.take(kind, now, *OF_FAILURES)
             else:
                 address = event.get("address")
                 if isinstance(address, str) and address:
-                    self._of_address.take(f"{network_of(address)} {kind}", now)
-                self._of_kind.take(kind, now)
+                    self._of_address.take(f"{network_of(address)} {kind}", now, *OF_ADDRESS)
+                self._of_kind.take(kind, now, *OF_KIND)
         except RateLimited:
             if not self._left_out:
                 self._since = now

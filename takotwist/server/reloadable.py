@@ -1,7 +1,8 @@
-"""What SIGHUP may change without dropping a connection.
+"""The settings that SIGHUP changes without dropping a connection.
 
-Each is made `of` a configuration and takes up another one with `change`.  Rule:
-whoever uses one holds the object, and never a copy of what is in it.
+One object for the whole server: parts hold it and read it where they need a setting, as the
+small interface that each room declares.  Rule: no part keeps a copy of what is in it, so
+nothing has to be told of a change.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import attrs
 
 from takotwist.core.channel import Lifecycle
 from takotwist.core.limits import Rate, network_of
-from takotwist.server.config import Config
+from takotwist.server.config import Config, Limits, Publish
+from takotwist.server.config.limits import Live
 from takotwist.streams.http.host import HostPolicy
 from takotwist.streams.http.interface import ReadableRequest
 from takotwist.streams.http.peer import OriginPolicy, Peer, TrustedProxies, peer_of
@@ -21,8 +23,11 @@ from takotwist.transports.publish.route import PublishKeys
 
 @attrs.define(slots=True)
 class Reloadable:
-    """Who is believed: origins of pages, hosts of requests, proxies, publish keys.
+    """Bounds, rates and times, and who is believed: origins, hosts, proxies, publish keys.
 
+    :ivar limits: as configured, and so are `publish` and `live`.  What needs a restart is in
+        them too; parts that cannot follow it were given it when they were made.
+    :ivar version: another object after each change.
     :ivar headers: that pages may send beside those of the protocol.
     :ivar hosts: of requests on the public listeners; `hosts_said`: whether as configured;
         `named_hosts`: all that are configured anywhere.
@@ -31,6 +36,9 @@ class Reloadable:
     :ivar development: whether TLS shows the development certificate.
     """
 
+    limits: Limits
+    publish: Publish = attrs.field(repr=False)
+    live: Live
     origins: OriginPolicy
     headers: tuple[str, ...]
     hosts: HostPolicy
@@ -42,6 +50,7 @@ class Reloadable:
     proxies: TrustedProxies
     lifecycle: Lifecycle
     keys: PublishKeys = attrs.field(repr=False)
+    version: object = attrs.field(factory=object, repr=False)
 
     @classmethod
     def of(cls, config: Config) -> Reloadable:
@@ -49,6 +58,9 @@ class Reloadable:
         http, private = config.http, config.private
         own = _own_hosts(config)
         return cls(
+            limits=config.limits,
+            publish=config.publish,
+            live=config.live,
             origins=OriginPolicy.of(http.allowed_origins or None),
             headers=http.allowed_headers,
             hosts=HostPolicy.of(http.allowed_hosts or own, any_address=True),
@@ -94,26 +106,21 @@ def _own_hosts(config: Config) -> list[str]:
 
 @attrs.define(slots=True)
 class Rates:
-    """How fast messages may come: `frames` from clients, `publishes` with a key."""
+    """Rates of messages: `frames` of clients by address, `publishes` by key."""
 
-    frames: Rate
-    publishes: Rate
-
-    @classmethod
-    def of(cls, config: Config) -> Rates:
-        """As configured."""
-        limits, publish = config.limits, config.publish
-        return cls(
-            Rate(limits.publish_rate, limits.publish_burst), Rate(publish.rate, publish.burst)
-        )
+    _settings: Reloadable
+    frames: Rate = attrs.field(factory=Rate, init=False)
+    publishes: Rate = attrs.field(factory=Rate, init=False)
 
     def take_frame(self, address: str, now: float, tokens: float) -> None:
         """:raises RateLimited: clients at `address` send too fast; an empty one is not counted."""
         if address:
-            self.frames.take(network_of(address), now, tokens)
+            limits = self._settings.limits
+            self.frames.take(
+                network_of(address), now, limits.publish_rate, limits.publish_burst, tokens
+            )
 
-    def change(self, config: Config) -> None:
-        """As configured from now on; what was taken stays taken."""
-        limits, publish = config.limits, config.publish
-        self.frames.change(limits.publish_rate, limits.publish_burst)
-        self.publishes.change(publish.rate, publish.burst)
+    def take_publish(self, sender: str, now: float, count: int) -> None:
+        """:raises RateLimited: messages with the key of `sender` come too fast."""
+        publish = self._settings.publish
+        self.publishes.take(sender, now, publish.rate, publish.burst, count)

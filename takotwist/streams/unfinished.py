@@ -18,6 +18,7 @@ from enum import Enum
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from takotwist.streams.bounds import DEFAULT_SETTINGS, IOSettings
 from takotwist.streams.unread import Unread
 
 #: A timer that fires so many seconds late found a reactor that had no time to read either.
@@ -53,19 +54,17 @@ CLOSE_CODE = 1013
 class Unfinished:
     """All unfinished input of a server, and one timer for it.
 
-    :param window: seconds in which an input must come on.
-    :param rate: bytes a second that it must come on by, over each window.
-    :param most: bytes that may be held, in all.
     :param on_cut: told of each that is cut.
     """
 
     _reactor: IReactorTime
-    window: float = 30.0
-    rate: float = 256.0
-    most: int = 64 << 20
+    _settings: IOSettings = DEFAULT_SETTINGS
     _on_cut: Callable[[Cut], object] = lambda why: None
     #: The other way: answers that their readers do not take.
-    answers: Unread = attrs.Factory(lambda self: Unread(self._reactor), takes_self=True)
+    answers: Unread = attrs.field(
+        default=attrs.Factory(lambda self: Unread(self._reactor, self._settings), takes_self=True),
+        init=False,
+    )
     #: Bytes that are held now.
     held: int = attrs.field(default=0, init=False)
     #: In the order in which they are due, which is that of their windows.
@@ -73,10 +72,6 @@ class Unfinished:
     #: By the number of bits of their size, each in the order in which they came there.
     _sizes: dict[int, dict[Incoming, None]] = attrs.field(factory=dict, init=False)
     _timer: IDelayedCall | None = attrs.field(default=None, init=False)
-
-    def change(self, window: float, rate: float, most: int) -> None:
-        """Other bounds from now on; windows that have begun end as they would have."""
-        self.window, self.rate, self.most = window, rate, most
 
     def begin(self, cut: Callable[[Cut], object]) -> Incoming:
         """An input begins; it must come on from now.
@@ -93,11 +88,12 @@ class Unfinished:
         return len(self._due)
 
     def _watch(self, one: Incoming) -> None:
+        window = self._settings.limits.input_seconds
         one._came = 0
         self._due.pop(one, None)
-        self._due[one] = self._reactor.seconds() + self.window
+        self._due[one] = self._reactor.seconds() + window
         if self._timer is None:
-            self._timer = self._reactor.callLater(self.window, self._look)
+            self._timer = self._reactor.callLater(window, self._look)
 
     def _forget(self, one: Incoming) -> None:
         self._due.pop(one, None)
@@ -107,7 +103,7 @@ class Unfinished:
 
     def _look(self) -> None:
         self._timer = None
-        now = self._reactor.seconds()
+        now, bounds = self._reactor.seconds(), self._settings.limits
         over = []
         for one, due in self._due.items():
             if due > now + _SAME_MOMENT:
@@ -116,7 +112,7 @@ class Unfinished:
         for one, due in over:
             if one in self._due:
                 late = now - due > _LATE
-                if late or one._came >= self.rate * self.window:
+                if late or one._came >= bounds.input_rate * bounds.input_seconds:
                     self._watch(one)
                 else:
                     one._cut_off(Cut.TOO_SLOW)
@@ -137,7 +133,8 @@ class Unfinished:
                     del self._sizes[before]
             if after:
                 self._sizes.setdefault(after, {})[one] = None
-        while self.held > self.most:
+        most = self._settings.limits.max_unfinished_bytes
+        while self.held > most:
             next(iter(self._sizes[max(self._sizes)]))._cut_off(Cut.OVERLOADED)
 
 

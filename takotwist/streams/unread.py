@@ -15,6 +15,8 @@ from collections.abc import Callable
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from takotwist.streams.bounds import DEFAULT_SETTINGS, IOSettings
+
 #: An answer of which less waits is not watched.
 WATCHED_FROM = 16 * 1024
 
@@ -41,21 +43,17 @@ class Waiting:
 
 @attrs.define(slots=True, eq=False)
 class Unread:
-    """All of a server, and one timer for them.
-
-    :param seconds: in which a reader must take something.
-    :param most: bytes that may wait, in all.
-    """
+    """All of a server, and one timer for them."""
 
     _reactor: IReactorTime
-    seconds: float = 60.0
-    most: int = 256 << 20
+    _settings: IOSettings = DEFAULT_SETTINGS
     #: Bytes that wait, as last measured.
     held: int = attrs.field(default=0, init=False)
     _all: dict[Waiting, None] = attrs.field(factory=dict, init=False)
     _timer: IDelayedCall | None = attrs.field(default=None, init=False)
     _room: IDelayedCall | None = attrs.field(default=None, init=False)
     _looked_at: float = attrs.field(default=0.0, init=False)
+    _looks_after: float = attrs.field(default=0.0, init=False)
 
     def watch(self, measure: Callable[[], int], cut: Callable[[], object]) -> Waiting:
         """Much has been written, and waits.
@@ -69,8 +67,8 @@ class Unread:
         self.held += one.held
         if self._timer is None:
             self._looked_at = now
-            self._timer = self._reactor.callLater(self.seconds / LOOKS, self._look)
-        if self.held > self.most and self._room is None:
+            self._next_look()
+        if self.held > self._settings.limits.max_unread_bytes and self._room is None:
             # Not now: whoever writes is in the middle of it.
             self._room = self._reactor.callLater(0, self._make_room)
         return one
@@ -87,21 +85,25 @@ class Unread:
     def __contains__(self, one: Waiting) -> bool:
         return one in self._all
 
+    def _next_look(self) -> None:
+        self._looks_after = self._settings.limits.unread_seconds / LOOKS
+        self._timer = self._reactor.callLater(self._looks_after, self._look)
+
     def _look(self) -> None:
         self._timer = None
         now = self._reactor.seconds()
         # A timer that comes late found a reactor that had no time to write either.
-        late = now - self._looked_at - self.seconds / LOOKS
+        late = now - self._looked_at - self._looks_after
         self._looked_at = now
         self._measure(now)
         for one in list(self._all):
             if late > 1:
                 one.moved_at += late
             # The sum of the looks may differ from the whole in its last digit.
-            if now - one.moved_at > self.seconds - 0.001:
+            if now - one.moved_at > self._settings.limits.unread_seconds - 0.001:
                 self._cut(one)
         if self._all and self._timer is None:
-            self._timer = self._reactor.callLater(self.seconds / LOOKS, self._look)
+            self._next_look()
 
     def _measure(self, now: float) -> None:
         for one in list(self._all):
@@ -117,11 +119,12 @@ class Unread:
     def _make_room(self) -> None:
         self._room = None
         self._measure(self._reactor.seconds())
-        if self.held <= self.most:
+        most = self._settings.limits.max_unread_bytes
+        if self.held <= most:
             return
         for one in sorted(self._all, key=lambda one: one.held, reverse=True):
             self._cut(one)
-            if self.held <= self.most * _LEFT:
+            if self.held <= most * _LEFT:
                 return
 
     def _cut(self, one: Waiting) -> None:

@@ -8,11 +8,13 @@ session or given back, whatever happens in between.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import attrs
 
 from takotwist.codecs.frames import Bad, ClientFrame, OnTopic, Send
 from takotwist.core.authorization import Grant, Operation
+from takotwist.core.limits import LimitSettings
 from takotwist.core.send_queue import FlushBatch, SendQueue
 from takotwist.errors import (
     CredentialsMissing,
@@ -41,6 +43,13 @@ MAX_LIMITED, LIMITED_SECONDS = 1_000, 10.0
 
 #: Characters of a refused origin that are repeated in the refusal.
 MAX_ORIGIN = 200
+
+
+class MessageBounds(Protocol):
+    """Bounds of one message, named and explained in the configuration."""
+
+    @property
+    def max_message_bytes(self) -> int: ...
 
 
 @attrs.define(slots=True)
@@ -89,7 +98,7 @@ class Admission:
     :ivar allows: whether a page of this origin may use the server for this request.
     :ivar address: of a request's peer, proxies looked through.
     :ivar outbox_bytes: most bytes that wait for one connection in one turn.
-    :ivar max_message_bytes: most bytes of one message's `data`.
+    :ivar settings: for the most bytes of one message's `data`.
     :ivar frame_cost: counts frames of clients against the rate of their address: so many
         tokens; `RateLimited` where there are none.
     :ivar trusted: whether whoever reaches this listener may do everything: the
@@ -108,7 +117,7 @@ class Admission:
     address: Callable[[ReadableRequest], str]
     seconds: Callable[[], float]
     outbox_bytes: int
-    max_message_bytes: int
+    settings: LimitSettings[MessageBounds]
     frame_cost: Callable[[str, float], None]
     origin_refused: Callable[[ReadableRequest, str], None] = lambda request, origin: None
     trusted: bool = False

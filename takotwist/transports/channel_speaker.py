@@ -108,7 +108,7 @@ class ChannelSpeaker:
 
     def received(self, text: bytes) -> None:
         """A frame has come."""
-        frame = read_client_frame(text, self._admission.max_message_bytes)
+        frame = read_client_frame(text, self._admission.settings.limits.max_message_bytes)
         if (
             isinstance(frame, Authenticate)
             and frame.cursor == FOREIGN

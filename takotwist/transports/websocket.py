@@ -8,6 +8,8 @@ read the status of a failed one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 
 from takotwist.codecs.frames import error_frame
@@ -39,18 +41,22 @@ from takotwist.transports.wire import WebSocketWire
 #: The subprotocol that makes a connection explicit.
 EXPLICIT = "tako.v1"
 
+#: A frame of a client may be so many times the largest message: up to there it gets an
+#: answer that names the fault, past it the connection is closed.
+FRAME_FACTOR = 4
+
 
 @attrs.define(slots=True)
 class WebSocketTransport:
     """Answers upgrade requests.
 
-    :ivar upgrade: to one channel; `upgrade_many`: to many topics and live objects, whose
-        frames may be larger.
+    :ivar upgrade: to a connection whose frames may have so many bytes.
+    :ivar max_live_frame_bytes: most bytes of one frame of a live object; 0 where there are none.
     """
 
     admission: Admission
-    upgrade: WebSocketUpgrade
-    upgrade_many: WebSocketUpgrade
+    upgrade: Callable[[int], WebSocketUpgrade]
+    max_live_frame_bytes: int = 0
 
     async def connect(self, request: Request, channel: str) -> None:
         """Connect to one channel.
@@ -78,7 +84,7 @@ class WebSocketTransport:
             with admission.enter(request) as slot:
                 WebSocketWire(admission).open(
                     request,
-                    self.upgrade_many,
+                    self.upgrade(max(self._frame_bytes, self.max_live_frame_bytes)),
                     EXPLICIT,
                     slot,
                     "mux",
@@ -133,7 +139,12 @@ class WebSocketTransport:
                 return speaker
 
             subprotocol = EXPLICIT if explicit else None
-            wire.open(request, self.upgrade, subprotocol, slot, "websocket", WEBSOCKET, speak)
+            upgrade = self.upgrade(self._frame_bytes)
+            wire.open(request, upgrade, subprotocol, slot, "websocket", WEBSOCKET, speak)
+
+    @property
+    def _frame_bytes(self) -> int:
+        return FRAME_FACTOR * self.admission.settings.limits.max_message_bytes
 
     def _handshake(self, request: Request) -> bool:
         """Test whether the client speaks ``tako.v1``.
@@ -156,7 +167,7 @@ class WebSocketTransport:
         if not explicit:
             raise refusal
         self.admission.answers.count(refusal)
-        connection = self.upgrade.upgrade(
+        connection = self.upgrade(self._frame_bytes).upgrade(
             request, on_message=lambda payload, is_binary: None, subprotocol=EXPLICIT
         )
         if connection is not None:

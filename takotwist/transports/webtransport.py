@@ -105,7 +105,7 @@ class WebTransportTransport:
     def route(self) -> WebTransportRoute:
         """The route of `CONNECT`."""
         admission = self.admission
-        most = admission.outbox_bytes + LINE_FACTOR * admission.max_message_bytes
+        most = admission.outbox_bytes + LINE_FACTOR * admission.settings.limits.max_message_bytes
         buffered = WebTransportConfig().high_water + 2 * most
         return webtransport(
             CONNECT,
@@ -141,7 +141,9 @@ class WebTransportTransport:
     async def _serve(self, session: WebTransportSession) -> None:
         slot, connect = self._entered.pop(id(session.request))
         admission = self.admission
-        longest = max(LINE_FACTOR * admission.max_message_bytes, self.max_live_line_bytes)
+        longest = max(
+            LINE_FACTOR * admission.settings.limits.max_message_bytes, self.max_live_line_bytes
+        )
         wire = WebTransportWire(admission, session, slot, longest, self.unfinished)
         try:
             stream = await session.incoming_bidi.next()

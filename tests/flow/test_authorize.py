@@ -24,6 +24,7 @@ from takotwist.flow.authorize import (
     TopicRequest,
 )
 from takotwist.ports import IAuthorizer
+from tests.settings import change_limits, limited
 
 ROOM = Params.of(
     {"type": "object", "properties": {"room": {"type": "string"}, "count": {"type": "integer"}}}
@@ -61,7 +62,10 @@ class TestAuthorizing(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.app, self.registry = App(), Registry()
-        self.authorizing = AuthorizerService(self.registry, self.app, Metrics(), lambda: 0.0)
+        self.settings = limited()
+        self.authorizing = AuthorizerService(
+            self.registry, self.app, Metrics(), lambda: 0.0, self.settings
+        )
 
     def define(self, **settings: Any) -> ChannelDefinition:
         """Define the channel ``c``."""
@@ -77,7 +81,7 @@ class TestAuthorizing(SynchronousTestCase):
     def test_long_names(self) -> None:
         """A name is bounded as it is printed, params outside of the topic included, and what is
         longer before that is not even validated."""
-        self.authorizing.max_name_bytes = 64
+        change_limits(self.settings, max_topic_bytes=64)
         definition = self.define(partition_by=("count",))
         for bind, wrap in (
             (self.authorizing.bind_query, lambda text: [text]),

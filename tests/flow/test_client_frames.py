@@ -20,6 +20,7 @@ from takotwist.flow.back_pressure import MAX_FRAMES_QUEUED
 from takotwist.flow.client_frames import ClientFrames
 from takotwist.flow.publish_grant import PublishGrant
 from takotwist.ports import IAuthorizer
+from tests.settings import limited
 
 
 @implementer(IAuthorizer)
@@ -77,7 +78,7 @@ class TestClientFrames(SynchronousTestCase):
         admitted = Authorized(
             TopicRequest(channel, {"r": 1}, Topic.of("c", {"r": 1})), Grant(subject="ann")
         )
-        authorizing = AuthorizerService(Registry(), self.app, Metrics(), lambda: 0.0)
+        authorizing = AuthorizerService(Registry(), self.app, Metrics(), lambda: 0.0, limited())
         self.way_in = ClientFrames(
             admitted.asked,
             "192.0.2.1",

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.core.authorization import AuthRequest, Frame, Grant
 from takotwist.core.channel import ChannelDefinition, Lifecycle, Registry
-from takotwist.core.limits import Concurrency, ConnectionLimits, Rate, TopicNames
+from takotwist.core.limits import ConnectionLimits, TopicNames
 from takotwist.core.send_queue import SendQueue
 from takotwist.core.topic import Topic
 from takotwist.errors import (
@@ -25,6 +25,7 @@ from takotwist.flow.authorize import Authorized, AuthorizerService, TopicRequest
 from takotwist.flow.session import Session, Subscribed
 from takotwist.flow.sessions import SHOWN_SUBJECT, Sessions
 from tests.flow.delivery_world import PLAIN, DeliveryWorld
+from tests.settings import limited
 
 ADDRESS = "192.0.2.1"
 CHANNEL = ChannelDefinition(name="chat")
@@ -47,20 +48,28 @@ class SessionTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.world = DeliveryWorld(100_000, Lifecycle())
-        self.limits = ConnectionLimits(
-            3, Concurrency(2), Concurrency(1), Rate(per_second=0, burst=1)
+        settings = limited(
+            max_connections=3,
+            max_connections_per_address=2,
+            max_connections_per_subject=1,
+            connect_rate=0,
+            max_subscriptions_per_connection=2,
+            max_subscriptions=4,
+            max_topic_bytes_total=10_000,
+            max_topic_bytes_per_connection=60,
         )
-        self.names = TopicNames(4, 10_000, 60)
+        self.limits = ConnectionLimits(settings)
+        self.names = TopicNames(settings)
         self.ends: list[Refusal | None] = []
         app: Any = App()
         world = self.world
         self.sessions = Sessions(
             self.limits,
-            2,
+            settings,
             self.names,
             world.attacher,
             world.publishing,
-            AuthorizerService(Registry(), app, world.metrics, world.clock.seconds),
+            AuthorizerService(Registry(), app, world.metrics, world.clock.seconds, settings),
             app,
             world.deadlines,
             world.metrics,

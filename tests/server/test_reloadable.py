@@ -55,3 +55,22 @@ class TestReloadable(SynchronousTestCase):
         self.assertEqual([self.published() for _ in range(3)], [200, 200, 429])
         self.world.advance(1)
         self.assertEqual(self.published(), 200)
+
+    def test_frames(self) -> None:
+        """A connection takes frames of the size that was configured when it came."""
+        first = self.world.connect("/_tako/connect", subprotocol="tako.v1")
+        self.world.parts.change(configured(limits=Limits(max_message_bytes=2_000_000)))
+        second = self.world.connect("/_tako/connect", subprotocol="tako.v1")
+        for socket in (first, second):
+            socket.say({"op": "unsubscribe", "ref": "1", "channel": "x" * 5_000_000})
+        self.assertEqual(
+            [one.close_reason for one in (first, second)], [(1009, "message-too-large"), None]
+        )
+
+    def test_version(self) -> None:
+        """Whoever remembers what was decided sees that it may be decided otherwise now."""
+        settings = self.world.parts.reloadable
+        before = settings.version
+        self.assertIs(settings.version, before)
+        self.world.parts.change(configured())
+        self.assertIsNot(settings.version, before)

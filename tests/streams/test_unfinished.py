@@ -6,6 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.streams.unfinished import Cut, Incoming, Unfinished
+from tests.settings import change_limits, limited
 
 
 class UnfinishedTests(SynchronousTestCase):
@@ -14,7 +15,8 @@ class UnfinishedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.told: list[Cut] = []
-        self.all = Unfinished(self.clock, 30, 10, 1000, self.told.append)
+        self.settings = limited(input_seconds=30, input_rate=10, max_unfinished_bytes=1000)
+        self.all = Unfinished(self.clock, self.settings, self.told.append)
         self.cut: list[tuple[str, Cut]] = []
 
     def begin(self, name: str) -> Incoming:
@@ -86,7 +88,7 @@ class UnfinishedTests(SynchronousTestCase):
         self.assertEqual(self.cut, [("large", Cut.OVERLOADED)])
         self.assertEqual(self.all.held, 130 + 140 + 131)
         self.begin("late").holds(255)
-        self.all.most = 600
+        change_limits(self.settings, max_unfinished_bytes=600)
         self.begin("last").holds(10)
         self.assertEqual(self.cut[1:], [("first", Cut.OVERLOADED)])
 
@@ -99,7 +101,7 @@ class UnfinishedTests(SynchronousTestCase):
     def test_change(self) -> None:
         """Other bounds hold from now on."""
         one = self.begin("a")
-        self.all.change(10, 0, 100)
+        change_limits(self.settings, input_seconds=10, input_rate=0, max_unfinished_bytes=100)
         one.holds(101)
         self.assertEqual(self.cut, [("a", Cut.OVERLOADED)])
         self.begin("b")

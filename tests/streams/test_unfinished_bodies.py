@@ -17,6 +17,7 @@ from takotwist.streams.unfinished import Unfinished
 from takotwist.streams.websocket.config import WebSocketConfig
 from takotwist.streams.websocket.upgrade import WebSocketUpgrade
 from tests.codecs.websocket_reader import client_frame
+from tests.settings import change_limits, limited
 from tests.streams.exchange import Answering, Http1Exchange, Http2Exchange
 from tests.streams.http3.wire import Net, UdpClock
 from tests.streams.websocket_client import KEY
@@ -34,7 +35,9 @@ class Http1Tests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.exchange = Http1Exchange(echo, LIMITS)
-        self.all = self.exchange.site.unfinished
+        self.settings = limited()
+        self.all = Unfinished(self.exchange.clock, self.settings)
+        self.exchange.site.unfinished = self.all
 
     def post(self, body: bytes, length: int = 4000) -> None:
         self.exchange.ask("/", f"Content-Length: {length}", method="POST", body=body)
@@ -74,7 +77,7 @@ class Http1Tests(SynchronousTestCase):
 
     def test_too_much(self) -> None:
         """Past what is held in all, the body that is largest is told when it may come again."""
-        self.all.most = 3500
+        change_limits(self.settings, max_unfinished_bytes=3500)
         self.post(b"x" * 3000)
         small = self.all.begin(lambda why: self.fail(why))
         small.holds(600)
@@ -93,6 +96,8 @@ class Http1Tests(SynchronousTestCase):
         """What comes behind a request that is answered for long is counted, for no time."""
         for direct in (True, False):
             exchange = Http1Exchange(lambda _: NOT_DONE_YET)
+            settings = limited()
+            exchange.site.unfinished = Unfinished(exchange.clock, settings)
             if direct:
                 exchange.site.direct = lambda path: lambda request: True
             exchange.ask()
@@ -101,7 +106,7 @@ class Http1Tests(SynchronousTestCase):
             self.assertEqual(exchange.site.unfinished.held, 10_000)
             exchange.clock.advance(1000)
             self.assertTrue(exchange.transport.connected)
-            exchange.site.unfinished.most = 9_000
+            change_limits(settings, max_unfinished_bytes=9_000)
             exchange.transport.deliver(b"x")
             self.assertFalse(exchange.transport.connected)
             self.assertEqual(exchange.site.unfinished.held, 0)
@@ -147,7 +152,8 @@ class Http3Tests(SynchronousTestCase):
 
     def setUp(self) -> None:
         clock = UdpClock()
-        self.all = Unfinished(clock, 10, 100, 50_000)
+        settings = limited(input_seconds=10, input_rate=100, max_unfinished_bytes=50_000)
+        self.all = Unfinished(clock, settings)
         site = make_site(Answering(echo), clock, unfinished=self.all)  # type: ignore[arg-type]
         self.net = Net(site=site, clock=clock, unfinished=self.all)
         self.client = self.net.client()
@@ -294,7 +300,8 @@ class WebSocketTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = MemoryReactorClock()
-        self.all = Unfinished(self.clock)
+        self.settings = limited()
+        self.all = Unfinished(self.clock, self.settings)
         upgrader = WebSocketUpgrade(WebSocketConfig(), self.clock, self.all)
         self.got: list[bytes] = []
         self.ended: list[int] = []
@@ -400,7 +407,7 @@ class WebSocketTests(SynchronousTestCase):
 
     def test_too_much(self) -> None:
         """Past what is held in all, the largest is closed, and what it sent is let go."""
-        self.all.most = 5000
+        change_limits(self.settings, max_unfinished_bytes=5000)
         self.send(client_frame(1, b"x" * 4000, fin=False))
         self.all.begin(lambda why: self.fail(why)).holds(1500)
         self.assertEqual(self.closed_with(), b"\x03\xf5overloaded")

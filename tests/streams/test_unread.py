@@ -12,6 +12,7 @@ from twisted.web.server import NOT_DONE_YET
 from takotwist.streams.http.site import make_site
 from takotwist.streams.sse.stream import EventStream
 from takotwist.streams.unread import Unread, Waiting
+from tests.settings import change_limits, limited
 from tests.streams.exchange import Answering, Http1Exchange, Http2Exchange
 from tests.streams.http3.wire import Net, UdpClock
 from tests.streams.websocket_client import WebSocketExchange
@@ -24,7 +25,8 @@ class UnreadTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.all = Unread(self.clock, 60, 1000)
+        self.settings = limited(unread_seconds=60, max_unread_bytes=1000)
+        self.all = Unread(self.clock, self.settings)
         self.sizes: dict[str, int] = {}
         self.cut: list[str] = []
 
@@ -77,6 +79,18 @@ class UnreadTests(SynchronousTestCase):
         self.assertEqual(self.cut, [])
         self.pass_time(16)
         self.assertEqual(self.cut, ["a"])
+
+    def test_change(self) -> None:
+        """Other bounds hold from now on, for who is watched already too."""
+        self.watch("a", 20)
+        self.pass_time(20)
+        change_limits(self.settings, unread_seconds=20, max_unread_bytes=100)
+        self.assertEqual(self.cut, [])
+        self.pass_time(10)
+        self.assertEqual(self.cut, ["a"])
+        self.watch("b", 101)
+        self.clock.advance(0)
+        self.assertEqual(self.cut, ["a", "b"])
 
     def test_too_much(self) -> None:
         """Past the bound those with the most are cut, until there is room; first it is measured

@@ -28,6 +28,7 @@ from takotwist.transports.request import (
     read_fields,
     whole_body,
 )
+from tests.settings import change_limits, limited
 
 
 class Request:
@@ -133,7 +134,8 @@ class BodyRequest:
     stated_length: int | None = None
 
     def __init__(self, clock: Clock) -> None:
-        self.site = SimpleNamespace(unfinished=Unfinished(clock))
+        self.settings = limited()
+        self.site = SimpleNamespace(unfinished=Unfinished(clock, self.settings))
 
     def stream_body(self, reader: Any) -> None:
         """See `StreamRequest`."""
@@ -193,7 +195,7 @@ class TestWholeBody(SynchronousTestCase):
 
     def test_overloaded(self) -> None:
         """One for which there is no room is refused."""
-        self.all.most = 1
+        change_limits(self.request.settings, max_unfinished_bytes=1)
         self.reader.body_chunk(b"ab")
         self.failureResultOf(self.done, Overloaded)
         self.assertEqual((self.all.held, self.all.waited_for), (0, 0))

@@ -27,6 +27,7 @@ from takotwist.streams.webtransport.capsules import CapsuleParser, CloseSession
 from takotwist.transports.webtransport import WebTransportTransport
 from takotwist.transports.webtransport_lines import Lines
 from tests.adapters.stepped_threads import SteppedPool
+from tests.settings import change_limits
 from tests.streams.http3.wire import Client, Net, UdpClock
 
 ROOM = {
@@ -289,7 +290,7 @@ class FrameTests(ChannelsCase):
     def test_unfinished_too_much(self) -> None:
         """Past what is held in all, the largest is closed."""
         session = self.session()
-        self.parts.unfinished.most = 1000
+        change_limits(self.parts.reloadable, max_unfinished_bytes=1000)
         session.write(b"x" * 1001)
         self.assertEqual(session.closed, (1013, "overloaded"))
         self.assertEqual(self.parts.unfinished.held, 0)

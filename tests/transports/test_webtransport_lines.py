@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.errors import MessageTooLarge, Refusal
 from takotwist.streams.unfinished import Cut, Unfinished
 from takotwist.transports.webtransport_lines import Lines, Pressure
+from tests.settings import limited
 
 
 class RecordingWire:
@@ -43,7 +44,7 @@ class LinesTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.unfinished = Unfinished(self.clock, window=5.0)
+        self.unfinished = Unfinished(self.clock, limited(input_seconds=5.0))
         self.wire = RecordingWire()
         self.lines = Lines(self.wire, 10, self.unfinished)
         self.lines.makeConnection(StringTransport())

@@ -27,7 +27,7 @@ class LiveCase(ChannelsCase):
     def setUp(self) -> None:
         super().setUp()
         self.live = self.parts.live
-        most = BATCH_FACTOR * self.parts.config.live.max_message_bytes
+        most = BATCH_FACTOR * self.parts.reloadable.live.max_message_bytes
         admission = self.parts.public.sse.admission
         self.transport = WebTransportTransport(admission, self.clock, self.parts.unfinished, most)
         self.net = Net(
@@ -92,7 +92,7 @@ class LiveTests(LiveCase):
     def test_large(self) -> None:
         """A message may be as large as the configuration says, though a channel's may not."""
         session, name = self.attached()
-        most = self.parts.config.live.max_message_bytes
+        most = self.parts.reloadable.live.max_message_bytes
         frame = bytes([1, len(name)]) + name.encode() + (1).to_bytes(4, "big") + b"x" * most
         session.write(b"~" + b64encode(frame) + b"\n")
         self.net.pump(2)

@@ -92,7 +92,7 @@ class Mux:
         """A frame has come."""
         if self._live is not None and self._live.take(text, self._queues.track):
             return
-        frame = read_client_frame(text, self._admission.max_message_bytes)
+        frame = read_client_frame(text, self._admission.settings.limits.max_message_bytes)
         limited = self._admission.over_rate(self._wire.session.address, frame)
         if limited is not None:
             self._refused_for_rate(limited, None if isinstance(frame, Authenticate) else frame.ref)

@@ -89,7 +89,8 @@ class KnownHeadPublish:
     ) -> bool:
         """Answer one request (`takotwist.streams.http.interface.FastAnswer`)."""
         transport = self.transport
-        if transport.version() is not self.version or len(body) > transport.max_body_bytes:
+        settings = transport.settings
+        if settings.version is not self.version or len(body) > settings.limits.max_body_bytes:
             return False
         asked = transport.targets.get(target)
         if asked is None:

@@ -124,7 +124,7 @@ class LineStream:
         for line in lines:
             self._line(line)
         self._store_read()
-        limit = self._transport.max_message_bytes + ENVELOPE_BYTES
+        limit = self._transport.settings.limits.max_message_bytes + ENVELOPE_BYTES
         if len(self._rest) > limit:
             self._end_by(MessageTooLarge(f"A line may have {limit} bytes."))
         elif self._rest:
@@ -173,7 +173,7 @@ class LineStream:
         place = _Answer()
         self._answers.append(place)
         try:
-            draft = read_draft(line, self._transport.max_message_bytes)
+            draft = read_draft(line, self._transport.settings.limits.max_message_bytes)
             self._transport.check(self._sender, self._asked, [draft])
         except Refusal as refusal:
             self._refused(place, refusal)
@@ -255,19 +255,21 @@ class LineStream:
     # a stream that is quiet
 
     def _watch(self, when: float) -> None:
-        times = self._transport.stream_times
-        due = min(when, self._heard_at + times.idle, self._begun_at + times.whole)
+        times = self._transport.settings.publish
+        idle, whole = times.stream_idle_seconds, times.stream_seconds
+        due = min(when, self._heard_at + idle, self._begun_at + whole)
         self._deadline = self._transport.deadlines.at(due, self._beat)
 
     def _beat(self) -> None:
         if self._ended:
             # Its last answers are on their way.
             return
-        now, times = self._transport.publishing.seconds(), self._transport.stream_times
-        if now >= self._begun_at + times.whole:
-            self._end_by(Refusal(f"A stream may last {times.whole:g} seconds: begin another."))
-        elif now >= self._heard_at + times.idle:
-            self._end_by(Refusal(f"Nothing has come for {times.idle:g} seconds."))
+        now, times = self._transport.publishing.seconds(), self._transport.settings.publish
+        idle, whole = times.stream_idle_seconds, times.stream_seconds
+        if now >= self._begun_at + whole:
+            self._end_by(Refusal(f"A stream may last {whole:g} seconds: begin another."))
+        elif now >= self._heard_at + idle:
+            self._end_by(Refusal(f"Nothing has come for {idle:g} seconds."))
         else:
             pulse, again = Comments(KEEPALIVE_SECONDS).check(now, self._written_at)
             if pulse is Pulse.SPEAK and not self._slow_client:

@@ -15,6 +15,7 @@ import hmac
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -29,6 +30,7 @@ from takotwist.errors import BodyInvalid, CredentialsMissing, Refusal, VerifyRej
 from takotwist.flow.authorize import AuthorizerService, TopicRequest
 from takotwist.flow.publish import PublisherService, validate
 from takotwist.streams.http.interface import BodyRequest, ReadableRequest, Request
+from takotwist.transports.admission import MessageBounds
 from takotwist.transports.publish.known_head import KnownHeadPublish
 from takotwist.transports.publish.ndjson import LineStream, publish_lines
 from takotwist.transports.request import header_text, read_channel_request, read_fields, whole_body
@@ -72,16 +74,33 @@ class PublishKeys:
         return cls(tuple(key.encode() for key in keys))
 
 
-@attrs.frozen(slots=True)
-class StreamTimes:
-    """Timeouts of an NDJSON publish, in seconds.
+class BodyBounds(MessageBounds, Protocol):
+    """Bounds of a publish, named and explained in the configuration."""
 
-    :ivar idle: without a byte from its client.
-    :ivar whole: in all.
-    """
+    @property
+    def max_body_bytes(self) -> int: ...
 
-    idle: float = 3600.0
-    whole: float = 86_400.0
+
+class StreamTimes(Protocol):
+    """Timeouts of an NDJSON publish, in seconds: without a byte from its client, and in all."""
+
+    @property
+    def stream_idle_seconds(self) -> float: ...
+    @property
+    def stream_seconds(self) -> float: ...
+
+
+class PublishSettings(Protocol):
+    """The settings of the server, as far as publishes depend on them."""
+
+    @property
+    def limits(self) -> BodyBounds: ...
+    @property
+    def publish(self) -> StreamTimes: ...
+    @property
+    def version(self) -> object:
+        """Another object whenever anything has changed, keys and origins included."""
+        ...
 
 
 @attrs.define(slots=True)
@@ -146,12 +165,10 @@ class PublishTransport:
 
     :ivar may_publish: checks a request's right to publish; does nothing on the
         private listener.
-    :ivar max_message_bytes: most bytes of one message's `data`.
-    :ivar max_body_bytes: most bytes of a body that is no NDJSON.
+    :ivar settings: for the sizes of messages and bodies, and for the times of a stream.
     :ivar cost: counts messages against their sender's rate: the sender, which is
         the Authorization header, and how many.
     :ivar deadlines: for streams that are quiet.
-    :ivar version: a new object whenever keys or origins have changed.
     :ivar targets: where was published to.
     :ivar streams: NDJSON streams that have not ended.
     """
@@ -160,12 +177,9 @@ class PublishTransport:
     publishing: PublisherService
     answers: Responses
     may_publish: Callable[[ReadableRequest], None]
-    max_message_bytes: int
-    max_body_bytes: int
+    settings: PublishSettings
     cost: Callable[[str, int], None]
-    version: Callable[[], object]
     deadlines: Deadlines
-    stream_times: StreamTimes
     targets: PublishTargets = attrs.field(init=False)
     streams: set[LineStream] = attrs.field(factory=set, init=False)
 
@@ -197,7 +211,7 @@ class PublishTransport:
         :param request: a `StreamRequest` whose body is streamed.
         """
         # Before the key is checked: it may be withdrawn while the message is stored.
-        version = self.version()
+        version = self.settings.version
         asked, key = await self.ask(request, channel)
         kind = (header_text(request, "content-type") or "").partition(";")[0].strip().lower()
         sender = request.getHeader("authorization") or ""
@@ -205,7 +219,7 @@ class PublishTransport:
             self.answers.cors(request)
             publish_lines(self, request, asked, sender, key)
             return
-        drafts, many = self.read(await whole_body(request, self.max_body_bytes))
+        drafts, many = self.read(await whole_body(request, self.settings.limits.max_body_bytes))
         messages = (await self.store(sender, asked, drafts, key)).messages
         self.answers.cors(request)
         body = encode_messages(messages) if many else encode_message(messages[0])
@@ -221,7 +235,7 @@ class PublishTransport:
 
         :raises BodyInvalid: :raises MessageTooLarge: as they say.
         """
-        return read_drafts(body, self.max_message_bytes, MAX_BATCH)
+        return read_drafts(body, self.settings.limits.max_message_bytes, MAX_BATCH)
 
     def check_key(self, key: str) -> None:
         """:raises BodyInvalid: it can be no idempotency key."""

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.streams.http3.unfinished_heads import UnfinishedHeads
 from takotwist.streams.unfinished import Cut, Unfinished
+from tests.settings import limited
 
 
 class Quic:
@@ -40,7 +41,7 @@ class UnfinishedHeadsTests(SynchronousTestCase):
         self.cuts: list[Cut] = []
         self.quic: Any = Quic()
         self.framing: Any = Framing()
-        self.unfinished = Unfinished(self.clock, window=5.0, rate=1000.0)
+        self.unfinished = Unfinished(self.clock, limited(input_seconds=5.0, input_rate=1000.0))
         self.heads = UnfinishedHeads(self.quic, self.unfinished, self.cuts.append)
 
     def come(self, stream_id: int, count: int, *, behind: int = 0) -> None:

@@ -188,7 +188,7 @@ class PublishAgainTests(SynchronousTestCase):
         log = ManualLog(InMemoryReplayLog(clock))
         listener = Listener(log=log)
         listener.transport.deliver(head(b"Trace: 1") + BODY)
-        listener.parts.reloadable.keys = PublishKeys.of([OTHER_KEY])
+        listener.parts.change(Config(publish=Publish(keys=(OTHER_KEY,))))
         log.settle()
         statuses = [listener.send()[0][0]]
         statuses += [listener.send(head(b"Trace: 1") + BODY)[0][0] for _ in range(2)]
