@@ -71,6 +71,7 @@ class Http3Listeners:
         self._state_dir = config.state_dir
         self._reset_key = reset_key(config.state_dir)
         self._opened: list[Opened] = []
+        self._alt_svc = b""
 
     def open(self) -> None:
         """Take the ports; nothing is read from them before `serve`.
@@ -91,7 +92,8 @@ class Http3Listeners:
                 ) from None
             port.stopReading()
             self._opened.append(Opened(server, port))
-        self._tls.on_change = self._use_certificate
+        self._alt_svc = alt_svc(int(self._opened[0].port.getHost().port))
+        self._tls.when_changed(self._use_certificate)
 
     def serve(self) -> list[str]:
         """Begin to answer; where, in words."""
@@ -100,10 +102,9 @@ class Http3Listeners:
             one.server.farewell()
         return [f"{shown(one.port.getHost(), secure=True)} (HTTP/3)" for one in self._opened]
 
-    @property
     def alt_svc(self) -> bytes:
-        """What TLS answers say of the first port, once it is open."""
-        return alt_svc(int(self._opened[0].port.getHost().port))
+        """The announcement of the first port, for answers over TLS, once it is open."""
+        return self._alt_svc
 
     def stop(self) -> Deferred[Any]:
         """Say GOAWAY, wait for what is under way, close, leave the ports."""

@@ -20,10 +20,9 @@ from takotwist.server.config import Config
 from takotwist.server.config.endpoint_text import EndpointText
 from takotwist.server.listen import Listen, Listening, open_listener, open_listeners
 from takotwist.server.parts import Parts
-from takotwist.server.sites import announce, ask_first, site
+from takotwist.server.sites import First, announce, site
 from takotwist.server.sockets import Place, hold_place, place_of
-from takotwist.server.to_tls import ToTls, strict_transport
-from takotwist.streams.http.known_heads import KnownHeads
+from takotwist.server.to_tls import USUAL_PORT, ToTls, strict_transport
 from takotwist.streams.http.site import HttpSite
 from takotwist.tls.context import ServerTls
 
@@ -58,9 +57,32 @@ class Listeners:
 
         :param tls: of the TLS listeners and HTTP/3; `None` where there are none.
         """
-        public = site(parts.public, config, reactor, parts.unfinished)
+        settings, unfinished = parts.reloadable, parts.unfinished
+        always: list[First] = []
+        if config.tls.strict_transport_security and config.tls.certificate is not None:
+            always.append(strict_transport(config.tls.strict_transport_security))
+        to_tls = None
+        if config.http.redirect_to_tls:
+            to_tls = ToTls(
+                settings,
+                parts.answers,
+                lambda: tls.pair.names if tls else (),
+                config.tls.public_port or USUAL_PORT,
+            )
+        redirects: list[First] = [] if to_tls is None else [to_tls.redirect]
+        # A publish on the fast path would not be asked for its scheme.
+        public = site(
+            parts.public, settings, reactor, unfinished, always + redirects, fast=not redirects
+        )
+        http3 = None
+        if tls is not None and config.http3.listen:
+            # Here, because what it imports is an extra, and takes a tenth of a second.
+            from takotwist.server.http3 import Http3Listeners
+
+            http3 = Http3Listeners(reactor, config, parts, public, tls)
         # Another one, because only its answers announce HTTP/3.
-        secure = site(parts.public, config, reactor, parts.unfinished)
+        announcing = [] if http3 is None else [announce(http3.alt_svc)]
+        secure = site(parts.public, settings, reactor, unfinished, announcing + always)
         wanted = [Listen(endpoint=one, factory=public) for one in config.http.listen]
         wanted += [
             Listen(endpoint=one, factory=secure, tls=tls, key="tls.listen")
@@ -70,27 +92,11 @@ class Listeners:
         wanted += [
             Listen(
                 endpoint=one,
-                factory=site(parts.private, config, reactor, parts.unfinished),
+                factory=site(parts.private, settings, reactor, unfinished),
                 key="private.listen",
             )
             for one in config.private.listen
         ]
-        to_tls = None
-        if config.http.redirect_to_tls:
-            to_tls = ToTls(parts.reloadable, parts.answers, lambda: tls.pair.names if tls else ())
-            to_tls.port = config.tls.public_port or to_tls.port
-            ask_first(public, to_tls.redirect)
-            # A publish on the fast path was not asked for its scheme.
-            public.known_heads = KnownHeads(longest=0)
-        if config.tls.strict_transport_security and config.tls.certificate is not None:
-            for one in (public, secure):
-                ask_first(one, strict_transport(config.tls.strict_transport_security))
-        http3 = None
-        if tls is not None and config.http3.listen:
-            # Here, because what it imports is an extra, and takes a tenth of a second.
-            from takotwist.server.http3 import Http3Listeners
-
-            http3 = Http3Listeners(reactor, config, parts, public, tls)
         unsaid = None if config.tls.public_port else to_tls
         return cls(reactor, wanted, secure, http3, unsaid)
 
@@ -120,7 +126,8 @@ class Listeners:
     def _tell_port(self, one: Listening) -> None:
         port = getattr(one.port.getHost(), "port", None)
         if self._to_tls is not None and one.listen.tls is not None and port is not None:
-            self._to_tls.port, self._to_tls = port, None
+            self._to_tls.opened(port)
+            self._to_tls = None
 
     def _open_http3(self, http3: Http3Listeners) -> None:
         try:
@@ -129,7 +136,6 @@ class Listeners:
             for one in self.opened:
                 maybeDeferred(one.port.stopListening)
             raise
-        announce(self._secure, http3.alt_svc)
 
     def read(self) -> list[str]:
         """Let in whoever waits, and all who come.

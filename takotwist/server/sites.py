@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,10 +22,11 @@ from takotwist.admin.channels import CHANNELS_PATH, ChannelsPage
 from takotwist.admin.health import HEALTH_PATH, HealthPage
 from takotwist.admin.metrics import METRICS_PATH, MetricsPage
 from takotwist.errors import REFUSALS, ConfigError, Refusal, TakoError
-from takotwist.server.config import Config
+from takotwist.server.reloadable import Reloadable
 from takotwist.streams.files import static_dir
 from takotwist.streams.http.connection import Direct
 from takotwist.streams.http.interface import Request
+from takotwist.streams.http.known_heads import KnownHeads
 from takotwist.streams.http.limits import Body, HttpLimits
 from takotwist.streams.http.site import HttpSite, make_site
 from takotwist.streams.unfinished import Unfinished
@@ -33,13 +34,24 @@ from takotwist.transports.client_script import client_scripts
 from takotwist.transports.publish.known_head import VALUES_READ
 from takotwist.transports.site import Root, Routes, read_path
 
-#: Sees a request before anybody; whether it has answered it.
+#: Sees a request before the routes do; true where it has answered it, which ends it there.
 First = Callable[[Request], bool]
 
 
-def site(routes: Routes, config: Config, reactor: Any, unfinished: Unfinished) -> HttpSite:
-    """What serves the connections of a listener."""
-    limits = config.limits
+def site(
+    routes: Routes,
+    settings: Reloadable,
+    reactor: Any,
+    unfinished: Unfinished,
+    first: Sequence[First] = (),
+    *,
+    fast: bool = True,
+) -> HttpSite:
+    """The factory that serves the connections of a listener.
+
+    :param first: are asked about each request, in this order.
+    :param fast: `False` where they are to see the publishes of a known head too.
+    """
 
     def body_rule(method: bytes, path: bytes) -> Any:
         # Publishes are read as they come; nothing else of ours has a body.
@@ -50,23 +62,27 @@ def site(routes: Routes, config: Config, reactor: Any, unfinished: Unfinished) -
             here = read_path(path, routes.bases) if method == b"POST" else None
         except TakoError:
             here = None
-        return Body.STREAMED if here is not None else limits.max_body_bytes
+        return Body.STREAMED if here is not None else settings.limits.max_body_bytes
 
     root = Root(routes)
-    return make_site(
-        root,
+    resource: IResource = root
+    direct: Direct = root.direct
+    for one in reversed(first):
+        resource, direct = _AskFirst(one, resource), _ask_first(one, direct)
+    head = settings.limits.max_header_bytes
+    made = make_site(
+        resource,
         reactor,
-        HttpLimits(
-            max_line=limits.max_header_bytes,
-            max_head=limits.max_header_bytes,
-            max_body=limits.max_body_bytes,
-        ),
+        HttpLimits(max_line=head, max_head=head),
         error_body=error_body,
         body_rule=body_rule,
-        direct=root.direct,
+        direct=direct,
         values_read=VALUES_READ,
         unfinished=unfinished,
     )
+    if not fast:
+        made.known_heads = KnownHeads(longest=0)
+    return made
 
 
 class _AskFirst(Resource):
@@ -83,29 +99,25 @@ class _AskFirst(Resource):
         return NOT_DONE_YET if self._first(request) else self._behind.render(request)
 
 
-def ask_first(site: Any, first: First) -> None:
-    """Have `first` see all requests of `site` before anybody; those that it answers end there."""
-    site.resource = _AskFirst(first, site.resource)
-    direct: Direct = site.direct
-
+def _ask_first(first: First, direct: Direct) -> Direct:
     def asking(path: bytes) -> Callable[[Request], bool] | None:
         answer = direct(path)
         return None if answer is None else lambda request: first(request) or answer(request)
 
-    site.direct = asking
+    return asking
 
 
-def announce(site: Any, value: bytes) -> None:
-    """Have all answers of `site` say where it is over HTTP/3 (RFC 7838).
+def announce(value: Callable[[], bytes]) -> First:
+    """All answers say where the site is over HTTP/3 (RFC 7838).
 
-    :param value: of ``Alt-Svc``; a port in it is known only once it is open.
+    :param value: of ``Alt-Svc``, which has a port that is known only once it is open.
     """
 
     def say(request: Request) -> bool:
-        request.responseHeaders.setRawHeaders(b"alt-svc", [value])
+        request.responseHeaders.setRawHeaders(b"alt-svc", [value()])
         return False
 
-    ask_first(site, say)
+    return say
 
 
 _CODES = {

@@ -31,13 +31,17 @@ class ToTls:
     """Answers 308 what comes without TLS.
 
     :param names: of the certificate, at this moment.
-    :ivar port: of TLS, as clients reach it.
+    :param port: of TLS, as clients reach it.
     """
 
     _reloadable: Reloadable
     _answers: Responses
-    names: Callable[[], tuple[str, ...]]
-    port: int = USUAL_PORT
+    _names: Callable[[], tuple[str, ...]]
+    _port: int = USUAL_PORT
+
+    def opened(self, port: int) -> None:
+        """TLS is at `port`, which the system has chosen."""
+        self._port = port
 
     def redirect(self, request: Request) -> bool:
         """Whether the request was answered here.
@@ -56,7 +60,7 @@ class ToTls:
             self._answers.cors(request)
             self._answers.refuse(request, refusal)
             return True
-        port = "" if self.port == USUAL_PORT else f":{self.port}"
+        port = "" if self._port == USUAL_PORT else f":{self._port}"
         name = f"[{name}]" if ":" in name else name
         self._answers.cors(request)
         headers = request.responseHeaders
@@ -71,7 +75,7 @@ class ToTls:
     @property
     def _hosts(self) -> HostPolicy:
         said = [one for one in self._reloadable.named_hosts if one != "*"]
-        return HostPolicy.of([*self.names(), *said])
+        return HostPolicy.of([*self._names(), *said])
 
 
 def strict_transport(value: str) -> Callable[[Request], bool]:

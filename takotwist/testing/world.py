@@ -130,9 +130,9 @@ class World:
         for channel in channels:
             channel.bind(LocalPublishing(self.clock, self.parts.store, lambda: True))
         self.parts.log.start()
-        self._public = site(self.parts.public, self.config, self.clock, self.parts.unfinished)
-        self._private = site(self.parts.private, self.config, self.clock, self.parts.unfinished)
         parts = self.parts
+        self._public = site(parts.public, parts.reloadable, self.clock, parts.unfinished)
+        self._private = site(parts.private, parts.reloadable, self.clock, parts.unfinished)
         self._ticker = Ticker(parts.deadlines, parts.flush_batch, parts.metrics, self.clock)
         self._ticker.startService()
         interval = self.config.replay.sweep_interval_seconds

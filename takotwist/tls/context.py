@@ -87,7 +87,6 @@ class ServerTls:
     :param certificate: PEM file of certificate and chain.
     :param key: PEM file of the private key.
     :param profile: ``intermediate`` is TLS 1.2 and 1.3, ``modern`` is 1.3 only.
-    :ivar on_change: called after `pair` has become another one.
     :raises ConfigError: the files cannot be used.
     """
 
@@ -95,7 +94,7 @@ class ServerTls:
         self.certificate = certificate
         self.key = key
         self._profile: Profile = profile
-        self.on_change: Callable[[], None] = lambda: None
+        self._changed: list[Callable[[], None]] = []
         self.pair = read_pair(certificate, key)
         self._context = make_context(self.pair, profile)
 
@@ -110,8 +109,13 @@ class ServerTls:
             return False
         self._context = make_context(pair, self._profile)
         self.pair = pair
-        self.on_change()
+        for changed in self._changed:
+            changed()
         return True
+
+    def when_changed(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called each time that `pair` has become another one."""
+        self._changed.append(changed)
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """One connection's TLS, with the certificate of this moment."""

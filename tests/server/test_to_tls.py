@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import define_channel
 from takotwist.server.config import Config, Http
-from takotwist.server.sites import ask_first, site
+from takotwist.server.sites import site
 from takotwist.server.to_tls import ToTls
 from takotwist.testing.memory_peer import HttpPeer
 from takotwist.testing.memory_socket import MemorySocket
@@ -30,10 +30,10 @@ class ToTlsTests(SynchronousTestCase):
         )
         self.world = World(define_channel("news"), config=config)
         parts = self.world.parts
-        self.site = site(parts.public, config, self.world.clock, parts.unfinished)
         names = ("chat.example", "*.wild.example", "2001:db8::1")
         self.to_tls = ToTls(parts.reloadable, parts.answers, lambda: names)
-        ask_first(self.site, self.to_tls.redirect)
+        first = [self.to_tls.redirect]
+        self.site = site(parts.public, parts.reloadable, self.world.clock, parts.unfinished, first)
 
     def ask(
         self,
@@ -74,7 +74,7 @@ class ToTlsTests(SynchronousTestCase):
 
     def test_port(self) -> None:
         """The port is that of TLS, whatever the one of the request is."""
-        self.to_tls.port = 8443
+        self.to_tls.opened(8443)
         for host, location in (
             ("chat.example:8080", "https://chat.example:8443/x"),
             ("CHAT.example.", "https://chat.example:8443/x"),

@@ -160,7 +160,10 @@ class TlsTests(SynchronousTestCase):
         old = TlsClient(self.echo, tls)
         old.handshake()
         ensure_development_certificate(self.folder, [], NOW + timedelta(days=70))
+        told: list[bool] = []
+        tls.when_changed(lambda: told.append(tls.pair.leaf != old.certificate))
         self.assertTrue(tls.reload())
+        self.assertEqual(told, [True])
         new = TlsClient(self.echo, tls)
         new.handshake()
         self.assertNotEqual(new.certificate, old.certificate)
@@ -169,8 +172,10 @@ class TlsTests(SynchronousTestCase):
         self.assertEqual(new.exchange(b"here"), b"here")
 
     def test_reload_of_the_same(self) -> None:
-        """Files that say the same change nothing."""
-        self.assertFalse(self._tls().reload())
+        """Files that say the same change nothing, and nobody is told."""
+        tls = self._tls()
+        tls.when_changed(lambda: self.fail("told"))
+        self.assertFalse(tls.reload())
 
     def test_reload_of_a_pair_that_does_not_match(self) -> None:
         """A half-done renewal is refused, and the old certificate goes on."""

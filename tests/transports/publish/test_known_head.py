@@ -20,7 +20,6 @@ from takotwist.streams.http.request import StreamRequest
 from takotwist.testing.manual_log import ManualLog
 from takotwist.testing.world import BEGINNING, World, WorldClock
 from takotwist.transports.publish.known_head import VALUES_READ, KnownHeadPublish
-from takotwist.transports.publish.route import PublishKeys
 from tests.streams.memory_transport import MemoryTransport
 
 KEY = "a-publish-key-of-these-tests"
@@ -61,7 +60,9 @@ class Listener:
         self.world = World(*channels, config=CONFIG, log=log)
         self.parts = self.world.parts
         routes = self.parts.private if private else self.parts.public
-        self.site = site(routes, CONFIG, self.world.clock, self.world.parts.unfinished)
+        self.site = site(
+            routes, self.parts.reloadable, self.world.clock, self.world.parts.unfinished
+        )
         if whole:
             # An access log wants to see every request.
             self.site.on_access = lambda access: None
