@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from takotwist.adapters.app_client import AppAnswer, AppClient
-from takotwist.adapters.original_answers import is_original
+from takotwist.adapters.sdk_refusals import is_original
 from takotwist.codecs.app_json import (
     read_grant,
     read_verdict,

@@ -21,7 +21,7 @@ from takotwist.cli.configured import config_option, configured
 from takotwist.core.retention import Watched
 from takotwist.errors import ConfigError
 from takotwist.server.config import Config
-from takotwist.server.own_folder import make_folder
+from takotwist.server.state_folder import make_folder
 from takotwist.server.state_lock import lock_log, sign_lock
 
 _file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))

@@ -38,9 +38,9 @@ from takotwist.flow.read_log import SharedReads
 from takotwist.flow.sessions import Sessions
 from takotwist.live.broadcast.bus import Bus
 from takotwist.ports import IAuthorizer, IReplayLog
+from takotwist.server.compose_live import compose_live, live_routes
 from takotwist.server.config import Config
-from takotwist.server.doors import Doors
-from takotwist.server.live import compose_live, live_routes
+from takotwist.server.listener_access import Doors
 from takotwist.server.parts import Parts
 from takotwist.server.reloadable import Rates, Reloadable
 from takotwist.server.sites import private_pages, public_pages

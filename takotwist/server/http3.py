@@ -17,10 +17,10 @@ from twisted.web.server import Site
 
 from takotwist.core.limits import network_of
 from takotwist.errors import ConfigError
+from takotwist.server.compose_live import BATCH_FACTOR
 from takotwist.server.config import Config
 from takotwist.server.config.endpoint_text import UdpAddress
 from takotwist.server.listen import shown
-from takotwist.server.live import BATCH_FACTOR
 from takotwist.server.parts import Parts
 from takotwist.server.reset_key import reset_key
 from takotwist.streams.http3 import Http3Config, Http3Server, alt_svc

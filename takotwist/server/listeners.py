@@ -22,7 +22,7 @@ from takotwist.server.listen import Listen, Listening, open_listener, open_liste
 from takotwist.server.parts import Parts
 from takotwist.server.sites import First, announce, site
 from takotwist.server.sockets import Place, hold_place, place_of
-from takotwist.server.to_tls import USUAL_PORT, ToTls, strict_transport
+from takotwist.server.tls_redirect import USUAL_PORT, ToTls, strict_transport
 from takotwist.streams.http.site import HttpSite
 from takotwist.tls.context import ServerTls
 

@@ -50,7 +50,7 @@ from twisted.python.logfile import LogFile
 
 from takotwist.errors import Refusal, TakoError
 from takotwist.server.config import Config
-from takotwist.server.log_rate import LogRate
+from takotwist.server.log_rate_limit import LogRate
 
 #: What stands in the place of a credential.
 GONE = "[redacted]"

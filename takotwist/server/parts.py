@@ -20,8 +20,8 @@ from takotwist.flow.authorize import AuthorizerService
 from takotwist.flow.publish import PublisherService
 from takotwist.flow.sessions import Sessions
 from takotwist.ports import IAuthorizer, IReplayLog
+from takotwist.server.compose_live import LiveParts
 from takotwist.server.config import Config
-from takotwist.server.live import LiveParts
 from takotwist.server.reloadable import Reloadable
 from takotwist.streams.unfinished import Unfinished
 from takotwist.transports.admission import Admission

@@ -30,9 +30,9 @@ from takotwist.server.compose import compose
 from takotwist.server.config import Config, needs_restart
 from takotwist.server.definitions import Definitions
 from takotwist.server.listeners import Listeners
-from takotwist.server.own_folder import make_folder
 from takotwist.server.parts import Parts
 from takotwist.server.sites import load_pages
+from takotwist.server.state_folder import make_folder
 from takotwist.server.state_lock import lock_log, sign_lock
 from takotwist.server.timers import Sweeper, Ticker, drain, within
 from takotwist.server.tls import watched_tls

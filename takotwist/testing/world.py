@@ -38,8 +38,8 @@ from takotwist.live.broadcast.bus import Bus
 from takotwist.live.functions.function import Function
 from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.compose import compose
+from takotwist.server.compose_live import LiveParts
 from takotwist.server.config import Config
-from takotwist.server.live import LiveParts
 from takotwist.server.parts import Parts
 from takotwist.server.sites import site
 from takotwist.server.timers import Sweeper, Ticker, drain

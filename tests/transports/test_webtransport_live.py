@@ -10,7 +10,7 @@ from twisted.internet.defer import ensureDeferred
 
 from takotwist.live import Channel, function
 from takotwist.live.functions.calls import Caller
-from takotwist.server.live import BATCH_FACTOR
+from takotwist.server.compose_live import BATCH_FACTOR
 from takotwist.streams.http3 import Http3Config
 from takotwist.streams.webtransport.capsules import encode_close
 from takotwist.transports.webtransport import WebTransportTransport

@@ -7,7 +7,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.errors import ConfigError
-from takotwist.server.own_folder import make_folder
+from takotwist.server.state_folder import make_folder
 
 
 class TestMakeFolder(SynchronousTestCase):

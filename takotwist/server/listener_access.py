@@ -13,8 +13,8 @@ import attrs
 from twisted.logger import Logger
 
 from takotwist.errors import HostRejected, OriginRejected
+from takotwist.server.log_throttle import Seldom
 from takotwist.server.reloadable import Reloadable
-from takotwist.server.seldom import Seldom
 from takotwist.streams.http.host import is_loopback
 from takotwist.streams.http.interface import ReadableRequest
 from takotwist.streams.http.peer import asked_host

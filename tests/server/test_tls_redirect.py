@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist import define_channel
 from takotwist.server.config import Config, Http
 from takotwist.server.sites import site
-from takotwist.server.to_tls import ToTls
+from takotwist.server.tls_redirect import ToTls
 from takotwist.testing.memory_peer import HttpPeer
 from takotwist.testing.memory_socket import MemorySocket
 from takotwist.testing.world import World
