@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from takotwist.adapters.app_client import AppAnswer, AppClient
-from takotwist.adapters.sdk_refusals import is_original
+from takotwist.adapters.sdk_refusals import is_sdk_refusal
 from takotwist.codecs.app_json import (
     read_grant,
     read_verdict,
@@ -69,7 +69,7 @@ class HttpAuthorizer:
             "POST",
             AUTHORIZE_PATH,
             write_question(request),
-            without_token=is_original,
+            without_token=is_sdk_refusal,
             turn=(request.channel, request.address),
         )
         if answer.status == 404:

@@ -21,6 +21,6 @@ _ANSWERS = frozenset(
 )
 
 
-def is_original(status: int, content_type: str, body: bytes) -> bool:
+def is_sdk_refusal(status: int, content_type: str, body: bytes) -> bool:
     """Whether an answer to ``authorize`` is one that those SDKs give without the token."""
     return (status, content_type.lower(), body) in _ANSWERS

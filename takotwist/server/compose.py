@@ -40,7 +40,7 @@ from takotwist.live.broadcast.bus import Bus
 from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.compose_live import compose_live, live_routes
 from takotwist.server.config import Config
-from takotwist.server.listener_access import Doors
+from takotwist.server.listener_access import ListenerAccess
 from takotwist.server.parts import Parts
 from takotwist.server.reloadable import Rates, Reloadable
 from takotwist.server.sites import private_pages, public_pages
@@ -172,9 +172,9 @@ def compose(
     )
 
     # how they come in: the public listeners, and the private one where all is allowed
-    doors = Doors.of(reloadable, seconds)
+    access = ListenerAccess.of(reloadable, seconds)
     answers = Responses(metrics, reloadable.allows, lambda: reloadable.headers)
-    private_answers = Responses(metrics, doors.private_allows)
+    private_answers = Responses(metrics, access.private_allows)
     admission = Admission(
         authorizing,
         attacher,
@@ -187,11 +187,11 @@ def compose(
         limits.outbox_bytes,
         reloadable,
         lambda address, tokens: rates.take_frame(address, seconds(), tokens),
-        doors.origin_refused,
+        access.origin_refused,
         live=live.link,
     )
     trusted = attrs.evolve(
-        admission, answers=private_answers, allows=doors.private_allows, trusted=True, live=None
+        admission, answers=private_answers, allows=access.private_allows, trusted=True, live=None
     )
     max_live_frame_bytes = config.live.max_message_bytes + LIVE_ENVELOPE_BYTES
 
@@ -199,7 +199,7 @@ def compose(
         admission: Admission,
         may_publish: Callable[[ReadableRequest], None],
         cost: Callable[[str, int], None],
-        door: Callable[[Any], None],
+        check_access: Callable[[Any], None],
         pages: Mapping[str, IResource],
         live: LiveRoutes | None = None,
         elsewhere: IResource | None = None,
@@ -222,7 +222,7 @@ def compose(
             pages,
             live,
             elsewhere,
-            door,
+            check_access,
         )
 
     def gauges() -> Gauges:
@@ -240,7 +240,7 @@ def compose(
         admission,
         reloadable.check_key,
         lambda sender, count: rates.take_publish(sender, seconds(), count),
-        doors.public,
+        access.check_public,
         public_pages(health_page),
         live_routes(live, admission, config.live),
         elsewhere,
@@ -249,7 +249,7 @@ def compose(
         trusted,
         lambda request: None,
         lambda sender, count: None,
-        doors.private,
+        access.check_private,
         private_pages(health_page, metrics_page, ChannelsPage(registry, fanout)),
     )
 

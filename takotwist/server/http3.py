@@ -66,7 +66,7 @@ class Http3Listeners:
         live = BATCH_FACTOR * config.live.max_message_bytes
         self._unfinished = parts.unfinished
         self._channels = WebTransportTransport(
-            admission, reactor, parts.unfinished, live, parts.public.door
+            admission, reactor, parts.unfinished, live, parts.public.check_access
         )
         self._state_dir = config.state_dir
         self._reset_key = reset_key(config.state_dir)

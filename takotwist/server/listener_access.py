@@ -13,7 +13,7 @@ import attrs
 from twisted.logger import Logger
 
 from takotwist.errors import HostRejected, OriginRejected
-from takotwist.server.log_throttle import Seldom
+from takotwist.server.log_throttle import LogThrottle
 from takotwist.server.reloadable import Reloadable
 from takotwist.streams.http.host import is_loopback
 from takotwist.streams.http.interface import ReadableRequest
@@ -24,18 +24,18 @@ SHOWN = 200
 
 
 @attrs.define(slots=True)
-class Doors:
+class ListenerAccess:
     """The door of the public listeners, and that of the private one."""
 
     _reloadable: Reloadable
-    _say: Seldom
+    _log: LogThrottle
 
     @classmethod
-    def of(cls, reloadable: Reloadable, seconds: Callable[[], float]) -> Doors:
+    def of(cls, reloadable: Reloadable, seconds: Callable[[], float]) -> ListenerAccess:
         """:param seconds: the time."""
-        return cls(reloadable, Seldom(Logger(), seconds))
+        return cls(reloadable, LogThrottle(Logger(), seconds))
 
-    def public(self, request: ReadableRequest) -> None:
+    def check_public(self, request: ReadableRequest) -> None:
         """:raises HostRejected: the request names a host that is none of ours."""
         reloadable = self._reloadable
         if reloadable.hosts_said or self._is_exposed(request):
@@ -61,7 +61,7 @@ class Doors:
             return peer is not None
         return bool(peer == getattr(request.getHost(), "host", None))
 
-    def private(self, request: ReadableRequest) -> None:
+    def check_private(self, request: ReadableRequest) -> None:
         """:raises HostRejected: :raises OriginRejected: see `Reloadable`."""
         reloadable = self._reloadable
         peer = getattr(request.client, "host", None)
@@ -72,7 +72,7 @@ class Doors:
                 self._turn_away(request, host, "private.allowed_hosts")
         origin = request.getHeader("origin")
         if origin is not None and not self.private_allows(request, origin):
-            self._say.warn(
+            self._log.warn(
                 "the private listener has refused a page of {origin}; private.allowed_origins"
                 " lists those that may use it",
                 origin=origin[:SHOWN],
@@ -85,7 +85,7 @@ class Doors:
     def origin_refused(self, request: ReadableRequest, origin: str) -> None:
         """A page was refused on a public listener; whoever reads the log learns what to do."""
         own = self._reloadable.peer(request).origin or "a server without a host"
-        self._say.warn(
+        self._log.warn(
             "a page of {origin} was refused by {own}, which is how its client reached this"
             " server, from {address}. Where it may connect, add it to http.allowed_origins."
             " Where that is not how its browser reached it, name the proxy in between in"
@@ -103,7 +103,7 @@ class Doors:
         self, request: ReadableRequest, host: str | None, key: str, proxy: str = ""
     ) -> None:
         shown = (host or "")[:SHOWN]
-        self._say.warn(
+        self._log.warn(
             "a request for the host {host} was refused, from {address}; {key} lists those that"
             " are served{proxy}",
             proxy=proxy,

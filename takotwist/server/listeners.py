@@ -22,7 +22,7 @@ from takotwist.server.listen import Listen, Listening, open_listener, open_liste
 from takotwist.server.parts import Parts
 from takotwist.server.sites import First, announce, site
 from takotwist.server.sockets import Place, hold_place, place_of
-from takotwist.server.tls_redirect import USUAL_PORT, ToTls, strict_transport
+from takotwist.server.tls_redirect import USUAL_PORT, TlsRedirect, strict_transport
 from takotwist.streams.http.site import HttpSite
 from takotwist.tls.context import ServerTls
 
@@ -42,7 +42,7 @@ class Listeners:
     _secure: HttpSite
     _http3: Http3Listeners | None
     #: Who is to know the port of TLS once it is open.
-    _to_tls: ToTls | None = None
+    _redirect: TlsRedirect | None = None
     opened: Sequence[Listening] = attrs.field(default=(), init=False)
     _accepting: Accepting | None = attrs.field(default=None, init=False)
     #: Which socket file is ours, by its path.
@@ -61,15 +61,15 @@ class Listeners:
         always: list[First] = []
         if config.tls.strict_transport_security and config.tls.certificate is not None:
             always.append(strict_transport(config.tls.strict_transport_security))
-        to_tls = None
+        redirect = None
         if config.http.redirect_to_tls:
-            to_tls = ToTls(
+            redirect = TlsRedirect(
                 settings,
                 parts.answers,
                 lambda: tls.pair.names if tls else (),
                 config.tls.public_port or USUAL_PORT,
             )
-        redirects: list[First] = [] if to_tls is None else [to_tls.redirect]
+        redirects: list[First] = [] if redirect is None else [redirect.answer]
         # A publish on the fast path would not be asked for its scheme.
         public = site(
             parts.public, settings, reactor, unfinished, always + redirects, fast=not redirects
@@ -97,7 +97,7 @@ class Listeners:
             )
             for one in config.private.listen
         ]
-        unsaid = None if config.tls.public_port else to_tls
+        unsaid = None if config.tls.public_port else redirect
         return cls(reactor, wanted, secure, http3, unsaid)
 
     def open(self, open_files: int) -> None:
@@ -125,9 +125,9 @@ class Listeners:
 
     def _tell_port(self, one: Listening) -> None:
         port = getattr(one.port.getHost(), "port", None)
-        if self._to_tls is not None and one.listen.tls is not None and port is not None:
-            self._to_tls.opened(port)
-            self._to_tls = None
+        if self._redirect is not None and one.listen.tls is not None and port is not None:
+            self._redirect.opened(port)
+            self._redirect = None
 
     def _open_http3(self, http3: Http3Listeners) -> None:
         try:

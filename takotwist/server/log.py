@@ -50,7 +50,7 @@ from twisted.python.logfile import LogFile
 
 from takotwist.errors import Refusal, TakoError
 from takotwist.server.config import Config
-from takotwist.server.log_rate_limit import LogRate
+from takotwist.server.log_rate_limit import LogRateLimit
 
 #: What stands in the place of a credential.
 GONE = "[redacted]"
@@ -268,7 +268,7 @@ class ServerLog:
     def __init__(self, config: Config) -> None:
         self._redactor = Redactor()
         self._filter = LogLevelFilterPredicate()
-        self._rate = LogRate()
+        self._rate = LogRateLimit()
         self._as_json = config.log.format == "json"
         self.apply(config)
 

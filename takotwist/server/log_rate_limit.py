@@ -28,7 +28,7 @@ TELL_AFTER = 10.0
 _OURS = ("takotwist.", "twisted.", "log_legacy")
 
 
-class LogRate:
+class LogRateLimit:
     """Of one log."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ INTERVAL = 60.0
 
 
 @attrs.define(slots=True)
-class Seldom:
+class LogThrottle:
     """Writes them.
 
     :ivar seconds: the time.

@@ -60,7 +60,7 @@ class Parts:
     public: Routes
     private: Routes
 
-    def close_doors(self) -> None:
+    def stop_admitting(self) -> None:
         """Let nobody new in."""
         for admission in self.admissions:
             admission.stop()

@@ -201,7 +201,7 @@ class TakoService(MultiService):
 
     async def _stop(self) -> None:
         self.ready = False
-        self.parts.close_doors()
+        self.parts.stop_admitting()
         # HTTP/3 begins to leave before the drain, which ends what it waits for.
         leaving = await self.listeners.close()
         try:

@@ -27,7 +27,7 @@ USUAL_PORT = 443
 
 
 @attrs.define(slots=True, eq=False)
-class ToTls:
+class TlsRedirect:
     """Answers 308 what comes without TLS.
 
     :param names: of the certificate, at this moment.
@@ -43,7 +43,7 @@ class ToTls:
         """TLS is at `port`, which the system has chosen."""
         self._port = port
 
-    def redirect(self, request: Request) -> bool:
+    def answer(self, request: Request) -> bool:
         """Whether the request was answered here.
 
         Not one that came by TLS to a proxy that is trusted, nor what is `PLAIN`.

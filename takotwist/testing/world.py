@@ -205,7 +205,7 @@ class World:
 
     def stop(self) -> Deferred[None]:
         """Begin the calm stop; turn the clock until the Deferred has fired."""
-        self.parts.close_doors()
+        self.parts.stop_admitting()
         seconds = self.config.limits.drain_seconds
         return ensureDeferred(drain(self.parts.sessions, self.clock, seconds))
 

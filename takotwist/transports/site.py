@@ -78,7 +78,7 @@ class Routes:
     :ivar pages: further routes below ``/_tako/``: rule and what answers it.
     :ivar live: functions and their live objects, where the app has any.
     :ivar elsewhere: what answers every other path, such as an app's own pages.
-    :ivar door: raises a `Refusal` for a request that this listener does not take at all.
+    :ivar check_access: raises a `Refusal` for a request that this listener does not take at all.
     """
 
     bases: Sequence[str]
@@ -90,7 +90,7 @@ class Routes:
     pages: Mapping[str, IResource] = attrs.field(factory=dict)
     live: LiveRoutes | None = None
     elsewhere: IResource | None = None
-    door: Callable[[ReadableRequest], None] = lambda request: None
+    check_access: Callable[[ReadableRequest], None] = lambda request: None
 
 
 @implementer(IResource)
@@ -156,7 +156,7 @@ class Root(Resource):
         """Implement `IResource`."""
         routes = self._routes
         try:
-            routes.door(request)
+            routes.check_access(request)
         except Refusal as refusal:
             return self._turn_away(request, refusal)
         try:
@@ -195,7 +195,7 @@ class Root(Resource):
 
     def _by_door(self, answer: Callable[[Request], bool], request: Request) -> bool:
         try:
-            self._routes.door(request)
+            self._routes.check_access(request)
         except Refusal as refusal:
             self._turn_away(request, refusal)
             return True

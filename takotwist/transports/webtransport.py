@@ -89,14 +89,14 @@ class WebTransportTransport:
     :ivar clock: for the time that a close may take.
     :ivar unfinished: counts frames that are not whole.
     :ivar max_live_line_bytes: most bytes of one frame of a live object; 0 where there are none.
-    :ivar door: raises a `Refusal` for a request that the listener does not take at all.
+    :ivar check_access: raises a `Refusal` for a request that the listener does not take at all.
     """
 
     admission: Admission
     clock: IReactorTime
     unfinished: Unfinished
     max_live_line_bytes: int = 0
-    door: Callable[[ConnectRequest], None] = lambda request: None
+    check_access: Callable[[ConnectRequest], None] = lambda request: None
     #: Slots between the answer 200 and the handler, which is called in the same turn.
     _entered: dict[int, tuple[ConnectionSlot, ConnectRequest]] = attrs.field(
         factory=dict, init=False
@@ -127,7 +127,7 @@ class WebTransportTransport:
         connect = ConnectRequest(request)
         admission = self.admission
         try:
-            self.door(connect)
+            self.check_access(connect)
             read_all_presented(connect)
             admission.check_origin(connect)
             with admission.enter(connect) as slot:

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist import define_channel
 from takotwist.server.config import Config, Http
 from takotwist.server.sites import site
-from takotwist.server.tls_redirect import ToTls
+from takotwist.server.tls_redirect import TlsRedirect
 from takotwist.testing.memory_peer import HttpPeer
 from takotwist.testing.memory_socket import MemorySocket
 from takotwist.testing.world import World
@@ -17,7 +17,7 @@ from takotwist.testing.world import World
 NEWS = "/channels/news?last_event_id=0"
 
 
-class ToTlsTests(SynchronousTestCase):
+class TlsRedirectTests(SynchronousTestCase):
     """A listener without TLS of a server whose certificate is for two names."""
 
     def setUp(self) -> None:
@@ -31,8 +31,8 @@ class ToTlsTests(SynchronousTestCase):
         self.world = World(define_channel("news"), config=config)
         parts = self.world.parts
         names = ("chat.example", "*.wild.example", "2001:db8::1")
-        self.to_tls = ToTls(parts.reloadable, parts.answers, lambda: names)
-        first = [self.to_tls.redirect]
+        self.redirect = TlsRedirect(parts.reloadable, parts.answers, lambda: names)
+        first = [self.redirect.answer]
         self.site = site(parts.public, parts.reloadable, self.world.clock, parts.unfinished, first)
 
     def ask(
@@ -74,7 +74,7 @@ class ToTlsTests(SynchronousTestCase):
 
     def test_port(self) -> None:
         """The port is that of TLS, whatever the one of the request is."""
-        self.to_tls.opened(8443)
+        self.redirect.opened(8443)
         for host, location in (
             ("chat.example:8080", "https://chat.example:8443/x"),
             ("CHAT.example.", "https://chat.example:8443/x"),

@@ -131,6 +131,6 @@ class SiteTests(SynchronousTestCase):
     def test_doors_closed(self) -> None:
         """Each admission refuses when the server stops, and says when to come again."""
         world = World(define_channel("news"))
-        world.parts.close_doors()
+        world.parts.stop_admitting()
         answer = world.get("/channels/news")
         self.assertEqual((answer.status, answer.code), (503, "shutting-down"))

@@ -162,7 +162,7 @@ class ChannelsCase(SynchronousTestCase):
         self.addCleanup(ticker.stopService)
         admission = parts.public.sse.admission
         self.transport = WebTransportTransport(
-            admission, self.clock, parts.unfinished, door=parts.public.door
+            admission, self.clock, parts.unfinished, check_access=parts.public.check_access
         )
         self.net = Net(
             routes=[self.transport.route()],
@@ -384,7 +384,7 @@ class AdmissionTests(ChannelsCase):
 
     def test_draining(self) -> None:
         """A server that stops takes nobody."""
-        self.parts.close_doors()
+        self.parts.stop_admitting()
         self.assertEqual(self.status(), 503)
         self.assert_nothing_left()
 

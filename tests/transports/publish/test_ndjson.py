@@ -109,7 +109,7 @@ class LineStreamTests(SynchronousTestCase):
         line = b'{"type":"msg","data":1}\n'
         self.send_line(stream, line)
         stream.send(b"%x\r\n%b\r\n" % (len(line) + 5, line + b'{"typ'))
-        self.world.parts.close_doors()
+        self.world.parts.stop_admitting()
         self.assertEqual((stream.body.count(b"\n"), stream.ended), (1, False))
         stream.send(b"%x\r\n%b\r\n" % (len(line), line))
         self.log.settle()
