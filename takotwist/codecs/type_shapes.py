@@ -116,6 +116,10 @@ class Shapes:
 class _Reader:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = document
+        self._names = Names()
+        #: The name of each reference: of two that read alike, such as ``a-b`` and ``a.b``,
+        #: one name for both would give the one the shape of the other.
+        self._name_of: dict[str, str] = {}
         self.named: dict[str, Shape | None] = {}
 
     def shape(self, node: Any) -> Shape:
@@ -175,9 +179,11 @@ class _Reader:
         for part in reference[2:].split("/"):
             part = part.replace("~1", "/").replace("~0", "~")
             node = node.get(part) if isinstance(node, Mapping) else None
-        name = pascal(reference.rpartition("/")[2])
-        if name not in self.named:
+        name = self._name_of.get(reference)
+        if name is None:
+            last = reference.rpartition("/")[2].replace("~1", "/").replace("~0", "~")
             # Set before it is read: a schema may refer to itself.
+            name = self._name_of[reference] = self._names.take(pascal(last))
             self.named[name] = None
             self.named[name] = self.shape(node)
         return Named(name)
