@@ -20,6 +20,7 @@ import attrs
 import msgspec
 
 from takotwist.client.errors import ProtocolBroken
+from takotwist.client.machine.outcome import Outcome, of_code
 from takotwist.client.machine.outgoing import Publish
 
 #: The subprotocol that makes a connection explicit.
@@ -55,11 +56,13 @@ class Acked:
 
 @attrs.frozen(slots=True)
 class Failed:
-    """Refusal of the frame that we sent with `ref`, or end of the topic that it opened."""
+    """Refusal of the frame that we sent with `ref`, or end of the topic that it opened.
+
+    :ivar outcome: what it means; see `of_code`.
+    """
 
     ref: object
-    code: str
-    sentence: str
+    outcome: Outcome
 
 
 @attrs.frozen(slots=True)
@@ -83,6 +86,13 @@ def _cursor(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def _number(value: object) -> float | None:
+    """A number of milliseconds, or `None` where `value` is none."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if 0 <= value < 2**53 else None
+
+
 def read_control(value: Mapping[str, Any]) -> Control | None:
     """The control frame in `value`, or `None` for one to be ignored.
 
@@ -93,14 +103,14 @@ def read_control(value: Mapping[str, Any]) -> Control | None:
         case "open":
             lifecycle = value.get("lifecycle")
             said = lifecycle.get("keepaliveIntervalMs") if isinstance(lifecycle, dict) else None
-            keepalive = float(said) if isinstance(said, int) and 0 < said < 2**53 else None
-            return Opened(cursor, keepalive)
+            return Opened(cursor, _number(said) or None)
         case "ack":
             params = value.get("params")
             params = params if isinstance(params, dict) else None
             return Acked(ref, _cursor(value.get("id")), cursor, params)
         case "error":
-            return Failed(ref, str(value.get("code")), str(value.get("error") or ""))
+            code, sentence = str(value.get("code")), str(value.get("error") or "")
+            return Failed(ref, of_code(code, sentence, _number(value.get("retryAfterMs"))))
         case "reset":
             return WasReset(ref, str(value.get("reason")), cursor)
     return None

@@ -29,7 +29,7 @@ interface Frame {
   readonly reason?: string;
   readonly code?: string;
   readonly error?: string;
-  readonly retryAfterMs?: number;
+  readonly retryAfterMs?: unknown;
   readonly lifecycle?: { readonly keepaliveIntervalMs?: number };
 }
 

@@ -19,7 +19,7 @@ export interface Outcome {
   readonly waitMs?: number | undefined;
 }
 
-/** No `Retry-After` is believed beyond this. */
+/** No `Retry-After` and no `retryAfterMs` is believed beyond this. */
 const RETRY_AFTER_CAP_MS = 300_000;
 
 /** The action for a code of the protocol; every other code is a refusal, and final. */
@@ -43,8 +43,12 @@ export const NO_CREDENTIALS: Outcome = {
   message: "`credentials` failed, or gave no text within 15 s.",
 };
 
-/** An `{"op":"error"}` that ends a topic. A word that is not known is a refusal. */
-export function ofCode(code = "refused", message?: string, waitMs?: number): Outcome {
+/**
+ * An `{"op":"error"}` that ends a topic, or refuses a publish. A word that is not known is a refusal.
+ * @param retryAfterMs of the frame; `waitMs` is there only where this is a number
+ */
+export function ofCode(code = "refused", message?: string, retryAfterMs?: unknown): Outcome {
+  const waitMs = typeof retryAfterMs === "number" ? believed(retryAfterMs) : undefined;
   return { action: actionOf(code) ?? "stop", code, message, waitMs };
 }
 
@@ -98,7 +102,11 @@ export function withCredentials(outcome: Outcome, credentials: unknown): Outcome
 export function readRetryAfter(text: string, nowMs: number): number {
   // An HTTP date begins with the name of a day; without this check `-5` would be read as a year.
   const wait = /^\d+$/.test(text) ? Number(text) * 1000 : /^[A-Z]/.test(text) ? Date.parse(text) - nowMs : 0;
-  return Math.min(Math.max(wait || 0, 0), RETRY_AFTER_CAP_MS);
+  return believed(wait || 0);
+}
+
+function believed(waitMs: number): number {
+  return Math.min(Math.max(waitMs, 0), RETRY_AFTER_CAP_MS);
 }
 
 export function errorOf(outcome: Outcome): TakoError {

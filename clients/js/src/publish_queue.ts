@@ -2,7 +2,8 @@
  * Publishes that have no answer yet.
  *
  * Each is sent as soon as the topic is attached, and sent once more with the same
- * idempotency key where the connection went away before its answer. Rule:
+ * idempotency key where the connection went away before its answer, or where the server
+ * refuses it for now, such as for a rate that a long outage's publishes are over. Rule:
  * bounded by count and bytes; past that the newest is refused, none is forgotten.
  */
 
@@ -53,9 +54,15 @@ export function createPublishQueue(environment: Environment): PublishQueue {
   let size = 0;
   let link: Link | undefined;
   let wait: boolean | undefined;
+  /**
+   * Since a refusal for now, and until nothing waits: one at a time. Sent all together they would be
+   * refused all together, again and again, and one that slips through would overtake those before it.
+   */
+  let paced = false;
   let cancelRetry: (() => void) | undefined;
 
   function flush(): void {
+    paced &&= entries.size > 0;
     for (const entry of entries) {
       if (!link || cancelRetry || wait) return;
       if (!entry.sent) {
@@ -63,15 +70,16 @@ export function createPublishQueue(environment: Environment): PublishQueue {
         entry.sent = true;
         by.publish(entry, (answer) => by === link && answered(entry, answer));
       }
-      if (link.serial) return;
+      if (link.serial || paced) return;
     }
   }
 
   function answered(entry: Entry, answer: Answer): void {
     if (answer === null || typeof answer === "string") {
       if (remove(entry)) entry.resolve(answer);
-    } else if (again(entry, answer)) {
+    } else if (retriable(entry, answer)) {
       entry.sent = false;
+      paced = true;
       cancelRetry ??= laterOrAwake(environment, retries.delay(answer), () => {
         cancelRetry = undefined;
         flush();
@@ -82,14 +90,17 @@ export function createPublishQueue(environment: Environment): PublishQueue {
     flush();
   }
 
-  /** Whether a refused one is kept: a POST like any request, another where its topic is about to begin anew. */
-  function again(entry: Entry, answer: Outcome): boolean {
+  /**
+   * A refused one is kept: a POST like any request; a frame where the server says when, or where its
+   * topic is about to begin anew. A frame's `internal-error` says no time: the next try fails like this one.
+   */
+  function retriable(entry: Entry, answer: Outcome): boolean {
     return link?.serial
       ? answer.action === "backoff" && !blocked(entry, answer)
-      : /^(shutting-down|credentials-expired)$/.test(answer.code);
+      : (answer.action === "backoff" && answer.waitMs !== undefined) || /^(shutting-down|credentials-expired)$/.test(answer.code);
   }
 
-  /** Whether somebody between refuses this one for good, so that it may not hold up the others. */
+  /** Somebody between refuses this one for good, so that it may not hold up the others. */
   function blocked(entry: Entry, { code }: Outcome): boolean {
     if (!/^http-(?!408|425|429)[2-4]/.test(code)) entry.foreignSince = undefined;
     else return environment.now() - (entry.foreignSince ??= environment.now()) >= FOREIGN_MS;

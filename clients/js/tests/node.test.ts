@@ -54,6 +54,23 @@ describe.each(["auto", "websocket", "sse"] as const)("over %s", (transport) => {
     expect(await all).toEqual(Array.from({ length: 60 }, (_, number) => number));
   });
 
+  test("what waited through an outage is stored once, though it is over the server's rate", async () => {
+    const channel = open(connect({ transport, random: () => Math.random() / 5 }));
+    channel.subscribe(() => {});
+    await until(channel, "open");
+    server.between = "HTTP/1.1 502 Bad Gateway\r\nconnection: close\r\n\r\n";
+    server.cut();
+    await until(channel, "reconnecting");
+    const publishes = Array.from({ length: 256 }, (_, number) => channel.publish("msg", number));
+    server.rate = { burst: 200, perSecond: 100 };
+    server.between = undefined;
+    const ids = await Promise.all(publishes);
+    expect(server.refused).toBeGreaterThan(0);
+    expect(new Set(ids).size).toBe(256);
+    expect([...server.log].sort((one, other) => Number(one) - Number(other))).toEqual(publishes.map((_, number) => number));
+    expect(server.log.slice(0, 200)).toEqual(publishes.slice(0, 200).map((_, number) => number));
+  }, 30_000);
+
   test("what is published is stored once and comes back", async () => {
     const channel = open(connect({ transport }));
     const all = take(channel, 2);

@@ -21,6 +21,12 @@ export class FakeServer {
   readonly files = new Map<string, string>();
   /** Refuse every token but this, where there is one. */
   token: string | undefined;
+  /** Publishes that may come at once, and a second, where that is limited. */
+  rate: { readonly burst: number; readonly perSecond: number } | undefined;
+  /** Publishes that were refused for that. */
+  refused = 0;
+  #spent = 0;
+  #spentAt = 0;
   /** Somebody between, who answers every connection with this text instead of the server. */
   between: string | undefined;
   /** How many connections they have answered. */
@@ -90,6 +96,26 @@ export class FakeServer {
     return id;
   }
 
+  /** Milliseconds until a publish may come; 0 where it may now, and then counts. */
+  #overRate(): number {
+    if (!this.rate) return 0;
+    const { burst, perSecond } = this.rate;
+    const now = performance.now();
+    // It fills only once it was empty, so that a slow machine sees a refusal too.
+    if (this.refused) this.#spent = Math.max(0, this.#spent - ((now - this.#spentAt) / 1000) * perSecond);
+    this.#spentAt = now;
+    if (this.#spent + 1 > burst) {
+      this.refused++;
+      return Math.ceil(((this.#spent + 1 - burst) / perSecond) * 1000);
+    }
+    this.#spent++;
+    return 0;
+  }
+
+  get log(): readonly unknown[] {
+    return this.#log.map(({ data }) => data);
+  }
+
   get stored(): number {
     return this.#log.length;
   }
@@ -119,6 +145,8 @@ export class FakeServer {
         leave.get(topic)?.();
         send({ op: "ack", ref });
       } else if (op === "publish") {
+        const retryAfterMs = this.#overRate();
+        if (retryAfterMs) return send({ op: "error", ref, code: "rate-limited", error: "Too many requests.", retryAfterMs });
         send({ op: "ack", ref, id: this.publish(String(channel), params, String(type), data, String(idempotencyKey)) });
       } else send({ op: "pong", ref });
     });
@@ -142,6 +170,10 @@ export class FakeServer {
     if (request.method === "POST") {
       let body = "";
       for await (const piece of request) body += String(piece);
+      if (this.#overRate()) {
+        response.writeHead(429, { "content-type": "application/json", "retry-after": "1" });
+        return void response.end(JSON.stringify({ code: "rate-limited", error: "Too many requests." }));
+      }
       const { type, data } = JSON.parse(body) as Frame;
       const key = String(request.headers["idempotency-key"]);
       const id = this.publish(channel, params, String(type), data, key);

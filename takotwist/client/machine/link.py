@@ -76,7 +76,7 @@ class Retries:
         if outcome.action is Action.REAUTHENTICATE:
             at_once = not self._reauthenticated
             self._reauthenticated = True
-        wait = self._jittered(self._failures) + outcome.wait_ms
+        wait = self._jittered(self._failures) + (outcome.wait_ms or 0.0)
         self._failures += 1
         return 0.0 if at_once else wait
 

@@ -31,11 +31,11 @@ from takotwist.client.machine.machine import (
     earliest,
 )
 from takotwist.client.machine.mux_topics import MuxTopic, MuxTopics, TopicState
-from takotwist.client.machine.outcome import UNANSWERED, Action, Outcome, of_code
+from takotwist.client.machine.outcome import UNANSWERED, Action, Outcome
 from takotwist.client.machine.outgoing import Outgoing
 from takotwist.client.machine.policy import CredentialsKind, OnGone, Policy
 from takotwist.core.topic import Topic
-from takotwist.errors import TakoError, refusal_for
+from takotwist.errors import TakoError
 
 #: Where a topic stands while the server may say something of it.
 HEARD_OF = (TopicState.SUBSCRIBING, TopicState.LIVE)
@@ -62,7 +62,7 @@ class MuxMachine(Machine):
         :param make_key: gives a fresh idempotency key.
         """
         link = Link(policy, Retries(policy, random))
-        return cls(link, policy, random, Outgoing(policy, make_key))
+        return cls(link, policy, random, Outgoing(policy, make_key, random))
 
     def trouble(self, topic: int) -> str | None:
         """Why `topic` is being tried again: the connection's trouble, or its own."""
@@ -198,6 +198,7 @@ class MuxMachine(Machine):
                     self._begin(topic, now)
             case frames.Acked(ref, id, cursor, params):
                 self._intents += self._outgoing.acked(ref, id)
+                self._flush_paced(now)
                 for topic in self._topics.with_ref(ref, TopicState.SUBSCRIBING):
                     topic.acked(params, now)
                     self._intents += topic.delivery.attached(cursor)
@@ -205,10 +206,11 @@ class MuxMachine(Machine):
             case frames.WasReset(ref, reason, cursor):
                 for topic in self._topics.with_ref(ref, *HEARD_OF):
                     self._intents.append(topic.delivery.was_reset(reason, cursor))
-            case frames.Failed(ref, code, sentence):
-                self._intents += self._outgoing.failed(ref, refusal_for(code, sentence))
+            case frames.Failed(ref, outcome):
+                self._intents += self._outgoing.failed(ref, outcome, now)
+                self._flush_paced(now)
                 for topic in self._topics.with_ref(ref, *HEARD_OF):
-                    self._topic_ended(topic, of_code(code, sentence), now)
+                    self._topic_ended(topic, outcome, now)
 
     # The topics.
 
@@ -229,6 +231,12 @@ class MuxMachine(Machine):
         for publish in self._outgoing.unsent(topic.number):
             self._outgoing.sent(publish, self._next_ref(), now)
             self._intents.append(Send(frames.topic_publish(publish, topic.channel, topic.params)))
+
+    def _flush_paced(self, now: float) -> None:
+        for number in self._outgoing.ready(now):
+            topic = self._topics.get(number)
+            if topic is not None:
+                self._flush(topic, now)
 
     def _topic_ended(self, topic: MuxTopic, outcome: Outcome, now: float) -> None:
         outcome = outcome.with_credentials(topic.credentials)
@@ -261,6 +269,7 @@ class MuxMachine(Machine):
             self._topics.next_due,
             self._topics.overdue_at(self._policy),
             self._outgoing.overdue_at,
+            self._outgoing.resume_at,
         )
 
     def woke(self, now: float) -> None:
@@ -270,6 +279,7 @@ class MuxMachine(Machine):
             for topic in self._topics.due(now):
                 self._begin(topic, now)
             self._intents += self._outgoing.overdue(now)
+            self._flush_paced(now)
             overdue_at = self._topics.overdue_at(self._policy)
             if overdue_at is not None and overdue_at <= now:
                 # What else this connection would leave unanswered cannot be known.

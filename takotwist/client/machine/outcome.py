@@ -18,7 +18,7 @@ from takotwist.client.errors import UnexpectedAnswer
 from takotwist.client.machine.policy import CredentialsKind
 from takotwist.errors import REFUSALS, Retry, TakoError, refusal_for
 
-#: No ``Retry-After`` is believed beyond this.
+#: No ``Retry-After`` and no ``retryAfterMs`` is believed beyond this.
 RETRY_AFTER_CAP_MS = 300_000.0
 
 
@@ -39,13 +39,13 @@ class Outcome:
 
     :ivar code: the protocol's word for it, or one made from the number.
     :ivar sentence: for a person.
-    :ivar wait_ms: least time before the next try.
+    :ivar wait_ms: least time before the next try; `None` where nobody said one.
     """
 
     action: Action
     code: str
     sentence: str = ""
-    wait_ms: float = 0.0
+    wait_ms: float | None = None
 
     @property
     def trouble(self) -> str | None:
@@ -83,13 +83,17 @@ _ACTIONS = {
 _FINAL_REASONS = frozenset({"message-too-large", "text-frames-only"})
 
 
-def of_code(code: str, sentence: str = "") -> Outcome:
-    """The outcome of an ``{"op":"error"}`` that ends a topic."""
+def of_code(code: str, sentence: str = "", retry_after_ms: float | None = None) -> Outcome:
+    """The outcome of an ``{"op":"error"}`` that ends a topic, or refuses a publish.
+
+    :param retry_after_ms: of the frame.
+    """
+    wait = None if retry_after_ms is None else _believed(retry_after_ms)
     # A cursor that the server does not know cannot be resumed: as definite as too old.
     if code == "cursor-invalid":
-        return Outcome(Action.GONE, code, sentence)
+        return Outcome(Action.GONE, code, sentence, wait)
     known = REFUSALS.get(code)
-    return Outcome(_ACTIONS[known.retry] if known else Action.STOP, code, sentence)
+    return Outcome(_ACTIONS[known.retry] if known else Action.STOP, code, sentence, wait)
 
 
 def foreign(status: int, content_type: str | None = None) -> str:
@@ -166,7 +170,11 @@ def read_retry_after(text: str | None, now_ms: float) -> float:
             wait = parsedate_to_datetime(text).timestamp() * 1000 - now_ms
         except (ValueError, OverflowError):
             return 0.0
-    return min(max(wait, 0.0), RETRY_AFTER_CAP_MS)
+    return _believed(wait)
+
+
+def _believed(wait_ms: float) -> float:
+    return min(max(wait_ms, 0.0), RETRY_AFTER_CAP_MS)
 
 
 def read_refusal(body: bytes) -> tuple[str | None, str]:

@@ -2,6 +2,11 @@
 
 Rule: a publish is sent again only with its own idempotency key, and only where
 the server knows such keys; so it is stored once or its caller is told.
+
+Refused for now, such as for a rate that a long outage's publishes are over, a publish stays
+where it stood; after the server's time its topic goes on one publish at a time, until none
+waits.  Sent all together they would be refused all together, again and again, and one that
+slips through would overtake those before it.
 """
 
 from __future__ import annotations
@@ -13,12 +18,21 @@ import attrs
 import msgspec
 
 from takotwist.client.errors import NoAnswer, OutgoingFull, SubscriptionClosed
+from takotwist.client.machine.link import Retries
 from takotwist.client.machine.machine import Settle
+from takotwist.client.machine.outcome import Action, Outcome
 from takotwist.client.machine.policy import Policy
 from takotwist.codecs.plain_json import is_text
 from takotwist.codecs.query import check_key
 from takotwist.codecs.tako_json import check_type, encode_value
-from takotwist.errors import BodyInvalid, MessageTooLarge, TakoError
+from takotwist.errors import (
+    BodyInvalid,
+    CredentialsExpired,
+    MessageTooLarge,
+    ShuttingDown,
+    TakoError,
+    refusal_for,
+)
 
 
 @attrs.define(slots=True, eq=False)
@@ -46,14 +60,44 @@ class Publish:
         return len(self.type) + len(memoryview(self.data))
 
 
+@attrs.define(slots=True, eq=False)
+class Pace:
+    """A topic whose publishes go one at a time.
+
+    :ivar resume_at: until then none is sent; `None` where one may be.
+    """
+
+    retries: Retries
+    resume_at: float | None = None
+
+
+#: Refusals of one whose topic, or connection, is about to begin anew.
+_BEGINS_ANEW = frozenset({ShuttingDown.code, CredentialsExpired.code})
+
+
+def _for_now(outcome: Outcome) -> bool:
+    """The same publish may be taken later.
+
+    Not so for ``internal-error``, which says no time: the next try would fail like this one."""
+    return outcome.code in _BEGINS_ANEW or (
+        outcome.action is Action.BACKOFF and outcome.wait_ms is not None
+    )
+
+
 @attrs.define(slots=True)
 class Outgoing:
-    """The publishes that have no outcome yet, oldest first."""
+    """The publishes that have no outcome yet, oldest first.
+
+    :param random: gives a float in [0, 1).
+    """
 
     _policy: Policy
     _make_key: Callable[[], str]
+    _random: Callable[[], float]
     _pending: dict[int, Publish] = attrs.field(factory=dict)
     _by_ref: dict[int, Publish] = attrs.field(factory=dict)
+    #: By topic, until none of its publishes is left.
+    _paces: dict[int, Pace] = attrs.field(factory=dict)
     _bytes: int = 0
     _count: int = 0
 
@@ -86,10 +130,18 @@ class Outgoing:
         return publish
 
     def unsent(self, topic: int = 0) -> Iterator[Publish]:
-        """Those of `topic` that are not under way on the present connection, oldest first."""
+        """Those of `topic` to send now, oldest first; all that are not under way, where it is not
+        paced."""
+        pace = self._paces.get(topic)
+        if pace is not None and pace.resume_at is not None:
+            return
         for publish in list(self._pending.values()):
-            if publish.topic == topic and publish.ref is None:
+            if publish.topic != topic:
+                continue
+            if publish.ref is None:
                 yield publish
+            if pace is not None:
+                return
 
     def sent(self, publish: Publish, ref: int, now: float) -> None:
         """`publish` is under way and will be answered by `ref`."""
@@ -98,13 +150,43 @@ class Outgoing:
 
     def acked(self, ref: object, id: str | None) -> Iterator[Settle]:
         """The server stored what it answers by `ref`; nothing where that is no publish."""
-        for publish in self._answered(ref):
+        publish = self._answered(ref)
+        if publish is not None:
+            pace = self._paces.get(publish.topic)
+            if pace is not None:
+                pace.retries.succeeded()
+            self.done(publish)
             yield Settle(publish.number, id)
 
-    def failed(self, ref: object, error: TakoError) -> Iterator[Settle]:
-        """The server refused what it answers by `ref`; nothing where that is no publish."""
-        for publish in self._answered(ref):
-            yield Settle(publish.number, error=error)
+    def failed(self, ref: object, outcome: Outcome, now: float) -> Iterator[Settle]:
+        """The server refused what it answers by `ref`; nothing where that is no publish, or where
+        it is sent again later."""
+        publish = self._answered(ref)
+        if publish is None:
+            return
+        if not _for_now(outcome):
+            self.done(publish)
+            yield Settle(publish.number, error=refusal_for(outcome.code, outcome.sentence))
+            return
+        publish.ref = None
+        pace = self._paces.get(publish.topic)
+        if pace is None:
+            pace = self._paces[publish.topic] = Pace(Retries(self._policy, self._random))
+        if pace.resume_at is None:
+            pace.resume_at = now + pace.retries.delay(outcome, stable=False)
+
+    @property
+    def resume_at(self) -> float | None:
+        """Time at which the first topic that waits may go on; see `ready`."""
+        times = [pace.resume_at for pace in self._paces.values() if pace.resume_at is not None]
+        return min(times, default=None)
+
+    def ready(self, now: float) -> list[int]:
+        """The paced topics that may send their next publish."""
+        for pace in self._paces.values():
+            if pace.resume_at is not None and pace.resume_at <= now:
+                pace.resume_at = None
+        return [topic for topic, pace in self._paces.items() if pace.resume_at is None]
 
     @property
     def overdue_at(self) -> float | None:
@@ -126,11 +208,8 @@ class Outgoing:
             )
             yield Settle(publish.number, error=error)
 
-    def _answered(self, ref: object) -> Iterator[Publish]:
-        publish = self._by_ref.get(ref) if isinstance(ref, int) else None
-        if publish is not None:
-            self.done(publish)
-            yield publish
+    def _answered(self, ref: object) -> Publish | None:
+        return self._by_ref.pop(ref, None) if isinstance(ref, int) else None
 
     def done(self, publish: Publish) -> None:
         """`publish` has its outcome."""
@@ -138,12 +217,17 @@ class Outgoing:
             self._bytes -= publish.size
         if publish.ref is not None:
             self._by_ref.pop(publish.ref, None)
+        topic = publish.topic
+        if topic in self._paces and not any(one.topic == topic for one in self._pending.values()):
+            del self._paces[topic]
 
     def connection_lost(self) -> None:
         """No answer will come any more: all are unsent again."""
         self._by_ref.clear()
         for publish in self._pending.values():
             publish.ref = None
+        for pace in self._paces.values():
+            pace.resume_at = None
 
     def give_up(self, error: TakoError | None, topic: int = 0) -> list[Settle]:
         """Those of `topic` will never be sent.

@@ -48,7 +48,7 @@ from takotwist.client.machine.outcome import ENDED, Action, Outcome, foreign
 from takotwist.client.machine.outgoing import Outgoing
 from takotwist.client.machine.policy import CredentialsKind, OnGone, Policy, Transport
 from takotwist.client.wire import Block, EventStream, RetrySaid
-from takotwist.errors import TakoError, TransportNotEnabled, refusal_for
+from takotwist.errors import TakoError, TransportNotEnabled
 from takotwist.states import Transitions, moved
 
 
@@ -138,7 +138,7 @@ class SubscriptionMachine(Machine):
             params,
             policy,
             Delivery(Continuity.starting_at(cursor, on_gone)),
-            Outgoing(policy, make_key),
+            Outgoing(policy, make_key, random),
             credentials,
             transport,
         )
@@ -275,8 +275,10 @@ class SubscriptionMachine(Machine):
                 self._intents.append(self._delivery.was_reset(reason, cursor))
             case frames.Acked(ref, id):
                 self._intents += self._outgoing.acked(ref, id)
-            case frames.Failed(ref, code, sentence):
-                self._intents += self._outgoing.failed(ref, refusal_for(code, sentence))
+                self._flush_paced(now)
+            case frames.Failed(ref, outcome):
+                self._intents += self._outgoing.failed(ref, outcome, now)
+                self._flush_paced(now)
 
     def _attached_at(self, phase: Phase, cursor: str | None, now: float) -> None:
         self._enter(phase)
@@ -295,6 +297,10 @@ class SubscriptionMachine(Machine):
                 self._outgoing.done(publish)
                 self._intents += [Send(frames.plain_publish(publish)), Settle(publish.number)]
 
+    def _flush_paced(self, now: float) -> None:
+        if self._outgoing.ready(now):
+            self._flush(now)
+
     def _next_ref(self) -> int:
         self._refs += 1
         return self._refs
@@ -304,12 +310,14 @@ class SubscriptionMachine(Machine):
     @property
     def wake_at(self) -> float | None:
         """Time at which to call `woke`, or `None`."""
-        return earliest(self.link.wake_at, self._outgoing.overdue_at)
+        outgoing = self._outgoing
+        return earliest(self.link.wake_at, outgoing.overdue_at, outgoing.resume_at)
 
     def woke(self, now: float) -> None:
         """Time has passed.  Harmless when it is too early."""
         Machine.woke(self, now)
         self._intents += self._outgoing.overdue(now)
+        self._flush_paced(now)
 
     def _enter(self, phase: Phase) -> None:
         self.phase = moved(TRANSITIONS, self.phase, phase)
