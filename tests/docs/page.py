@@ -19,7 +19,7 @@ DOCS = ROOT / "docs"
 
 _FENCE = re.compile(r"^( *)(`{3,})([\w-]*)\s*$")
 _AS = re.compile(r"^ *<!-- as: ([\w -]+?) -->$")
-_FILE = re.compile(r"^(?:#|//|<!--|/\*) ([\w./-]+\.\w+|Caddyfile)(?: -->| \*/)?$")
+_FILE = re.compile(r"^(?:#|//|<!--|/\*) ([\w./-]+\.\w+|Caddyfile|Dockerfile)(?: -->| \*/)?$")
 
 
 @attrs.frozen

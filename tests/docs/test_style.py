@@ -22,7 +22,7 @@ class TestStyle(SynchronousTestCase):
         """Every block says its language."""
         known = {
             "python", "toml", "sh", "json", "js", "ts", "tsx", "html", "nginx", "caddy", "ini",
-            "yaml", "http", "text", "mermaid",
+            "yaml", "http", "text", "mermaid", "dockerfile",
         }  # fmt: skip
         for page in pages():
             for block in blocks_of(page):

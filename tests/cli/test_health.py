@@ -1,0 +1,75 @@
+"""`tako health`: what a container's check and somebody at a terminal are told."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingUnixStreamServer
+
+from tests.cli.command import CommandTestCase
+
+
+class _Answering(BaseHTTPRequestHandler):
+    """A server that is as its `says` says."""
+
+    says: tuple[int, bytes] = (200, b"")
+    asked: list[str] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        status, body = self.says
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing on standard error."""
+
+    def address_string(self) -> str:
+        return "unix"
+
+
+class HealthTests(CommandTestCase):
+    """One question, one exit status."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.write("tako.toml", '[private]\nlisten = ["unix:p.sock"]\n')
+
+    def answering(self, status: int, body: bytes) -> type[_Answering]:
+        """A server at the private socket of the configuration."""
+        kind = type("Answering", (_Answering,), {"says": (status, body), "asked": []})
+        server = ThreadingUnixStreamServer(str(self.folder / "p.sock"), kind)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        self.addCleanup(Path(self.folder / "p.sock").unlink)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        return kind
+
+    def test_ready(self) -> None:
+        """It serves: 0, and its answer."""
+        asked = self.answering(200, b'{"live":true,"ready":true}').asked
+        said = self.run_command("health")
+        self.assertEqual((said.exit_code, said.output), (0, '{"live":true,"ready":true}\n'))
+        self.assertEqual(self.run_command("health", "--live").exit_code, 0)
+        self.assertEqual(asked, ["/_tako/health", "/_tako/health?live"])
+
+    def test_not_ready(self) -> None:
+        """It lives and takes no new clients: 1, and its answer."""
+        self.answering(503, b'{"live":true,"ready":false}')
+        said = self.run_command("health")
+        self.assertEqual((said.exit_code, said.output), (1, '{"live":true,"ready":false}\n'))
+
+    def test_nobody(self) -> None:
+        """Nobody answers, or somebody else: 1, and a sentence."""
+        said = self.run_command("health")
+        self.assertEqual(said.exit_code, 1)
+        self.assertRegex(said.stderr, r"^Error: no server answers at unix:.*p\.sock: No such file")
+        self.answering(200, b"<html>")
+        said = self.run_command("health")
+        self.assertEqual(said.exit_code, 1)
+        self.assertIn("answered 200; is it a takotwist server?", said.stderr)
+        said = self.run_command("health", "--server", "nowhere")
+        self.assertTrue(said.stderr.startswith("Error: Publisher: url: must be"), said.stderr)

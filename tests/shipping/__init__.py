@@ -1,0 +1,1 @@
+"""What people install and deploy: container files, packages, units, workflows."""
