@@ -1,8 +1,4 @@
-"""Why the replay log's file cannot be used, and what the operator can do about it.
-
-Rule: a caller of the log only ever sees `StoreUnavailable`; the reason is for
-the log of the server, once for each change, and never for a client.
-"""
+"""Why the replay log's file cannot be used, and what the operator can do about it."""
 
 from __future__ import annotations
 
@@ -10,8 +6,7 @@ import errno
 import sqlite3
 from enum import Enum
 
-import attrs
-from twisted.logger import Logger
+from takotwist.adapters import log_condition
 
 
 class Kind(Enum):
@@ -48,17 +43,8 @@ class Kind(Enum):
     FAILED = ("SQLite reports an error", "See the detail.")
 
 
-class Trouble(Exception):
-    """The file cannot be used now.
-
-    :param kind: why.
-    :param detail: what SQLite or the system said.
-    """
-
-    def __init__(self, kind: Kind, detail: str) -> None:
-        super().__init__(kind, detail)
-        self.kind = kind
-        self.detail = detail
+class Trouble(log_condition.Trouble):
+    """The file cannot be used now."""
 
     @classmethod
     def of(cls, error: sqlite3.Error | OSError) -> Trouble:
@@ -96,51 +82,3 @@ _ERRNOS = {
     errno.EIO: Kind.DISK_ERROR,
     errno.EROFS: Kind.READ_ONLY,
 }
-
-
-@attrs.define(slots=True)
-class Condition:
-    """Whether the log works, told to the operator when it changes and not before.
-
-    :ivar path: of the file.
-    """
-
-    path: str
-    _troubles: dict[str, Kind] = attrs.field(factory=dict, init=False)
-
-    log = Logger()
-
-    def failed(self, side: str, trouble: Trouble) -> None:
-        """A call failed.
-
-        :param side: ``write`` or ``read``: a full disk stops one and not the other.
-        """
-        known = trouble.kind in self._troubles.values()
-        self._troubles[side] = trouble.kind
-        if not known:
-            problem, advice = trouble.kind.value
-            self.log.error(
-                "The replay log {path} is not available: {problem} ({detail})."
-                " {advice} It is tried again with every call.",
-                path=self.path,
-                problem=problem,
-                detail=trouble.detail,
-                advice=advice,
-            )
-
-    def notice(self, sentence: str) -> None:
-        """Something happened to the file.  Each is said once.
-
-        :param sentence: goes on after the name of the file.
-        """
-        self.log.warn("The replay log {path} {sentence}.", path=self.path, sentence=sentence)
-
-    def worked(self, side: str) -> None:
-        """A call succeeded.  A store that can be written is taken to be readable too."""
-        if not self._troubles:
-            return
-        self._troubles.pop(side, None)
-        if side == "write":
-            self._troubles.clear()
-        if not self._troubles:
-            self.log.info("The replay log {path} is available again.", path=self.path)

@@ -27,9 +27,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from takotwist.adapters.log_condition import Condition
 from takotwist.adapters.sqlite import removal, writer
 from takotwist.adapters.sqlite.connection import Connection
-from takotwist.adapters.sqlite.errors import Condition, Kind, Trouble
+from takotwist.adapters.sqlite.errors import Kind, Trouble
 from takotwist.adapters.sqlite.file import Durability, StoreFile
 from takotwist.adapters.sqlite.rows import Known
 from takotwist.adapters.sqlite.writer_thread import StayingThread

@@ -7,7 +7,8 @@ import sqlite3
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.adapters.sqlite.errors import Condition, Kind, Trouble
+from takotwist.adapters.log_condition import Condition
+from takotwist.adapters.sqlite.errors import Kind, Trouble
 
 FULL = Trouble(Kind.FULL, "database or disk is full")
 LOCKED = Trouble(Kind.LOCKED, "database is locked")
