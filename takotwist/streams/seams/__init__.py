@@ -14,5 +14,6 @@ a call more.  So these stay where they are, and are listed here and in the same 
 - `streams/http3/quic` and `streams/http3/streams`: subclasses of aioquic's connections;
 - `streams/websocket/protocol`, and `streams/websocket/upgrade` that sets it up: a subclass of
   Autobahn's protocol.
-- `transports/webtransport_lines`: a subclass of Twisted's `LineReceiver`.
+- `transports/webtransport_lines`: a subclass of Twisted's `LineReceiver`;
+- `adapters/postgres/connection`: psycopg's generators, which its documentation calls internal.
 """

@@ -21,6 +21,7 @@ from aioquic.quic.stream import QuicStreamReceiver, QuicStreamSender
 from attrs import frozen
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from OpenSSL import SSL
+from psycopg import generators
 from twisted.internet import asyncioreactor, endpoints, tcp, unix
 from twisted.protocols import basic, tls
 from twisted.trial.unittest import SynchronousTestCase
@@ -37,6 +38,7 @@ SEEN = {
     "pyOpenSSL": ("26.4.0",),
     "aioquic": ("1.7.0", "1.7.2"),
     "autobahn": ("26.10.1", "26.10.2"),
+    "psycopg": ("3.3.0", "3.3.9"),
 }
 
 
@@ -139,6 +141,8 @@ USED = (
         "autobahn", WebSocketServerProtocol, "streams/websocket/upgrade", "_parseExtensionsHeader"
     ),
     Names("Twisted", basic.LineReceiver, "transports/webtransport_lines", "_buffer"),
+    # without underscores, and documented as internal
+    Names("psycopg", generators, "adapters/postgres/connection", "connect execute"),
 )  # fmt: skip
 
 

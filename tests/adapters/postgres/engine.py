@@ -1,0 +1,160 @@
+"""A real PostgreSQL for tests: in a temporary folder, on a private Unix socket.
+
+One is started for a whole run of the tests (a process of it), and is gone with it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+#: What makes one fast, where no test is about what a crash leaves.
+FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+}
+
+
+def programs() -> Path:
+    """The newest PostgreSQL that Debian installed."""
+    [*_, newest] = sorted(
+        Path("/usr/lib/postgresql").iterdir(), key=lambda folder: int(folder.name)
+    )
+    return newest / "bin"
+
+
+class Engine:
+    """One PostgreSQL.
+
+    :param settings: of its configuration.
+    :param copy_of: another one, of which it is a replica.
+    """
+
+    def __init__(
+        self, settings: dict[str, str] | None = None, copy_of: Engine | None = None
+    ) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="tako-pg-"))
+        self.data = self.folder / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        # It refuses to run as root.
+        self._user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        if os.getuid() == 0:
+            shutil.chown(self.folder, "postgres", "postgres")
+        else:
+            self._user = []
+        if copy_of is None:
+            self._run(
+                "initdb", "-A", "trust", "-U", "tako", "-E", "UTF8", "--no-sync", "-D", self.data
+            )
+            told = {
+                "listen_addresses": "''",
+                "unix_socket_directories": f"'{self.folder}'",
+                "max_connections": "60",
+                "shared_buffers": "32MB",
+                **(FAST if settings is None else settings),
+            }
+        else:
+            self._run(
+                "pg_basebackup", "-h", copy_of.folder, "-U", "tako", "-D", self.data, "-R",
+                "-X", "stream", "-c", "fast", "--no-sync",
+            )  # fmt: skip
+            told = {"unix_socket_directories": f"'{self.folder}'", **(settings or {})}
+        with open(self.data / "postgresql.conf", "a") as file:
+            file.write("".join(f"{name} = {value}\n" for name, value in told.items()))
+        self.start()
+
+    def _run(self, program: str, *arguments: object) -> None:
+        subprocess.run(
+            [*self._user, str(programs() / program), *map(str, arguments)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=self.folder,
+        )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        # With its own hands it writes down what it says, so that a failure can be looked into.
+        with open(self.folder / "log", "ab") as log:
+            self._process = subprocess.Popen(
+                [*self._user, str(programs() / "postgres"), "-D", str(self.data)],
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+            )
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.connect().close()
+                return
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise
+                time.sleep(0.02)
+
+    @property
+    def pid(self) -> int:
+        """Of the first of its processes."""
+        assert self._process is not None
+        return self._process.pid
+
+    def signal(self, number: int) -> None:
+        """To it and all its processes."""
+        family = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.pid)], capture_output=True, text=True
+        ).stdout.split()
+        for pid in [self.pid, *map(int, family)]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def kill(self) -> None:
+        """As a crash does."""
+        self.signal(signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Stop it at once, in order."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait()
+
+    def close(self) -> None:
+        """Stop it and remove everything."""
+        if self._process is not None and self._process.poll() is None:
+            self.signal(signal.SIGCONT)
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def url(self, user: str = "tako", database: str = "postgres", **more: str) -> str:
+        """For `replay.url`."""
+        keys = {"host": str(self.folder), **more}
+        query = "&".join(f"{name}={value}" for name, value in keys.items())
+        return f"postgresql://{user}@/{database}?{query}"
+
+    def connect(self, **more: Any) -> psycopg.Connection[Any]:
+        """A plain connection, for what a test does by hand."""
+        return psycopg.connect(self.url(), autocommit=True, **more)
+
+
+_shared: list[Engine] = []
+
+
+def engine() -> Engine:
+    """The one that tests share; each uses a schema of its own."""
+    if not _shared:
+        _shared.append(Engine())
+        atexit.register(_shared[0].close)
+    return _shared[0]
