@@ -1,1 +1,1 @@
-"""What stands behind the ports: logs and authorizers."""
+"""Adapters behind the ports: logs and authorizers."""

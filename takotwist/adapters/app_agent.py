@@ -1,4 +1,4 @@
-"""The connections to an app elsewhere: pooled, bounded, verified.
+"""Connections to an app elsewhere: pooled, bounded, verified.
 
 ``http``, ``https`` (the certificate verified against the host's name by
 service-identity), or a Unix socket.  Rule: an idle connection is given up
@@ -36,7 +36,7 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", r
 
 @implementer(IAgent)
 class _KeepingAgent:
-    """Keeps connections for an app that keeps them, too.
+    """Agent that keeps connections for an app that keeps them, too.
 
     Twisted takes the connection of an HTTP/1.0 answer for one that stays, and the app is
     closing it: the next question would be written into it, and a dispatch is not asked twice.
@@ -56,7 +56,7 @@ class _KeepingAgent:
         headers: Headers | None = None,
         bodyProducer: IBodyProducer | None = None,
     ) -> Deferred[IResponse]:
-        """See `IAgent`."""
+        """Implement `IAgent`."""
         agent = self._keeping if self._keeps else self._single
         return agent.request(method, uri, headers, bodyProducer).addCallback(self._note)
 
@@ -78,7 +78,7 @@ class _UnixSocket:
 def app_agent(
     reactor: Any, url: str, *, connections: int = 64, ca_file: Path | None = None
 ) -> tuple[IAgent, str, HTTPConnectionPool]:
-    """How to reach `url`.
+    """Agent, address and connection pool for `url`.
 
     :param url: ``http://host``, ``https://host`` or ``unix:/path/of.sock``.
     :param connections: most idle connections kept.

@@ -1,14 +1,9 @@
-"""One question to an app elsewhere, over HTTP (protocol, section 9).
+"""HTTP client of an app elsewhere, one question at a time (protocol, section 9).
 
 Bounded in number, in time, in retries and in the size of the answer.  Rule: an
 answer counts only when it carries our token back, compared in constant time;
-else it is not from our app but from whatever else listens there.  Who asks may name
+else it is not from our app but from whatever else listens there.  A caller may name
 answers that need none.
-
-A request body that is all there already.
-
-Twisted's own producer for bytes hands them out by the process's global
-scheduler, which neither a test's clock nor an argument can replace.
 """
 
 from __future__ import annotations
@@ -36,39 +31,10 @@ from twisted.web.iweb import IAgent, IBodyProducer
 from zope.interface import implementer
 
 from takotwist.adapters.callable_runner import Turn
-from takotwist.adapters.concurrency_limit import WaitingLine
+from takotwist.adapters.concurrency_limit import ConcurrencyLimit
 from takotwist.errors import AuthUnavailable, ConfigError
 
-
-@implementer(IBodyProducer)
-@attrs.frozen(slots=True)
-class _ReadyBody:
-    _body: bytes
-
-    @property
-    def length(self) -> int:
-        return len(self._body)
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self._body)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """There is nothing left to pause."""
-
-    def resumeProducing(self) -> None:
-        """There is nothing left to resume."""
-
-    def stopProducing(self) -> None:
-        """There is nothing left to stop."""
-
-
-def ready_body(body: bytes) -> IBodyProducer:
-    """`body` for an `IAgent`."""
-    return _ReadyBody(body)
-
-
-#: Where server and app show each other their common secret.
+#: Header in which server and app show each other their common secret.
 TOKEN_HEADER = "X-Tako-Internal-Token"
 
 #: Seconds before the first further attempt; doubled for each.
@@ -79,7 +45,7 @@ _LONGEST_PAUSE = 1.0
 _COMPLAINT_INTERVAL = 30.0
 _MAX_COMPLAINTS = 32
 
-#: What a proxy says while the app behind it is away.
+#: Statuses of a proxy while the app behind it is away.
 _AWAY = frozenset({502, 503, 504})
 
 #: Nothing of the request has left, so the app cannot have seen it.
@@ -88,7 +54,7 @@ _NOT_SENT = (ConnectError, DNSLookupError, RequestNotSent)
 
 @attrs.frozen(slots=True, kw_only=True)
 class AppAddress:
-    """Where the app is and how it is spoken to.
+    """Address of an app, and its name and secret.
 
     :ivar url: ``http://``, ``https://``, with a path that goes before ours.
     :ivar name: the app's name, sent as ``Host: <name>.tako``.
@@ -108,7 +74,7 @@ class AppAddress:
 
 @attrs.frozen(slots=True, kw_only=True)
 class AppBounds:
-    """How much is asked of the app.
+    """Bounds of what is asked of the app.
 
     :ivar deadline: seconds for one question, its retries included.  Waiting for
         a place is not: after a restart everybody comes at once, and is served in turn.
@@ -133,7 +99,7 @@ class AppAnswer:
     body: bytes
 
 
-#: Which answers count without the token: by status, content type and body.
+#: Tells whether an answer counts without the token: by status, content type and body.
 WithoutToken = Callable[[int, str, bytes], bool]
 
 
@@ -144,7 +110,7 @@ def _never(status: int, content_type: str, body: bytes) -> bool:
 
 @attrs.frozen(slots=True)
 class _Question:
-    """What `AppClient.ask` was called with."""
+    """Arguments of one `AppClient.ask`."""
 
     method: str
     path: str
@@ -160,7 +126,7 @@ class _Again(Exception):
 
 
 class AppClient:
-    """Asks one app.
+    """Client of one app.
 
     :param agent: connects; see `app_agent`.
     :param jitter: a number from 0 to 1, so that many do not come back together.
@@ -180,7 +146,7 @@ class AppClient:
         self._clock = clock
         self._jitter = jitter
         self._bounds = bounds
-        self._line = WaitingLine(
+        self._line = ConcurrencyLimit(
             clock, places=bounds.concurrency, length=bounds.queue, patience=bounds.patience
         )
         # A jar that takes nothing: one user's cookie must not go out with another's question.
@@ -201,10 +167,9 @@ class AppClient:
     ) -> Deferred[AppAnswer]:
         """Ask once, with retries inside the deadline.
 
-        :param repeatable: whether the app may be asked twice.  Where not, only what
+        :param repeatable: false where the app may not be asked twice; then only what
             surely never reached it is tried again.
-        :param without_token: which answers count although our token is not there, by
-            status, content type and body.
+        :param without_token: true for an answer that counts although our token is not there.
         :param turn: whose turn the question takes: the channel, and the address that asks.
         :raises AuthUnavailable: no answer, not in time, or not of our app.
         :raises Overloaded: too many wait already.
@@ -309,6 +274,40 @@ class AppClient:
             self._complained_at.clear()
         self._complained_at[reason] = now
         self.log.error("the app at {url}: {reason}", url=self.address.url, reason=reason)
+
+
+@implementer(IBodyProducer)
+@attrs.frozen(slots=True)
+class _ReadyBody:
+    """Request body that is all there already.
+
+    Twisted's own producer for bytes hands them out by the process's global
+    scheduler, which neither a test's clock nor an argument can replace.
+    """
+
+    _body: bytes
+
+    @property
+    def length(self) -> int:
+        return len(self._body)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """There is nothing left to pause."""
+
+    def resumeProducing(self) -> None:
+        """There is nothing left to resume."""
+
+    def stopProducing(self) -> None:
+        """There is nothing left to stop."""
+
+
+def ready_body(body: bytes) -> IBodyProducer:
+    """`body` for an `IAgent`."""
+    return _ReadyBody(body)
 
 
 class _TooLarge(Exception):

@@ -1,4 +1,4 @@
-"""Finds, at start, the app's coroutines that are written for asyncio.
+"""Search, at start, for the app's coroutines that are written for asyncio.
 
 A hint and not a proof: it follows what the function names through the app's own
 modules, and stops at libraries.  Rule: a warning names what a coroutine uses, and
@@ -33,7 +33,7 @@ ASYNCIO_PACKAGES = frozenset(
     }
 )  # fmt: skip
 
-#: Where libraries are.
+#: Folders of libraries.
 _INSTALLED = frozenset(
     Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib", "purelib", "platlib")
 )
@@ -46,8 +46,8 @@ _NOT_OWN = frozenset({"takotwist", "twisted", *sys.stdlib_module_names})
 class NeedsLoop:
     """One function that seems to need asyncio.
 
-    :ivar what: which function of which channel.
-    :ivar package: what it was told by.
+    :ivar what: the function and its channel, in words.
+    :ivar package: the package that tells it.
     """
 
     what: str
@@ -84,7 +84,7 @@ def _told_by(function: Callable[..., Any]) -> str | None:
 
 
 def _reached(function: Any) -> Iterator[tuple[str, Any]]:
-    """What the code of a function names: the package that it is from, and the thing itself."""
+    """Things that the code of a function names, each with the package that it is from."""
     known = {**function.__globals__, **_enclosed(function)}
     codes = [function.__code__]
     for code in codes:
@@ -118,7 +118,7 @@ def _enclosed(function: Any) -> dict[str, Any]:
 
 
 def _functions_of(value: Any) -> list[Any]:
-    """What may run where `value` is used: a function itself, every method of an object."""
+    """Functions that may run where `value` is used: itself, or every method of an object."""
     plain = _plain(value)
     if inspect.isfunction(plain):
         return [plain]
@@ -141,7 +141,7 @@ def _plain(function: Any) -> Any:
 
 
 def _is_own(value: Any) -> bool:
-    """Whether this is the app's own code, and no library's: only that is followed."""
+    """`True` for the app's own code, and no library's: only that is followed."""
     kind = value if hasattr(value, "__module__") or isinstance(value, ModuleType) else type(value)
     name = kind.__name__ if isinstance(kind, ModuleType) else kind.__module__ or ""
     if name.partition(".")[0] in _NOT_OWN:

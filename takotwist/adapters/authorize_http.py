@@ -1,15 +1,9 @@
-"""Asks the app where it is elsewhere, over HTTP (protocol, section 9).
+"""Authorizer over HTTP for an app elsewhere, its registry, and the router between two authorizers.
 
-Rule: a refusal is only what the app says is one.  Whatever else comes back, or
-does not, is `AuthUnavailable`: the client comes again, nobody is let in or sent
-away by a fault.
-
-Asks whoever defined the channel: this process, or the app elsewhere.
-
-The definitions of an app elsewhere, read from its registry (protocol, section 9).
-
-Rule: the last registry that could be read stays in force until a whole new one
-has been read, so an app that is away or wrong takes no channel down.
+Of the protocol it is section 9.  Rules: a refusal is only what the app says is one; whatever
+else comes back, or does not, is `AuthUnavailable`, so the client comes again, and nobody is let
+in or sent away by a fault.  The last registry that could be read stays in force until a whole
+new one has been read, so an app that is away or wrong takes no channel down.
 """
 
 from __future__ import annotations
@@ -51,17 +45,17 @@ DISPATCH_PATH = "/channels/dispatch"
 
 @implementer(IAuthorizer)
 class HttpAuthorizer:
-    """Asks through one `AppClient`."""
+    """Authorizer that asks through one `AppClient`."""
 
     def __init__(self, client: AppClient) -> None:
         self._client = client
 
     def authorize(self, request: AuthRequest) -> Deferred[Grant]:
-        """See `IAuthorizer`."""
+        """Implement `IAuthorizer`."""
         return Deferred.fromCoroutine(self._authorize(request))
 
     def dispatch(self, frame: Frame) -> Deferred[Verdict]:
-        """See `IAuthorizer`.  :raises ChannelUnknown: the app has no such channel."""
+        """Implement `IAuthorizer`.  :raises ChannelUnknown: the app has no such channel."""
         return Deferred.fromCoroutine(self._dispatch(frame))
 
     async def _authorize(self, request: AuthRequest) -> Grant:
@@ -125,7 +119,7 @@ def _raise_for(answer: AppAnswer) -> None:
 @implementer(IAuthorizer)
 @attrs.frozen(slots=True)
 class AuthorizerRouter:
-    """Routes by `Defined.local`.
+    """Router to the authorizer of the app that defined a channel, by `Defined.local`.
 
     :ivar registry: the server's own, so that a reload is seen at once.
     :ivar elsewhere: `None` where no app is configured.
@@ -136,14 +130,14 @@ class AuthorizerRouter:
     elsewhere: IAuthorizer | None = None
 
     def authorize(self, request: AuthRequest) -> Deferred[Grant]:
-        """See `IAuthorizer`."""
+        """Implement `IAuthorizer`."""
         try:
             return self._owner(request.channel).authorize(request)
         except ChannelUnknown as unknown:
             return fail(unknown)
 
     def dispatch(self, frame: Frame) -> Deferred[Verdict]:
-        """See `IAuthorizer`."""
+        """Implement `IAuthorizer`."""
         try:
             return self._owner(frame.channel).dispatch(frame)
         except ChannelUnknown as unknown:
@@ -168,11 +162,11 @@ UNKNOWN_INTERVAL = 1.0
 
 
 class HttpRegistry:
-    """Reads the registry, and remembers it.
+    """The registry of an app elsewhere, as last read.
 
-    :param dispatches: whether the app takes its clients' frames; where it does not, they
+    :param dispatches: false where the app does not take its clients' frames; then they
         are published as they came.
-    :ivar defined: as last read; empty before the first time.
+    :ivar defined: its channels; empty before the first time.
     """
 
     def __init__(self, client: AppClient, clock: IReactorTime, *, dispatches: bool = True) -> None:
@@ -188,9 +182,9 @@ class HttpRegistry:
     def reload(self) -> Deferred[bool]:
         """Read it now: at start, on SIGHUP, or when the app asks.
 
-        Whoever asks while it is being read gets the same answer.
+        Callers that ask while it is being read get the same answer.
 
-        :return: whether it says something else than before.
+        :return: true where it says something else than before.
         :raises AuthUnavailable: it cannot be read; the log has the reason.
         """
         answer: Deferred[bool] = Deferred(self._waiting.remove)

@@ -1,13 +1,9 @@
-"""Asks the app where it is in this process.
+"""Authorizer and publisher for channels of the app in this process.
 
-Rule: the app's code may do anything, and each call still ends, in time, in a
+Rules: the app's code may do anything, and each call still ends, in time, in a
 grant, a verdict or one of the port's refusals; what went wrong is in the log
-once, with the app's own traceback and without a credential.
-
-Publishing from the app's code in the server's own process.
-
-`Channel.bind` takes it.  Rule: the reactor's thread never blocks and no other
-thread touches the log; the two forms of publishing each refuse the wrong thread.
+once, with the app's own traceback and without a credential.  The reactor's thread never blocks
+and no other thread touches the log; the two forms of publishing each refuse the wrong thread.
 """
 
 from __future__ import annotations
@@ -51,13 +47,13 @@ from takotwist.errors import AuthUnavailable, ChannelUnknown
 from takotwist.ports import IAuthorizer
 from takotwist.trampoline import started, wants_asyncio
 
-#: What an operator does about code that needs asyncio.
+#: Advice to an operator about code that needs asyncio.
 REMEDY = "this reactor does not run it; start with `tako serve` or `twistd --reactor=asyncio tako`"
 
 
 @implementer(IAuthorizer)
 class LocalAuthorizer:
-    """Calls the functions of channels that were loaded here.
+    """Authorizer that calls the functions of channels that were loaded here.
 
     :param channels: as discovered.
     :param reactor: `IReactorTime` and `IReactorFromThreads`.
@@ -83,15 +79,15 @@ class LocalAuthorizer:
         self.replace(channels)
 
     def replace(self, channels: Iterable[Channel[Any]]) -> None:
-        """From now on ask these.  Calls under way end as they began."""
+        """Ask these from now on.  Calls in flight end as they began."""
         self._channels = {channel.name: channel for channel in channels}
 
     def authorize(self, request: AuthRequest) -> Deferred[Grant]:
-        """See `IAuthorizer`.  :raises ParamsInvalid: the declared type refuses the params."""
+        """Implement `IAuthorizer`.  :raises ParamsInvalid: the declared type refuses the params."""
         return started(self._authorize(request))
 
     def dispatch(self, frame: Frame) -> Deferred[Verdict]:
-        """See `IAuthorizer`."""
+        """Implement `IAuthorizer`."""
         return started(self._dispatch(frame))
 
     async def _authorize(self, request: AuthRequest) -> Grant:
@@ -139,17 +135,19 @@ class LocalAuthorizer:
         )
 
 
+# publishing
+
 #: Validates and stores on one topic: channel, params, drafts, idempotency key.
 Store = Callable[[str, Mapping[str, Any], Sequence[Draft], str | None], Deferred[Sequence[Message]]]
 
 
 @attrs.frozen(slots=True)
 class LocalPublishing:
-    """Publishes straight to the log.
+    """Publisher of the app's code in this process, straight to the log; see `Channel.bind`.
 
     :param reactor: `IReactorFromThreads`.
     :param store: the server's own publish.
-    :param in_reactor: whether the current thread is the reactor's.
+    :param in_reactor: true in the reactor's thread.
     """
 
     _reactor: Any
@@ -163,7 +161,7 @@ class LocalPublishing:
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> Awaitable[list[Published]]:
-        """See `Publishing`.
+        """Implement `Publishing`.
 
         :return: an asyncio future inside an asyncio task, a Deferred elsewhere: a coroutine
             that Twisted drives cannot wait for a future, also under the asyncio reactor.
@@ -186,7 +184,7 @@ class LocalPublishing:
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> list[Published]:
-        """See `Publishing`."""
+        """Implement `Publishing`."""
         if self._in_reactor():
             raise RuntimeError(
                 "publish_sync() would block the server; in a coroutine use `await publish()`"

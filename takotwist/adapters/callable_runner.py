@@ -1,4 +1,4 @@
-"""Runs the app's functions: plain ones in a thread, coroutines in the reactor.
+"""Runner of the app's functions: plain ones in a thread, coroutines in the reactor.
 
 Rule: nothing of the app runs in the reactor's thread except what says that it
 waits (`async def`, or a generator under `inlineCallbacks`), and every call ends
@@ -20,14 +20,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from takotwist.adapters.concurrency_limit import WaitingLine
+from takotwist.adapters.concurrency_limit import ConcurrencyLimit
 from takotwist.trampoline import drive
 
 #: Seconds for one call of the app (protocol, section 9).
 DEADLINE = 5.0
 
-
-#: Whose turn a call takes: its channel (or function), and the address that asks.
+#: Fair queueing of a call: its channel (or function), and the address that asks.
 Turn = tuple[str, str]
 
 
@@ -53,7 +52,7 @@ class Raised:
 
 
 def waits(function: Callable[..., Any]) -> bool:
-    """Whether `function` gives way while it waits, so that it runs in the reactor."""
+    """`True` if `function` gives way while it waits, so that it runs in the reactor."""
     plain = inspect.unwrap(function)
     while isinstance(plain, functools.partial):
         plain = inspect.unwrap(plain.func)
@@ -65,12 +64,12 @@ def waits(function: Callable[..., Any]) -> bool:
 
 
 class CallableRunner:
-    """Runs functions with bounds.
+    """Runner with a deadline, a concurrency limit and a bounded queue.
 
     :param reactor: `IReactorTime` and `IReactorFromThreads`.
-    :param pool: threads for plain functions; no more are under way than it has.
+    :param pool: threads for plain functions; no more are in flight than it has.
     :param deadline: seconds a call may take once it has begun.
-    :param coroutines: how many coroutines may be under way at once.
+    :param coroutines: most coroutines in flight.
     :param queue: calls of either kind that may wait for their turn.
     :param beside: another runner on the same threads; they share out one number of turns.
     """
@@ -90,12 +89,12 @@ class CallableRunner:
         self._deadline = deadline
         clock = IReactorTime(reactor)
         if beside is None:
-            self._threads = WaitingLine(clock, places=pool.max, length=queue)
-            self._coroutines = WaitingLine(clock, places=coroutines, length=queue)
+            self._threads = ConcurrencyLimit(clock, places=pool.max, length=queue)
+            self._coroutines = ConcurrencyLimit(clock, places=coroutines, length=queue)
         else:
             # More calls than threads would wait in the pool, with their deadlines running.
             self._threads, self._coroutines = beside._threads, beside._coroutines
-        #: Whether a function gives way; to find out takes longer than most of them.
+        #: True of a function that gives way; to find out takes longer than most of them.
         self._known: WeakKeyDictionary[Callable[..., Any], bool] = WeakKeyDictionary()
 
     def run(self, turn: Turn, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
@@ -136,7 +135,7 @@ class CallableRunner:
 
     def _bounded(
         self,
-        line: WaitingLine,
+        line: ConcurrencyLimit,
         turn: Turn,
         begin: Callable[[], Deferred[Any]],
         give_up: Callable[[Deferred[Any]], None],

@@ -1,17 +1,17 @@
-"""Fair concurrency limit: so many calls of the app at once, and the others wait their turn.
+"""Fair concurrency limit: a bounded number of calls of the app, and a fair queue for the others.
 
 After a restart ten thousand clients come back in one second; the app is asked for a
-few at a time and nobody is refused for having come together.  Places are given out
+few at a time and nobody is refused for having come together.  Slots are given out
 round robin over the channels, and in each over the addresses that ask, so a channel
 whose `verify` is slow, or a client that asks a thousand times, makes its own callers
 wait and not the others.  First come first served was the alternative: 400 connects to
 one slow channel then go before everybody.
 
-A channel has at most three quarters of the places: round robin alone gives another
-channel the next place that comes free, and where all calls under way are slow that
+A channel has at most three quarters of the slots: round robin alone gives another
+channel the next slot that comes free, and where all calls in flight are slow that
 takes as long as they do.
 
-Rule: the line is bounded in length and in patience, so a stuck app cannot fill it for
+Rule: the queue is bounded in length and in time, so a stuck app cannot fill it for
 good.
 """
 
@@ -25,29 +25,29 @@ from takotwist.errors import AuthUnavailable, Overloaded
 
 
 def share(of: int) -> int:
-    """What of `of` one channel may have: three quarters, rounded up."""
+    """The most of `of` that one channel may have: three quarters, rounded up."""
     return -(-of * 3 // 4)
 
 
 @attrs.frozen(slots=True)
 class _Waiting:
-    """Who waits, since when."""
+    """A waiting call."""
 
     channel: str
     address: str
     since: float
 
 
-#: Of one channel: address -> who waits from there, in order of arrival.
+#: Of one channel: address -> calls that wait from there, in order of arrival.
 _Queue = dict[str, dict[Deferred[None], None]]
 
 
-class WaitingLine:
-    """A bounded number of places, shared out by channel and by address.
+class ConcurrencyLimit:
+    """A bounded number of slots, shared out by channel and by address.
 
-    :param places: how many may be inside at once; of one channel, three quarters.
-    :param length: how many may wait; of one channel, three quarters.
-    :param patience: seconds after which who still waits has waited in vain.
+    :param places: most calls in flight; of one channel, three quarters.
+    :param length: most calls that wait; of one channel, three quarters.
+    :param patience: queue timeout in seconds.
     """
 
     def __init__(
@@ -60,9 +60,9 @@ class WaitingLine:
         self._most_waiting = share(length)
         self._patience = patience
         self._inside: dict[str, int] = {}
-        # In order of arrival, for patience.
+        # In order of arrival, for the queue timeout.
         self._waiting: dict[Deferred[None], _Waiting] = {}
-        # In order of turns: who got a place goes to the end, channel and address.
+        # In order of turns: channel and address that got a slot go to the end.
         self._queues: dict[str, _Queue] = {}
         self._waiting_of: dict[str, int] = {}
         self._timer: IDelayedCall | None = None
@@ -70,11 +70,11 @@ class WaitingLine:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """Number of calls that wait."""
         return len(self._waiting)
 
     def take(self, channel: str) -> bool:
-        """Get a place if there is one now.  Whoever waits then waits for its own channel."""
+        """Take a slot if there is one now; calls that wait then wait for their own channel."""
         inside = self._inside.get(channel, 0)
         if self._free > 0 and inside < self._most_inside:
             self._free -= 1
@@ -83,10 +83,10 @@ class WaitingLine:
         return False
 
     def enter(self, channel: str, address: str) -> Deferred[None]:
-        """Get a place; give it back with `leave`.  Cancelling leaves the line.
+        """Take a slot, and give it back with `leave`.  Cancelling leaves the queue.
 
-        :raises Overloaded: the line is full.
-        :raises AuthUnavailable: no place came free in time.
+        :raises Overloaded: the queue is full.
+        :raises AuthUnavailable: no slot came free in time.
         """
         if self.take(channel):
             return succeed(None)
@@ -98,11 +98,11 @@ class WaitingLine:
         self._waiting_of[channel] = waiting + 1
         self._queues.setdefault(channel, {}).setdefault(address, {})[place] = None
         if self._timer is None:
-            self._timer = self._clock.callLater(self._patience, self._turn_away_impatient)
+            self._timer = self._clock.callLater(self._patience, self._time_out)
         return place
 
     def leave(self, channel: str) -> None:
-        """Give a place back, to whose turn it is."""
+        """Give a slot back, to the call whose turn it is."""
         self._free += 1
         inside = self._inside[channel] - 1
         if inside:
@@ -110,7 +110,7 @@ class WaitingLine:
         else:
             del self._inside[channel]
         if self._giving_out:
-            # Whoever got a place just now is done with it already.  The loop below goes on:
+            # The call that got a slot just now is done with it already.  The loop below goes on:
             # a thousand of these inside each other are more than Python's stack takes.
             return
         self._giving_out = True
@@ -123,7 +123,7 @@ class WaitingLine:
             self._giving_out = False
 
     def _next(self) -> Deferred[None] | None:
-        """Whose turn it is; channel and address go to the end of their rounds."""
+        """The call whose turn it is; channel and address go to the end of their rounds."""
         # Few are passed over: only so many channels can have their share inside.
         for channel, queue in self._queues.items():
             if self._inside.get(channel, 0) < self._most_inside:
@@ -150,9 +150,9 @@ class WaitingLine:
             timer, self._timer = self._timer, None
             timer.cancel()
 
-    def _turn_away_impatient(self) -> None:
-        # One timer for all.  A thread that hangs never gives its place back, so it is not
-        # enough to look when places change hands.
+    def _time_out(self) -> None:
+        # One timer for all.  A thread that hangs never gives its slot back, so it is not
+        # enough to look when slots change hands.
         self._timer = None
         oldest = self._clock.seconds() - self._patience
         late = []
@@ -168,4 +168,4 @@ class WaitingLine:
         if self._waiting and self._timer is None:
             first = next(iter(self._waiting.values()))
             left = first.since + self._patience - self._clock.seconds()
-            self._timer = self._clock.callLater(max(left, 0.0), self._turn_away_impatient)
+            self._timer = self._clock.callLater(max(left, 0.0), self._time_out)

@@ -22,5 +22,5 @@ _ANSWERS = frozenset(
 
 
 def is_sdk_refusal(status: int, content_type: str, body: bytes) -> bool:
-    """Whether an answer to ``authorize`` is one that those SDKs give without the token."""
+    """`True` for an answer to ``authorize`` that those SDKs give without the token."""
     return (status, content_type.lower(), body) in _ANSWERS

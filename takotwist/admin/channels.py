@@ -1,4 +1,4 @@
-"""What is defined and who is connected, for ``tako channels``."""
+"""The administrator's list of channels and their subscribers, for ``tako channels``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from takotwist.core.channel import Registry
 from takotwist.core.fanout import FanOut
 from takotwist.streams.http.interface import Request
 
-#: Where it is answered, on the private listener.
+#: Path of the page, on the private listener.
 CHANNELS_PATH = "/_tako/admin/channels"
 
 #: Most topics that one answer names, those with most subscribers first.
@@ -29,7 +29,7 @@ class ChannelsPage(Resource):
         self._fanout = fanout
 
     def render_GET(self, request: Request) -> bytes:
-        """See `IResource`."""
+        """Implement `IResource`."""
         subscribers: Counter[str] = Counter()
         topics = []
         for audience in self._fanout.audiences():

@@ -1,6 +1,6 @@
-"""Whether the server lives and is ready, for whoever watches it.
+"""Health of the server: liveness and readiness, for monitoring and load balancers.
 
-Rule: "ready" is whether new connections are served; a log that cannot be
+Rule: "ready" means that new connections are served; a log that cannot be
 written is told apart, because live connections go on without it.
 """
 
@@ -15,16 +15,16 @@ from twisted.web.resource import Resource
 
 from takotwist.streams.http.interface import BodyRequest
 
-#: Where it is answered.
+#: Path of the page.
 HEALTH_PATH = "/_tako/health"
 
 
 @attrs.frozen(slots=True)
 class Health:
-    """How the server is.
+    """State of the server.
 
-    :ivar ready: whether it serves new connections.
-    :ivar store: whether the replay log has been opened and its last write went well.
+    :ivar ready: true while it serves new connections.
+    :ivar store: true if the replay log has been opened and its last write went well.
     :ivar ids_ahead: by how many seconds the newest id is ahead of the clock.
     """
 
@@ -47,7 +47,7 @@ class HealthPage(Resource):
         self._health = health
 
     def render_GET(self, request: BodyRequest) -> bytes:
-        """See `IResource`."""
+        """Implement `IResource`."""
         health = self._health()
         if not health.ready and b"live" not in request.args:
             request.setResponseCode(503)

@@ -1,11 +1,7 @@
-"""The metrics as a Prometheus page, made when it is asked for.
+"""Metrics as a Prometheus page, made when it is asked for: of the channels, and of live objects.
 
-Rule: nothing of the metrics library is touched between two scrapes.
-
-Live objects on the metrics page.
-
-Rule: names of functions are those that are defined; keys of broadcasts and ids
-of objects are on no page.
+Rules: nothing of the metrics library is touched between two scrapes; names of functions are
+those that are defined; keys of broadcasts and ids of objects are on no page.
 """
 
 from __future__ import annotations
@@ -35,19 +31,19 @@ from takotwist.errors import StoreUnavailable
 from takotwist.live.sessions import LiveSessions
 from takotwist.streams.http.interface import Request
 
-#: Where it is answered, on the private listener.
+#: Path of the page, on the private listener.
 METRICS_PATH = "/_tako/metrics"
 
 
 @attrs.frozen(slots=True)
 class Gauges:
-    """What is measured at the moment of asking.
+    """Values measured at the moment of a scrape.
 
     :ivar topics: topics with subscribers.
     :ivar pending_appends: publishes that wait to be stored.
     :ivar tail_bytes: memory of the topics' tails.
-    :ivar ready: whether new connections are served.
-    :ivar timers: what waits for its time: the reactor's calls and our deadlines.
+    :ivar ready: true while new connections are served.
+    :ivar timers: the reactor's delayed calls and our deadlines.
     """
 
     topics: int
@@ -68,15 +64,23 @@ def _histogram(name: str, text: str, histogram: Histogram) -> HistogramMetricFam
 
 
 class MetricsCollector(Collector):
-    """Shows a `Metrics`, with gauges of the moment."""
+    """Collector of a `Metrics`, with gauges of the moment.
 
-    def __init__(self, metrics: Metrics, gauges: Callable[[], Gauges]) -> None:
+    :param stats: the size of the log as last read; `None` while it does not answer.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        gauges: Callable[[], Gauges],
+        stats: Callable[[], LogStats | None],
+    ) -> None:
         self._metrics = metrics
         self._gauges = gauges
-        self.stats: LogStats | None = None
+        self._stats = stats
 
     def collect(self) -> Iterator[Metric]:
-        """See `Collector`."""
+        """Implement `Collector`."""
         yield from self._connections()
         yield from self._messages()
         yield from self._times()
@@ -141,14 +145,15 @@ class MetricsCollector(Collector):
         yield GaugeMetricFamily("tako_tail_bytes", "Memory of the tails.", gauges.tail_bytes)
         yield GaugeMetricFamily("tako_timers", "Timers that wait for their time.", gauges.timers)
         yield GaugeMetricFamily("tako_ready", "Whether connections are served.", gauges.ready)
+        stats = self._stats()
         yield GaugeMetricFamily(
-            "tako_store_available", "Whether the replay log answers.", self.stats is not None
+            "tako_store_available", "Whether the replay log answers.", stats is not None
         )
-        if self.stats is not None:
+        if stats is not None:
             for name, text, value in (
-                ("tako_stored_topics", "Topics in the replay log.", self.stats.topics),
-                ("tako_stored_messages", "Messages in the replay log.", self.stats.messages),
-                ("tako_stored_bytes", "Payload bytes in the replay log.", self.stats.bytes),
+                ("tako_stored_topics", "Topics in the replay log.", stats.topics),
+                ("tako_stored_messages", "Messages in the replay log.", stats.messages),
+                ("tako_stored_bytes", "Payload bytes in the replay log.", stats.bytes),
             ):
                 yield GaugeMetricFamily(name, text, value)
 
@@ -156,8 +161,8 @@ class MetricsCollector(Collector):
 class MetricsPage(Resource):
     """``GET /_tako/metrics``.
 
-    :param stats: how much the log holds; may fail.
-    :param others: what else is shown.
+    :param stats: reads the size of the log; may fail.
+    :param others: further collectors.
     """
 
     isLeaf = True
@@ -171,15 +176,15 @@ class MetricsPage(Resource):
         *others: Collector,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._stats = stats
-        self._collector = MetricsCollector(metrics, gauges)
+        self._read_stats = stats
+        self._stats: LogStats | None = None
         self._registry = CollectorRegistry()
-        for collector in (self._collector, *others):
+        for collector in (MetricsCollector(metrics, gauges, lambda: self._stats), *others):
             self._registry.register(collector)
         ProcessCollector(registry=self._registry)
 
     def render_GET(self, request: Request) -> int:
-        """See `IResource`."""
+        """Implement `IResource`."""
         gone = request.notifyFinish()
         answering = ensureDeferred(self._answer(request))
         gone.addErrback(lambda _: answering.cancel())
@@ -188,9 +193,9 @@ class MetricsPage(Resource):
 
     async def _answer(self, request: Request) -> None:
         try:
-            self._collector.stats = await self._stats()
+            self._stats = await self._read_stats()
         except StoreUnavailable:
-            self._collector.stats = None
+            self._stats = None
         body = generate_latest(self._registry)
         request.setHeader(b"Content-Type", CONTENT_TYPE_LATEST.encode())
         request.setHeader(b"Content-Length", b"%d" % len(body))
@@ -202,21 +207,20 @@ class MetricsPage(Resource):
             self._log.failure("the metrics page failed", failure)
 
 
+# live objects
+
 #: Kinds of live objects, as they are shown.
 KINDS = ("channel", "broadcast", "durable broadcast")
 
 
 class LiveCollector(Collector):
-    """Shows what `LiveMetrics` counted, and what there is at the moment of asking.
-
-    :ivar sessions: whose.
-    """
+    """Collector of `LiveMetrics`, with gauges of the live objects of `sessions`."""
 
     def __init__(self, sessions: LiveSessions) -> None:
         self.sessions = sessions
 
     def collect(self) -> Iterator[Metric]:
-        """See `Collector`."""
+        """Implement `Collector`."""
         yield from self._moment()
         yield from self._counted()
 

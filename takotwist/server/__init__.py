@@ -1,1 +1,1 @@
-"""The only place that knows every part and touches the reactor."""
+"""The server: configuration, composition, listeners, start and stop, on the real reactor."""

@@ -1,10 +1,10 @@
-"""Accepting pauses while the process has hardly a file descriptor left.
+"""Reserve of file descriptors: accepting pauses while the process has hardly one left.
 
 Twisted, out of descriptors, accepts each client only to drop it, and logs three
 lines for it; clients that come back at once make that a loop, and the replay log
 and the app's connections find no descriptor either.  So a few are kept for
 those: short of them a listener is not read, and clients wait in the kernel's queue.
-Rule: what is open already is never hurt by who comes next.
+Rule: what is open already is never hurt by new connections.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 @attrs.define(slots=True, eq=False)
 class Accepting:
-    """Watches the descriptors that the listeners of one process hand out.
+    """Watch on the descriptors that the listeners of one process hand out.
 
     :param limit: descriptors that this process may have open.
     """
@@ -45,10 +45,10 @@ class Accepting:
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     def guard(self, port: Any, *, last: bool = False) -> None:
-        """Have `port`, an open stream listener, leave some descriptors.
+        """Make `port`, an open stream listener, leave some descriptors.
 
-        :param last: for who may have half of those that others leave: the private
-            listener, so that a full server can still be looked into.
+        :param last: may use half of those that others leave; for the private listener, so
+            that a full server can still be looked into.
         """
         spare = min(SPARE, self._limit // 4)
         end = self._limit - (spare // 2 if last else spare)
@@ -115,7 +115,7 @@ class _Guarded:
     _full: bool = False
 
     def accept(self) -> tuple[Any, Any]:
-        """See `socket.socket.accept`."""
+        """Implement `socket.socket.accept`."""
         if self._full:
             self._full = False
             if not self.has_room(_lowest_free()):
@@ -132,7 +132,7 @@ class _Guarded:
         return accepted
 
     def has_room(self, free: int | None) -> bool:
-        """Whether one more may come, `free` being the number that it would have."""
+        """`True` if one more may come, which would have the number `free`."""
         return free is not None and free < self.end
 
     def __getattr__(self, name: str) -> Any:

@@ -1,9 +1,7 @@
-"""The parts list: what the server is made of, leaves first.
+"""The parts list: the server's components, leaves first.
 
 Adapters and transports meet here and nowhere else.  Rule: nothing happens while
 the parts are put together; what runs is started by `server.service`.
-
-Publishes of the app's code in this process: the second sentence, without HTTP.
 """
 
 from __future__ import annotations
@@ -63,7 +61,7 @@ LIVE_ENVELOPE_BYTES = 4 * 1024
 
 
 def storing(authorizing: AuthorizerService, publishing: PublisherService) -> Store:
-    """What `LocalPublishing` stores with."""
+    """Publisher for the app's code in this process: the second sentence, without HTTP."""
 
     async def stored(
         channel: str, params: Mapping[str, Any], drafts: Sequence[Draft], key: str | None
@@ -107,12 +105,12 @@ def compose(
     :param random: a number from 0 to 1.
     :param new_id: a fresh name for a connection.
     :param pool: threads for plain functions of the app.
-    :param health: how the server is, for its page.
+    :param health: the state of the server, for its page.
     :param soon: see `PublisherService`.
     :param bus: of broadcasts; left out, that of the process.
     :param beside: runs the channels' functions on the same threads.
     :param refresh: see `AuthorizerService`.
-    :param elsewhere: what answers the paths that are not ours.
+    :param elsewhere: the resource of all paths that are not ours.
     """
     limits, seconds = config.limits, reactor.seconds
 

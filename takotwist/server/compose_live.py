@@ -1,7 +1,7 @@
 """The parts list of live objects, which `compose` puts between the sentences and the listeners.
 
 Rule: they are served where the app has functions, and on the public listeners
-alone: whom an object belongs to is who called.
+alone, because an object belongs to the caller of its function.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ BATCH_FACTOR = 2
 
 @attrs.define(slots=True, eq=False)
 class LiveParts:
-    """Live objects, put together."""
+    """The components of live objects."""
 
     services: LiveServices
     sessions: LiveSessions
     calls: Calls
-    #: What speaks of them on a wire.
+    #: Makes the speaker of live objects on a wire.
     link: Callable[[LiveWire, RequestCredentials, str], Link]
     #: Counts a call against the rate of its client's address.
     count_call: Callable[[str], None]
 
     def replace(self, functions: Mapping[str, Function[..., Any]]) -> None:
-        """From now on serve these.  Calls under way end as they began."""
+        """Serve these from now on.  Calls in flight end as they began."""
         self.calls.replace(functions)
 
 
@@ -128,7 +128,9 @@ def compose_live(
         lambda: secrets.token_hex(8),
         lambda subject: count(subject_rate, subject),
     )
-    told = LiveSettings(_told(config), config.ping_interval_seconds, config.max_message_bytes)
+    for_links = LiveSettings(
+        _for_clients(config), config.ping_interval_seconds, config.max_message_bytes
+    )
 
     def link(wire: LiveWire, presented: RequestCredentials, address: str) -> Link:
         def verify(
@@ -137,7 +139,7 @@ def compose_live(
             shown = presented.or_text(auth)
             return verifier.subject_of(verification, shown.header, shown.cookie, address, gone)
 
-        return Link(wire, sessions, told, verify)
+        return Link(wire, sessions, for_links, verify)
 
     return LiveParts(
         services, sessions, calls, link, lambda address: count(rate, network_of(address))
@@ -155,7 +157,7 @@ def live_routes(live: LiveParts, admission: Admission, config: LiveConfig) -> Li
 
 
 def bounds_of(config: LiveConfig) -> Bounds:
-    """What the server's ends keep and wait for."""
+    """Bounds and timeouts of the server's ends."""
     return Bounds(
         connect_ttl=config.connect_ttl_seconds,
         reconnect_timeout=config.reconnect_timeout_seconds,
@@ -168,8 +170,8 @@ def bounds_of(config: LiveConfig) -> Bounds:
     )
 
 
-def _told(config: LiveConfig) -> Mapping[str, int]:
-    """What clients are told (protocol, live objects, section 4)."""
+def _for_clients(config: LiveConfig) -> Mapping[str, int]:
+    """Settings for clients (protocol, live objects, section 4)."""
     return {
         "connectTtlMs": round(config.connect_ttl_seconds * 1000),
         "reconnectTimeoutMs": round(config.reconnect_timeout_seconds * 1000),

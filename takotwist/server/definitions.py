@@ -1,6 +1,6 @@
-"""Where the channels come from, read at start and again on SIGHUP.
+"""Channel definitions, read at start and again on SIGHUP.
 
-The app's folder or module in this process, the configuration file, and the
+From the app's folder or module in this process, the configuration file, and the
 registry of an app elsewhere.  Rule: a reload that fails changes nothing.
 """
 
@@ -32,11 +32,11 @@ from takotwist.streams.seams.reactor import runs_asyncio
 
 @attrs.define(slots=True, eq=False)
 class Definitions:
-    """The channels and who is asked about them.
+    """The channels, and the authorizer that is asked about them.
 
     :ivar runs_asyncio: whether asyncio coroutines can run.
     :ivar registry: the same object for the life of the server; its content is replaced.
-    :ivar authorizer: asks whoever defined the channel.
+    :ivar authorizer: asks the app that defined the channel.
     """
 
     config: Config
@@ -55,7 +55,7 @@ class Definitions:
     def of(
         cls, config: Config, reactor: Any, pool: ThreadPool, jitter: Callable[[], float]
     ) -> Definitions:
-        """Nothing is read yet: see `load`.
+        """Definitions of which nothing is read before `load`.
 
         :param pool: threads for the app's plain functions.
         :param jitter: a number from 0 to 1.
@@ -101,7 +101,7 @@ class Definitions:
         return self._local.runner
 
     def bind(self, publishing: Publishing) -> None:
-        """Say how the app's channels publish in this process."""
+        """Give the app's channels their publisher in this process."""
         self._publishing = publishing
         for channel in self._found.channels:
             channel.bind(publishing)
@@ -155,7 +155,7 @@ class Definitions:
         self._merge()
 
     async def refresh(self) -> bool:
-        """Read it because a channel is unknown; see `Authorizing`."""
+        """Read it because a channel is unknown; see `AuthorizerService`."""
         if self._elsewhere is None:
             return False
         changed = await self._elsewhere.reload_for_unknown()

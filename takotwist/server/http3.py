@@ -1,4 +1,4 @@
-"""The HTTP/3 listeners: the public site over QUIC, and channels over WebTransport.
+"""HTTP/3 listeners: the public site over QUIC, and channels over WebTransport.
 
 Imported only where ``[http3] listen`` names a port, because aioquic is an extra.
 Rule: what is served here is the site of the TLS listener, under its certificate
@@ -35,14 +35,14 @@ GRACE = 1.0
 
 @attrs.define(slots=True)
 class Opened:
-    """One port that is open."""
+    """One open port and its server."""
 
     server: Http3Server
     port: Any
 
 
 class Http3Listeners:
-    """All of them.
+    """All HTTP/3 listeners of one server.
 
     :param site: of the public listeners.
     :param tls: whose certificate is shown.

@@ -1,4 +1,4 @@
-"""Opening the listeners, and saying what to do when one cannot be opened.
+"""Opening of listeners, with advice where one cannot be opened.
 
 Every listener is an endpoint string; TLS is a wrapping of its factory, so a
 socket that systemd passes can carry it too.
@@ -61,7 +61,7 @@ class Listening:
 
     @property
     def address(self) -> str:
-        """Where it is, as a person would open it: ``https://localhost:8443``."""
+        """Its address as a person would open it: ``https://localhost:8443``."""
         return shown(self.port.getHost(), secure=self.listen.tls is not None)
 
 
@@ -122,7 +122,7 @@ def _open(
 
 
 def _advice(error: OSError, endpoint: EndpointText) -> str:
-    """What to do about an error of the socket."""
+    """Advice for an error of the socket."""
     port = endpoint.port
     if error.errno == errno.EADDRINUSE and port is not None:
         return (

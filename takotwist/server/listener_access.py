@@ -1,8 +1,8 @@
-"""Who may come to a listener at all: by the host that a request names, and its page.
+"""Access checks of a listener: the host that a request names, and on the private one its page.
 
-Asked before any route.  The origin of a page is a question of the private listener's door;
-on the public ones it comes later, in the order of the protocol.
-Rule: whoever is turned away is told why, and so is the operator, with the key to look at.
+Made before any route is asked.  The origin of a page is checked here on the private listener
+only; on the public ones it comes later, in the order of the protocol.
+Rule: a client that is refused is told why, and so is the operator, with the key to look at.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHOWN = 200
 
 @attrs.define(slots=True)
 class ListenerAccess:
-    """The door of the public listeners, and that of the private one."""
+    """Checks of the public listeners, and of the private one."""
 
     _reloadable: Reloadable
     _log: LogThrottle
@@ -46,11 +46,11 @@ class ListenerAccess:
                 self._turn_away(request, host, "http.allowed_hosts", proxy)
 
     def _is_exposed(self, request: ReadableRequest) -> bool:
-        """Whether a page could have its own name lead here, where no hosts are configured.
+        """`True` if a page could make its own name lead here, where no hosts are configured.
 
-        A browser does that from this machine, or within the network of whoever develops.  A
-        deployment is behind a proxy that is trusted, or asked from elsewhere: it may have
-        any name, and is not to be stopped until it is told.
+        A browser does that from this machine, or within the network of a developer (DNS
+        rebinding).  A deployment is behind a proxy that is trusted, or asked from elsewhere:
+        it may have any name, and is not to be stopped until it is told.
         """
         peer = getattr(request.client, "host", None)
         if self._reloadable.proxies.trusts(peer):
@@ -83,7 +83,7 @@ class ListenerAccess:
             )
 
     def origin_refused(self, request: ReadableRequest, origin: str) -> None:
-        """A page was refused on a public listener; whoever reads the log learns what to do."""
+        """Tell the operator that a page was refused on a public listener, and what to do."""
         own = self._reloadable.peer(request).origin or "a server without a host"
         self._log.warn(
             "a page of {origin} was refused by {own}, which is how its client reached this"
@@ -96,7 +96,7 @@ class ListenerAccess:
         )
 
     def private_allows(self, request: ReadableRequest, origin: str) -> bool:
-        """Whether a page of `origin` may use the private listener."""
+        """`True` if a page of `origin` may use the private listener."""
         return self._reloadable.private_origins.permits(origin, None)
 
     def _turn_away(

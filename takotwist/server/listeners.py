@@ -1,7 +1,7 @@
-"""Everything the server listens on: plain, TLS, private, and HTTP/3 where it is asked for.
+"""All listeners of the server: plain, TLS, private, and HTTP/3 where it is configured.
 
 Opened before the process gives up its rights, read only once the server is ready.
-Rule: until then whoever connects waits in the kernel's queue, and is not refused.
+Rule: until then clients wait in the kernel's queue, and are not refused.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Listeners:
     _wanted: Sequence[Listen]
     _secure: HttpSite
     _http3: Http3Listeners | None
-    #: Who is to know the port of TLS once it is open.
+    #: Still to be told the port of TLS, once it is open.
     _redirect: TlsRedirect | None = None
     opened: Sequence[Listening] = attrs.field(default=(), init=False)
     _accepting: Accepting | None = attrs.field(default=None, init=False)
@@ -53,7 +53,7 @@ class Listeners:
 
     @classmethod
     def of(cls, config: Config, parts: Parts, reactor: Any, tls: ServerTls | None) -> Listeners:
-        """As configured; nothing is opened.
+        """Listeners of a configuration, none of them open.
 
         :param tls: of the TLS listeners and HTTP/3; `None` where there are none.
         """
@@ -138,9 +138,9 @@ class Listeners:
             raise
 
     def read(self) -> list[str]:
-        """Let in whoever waits, and all who come.
+        """Accept the clients that wait, and all that come.
 
-        :return: where, as a person would open it.
+        :return: the addresses, as a person would open them.
         """
         for one in self.opened:
             one.port.startReading()  # type: ignore[attr-defined]
@@ -175,7 +175,7 @@ class Listeners:
             self._log.warn("{path} was removed; it is served again", path=path)
 
     def _is_ours(self, one: Listening) -> bool:
-        """Whether what is at a listener's Unix path, if it has one, is its socket."""
+        """`True` if a listener has no Unix path, or its own socket is there."""
         path = EndpointText.parse(one.listen.endpoint).path
         return path is None or place_of(path) == self._places.get(path)
 
@@ -187,7 +187,7 @@ class Listeners:
             self._places[path] = place_of(path)
 
     async def close(self) -> Deferred[Any]:
-        """Accept nobody more; connections stay.
+        """Accept no more; connections stay.
 
         :return: fires when HTTP/3 is done, which waits for its connections to end.
         """

@@ -2,25 +2,21 @@
 
 Text:  2026-11-21T09:04:05.123Z info  [takotwist.server] Listening at https://localhost:8443
 JSON:  {"time":"...","level":"info","logger":"...","message":"...", the event's own fields}
-Rule: an event is one line; a traceback follows indented, and only for a fault
+
+Rule of lines: an event is one line; a traceback follows indented, and only for a fault
 of ours, never for a refusal.  That of the app's code is a part of its event's line,
 for what collects lines, but on a terminal it is as people read it.
 
-Takes credentials out of text before it is written.
+Rule of credentials: our own code never logs one; text that comes from elsewhere may hold one
+all the same (a URL in an access line, headers in a library's message, the value in an
+exception), so values are taken out, and never words.  A line that says what to do about a
+token is of no use without the words after "token:".  So what follows the name of a credential
+is one, unless it reads on as a sentence, or is the mark of where a credential would stand.
 
-Our own code never logs one.  Text that comes from elsewhere may hold one all
-the same: a URL in an access line, headers in a library's message, the value in
-an exception.
-Rule: values are taken out, and never words.  A line that says what to do about a token
-is of no use without the words after "token:".  So what follows the name of a credential is
-one, unless it reads on as a sentence, or is the mark of where a credential would stand.
-
-Our observer in the place of twistd's own, which knows neither JSON nor credentials.
-
-twistd has no hook for a plugin here, but reads its ``logger`` option only after
-the plugin has read its own; twist likewise reads ``fileLogObserverFactory``.
-Rule: where the log goes stays what twistd's flags say (--logfile, --syslog,
---logger, -n); only how a line looks is ours.
+Rule of twistd: where the log goes stays what its flags say (--logfile, --syslog, --logger, -n);
+only how a line looks is ours, because its own observer knows neither JSON nor credentials.
+twistd has no hook for a plugin here, but reads its ``logger`` option only after the plugin has
+read its own; twist likewise reads ``fileLogObserverFactory``.
 """
 
 from __future__ import annotations
@@ -52,7 +48,13 @@ from takotwist.errors import Refusal, TakoError
 from takotwist.server.config import Config
 from takotwist.server.log_rate_limit import LogRateLimit
 
-#: What stands in the place of a credential.
+#: A log file is put aside at this size (twistd does so at a tenth of it), and this many are kept.
+ROTATE_BYTES = 10_000_000
+KEPT_FILES = 10
+
+# credentials
+
+#: The mark in the place of a credential.
 GONE = "[redacted]"
 
 #: A known secret shorter than this is part of ordinary words.
@@ -118,7 +120,7 @@ _SECRET_NAME = re.compile(rf"(?i)^({_HEADERS}|{_FIELDS})$")
 
 
 class Redactor:
-    """Takes credentials out of text.
+    """Remover of credentials from text.
 
     :param secrets: the server's own, found wherever they stand.
     """
@@ -153,6 +155,8 @@ class Redactor:
         return self.text(value) if isinstance(value, str) else value
 
 
+# lines
+
 #: The longest message, in characters.  A peer may have a part in what it says.
 LONGEST_MESSAGE = 8_192
 LONGEST_TRACEBACK = 65_536
@@ -167,7 +171,7 @@ def escaped(text: str) -> str:
 
 
 def _formatted(event: LogEvent) -> str:
-    """As `formatEvent`, which takes ten times as long for what most events are."""
+    """The text of `formatEvent`, which takes ten times as long for what most events are."""
     form = event.get("log_format")
     if isinstance(form, str) and "()" not in form:
         try:
@@ -199,7 +203,7 @@ def _traceback(event: LogEvent, redactor: Redactor) -> str:
 
 
 def _decision(event: LogEvent, redactor: Redactor) -> str:
-    """What a refusal, or another error on purpose, says."""
+    """The sentence of a refusal, or of another error on purpose."""
     failure = event.get("log_failure")
     if isinstance(failure, Failure) and isinstance(failure.value, TakoError):
         code = f" ({failure.value.code})" if isinstance(failure.value, Refusal) else ""
@@ -259,8 +263,11 @@ def json_line(event: LogEvent, redactor: Redactor) -> str:
     return json.dumps(entry, ensure_ascii=True, default=str) + "\n"
 
 
+# observers
+
+
 class ServerLog:
-    """Makes observers, and changes what they write while they are at it.
+    """Maker of observers, which changes what they write while they are at it.
 
     :param config: its ``[log]``, and its secrets, which are never written.
     """
@@ -310,17 +317,14 @@ def start_logging(log: ServerLog, out: TextIO = sys.stderr) -> Callable[[], None
     return out.flush
 
 
-#: A log file is put aside at this size (twistd does so at a tenth of it), and this many are kept.
-ROTATE_BYTES = 10_000_000
-KEPT_FILES = 10
-
+# twistd
 
 #: Makes twistd's observer once it asks; twistd takes no object but only the name of one.
 _make: Callable[[], ILogObserver] | None = None
 
 
 def take_over(parent: MutableMapping[str, Any], log: Callable[[], ServerLog]) -> None:
-    """Have twistd, or twist, log through ours.
+    """Make twistd, or twist, log through ours.
 
     :param parent: the options of twistd or twist.
     :param log: asked for when logging begins, after the configuration was read.
@@ -334,13 +338,13 @@ def take_over(parent: MutableMapping[str, Any], log: Callable[[], ServerLog]) ->
 
 
 def observer() -> ILogObserver:
-    """What twistd's ``logger`` option names; see `take_over`."""
+    """The observer that twistd's ``logger`` option names; see `take_over`."""
     assert _make is not None
     return _make()
 
 
 def _destination(parent: MutableMapping[str, Any]) -> TextIO:
-    """Where twistd would log to: standard output, or a file that SIGUSR1 puts aside."""
+    """The file that twistd would log to: standard output, or a file that SIGUSR1 puts aside."""
     name, foreground = parent.get("logfile"), parent.get("nodaemon", False)
     if name == "-" or (foreground and not name):
         if not foreground:

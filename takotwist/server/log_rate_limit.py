@@ -1,4 +1,4 @@
-"""How many lines a log takes of one kind, so that no stranger can fill it.
+"""Rate limit of log lines, so that no stranger can fill the log.
 
 Nearly every line that a client can cause is one of a few templates, with its address.  Each
 kind has a rate for one address and one for all, far above what a day brings; what is past
@@ -29,7 +29,7 @@ _OURS = ("takotwist.", "twisted.", "log_legacy")
 
 
 class LogRateLimit:
-    """Of one log."""
+    """Rate limit of one log."""
 
     def __init__(self) -> None:
         self._of_address = Rate()
@@ -39,7 +39,7 @@ class LogRateLimit:
         self._since = 0.0
 
     def takes(self, event: LogEvent) -> bool:
-        """Whether to write this one."""
+        """`True` if this one is to be written; else it is counted."""
         name = str(event.get("log_namespace", ""))
         if not name.startswith(_OURS):
             return True

@@ -1,4 +1,4 @@
-"""Log lines that strangers can cause, at most one a minute of each kind.
+"""Throttle of warnings that strangers can cause: one a minute of each kind.
 
 Rule: a kind is a template of ours, so there are as many as the code has; what is left out
 is counted, and the next line says how many there were.
@@ -17,7 +17,7 @@ INTERVAL = 60.0
 
 @attrs.define(slots=True)
 class LogThrottle:
-    """Writes them.
+    """Logger of throttled warnings.
 
     :ivar seconds: the time.
     """
@@ -28,7 +28,7 @@ class LogThrottle:
     _said: dict[str, tuple[float, int]] = attrs.field(factory=dict, init=False)
 
     def warn(self, template: str, **fields: object) -> None:
-        """Warn, unless that was done a moment ago.
+        """Log a warning, unless its kind was logged within the interval.
 
         :param template: as `Logger.warn` takes it.
         """

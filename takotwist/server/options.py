@@ -40,7 +40,7 @@ default, epoll, is the fastest; asyncio coroutines in channel definitions need
 
 
 class Options(usage.Options):
-    """What `takotwist.server.config.load_config` takes as flags."""
+    """Flags for `takotwist.server.config.load_config`."""
 
     synopsis = "[twistd options] tako [options]"
     longdesc = LONGDESC
@@ -77,7 +77,7 @@ class Options(usage.Options):
         self["tls-listen"].append(endpoint)
 
     def postOptions(self) -> None:
-        """Have the log written our way, wherever twistd's own flags send it."""
+        """Write the log our way, wherever twistd's own flags send it."""
         parent = getattr(self, "parent", None)
         if isinstance(parent, MutableMapping):
             take_over(parent, self.log)

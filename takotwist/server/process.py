@@ -1,20 +1,16 @@
-"""From options to a server that minds the signals of its process.
+"""The server as a process: its start from options, its clock and its signals.
 
-What `twistd tako` and `tako serve` have in common.  Rule: a server that cannot
-start ends with one sentence that says why, and no traceback.
+What `twistd tako` and `tako serve` have in common.  Twisted's reactors count time by the wall
+clock: set back an hour, every timer waits an hour longer, keepalives included.  So durations
+are counted by the monotonic clock, and unix time is asked for by its own name (`wall`), for
+ids, expiries and certificates.
 
-Timers that a step of the wall clock does not move.
+SIGTERM and SIGINT stop the server calmly, once; SIGHUP reloads it.  Twisted's own handlers stop
+the reactor anew for each signal, which fails with a traceback while a stop is under way, and
+have ``twistd`` die of the signal after a calm end.
 
-Twisted's reactors count time by the wall clock: set back an hour, every timer
-waits an hour longer, keepalives included.  Rule: durations are counted by the
-monotonic clock; unix time is asked for by its own name (`wall`), for ids,
-expiries and certificates.
-
-What signals do: SIGTERM and SIGINT stop the server calmly, once; SIGHUP has it read again.
-
-Twisted's own handlers stop the reactor anew for each signal, which fails with a
-traceback while a stop is under way, and have ``twistd`` die of the signal after a
-calm end.  Rule: a handler only passes the news on to the reactor.
+Rules: a server that cannot start ends with one sentence that says why, and no traceback; a
+handler of a signal only passes the news on to the reactor.
 """
 
 from __future__ import annotations
@@ -31,9 +27,15 @@ from takotwist.server.options import Options
 from takotwist.server.service import TakoService
 from takotwist.server.tuning import settle_garbage, show_attribute_names
 
+__all__ = ["Options", "makeService", "make_service"]
+
+_log = Logger()
+
+# the clock
+
 
 def use_monotonic_time(reactor: Any) -> None:
-    """Have `reactor` count by the monotonic clock; to be called before it runs.
+    """Make `reactor` count by the monotonic clock; to be called before it runs.
 
     Calls that are scheduled already keep their delays.
     """
@@ -46,11 +48,11 @@ def use_monotonic_time(reactor: Any) -> None:
         call.reset(max(0.0, delay))
 
 
-_log = Logger()
+# signals
 
 
 def stop_once(reactor: Any) -> None:
-    """Have SIGTERM and SIGINT stop `reactor`, whose exit code is then that of a calm end."""
+    """Let SIGTERM and SIGINT stop `reactor`, whose exit code is then that of a calm end."""
     stopping = False
 
     def stop(name: str) -> None:
@@ -81,11 +83,11 @@ def stop_once(reactor: Any) -> None:
 
 
 def reload_on_hangup(reactor: Any, reload: Callable[[], None]) -> None:
-    """Have SIGHUP call `reload` in the reactor."""
+    """Let SIGHUP call `reload` in the reactor."""
     signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reload))
 
 
-__all__ = ["Options", "makeService", "make_service"]
+# the start
 
 
 def makeService(options: Options) -> TakoService:

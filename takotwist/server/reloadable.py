@@ -23,17 +23,17 @@ from takotwist.transports.publish.route import PublishKeys
 
 @attrs.define(slots=True)
 class Reloadable:
-    """Bounds, rates and times, and who is believed: origins, hosts, proxies, publish keys.
+    """Bounds, rates and times, and what is trusted: origins, hosts, proxies, publish keys.
 
     :ivar limits: as configured, and so are `publish` and `live`.  What needs a restart is in
         them too; parts that cannot follow it were given it when they were made.
     :ivar version: another object after each change.
-    :ivar headers: that pages may send beside those of the protocol.
-    :ivar hosts: of requests on the public listeners; `hosts_said`: whether as configured;
-        `named_hosts`: all that are configured anywhere.
+    :ivar headers: fields that pages may send beside those of the protocol.
+    :ivar hosts: of requests on the public listeners; `hosts_said`: true where they are
+        configured; `named_hosts`: all that are configured anywhere.
     :ivar private_origins: of pages, and `private_hosts`, on the private listener.
     :ivar lifecycle: of topics whose channel does not say another one.
-    :ivar development: whether TLS shows the development certificate.
+    :ivar development: true where TLS shows the development certificate.
     """
 
     limits: Limits
@@ -54,7 +54,7 @@ class Reloadable:
 
     @classmethod
     def of(cls, config: Config) -> Reloadable:
-        """As configured."""
+        """Settings of a configuration."""
         http, private = config.http, config.private
         own = _own_hosts(config)
         return cls(
@@ -75,21 +75,21 @@ class Reloadable:
         )
 
     def change(self, config: Config) -> None:
-        """As configured from now on."""
+        """Take up another configuration."""
         fresh = Reloadable.of(config)
         for field in attrs.fields(Reloadable):
             setattr(self, field.name, getattr(fresh, field.name))
 
     def peer(self, request: ReadableRequest) -> Peer:
-        """Who a request is from, trusted proxies looked through."""
+        """The client of a request, behind trusted proxies."""
         return peer_of(request, self.proxies)
 
     def allows(self, request: ReadableRequest, origin: str) -> bool:
-        """Whether a page of `origin` may use the server for this request."""
+        """`True` if a page of `origin` may use the server for this request."""
         return self.origins.permits(origin, self.peer(request).origin)
 
     def address(self, request: ReadableRequest) -> str:
-        """What limits by address count a request under; empty on a Unix socket."""
+        """The address that limits count a request under; empty on a Unix socket."""
         return self.peer(request).address or ""
 
     def check_key(self, request: ReadableRequest) -> None:

@@ -1,7 +1,7 @@
-"""What runs: the parts of `compose`, started and stopped in order.
+"""The running server: the parts of `compose`, started and stopped in order.
 
 Start: definitions, log, listeners, and only then "ready".  Stop: accept nobody,
-tell those who are here, store what was taken, close the log.  Rule: every step
+tell the connections, store what was taken, close the log.  Rule: every step
 of the stop has a deadline, so the process always ends.
 """
 
@@ -56,8 +56,8 @@ class TakoService(MultiService):
 
     :param reactor: of the process.
     :param wall: unix time in seconds.
-    :ivar listeners: what it listens on.
-    :ivar ready: whether requests are answered.
+    :ivar listeners: all of them.
+    :ivar ready: true while requests are answered.
     """
 
     log = Logger()
@@ -196,7 +196,7 @@ class TakoService(MultiService):
     # stopping
 
     def stopService(self) -> Deferred[None]:
-        """Accept nobody, tell those who are here, store what was taken, close."""
+        """Accept nobody, tell the connections, store what was taken, close."""
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:

@@ -1,6 +1,4 @@
-"""The HTTP sites of the listeners, and the pages beside the channels.
-
-An app's own pages, served beside its channels.
+"""HTTP sites of the listeners, and the app's own pages beside its channels.
 
 Rule: a folder is served as files, a module's resource as it is; either is asked
 only for paths that are not the server's own.
@@ -95,7 +93,7 @@ class _AskFirst(Resource):
         self._first, self._behind = first, behind
 
     def render(self, request: Request) -> Any:
-        """See `IResource`."""
+        """Implement `IResource`."""
         return NOT_DONE_YET if self._first(request) else self._behind.render(request)
 
 
@@ -152,7 +150,7 @@ def private_pages(
 
 
 def load_pages(source: Path | str | None, folder: Path) -> IResource | None:
-    """What answers the paths that are not the server's.
+    """The resource of all paths that are not the server's.
 
     :param source: a folder, or ``module:name`` of a resource, a Klein app, or a
         function that returns one of them.

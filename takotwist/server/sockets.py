@@ -1,14 +1,12 @@
-"""Listening on a socket that systemd opened and passed (sd_listen_fds(3)).
+"""Listening sockets that need care: those that systemd passes, and files of Unix sockets.
 
-Such a socket stays open over a restart, so clients wait instead of being
-refused, and it may be a port that the service itself has no right to.
-Rule: a passed Unix socket's file is systemd's: its mode is not changed and the
-file is not removed.  Twisted's own adoption does both.
+A passed socket (sd_listen_fds(3)) stays open over a restart, so clients wait instead of being
+refused, and it may be a port that the service itself has no right to.  A Unix socket's path is
+cleared of what a crash left, and never open to others than its mode says.
 
-The place of a Unix socket: cleared of what a crash left, and never open to others.
-
-Rule: a socket file is removed only when nobody answers behind it, and a new
-one has its mode from the first moment.
+Rules: a passed Unix socket's file is systemd's, so its mode is not changed and the file is not
+removed (Twisted's own adoption does both); a socket file is removed only when nobody answers
+behind it, and a new one has its mode from the first moment.
 """
 
 from __future__ import annotations
@@ -37,6 +35,14 @@ from zope.interface import implementer
 from takotwist.errors import ConfigError
 from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText
 from takotwist.streams.seams.reactor import inherited_sockets, use_opened_socket
+
+#: Seconds that a listening process has to take the probing connection.
+PATIENCE = 1.0
+
+#: (device, inode) of a socket file.
+Place = tuple[int, int]
+
+# sockets that systemd passes
 
 
 def _passed_here() -> ListenFDs:
@@ -79,7 +85,7 @@ class PassedSocket:
     backlog: int
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """See `IStreamServerEndpoint`.
+        """Implement `IStreamServerEndpoint`.
 
         :raises ConfigError: there is no such socket, or it is of another kind.
         """
@@ -139,13 +145,12 @@ def _family(descriptor: int, endpoint: EndpointText) -> socket.AddressFamily:
     return family
 
 
-#: Seconds that a listening process has to take the probing connection.
-PATIENCE = 1.0
+# files of Unix sockets
 
 
 @contextmanager
 def binding(endpoint: EndpointText) -> Iterator[None]:
-    """Around the listening on a Unix endpoint.
+    """Guard the listening on a Unix endpoint.
 
     Two servers that start at once do this one after the other, so neither removes the socket
     that the other has just made.
@@ -176,12 +181,8 @@ def binding(endpoint: EndpointText) -> Iterator[None]:
         os.close(descriptor)
 
 
-#: (device, inode) of a socket file.
-Place = tuple[int, int]
-
-
 def place_of(path: str) -> Place | None:
-    """Which file is at `path`; `None` where none is."""
+    """Identity of the file at `path`; `None` where none is."""
     try:
         status = os.lstat(path)
     except OSError:

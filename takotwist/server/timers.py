@@ -1,16 +1,12 @@
-"""The one timer behind all deadlines, and how late it comes.
+"""Timed work of a running server: deadlines, the drain of a calm stop, sweeps of the log.
 
-Rule: an action that fails is logged and keeps no other from happening.
+One tick of the reactor serves all deadlines, and how late it comes is the lag that the
+metrics show.  A drain tells the connections one group after the other, because ten thousand
+clients that are closed in one moment come back in one moment.  A sweep removes from the log
+what no cursor may ask for any more, in short steps with appends between them.
 
-A calm stop: nobody new, those who are here told one after the other, all stored.
-
-Ten thousand clients that are closed in one moment come back in one moment.
-Rule: the drain ends within its time, whatever the clients do.
-
-Removes from the log what no cursor may ask for any more, a little at a time.
-
-Rule: steps are short and appends go between them; a log that cannot be swept
-now is swept later.
+Rules: an action that fails is logged and keeps no other from happening; the drain ends within
+its time, whatever the clients do; a log that cannot be swept now is swept later.
 """
 
 from __future__ import annotations
@@ -32,13 +28,19 @@ from takotwist.errors import ShuttingDown, StoreUnavailable
 from takotwist.flow.sessions import Sessions
 from takotwist.ports import IReplayLog
 
+#: Seconds between two groups of closings.
+STEP = 0.1
+
+#: Up to so many connections are closed at once: there is no storm to be spread.
+AT_ONCE = 20
+
+_log = Logger()
+
+# deadlines
+
 
 class Ticker(Service):
-    """Runs `deadlines` by the reactor's clock.
-
-    A tick that comes late tells how long the reactor was held up by something:
-    the lag that the metrics show.
-    """
+    """The tick that runs `deadlines` by the reactor's clock."""
 
     log = Logger()
 
@@ -83,13 +85,7 @@ class Ticker(Service):
             self.log.failure("a deadline's action failed")
 
 
-#: Seconds between two groups of closings.
-STEP = 0.1
-
-#: Up to so many connections are closed at once: there is no storm to be spread.
-AT_ONCE = 20
-
-_log = Logger()
+# the calm stop
 
 
 async def drain(sessions: Sessions, clock: IReactorTime, seconds: float) -> None:
@@ -120,6 +116,9 @@ async def within(clock: IReactorTime, seconds: float, doing: Deferred[Any]) -> N
         _log.warn("a step of the stop took more than {seconds} s", seconds=seconds)
     except Exception:
         _log.failure("a step of the stop failed")
+
+
+# sweeps
 
 
 class Sweeper(Service):

@@ -1,4 +1,4 @@
-"""The certificate of the server: the operator's, or one of a development CA.
+"""Certificate of the server: the operator's, or one of a development CA.
 
 Rule: either is watched for as long as the server runs, so that a renewed one is
 shown without a restart and one that was not renewed is told of in time.
@@ -39,7 +39,7 @@ def development_certificate(config: Config, now: datetime) -> DevelopmentFiles:
 
 
 def tako_command() -> str:
-    """How a person types the `tako` that belongs to this program: it may be in no PATH."""
+    """The command line of the `tako` that belongs to this program: it may be in no PATH."""
     beside, found = Path(sys.executable).with_name("tako"), shutil.which("tako")
     if not beside.exists() or (found and os.path.samefile(found, beside)):
         return "tako"

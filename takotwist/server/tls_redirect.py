@@ -1,6 +1,6 @@
-"""Sending clients of the plain listeners to TLS, and telling browsers to come by TLS alone.
+"""Redirects from the plain listeners to TLS, and Strict-Transport-Security.
 
-Rule: where somebody is sent to never follows from what was sent but where that is ours:
+Rule: the target of a redirect never follows from what was sent but where that is ours:
 a name of the certificate, or one that is configured.
 """
 
@@ -18,8 +18,8 @@ from takotwist.streams.http.interface import Request
 from takotwist.streams.http.peer import asked_host
 from takotwist.transports.responses import Responses
 
-#: What is answered without TLS too: whoever looks whether we live, and whoever gives out the
-#: certificate that TLS needs (RFC 8555, section 8.3).
+#: Answered without TLS too: health checks, and the CA that gives out the certificate that TLS
+#: needs (RFC 8555, section 8.3).
 PLAIN = (HEALTH_PATH.encode(), b"/.well-known/acme-challenge/")
 
 #: Of HTTPS.
@@ -28,7 +28,7 @@ USUAL_PORT = 443
 
 @attrs.define(slots=True, eq=False)
 class TlsRedirect:
-    """Answers 308 what comes without TLS.
+    """Redirect (308) of requests that come without TLS.
 
     :param names: of the certificate, at this moment.
     :param port: of TLS, as clients reach it.
@@ -44,7 +44,7 @@ class TlsRedirect:
         self._port = port
 
     def answer(self, request: Request) -> bool:
-        """Whether the request was answered here.
+        """Redirect a request; `False` where it is none to be redirected.
 
         Not one that came by TLS to a proxy that is trusted, nor what is `PLAIN`.
         """
@@ -79,7 +79,7 @@ class TlsRedirect:
 
 
 def strict_transport(value: str) -> Callable[[Request], bool]:
-    """Has answers over TLS say ``Strict-Transport-Security``; answers nothing itself."""
+    """Makes answers over TLS say ``Strict-Transport-Security``; answers nothing itself."""
     encoded = value.encode()
 
     def say(request: Request) -> bool:

@@ -1,24 +1,20 @@
-"""Attributes of connections kept side by side, not in a dictionary for each.
+"""Process settings for many connections: attribute storage, garbage collection, open files.
 
-CPython keeps the attributes of an instance in an array while its class knows their
-names, and learns names from the first few instances only.  When those are clients that
+Attribute storage: CPython keeps the attributes of an instance in an array while its class knows
+their names, and learns names from the first few instances only.  When those are clients that
 only looked whether the port is open, or a thousand that came at once, what is set later
 is learned by none, and every connection of the process has a dictionary of its own:
 830 bytes instead of 170.  So each class is shown one instance with everything set.
-Rule: only space depends on this; a name too many or too few is harmless.
 
-How often Python looks for garbage in cycles.
+Garbage collection: Python's default is made for scripts.  At every 700 new objects it looks for
+cycles, and whatever was loaded at the start is looked through again and again.  A server makes
+thousands of objects for each second of handshakes, nearly all of which go by themselves.
 
-Its default is made for scripts: at every 700 new objects it looks, and whatever
-was loaded at the start is looked through again and again.  A server makes
-thousands of objects for each second of handshakes, nearly all of which go by
-themselves.
-
-How many files, and so connections, this process may have open.
-
-Systems start a process with a soft limit of 1024 and a hard one far above,
+Open files: systems start a process with a soft limit of 1024 and a hard one far above,
 because of programs that still use select(); this one uses epoll.
-Rule: what does not fit is said at the start, not found out at the peak.
+
+Rules: only space depends on attribute names, so one too many or too few is harmless; what does
+not fit into the limit of files is said at the start, not found out at the peak.
 """
 
 from __future__ import annotations
@@ -32,6 +28,8 @@ import attrs
 from twisted.internet import tcp, unix
 
 from takotwist.streams.seams.tls import TlsConnection
+
+# attribute storage
 
 _SOCKET = (
     "reactor",
@@ -86,23 +84,27 @@ NAMES: Mapping[type, tuple[str, ...]] = {
 
 
 def show_attribute_names(names_of: Mapping[type, tuple[str, ...]] = NAMES) -> None:
-    """Call it before the first connection, once in a process."""
+    """Teach each class its attributes; before the first connection, once in a process."""
     for kind, names in names_of.items():
         shown: object = object.__new__(kind)
         for name in names:
             setattr(shown, name, None)
 
 
+# garbage collection
+
 #: New objects until the youngest are looked through; then how often the older are.
 YOUNG, MIDDLE, OLD = 10_000, 20, 20
 
 
 def settle_garbage() -> None:
-    """What is loaded now stays; look less often from here on.  For whole processes only."""
+    """Take what is loaded now for permanent, and look less often.  For whole processes only."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, MIDDLE, OLD)
 
+
+# open files
 
 #: Files that are no connections: database and journal, listeners, requests to the app, the log.
 RESERVED = 256
@@ -113,7 +115,7 @@ FALLBACK = 1_048_576
 
 @attrs.frozen(slots=True)
 class OpenFiles:
-    """The limit that holds.
+    """The limit on open files that holds.
 
     :ivar limit: files that this process may have open.
     """
@@ -140,7 +142,7 @@ class OpenFiles:
 def raise_open_files(nr_open: Path = Path("/proc/sys/fs/nr_open")) -> OpenFiles:
     """Raise the soft limit to the hard one.
 
-    :param nr_open: where Linux says what a process may have at most, for a hard limit of
+    :param nr_open: file in which Linux says what a process may have at most, for a hard limit of
         "unlimited".
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.adapters.concurrency_limit import WaitingLine, share
+from takotwist.adapters.concurrency_limit import ConcurrencyLimit, share
 from takotwist.errors import AuthUnavailable, Overloaded
 
 
@@ -17,7 +17,9 @@ class Case(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.line = WaitingLine(self.clock, places=self.places, length=self.length, patience=30.0)
+        self.line = ConcurrencyLimit(
+            self.clock, places=self.places, length=self.length, patience=30.0
+        )
         self.served: list[str] = []
 
     def ask(self, name: str, channel: str = "a", address: str = "1") -> Deferred[None]:
@@ -103,7 +105,7 @@ class BoundTests(Case):
 
     def test_no_line(self) -> None:
         """A length of nothing lets nobody wait."""
-        line = WaitingLine(self.clock, places=1, length=0)
+        line = ConcurrencyLimit(self.clock, places=1, length=0)
         self.assertTrue(line.take("a"))
         self.assertRaises(Overloaded, line.enter, "b", "1")
 
@@ -149,7 +151,7 @@ class Model(SynchronousTestCase):
         """Never more inside than there are places, of one channel never more than its share; and
         nobody waits while a place is free that they may have."""
         clock = Clock()
-        line = WaitingLine(clock, places=places, length=1000)
+        line = ConcurrencyLimit(clock, places=places, length=1000)
         inside = dict.fromkeys("abc", 0)
         waiting: list[tuple[str, Deferred[None]]] = []
 

@@ -237,8 +237,9 @@ def _plugin_options() -> Iterator[str]:
 def metrics() -> str:
     """The table of ``docs/howto/monitoring.md``."""
     metrics = Metrics()
-    collector = MetricsCollector(metrics, lambda: Gauges(0, 0, 0, True, 0))
-    collector.stats = LogStats(0, 0, 0)
+    collector = MetricsCollector(
+        metrics, lambda: Gauges(0, 0, 0, True, 0), lambda: LogStats(0, 0, 0)
+    )
     metrics.refusals["rate-limited"] = metrics.cuts["too-slow"] = 1
     rows = []
     home = LiveServices(Bounds(), lambda: 0.0, Deadlines(), Broadcasts(Bus()), Backlog(0))

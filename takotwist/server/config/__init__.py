@@ -1,7 +1,7 @@
-"""What an operator can say: declared once, read from file, environment and flags.
+"""The configuration: declared once, read from file, environment and flags.
 
 `load_config` is all that the rest of the server needs.  `setting` declares a
-key, `source` reads the three sources, `derive` and `check` complete and check,
+key, `load` reads the three sources, `derive` and `check` complete and check,
 `reference` prints every key.
 """
 

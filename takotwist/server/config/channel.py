@@ -25,7 +25,7 @@ _TYPES = ("boolean", "integer", "number", "string")
 
 @attrs.frozen(slots=True)
 class Auth(Kind):
-    """Which header or cookie carries the credentials; false where none is needed."""
+    """Header or cookie that carries the credentials; false where none is needed."""
 
     word = "table or false"
 

@@ -1,4 +1,4 @@
-"""Values that are right alone and wrong together, and those that are probably not meant.
+"""Checks of values that are right alone and wrong together, or probably not meant.
 
 Rule: a problem is something that cannot work; whatever works, however unwise,
 is a warning.
@@ -87,7 +87,7 @@ def _check_listeners(config: Config, problems: Collected, warnings: list[str]) -
 def _check_private(
     config: Config, endpoint: EndpointText, problems: Collected, warnings: list[str]
 ) -> None:
-    """Who reaches the private listener may publish anything, so the network must not."""
+    """Check that no network reaches the private listener, whose clients may publish anything."""
     if endpoint.interface == "":
         problems.add(
             f"has {endpoint}, which every network would reach: add :interface=127.0.0.1",
@@ -172,7 +172,7 @@ def _check_files(config: Config, problems: Collected) -> None:
 
 
 def _fault_of_file(path: Path) -> str | None:
-    """Why it cannot be read; `None` where it may be."""
+    """The reason why it cannot be read; `None` where it may be."""
     try:
         return None if S_ISREG(path.stat().st_mode) else "is no file"
     except FileNotFoundError:
@@ -182,7 +182,7 @@ def _fault_of_file(path: Path) -> str | None:
 
 
 def _fault_of_folder(path: Path) -> str | None:
-    """Why nothing can be kept in it; `None` where it can, or where it could be made."""
+    """The reason why nothing can be kept in it; `None` where it can, or where it could be made."""
     try:
         is_folder = S_ISDIR(path.stat().st_mode)
     except FileNotFoundError:
@@ -197,7 +197,7 @@ def _fault_of_folder(path: Path) -> str | None:
 
 
 def _user() -> str:
-    """Who this process is, by name where there is one."""
+    """The user of this process, by name where there is one."""
     try:
         return getpwuid(os.geteuid()).pw_name
     except KeyError:

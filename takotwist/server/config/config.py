@@ -1,7 +1,7 @@
 """The whole configuration as one value, and the list of its keys.
 
-Rule: a `Config` is complete and checked.  Whoever gets one asks nothing more
-of the file, the environment or the flags.
+Rule: a `Config` is complete and checked; nothing more is asked of the file, the environment or
+the flags.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from takotwist.server.config.setting import Key, keys_of, setting
 
 @attrs.frozen(kw_only=True)
 class Config:
-    """Everything that an operator can say.
+    """A complete configuration.
 
     :ivar channels: the channels that the file defines.
     :ivar file: the file that was read, or `None`.
-    :ivar folder: what relative paths of the file, and defaults, are relative to.
-    :ivar sources: dotted key -> where its value came from, for those that were said.
-    :ivar warnings: what works and is probably not meant, a sentence each.
+    :ivar folder: the base of relative paths of the file, and of defaults.
+    :ivar sources: dotted key -> the source of its value, for those that were given.
+    :ivar warnings: a sentence for each value that works and is probably not meant.
     """
 
     state_dir: Path = setting(
@@ -64,7 +64,7 @@ class Config:
     warnings: tuple[str, ...] = ()
 
     def value(self, key: Key) -> Any:
-        """What holds for `key`."""
+        """The value of `key`."""
         return getattr(getattr(self, key.section) if key.section else self, key.name)
 
 

@@ -1,10 +1,7 @@
-"""Values that follow from other values, and secrets that stand in files.
+"""Values that follow from other values, and secrets that are kept in files of their own.
 
-Rule: what is said explicitly is never changed here, an empty list included.
-
-Secrets that are kept in files of their own.
-
-Rule: a problem names the file and the line, never what is in it.
+Rules: what is given explicitly is never changed here, an empty list included; a problem names
+the file of a secret and the line, never what is in it.
 """
 
 from __future__ import annotations
@@ -24,13 +21,28 @@ from takotwist.server.config.text_file import decode_text
 from takotwist.server.config.user_folder import user_data_folder
 from takotwist.server.config.web_kind import TOKEN
 
+#: Default of `tls.listen` with ``--tls``, or with a certificate.
+TLS_DEFAULT = "tcp:8443"
+
+#: What a development CA has in its folder.  (Not taken from `tls.development_ca`,
+#: which takes long to import, and most commands need none.)
+AUTHORITY_KEY = "development-ca-key.pem"
+
+#: The folder of definitions where none is named.
+CHANNELS_FOLDER = "channels"
+
+#: The folder of functions where none is named.
+FUNCTIONS_FOLDER = "functions"
+
+# files of secrets
+
 #: A file with more than this is not one of ours.
 LARGEST = 1_048_576
 
 
 @attrs.frozen(slots=True)
 class SecretFile:
-    """What was read.
+    """The content of a file of secrets.
 
     :ivar secrets: one a line, without comments.
     :ivar warning: empty, or that others may read the file.
@@ -73,18 +85,7 @@ def read_secret_file(path: Path) -> SecretFile:
     return SecretFile(tuple(secrets), warning)
 
 
-#: Where ``--tls``, or a certificate, listens when nothing says where.
-TLS_DEFAULT = "tcp:8443"
-
-#: What a development CA has in its folder.  (Not taken from `transports.development_ca`,
-#: which takes long to import, and most commands need none.)
-AUTHORITY_KEY = "development-ca-key.pem"
-
-#: The folder of definitions where none is named.
-CHANNELS_FOLDER = "channels"
-
-#: The folder of functions where none is named.
-FUNCTIONS_FOLDER = "functions"
+# derived values
 
 
 def derive(

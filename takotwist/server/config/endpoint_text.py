@@ -1,14 +1,13 @@
-"""Endpoint strings such as ``tcp:8080`` taken apart and put together again.
+"""Endpoint strings such as ``tcp:8080``, taken apart and put together again.
 
 Twisted reads them too, but only with a reactor, only when listening, and
 without saying which port is out of range; the configuration is checked before
 there is any of that.  Here relative socket paths become absolute as well.
-Rule: whatever comes out of `str` is read by Twisted as the same endpoint.
+UDP ports are written in the same form (``udp:443:interface=192.0.2.1``), which Twisted's own
+endpoint strings lack.
 
-Where a UDP port is, as an operator writes it: ``udp:443:interface=192.0.2.1``.
-
-The form of Twisted's endpoint strings, which know no UDP themselves.
-Rule: what can be read can be given to `IReactorUDP.listenUDP` as it is.
+Rules: the text of an endpoint is read by Twisted as the same endpoint; a UDP address that can
+be read can be given to `IReactorUDP.listenUDP` as it is.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class EndpointText:
     """One endpoint string.
 
     :ivar kind: the word before the first colon.
-    :ivar arguments: what has no name, in order.
+    :ivar arguments: values without a name, in order.
     :ivar options: what has one.
     :ivar proxied: whether ``haproxy:`` stands before it (the PROXY protocol).
     """

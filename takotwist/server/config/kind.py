@@ -1,8 +1,8 @@
-"""What a value may be: read from TOML or from text, or refused in words.
+"""Types of value: read from TOML or from text, or refused in words.
 
 TOML brings typed values; the environment and flags bring text, which
-`from_text` turns into what TOML would have said.
-Rule: a kind says what it needs and never what it got, because what it got may
+`from_text` turns into the value that TOML would have.
+Rule: a type says what it needs and never what it got, because what it got may
 be a secret; the reader adds that where it may be shown.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import attrs
 
-#: Stands for a value that its error need not, or must not, repeat.
+#: Placeholder of a value that its error need not, or must not, repeat.
 UNSAID = object()
 
 
@@ -36,31 +36,31 @@ class Unfit(ValueError):
         self.more = more
 
     def sentences(self, *, secret: bool = False) -> list[str]:
-        """What is wrong, a sentence each, with the values unless they are secret."""
+        """The faults, a sentence each, with the values unless they are secret."""
         shown = not secret and self.value is not UNSAID
         mine = f"{self.needs}, not {reprlib.repr(self.value)}" if shown else self.needs
         return [mine, *(one for unfit in self.more for one in unfit.sentences(secret=secret))]
 
 
 class Kind:
-    """One kind of value."""
+    """One type of value."""
 
-    #: The kind in one or two words, for the reference.
+    #: The type in one or two words, for the reference.
     word: str = "value"
 
     @property
     def allowed(self) -> str:
-        """What is allowed, as it follows the words "must be"."""
+        """Allowed values in words, as they follow "must be"."""
         return f"a {self.word}"
 
     def from_text(self, text: str) -> object:
-        """What TOML would have said; text that cannot be read stays text, for `read` to refuse."""
+        """The value that TOML would have; text that is none stays text, for `read` to refuse."""
         return text
 
     def read(self, value: object, folder: Path) -> Any:
         """The value as the program uses it.
 
-        :param folder: what a relative path is relative to.
+        :param folder: the base of a relative path.
         :raises Unfit: it does not fit.
         """
         raise NotImplementedError
@@ -197,7 +197,7 @@ class Location(Kind):
 
 @attrs.frozen(slots=True)
 class Listed(Kind):
-    """A list whose items are of one kind; as text, commas between them or a JSON array."""
+    """A list whose items are of one type; as text, commas between them or a JSON array."""
 
     item: Kind
     least: int = 0
@@ -236,7 +236,7 @@ class Listed(Kind):
 
 @attrs.frozen(slots=True)
 class Table(Kind):
-    """A TOML table, read further by whoever declares it."""
+    """A TOML table, read further by the code that declares it."""
 
     word = "table"
 

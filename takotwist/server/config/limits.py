@@ -1,10 +1,7 @@
-"""The bounds: of connections, of rates, of memory, of time.
+"""Bounds: of connections, of rates, of memory, of time; and those of live objects.
 
-Rule: everything that a stranger can make grow has a bound here.
-
-Live objects: how long they wait, and how much of them is kept.
-
-Rule: as for limits, a default is safe on a small VPS.
+Rules: everything that a stranger can make grow has a bound here; a default is safe on a small
+VPS.
 """
 
 from __future__ import annotations
@@ -204,10 +201,6 @@ class Limits:
         unit="seconds",
         live=True,
     )
-
-
-KIB = 1024
-MIB = 1024 * KIB
 
 
 @attrs.frozen(kw_only=True)

@@ -1,14 +1,10 @@
-"""From file, environment and flags to one checked `Config`.
+"""Loading: from file, environment and flags to one checked `Config`.
 
     flags > environment > file > defaults
 
-Rule: every problem is found before any is reported, and a value that is
-overridden is still checked: it would hold as soon as the other one is gone.
-
-What the file, the environment and the flags say, each under dotted keys.
-
-Rule: a source is only read here.  Whether a value fits its key is decided once
-for all of them, in `load`.
+Each source is read under dotted keys, and only here; whether a value fits its key is decided
+once for all of them.  Rule: every problem is found before any is reported, and a value that is
+overridden is still checked, because it would hold as soon as the other one is gone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, all of it at once.
+"""Problems of a configuration, all of them at once.
 
 An operator who fixes one line and is then told of the next loses patience, so
 problems are collected and raised together.

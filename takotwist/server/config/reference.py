@@ -1,4 +1,4 @@
-"""Every key, printed: for a terminal, for the documentation, or as a file to begin with.
+"""Printed reference of all keys: for a terminal, for the documentation, or as a file to begin with.
 
 Rule: nothing is written here about any one key; all of it is in the
 declarations.
@@ -67,7 +67,7 @@ def _facts(key: Key) -> list[tuple[str, str]]:
 
 
 def as_text() -> str:
-    """For a terminal."""
+    """The reference for a terminal."""
     lines = [
         fill(
             "Flags win over the environment, which wins over the file. Relative paths are"
@@ -96,7 +96,7 @@ def as_text() -> str:
 
 
 def as_markdown() -> str:
-    """For the documentation."""
+    """The reference for the documentation."""
     lines: list[str] = []
     for name, sentence, keys in _sections():
         lines += [f"## `[{name}]`" if name else "## Top of the file", "", sentence, ""]
@@ -112,7 +112,7 @@ def as_markdown() -> str:
 
 
 def as_toml() -> str:
-    """A file in which every key stands, commented out, with its default."""
+    """A configuration file in which every key stands, commented out, with its default."""
     lines: list[str] = []
     for name, sentence, keys in _sections():
         header = "# [channels.NAME]" if name == _CHANNEL[0] else f"[{name}]"

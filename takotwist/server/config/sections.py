@@ -326,7 +326,7 @@ class Replay:
 
 @attrs.frozen(kw_only=True)
 class Log:
-    """What the server writes about itself."""
+    """The server's own log."""
 
     format: str = setting(
         Choice(("text", "json")), "text", "One readable line an event, or one JSON object."
@@ -360,7 +360,7 @@ def _count(name: str, meaning: str, unit: str) -> int:
 
 @attrs.frozen(kw_only=True)
 class LifecycleDefaults:
-    """What holds for channels that do not say otherwise, wherever they are defined."""
+    """Defaults of channels that do not say otherwise, wherever they are defined."""
 
     replay_window_seconds: float = _seconds(
         "replay_window", "How far back a client may resume. Older messages are removed."

@@ -1,4 +1,4 @@
-"""One declaration a key: its type, default, meaning, unit and name everywhere.
+"""Declaration of a key: its type, default, meaning, unit and name everywhere.
 
 From these declarations come the reader, the environment's names, the errors
 and the printed reference.
@@ -18,13 +18,13 @@ _KEY = "takotwist.setting"
 
 @attrs.frozen(slots=True, kw_only=True)
 class Setting:
-    """What is declared about a key, without the section that it is in.
+    """Declaration of a key, without the section that it is in.
 
     :ivar meaning: one or two sentences for an operator.
     :ivar unit: of a number, such as ``bytes``.
-    :ivar derived: where the default depends on other keys: how, in words.
-    :ivar secret: whether the value must never be shown.
-    :ivar live: whether SIGHUP changes it; else a restart does.
+    :ivar derived: the default in words, where it depends on other keys.
+    :ivar secret: true where the value must never be shown.
+    :ivar live: true where SIGHUP changes it; else a restart does.
     """
 
     kind: Kind
@@ -40,7 +40,7 @@ class Key:
     """One key of the configuration.
 
     :ivar section: empty for a key at the top of the file.
-    :ivar default: what holds where nothing is said.
+    :ivar default: the value where none is given.
     """
 
     section: str
@@ -50,7 +50,7 @@ class Key:
 
     @property
     def dotted(self) -> str:
-        """As errors name it: ``limits.max_connections``."""
+        """The name in errors: ``limits.max_connections``."""
         return f"{self.section}.{self.name}" if self.section else self.name
 
     @property

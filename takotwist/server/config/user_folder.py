@@ -1,4 +1,4 @@
-"""Where a user's own files are that all of a user's projects share.
+"""The user's own data folder, which all of a user's projects share.
 
 By the XDG Base Directory specification.  Rule: a folder of somebody else is not it,
 although the environment may say so: sudo can leave HOME as it was, and what root then

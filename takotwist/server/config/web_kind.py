@@ -1,4 +1,4 @@
-"""Kinds of value that come from the web: URLs, origins, networks, endpoints, hosts, tokens.
+"""Types of value from the web: URLs, origins, networks, endpoints, hosts, tokens.
 
 Rule: what passes here is used as it is; nobody behind parses or trims again.
 """
@@ -62,7 +62,7 @@ class UdpEndpoint(Kind):
 
 @attrs.frozen(slots=True)
 class HttpUrl(Kind):
-    """Where an HTTP server is: scheme, host, port, perhaps a path that goes before ours."""
+    """Address of an HTTP server: scheme, host, port, perhaps a path that goes before ours."""
 
     word = "URL"
 
@@ -173,7 +173,7 @@ class Network(Kind):
 
 @attrs.frozen(slots=True)
 class Proxy(Kind):
-    """Where a proxy is: an address, a network, or the other end of a Unix socket."""
+    """Address of a proxy: an address, a network, or the other end of a Unix socket."""
 
     word = "proxy"
 
@@ -225,7 +225,7 @@ class PrivateHost(Kind):
 
 @attrs.frozen(slots=True)
 class Definitions(Kind):
-    """Where channel definitions are: a folder, one file, or a dotted module."""
+    """Place of channel definitions: a folder, one file, or a dotted module."""
 
     word = "folder or module"
 
