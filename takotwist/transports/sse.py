@@ -21,7 +21,7 @@ from takotwist.core.topic import Message, Topic
 from takotwist.errors import InternalError, MethodNotAllowed, Refusal
 from takotwist.flow.session import Session
 from takotwist.streams.http.interface import Request
-from takotwist.streams.sse.stream import HEADERS, EventStream
+from takotwist.streams.sse.stream import EventStream
 from takotwist.transports.admission import Admission
 from takotwist.transports.request import read_channel_request
 
@@ -59,7 +59,7 @@ class SseTransport:
     admission: Admission
 
     async def subscribe(self, request: Request, channel: str) -> None:
-        """Answer a GET of a channel.
+        """Answer a GET of a channel, or a HEAD.
 
         :param request: `twisted.web.iweb.IRequest`, nothing written yet.
         :raises Refusal: and then nothing has been written.
@@ -75,9 +75,8 @@ class SseTransport:
             if request.method not in (b"GET", b"HEAD"):
                 raise MethodNotAllowed(allow=("GET", "HEAD", "POST", "OPTIONS"))
             cursor = channel_request.cursor
-            if request.method == b"HEAD":
-                self._head(request)
-                return
+            # A HEAD too: only who begins at the cursor knows whether it is too old.  Its stream
+            # ends with its head.
             stream = SseStream(self.admission, request)
             session = slot.open("sse", stream.send_queue, stream.end)
             stream.session = session
@@ -92,14 +91,6 @@ class SseTransport:
             if not session.closed:
                 session.live_until(admitted.lifecycle.max_connection_lifetime_ms)
                 stream.keep_alive(admitted.lifecycle.keepalive_interval_ms / 1000)
-
-    def _head(self, request: Request) -> None:
-        """Answer with the head of a GET, without following anything."""
-        self.admission.answers.cors(request)
-        request.setResponseCode(200)
-        for name, value in HEADERS.items():
-            request.setHeader(name, value)
-        request.finish()
 
 
 class SseStream:
@@ -124,7 +115,8 @@ class SseStream:
         # Not before: they know each other until it ends, and what is refused has no end.
         stream = EventStream(request, on_pause=self._paused, on_resume=self._resumed)
         self._stream = stream
-        stream.on_closed(self._gone)
+        why = "answered HEAD" if request.method == b"HEAD" else "client left"
+        stream.on_closed(partial(self.session.close, why))
         if stream.open(preamble(topic, asked, cursor, reset)):
             form = SSE_CHUNKED if stream.framing == "chunked" else SSE_RAW
             self.send_queue.connect(
@@ -155,9 +147,6 @@ class SseStream:
             self._stream.write(KEEPALIVE)
             self.send_queue.written_at = now
         self.session.later("keepalive", again, self._beat)
-
-    def _gone(self) -> None:
-        self.session.close("client left")
 
     def _paused(self) -> None:
         self.send_queue.paused = True

@@ -55,6 +55,30 @@ class SseTests(SynchronousTestCase):
         at_the_end = self.world.subscribe(ROOM, {"Last-Event-ID": second["id"]})
         self.assertEqual(at_the_end.body, b"retry: 2000\n")
 
+    def test_head_request(self) -> None:
+        """HEAD says what GET would: its head, or why there is none.  It follows nothing."""
+        for n in range(6):
+            self.world.publish(ROOM, "msg", n)
+        for query, headers in (
+            ("", {}),
+            ("", {"Last-Event-ID": "0"}),
+            ("", {"Last-Event-ID": "1"}),
+            ("&stale=reset", {"Last-Event-ID": "1"}),
+            ("", {"Last-Event-ID": "9" * 16}),
+            ("", {"Last-Event-ID": "none"}),
+            ("&nothing=1", {}),
+        ):
+            with self.subTest(query=query, headers=headers):
+                get = self.world.request("GET", ROOM + query, headers)
+                head = self.world.request("HEAD", ROOM + query, headers)
+                self.assertEqual(head.status, get.status)
+                self.assertEqual(head.body, b"")
+                for name in ("content-type", "cache-control", "x-accel-buffering"):
+                    self.assertEqual(head.headers.get(name), get.headers.get(name), name)
+                get.leave()
+                self.assertEqual(self.world.parts.metrics.subscriptions, 0)
+                self.assertEqual(len(self.world.parts.sessions), 0)
+
     def test_keepalive(self) -> None:
         """A sign of life is a line, and ends no block."""
         reader = self.world.subscribe(ROOM)
