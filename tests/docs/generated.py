@@ -20,7 +20,7 @@ from takotwist.cli import main
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.log import LogStats
 from takotwist.core.metrics import Metrics
-from takotwist.errors import Refusal, Retry
+from takotwist.errors import REFUSALS, Refusal, Retry
 from takotwist.live.broadcast.broadcast import Broadcasts
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.machine.frames import Bounds
@@ -29,6 +29,7 @@ from takotwist.live.services import LiveServices
 from takotwist.live.sessions import LiveSessions
 from takotwist.server.config.reference import as_markdown
 from takotwist.server.options import Options
+from takotwist.streams.unfinished import CLOSE_CODE, Cut
 from tests.docs.api_page import api
 from tests.docs.page import DOCS
 from tests.docs.states_page import states
@@ -90,9 +91,19 @@ An HTTP answer with the status 429 or 503 carries `Retry-After`, in whole second
 came too slowly, of 431, a head that is too large, and of 501, a method of HTTP/3 that is none of ours. Go by the
 status there.
 
-Close codes without a refusal behind them: 1000 `connection expired` (the connection's lifetime is over: come
-back at once), 1003 `text-frames-only` (a binary frame was sent), and 1002, 1007 and 1009 of the WebSocket
-protocol itself.
+Ends of a WebSocket, or of a WebTransport session, that no refusal stands behind:
+
+| close | reason | when | come back? |
+|---|---|---|---|
+| 1000 | `connection expired` | The connection's lifetime is over. | at once |
+| 1001 | `no answer to keepalives` | WebTransport: nothing was acknowledged for two keepalives. | with backoff |
+| 1003 | `text-frames-only` | A binary frame was sent. | no |
+| 1008 | `too many pings` | A thousand of WebSocket's own pings and pongs came within ten seconds. | with backoff |
+{{cuts}}
+| 1013 | `stream-missing` | WebTransport: the session has no stream in time. | with backoff |
+| 1002, 1007, 1009 | | The WebSocket protocol itself was broken; 1009 with the reason `message-too-large` is the refusal. | with backoff |
+
+Over HTTP a body that comes too slowly is a 408 `refused`, and a line of NDJSON is `refused` alone.
 
 Beside `Refusal` there are, in Python only:
 
@@ -162,6 +173,13 @@ def _sentence(kind: type) -> str:
     return " ".join(first.split()).replace("``", "`").split(":param")[0].strip()
 
 
+#: Reasons for which a frame is not waited for any longer, but for those that are refusals too.
+_CUTS = {
+    Cut.TOO_SLOW: "A frame began and came on by less than `limits.input_rate` over"
+    " `limits.input_seconds`.",
+}
+
+
 def _leaves(kind: type[Refusal] = Refusal) -> Iterator[type[Refusal]]:
     for below in kind.__subclasses__():
         if below.__module__ == "takotwist.errors":
@@ -178,6 +196,11 @@ def errors() -> str:
         f" `{one.__name__}` | {_sentence(one)} |"
         for one in _leaves()
     ]
+    cuts = [
+        f"| {CLOSE_CODE} | `{cut.value}` | {_CUTS[cut]} | with backoff |"
+        for cut in Cut
+        if cut.value not in REFUSALS
+    ]
     retries = [f"| {one.value} | {text} |" for one, text in _RETRY.items()]
     others = [
         f"| `{one.__name__}` | {_sentence(one)} |"
@@ -186,6 +209,7 @@ def errors() -> str:
     return (
         _ERRORS.replace("{rows}", "\n".join(rows))
         .replace("{retries}", "\n".join(retries))
+        .replace("{cuts}", "\n".join(cuts))
         .replace("{others}", "\n".join(others))
     )
 
