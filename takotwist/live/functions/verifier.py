@@ -73,7 +73,8 @@ class Verifier:
         except Exception as error:
             if isinstance(error, CancelledError) and left():
                 raise
-            secrets = tuple(one for one in (said, baked) if one)
+            # The value and not the whole header: the app was given it without its scheme.
+            secrets = (asked.header.value if asked.header else "", baked or "")
             self._log.error(
                 "verify of a function failed\n{trace}", trace=failure_text(error, secrets)
             )
