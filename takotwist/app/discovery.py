@@ -15,7 +15,6 @@ import importlib.machinery
 import importlib.util
 import re
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -26,6 +25,7 @@ from typing import Any, Protocol, TypeVar
 import attrs
 
 from takotwist.app.channel import Channel
+from takotwist.app.code_errors import code_error
 from takotwist.core.channel import Defined
 from takotwist.errors import DefinitionError
 
@@ -76,6 +76,9 @@ def collected(
 
 
 T = TypeVar("T")
+
+#: Said of definitions that are not there, with their name.
+_NOWHERE = "there is no folder and no module {!r}; make it, or correct its name where it is said"
 
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -141,7 +144,7 @@ def load(
             _add_to_path(Path.cwd())
             with _set_aside(text, again):
                 return collect(_dotted_modules(text), False)
-    raise DefinitionError(f"there is no folder and no module {text!r}")
+    raise DefinitionError(_NOWHERE.format(text))
 
 
 def _folder_modules(folder: Path, package: str) -> Iterator[tuple[str, ModuleType]]:
@@ -197,26 +200,15 @@ def _imported(name: str, place: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as missing:
         if missing.name and (name == missing.name or name.startswith(f"{missing.name}.")):
-            raise DefinitionError(f"there is no folder and no module {name!r}") from None
-        raise DefinitionError(_where(missing, place), place=place) from missing
+            raise DefinitionError(_NOWHERE.format(name)) from None
+        raise _unusable(missing, place) from missing
     except (Exception, SystemExit) as broken:
-        raise DefinitionError(_where(broken, place), place=place) from broken
+        raise _unusable(broken, place) from broken
 
 
-def _where(error: BaseException, place: str) -> str:
-    """Error text for `place` while it was read, with the line in it."""
-    what = f"{type(error).__name__}: {error}"
-    if isinstance(error, DefinitionError):
-        what = error.reason
-    elif isinstance(error, SyntaxError):
-        what = f"{type(error).__name__}: {error.msg}"
-        if error.filename != place:
-            return f"{error.filename}, line {error.lineno}: {what}"
-        return f"line {error.lineno}: {what}"
-    lines = [
-        step.lineno for step in traceback.extract_tb(error.__traceback__) if step.filename == place
-    ]
-    return f"line {lines[-1]}: {what}" if lines else what
+def _unusable(error: BaseException, place: str) -> DefinitionError:
+    found = code_error(error, place)
+    return DefinitionError(found.what, place=found.place)
 
 
 def _package_name(folder: Path) -> str:
@@ -255,7 +247,7 @@ def _ensure_package(folder: Path, package: str) -> None:
             spec.loader.exec_module(module)
         except (Exception, SystemExit) as broken:
             del sys.modules[package]
-            raise DefinitionError(_where(broken, str(init)), place=str(init)) from broken
+            raise _unusable(broken, str(init)) from broken
 
 
 def _add_to_path(folder: Path) -> None:

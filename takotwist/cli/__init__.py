@@ -10,6 +10,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 import click
+from click.shell_completion import CompletionItem
 
 #: Name -> module of this package, whose `command` it is, and one sentence for the list.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -41,6 +42,16 @@ class Subcommands(click.Group):
         module = import_module(f"{__name__}.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names for a shell, out of the table: whoever presses a key waits for no file."""
+        names = [
+            CompletionItem(name, help=sentence)
+            for name, (_, sentence) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        # Past the group's own, which would read the file of each.
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list for ``--help``, out of the table."""
@@ -75,4 +86,9 @@ def main() -> None:
       tako config-doc | less            every key
       tako keys new                     a key to publish with
       tako serve --tls                  the server, with HTTPS on localhost
+
+    \b
+    Completion, for one shell, or for good in ~/.bashrc (zsh_source and ~/.zshrc; for fish:
+    _TAKO_COMPLETE=fish_source tako | source):
+      eval "$(_TAKO_COMPLETE=bash_source tako)"
     """

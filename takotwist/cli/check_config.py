@@ -14,6 +14,7 @@ import click
 
 from takotwist.app.discovery import discover
 from takotwist.cli.configured import config_option, configured
+from takotwist.cli.progress import progress
 from takotwist.core.channel import Defined, Registry
 from takotwist.errors import TakoError
 from takotwist.live.functions.function import discover_functions
@@ -43,9 +44,10 @@ def command(config: str | None) -> None:
     warnings = list(checked.warnings)
     try:
         certificate = _certificate(checked, warnings)
-        load_pages(checked.app.pages, checked.folder)
-        channels = _channels(checked)
-        functions = discover_functions(checked.app.functions) if checked.app.functions else {}
+        with progress("reading the app's modules"):
+            load_pages(checked.app.pages, checked.folder)
+            channels = _channels(checked)
+            functions = discover_functions(checked.app.functions) if checked.app.functions else {}
     except TakoError as bad:
         click.echo(str(bad), err=True)
         raise SystemExit(1) from None

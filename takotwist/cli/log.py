@@ -18,6 +18,7 @@ from takotwist.adapters.sqlite.errors import Trouble
 from takotwist.adapters.sqlite.file import StoreFile, this_boot
 from takotwist.adapters.sqlite.transfer import Contents, back_up, move_out, take_in, verify
 from takotwist.cli.configured import config_option, configured
+from takotwist.cli.progress import progress
 from takotwist.core.retention import Watched
 from takotwist.errors import ConfigError
 from takotwist.server.config import Config
@@ -56,7 +57,7 @@ def backup(file: Path, config: str | None) -> None:
     """
     path = configured(config=config).replay.path
     _must_not_exist(file)
-    with _said(path):
+    with _said(path), progress(f"copying {path} to {file}"):
         contents = back_up(str(path), str(file))
     click.echo(f"{file}: {_described(contents)}.")
 
@@ -76,7 +77,8 @@ def export(file: Path, config: str | None) -> None:
     _must_not_exist(file)
     with _alone(checked), _said(path):
         store = StoreFile(str(path), checked.replay.durability, time.time, Watched())
-        contents = move_out(store, str(file))
+        with progress(f"moving {path} to {file}"):
+            contents = move_out(store, str(file))
     for notice in store.notices:
         click.echo(f"{path} {notice}.", err=True)
     click.echo(f"{file}: {_described(contents)}. Imported once, every cursor is good.")
@@ -99,7 +101,9 @@ def import_(file: Path, replace: bool, config: str | None) -> None:
             raise click.ClickException(
                 f"{path} is there already. Say --replace to have it removed, or export it first."
             )
-        contents, doubt = take_in(str(file), str(path), this_boot(), int(time.time() * 1_000_000))
+        with progress(f"copying {file} to {path}"):
+            now = int(time.time() * 1_000_000)
+            contents, doubt = take_in(str(file), str(path), this_boot(), now)
     click.echo(f"{path}: {_described(contents)}.")
     if doubt is None:
         click.echo("Every cursor is good. Do not import this file a second time.")
@@ -121,7 +125,7 @@ def check(file: Path | None, config: str | None) -> None:
     Ends with 1 where something is wrong.
     """
     path = file or configured(config=config).replay.path
-    with _said(path):
+    with _said(path), progress(f"looking through {path}"):
         found = verify(str(path), this_boot(), in_place=file is None)
     click.echo(f"{path}: {_described(found.contents)}.")
     for line in found.wrong:

@@ -42,6 +42,7 @@ from takotwist.server.listener_access import ListenerAccess
 from takotwist.server.parts import Parts
 from takotwist.server.reloadable import Rates, Reloadable
 from takotwist.server.sites import private_pages, public_pages
+from takotwist.server.start_page import StartPage
 from takotwist.streams.http.interface import ReadableRequest
 from takotwist.streams.seams.socket import blocked_sends
 from takotwist.streams.unfinished import Unfinished
@@ -52,7 +53,7 @@ from takotwist.transports.history import HistoryTransport
 from takotwist.transports.live.routes import LiveRoutes
 from takotwist.transports.publish.route import PublishTransport
 from takotwist.transports.responses import Responses
-from takotwist.transports.site import Routes
+from takotwist.transports.site import Answer, Routes
 from takotwist.transports.sse import SseTransport
 from takotwist.transports.websocket import WebSocketTransport
 
@@ -97,6 +98,7 @@ def compose(
     beside: CallableRunner | None = None,
     refresh: Callable[[], Awaitable[bool]] | None = None,
     elsewhere: IResource | None = None,
+    more_pages: Mapping[str, IResource] | None = None,
 ) -> Parts:
     """Put the server together.
 
@@ -111,6 +113,7 @@ def compose(
     :param beside: runs the channels' functions on the same threads.
     :param refresh: see `AuthorizerService`.
     :param elsewhere: the resource of all paths that are not ours.
+    :param more_pages: public pages beside ours, by their paths, or in the place of one of ours.
     """
     limits, seconds = config.limits, reactor.seconds
 
@@ -239,7 +242,11 @@ def compose(
         reloadable.check_key,
         lambda sender, count: rates.take_publish(sender, seconds(), count),
         access.check_public,
-        public_pages(health_page),
+        {
+            **public_pages(health_page),
+            **({} if elsewhere is not None else {"/": Answer(answers, StartPage(reloadable))}),
+            **(more_pages or {}),
+        },
         live_routes(live, admission, config.live),
         elsewhere,
     )

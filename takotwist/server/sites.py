@@ -19,6 +19,7 @@ from twisted.web.server import NOT_DONE_YET
 from takotwist.admin.channels import CHANNELS_PATH, ChannelsPage
 from takotwist.admin.health import HEALTH_PATH, HealthPage
 from takotwist.admin.metrics import METRICS_PATH, MetricsPage
+from takotwist.app.code_errors import code_error
 from takotwist.errors import REFUSALS, ConfigError, Refusal, TakoError
 from takotwist.server.reloadable import Reloadable
 from takotwist.streams.files import static_dir
@@ -165,13 +166,14 @@ def load_pages(source: Path | str | None, folder: Path) -> IResource | None:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     try:
-        found: Any = getattr(importlib.import_module(module_name), name)
+        found: Any = _page_source(module_name, name, folder)
         if callable(found) and not IResource.providedBy(found) and not hasattr(found, "resource"):
             found = found()
-    except Exception as failure:
-        raise ConfigError(
-            f"cannot be loaded: {type(failure).__name__}: {failure}", key="app.pages", source=source
-        ) from failure
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as failure:
+        wrong = code_error(failure, source)
+        raise ConfigError(wrong.what, key="app.pages", source=wrong.place) from failure
     if hasattr(found, "resource"):
         found = found.resource()
     if not IResource.providedBy(found):
@@ -181,3 +183,27 @@ def load_pages(source: Path | str | None, folder: Path) -> IResource | None:
             source=source,
         )
     return found
+
+
+def _page_source(module_name: str, name: str, folder: Path) -> Any:
+    """The object that ``app.pages`` names.
+
+    :raises ConfigError: there is no such module, or it has no such name.
+    """
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as missing:
+        if missing.name is None or not f"{module_name}.".startswith(f"{missing.name}."):
+            raise
+        raise ConfigError(
+            f"there is no module {module_name!r} in {folder}; make it, or correct app.pages",
+            key="app.pages",
+        ) from None
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        raise ConfigError(
+            f"has nothing that is called {name!r}; define it, or correct app.pages",
+            key="app.pages",
+            source=str(module.__file__ or module_name),
+        ) from None

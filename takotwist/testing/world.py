@@ -26,6 +26,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from twisted.web.resource import IResource
 
 from takotwist.adapters.authorize_local import LocalAuthorizer, LocalPublishing
 from takotwist.adapters.memory.log import InMemoryReplayLog
@@ -84,6 +85,7 @@ class World:
     :param config: what differs from the defaults, such as ``Config(limits=Limits(...))``.
     :param log: another replay log than one in memory.
     :param authorizer: who is asked in place of the channels' own functions.
+    :param pages: what answers every path that is not the server's.
     :param functions: that pages may call, as `takotwist.live.functions.function` returned them.
     :ivar clock: the time; turn it with `advance`.
     :ivar parts: the server, put together.
@@ -98,6 +100,7 @@ class World:
         authorizer: IAuthorizer | None = None,
         random: float = 0.5,
         functions: Iterable[Function[..., Any]] = (),
+        pages: IResource | None = None,
     ) -> None:
         self.clock = WorldClock()
         self.clock.rightNow = BEGINNING
@@ -123,6 +126,7 @@ class World:
             health=lambda: Health(True, store=self.parts.publishing.storing),
             bus=Bus(self.clock.seconds),
             beside=local.runner,
+            elsewhere=pages,
         )
         self.live: LiveParts = self.parts.live
         set_default_broadcasts(self.live.services.broadcasts)

@@ -204,24 +204,33 @@ class TestMistakes(DiscoveryCase):
             )
             """,
         )
-        self.assertRegex(self.refused().reason, r"^line 3: param 'access_token' is reserved")
+        refused = self.refused()
+        self.assertRegex(refused.reason, r"^param 'access_token' is reserved")
+        self.assertTrue(str(refused.place).endswith("chat.py:3"), refused.place)
 
     def test_import_error(self) -> None:
         """Whatever a file raises is an error with its line."""
-        for text, part in (
-            (
-                "import nothing_of_this_name",
-                "line 1: ModuleNotFoundError: No module named 'nothing",
-            ),
-            ("x = 1\n\nx / 0", "line 3: ZeroDivisionError"),
-            ("x = 1\nx +* 2", "line 2: SyntaxError"),
-            ("import sys\nsys.exit(2)", "line 2: SystemExit"),
-            ("from . import nobody", "line 1: ImportError"),
+        for text, line, part in (
+            ("import nothing_of_it", 1, "ModuleNotFoundError: No module named 'nothing_of_it' ("),
+            ("x = 1\n\nx / 0", 3, "ZeroDivisionError: division by zero"),
+            ("x = 1\nx +* 2", 2, "SyntaxError"),
+            ("import sys\nsys.exit(2)", 2, "SystemExit: 2"),
+            ("from . import nobody", 1, "ImportError"),
         ):
             self.write("chat.py", text)
             refused = self.refused()
             self.assertTrue(refused.reason.startswith(part), refused.reason)
-            self.assertTrue(str(refused.place).endswith("chat.py"))
+            self.assertTrue(str(refused.place).endswith(f"chat.py:{line}"), refused.place)
+
+    def test_mistake_in_another_module(self) -> None:
+        """Where the file only imports what is wrong, the place is there, and the file is named."""
+        file = self.write("chat.py", "from . import _broken")
+        self.write("_broken.py", "def f():\n    return 1 / 0\nf()")
+        refused = self.refused()
+        self.assertTrue(str(refused.place).endswith("_broken.py:2"), refused.place)
+        self.assertEqual(
+            refused.reason, f"ZeroDivisionError: division by zero (read for {file.resolve()})"
+        )
 
     def test_file_name(self) -> None:
         """A file whose name Python cannot import is named."""

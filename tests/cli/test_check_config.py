@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from datetime import UTC, datetime, timedelta
 
 from takotwist.tls.development_ca import ensure_development_certificate
@@ -70,7 +72,23 @@ class CheckConfigTests(CommandTestCase):
         self.write("tako.toml", "[app]\npages = 'no_such_module:site'")
         done = self.run_command("check-config")
         self.assertEqual(done.exit_code, 1)
-        self.assertIn("app.pages: cannot be loaded", done.stderr)
+        self.assertIn("app.pages: there is no module 'no_such_module' in ", done.stderr)
+        self.write("tako.toml", "[app]\npages = 'wrong_pages:site'")
+        for text, said in (
+            ("import os\n\nfoo()", "wrong_pages.py:3: app.pages: NameError: name 'foo'"),
+            ("x = 1\ndef f(:", "wrong_pages.py:2: app.pages: SyntaxError: "),
+            ("side = 1", "wrong_pages.py: app.pages: has nothing that is called 'site'"),
+            ("def site():\n    1 / 0", "wrong_pages.py:2: app.pages: ZeroDivisionError: "),
+            ("site = 1", "wrong_pages:site: app.pages: is int, which is neither"),
+        ):
+            self.write("wrong_pages.py", text)
+            sys.modules.pop("wrong_pages", None)
+            importlib.invalidate_caches()
+            sys.dont_write_bytecode = True
+            self.addCleanup(setattr, sys, "dont_write_bytecode", False)
+            done = self.run_command("check-config")
+            self.assertEqual((done.exit_code, done.stderr.count("\n")), (1, 1), done.stderr)
+            self.assertIn(said, done.stderr)
 
     def test_wrong(self) -> None:
         """Every problem is a line on standard error, and the exit is 1."""
@@ -86,7 +104,7 @@ class CheckConfigTests(CommandTestCase):
         self.write("other.toml", "[http]\nlisten = []")
         done = self.run_command("check-config", "-c", "other.toml")
         self.assertEqual(done.exit_code, 1)
-        self.assertIn("other.toml: http.listen", done.stderr)
+        self.assertIn("other.toml:2: http.listen", done.stderr)
 
     def test_certificate(self) -> None:
         """The certificate is read, with its names and its end; a wrong key is a problem."""

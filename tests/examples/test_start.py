@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,6 +15,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 #: Stands in for a program: says its name and what it was asked for.
 _PROGRAM = """#!/bin/sh
 echo "$(basename "$0") $*"
+echo "$(basename "$0") $*" >> "$ASKED"
 """
 
 #: Makes an environment of such programs.
@@ -40,13 +42,14 @@ class StartTests(SynchronousTestCase):
         }.items():
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
-        self.path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+        path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+        self.environ = {**os.environ, "PATH": path, "ASKED": str(self.root / "asked")}
 
     def said(self, start: Path) -> list[str]:
         """What running it prints."""
         done = subprocess.run(
             ["sh", start, "--flag"],
-            env={**os.environ, "PATH": self.path},
+            env=self.environ,
             capture_output=True,
             text=True,
             check=True,
@@ -62,13 +65,42 @@ class StartTests(SynchronousTestCase):
             here = self.root / "examples" / start.parent.name
             here.mkdir(parents=True)
             shutil.copy(start, here)
+            shutil.copy(EXAMPLES / "install", self.root / "examples")
             (here / "build").write_text("#!/bin/sh\n")
             (here / "build").chmod(0o755)
             first, *rest = self.said(here / "start")
             with self.subTest(example=here.name):
                 self.assertIn("installing takotwist", first)
                 self.assertIn(str(self.root / ".venv"), first)
-                self.assertTrue(rest[0].startswith("python3 -m venv"), rest)
                 self.assertIn("--flag", rest[-1])
+                asked = (self.root / "asked").read_text()
+                self.assertRegex(asked, r"python3 -m venv .*\npython -m pip install .*--editable")
+                self.assertEqual("[webtransport]" in asked, here.name == "streams")
                 again = self.said(here / "start")
                 self.assertEqual([line for line in again if "install" in line], [])
+
+    def test_says_how_far_it_is(self) -> None:
+        """What takes longer than a second is said in a terminal, each second; a failure in full."""
+        examples = self.root / "examples"
+        examples.mkdir()
+        shutil.copy(EXAMPLES / "install", examples)
+        slow = (
+            '#!/bin/sh\necho "Collecting attrs>=24"\nsleep 2.5\necho "no space left" >&2\nexit 1\n'
+        )
+        (self.root / "programs" / "program").write_text(slow)
+        reading, writing = pty.openpty()
+        self.addCleanup(os.close, reading)
+        done = subprocess.run(
+            ["sh", examples / "install"],
+            env=self.environ,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        os.close(writing)
+        said = os.read(reading, 65_536).decode()
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("1 s  Collecting attrs", said)
+        self.assertIn("2 s  Collecting attrs", said)
+        self.assertIn("no space left", done.stderr)

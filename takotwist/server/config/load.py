@@ -19,6 +19,7 @@ from typing import Any
 import attrs
 
 from takotwist.core.channel import Defined
+from takotwist.errors import ConfigError
 from takotwist.server.config.channel import read_channel
 from takotwist.server.config.check import check
 from takotwist.server.config.config import KEYS, SECTIONS, Config
@@ -27,6 +28,7 @@ from takotwist.server.config.kind import Unfit
 from takotwist.server.config.problems import Collected, did_you_mean
 from takotwist.server.config.sections import LifecycleDefaults
 from takotwist.server.config.text_file import decode_text
+from takotwist.server.config.toml_lines import line_of
 
 #: Variables of ours that are no configuration of the server: where a `Publisher` in another
 #: process publishes, and the name of the file.
@@ -196,8 +198,18 @@ def load_config(
         sources=sources,
     )
     warnings += check(config, problems)
-    problems.raise_if_any()
+    problems.raise_if_any(lambda problem: _line(problem, file))
     return attrs.evolve(config, warnings=tuple(warnings))
+
+
+def _line(problem: ConfigError, file: Path | None) -> int | None:
+    """Line of a problem in the file."""
+    if problem.key is None or file is None or problem.source != str(file):
+        return None
+    try:
+        return line_of(decode_text(file.read_bytes()), problem.key)
+    except (OSError, ValueError):
+        return None
 
 
 def _file(

@@ -7,7 +7,7 @@ Rule: a problem names its source, its key and what would be allowed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
 import attrs
@@ -42,10 +42,20 @@ class Collected:
         if str(problem) not in map(str, self.problems):
             self.problems.append(problem)
 
-    def raise_if_any(self) -> None:
-        """:raises ConfigProblems: when something was added."""
+    def raise_if_any(self, line: Callable[[ConfigError], int | None]) -> None:
+        """:raises ConfigProblems: when something was added.
+
+        :param line: the line of a problem in its source, where it has one.
+        """
         if self.problems:
-            raise ConfigProblems(self.problems)
+            raise ConfigProblems(
+                problem
+                if (number := line(problem)) is None
+                else ConfigError(
+                    problem.reason, key=problem.key, source=f"{problem.source}:{number}"
+                )
+                for problem in self.problems
+            )
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

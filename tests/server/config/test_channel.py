@@ -39,7 +39,7 @@ class ChannelTests(FolderTestCase):
         [problem] = self.problems("[channels.chat]")
         self.assertEqual(
             problem,
-            "tako.toml: channels.chat: must say public = true, or app.url must say which app to"
+            "tako.toml:1: channels.chat: must say public = true, or app.url must say which app to"
             " ask",
         )
 

@@ -67,9 +67,9 @@ class CheckTests(FolderTestCase):
         self.assertEqual(
             problems,
             [
-                "tako.toml: tls.certificate: names c.pem, which is no file",
-                "tako.toml: tls.key: names k.pem, which is no file",
-                "tako.toml: app.ca_file: names ca.pem, which is no file",
+                "tako.toml:2: tls.certificate: names c.pem, which is no file",
+                "tako.toml:3: tls.key: names k.pem, which is no file",
+                "tako.toml:5: app.ca_file: names ca.pem, which is no file",
             ],
         )
 
@@ -81,8 +81,8 @@ class CheckTests(FolderTestCase):
         self.assertEqual(
             problems,
             [
-                "tako.toml: state_dir: names file, which is no folder",
-                "tako.toml: replay.path: names folder, which is a folder and no file",
+                "tako.toml:1: state_dir: names file, which is no folder",
+                "tako.toml:3: replay.path: names folder, which is a folder and no file",
             ],
         )
 
@@ -93,9 +93,9 @@ class CheckTests(FolderTestCase):
         self.assertEqual(
             problems,
             [
-                f"tako.toml: app.ca_file: names {long}, which cannot be looked at: File name too"
+                f"tako.toml:3: app.ca_file: names {long}, which cannot be looked at: File name too"
                 " long",
-                f"tako.toml: state_dir: names {long}, which cannot be looked at: File name too"
+                f"tako.toml:1: state_dir: names {long}, which cannot be looked at: File name too"
                 " long",
             ],
         )
@@ -105,7 +105,7 @@ class CheckTests(FolderTestCase):
         [problem] = self.problems('state_dir = "locked"')
         user = getpwuid(os.geteuid()).pw_name
         self.assertEqual(
-            problem, f"tako.toml: state_dir: names locked, which the user {user} may not enter"
+            problem, f"tako.toml:1: state_dir: names locked, which the user {user} may not enter"
         )
 
     def test_sizes_that_contradict(self) -> None:

@@ -79,7 +79,9 @@ class DeriveTests(FolderTestCase):
         """Missing, empty, or with two lines: named with its file, never with its content."""
         toml = '[app]\ntoken_file = "t"'
         [problem] = self.problems(toml)
-        self.assertIn("tako.toml: app.token_file: names t, which cannot be read: No such", problem)
+        self.assertIn(
+            "tako.toml:2: app.token_file: names t, which cannot be read: No such", problem
+        )
         self.write("t", "")
         self.assertIn("must hold one token", self.problems(toml)[0])
         self.write("t", "one\ntwo\n")

@@ -74,7 +74,7 @@ class LoadTests(FolderTestCase):
         )
 
     def test_every_problem_at_once(self) -> None:
-        """Each line names the source, the key and what would be allowed."""
+        """Each line names the source with its line, the key and what would be allowed."""
         problems = self.problems(
             'stat_dir = "x"\n[limits]\nmax_conections = 5\noutbox_bytes = "big"\n[htp]\na = 1\n'
             '[replay]\ndurability = "maybe"\n[log]\nmax_connections = 1',
@@ -84,14 +84,14 @@ class LoadTests(FolderTestCase):
         self.assertEqual(
             problems,
             [
-                "tako.toml: stat_dir: is unknown (did you mean 'state_dir'?)",
-                "tako.toml: htp: is unknown (did you mean 'http'?)",
-                "tako.toml: limits.max_conections: is unknown (did you mean 'max_connections'?)",
-                "tako.toml: log.max_connections: is unknown"
+                "tako.toml:1: stat_dir: is unknown (did you mean 'state_dir'?)",
+                "tako.toml:5: htp: is unknown (did you mean 'http'?)",
+                "tako.toml:3: limits.max_conections: is unknown (did you mean 'max_connections'?)",
+                "tako.toml:10: log.max_connections: is unknown"
                 " (did you mean 'limits.max_connections'?)",
-                "tako.toml: limits.outbox_bytes: must be a whole number from 4096 to 1073741824,"
+                "tako.toml:4: limits.outbox_bytes: must be a whole number from 4096 to 1073741824,"
                 " not 'big'",
-                'tako.toml: replay.durability: must be "commit" or "power", not \'maybe\'',
+                'tako.toml:8: replay.durability: must be "commit" or "power", not \'maybe\'',
                 "environment TAKO_APP_QUEUE: app.queue: must be a whole number from 0 to 1000000,"
                 " not 'many'",
                 "--listen: http.listen: item 2 is 'tcp:99999', which must have a port from 0 to"
@@ -105,7 +105,7 @@ class LoadTests(FolderTestCase):
             "[limits]\ndrain_seconds = -1", environ={"TAKO_LIMITS_DRAIN_SECONDS": "5"}
         )
         self.assertEqual(len(problems), 1)
-        self.assertIn("tako.toml: limits.drain_seconds", problems[0])
+        self.assertIn("tako.toml:2: limits.drain_seconds", problems[0])
 
     def test_problems_are_one_config_error(self) -> None:
         """Who catches `ConfigError` gets the first problem's key and all problems' text."""
