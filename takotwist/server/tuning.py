@@ -27,7 +27,7 @@ from pathlib import Path
 import attrs
 from twisted.internet import tcp, unix
 
-from takotwist.streams.seams.tls import TlsConnection
+from takotwist.tls.connection import TlsConnection
 
 # attribute storage
 

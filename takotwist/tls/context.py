@@ -23,8 +23,8 @@ from twisted.internet.interfaces import (
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from takotwist.streams.seams.tls import TlsConnection
 from takotwist.tls.certificate import CertificatePair, read_pair
+from takotwist.tls.connection import TlsConnection
 
 Profile = Literal["intermediate", "modern"]
 

@@ -17,8 +17,8 @@ from twisted.web.server import NOT_DONE_YET, Site
 
 from takotwist.server.listen import Listen, close_listeners, open_listeners
 from takotwist.server.tuning import NAMES
-from takotwist.streams.seams.tls import TlsConnection
 from takotwist.streams.sse.stream import EventStream
+from takotwist.tls.connection import TlsConnection
 from takotwist.tls.context import ServerTls
 from takotwist.tls.development_ca import ensure_development_certificate
 from tests.sockets.echo import Guestbook

@@ -13,7 +13,8 @@ a call more.  So these stay where they are, and are listed here and in the same 
   the response pipe that counts what is queued for one of its streams;
 - `streams/http3/quic` and `streams/http3/streams`: subclasses of aioquic's connections;
 - `streams/websocket/protocol`, and `streams/websocket/upgrade` that sets it up: a subclass of
-  Autobahn's protocol.
+  Autobahn's protocol;
+- `tls/connection`: a subclass of Twisted's TLS transport, with pyOpenSSL's buffers that it renews;
 - `transports/webtransport_lines`: a subclass of Twisted's `LineReceiver`;
 - `adapters/postgres/connection`: psycopg's generators, which its documentation calls internal.
 """

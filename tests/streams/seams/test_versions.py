@@ -81,14 +81,14 @@ USED = (
     Names("Twisted", tls._AggregateSmallWrites, "streams/seams/socket", "_buffer"),
     Names("pyOpenSSL", SSL, "streams/seams/socket", "_lib _ffi"),
     Names("pyOpenSSL", SSL.Connection, "streams/seams/socket", "_ssl _from_ssl _raise_ssl_error"),
+    # in their places: subclasses, and the pipe of an HTTP/2 stream
     Names(
-        "Twisted", tls.BufferingTLSTransport, "streams/seams/tls",
+        "Twisted", tls.BufferingTLSTransport, "tls/connection",
         "_aborted _flushReceiveBIO _lostTLSConnection _producer _tlsConnection"
         " _tlsShutdownFinished",
     ),
-    Names("pyOpenSSL", SSL, "streams/seams/tls", "_lib"),
-    Names("pyOpenSSL", SSL.Connection, "streams/seams/tls", "_ssl _from_ssl _into_ssl"),
-    # in their places: subclasses, and the pipe of an HTTP/2 stream
+    Names("pyOpenSSL", SSL, "tls/connection", "_lib"),
+    Names("pyOpenSSL", SSL.Connection, "tls/connection", "_ssl _from_ssl _into_ssl"),
     Names(
         "Twisted", http, "streams/http/body_framing",
         "_ChunkedTransferDecoder _MalformedChunkedDataError",

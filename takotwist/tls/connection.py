@@ -1,4 +1,7 @@
-"""TLS connections of Twisted that give back the memory that only their handshake needs."""
+"""TLS connections of Twisted that give back the memory that only their handshake needs.
+
+Rule: the private names in use are listed in `streams.seams`, with all others.
+"""
 
 from __future__ import annotations
 
