@@ -15,20 +15,31 @@ class CollectedTests(SynchronousTestCase):
 
     def test_none(self) -> None:
         """Without problems nothing is raised."""
-        Collected().raise_if_any()
+        Collected().raise_if_any(lambda problem: None)
 
     def test_all_at_once(self) -> None:
         """One line a problem; the exception is also the first of them."""
         found = Collected()
         found.add("must be a number", key="limits.max_body", source="tako.toml")
         found.add("is not known", key="htpp", source="tako.toml")
-        error = self.assertRaises(ConfigProblems, found.raise_if_any)
+        error = self.assertRaises(ConfigProblems, found.raise_if_any, lambda problem: None)
         self.assertIsInstance(error, ConfigError)
         self.assertEqual((error.key, error.source), ("limits.max_body", "tako.toml"))
         first, second = str(error).splitlines()
         for words in ("tako.toml", "limits.max_body", "must be a number"):
             self.assertIn(words, first)
         self.assertIn("htpp", second)
+
+    def test_lines(self) -> None:
+        """A problem whose line is known names it behind its source."""
+        found = Collected()
+        found.add("is odd", key="a", source="tako.toml")
+        found.add("is odd", key="b", source="environment")
+        lines = {"a": 7, "b": None}
+        error = self.assertRaises(
+            ConfigProblems, found.raise_if_any, lambda problem: lines[problem.key or ""]
+        )
+        self.assertEqual(str(error), "tako.toml:7: a: is odd\nenvironment: b: is odd")
 
     def test_twice(self) -> None:
         """The same problem is told once; of another key or source it is another one."""
