@@ -74,7 +74,7 @@ class TestWheel(TestCase):
 #: Imports every module of the package as if no extra were installed, and names those that fail.
 WITHOUT_EXTRAS = """
 import importlib, pkgutil, sys
-for name in "aioquic pylsqpack aiohttp django fastapi flask httpx psycopg pydantic".split():
+for name in "aioquic pylsqpack aiohttp django fastapi flask httpx jwt psycopg pydantic".split():
     sys.modules[name] = None
 import takotwist
 for module in pkgutil.walk_packages(takotwist.__path__, "takotwist."):
@@ -86,7 +86,11 @@ for module in pkgutil.walk_packages(takotwist.__path__, "takotwist."):
 
 #: Rooms and files that are of an extra, and may need it.
 OF_EXTRAS = (
+    "takotwist.adapters.authorize_token",
+    "takotwist.adapters.jwks",
     "takotwist.adapters.postgres",
+    "takotwist.adapters.token_",
+    "takotwist.server.tokens",
     "takotwist.client.asyncio",
     "takotwist.client.sync",
     "takotwist.server.http3",

@@ -76,13 +76,19 @@ class _UnixSocket:
 
 
 def app_agent(
-    reactor: Any, url: str, *, connections: int = 64, ca_file: Path | None = None
+    reactor: Any,
+    url: str,
+    *,
+    connections: int = 64,
+    ca_file: Path | None = None,
+    setting: str = "app.ca_file",
 ) -> tuple[IAgent, str, HTTPConnectionPool]:
     """Agent, address and connection pool for `url`.
 
     :param url: ``http://host``, ``https://host`` or ``unix:/path/of.sock``.
     :param connections: most idle connections kept.
     :param ca_file: certificates (PEM) to trust in place of the system's.
+    :param setting: the key of the configuration that names this file.
     :return: the agent, the address to give it in requests, and its connections,
         whose `closeCachedConnections` belongs to the shutdown.
     :raises ConfigError: when the file has no certificate.
@@ -101,7 +107,7 @@ def app_agent(
             return agent
 
         return _KeepingAgent(connecting(pool), connecting(single)), "http://app", pool
-    policy = BrowserLikePolicyForHTTPS(trustRoot=_trust_of(ca_file) if ca_file else None)
+    policy = BrowserLikePolicyForHTTPS(trustRoot=_trust_of(ca_file, setting) if ca_file else None)
 
     def reaching(pool: HTTPConnectionPool) -> IAgent:
         return Agent(reactor, contextFactory=policy, connectTimeout=CONNECT_TIMEOUT, pool=pool)
@@ -109,11 +115,11 @@ def app_agent(
     return _KeepingAgent(reaching(pool), reaching(single)), url, pool
 
 
-def _trust_of(ca_file: Path) -> Any:
+def _trust_of(ca_file: Path, setting: str) -> Any:
     try:
         certificates = [Certificate.loadPEM(pem) for pem in _PEM.findall(ca_file.read_bytes())]
     except Exception as unreadable:
-        raise ConfigError(str(unreadable), key="app.ca_file", source=str(ca_file)) from None
+        raise ConfigError(str(unreadable), key=setting, source=str(ca_file)) from None
     if not certificates:
-        raise ConfigError("there is no certificate in it", key="app.ca_file", source=str(ca_file))
+        raise ConfigError("there is no certificate in it", key=setting, source=str(ca_file))
     return trustRootFromCertificates(certificates)

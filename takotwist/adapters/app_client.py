@@ -232,11 +232,11 @@ class AppClient:
                 # Without it treq reaches for the process's reactor.
                 reactor=self._clock,  # type: ignore[arg-type]  # only its time is used
             )
-            received = await _bounded_body(response, question.limit)
-        except _TooLarge:
+            received = await bounded_body(response, question.limit)
+        except BodyTooLarge:
             raise self.unusable(f"{path} answered with more than {question.limit} bytes") from None
         except Exception as broken:
-            if _was_cancelled(broken):
+            if was_cancelled(broken):
                 raise CancelledError from None
             reason = f"{path} could not be asked: {broken or type(broken).__name__}"
             if repeatable or isinstance(broken, _NOT_SENT):
@@ -310,11 +310,12 @@ def ready_body(body: bytes) -> IBodyProducer:
     return _ReadyBody(body)
 
 
-class _TooLarge(Exception):
+class BodyTooLarge(Exception):
     """The answer goes on past its bound."""
 
 
-def _was_cancelled(error: Exception) -> bool:
+def was_cancelled(error: Exception) -> bool:
+    """Whether a request failed because it was cancelled."""
     # What a cancelled request fails with depends on how far it had come.
     reasons = getattr(error, "reasons", ())
     return isinstance(error, CancelledError | ConnectingCancelledError) or any(
@@ -322,7 +323,8 @@ def _was_cancelled(error: Exception) -> bool:
     )
 
 
-async def _bounded_body(response: Any, limit: int) -> bytes:
+async def bounded_body(response: Any, limit: int) -> bytes:
+    """The body of an answer.  :raises BodyTooLarge: it is longer than `limit` bytes."""
     parts: list[bytes] = []
     size = 0
 
@@ -330,7 +332,7 @@ async def _bounded_body(response: Any, limit: int) -> bytes:
         nonlocal size
         size += len(part)
         if size > limit:
-            raise _TooLarge
+            raise BodyTooLarge
         parts.append(part)
 
     await treq.collect(response, take)

@@ -8,6 +8,7 @@ new one has been read, so an app that is away or wrong takes no channel down.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -117,21 +118,26 @@ def _raise_for(answer: AppAnswer) -> None:
 
 
 @implementer(IAuthorizer)
-@attrs.frozen(slots=True)
+@attrs.define(slots=True)
 class AuthorizerRouter:
-    """Router to the authorizer of the app that defined a channel, by `Defined.local`.
+    """Router to whoever decides: tokens (`Defined.by_token`), or the app (`Defined.local`).
 
     :ivar registry: the server's own, so that a reload is seen at once.
     :ivar elsewhere: `None` where no app is configured.
+    :ivar by_token: `None` where no channel is by tokens.
     """
 
     registry: Registry
     local: IAuthorizer
     elsewhere: IAuthorizer | None = None
+    by_token: Callable[[AuthRequest], Deferred[Grant]] | None = None
 
     def authorize(self, request: AuthRequest) -> Deferred[Grant]:
         """Implement `IAuthorizer`."""
         try:
+            if self.registry.get(request.channel).by_token:
+                assert self.by_token is not None
+                return self.by_token(request)
             return self._owner(request.channel).authorize(request)
         except ChannelUnknown as unknown:
             return fail(unknown)

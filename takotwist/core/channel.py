@@ -156,11 +156,22 @@ class Defined:
     :ivar definition: the channel.
     :ivar place: file, module or URL, for people.
     :ivar local: whether its callables are in this process; else the app is asked over HTTP.
+    :ivar by_token: whether signed tokens let into it, and nobody is asked.
     """
 
     definition: ChannelDefinition
     place: str
     local: bool
+    by_token: bool = False
+
+    def under_tokens(self) -> Defined:
+        """The same, with tokens to decide who is let in; frames go where they went.
+
+        Credentials are where the definition says, or in the usual header.
+        """
+        credentials = self.definition.credentials or Credentials(header_name="authorization")
+        definition = attrs.evolve(self.definition, verified=True, credentials=credentials)
+        return attrs.evolve(self, definition=definition, by_token=True)
 
 
 @attrs.define(slots=True)
