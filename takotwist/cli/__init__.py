@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check-config": ("check_config", "Check the configuration and show what would run."),
     "config-doc": ("config_doc", "Explain every key of the configuration."),
     "keys": ("keys", "Make publish keys."),
+    "token": ("token", "Make tokens that let into channels, or revoke them."),
     "trust": ("trust", "Say how to trust the development certificate, or do it."),
 }
 

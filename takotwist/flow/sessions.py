@@ -5,7 +5,7 @@ Rule: a place is taken before the app is asked, and given back exactly once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Protocol
 
 import attrs
@@ -104,6 +104,22 @@ class Sessions:
             self.publishing,
             on_full,
         )
+
+    def end_subjects(self, subjects: Collection[str], of_channel: Callable[[str], bool]) -> int:
+        """End the subscriptions of these subjects, as if their grants had expired.
+
+        :param of_channel: tells whether a channel is meant.
+        :return: how many there were.
+        """
+        ended = 0
+        for session in self:
+            for subscribed in list(session.subscribed.values()):
+                admitted = subscribed.admitted
+                channel = admitted.asked.definition.name
+                if admitted.grant.subject in subjects and of_channel(channel):
+                    subscribed.expired()
+                    ended += 1
+        return ended
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._open))

@@ -217,6 +217,24 @@ class LiveSessions:
         if session is not None:
             session.end(PageLeft())
 
+    def end_subjects(self, subjects: Collection[str], of_function: Callable[[str], bool]) -> int:
+        """End the objects of these subjects: their credentials are void.
+
+        :param of_function: tells whether those of a function are meant.
+        :return: of how many pages.
+        """
+        ended = 0
+        for session in list(self._table.values()):
+            verification = session.verification
+            if (
+                session.subject in subjects
+                and verification is not None
+                and of_function(verification.function)
+            ):
+                session.end(NetworkError("The credentials were revoked."))
+                ended += 1
+        return ended
+
     def remove(self, key: bytes) -> None:
         """Drop a session that is empty."""
         self._table.pop(key, None)

@@ -6,8 +6,9 @@ registry of an app elsewhere.  Rule: a reload that fails changes nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -29,6 +30,9 @@ from takotwist.live.functions.function import Function, discover_functions
 from takotwist.server.config import Config
 from takotwist.streams.seams.reactor import runs_asyncio
 
+if TYPE_CHECKING:
+    from takotwist.server.tokens import TokenParts
+
 
 @attrs.define(slots=True, eq=False)
 class Definitions:
@@ -49,16 +53,25 @@ class Definitions:
     _found: Discovered = attrs.field(factory=lambda: Discovered(()))
     _publishing: Publishing | None = None
     _client: AppClient | None = None
+    _reactor: Any = None
+    _wall: Callable[[], float] = time.time
+    _tokens: TokenParts | None = attrs.field(default=None, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     @classmethod
     def of(
-        cls, config: Config, reactor: Any, pool: ThreadPool, jitter: Callable[[], float]
+        cls,
+        config: Config,
+        reactor: Any,
+        pool: ThreadPool,
+        jitter: Callable[[], float],
+        wall: Callable[[], float] = time.time,
     ) -> Definitions:
         """Definitions of which nothing is read before `load`.
 
         :param pool: threads for the app's plain functions.
         :param jitter: a number from 0 to 1.
+        :param wall: unix time in seconds.
         """
         on_asyncio = runs_asyncio(reactor)
         registry = Registry()
@@ -71,7 +84,9 @@ class Definitions:
         )
         if config.app.url is None:
             router = AuthorizerRouter(registry, local)
-            return cls(config, on_asyncio, registry, router, local, None, None)
+            return cls(
+                config, on_asyncio, registry, router, local, None, None, reactor=reactor, wall=wall
+            )
         agent, url, connections = app_agent(
             reactor,
             config.app.url,
@@ -92,7 +107,16 @@ class Definitions:
         router = AuthorizerRouter(registry, local, HttpAuthorizer(client))
         elsewhere = HttpRegistry(client, reactor, dispatches=config.app.dispatch)
         return cls(
-            config, on_asyncio, registry, router, local, elsewhere, connections, client=client
+            config,
+            on_asyncio,
+            registry,
+            router,
+            local,
+            elsewhere,
+            connections,
+            client=client,
+            reactor=reactor,
+            wall=wall,
         )
 
     @property
@@ -126,7 +150,9 @@ class Definitions:
         address = None
         if client is not None:
             address = attrs.evolve(client.address, token=config.app.token or "")
+        tokens = self._token_parts(config)
         self.registry.replace(_registry(config, found.defined, elsewhere))
+        self._take_tokens(tokens)
         self._found, channels = found, found.channels
         self.config = config
         self._local.replace(channels)
@@ -142,10 +168,17 @@ class Definitions:
                 what=need.what,
                 package=need.package,
             )
-        return functions
+        if self._elsewhere is None:
+            self._name_unknown()
+        return functions if tokens is None else _under_tokens(functions, tokens)
 
-    async def read_registry(self) -> None:
-        """Read the registry of the app elsewhere; one that cannot be read now is read later."""
+    async def read_elsewhere(self) -> None:
+        """Read what is elsewhere: the app's registry, and the keys of tokens.
+
+        What cannot be read now is read later; the keys are not waited for.
+        """
+        if self._tokens is not None and self._tokens.authorizer.jwks is not None:
+            self._tokens.authorizer.jwks.start()
         if self._elsewhere is None:
             return
         try:
@@ -153,6 +186,7 @@ class Definitions:
         except AuthUnavailable:
             return  # the client has said so in the log
         self._merge()
+        self._name_unknown()
 
     async def refresh(self) -> bool:
         """Read it because a channel is unknown; see `AuthorizerService`."""
@@ -163,9 +197,41 @@ class Definitions:
             self._merge()
         return True
 
+    def is_by_token(self, channel: str) -> bool:
+        """Whether tokens decide about a channel."""
+        return channel in self.registry and self.registry.get(channel).by_token
+
+    def look_for_revoked(self) -> frozenset[str]:
+        """The subjects whose tokens were revoked since the last look."""
+        return frozenset() if self._tokens is None else self._tokens.authorizer.revocations.look()
+
     def close(self) -> Deferred[Any] | None:
-        """Let go of the connections to the app."""
+        """Let go of the connections to the app, and to where keys are."""
+        if self._tokens is not None:
+            self._tokens.close()
         return self._connections.closeCachedConnections() if self._connections else None
+
+    def _token_parts(self, config: Config) -> TokenParts | None:
+        """What decides by tokens, where anything does.  :raises ConfigError: it cannot."""
+        if not config.tokens.wanted:
+            return None
+        # Here, because what it imports is an extra.
+        from takotwist.server.tokens import token_parts
+
+        return token_parts(config.tokens, self._reactor, self._wall, self._tokens)
+
+    def _take_tokens(self, tokens: TokenParts | None) -> None:
+        before, self._tokens = self._tokens, tokens
+        jwks = None if tokens is None else tokens.authorizer.jwks
+        if before is not None and before.authorizer.jwks is not jwks:
+            before.close()
+        self.authorizer.by_token = None if tokens is None else tokens.authorizer.authorize
+
+    def _name_unknown(self) -> None:
+        """Say which names of `tokens.channels` are no channel: one misspelt guards nothing."""
+        for name in self.config.tokens.channels:
+            if name != "*" and name not in self.registry:
+                self._log.warn("tokens.channels names {name}, which is no channel", name=name)
 
     def _merge(self) -> None:
         assert self._elsewhere is not None
@@ -180,13 +246,33 @@ class Definitions:
 def _registry(config: Config, *others: Iterable[Defined]) -> Registry:
     """All channels; those that were defined elsewhere get the configured lifecycle."""
     default = config.lifecycle.lifecycle()
+    decides = config.tokens.decides
     return Registry.of(
         [
-            *config.channels,
             *(
-                attrs.evolve(one, definition=one.definition.with_defaults(default))
-                for defined in others
-                for one in defined
+                one.under_tokens()
+                if one.definition.verified and decides(one.definition.name)
+                else one
+                for one in config.channels
+            ),
+            *(
+                one.under_tokens() if decides(one.definition.name) else one
+                for one in (
+                    attrs.evolve(one, definition=one.definition.with_defaults(default))
+                    for defined in others
+                    for one in defined
+                )
             ),
         ]
     )
+
+
+def _under_tokens(
+    functions: Mapping[str, Function[..., Any]], tokens: TokenParts
+) -> Mapping[str, Function[..., Any]]:
+    """The functions, with tokens in place of the `verify` of those that they decide about."""
+    verify = tokens.authorizer.verify_function
+    return {
+        name: one.verified_by(verify) if tokens.config.decides_call(name) else one
+        for name, one in functions.items()
+    }

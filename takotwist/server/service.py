@@ -44,6 +44,9 @@ FLUSH_SECONDS = 5.0
 #: How often it is looked whether a Unix socket is still there.
 SOCKET_SECONDS = 2.0
 
+#: How often it is looked whether tokens were revoked.
+REVOKED_SECONDS = 1.0
+
 #: So far may ids be ahead of the clock without a word: it is what a loss of files puts them ahead.
 AHEAD_SECONDS = 90
 
@@ -72,7 +75,7 @@ class TakoService(MultiService):
         self._reactor = reactor
         self._wall = wall
         self._threads = ThreadPool(0, APP_THREADS, name="takotwist-app")
-        self.definitions = Definitions.of(config, reactor, self._threads, random.random)
+        self.definitions = Definitions.of(config, reactor, self._threads, random.random, wall)
         self.parts: Parts = compose(
             config,
             reactor=reactor,
@@ -109,6 +112,9 @@ class TakoService(MultiService):
         looking: Any = TimerService(SOCKET_SECONDS, self._look_after_sockets)
         looking.clock = reactor
         looking.setServiceParent(self)
+        revoking: Any = TimerService(REVOKED_SECONDS, self._end_revoked)
+        revoking.clock = reactor
+        revoking.setServiceParent(self)
         self._sweeper = Sweeper(
             self.parts.log,
             self.parts.fanout.keys,
@@ -153,7 +159,7 @@ class TakoService(MultiService):
                 " from here on, and no cursor is lost; if the clock is wrong, set it right.",
                 seconds=self._ids_ahead(),
             )
-        await self.definitions.read_registry()
+        await self.definitions.read_elsewhere()
         self.ready = True
         for address in self.listeners.read():
             self.log.info("serving {address}", address=address)
@@ -166,6 +172,26 @@ class TakoService(MultiService):
         return ensureDeferred(self.listeners.look_after_sockets()).addErrback(
             lambda failure: self.log.failure("looking after the Unix sockets failed", failure)
         )
+
+    def _end_revoked(self) -> None:
+        """End what was let in by tokens that are void now."""
+        try:
+            subjects = self.definitions.look_for_revoked()
+        except Exception:
+            # A timer that fails stops.
+            self.log.failure("looking for revoked tokens failed")
+            return
+        if subjects:
+            ended = self.parts.sessions.end_subjects(subjects, self.definitions.is_by_token)
+            decides_call = self.definitions.config.tokens.decides_call
+            pages = self.live.sessions.end_subjects(subjects, decides_call)
+            self.log.info(
+                "tokens of {count} subjects were revoked; that ended {ended} subscriptions, and"
+                " the live objects of {pages} pages",
+                count=len(subjects),
+                ended=ended,
+                pages=pages,
+            )
 
     def _health(self) -> Health:
         return Health(self.ready, self.parts.publishing.storing, self._ids_ahead())
@@ -188,7 +214,7 @@ class TakoService(MultiService):
         self.live.replace(self.definitions.load(config, again=True))
         self.config = config
         self.parts.change(config)
-        ensureDeferred(self.definitions.read_registry()).addErrback(
+        ensureDeferred(self.definitions.read_elsewhere()).addErrback(
             lambda failure: self.log.failure("reading the registry failed", failure)
         )
         self.log.info("the configuration was read again")

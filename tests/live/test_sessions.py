@@ -164,3 +164,16 @@ class SessionsTests(SynchronousTestCase):
         channel.send_binary(b"x" * 1000)
         self.assertEqual(self.sessions.held, 1400)
         self.assertEqual([one.kind for one in self.sessions], ["channel"])
+
+    def test_subjects_ended(self) -> None:
+        """The objects of a subject whose credentials are void end; those of others stay."""
+        hers, his, free = (
+            self.session(letter * 22, subject)
+            for letter, subject in (("a", "ann"), ("b", "bob"), ("c", None))
+        )
+        objects = [self.admit(one) for one in (hers, his, free)]
+        self.assertEqual(self.sessions.end_subjects({"ann"}, lambda name: name != "onTest"), 0)
+        self.assertEqual(self.sessions.end_subjects({"ann"}, lambda name: name == "onTest"), 1)
+        self.assertEqual(len(hers.objects), 0)
+        self.assertEqual([len(one.objects) for one in (his, free)], [1, 1])
+        self.assertEqual(len(objects), 3)

@@ -96,6 +96,15 @@ class Function(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.wrapped(*args, **kwargs)
 
+    def verified_by(self, verify: Callable[..., Any]) -> Function[P, R]:
+        """The same function with another `verify`.
+
+        :param verify: reads the credentials that this one's read, or those of the usual header.
+        """
+        own = self.verification or Verification(self.name, verify, DEFAULT_HEADER, None)
+        verification = attrs.evolve(own, verify=verify)
+        return Function(self.wrapped, self.name, self.place, verification, self.finish)
+
     @property
     def parameters(self) -> Sequence[Parameter]:
         """The parameters.

@@ -6,6 +6,7 @@ registry come to, so nothing behind knows the difference.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,10 @@ class ChannelKeys:
     """The keys of one channel, beside those of ``[lifecycle]``."""
 
     public: bool = setting(
-        Flag(), False, "Whether anyone may subscribe. If not, the app at app.url is asked."
+        Flag(),
+        False,
+        "Whether anyone may subscribe. If not, the app at app.url is asked, or a token counts"
+        " (tokens.channels).",
     )
     params: dict[str, Any] = setting(
         Table(),
@@ -115,12 +119,20 @@ CHANNEL_KEYS: dict[str, Key] = {
 
 
 def read_channel(
-    name: str, table: object, *, place: str, folder: Path, app_url: str | None, default: Lifecycle
+    name: str,
+    table: object,
+    *,
+    place: str,
+    folder: Path,
+    app_url: str | None,
+    default: Lifecycle,
+    by_token: Callable[[str], bool] = lambda channel: False,
 ) -> tuple[Defined | None, list[tuple[str, str]]]:
     """One channel of the file.
 
     :param place: the file, for the errors that come later.
     :param default: what holds where the channel says nothing.
+    :param by_token: tells whether tokens decide about a channel.
     :return: the channel, or `None` and what is wrong: dotted key and reason.
     """
     dotted = f"channels.{name}"
@@ -139,7 +151,7 @@ def read_channel(
     if wrong:
         return None, wrong
     try:
-        definition = _definition(name, said, app_url, default)
+        definition = _definition(name, said, app_url, default, by_token(name))
     except DefinitionError as bad:
         return None, [(dotted, bad.reason)]
     asks = definition.verified or definition.handlers is None
@@ -147,13 +159,16 @@ def read_channel(
 
 
 def _definition(
-    name: str, said: dict[str, Any], app_url: str | None, default: Lifecycle
+    name: str, said: dict[str, Any], app_url: str | None, default: Lifecycle, by_token: bool
 ) -> ChannelDefinition:
     public = said.get("public", False)
     websocket = said.get("websocket", False)
     if app_url is None:
-        if not public:
-            raise DefinitionError("must say public = true, or app.url must say which app to ask")
+        if not (public or by_token):
+            raise DefinitionError(
+                "must say public = true, or app.url must say which app to ask, or tokens.channels"
+                " must name it"
+            )
         if websocket and not said.get("forward_unhandled"):
             raise DefinitionError(
                 "has websocket and nobody who takes its frames: set app.url, or"

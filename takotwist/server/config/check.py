@@ -44,6 +44,7 @@ def check(config: Config, problems: Collected) -> list[str]:
     _check_http3(config, problems)
     _check_files(config, problems)
     _check_app(config, problems, warnings)
+    _check_tokens(config, problems, warnings)
     _check_sizes(config, problems)
     _warn_of_reach(config, warnings)
     return warnings
@@ -152,6 +153,8 @@ def _check_files(config: Config, problems: Collected) -> None:
         ("tls.certificate", config.tls.certificate if config.tls.listen else None),
         ("tls.key", config.tls.key if config.tls.listen else None),
         ("app.ca_file", config.app.ca_file),
+        ("tokens.keys_file", config.tokens.keys_file),
+        ("tokens.jwks_ca_file", config.tokens.jwks_ca_file),
     ):
         fault = None if path is None else _fault_of_file(path)
         if fault is not None:
@@ -219,13 +222,57 @@ def _check_app(config: Config, problems: Collected, warnings: list[str]) -> None
             key="app.token",
             source=_source(config, "app.url"),
         )
-    parts = urlsplit(app.url)
-    if parts.scheme == "unix":
-        return
-    address = as_address(parts.hostname or "")
-    local = parts.hostname == "localhost" or (address is not None and address.is_loopback)
-    if parts.scheme == "http" and not local:
+    if not _is_safe(app.url):
         warnings.append("app.url is http to another machine: credentials cross the network open")
+
+
+def _check_tokens(config: Config, problems: Collected, warnings: list[str]) -> None:
+    tokens = config.tokens
+    has_keys = bool(tokens.secrets or tokens.keys_file or tokens.jwks_url)
+    if not tokens.wanted:
+        if has_keys:
+            warnings.append(
+                "tokens has keys and no effect, because tokens.channels and tokens.functions"
+                " are empty"
+            )
+        return
+    key = "tokens.channels" if tokens.channels else "tokens.functions"
+    source = _source(config, key)
+    if find_spec("jwt") is None:
+        problems.add("needs PyJWT: pip install 'takotwist[tokens]'", key=key, source=source)
+    if not has_keys:
+        problems.add(
+            "needs keys that tokens are signed by: tokens.secrets_file, tokens.keys_file or"
+            " tokens.jwks_url",
+            key=key,
+            source=source,
+        )
+    for one in config.channels:
+        name = one.definition.name
+        if name in tokens.channels and not one.definition.verified:
+            problems.add(
+                f"names {name}, which says public = true", key="tokens.channels", source=source
+            )
+    url = tokens.jwks_url or "https:"
+    if url.startswith("unix:") or not _is_safe(url):
+        problems.add(
+            "must be https or lead to this machine, because who can change the answer can make"
+            " tokens",
+            key="tokens.jwks_url",
+            source=_source(config, "tokens.jwks_url"),
+        )
+
+
+def _is_safe(url: str) -> bool:
+    """Whether nobody between here and there can read or change what is said."""
+    return urlsplit(url).scheme != "http" or _is_here(url)
+
+
+def _is_here(url: str) -> bool:
+    """Whether a URL leads to this machine."""
+    host = urlsplit(url).hostname or ""
+    address = as_address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
 
 
 def _check_sizes(config: Config, problems: Collected) -> None:

@@ -25,6 +25,7 @@ from takotwist.server.config.sections import (
     Publish,
     Replay,
     Tls,
+    Tokens,
 )
 from takotwist.server.config.setting import Key, keys_of, setting
 
@@ -47,6 +48,7 @@ class Config:
         derived='systemd\'s STATE_DIRECTORY where it is set, else "state"',
     )
     app: App = attrs.field(factory=App)
+    tokens: Tokens = attrs.field(factory=Tokens)
     http: Http = attrs.field(factory=Http)
     tls: Tls = attrs.field(factory=Tls)
     http3: Http3 = attrs.field(factory=Http3)
@@ -71,6 +73,7 @@ class Config:
 #: section name -> its class, in the order of the reference.
 SECTIONS: Mapping[str, type[attrs.AttrsInstance]] = {
     "app": App,
+    "tokens": Tokens,
     "http": Http,
     "tls": Tls,
     "http3": Http3,

@@ -103,6 +103,7 @@ def derive(
     """
     state_dir = _state_dir(values, sources, environ, folder)
     values.setdefault("replay.path", state_dir / "replay.sqlite")
+    values.setdefault("tokens.revoked_file", state_dir / "revoked-tokens")
     private_off = _private(values, state_dir)
     _tls(values, sources, flags)
     _development_ca(values, environ, state_dir)
@@ -116,7 +117,8 @@ def derive(
         for warning in (
             private_off,
             _token(values, sources, problems),
-            _publish_keys(values, sources, problems),
+            _of_file(values, sources, problems, "publish.keys", "publish.keys_file"),
+            _of_file(values, sources, problems, "tokens.secrets", "tokens.secrets_file"),
         )
         if warning
     ]
@@ -205,17 +207,17 @@ def _strength(source: str) -> int:
     return 1 if source.startswith("environment ") else 0
 
 
-def _publish_keys(
-    values: dict[str, Any], sources: dict[str, str], problems: Collected
+def _of_file(
+    values: dict[str, Any], sources: dict[str, str], problems: Collected, listed: str, in_file: str
 ) -> str | None:
-    """The keys of the file, after those of the list."""
-    file = values.get("publish.keys_file")
+    """The secrets of a file, after those of the list beside it."""
+    file = values.get(in_file)
     if file is None:
         return None
     try:
         read = read_secret_file(file)
     except ValueError as bad:
-        problems.add(str(bad), key="publish.keys_file", source=sources["publish.keys_file"])
+        problems.add(str(bad), key=in_file, source=sources[in_file])
         return None
-    values["publish.keys"] = tuple(dict.fromkeys((*values.get("publish.keys", ()), *read.secrets)))
+    values[listed] = tuple(dict.fromkeys((*values.get(listed, ()), *read.secrets)))
     return read.warning

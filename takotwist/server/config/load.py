@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -181,14 +181,21 @@ def load_config(
     for layer in layers:
         _read(layer, values, sources, problems)
     if running is not None:
-        _check_whole(running, file, values.get("publish.keys_file"), problems)
+        _check_whole(
+            running,
+            file,
+            values.get("publish.keys_file"),
+            values.get("tokens.secrets_file"),
+            problems,
+        )
     folder = cwd if file is None else file.parent
     warnings = derive(values, sources, flags, environ, folder, problems)
     lifecycle = LifecycleDefaults(**_said_of("lifecycle", values))
-    channels = _channels(tables, values.get("app.url"), lifecycle, problems)
     sections: dict[str, Any] = {
         name: section(**_said_of(name, values)) for name, section in SECTIONS.items()
     }
+    decides = sections["tokens"].decides
+    channels = _channels(tables, values.get("app.url"), decides, lifecycle, problems)
     config = Config(
         **_said_of("", values),
         **sections,
@@ -231,7 +238,11 @@ def _file(
 
 
 def _check_whole(
-    running: Config, file: Path | None, keys_file: Path | None, problems: Collected
+    running: Config,
+    file: Path | None,
+    keys_file: Path | None,
+    secrets_file: Path | None,
+    problems: Collected,
 ) -> None:
     """Files that were read before are not taken up while they are empty, or gone.
 
@@ -244,6 +255,7 @@ def _check_whole(
     for now, before, said_something in (
         (file, running.file, said),
         (keys_file, running.publish.keys_file, bool(running.publish.keys)),
+        (secrets_file, running.tokens.secrets_file, bool(running.tokens.secrets)),
     ):
         if said_something and now is not None and now == before and _is_blank(now):
             problems.add(
@@ -290,6 +302,7 @@ def _read(
 def _channels(
     tables: Mapping[str, Said],
     app_url: str | None,
+    by_token: Callable[[str], bool],
     lifecycle: LifecycleDefaults,
     problems: Collected,
 ) -> tuple[Defined, ...]:
@@ -302,6 +315,7 @@ def _channels(
             place=said.source,
             folder=said.folder,
             app_url=app_url,
+            by_token=by_token,
             default=default,
         )
         for key, reason in wrong:

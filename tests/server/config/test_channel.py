@@ -40,7 +40,7 @@ class ChannelTests(FolderTestCase):
         self.assertEqual(
             problem,
             "tako.toml:1: channels.chat: must say public = true, or app.url must say which app to"
-            " ask",
+            " ask, or tokens.channels must name it",
         )
 
     def test_auth(self) -> None:

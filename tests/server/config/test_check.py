@@ -146,3 +146,41 @@ class CheckTests(FolderTestCase):
         self.assertIn("no channel is defined", " ".join(self.load().warnings))
         (self.folder / "channels").mkdir()
         self.assertEqual([one for one in self.load().warnings if "no channel" in one], [])
+
+    def test_tokens_without_keys(self) -> None:
+        """Channels by tokens need keys; keys without channels are told to be of no use."""
+        chat = "[channels.chat]\n"
+        [problem] = self.problems(f'[tokens]\nchannels = ["chat"]\n{chat}')
+        self.assertIn("tokens.channels: needs keys", problem)
+        [problem] = self.problems('[tokens]\nfunctions = ["*"]')
+        self.assertIn("tokens.functions: needs keys", problem)
+        secret = f'secrets = ["{"x" * 32}"]'
+        config = self.load(f"[tokens]\n{secret}")
+        self.assertIn("tokens has keys and no effect", " ".join(config.warnings))
+        config = self.load(f'[tokens]\nchannels = ["chat"]\n{secret}\n{chat}')
+        self.assertNotIn("no effect", " ".join(config.warnings))
+        self.assertTrue(config.channels[0].definition.verified)
+
+    def test_public_channel_by_tokens(self) -> None:
+        """A channel that is public and by tokens is one of both by mistake; * leaves it public."""
+        secret = f'secrets = ["{"x" * 32}"]'
+        public = "[channels.chat]\npublic = true"
+        [problem] = self.problems(f'[tokens]\nchannels = ["chat"]\n{secret}\n{public}')
+        self.assertIn("names chat, which says public = true", problem)
+        self.load(f'[tokens]\nchannels = ["*"]\n{secret}\n{public}')
+
+    def test_open_keys(self) -> None:
+        """Keys that somebody on the way could exchange are not taken."""
+        for url, good in (
+            ("http://id.example/keys", False),
+            ("unix:/run/id.sock", False),
+            ("https://id.example/keys", True),
+            ("http://127.0.0.1:9/keys", True),
+            ("http://localhost/keys", True),
+        ):
+            toml = f'[tokens]\nchannels = ["*"]\njwks_url = "{url}"'
+            if good:
+                self.load(toml)
+            else:
+                [problem] = self.problems(toml)
+                self.assertIn("tokens.jwks_url: must be https", problem)

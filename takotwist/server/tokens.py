@@ -1,0 +1,85 @@
+"""Tokens as configured.
+
+Imported where tokens decide about something, and nowhere else: the libraries are an extra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.web.client import HTTPConnectionPool
+
+from takotwist.adapters.app_agent import app_agent
+from takotwist.adapters.authorize_token import TokenAuthorizer
+from takotwist.adapters.jwks import Jwks
+from takotwist.adapters.revocations import Revocations
+from takotwist.adapters.token_keys import UnusableKey, read_key_file, secret_key
+from takotwist.core.token import TokenRules
+from takotwist.errors import ConfigError
+from takotwist.server.config.sections import Tokens
+
+
+@attrs.define(slots=True, eq=False)
+class TokenParts:
+    """What decides by tokens, and the connections that it has.
+
+    :ivar config: what it was made of.
+    """
+
+    config: Tokens
+    authorizer: TokenAuthorizer
+    _connections: HTTPConnectionPool | None = None
+
+    def close(self) -> None:
+        """Stop reading keys."""
+        if self.authorizer.jwks is not None:
+            self.authorizer.jwks.close()
+        if self._connections is not None:
+            self._connections.closeCachedConnections()
+
+
+def token_parts(
+    config: Tokens, reactor: Any, wall: Callable[[], float], before: TokenParts | None = None
+) -> TokenParts:
+    """What decides by tokens.
+
+    :param before: what has decided until now.  Keys by the same URL are taken over from it, so
+        that a reload makes nobody wait.
+    :raises ConfigError: a file cannot be used.
+    """
+    try:
+        fixed = [secret_key(secret) for secret in config.secrets]
+    except UnusableKey as bad:
+        raise ConfigError(str(bad), key="tokens.secrets") from None
+    if config.keys_file is not None:
+        fixed += read_key_file(config.keys_file, "tokens.keys_file")
+    revocations = Revocations(config.revoked_file)
+    jwks, connections = _jwks(config, reactor, before)
+    rules = TokenRules(config.audience, config.issuer, config.leeway_seconds)
+    authorizer = TokenAuthorizer(rules, config.claim, tuple(fixed), jwks, revocations, wall)
+    return TokenParts(config, authorizer, connections)
+
+
+def _jwks(
+    config: Tokens, reactor: Any, before: TokenParts | None
+) -> tuple[Jwks | None, HTTPConnectionPool | None]:
+    if config.jwks_url is None:
+        return None, None
+    if before is not None and (before.config.jwks_url, before.config.jwks_ca_file) == (
+        config.jwks_url,
+        config.jwks_ca_file,
+    ):
+        jwks = before.authorizer.jwks
+        assert jwks is not None
+        jwks.refresh = config.jwks_refresh_seconds
+        return jwks, before._connections
+    agent, url, connections = app_agent(
+        reactor,
+        config.jwks_url,
+        connections=1,
+        ca_file=config.jwks_ca_file,
+        setting="tokens.jwks_ca_file",
+    )
+    return Jwks(url, agent, reactor, config.jwks_refresh_seconds), connections
