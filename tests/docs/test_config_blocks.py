@@ -19,11 +19,11 @@ _SECRET = "a-secret-of-forty-characters-0123456789ab"
 
 
 def _made(folder: Path, said: dict[str, Any]) -> None:
-    app, publish = said.get("app", {}), said.get("publish", {})
+    app, publish, tokens = (said.get(name, {}) for name in ("app", "publish", "tokens"))
     for folder_name in (app.get("channels"), app.get("pages")):
         if folder_name and ":" not in folder_name:
             (folder / folder_name).mkdir(parents=True, exist_ok=True)
-    for file in (app.get("token_file"), publish.get("keys_file")):
+    for file in (app.get("token_file"), publish.get("keys_file"), tokens.get("secrets_file")):
         if file and not Path(file).is_absolute():
             (folder / file).write_text(_SECRET)
             (folder / file).chmod(0o600)

@@ -47,6 +47,23 @@ class TestPrograms(SynchronousTestCase):
 
         self.assertEqual(asyncio.run(talk()), ("hello", 403))
 
+    def test_tokens(self) -> None:
+        """The token of the command, and that of the program, open the room that they name."""
+        page = "howto/tokens.md"
+        running = Running(DOCS / page)
+        self.addCleanup(running.close)
+        running.run(one(page, "secret").text)
+        running.serve(one(page, "serve").text)
+        running.run(one(page, "token").text)
+        running.start(one(page, "listen").text, "heard")
+        eventually(lambda: "open" in running.said("heard"), "the stream is open")
+        (running.folder / "program.py").write_text(one(page, "program").text)
+        running.run("python program.py > ann.jwt")
+        asked = one(page, "listen").text.replace("chat?", "chat/history?")
+        self.assertIn('"messages":[]', running.run(asked))
+        self.assertIn("does not allow", running.run(asked.replace("lobby", "cellar")))
+        self.assertNotIn(running.said("ann.jwt").strip(), running.said("log"))
+
     def test_testing(self) -> None:
         """The tests on the page about testing pass."""
         page = "howto/testing-your-channels.md"
