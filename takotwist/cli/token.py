@@ -166,7 +166,7 @@ def revoke(config: str | None, subject: str) -> None:
     """
     from takotwist.adapters.revocations import revoke
     from takotwist.errors import ConfigError
-    from takotwist.server.own_folder import make_folder
+    from takotwist.server.state_folder import make_folder
 
     path = configured(config=config).tokens.revoked_file
     try:
