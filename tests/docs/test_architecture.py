@@ -6,9 +6,10 @@ another server, so that caches of the process hide no file, nor show one that ru
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from types import FrameType
 from typing import Any
@@ -193,6 +194,25 @@ class TestJourneys(SynchronousTestCase):
         self.assertEqual(trace.files, before)
 
 
+def private_names(node: ast.AST) -> Iterator[tuple[str, bool]]:
+    """The private name that a node defines (true), or reads of another object."""
+    match node:
+        case ast.Attribute(value=ast.Name(id="self" | "cls") | ast.Call(func=ast.Name(id="super"))):
+            name, defines = node.attr, isinstance(node.ctx, ast.Store)
+            if not defines:
+                return
+        case ast.Attribute(attr=name):
+            defines = False
+        case ast.Name(id=name, ctx=ast.Store()) | ast.FunctionDef(name=name):
+            defines = True
+        case ast.AsyncFunctionDef(name=name):
+            defines = True
+        case _:
+            return
+    if name.startswith("_") and not name.startswith("__"):
+        yield name, defines
+
+
 class TestRooms(SynchronousTestCase):
     def test_imports(self) -> None:
         """The table of rooms has each room of the package, with the rooms that it imports."""
@@ -208,6 +228,28 @@ class TestRooms(SynchronousTestCase):
         self.assertEqual(set(told), set(found))
         for room, imports in found.items():
             self.assertEqual(told[room], imports, room)
+
+    def test_private_attributes(self) -> None:
+        """No room reads a private attribute that only another room defines."""
+        package = ROOT / "takotwist"
+        defined: dict[str, set[str]] = {}
+        read: list[tuple[str, str, str]] = []
+        for file in package.rglob("*.py"):
+            room = file.relative_to(package).parts[0].removesuffix(".py")
+            for node in ast.walk(ast.parse(file.read_text())):
+                for name, defines in private_names(node):
+                    if defines:
+                        defined.setdefault(name, set()).add(room)
+                    else:
+                        read.append((name, room, f"{file.relative_to(package)}:{node.lineno}"))
+        wrong = [
+            f"{place}: {name}"
+            for name, room, place in read
+            if name in defined and room not in defined[name]
+        ]
+        self.assertEqual(wrong, [])
+        self.assertGreater(len(defined), 500)
+        self.assertGreater(len(read), 50)
 
     def test_decisions(self) -> None:
         """Each decision record is listed once, by its number, date and title, with its files."""
