@@ -43,7 +43,7 @@ class HealthPage(Resource):
     isLeaf = True
 
     def __init__(self, health: Callable[[], Health]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        Resource.__init__(self)
         self._health = health
 
     def render_GET(self, request: BodyRequest) -> bytes:

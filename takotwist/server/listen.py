@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import cast
 
 import attrs
+from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
@@ -57,7 +58,7 @@ class Listening:
     """One listener that is open."""
 
     listen: Listen
-    port: IListeningPort
+    port: tcp.Port
 
     @property
     def address(self) -> str:
@@ -88,7 +89,7 @@ async def open_listener(reactor: IReactorCore, listen: Listen) -> Listening:
     if listen.tls is not None:
         factory = over_tls(factory, listen.tls, cast(IReactorTime, reactor))
     try:
-        return Listening(listen, await _open(reactor, text, factory))
+        return Listening(listen, cast(tcp.Port, await _open(reactor, text, factory)))
     except ConfigError as bad:
         reason, source = bad.reason, bad.source or listen.endpoint
     except CannotListenError as bad:

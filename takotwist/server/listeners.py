@@ -113,7 +113,7 @@ class Listeners:
         def opened(listening: Sequence[Listening]) -> None:
             self.opened = listening
             for one in listening:
-                one.port.stopReading()  # type: ignore[attr-defined]
+                one.port.stopReading()
                 self._guard(one)
                 self._tell_port(one)
 
@@ -143,7 +143,7 @@ class Listeners:
         :return: the addresses, as a person would open them.
         """
         for one in self.opened:
-            one.port.startReading()  # type: ignore[attr-defined]
+            one.port.startReading()
         http3 = [] if self._http3 is None else self._http3.serve()
         return [one.address for one in self.opened] + http3
 
@@ -157,7 +157,7 @@ class Listeners:
                 # Somebody else's, who may be serving it; or not the time yet.
                 continue
             try:
-                if one.port.connected:  # type: ignore[attr-defined]
+                if one.port.connected:
                     hold_place(path)
                     await maybeDeferred(one.port.stopListening)
                 again = await open_listener(self._reactor, one.listen)
@@ -196,7 +196,7 @@ class Listeners:
             self._accepting.stop()
         for one in self.opened:
             # What waits in a socket of systemd's stays there for our successor.
-            one.port.stopReading()  # type: ignore[attr-defined]
+            one.port.stopReading()
             if self._is_ours(one):
                 # Else Twisted would remove what is another's, or fail where there is nothing.
                 await maybeDeferred(one.port.stopListening)

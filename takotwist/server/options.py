@@ -62,7 +62,7 @@ class Options(usage.Options):
     ]
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        usage.Options.__init__(self)
         self["listen"] = []
         self["tls-listen"] = []
         self._config: Config | None = None

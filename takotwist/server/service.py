@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from twisted.application.internet import TimerService
-from twisted.application.service import MultiService
+from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
@@ -66,7 +66,7 @@ class TakoService(MultiService):
     log = Logger()
 
     def __init__(self, config: Config, reactor: Any, wall: Callable[[], float] = time.time) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        MultiService.__init__(self)
         for folder in (config.state_dir, config.replay.path.parent):
             make_folder(folder)
         self._lock = lock_log(config.replay.path)
@@ -104,11 +104,11 @@ class TakoService(MultiService):
         tls = watched_tls(config, reactor, wall)
         self._watch = tls[1] if tls is not None else None
         if self._watch is not None:
-            self._watch.setServiceParent(self)  # type: ignore[no-untyped-call]
+            Service.setServiceParent(self._watch, self)
         self.listeners = Listeners.of(config, self.parts, reactor, tls[0] if tls else None)
         parts = self.parts
         ticker = Ticker(parts.deadlines, parts.flush_batch, parts.metrics, reactor)
-        ticker.setServiceParent(self)  # type: ignore[no-untyped-call]
+        Service.setServiceParent(ticker, self)
         looking: Any = TimerService(SOCKET_SECONDS, self._look_after_sockets)
         looking.clock = reactor
         looking.setServiceParent(self)
@@ -122,7 +122,7 @@ class TakoService(MultiService):
             reactor,
             config.replay.sweep_interval_seconds,
         )
-        self._sweeper.setServiceParent(self)  # type: ignore[no-untyped-call]
+        Service.setServiceParent(self._sweeper, self)
 
     # starting
 
@@ -143,7 +143,7 @@ class TakoService(MultiService):
         except TakoError as bad:
             raise SystemExit(f"takotwist: {bad}") from None
         self._threads.start()
-        super().startService()  # type: ignore[no-untyped-call]
+        MultiService.startService(self)
         ensureDeferred(self._become_ready()).addErrback(
             lambda failure: self.log.failure("starting failed", failure)
         )
@@ -239,7 +239,7 @@ class TakoService(MultiService):
             self.listeners.leave()
             await within(self._reactor, FLUSH_SECONDS, leaving)
             await within(self._reactor, FLUSH_SECONDS, self.parts.publishing.stop())
-            await within(self._reactor, FLUSH_SECONDS, super().stopService())  # type: ignore[no-untyped-call]
+            await within(self._reactor, FLUSH_SECONDS, MultiService.stopService(self))
             await within(self._reactor, FLUSH_SECONDS, self.parts.log.stop())
             await within(self._reactor, FLUSH_SECONDS, maybeDeferred(self.definitions.close))
         finally:

@@ -90,7 +90,7 @@ class _AskFirst(Resource):
     isLeaf = True
 
     def __init__(self, first: First, behind: IResource) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        Resource.__init__(self)
         self._first, self._behind = first, behind
 
     def render(self, request: Request) -> Any:

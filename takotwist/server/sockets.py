@@ -18,9 +18,10 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import attrs
-from twisted.internet import unix
+from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint
 from twisted.internet.interfaces import (
@@ -107,8 +108,7 @@ class PassedSocket:
 
 def _with_backlog(port: IListeningPort, backlog: int) -> IListeningPort:
     """Adoption has set a backlog of 50, whatever systemd had."""
-    opened: socket.socket = port.socket  # type: ignore[attr-defined]
-    opened.listen(backlog)
+    cast(tcp.Port, port).socket.listen(backlog)
     return port
 
 

@@ -244,7 +244,7 @@ def _fields(kind: Any) -> Mapping[str, Any] | None:
         return None
     if is_typeddict(kind):
         hints = get_type_hints(kind, include_extras=True)
-        optional = kind.__optional_keys__  # type: ignore[attr-defined]
+        optional: frozenset[str] = vars(kind)["__optional_keys__"]
         return {name: _optional(one) if name in optional else one for name, one in hints.items()}
     if issubclass(kind, msgspec.Struct):
         return {one.encode_name: one.type for one in msgspec.structs.fields(kind)}

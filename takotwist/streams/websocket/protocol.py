@@ -141,11 +141,13 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
 
     @property
     def maxFramePayloadSize(self) -> int:
-        return self.factory.maxFramePayloadSize  # type: ignore[no-any-return]
+        size: int = self.factory.maxFramePayloadSize
+        return size
 
     @property
     def maxMessagePayloadSize(self) -> int:
-        return self.factory.maxMessagePayloadSize  # type: ignore[no-any-return]
+        size: int = self.factory.maxMessagePayloadSize
+        return size
 
     @cached_property
     def utf8validator(self) -> Utf8Validator:
