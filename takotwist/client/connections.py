@@ -6,7 +6,7 @@ machine is told and asked on behalf of a caller goes through here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -15,8 +15,9 @@ from takotwist.client.credentials import headers_of, kind_of, token_of, unavaila
 from takotwist.client.driver import Driver, Line, mode_of
 from takotwist.client.machine.machine import Connect
 from takotwist.client.machine.mux import MuxMachine
+from takotwist.client.machine.policy import Policy
 from takotwist.client.machine.subscription import SubscriptionMachine
-from takotwist.client.options import SubscriptionOptions
+from takotwist.client.options import SubscriptionOptions, mux_machine
 
 
 @attrs.frozen(eq=False)
@@ -25,6 +26,16 @@ class OwnConnection:
 
     machine: SubscriptionMachine
     options: SubscriptionOptions
+
+    @classmethod
+    def of(
+        cls, options: SubscriptionOptions, policy: Policy, random: Callable[[], float]
+    ) -> OwnConnection:
+        """A connection that has not begun.
+
+        :param random: gives a float in [0, 1).
+        """
+        return cls(options.machine(policy, random), options)
 
     def begin(self, now: float) -> int:
         """The caller wants it to begin; the topic's number."""
@@ -88,6 +99,17 @@ class SharedConnection:
 
     machine: MuxMachine
     headers: Mapping[str, str] = attrs.field(converter=_sendable, repr=False)
+
+    @classmethod
+    def of(
+        cls, headers: Mapping[str, str] | None, policy: Policy, random: Callable[[], float]
+    ) -> SharedConnection:
+        """A connection that has no topic yet.
+
+        :param random: gives a float in [0, 1).
+        :raises ValueError: a header cannot be sent.
+        """
+        return cls(mux_machine(policy, random), headers or {})
 
     def begin(self, options: SubscriptionOptions, now: float) -> int:
         """The caller wants a topic; its number.

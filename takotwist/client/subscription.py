@@ -24,8 +24,29 @@ from takotwist.client.options import SubscriptionOptions
 D = TypeVar("D", bound=Driver)
 
 
+class ClosedAtExit(ABC):
+    """Closed at the end of its ``async with``."""
+
+    __slots__ = ()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @abstractmethod
+    async def close(self) -> None:
+        """End it."""
+
+
 @attrs.define(eq=False)
-class AnySubscription(Generic[D]):
+class AnySubscription(ClosedAtExit, Generic[D]):
     """Messages of one topic, over as many connections as it takes."""
 
     _driver: D
@@ -96,14 +117,6 @@ class AnySubscription(Generic[D]):
         self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
     def _take(self) -> Event | None:
         """The next event; `None` while there is none.
 
@@ -124,7 +137,7 @@ S = TypeVar("S")
 
 
 @attrs.define(eq=False)
-class AnyMux(ABC, Generic[D, S]):
+class AnyMux(ClosedAtExit, Generic[D, S]):
     """A connection for many topics; use it in ``async with``.
 
     Every subscription must be read: past the bound of one that is not, nothing more
@@ -160,14 +173,3 @@ class AnyMux(ABC, Generic[D, S]):
         self._connection.machine.closed()
         self._driver.pump()
         await self._driver.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()

@@ -206,6 +206,14 @@ class Subscription(AnySubscription[Driver]):
     _news: asyncio.Event
     _managed: bool = attrs.field(default=False, init=False)
 
+    @classmethod
+    def of(
+        cls, driver: Driver, options: SubscriptionOptions, begin: Callable[[], int], *, own: bool
+    ) -> Subscription:
+        """A subscription that has not begun; see `AnySubscription`."""
+        news = asyncio.Event()
+        return cls(driver, options.subscription_state(driver.policy, news.set), begin, own, news)
+
     async def publish(
         self, type: str, data: Any, *, idempotency_key: str | None = None
     ) -> str | None:
@@ -260,6 +268,4 @@ class Mux(AnyMux[Driver, Subscription]):
     """
 
     def _subscription(self, options: SubscriptionOptions, begin: Callable[[], int]) -> Subscription:
-        news = asyncio.Event()
-        subscription = options.subscription_state(self._driver.policy, news.set)
-        return Subscription(self._driver, subscription, begin, False, news)
+        return Subscription.of(self._driver, options, begin, own=False)

@@ -18,10 +18,9 @@ from takotwist.client.credentials import Credentials
 from takotwist.client.driver import GoneChoice
 from takotwist.client.events import History
 from takotwist.client.machine.policy import Policy, Transport
-from takotwist.client.options import SubscriptionOptions, mux_machine
+from takotwist.client.options import SubscriptionOptions
 from takotwist.client.target import Target
-from takotwist.client.twisted.carriers import endpoint_for
-from takotwist.client.twisted.driver import Driver, Mux, Signal, Subscription
+from takotwist.client.twisted.driver import Driver, Mux, Subscription
 from takotwist.client.twisted.page import history
 
 __all__ = ["History", "Mux", "Subscription", "connect", "history", "subscribe"]
@@ -68,12 +67,9 @@ def subscribe(
     options = SubscriptionOptions(
         channel, params, cursor, credentials, on_gone, transport, header, auth_frame
     )
-    connection = OwnConnection(options.machine(policy, random), options)
-    endpoint = endpoint or endpoint_for(reactor, target, ca_file)
-    driver = Driver(connection, policy, target, ca_file, reactor=reactor, endpoint=endpoint)
-    news = Signal()
-    subscription = options.subscription_state(policy, news.fire)
-    return Subscription(driver, subscription, lambda: connection.begin(driver.now()), True, news)
+    connection = OwnConnection.of(options, policy, random)
+    driver = Driver.on(reactor, connection, policy, target, ca_file, endpoint)
+    return Subscription.of(driver, options, lambda: connection.begin(driver.now()), own=True)
 
 
 def connect(
@@ -92,7 +88,5 @@ def connect(
     :param headers: of the upgrade, such as a cookie.
     """
     policy, target = policy or Policy(), Target.of(url)
-    connection = SharedConnection(mux_machine(policy, random), headers or {})
-    endpoint = endpoint or endpoint_for(reactor, target, ca_file)
-    driver = Driver(connection, policy, target, ca_file, reactor=reactor, endpoint=endpoint)
-    return Mux(driver, connection)
+    connection = SharedConnection.of(headers, policy, random)
+    return Mux(Driver.on(reactor, connection, policy, target, ca_file, endpoint), connection)

@@ -13,13 +13,21 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent
 
 from takotwist.client import driver
-from takotwist.client.driver import SubscriptionState
+from takotwist.client.driver import Connection, SubscriptionState
 from takotwist.client.errors import SubscriptionClosed
 from takotwist.client.events import Event
 from takotwist.client.machine.machine import Connect
+from takotwist.client.machine.policy import Policy
 from takotwist.client.options import SubscriptionOptions
 from takotwist.client.subscription import AnyMux, AnySubscription
-from takotwist.client.twisted.carriers import Abortable, OneEndpoint, carry_sse, carry_websocket
+from takotwist.client.target import Target
+from takotwist.client.twisted.carriers import (
+    Abortable,
+    OneEndpoint,
+    carry_sse,
+    carry_websocket,
+    endpoint_for,
+)
 from takotwist.client.twisted.in_time import in_time
 from takotwist.errors import TakoError
 
@@ -137,6 +145,20 @@ class Driver(driver.Driver):
     _timer: IDelayedCall | None = attrs.field(default=None, init=False)
     _work: dict[Deferred[None], Callable[[], None]] = attrs.field(factory=dict, init=False)
 
+    @classmethod
+    def on(
+        cls,
+        reactor: Any,
+        connection: Connection,
+        policy: Policy,
+        target: Target,
+        ca_file: str | None,
+        endpoint: IStreamClientEndpoint | None,
+    ) -> Driver:
+        """A driver; see `takotwist.client.twisted.connect`."""
+        endpoint = endpoint or endpoint_for(reactor, target, ca_file)
+        return cls(connection, policy, target, ca_file, reactor=reactor, endpoint=endpoint)
+
     def now(self) -> float:
         """The machine's time."""
         return float(self.reactor.seconds()) * 1000
@@ -235,6 +257,14 @@ class Subscription(AnySubscription[Driver]):
 
     _news: Signal
 
+    @classmethod
+    def of(
+        cls, driver: Driver, options: SubscriptionOptions, begin: Callable[[], int], *, own: bool
+    ) -> Subscription:
+        """A subscription that has not begun; see `AnySubscription`."""
+        news = Signal()
+        return cls(driver, options.subscription_state(driver.policy, news.fire), begin, own, news)
+
     def publish(
         self, type: str, data: Any, *, idempotency_key: str | None = None
     ) -> Deferred[str | None]:
@@ -273,6 +303,4 @@ class Mux(AnyMux[Driver, Subscription]):
     """
 
     def _subscription(self, options: SubscriptionOptions, begin: Callable[[], int]) -> Subscription:
-        news = Signal()
-        subscription = options.subscription_state(self._driver.policy, news.fire)
-        return Subscription(self._driver, subscription, begin, False, news)
+        return Subscription.of(self._driver, options, begin, own=False)
