@@ -120,24 +120,29 @@ def _raise_for(answer: AppAnswer) -> None:
 @implementer(IAuthorizer)
 @attrs.define(slots=True)
 class AuthorizerRouter:
-    """Router to whoever decides: tokens (`Defined.by_token`), or the app (`Defined.local`).
+    """Router to the authorizer of a channel: tokens (`Defined.by_token`) or app (`Defined.local`).
 
     :ivar registry: the server's own, so that a reload is seen at once.
     :ivar elsewhere: `None` where no app is configured.
-    :ivar by_token: `None` where no channel is by tokens.
     """
 
     registry: Registry
     local: IAuthorizer
     elsewhere: IAuthorizer | None = None
-    by_token: Callable[[AuthRequest], Deferred[Grant]] | None = None
+    _by_token: Callable[[AuthRequest], Deferred[Grant]] | None = attrs.field(
+        default=None, init=False
+    )
+
+    def replace_tokens(self, check: Callable[[AuthRequest], Deferred[Grant]] | None) -> None:
+        """Check tokens by this from now on; `None` where no channel is by tokens."""
+        self._by_token = check
 
     def authorize(self, request: AuthRequest) -> Deferred[Grant]:
         """Implement `IAuthorizer`."""
         try:
             if self.registry.get(request.channel).by_token:
-                assert self.by_token is not None
-                return self.by_token(request)
+                assert self._by_token is not None
+                return self._by_token(request)
             return self._owner(request.channel).authorize(request)
         except ChannelUnknown as unknown:
             return fail(unknown)

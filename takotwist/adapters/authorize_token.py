@@ -58,7 +58,7 @@ class TokenAuthorizer:
     _cached_characters: int = attrs.field(default=0, init=False)
 
     def authorize(self, request: AuthRequest) -> Deferred[Grant]:
-        """See `IAuthorizer`.
+        """Implement `IAuthorizer`.
 
         :raises CredentialsExpired: the token was good.
         """

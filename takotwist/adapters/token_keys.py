@@ -64,7 +64,7 @@ class VerificationKey:
 
 @attrs.frozen(slots=True)
 class TokenHead:
-    """What a token says of its signature; nothing of it has been checked."""
+    """Statement of a token about its signature; nothing of it has been checked."""
 
     algorithm: str
     kid: str | None

@@ -203,15 +203,15 @@ class Tokens:
 
     @property
     def wanted(self) -> bool:
-        """Whether tokens decide about anything."""
+        """`True` if tokens decide about anything."""
         return bool(self.channels or self.functions)
 
     def decides(self, channel: str) -> bool:
-        """Whether tokens decide about a channel that is not public."""
+        """`True` if tokens decide about a channel that is not public."""
         return channel in self.channels or "*" in self.channels
 
     def decides_call(self, function: str) -> bool:
-        """Whether tokens decide about a function."""
+        """`True` if tokens decide about a function."""
         return function in self.functions or "*" in self.functions
 
 
