@@ -141,12 +141,14 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     :ivar id: strictly increasing within the topic, unique in the store.
     :ivar type: as published.
     :ivar data: one JSON value, encoded, UTF-8.
+    :ivar seq: its number in a numbered topic, from 1, without a gap; else 0.
     """
 
     topic: Topic
     id: int
     type: str
     data: bytes
+    seq: int = 0
 
     @property
     def size(self) -> int:

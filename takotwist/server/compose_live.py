@@ -73,7 +73,7 @@ def compose_live(
     bus: Bus | None = None,
     beside: CallableRunner | None = None,
 ) -> LiveParts:
-    """Live objects, over the server's two sentences.
+    """Live objects, over the server's sentences.
 
     :param settings: for the rate of calls, and the lifecycle of durable broadcasts.
     :param queue: most calls that wait for a thread.

@@ -151,7 +151,7 @@ class TakoService(MultiService):
     async def _become_ready(self) -> None:
         # A log that cannot be opened has said so itself, and tries again.
         with suppress(StoreUnavailable):
-            await self.parts.log.start()
+            await self.parts.log.start(self.parts.follower)
         if self._ids_ahead():
             self.log.warn(
                 "The newest id of the replay log is {seconds} seconds ahead of the clock, which was"

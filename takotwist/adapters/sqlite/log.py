@@ -34,11 +34,11 @@ from takotwist.adapters.sqlite.errors import Kind, Trouble
 from takotwist.adapters.sqlite.file import Durability, StoreFile
 from takotwist.adapters.sqlite.rows import Known
 from takotwist.adapters.sqlite.writer_thread import StayingThread
-from takotwist.core.log import Append, Appended, LogStats, Page
+from takotwist.core.log import Append, Appended, LogStats, Page, Report
 from takotwist.core.retention import Watched
 from takotwist.core.topic import Message, Topic
 from takotwist.errors import StoreUnavailable
-from takotwist.ports import IReplayLog
+from takotwist.ports import ILogFollower, IReplayLog
 
 T = TypeVar("T")
 
@@ -61,6 +61,7 @@ class SqliteReplayLog:
     """
 
     log = Logger()
+    everything = True
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class SqliteReplayLog:
         make_pool: Callable[..., ConnectionPool] = ConnectionPool,
     ) -> None:
         self.head = 0
+        self._follower: ILogFollower | None = None
         self._reactor = reactor
         self._wall = wall or reactor.seconds
         self._readers = readers
@@ -86,8 +88,9 @@ class SqliteReplayLog:
         self._under_way = 0
         self._idle: Deferred[None] | None = None
 
-    def start(self) -> Deferred[None]:
+    def start(self, follower: ILogFollower | None = None) -> Deferred[None]:
         """See `IReplayLog`.  It is answered once the reactor runs: adbapi waits for that."""
+        self._follower = follower
         self._watched.opened_us = int(self._wall() * 1_000_000)
         self._pools = {"write": self._pool("write", 1), "read": self._pool("read", self._readers)}
         self._writing = StayingThread(self._pools["write"], self._reactor, Connection.rest)
@@ -126,7 +129,18 @@ class SqliteReplayLog:
             watched=self._watched,
             known=self._known,
         )
-        return self._write(work)
+        return self._write(work).addCallback(self._report, entries)
+
+    def follow(self, topic: Topic) -> Deferred[None]:
+        """See `IReplayLog`."""
+        return succeed(None)
+
+    def unfollow(self, key: str) -> None:
+        """See `IReplayLog`."""
+
+    def newest(self) -> Deferred[int]:
+        """See `IReplayLog`."""
+        return succeed(self.head)
 
     def read(self, topic: Topic, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
         """See `IReplayLog`."""
@@ -216,6 +230,11 @@ class SqliteReplayLog:
             self._tell()
         self._condition.worked("write")
         return answer
+
+    def _report(self, appended: list[Appended], entries: Sequence[Append]) -> list[Appended]:
+        if self._follower is not None:
+            self._follower.reported(Report.of(self.head, entries, appended))
+        return appended
 
     def _failed_writing(self, failure: Failure) -> Failure:
         self._finished(1)
