@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import attrs
 
@@ -54,7 +54,23 @@ class AnySubscription(ClosedAtExit, Generic[D]):
     _begin: Callable[[], int]
     #: Whether the connection is of this subscription alone, and ends with it.
     _own: bool
+    #: Wakes who waits for an event; made by `_make_news`.
+    _news: Any
     _topic: int | None = attrs.field(default=None, init=False)
+    #: The loop's own kind of event, with ``set`` and ``wait``.
+    _make_news: ClassVar[Callable[[], Any]]
+
+    @classmethod
+    def of(
+        cls, driver: D, options: SubscriptionOptions, begin: Callable[[], int], *, own: bool
+    ) -> Self:
+        """A subscription that has not begun.
+
+        :param begin: begins it, and gives the number of its topic.
+        :param own: whether `driver` is its own.
+        """
+        news = cls._make_news()
+        return cls(driver, options.subscription_state(driver.policy, news.set), begin, own, news)
 
     @property
     def cursor(self) -> str | None:

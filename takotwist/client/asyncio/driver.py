@@ -203,16 +203,8 @@ class Subscription(AnySubscription[Driver]):
     ``async with``, or loop over it directly: leaving the loop then closes it.
     """
 
-    _news: asyncio.Event
+    _make_news = asyncio.Event
     _managed: bool = attrs.field(default=False, init=False)
-
-    @classmethod
-    def of(
-        cls, driver: Driver, options: SubscriptionOptions, begin: Callable[[], int], *, own: bool
-    ) -> Subscription:
-        """A subscription that has not begun; see `AnySubscription`."""
-        news = asyncio.Event()
-        return cls(driver, options.subscription_state(driver.policy, news.set), begin, own, news)
 
     async def publish(
         self, type: str, data: Any, *, idempotency_key: str | None = None

@@ -39,12 +39,12 @@ class Signal:
     _waiting: list[Deferred[None]] = attrs.field(factory=list)
 
     def wait(self) -> Deferred[None]:
-        """Fires with the next `fire`."""
+        """Fires with the next `set`."""
         waiting: Deferred[None] = Deferred(self._waiting.remove)
         self._waiting.append(waiting)
         return waiting
 
-    def fire(self) -> None:
+    def set(self) -> None:
         """There is news."""
         waiting, self._waiting = self._waiting, []
         for one in waiting:
@@ -255,15 +255,7 @@ class Subscription(AnySubscription[Driver]):
     ``async with``, or call `close` when done.
     """
 
-    _news: Signal
-
-    @classmethod
-    def of(
-        cls, driver: Driver, options: SubscriptionOptions, begin: Callable[[], int], *, own: bool
-    ) -> Subscription:
-        """A subscription that has not begun; see `AnySubscription`."""
-        news = Signal()
-        return cls(driver, options.subscription_state(driver.policy, news.fire), begin, own, news)
+    _make_news = Signal
 
     def publish(
         self, type: str, data: Any, *, idempotency_key: str | None = None
