@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import attrs
 
@@ -50,27 +50,22 @@ class AnySubscription(ClosedAtExit, Generic[D]):
     """Messages of one topic, over as many connections as it takes."""
 
     _driver: D
-    _subscription_state: SubscriptionState
+    _options: SubscriptionOptions
+    #: Begins it, and gives the number of its topic.
     _begin: Callable[[], int]
     #: Whether the connection is of this subscription alone, and ends with it.
     _own: bool
-    #: Wakes who waits for an event; made by `_make_news`.
-    _news: Any
     _topic: int | None = attrs.field(default=None, init=False)
-    #: The loop's own kind of event, with ``set`` and ``wait``.
-    _make_news: ClassVar[Callable[[], Any]]
+    _subscription_state: SubscriptionState = attrs.field(init=False)
 
-    @classmethod
-    def of(
-        cls, driver: D, options: SubscriptionOptions, begin: Callable[[], int], *, own: bool
-    ) -> Self:
-        """A subscription that has not begun.
+    def __attrs_post_init__(self) -> None:
+        self._subscription_state = self._options.subscription_state(self._driver.policy, self._wake)
 
-        :param begin: begins it, and gives the number of its topic.
-        :param own: whether `driver` is its own.
-        """
-        news = cls._make_news()
-        return cls(driver, options.subscription_state(driver.policy, news.set), begin, own, news)
+    @property
+    @abstractmethod
+    def _wake(self) -> Callable[[], None]:
+        """Wakes whoever waits for an event.  Not a method of this class, or the two would keep
+        each other."""
 
     @property
     def cursor(self) -> str | None:

@@ -62,7 +62,7 @@ def subscribe(
     )
     connection = OwnConnection.of(options, policy, random.random)
     driver = Driver(connection, policy, target, ca_file)
-    return Subscription.of(driver, options, lambda: connection.begin(driver.now()), own=True)
+    return Subscription(driver, options, lambda: connection.begin(driver.now()), own=True)
 
 
 def connect(

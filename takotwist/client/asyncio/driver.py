@@ -203,8 +203,12 @@ class Subscription(AnySubscription[Driver]):
     ``async with``, or loop over it directly: leaving the loop then closes it.
     """
 
-    _make_news = asyncio.Event
+    _news: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _managed: bool = attrs.field(default=False, init=False)
+
+    @property
+    def _wake(self) -> Callable[[], None]:
+        return self._news.set
 
     async def publish(
         self, type: str, data: Any, *, idempotency_key: str | None = None
@@ -260,4 +264,4 @@ class Mux(AnyMux[Driver, Subscription]):
     """
 
     def _subscription(self, options: SubscriptionOptions, begin: Callable[[], int]) -> Subscription:
-        return Subscription.of(self._driver, options, begin, own=False)
+        return Subscription(self._driver, options, begin, own=False)

@@ -69,7 +69,7 @@ def subscribe(
     )
     connection = OwnConnection.of(options, policy, random)
     driver = Driver.on(reactor, connection, policy, target, ca_file, endpoint)
-    return Subscription.of(driver, options, lambda: connection.begin(driver.now()), own=True)
+    return Subscription(driver, options, lambda: connection.begin(driver.now()), own=True)
 
 
 def connect(

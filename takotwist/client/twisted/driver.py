@@ -39,12 +39,12 @@ class Signal:
     _waiting: list[Deferred[None]] = attrs.field(factory=list)
 
     def wait(self) -> Deferred[None]:
-        """Fires with the next `set`."""
+        """Fires with the next `fire`."""
         waiting: Deferred[None] = Deferred(self._waiting.remove)
         self._waiting.append(waiting)
         return waiting
 
-    def set(self) -> None:
+    def fire(self) -> None:
         """There is news."""
         waiting, self._waiting = self._waiting, []
         for one in waiting:
@@ -255,7 +255,11 @@ class Subscription(AnySubscription[Driver]):
     ``async with``, or call `close` when done.
     """
 
-    _make_news = Signal
+    _news: Signal = attrs.field(factory=Signal, init=False)
+
+    @property
+    def _wake(self) -> Callable[[], None]:
+        return self._news.fire
 
     def publish(
         self, type: str, data: Any, *, idempotency_key: str | None = None
@@ -295,4 +299,4 @@ class Mux(AnyMux[Driver, Subscription]):
     """
 
     def _subscription(self, options: SubscriptionOptions, begin: Callable[[], int]) -> Subscription:
-        return Subscription.of(self._driver, options, begin, own=False)
+        return Subscription(self._driver, options, begin, own=False)
