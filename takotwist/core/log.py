@@ -30,7 +30,7 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     :ivar idempotency_key: the same key on the same topic, while its messages are
         in the window, stores nothing and gives the first answer again.
     :ivar numbered: the log counts the topic's messages, without a gap, in the
-        transaction that stores them; see `Message.seq`.
+        transaction that stores them; see `Message.place`.
     """
 
     topic: Topic
@@ -57,6 +57,20 @@ class Appended(msgspec.Struct, frozen=True, gc=False):
 
     messages: tuple[Message, ...]
     repeated: bool = False
+
+
+def numbered(messages: Sequence[Message], last: tuple[int, int] | None) -> tuple[Message, ...]:
+    """The next messages of a numbered topic, with their places.
+
+    :param last: the place of the one before; `None` where there was none, and an epoch begins.
+    """
+    epoch, seq = last or (messages[0].id // 1000, 0)
+    return tuple(
+        [
+            Message(one.topic, one.id, one.type, one.data, (epoch, number))
+            for number, one in enumerate(messages, seq + 1)
+        ]
+    )
 
 
 class Reported(msgspec.Struct, frozen=True, gc=False):

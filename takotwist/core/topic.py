@@ -141,14 +141,15 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     :ivar id: strictly increasing within the topic, unique in the store.
     :ivar type: as published.
     :ivar data: one JSON value, encoded, UTF-8.
-    :ivar seq: its number in a numbered topic, from 1, without a gap; else 0.
+    :ivar place: in a numbered topic its epoch and its number, from 1 and without a gap;
+        an epoch is greater than those before it, and begins where the count begins anew.
     """
 
     topic: Topic
     id: int
     type: str
     data: bytes
-    seq: int = 0
+    place: tuple[int, int] | None = None
 
     @property
     def size(self) -> int:

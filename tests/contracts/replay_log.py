@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
@@ -144,6 +145,35 @@ class ReplayLogContract:
         self.append(entry(LOBBY, "a", key="k"))
         self.append(entry(LOBBY, "b", key="k"))
         self.assertEqual(listener.texts, {LOBBY.key: ["a"]})
+
+    def test_numbers(self) -> None:
+        """A numbered topic's messages are counted without a gap, and keep their places."""
+        numbered = [msgspec.structs.replace(entry(LOBBY, text), numbered=True) for text in "abc"]
+        answers = self.append(*numbered[:2], entry(KITCHEN, "x")) + self.append(numbered[2])
+        places = [one.place for answer in answers for one in answer.messages]
+        self.assertEqual(places[2], None)
+        [(epoch, first), second, third] = [place for place in places if place is not None]
+        self.assertEqual((first, second, third), (1, (epoch, 2), (epoch, 3)))
+        self.assertEqual(
+            [one.place for one in self.read(LOBBY).messages], [(epoch, n) for n in (1, 2, 3)]
+        )
+        self.restart()
+        [again] = self.append(msgspec.structs.replace(entry(LOBBY, "d", key="k"), numbered=True))
+        [told] = self.append(msgspec.structs.replace(entry(LOBBY, "d", key="k"), numbered=True))
+        self.assertEqual([one.place for one in again.messages], [(epoch, 4)])
+        self.assertEqual([one.place for one in told.messages], [(epoch, 4)])
+
+    def test_epoch(self) -> None:
+        """A topic that was dropped begins a new epoch, greater than the one before."""
+        brief = Lifecycle(replay_window_ms=1, inactivity_ttl_ms=1)
+        one = msgspec.structs.replace(entry(LOBBY, "a", lifecycle=brief), numbered=True)
+        [before] = self.append(one)
+        while self.successResultOf(self.log.sweep(NOW + DAY, ())):
+            pass
+        [after] = self.append(one, at=NOW + DAY)
+        places = [answer.messages[0].place or (0, 0) for answer in (before, after)]
+        self.assertLess(places[0][0], places[1][0])
+        self.assertEqual([seq for _, seq in places], [1, 1])
 
     def test_follows(self) -> None:
         """Messages of a topic are reported from `follow` on, and not after `unfollow`; the

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from takotwist.core.log import Append, Appended, LogStats, Page, Report
+from takotwist.core.log import Append, Appended, LogStats, Page, Report, numbered
 from takotwist.core.retention import (
     APPEND_MESSAGES,
     STEP_MESSAGES,
@@ -43,7 +43,7 @@ class _Kept:
     """One topic: its numbers, its messages in order, and its idempotency keys.
 
     :ivar keys: key -> (first id, number of messages), oldest first.
-    :ivar seq: of the newest numbered message.
+    :ivar count: epoch and number of the newest numbered message.
     :ivar due_us: when the topic stands in the heap to be looked at.
     """
 
@@ -51,7 +51,7 @@ class _Kept:
     messages: list[Message] = attrs.field(factory=list)
     keys: dict[str, tuple[int, int]] = attrs.field(factory=dict)
     due_us: int | None = None
-    seq: int = 0
+    count: tuple[int, int] | None = None
 
     def position_after(self, id: int) -> int:
         return bisect_right(self.messages, id, key=_id)
@@ -184,16 +184,16 @@ class InMemoryReplayLog:
             start = kept.position_after(first - 1)
             return Appended(tuple(kept.messages[start : start + count]), repeated=True)
         first = max(self.head + 1, now_us)
-        seq, step = (kept.seq + 1, 1) if entry.numbered else (0, 0)
         messages = tuple(
             [
-                Message(entry.topic, first + n, draft.type, draft.data, seq + n * step)
-                for n, draft in enumerate(entry.drafts)
+                Message(entry.topic, number, draft.type, draft.data)
+                for number, draft in enumerate(entry.drafts, first)
             ]
         )
+        if messages and entry.numbered:
+            messages = numbered(messages, kept.count)
+            kept.count = messages[-1].place
         if messages:
-            if entry.numbered:
-                kept.seq = messages[-1].seq
             kept.messages += messages
             kept.held.add(first, len(messages), entry.size)
             self.head = messages[-1].id

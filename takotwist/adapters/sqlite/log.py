@@ -29,6 +29,7 @@ from zope.interface import implementer
 
 from takotwist.adapters.log_condition import Condition
 from takotwist.adapters.sqlite import removal, writer
+from takotwist.adapters.sqlite.batches import Batch, append_batches
 from takotwist.adapters.sqlite.connection import Connection
 from takotwist.adapters.sqlite.errors import Kind, Trouble
 from takotwist.adapters.sqlite.file import Durability, StoreFile
@@ -130,6 +131,31 @@ class SqliteReplayLog:
             known=self._known,
         )
         return self._write(work).addCallback(self._report, entries)
+
+    def append_batches(
+        self, batches: Sequence[Batch], now_us: int
+    ) -> Deferred[list[tuple[list[Appended], bool]]]:
+        """Store what several processes append, in one transaction; for the log's writer process.
+
+        :param batches: one of each process at most.
+        :return: for each the answers, and whether they are those of an earlier time, when its
+            answer was lost; else as `append`, reports included.
+        """
+        for batch in batches:
+            for entry in batch.entries:
+                self._watched.told(entry.lifecycle.inactivity_ttl_ms)
+        work = partial(
+            append_batches,
+            batches=batches,
+            now_us=now_us,
+            watched=self._watched,
+            known=self._known,
+        )
+        return self._write(work).addCallback(self._report_batches, batches)
+
+    def changed(self, keys: Collection[str], since: int) -> Deferred[set[str]]:
+        """Those topics of `keys` of which something was stored or removed after the id `since`."""
+        return self._read(partial(changed, keys=frozenset(keys), since=since))
 
     def follow(self, topic: Topic) -> Deferred[None]:
         """See `IReplayLog`."""
@@ -236,6 +262,16 @@ class SqliteReplayLog:
             self._follower.reported(Report.of(self.head, entries, appended))
         return appended
 
+    def _report_batches(
+        self, answers: list[tuple[list[Appended], bool]], batches: Sequence[Batch]
+    ) -> list[tuple[list[Appended], bool]]:
+        if self._follower is not None:
+            pairs = list(zip(batches, answers, strict=True))
+            entries = [one for batch, (_, again) in pairs if not again for one in batch.entries]
+            appended = [one for _, (answer, again) in pairs if not again for one in answer]
+            self._follower.reported(Report.of(self.head, entries, appended))
+        return answers
+
     def _failed_writing(self, failure: Failure) -> Failure:
         self._finished(1)
         return self._failed(failure, "write")
@@ -276,7 +312,8 @@ def read(db: sqlite3.Connection, topic: Topic, after: int, limit: int, max_bytes
     messages: list[Message] = []
     more = False
     found = db.execute(
-        "SELECT size, id, type, data FROM message WHERE topic = ? AND id > ? ORDER BY id LIMIT ?",
+        "SELECT size, id, type, data, epoch, seq FROM message"
+        " WHERE topic = ? AND id > ? ORDER BY id LIMIT ?",
         (number, after, limit + 1),
     )
     for size, *columns in found:
@@ -284,9 +321,20 @@ def read(db: sqlite3.Connection, topic: Topic, after: int, limit: int, max_bytes
         if len(messages) == limit or (messages and max_bytes < 0):
             more = True
             break
-        messages.append(Message(topic, *columns))
+        messages.append(writer.stored_message(topic, *columns))
     found.close()
     return Page(tuple(messages), more, head, removed)
+
+
+def changed(db: sqlite3.Connection, keys: frozenset[str], since: int) -> set[str]:
+    """Those of `keys` of which something was stored or removed after the id `since`."""
+    found = {key for (key,) in db.execute("SELECT key FROM topic WHERE head > ?", (since,))}
+    found |= {key for (key,) in db.execute("SELECT key FROM topic WHERE removed > ?", (since,))}
+    [removed] = db.execute("SELECT removed FROM store").fetchone()
+    if removed > since:
+        # Any that has no row may have been dropped after it.
+        found |= keys - {key for (key,) in db.execute("SELECT key FROM topic")}
+    return found.intersection(keys)
 
 
 def stats(db: sqlite3.Connection) -> LogStats:
