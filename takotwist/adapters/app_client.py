@@ -30,7 +30,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer
 from zope.interface import implementer
 
-from takotwist.adapters.callable_runner import Turn
+from takotwist.adapters.callable_runner import Caller
 from takotwist.adapters.concurrency_limit import ConcurrencyLimit
 from takotwist.errors import AuthUnavailable, ConfigError
 
@@ -118,7 +118,7 @@ class _Question:
     repeatable: bool
     limit: int
     without_token: WithoutToken
-    turn: Turn
+    caller: Caller
 
 
 class _Again(Exception):
@@ -172,23 +172,23 @@ class AppClient:
         repeatable: bool = True,
         max_answer_bytes: int | None = None,
         without_token: WithoutToken = _never,
-        turn: Turn = ("", ""),
+        caller: Caller = ("", ""),
     ) -> Deferred[AppAnswer]:
         """Ask once, with retries inside the deadline.
 
         :param repeatable: false where the app may not be asked twice; then only what
             surely never reached it is tried again.
         :param without_token: true for an answer that counts although our token is not there.
-        :param turn: whose turn the question takes: the channel, and the address that asks.
+        :param caller: for fair queueing: the channel, and the address that asks.
         :raises AuthUnavailable: no answer, not in time, or not of our app.
         :raises Overloaded: too many wait already.
         """
         limit = max_answer_bytes or self._bounds.max_answer_bytes
-        question = _Question(method, path, body, repeatable, limit, without_token, turn)
+        question = _Question(method, path, body, repeatable, limit, without_token, caller)
         return Deferred.fromCoroutine(self._in_turn(question))
 
     async def _in_turn(self, question: _Question) -> AppAnswer:
-        channel, address = question.turn
+        channel, address = question.caller
         await self._line.enter(channel, address)
         path = question.path
         try:

@@ -65,7 +65,7 @@ class HttpAuthorizer:
             AUTHORIZE_PATH,
             write_question(request),
             without_token=is_sdk_refusal,
-            turn=(request.channel, request.address),
+            caller=(request.channel, request.address),
         )
         if answer.status == 404:
             raise ChannelUnknown(f"The app has no channel named {request.channel!r}.")
@@ -84,7 +84,7 @@ class HttpAuthorizer:
             DISPATCH_PATH,
             write_frame(frame),
             repeatable=False,
-            turn=(frame.channel, frame.address),
+            caller=(frame.channel, frame.address),
         )
         if answer.status == 404:
             raise ChannelUnknown(f"The app has no channel named {frame.channel!r}.")

@@ -24,9 +24,9 @@ from zope.interface import implementer
 from takotwist.adapters.callable_runner import (
     DEADLINE,
     CallableRunner,
+    Caller,
     DeadlinePassed,
     Raised,
-    Turn,
 )
 from takotwist.app.calls import (
     A,
@@ -59,7 +59,7 @@ class LocalAuthorizer:
     :param reactor: `IReactorTime` and `IReactorFromThreads`.
     :param pool: a started thread pool for plain functions.
     :param deadline: seconds for one call.
-    :param queue: calls that may wait for their turn.
+    :param queue: calls that may wait for a slot.
     """
 
     log = Logger()
@@ -108,9 +108,9 @@ class LocalAuthorizer:
         except KeyError:
             raise ChannelUnknown(f"There is no channel named {name!r}.") from None
 
-    async def _made(self, call: Call[A], turn: Turn) -> A:
+    async def _made(self, call: Call[A], caller: Caller) -> A:
         try:
-            result = await self.runner.run(turn, call.function, *call.arguments)
+            result = await self.runner.run(caller, call.function, *call.arguments)
         except DeadlinePassed:
             self.log.error(
                 "{what} did not answer within {deadline} seconds",

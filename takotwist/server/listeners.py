@@ -20,8 +20,8 @@ from takotwist.server.config import Config
 from takotwist.server.config.endpoint_text import EndpointText
 from takotwist.server.listen import Listen, Listening, open_listener, open_listeners
 from takotwist.server.parts import Parts
-from takotwist.server.sites import First, announce, site
-from takotwist.server.sockets import Place, hold_place, place_of
+from takotwist.server.sites import Interceptor, announce, site
+from takotwist.server.sockets import FileId, file_id, reserve_path
 from takotwist.server.tls_redirect import USUAL_PORT, TlsRedirect, strict_transport
 from takotwist.streams.http.site import HttpSite
 from takotwist.tls.context import ServerTls
@@ -46,7 +46,7 @@ class Listeners:
     opened: Sequence[Listening] = attrs.field(default=(), init=False)
     _accepting: Accepting | None = attrs.field(default=None, init=False)
     #: Which socket file is ours, by its path.
-    _places: dict[str, Place | None] = attrs.field(factory=dict, init=False)
+    _socket_files: dict[str, FileId | None] = attrs.field(factory=dict, init=False)
     _said: str = attrs.field(default="", init=False)
     _closed: bool = attrs.field(default=False, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
@@ -58,7 +58,7 @@ class Listeners:
         :param tls: of the TLS listeners and HTTP/3; `None` where there are none.
         """
         settings, unfinished = parts.reloadable, parts.unfinished
-        always: list[First] = []
+        always: list[Interceptor] = []
         if config.tls.strict_transport_security and config.tls.certificate is not None:
             always.append(strict_transport(config.tls.strict_transport_security))
         redirect = None
@@ -69,7 +69,7 @@ class Listeners:
                 lambda: tls.pair.names if tls else (),
                 config.tls.public_port or USUAL_PORT,
             )
-        redirects: list[First] = [] if redirect is None else [redirect.answer]
+        redirects: list[Interceptor] = [] if redirect is None else [redirect.answer]
         # A publish on the fast path would not be asked for its scheme.
         public = site(
             parts.public, settings, reactor, unfinished, always + redirects, fast=not redirects
@@ -153,12 +153,12 @@ class Listeners:
             path = EndpointText.parse(one.listen.endpoint).path
             if path is None or self._is_ours(one) or self._closed:
                 continue
-            if place_of(path) is not None or not os.path.isdir(os.path.dirname(path) or "."):
+            if file_id(path) is not None or not os.path.isdir(os.path.dirname(path) or "."):
                 # Somebody else's, who may be serving it; or not the time yet.
                 continue
             try:
                 if one.port.connected:
-                    hold_place(path)
+                    reserve_path(path)
                     await maybeDeferred(one.port.stopListening)
                 again = await open_listener(self._reactor, one.listen)
             except (TakoError, OSError) as bad:
@@ -177,14 +177,14 @@ class Listeners:
     def _is_ours(self, one: Listening) -> bool:
         """`True` if a listener has no Unix path, or its own socket is there."""
         path = EndpointText.parse(one.listen.endpoint).path
-        return path is None or place_of(path) == self._places.get(path)
+        return path is None or file_id(path) == self._socket_files.get(path)
 
     def _guard(self, one: Listening) -> None:
         assert self._accepting is not None
         self._accepting.guard(one.port, last=one.listen.key == "private.listen")
         path = EndpointText.parse(one.listen.endpoint).path
         if path is not None:
-            self._places[path] = place_of(path)
+            self._socket_files[path] = file_id(path)
 
     async def close(self) -> Deferred[Any]:
         """Accept no more; connections stay.
