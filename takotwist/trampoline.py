@@ -41,7 +41,7 @@ def wants_asyncio(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS_OF_ASYNCIO)
 
 
-def drive(awaitable: Awaitable[Any]) -> Deferred[Any]:
+def drive(awaitable: Awaitable[object]) -> Deferred[object]:
     """Run `awaitable` to its end.  Call it in the reactor's thread.
 
     Cancelling the answer cancels what the coroutine waits for.
@@ -70,7 +70,7 @@ def started(steps: Generator[Any, Any, A] | Coroutine[Any, Any, A]) -> Deferred[
 
 
 def resumed(
-    steps: Generator[Any, Any, A] | Coroutine[Any, Any, A], waits_for: Any
+    steps: Generator[Any, Any, A] | Coroutine[Any, Any, A], waits_for: object
 ) -> Generator[Any, Any, A]:
     """The rest of what has begun and waits for something."""
     try:
@@ -89,7 +89,7 @@ def resumed(
         return cast("A", done.value)
 
 
-async def _with_both(awaitable: Awaitable[Any], loop: asyncio.AbstractEventLoop) -> Any:
+async def _with_both(awaitable: Awaitable[object], loop: asyncio.AbstractEventLoop) -> object:
     return await _translated(_steps(awaitable), loop)
 
 
@@ -97,7 +97,7 @@ async def _with_both(awaitable: Awaitable[Any], loop: asyncio.AbstractEventLoop)
 def _translated(
     steps: Generator[Any, Any, Any], loop: asyncio.AbstractEventLoop
 ) -> Generator[Any, Any, Any]:
-    step: Callable[[], Any] = lambda: steps.send(None)  # noqa: E731
+    step: Callable[[], object] = lambda: steps.send(None)  # noqa: E731
     while True:
         try:
             waits_for = step()
@@ -116,11 +116,11 @@ def _translated(
 
 
 def _future_of(
-    deferred: Deferred[Any], loop: asyncio.AbstractEventLoop
+    deferred: Deferred[object], loop: asyncio.AbstractEventLoop
 ) -> Generator[Any, Any, Any]:
     settled = loop.create_future()
 
-    def tell(result: Any) -> Any:
+    def tell(result: object) -> object:
         if not settled.done():
             settled.set_result(None)
         # The result stays: the coroutine takes it from the Deferred when it goes on.
@@ -135,16 +135,16 @@ def _future_of(
         raise
 
 
-def _sending(steps: Generator[Any, Any, Any], value: Any) -> Callable[[], Any]:
+def _sending(steps: Generator[Any, Any, Any], value: object) -> Callable[[], object]:
     return lambda: steps.send(value)
 
 
-def _throwing(steps: Generator[Any, Any, Any], error: BaseException) -> Callable[[], Any]:
+def _throwing(steps: Generator[Any, Any, Any], error: BaseException) -> Callable[[], object]:
     return lambda: steps.throw(error)
 
 
 def _refusing_futures(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    step: Callable[[], Any] = lambda: steps.send(None)  # noqa: E731
+    step: Callable[[], object] = lambda: steps.send(None)  # noqa: E731
     while True:
         try:
             waits_for = step()
@@ -162,7 +162,7 @@ def _refusing_futures(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, An
             step = _sending(steps, sent)
 
 
-def _steps(awaitable: Awaitable[Any]) -> Generator[Any, Any, Any]:
+def _steps(awaitable: Awaitable[object]) -> Generator[Any, Any, Any]:
     # A coroutine has `send` and `throw` itself; anything else gives them on `__await__`.
     if isinstance(awaitable, Coroutine):
         return cast("Generator[Any, Any, Any]", awaitable)

@@ -9,7 +9,6 @@ new one has been read, so an app that is away or wrong takes no channel down.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import attrs
 import msgspec
@@ -109,7 +108,7 @@ def _raise_for(answer: AppAnswer) -> None:
     :raises ParamsInvalid: or `BodyInvalid`, in the app's words.
     """
     try:
-        value: Any = msgspec.json.decode(answer.body)
+        value: object = msgspec.json.decode(answer.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
     if isinstance(value, dict) and value.get("code") in (BodyInvalid.code, ParamsInvalid.code):

@@ -67,7 +67,7 @@ class LocalAuthorizer:
     def __init__(
         self,
         channels: Iterable[Channel[Any]],
-        reactor: Any,
+        reactor: object,
         pool: ThreadPool,
         *,
         deadline: float = DEADLINE,
@@ -157,7 +157,7 @@ class LocalPublishing:
     def publish_soon(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> Awaitable[list[Published]]:
@@ -180,7 +180,7 @@ class LocalPublishing:
     def publish_now(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> list[Published]:
@@ -197,7 +197,7 @@ class LocalPublishing:
     def _stored(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> Deferred[list[Published]]:

@@ -81,7 +81,7 @@ class TokenAuthorizer:
         kind: str,
         name: str,
         operation: Operation,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         shown: AuthRequest | VerifyRequest[Any],
     ) -> Grant:
         claims = await self._claims(_token(shown.header, shown.cookie))

@@ -51,7 +51,7 @@ class Raised:
     error: BaseException
 
 
-def waits(function: Callable[..., Any]) -> bool:
+def waits(function: Callable[..., object]) -> bool:
     """`True` if `function` gives way while it waits, so that it runs in the reactor."""
     plain = inspect.unwrap(function)
     while isinstance(plain, functools.partial):
@@ -184,7 +184,7 @@ class CallableRunner:
 _OF_THE_APP = (Exception, SystemExit, asyncio.CancelledError)
 
 
-async def _in_reactor(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+async def _in_reactor(function: Callable[..., object], arguments: tuple[object, ...]) -> Any:
     # Caught in here and not on the Deferred, which drops the traceback of a failure
     # that nobody has looked at yet.
     try:
@@ -194,7 +194,7 @@ async def _in_reactor(function: Callable[..., Any], arguments: tuple[Any, ...]) 
         return Raised(error)
 
 
-def _in_thread(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _in_thread(function: Callable[..., object], arguments: tuple[object, ...]) -> Any:
     try:
         result = function(*arguments)
     except _OF_THE_APP as error:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 #: Nothing was given; `None` is data.
-_NOTHING: Any = object()
+_NOTHING: object = object()
 
 
 @attrs.frozen(slots=True, eq=False)
@@ -111,13 +111,13 @@ class BoundChannel(OfPayloads[M]):
             self.channel.name, self.params, drafts, idempotency_key
         )
 
-    def _drafts(self, messages: Iterable[Any]) -> tuple[Draft, ...]:
+    def _drafts(self, messages: Iterable[object]) -> tuple[Draft, ...]:
         return tuple(
             Draft(kind, self.channel.write_data(kind, data))
             for kind, data in map(self._pair, messages)
         )
 
-    def _pair(self, message: Any) -> tuple[str, Any]:
+    def _pair(self, message: object) -> tuple[str, object]:
         if isinstance(message, tuple) and len(message) == 2 and isinstance(message[0], str):
             return message
         return self.channel.type_of(message), message

@@ -28,7 +28,7 @@ from takotwist.errors import (
 )
 
 
-def target_of(base: str, channel: str, params: Mapping[str, Any]) -> str:
+def target_of(base: str, channel: str, params: Mapping[str, object]) -> str:
     """Path and query of a topic's address.
 
     :param base: the path under which channels are served, with its last slash.
@@ -47,7 +47,7 @@ def body_of(drafts: Sequence[Draft]) -> bytes:
     )
 
 
-def draft_of(type: str, data: Any) -> Draft:
+def draft_of(type: str, data: object) -> Draft:
     """A draft of plain data.  :raises BodyInvalid: it is no message; says where."""
     if not isinstance(type, str) or not is_text(type):
         raise BodyInvalid(f"type {type!r} is no text.")
@@ -61,7 +61,7 @@ def draft_of(type: str, data: Any) -> Draft:
         raise BodyInvalid(f"{failed_in(data, place, to_json, failed)}.") from None
 
 
-def drafts_of(messages: Iterable[tuple[str, Any]]) -> tuple[Draft, ...]:
+def drafts_of(messages: Iterable[tuple[str, object]]) -> tuple[Draft, ...]:
     """Drafts of pairs of type and data.  :raises BodyInvalid: one is no message; says which."""
     drafts: list[Draft] = []
     for number, pair in enumerate(messages):

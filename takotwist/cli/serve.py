@@ -31,7 +31,7 @@ from takotwist.cli.configured import config_option
     show_default=True,
     help="The event loop.",
 )
-def command(reactor: str, **flags: Any) -> None:
+def command(reactor: str, **flags: object) -> None:
     """Run the server in the foreground.
 
     It is the server of `twistd tako`, with the same flags, and stays in the terminal until Ctrl-C.

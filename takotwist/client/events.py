@@ -145,7 +145,7 @@ def too_late(seconds: float) -> NoAnswer:
 def read_history(
     status: int,
     body: bytes,
-    params: Mapping[str, Any],
+    params: Mapping[str, object],
     retry_after: str | None,
     now_ms: float,
     content_type: str | None = None,

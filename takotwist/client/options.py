@@ -32,11 +32,11 @@ def mux_machine(policy: Policy, random: Callable[[], float]) -> MuxMachine:
     return MuxMachine.idle(policy=policy, random=random, make_key=_key)
 
 
-def _plain(params: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _plain(params: Mapping[str, object] | None) -> Mapping[str, Any]:
     return {} if params is None else given(params)
 
 
-def _is_choice(options: Any, attribute: Any, choice: GoneChoice) -> None:
+def _is_choice(options: object, attribute: object, choice: GoneChoice) -> None:
     mode_of(choice)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import attrs
 
@@ -162,7 +162,7 @@ class AnyMux(ClosedAtExit, Generic[D, S]):
         self,
         channel: str,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Mapping[str, object] | None = None,
         cursor: str | None = None,
         credentials: Credentials = None,
         on_gone: GoneChoice = "reset",

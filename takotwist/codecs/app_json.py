@@ -69,7 +69,7 @@ class _Verdict(msgspec.Struct, omit_defaults=True):
     reason: str | None = None
 
 
-def _read(kind: Any, body: bytes, what: str) -> Any:
+def _read(kind: object, body: bytes, what: str) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:

@@ -46,7 +46,7 @@ def check_key(key: str) -> str:
     return key
 
 
-def given(params: Mapping[str, Any]) -> dict[str, Any]:
+def given(params: Mapping[str, object]) -> dict[str, Any]:
     """`params` as plain values, without those that are `None`.
 
     :raises ParamsInvalid: names the param that cannot be sent.
@@ -77,7 +77,7 @@ def given(params: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def query_of(params: Mapping[str, Any]) -> list[tuple[str, str]]:
+def query_of(params: Mapping[str, object]) -> list[tuple[str, str]]:
     """`params` as query pairs: sorted by key, lists as repeated keys, `None` left out.
 
     :raises ParamsInvalid: names the param that cannot be sent.
@@ -90,10 +90,10 @@ def query_of(params: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _made(value: Any) -> Any:
+def _made(value: object) -> Any:
     return msgspec.to_builtins(value, str_keys=True)
 
 
-def _spelled(value: Any) -> str:
+def _spelled(value: object) -> str:
     # JSON's words for truth and numbers.
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

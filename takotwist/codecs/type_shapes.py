@@ -106,7 +106,7 @@ class Shapes:
     named: Mapping[str, Shape]
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Shapes:
+    def of(cls, document: Mapping[str, object]) -> Shapes:
         """The shapes of a schema that is valid (draft 2020-12)."""
         reader = _Reader(document)
         root = reader.shape(document)
@@ -114,7 +114,7 @@ class Shapes:
 
 
 class _Reader:
-    def __init__(self, document: Mapping[str, Any]) -> None:
+    def __init__(self, document: Mapping[str, object]) -> None:
         self._document = document
         self._names = Names()
         #: The name of each reference: of two that read alike, such as ``a-b`` and ``a.b``,
@@ -122,7 +122,7 @@ class _Reader:
         self._name_of: dict[str, str] = {}
         self.named: dict[str, Shape | None] = {}
 
-    def shape(self, node: Any) -> Shape:
+    def shape(self, node: object) -> Shape:
         if node is False or node == {"not": {}}:
             return NEVER
         if not isinstance(node, Mapping):
@@ -175,7 +175,7 @@ class _Reader:
             return Named("")
         if not reference.startswith("#/"):
             return UNKNOWN
-        node: Any = self._document
+        node: object = self._document
         for part in reference[2:].split("/"):
             part = part.replace("~1", "/").replace("~0", "~")
             node = node.get(part) if isinstance(node, Mapping) else None
@@ -189,7 +189,7 @@ class _Reader:
         return Named(name)
 
 
-def _constant(value: Any) -> Shape:
+def _constant(value: object) -> Shape:
     return UNKNOWN if isinstance(value, Mapping | list) else Constant(value)
 
 

@@ -38,7 +38,7 @@ class Schema:
     _validator: jsonschema_rs.Draft202012Validator
 
     @classmethod
-    def of(cls, document: Mapping[str, Any] | bool, what: str) -> Schema:
+    def of(cls, document: Mapping[str, object] | bool, what: str) -> Schema:
         """Compile `document`.
 
         :param what: what the schema is for, named in the error.
@@ -52,12 +52,12 @@ class Schema:
             first = str(bad).splitlines()[0]
             raise DefinitionError(f"{what} is no valid JSON Schema: {first}") from None
 
-    def complaints(self, value: Any) -> Iterator[tuple[list[str | int], str]]:
+    def complaints(self, value: object) -> Iterator[tuple[list[str | int], str]]:
         """Each place where `value` does not fit, and why."""
         for error in self._validator.iter_errors(value):
             yield list(error.instance_path), error.message
 
-    def resolve(self, node: Any) -> Mapping[str, Any]:
+    def resolve(self, node: object) -> Mapping[str, Any]:
         """`node`, or what its local ``$ref`` points to; an empty mapping where it is no schema."""
         for _ in range(32):
             if not isinstance(node, Mapping):
@@ -79,7 +79,7 @@ class PayloadSchema:
     schema: Schema
 
     @classmethod
-    def of(cls, document: Mapping[str, Any] | bool, type: str) -> PayloadSchema:
+    def of(cls, document: Mapping[str, object] | bool, type: str) -> PayloadSchema:
         """:raises DefinitionError: when `document` is no JSON Schema."""
         return cls(Schema.of(document, f"the payload schema of message type {type!r}"))
 
@@ -148,7 +148,7 @@ class Params:
         return cls.of({"type": "object", "properties": {}, "additionalProperties": False})
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Params:
+    def of(cls, document: Mapping[str, object]) -> Params:
         """Compile a params schema.
 
         A query key that the schema does not declare is refused, because a
@@ -185,7 +185,7 @@ class Params:
                 raise ParamsInvalid(f"param {name!r} is given {len(values)} times.")
         return self.bind(raw)
 
-    def bind(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+    def bind(self, raw: Mapping[str, object]) -> dict[str, Any]:
         """Validated params of a mapping, whose strings are coerced like a query's.
 
         :raises ParamsInvalid: names the param.
@@ -211,7 +211,7 @@ class Params:
         root = self.schema.resolve(self.schema.document)
         return "array" in self._types(root.get("properties", {}).get(name, {}))
 
-    def _types(self, declared: Any) -> list[str]:
+    def _types(self, declared: object) -> list[str]:
         node = self.schema.resolve(declared)
         said = node.get("type", [])
         types = [said] if isinstance(said, str) else list(said)
@@ -223,7 +223,7 @@ class Params:
         # A string fits nothing else's text better than itself, so it is tried last.
         return sorted(dict.fromkeys(types), key=lambda name: name == "string")
 
-    def _coerced(self, value: Any, declared: Any) -> Any:
+    def _coerced(self, value: object, declared: object) -> Any:
         types = self._types(declared)
         if isinstance(value, list) and "array" in types:
             items = self.schema.resolve(declared).get("items", {})
@@ -240,7 +240,7 @@ class Params:
         return value
 
 
-def _type_name(value: Any) -> str:
+def _type_name(value: object) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):

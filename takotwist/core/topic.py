@@ -23,7 +23,7 @@ import msgspec
 from takotwist.errors import CursorInvalid
 
 
-def _spelled(value: Any) -> str:
+def _spelled(value: object) -> str:
     if value is True:
         return "true"
     if value is False:

@@ -210,12 +210,12 @@ class AuthorizerService:
                 self._queries.remember(key, asked)
         return asked
 
-    def bind(self, definition: ChannelDefinition, params: Mapping[str, Any]) -> TopicRequest:
+    def bind(self, definition: ChannelDefinition, params: Mapping[str, object]) -> TopicRequest:
         """:raises ParamsInvalid: names the param."""
         self.check_raw(params)
         return self._asked(definition, definition.params.bind(params))
 
-    def check_raw(self, params: Mapping[str, Any]) -> None:
+    def check_raw(self, params: Mapping[str, object]) -> None:
         """Refuse at once what is too long, whatever it would be bound to.
 
         :raises ParamsInvalid: it is.
@@ -223,7 +223,7 @@ class AuthorizerService:
         texts = (value for value in params.values() if isinstance(value, str))
         self._check_size(sum(map(len, params)) + sum(map(len, texts)))
 
-    def _asked(self, definition: ChannelDefinition, params: dict[str, Any]) -> TopicRequest:
+    def _asked(self, definition: ChannelDefinition, params: dict[str, object]) -> TopicRequest:
         asked = _asked(definition, params)
         self._check_size(asked.name_bytes)
         return asked
@@ -325,7 +325,7 @@ class AuthorizerService:
         self._queries.forget()
 
 
-def _asked(definition: ChannelDefinition, params: dict[str, Any]) -> TopicRequest:
+def _asked(definition: ChannelDefinition, params: dict[str, object]) -> TopicRequest:
     partition = definition.partition_by
     binding = (
         params

@@ -67,7 +67,7 @@ def storing(authorizing: AuthorizerService, publishing: PublisherService) -> Sto
     """Publisher for the app's code in this process: the second sentence, without HTTP."""
 
     async def stored(
-        channel: str, params: Mapping[str, Any], drafts: Sequence[Draft], key: str | None
+        channel: str, params: Mapping[str, object], drafts: Sequence[Draft], key: str | None
     ) -> Sequence[Message]:
         definition = await authorizing.find(channel)
         asked = authorizing.bind(definition, params)
@@ -76,7 +76,7 @@ def storing(authorizing: AuthorizerService, publishing: PublisherService) -> Sto
         return (await publishing.publish(asked.topic, drafts, lifecycle, key)).messages
 
     def store(
-        channel: str, params: Mapping[str, Any], drafts: Sequence[Draft], key: str | None
+        channel: str, params: Mapping[str, object], drafts: Sequence[Draft], key: str | None
     ) -> Deferred[Sequence[Message]]:
         return ensureDeferred(stored(channel, params, drafts, key))
 

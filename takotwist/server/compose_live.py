@@ -188,7 +188,7 @@ def _for_clients(config: LiveConfig) -> Mapping[str, int]:
 
 
 def _running(runner: CallableRunner) -> Run:
-    async def run(name: str, address: str, function: Callable[[], Any]) -> Any:
+    async def run(name: str, address: str, function: Callable[[], object]) -> Any:
         try:
             result = await runner.run((f"function {name}", address), function)
         except DeadlinePassed:

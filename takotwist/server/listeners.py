@@ -52,7 +52,7 @@ class Listeners:
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     @classmethod
-    def of(cls, config: Config, parts: Parts, reactor: Any, tls: ServerTls | None) -> Listeners:
+    def of(cls, config: Config, parts: Parts, reactor: object, tls: ServerTls | None) -> Listeners:
         """Listeners of a configuration, none of them open.
 
         :param tls: of the TLS listeners and HTTP/3; `None` where there are none.

@@ -245,7 +245,7 @@ def text_line(event: LogEvent, redactor: Redactor, *, on_terminal: bool = False)
 
 def json_line(event: LogEvent, redactor: Redactor) -> str:
     """One event as a JSON object, its end of line included."""
-    entry: dict[str, Any] = {
+    entry: dict[str, object] = {
         "time": _time(event),
         "level": _level(event),
         "logger": str(event.get("log_namespace", "-")),

@@ -100,7 +100,7 @@ def makeService(options: Options) -> TakoService:
     return make_service(options, reactor)
 
 
-def make_service(options: Options, reactor: Any) -> TakoService:
+def make_service(options: Options, reactor: object) -> TakoService:
     """The service of these options, which also minds the signals of the process.
 
     :raises SystemExit: it cannot start; says why and what to do.

@@ -41,7 +41,7 @@ class TokenParts:
 
 
 def token_parts(
-    config: Tokens, reactor: Any, wall: Callable[[], float], before: TokenParts | None = None
+    config: Tokens, reactor: object, wall: Callable[[], float], before: TokenParts | None = None
 ) -> TokenParts:
     """The check of tokens as configured.
 

@@ -18,7 +18,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from operator import itemgetter
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from twisted.enterprise.adbapi import ConnectionPool
 from twisted.internet.defer import Deferred, fail, succeed
@@ -244,7 +244,7 @@ class SqliteReplayLog:
             idle, self._idle = self._idle, None
             idle.callback(None)
 
-    def _committed(self, result: tuple[Any, int]) -> None:
+    def _committed(self, result: tuple[object, int]) -> None:
         # In the writer's thread, before anything else can go wrong.
         self._known.settle()
 

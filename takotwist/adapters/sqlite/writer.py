@@ -8,7 +8,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 from takotwist.adapters.sqlite.removal import remove
 from takotwist.adapters.sqlite.rows import Known, TopicRow
@@ -66,7 +65,7 @@ class Transaction:
         self._head = known.head
         self._topics: dict[str, TopicRow] = {}
         #: Five for each message.
-        self._values: list[Any] = []
+        self._values: list[object] = []
         self._keys: dict[tuple[int, str], tuple[Message, ...]] = {}
         self._numbered: list[TopicRow] = []
 

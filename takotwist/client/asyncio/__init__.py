@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import Any
 
 from takotwist.client.asyncio.driver import Driver, Mux, Subscription
 from takotwist.client.asyncio.page import history
@@ -28,7 +27,7 @@ def subscribe(
     url: str,
     channel: str,
     *,
-    params: Mapping[str, Any] | None = None,
+    params: Mapping[str, object] | None = None,
     cursor: str | None = None,
     credentials: Credentials = None,
     on_gone: GoneChoice = "reset",

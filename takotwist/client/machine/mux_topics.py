@@ -102,7 +102,7 @@ class MuxTopic:
         self._enter(TopicState.SUBSCRIBING)
         self.ref = ref
 
-    def acked(self, params: Mapping[str, Any] | None, now: float) -> None:
+    def acked(self, params: Mapping[str, object] | None, now: float) -> None:
         """The server let us in, and said what the topic is called."""
         self._enter(TopicState.LIVE)
         self.trouble = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from twisted.internet.interfaces import IStreamClientEndpoint
 
@@ -27,11 +26,11 @@ __all__ = ["History", "Mux", "Subscription", "connect", "history", "subscribe"]
 
 
 def subscribe(
-    reactor: Any,
+    reactor: object,
     url: str,
     channel: str,
     *,
-    params: Mapping[str, Any] | None = None,
+    params: Mapping[str, object] | None = None,
     cursor: str | None = None,
     credentials: Credentials = None,
     on_gone: GoneChoice = "reset",
@@ -73,7 +72,7 @@ def subscribe(
 
 
 def connect(
-    reactor: Any,
+    reactor: object,
     url: str,
     *,
     headers: Mapping[str, str] | None = None,

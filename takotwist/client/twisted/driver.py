@@ -67,7 +67,7 @@ class Line:
         """The machine's time."""
         return self.driver.now()
 
-    def tell(self, fact: Callable[..., None], *args: Any) -> None:
+    def tell(self, fact: Callable[..., None], *args: object) -> None:
         """Tell the machine a fact, and carry out what it wants then."""
         if not self._cut:
             fact(*args)
@@ -173,7 +173,7 @@ class Driver(driver.Driver):
             self._line.balance()
 
     def publish(
-        self, subscription: SubscriptionState, topic: int, type: str, data: Any, key: str | None
+        self, subscription: SubscriptionState, topic: int, type: str, data: object, key: str | None
     ) -> Deferred[str | None]:
         """Publish; fires with the outcome."""
         try:
@@ -200,11 +200,11 @@ class Driver(driver.Driver):
             cancel()
             await work
 
-    def ask(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+    def ask(self, function: Callable[..., object], *args: object) -> Deferred[Any]:
         """Call a function of the caller's, whose result may have to be waited for."""
         return maybeDeferred(function, *args)
 
-    async def in_time(self, function: Callable[[], Any], seconds: float) -> Any:
+    async def in_time(self, function: Callable[[], object], seconds: float) -> Any:
         """As `ask`.  :raises TimeoutError: it has not answered in time."""
         return await in_time(self.reactor, seconds, maybeDeferred(function))
 
@@ -218,7 +218,7 @@ class Driver(driver.Driver):
         running = Deferred.fromCoroutine(work)
         self._work[running] = cancel or running.cancel
 
-        def ended(result: Any) -> None:
+        def ended(result: object) -> None:
             del self._work[running]
             if isinstance(result, Failure) and not result.check(CancelledError):
                 # Not the network's doing: a header that cannot be sent, a callable
@@ -262,7 +262,7 @@ class Subscription(AnySubscription[Driver]):
         return self._news.fire
 
     def publish(
-        self, type: str, data: Any, *, idempotency_key: str | None = None
+        self, type: str, data: object, *, idempotency_key: str | None = None
     ) -> Deferred[str | None]:
         """Publish on the topic.
 

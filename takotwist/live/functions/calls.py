@@ -246,14 +246,14 @@ def _bound(
 def _until_left(work: Deferred[Any], running: RunningCall, *, finishes: bool) -> Deferred[Any]:
     """The answer of a call; cancelling it says that the caller has left."""
 
-    def left(_: Deferred[Any]) -> None:
+    def left(_: Deferred[object]) -> None:
         running.left = True
         if not finishes:
             work.cancel()
 
     answer: Deferred[Any] = Deferred(left)
 
-    def done(result: Any) -> None:
+    def done(result: object) -> None:
         # Whoever has left hears nothing; what went wrong in the function is in the log.
         if not running.left:
             answer.callback(result)

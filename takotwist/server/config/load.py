@@ -132,7 +132,7 @@ def read_environment(environ: Mapping[str, str], cwd: Path, problems: Collected)
     return said
 
 
-def read_flags(flags: Mapping[str, Any], cwd: Path, problems: Collected) -> dict[str, Said]:
+def read_flags(flags: Mapping[str, object], cwd: Path, problems: Collected) -> dict[str, Said]:
     """The keys that flags set.  `None`, empty and false count as not given."""
     said: dict[str, Said] = {}
     for name, value in flags.items():
@@ -149,7 +149,7 @@ DEFAULT_FILE = "tako.toml"
 
 
 def load_config(
-    flags: Mapping[str, Any],
+    flags: Mapping[str, object],
     environ: Mapping[str, str],
     cwd: str | Path,
     running: Config | None = None,
@@ -272,7 +272,7 @@ def _is_blank(file: Path) -> bool:
         return False
 
 
-def _said_of(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def _said_of(section: str, values: Mapping[str, object]) -> dict[str, Any]:
     """Name -> value of what is said in one section."""
     return {
         key.name: values[dotted]

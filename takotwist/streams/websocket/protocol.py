@@ -29,7 +29,7 @@ from takotwist.streams.websocket.connection import WebSocketConnection
 class _Silence:
     """Takes the place of Autobahn's logger: every end is told to the caller instead."""
 
-    def debug(self, *_: Any, **__: Any) -> None:
+    def debug(self, *_: object, **__: object) -> None:
         pass
 
     info = warn = error = trace = failure = critical = debug
@@ -229,7 +229,7 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
             else:
                 self._incoming.wait()
 
-    def connectionLost(self, reason: Any = None) -> None:
+    def connectionLost(self, reason: object = None) -> None:
         self._why = reason
         self._gone = True
         if self._turn is not None and self._connection.open:
