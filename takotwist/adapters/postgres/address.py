@@ -52,9 +52,9 @@ class Address:
         except psycopg.Error:
             # Not libpq's words: they repeat what they could not read, password and all.
             raise ConfigError(
-                "is no address of PostgreSQL: write postgresql://user@host:5432/database, with"
-                " special characters in user and password percent-encoded and only keys that"
-                " libpq knows",
+                "is no address of PostgreSQL: write postgresql://host:5432/database, with user and"
+                " password before the host, their special characters percent-encoded, and only"
+                " keys that libpq knows",
                 key="replay.url",
             ) from None
         hosts = said.get("host") or said.get("hostaddr") or os.environ.get("PGHOST", "")
