@@ -59,6 +59,7 @@ class Options(usage.Options):
         ],
         ["channels", None, None, "The folder or dotted module with the channel definitions."],
         ["log-format", None, None, "text or json."],
+        ["workers", None, None, "Worker processes: a number, or auto for one for each CPU."],
     ]
 
     def __init__(self) -> None:
@@ -67,6 +68,8 @@ class Options(usage.Options):
         self["tls-listen"] = []
         self._config: Config | None = None
         self._log: ServerLog | None = None
+        #: The name of this process in the log, where a server has several.
+        self.process = ""
 
     def opt_listen(self, endpoint: str) -> None:
         """Where to serve plain HTTP, such as tcp:8080. May be given several times."""
@@ -105,5 +108,5 @@ class Options(usage.Options):
     def log(self) -> ServerLog:
         """The log that twistd writes through; on SIGHUP it is given the new configuration."""
         if self._log is None:
-            self._log = ServerLog(self.config())
+            self._log = ServerLog(self.config(), self.process)
         return self._log

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService, Service
@@ -38,6 +38,9 @@ from takotwist.server.timers import Sweeper, Ticker, drain, within
 from takotwist.server.tls import watched_tls
 from takotwist.server.tuning import raise_open_files
 
+if TYPE_CHECKING:
+    from takotwist.server.worker import Worker
+
 #: Seconds for storing what was taken and closing the log, after the drain.
 FLUSH_SECONDS = 5.0
 
@@ -59,17 +62,28 @@ class TakoService(MultiService):
 
     :param reactor: of the process.
     :param wall: unix time in seconds.
+    :param worker: which worker this is, where the server has several.
     :ivar listeners: all of them.
+    :ivar exit_code: of the process, after a calm end.
     :ivar ready: true while requests are answered.
     """
 
     log = Logger()
+    exit_code = 0
 
-    def __init__(self, config: Config, reactor: Any, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        wall: Callable[[], float] = time.time,
+        worker: Worker | None = None,
+    ) -> None:
         MultiService.__init__(self)
         for folder in (config.state_dir, config.replay.path.parent):
             make_folder(folder)
-        self._lock = lock_log(config.replay.path)
+        self._worker = worker
+        # The supervisor of several workers has it for all of them.
+        self._lock = None if worker is not None else lock_log(config.replay.path)
         self.config = config
         self.ready = False
         self._reactor = reactor
@@ -105,7 +119,7 @@ class TakoService(MultiService):
         self._watch = tls[1] if tls is not None else None
         if self._watch is not None:
             Service.setServiceParent(self._watch, self)
-        self.listeners = Listeners.of(config, self.parts, reactor, tls[0] if tls else None)
+        self.listeners = Listeners.of(config, self.parts, reactor, tls[0] if tls else None, worker)
         parts = self.parts
         ticker = Ticker(parts.deadlines, parts.flush_batch, parts.metrics, reactor)
         Service.setServiceParent(ticker, self)
@@ -132,11 +146,13 @@ class TakoService(MultiService):
         :raises SystemExit: a listener cannot be opened; says which and what to do.
         """
         open_files = raise_open_files()
-        sign_lock(self._lock)
+        if self._lock is not None:
+            sign_lock(self._lock)
         shortage = open_files.shortage(self.config.limits.max_connections)
         if shortage is not None:
             self.log.warn("{shortage}", shortage=shortage)
-        for warning in self.config.warnings:
+        # The supervisor of several workers has said them once.
+        for warning in () if self._worker is not None else self.config.warnings:
             self.log.warn("{sentence}", sentence=warning)
         try:
             self.listeners.open(open_files.limit)
@@ -162,9 +178,12 @@ class TakoService(MultiService):
         await self.definitions.read_elsewhere()
         self.ready = True
         for address in self.listeners.read():
-            self.log.info("serving {address}", address=address)
+            if self._worker is None:
+                self.log.info("serving {address}", address=address)
         names = sorted(one.definition.name for one in self.definitions.registry)
         self.log.info("ready, channels: {channels}", channels=", ".join(names) if names else "none")
+        if self._worker is not None:
+            self._worker.ready()
 
     def _look_after_sockets(self) -> Deferred[None] | None:
         if not self.ready:
@@ -207,7 +226,7 @@ class TakoService(MultiService):
 
         :raises TakoError: it cannot be used; then nothing has changed but certificates.
         """
-        for key in needs_restart(self.config, config):
+        for key in () if self._worker is not None else needs_restart(self.config, config):
             self.log.warn("{key} has changed; that needs a restart", key=key)
         if self._watch is not None:
             self._watch.reload()

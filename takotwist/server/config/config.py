@@ -24,6 +24,7 @@ from takotwist.server.config.sections import (
     Private,
     Publish,
     Replay,
+    Server,
     Tls,
     Tokens,
 )
@@ -49,6 +50,7 @@ class Config:
     )
     app: App = attrs.field(factory=App)
     tokens: Tokens = attrs.field(factory=Tokens)
+    server: Server = attrs.field(factory=Server)
     http: Http = attrs.field(factory=Http)
     tls: Tls = attrs.field(factory=Tls)
     http3: Http3 = attrs.field(factory=Http3)
@@ -74,6 +76,7 @@ class Config:
 SECTIONS: Mapping[str, type[attrs.AttrsInstance]] = {
     "app": App,
     "tokens": Tokens,
+    "server": Server,
     "http": Http,
     "tls": Tls,
     "http3": Http3,

@@ -32,7 +32,8 @@ from takotwist.server.config.toml_lines import line_of
 
 #: Variables of ours that are no configuration of the server: where a `Publisher` in another
 #: process publishes, and the name of the file.
-OTHER_VARIABLES = frozenset({"TAKO_CONFIG", "TAKO_PUBLISH_URL", "TAKO_PUBLISH_KEY"})
+#: `TAKO_WORKER` tells code of the app which worker it is in.
+OTHER_VARIABLES = frozenset({"TAKO_CONFIG", "TAKO_PUBLISH_URL", "TAKO_PUBLISH_KEY", "TAKO_WORKER"})
 
 #: What Kubernetes sets in every container beside a service that is called tako-something.
 _KUBERNETES = re.compile(r"TAKO(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)\w*)?)")
@@ -49,6 +50,7 @@ FLAGS: Mapping[str, str | None] = {
     "app-url": "app.url",
     "channels": "app.channels",
     "log-format": "log.format",
+    "workers": "server.workers",
 }
 
 
@@ -140,7 +142,9 @@ def read_flags(flags: Mapping[str, object], cwd: Path, problems: Collected) -> d
         if flag not in FLAGS:
             problems.add(f"is unknown{did_you_mean(flag, FLAGS)}", source=f"--{flag}")
         elif (dotted := FLAGS[flag]) is not None and value not in (None, "", (), [], False):
-            said[dotted] = Said(value, f"--{flag}", cwd)
+            kind = KEYS[dotted].setting.kind
+            typed = kind.from_text(value) if isinstance(value, str) else value
+            said[dotted] = Said(typed, f"--{flag}", cwd)
     return said
 
 
