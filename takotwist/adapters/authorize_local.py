@@ -42,6 +42,7 @@ from takotwist.app.channel import Channel
 from takotwist.app.published import Published
 from takotwist.app.types import failure_text
 from takotwist.core.authorization import AuthRequest, Frame, Grant, Verdict
+from takotwist.core.json_values import JsonObject
 from takotwist.core.topic import Draft, Message
 from takotwist.errors import AuthUnavailable, ChannelUnknown
 from takotwist.ports import IAuthorizer
@@ -138,7 +139,7 @@ class LocalAuthorizer:
 # publishing
 
 #: Validates and stores on one topic: channel, params, drafts, idempotency key.
-Store = Callable[[str, Mapping[str, Any], Sequence[Draft], str | None], Deferred[Sequence[Message]]]
+Store = Callable[[str, JsonObject, Sequence[Draft], str | None], Deferred[Sequence[Message]]]
 
 
 @attrs.frozen(slots=True)

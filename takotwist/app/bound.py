@@ -6,7 +6,7 @@ the traceback of the line that made the data.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, overload
 
 import attrs
@@ -14,6 +14,7 @@ import attrs
 from takotwist.app.published import Published, Publishing
 from takotwist.app.publisher import environment_publisher
 from takotwist.app.type_parameters import M, OfPayloads
+from takotwist.core.json_values import JsonObject
 from takotwist.core.topic import Draft, Topic
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class BoundChannel(OfPayloads[M]):
     """
 
     channel: Channel[Any, ..., M]
-    params: Mapping[str, Any]
+    params: JsonObject
 
     @property
     def topic(self) -> Topic:

@@ -30,6 +30,7 @@ from takotwist.app.types import (
 )
 from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in
 from takotwist.core.channel import ChannelDefinition, Credentials
+from takotwist.core.json_values import Json
 from takotwist.core.params import PayloadSchema
 from takotwist.core.topic import MAX_TYPE_LENGTH, RESERVED_TYPE_PREFIX
 from takotwist.errors import BodyInvalid, DefinitionError, ParamsInvalid, TakoError
@@ -315,7 +316,7 @@ class Channel(OfChannel[P, Q, M]):
         except (TypeError, ValueError) as unusable:
             raise ParamsInvalid(f"params: {unusable}.") from None
 
-    def _bound(self, raw: dict[str, Any], named: Mapping[str, object]) -> BoundChannel[M]:
+    def _bound(self, raw: dict[str, Json], named: Mapping[str, object]) -> BoundChannel[M]:
         for name, value in named.items():
             wire_name = self._params.wire_names.get(name, name)
             if wire_name in raw:

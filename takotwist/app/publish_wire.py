@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -19,6 +18,7 @@ from takotwist.codecs.http_answer import HttpAnswer
 from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in, is_text
 from takotwist.codecs.query import check_channel, query_of
 from takotwist.codecs.tako_json import check_type
+from takotwist.core.json_values import Json
 from takotwist.core.topic import Draft
 from takotwist.errors import (
     REFUSALS,
@@ -132,4 +132,4 @@ class _Stored(msgspec.Struct):
     id: str
     channel: str
     type: str
-    data: Any
+    data: Json

@@ -87,9 +87,9 @@ class Publisher:
     def publish(
         self,
         channel: str,
-        params: Mapping[str, Any] | None,
+        params: Mapping[str, object] | None,
         type: str,
-        data: Any,
+        data: object,
         *,
         idempotency_key: str | None = None,
     ) -> Published:
@@ -112,7 +112,7 @@ class Publisher:
     def publish_many(
         self,
         channel: str,
-        params: Mapping[str, Any] | None,
+        params: Mapping[str, object] | None,
         messages: Iterable[tuple[str, Any]],
         *,
         idempotency_key: str | None = None,
@@ -128,9 +128,9 @@ class Publisher:
     async def publish_async(
         self,
         channel: str,
-        params: Mapping[str, Any] | None,
+        params: Mapping[str, object] | None,
         type: str,
-        data: Any,
+        data: object,
         *,
         idempotency_key: str | None = None,
     ) -> Published:
@@ -141,7 +141,7 @@ class Publisher:
     async def publish_many_async(
         self,
         channel: str,
-        params: Mapping[str, Any] | None,
+        params: Mapping[str, object] | None,
         messages: Iterable[tuple[str, Any]],
         *,
         idempotency_key: str | None = None,
@@ -153,7 +153,7 @@ class Publisher:
     async def publish_soon(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> list[Published]:
@@ -174,7 +174,7 @@ class Publisher:
     def publish_now(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> list[Published]:
@@ -202,7 +202,7 @@ class Publisher:
     def request(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
         now: float,

@@ -40,9 +40,9 @@ class DeferredPublisher:
     def publish(
         self,
         channel: str,
-        params: Mapping[str, Any] | None,
+        params: Mapping[str, object] | None,
         type: str,
-        data: Any,
+        data: object,
         *,
         idempotency_key: str | None = None,
     ) -> Deferred[Published]:
@@ -54,7 +54,7 @@ class DeferredPublisher:
     def publish_many(
         self,
         channel: str,
-        params: Mapping[str, Any] | None,
+        params: Mapping[str, object] | None,
         messages: Iterable[tuple[str, Any]],
         *,
         idempotency_key: str | None = None,
@@ -67,7 +67,7 @@ class DeferredPublisher:
     def publish_soon(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> Deferred[list[Published]]:
@@ -82,7 +82,7 @@ class DeferredPublisher:
     def publish_now(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> list[Published]:

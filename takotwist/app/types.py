@@ -26,6 +26,7 @@ import attrs
 import msgspec
 
 from takotwist.core.authorization import HeaderCredential, Operation
+from takotwist.core.json_values import Json, JsonObject
 from takotwist.errors import DefinitionError
 
 
@@ -50,7 +51,7 @@ class Declared(Protocol):
     """
 
     @property
-    def document(self) -> Mapping[str, Any]: ...
+    def document(self) -> JsonObject: ...
 
     @property
     def wire_names(self) -> Mapping[str, str]: ...
@@ -66,7 +67,7 @@ class Declared(Protocol):
 class SchemaOnly:
     """A JSON Schema; values stay what JSON makes of them."""
 
-    document: Mapping[str, Any]
+    document: JsonObject
     wire_names: Mapping[str, str] = attrs.field(factory=dict)
 
     def read(self, data: bytes) -> Any:
@@ -80,7 +81,7 @@ class SchemaOnly:
 class NativeType:
     """A msgspec Struct, dataclass, attrs class, TypedDict or plain Python type."""
 
-    document: Mapping[str, Any]
+    document: JsonObject
     wire_names: Mapping[str, str]
     _decoder: msgspec.json.Decoder[Any]
 
@@ -111,7 +112,7 @@ class PydanticType:
     Never imports pydantic: a type of it can only come from where it is loaded.
     """
 
-    document: Mapping[str, Any]
+    document: JsonObject
     wire_names: Mapping[str, str]
     _adapter: Any
 
@@ -211,7 +212,7 @@ def _pydantic_alias(name: str, field: object) -> str:
     return alias if isinstance(alias, str) else name
 
 
-def _flattened(document: dict[str, Any]) -> dict[str, Any]:
+def _flattened(document: dict[str, Json]) -> dict[str, Json]:
     """A schema that begins with the type itself, not with a reference to it."""
     reference = document.get("$ref", "")
     definitions = document.get("$defs", {})

@@ -7,7 +7,6 @@ machine is told and asked on behalf of a caller goes through here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import attrs
 
@@ -69,7 +68,7 @@ class OwnConnection:
         """Why there is no connection."""
         return self.machine.link.trouble
 
-    def publish(self, topic: int, type: str, data: Any, key: str | None, now: float) -> int:
+    def publish(self, topic: int, type: str, data: object, key: str | None, now: float) -> int:
         """Take a publish."""
         return self.machine.publish(type, data, now, key)
 
@@ -156,7 +155,7 @@ class SharedConnection:
         """Why there is no connection, or why this topic is tried again."""
         return self.machine.trouble(topic)
 
-    def publish(self, topic: int, type: str, data: Any, key: str | None, now: float) -> int:
+    def publish(self, topic: int, type: str, data: object, key: str | None, now: float) -> int:
         """Take a publish."""
         return self.machine.publish(topic, type, data, now, key)
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import attrs
 import msgspec
@@ -22,6 +21,7 @@ import msgspec
 from takotwist.client.errors import ProtocolBroken
 from takotwist.client.machine.outcome import Outcome, of_code
 from takotwist.client.machine.outgoing import Publish
+from takotwist.core.json_values import JsonObject
 
 #: The subprotocol that makes a connection explicit.
 SUBPROTOCOL = "tako.v1"
@@ -51,7 +51,7 @@ class Acked:
     ref: object
     id: str | None
     cursor: str | None
-    params: Mapping[str, Any] | None
+    params: JsonObject | None
 
 
 @attrs.frozen(slots=True)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import attrs
 import msgspec
 
 from takotwist.codecs.tako_json import check_type, payload
 from takotwist.core.channel import Lifecycle
+from takotwist.core.json_values import Json, JsonObject
 from takotwist.core.topic import Draft, Topic, parse_cursor
 from takotwist.errors import BodyInvalid, MessageTooLarge, Refusal
 
@@ -62,7 +62,7 @@ class OnTopic:
     op: str
     ref: Ref
     channel: str
-    params: Mapping[str, Any]
+    params: JsonObject
     cursor: int | None = None
     auth: str | None = attrs.field(default=None, repr=False)
     reset_when_stale: bool = False
@@ -102,7 +102,7 @@ class _Wire(msgspec.Struct):
     lastMessageId: str | int | None = None
     idempotencyKey: str | None = None
     channel: str | None = None
-    params: dict[str, Any] = {}
+    params: dict[str, Json] = {}
     cursor: str | int | None = None
     auth: str | None = None
     stale: str | None = None

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in, is_text
+from takotwist.core.json_values import Json
 from takotwist.errors import BodyInvalid, ChannelUnknown, CursorInvalid, ParamsInvalid
 
 #: Longest idempotency key, in characters (protocol, section 7).
@@ -46,14 +47,14 @@ def check_key(key: str) -> str:
     return key
 
 
-def given(params: Mapping[str, object]) -> dict[str, Any]:
+def given(params: Mapping[str, object]) -> dict[str, Json]:
     """`params` as plain values, without those that are `None`.
 
     :raises ParamsInvalid: names the param that cannot be sent.
     """
     if not isinstance(params, Mapping):
         raise ParamsInvalid(f"params must be named values, not {type(params).__name__}.")
-    plain: dict[str, Any] = {}
+    plain: dict[str, Json] = {}
     for name, value in params.items():
         if not isinstance(name, str):
             raise ParamsInvalid(f"params: the name {name!r} is no text.")

@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 import attrs
 
+from takotwist.core.json_values import JsonObject
+
 
 @attrs.frozen
 class Plain:
@@ -149,7 +151,7 @@ class _Reader:
             return AllOf(tuple(dict.fromkeys(telling)))
         return telling[0] if telling else UNKNOWN
 
-    def _typed(self, name: str, node: Mapping[str, Any]) -> Shape:
+    def _typed(self, name: str, node: JsonObject) -> Shape:
         if name == "object":
             return self._record(node)
         if name == "array":
@@ -159,7 +161,7 @@ class _Reader:
             return Many(_one_of(every))
         return Plain(name) if name in _PLAIN else UNKNOWN
 
-    def _record(self, node: Mapping[str, Any]) -> Record:
+    def _record(self, node: JsonObject) -> Record:
         required = set(node.get("required", ()))
         fields = []
         for name, value in node.get("properties", {}).items():
@@ -233,7 +235,7 @@ class Names:
 DATE, BYTES = "date", "bytes"
 
 #: A JSON Schema; `None` is anything.
-Document = Mapping[str, Any] | None
+Document = JsonObject | None
 
 
 @attrs.frozen

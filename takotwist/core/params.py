@@ -19,6 +19,7 @@ import attrs
 import jsonschema_rs
 import msgspec
 
+from takotwist.core.json_values import Json, JsonObject
 from takotwist.errors import BodyInvalid, DefinitionError, ParamsInvalid
 
 
@@ -34,7 +35,7 @@ class Schema:
     :ivar document: the JSON Schema itself.
     """
 
-    document: Mapping[str, Any]
+    document: JsonObject
     _validator: jsonschema_rs.Draft202012Validator
 
     @classmethod
@@ -57,7 +58,7 @@ class Schema:
         for error in self._validator.iter_errors(value):
             yield list(error.instance_path), error.message
 
-    def resolve(self, node: object) -> Mapping[str, Any]:
+    def resolve(self, node: object) -> JsonObject:
         """`node`, or what its local ``$ref`` points to; an empty mapping where it is no schema."""
         for _ in range(32):
             if not isinstance(node, Mapping):
@@ -169,13 +170,13 @@ class Params:
         )
         return cls(schema, tuple(properties), is_open)
 
-    def bind_query(self, query: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    def bind_query(self, query: Mapping[str, Sequence[str]]) -> dict[str, Json]:
         """Validated params of a query string.
 
         :param query: key -> its values in order, reserved keys already taken out.
         :raises ParamsInvalid: names the param.
         """
-        raw: dict[str, Any] = {}
+        raw: dict[str, Json] = {}
         for name, values in query.items():
             if self._is_array(name):
                 raw[name] = list(values)
@@ -185,14 +186,14 @@ class Params:
                 raise ParamsInvalid(f"param {name!r} is given {len(values)} times.")
         return self.bind(raw)
 
-    def bind(self, raw: Mapping[str, object]) -> dict[str, Any]:
+    def bind(self, raw: Mapping[str, object]) -> dict[str, Json]:
         """Validated params of a mapping, whose strings are coerced like a query's.
 
         :raises ParamsInvalid: names the param.
         """
-        bound: dict[str, Any] = {}
+        bound: dict[str, Json] = {}
         root = self.schema.resolve(self.schema.document)
-        properties: Mapping[str, Any] = root.get("properties", {})
+        properties: JsonObject = root.get("properties", {})
         for name, value in raw.items():
             if name not in properties and not self._open:
                 known = ", ".join(self.names) or "none"

@@ -13,13 +13,12 @@ them and the codecs copy them into frames.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote_plus
 
 import attrs
 import msgspec
 
+from takotwist.core.json_values import JsonObject
 from takotwist.errors import CursorInvalid
 
 
@@ -46,11 +45,11 @@ class Topic:
     """
 
     channel: str
-    params: Mapping[str, Any]
+    params: JsonObject
     key: str
 
     @classmethod
-    def of(cls, channel: str, params: Mapping[str, Any]) -> Topic:
+    def of(cls, channel: str, params: JsonObject) -> Topic:
         """The topic of validated `params` (protocol, section 1)."""
         pairs = [
             f"{quote_plus(name)}={quote_plus(_spelled(value))}"

@@ -12,13 +12,14 @@ Rule: only what was found valid is cached, for the very definition that found it
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 from twisted.logger import Logger
 
 from takotwist.core.authorization import AuthRequest, Grant, HeaderCredential, Operation
 from takotwist.core.channel import ChannelDefinition, Lifecycle, Registry, is_channel_name
+from takotwist.core.json_values import JsonObject
 from takotwist.core.limits import LimitSettings
 from takotwist.core.metrics import Metrics
 from takotwist.core.topic import Topic
@@ -74,7 +75,7 @@ class TopicRequest:
     """
 
     definition: ChannelDefinition
-    params: Mapping[str, Any]
+    params: JsonObject
     topic: Topic
 
     @property

@@ -20,6 +20,7 @@ import attrs
 from takotwist.app.channel import DEFAULT_HEADER
 from takotwist.app.discovery import collected, load
 from takotwist.app.types import Declared, DoesNotFit, declare
+from takotwist.core.json_values import Json
 from takotwist.errors import BodyInvalid, DefinitionError
 from takotwist.live.functions.results import Returned
 from takotwist.live.values import Mark, decode
@@ -124,7 +125,7 @@ class Function(Generic[P, R]):
 
     def bind(
         self, args: Sequence[bytes], named: Mapping[str, bytes], marks: Sequence[Mark] = ()
-    ) -> tuple[list[Any], dict[str, Any]]:
+    ) -> tuple[list[Any], dict[str, Json]]:
         """Decode arguments from JSON, as the function takes them.
 
         :param marks: their paths begin with ``args`` and an index, or ``named`` and a name.

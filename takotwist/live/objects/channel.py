@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, get_args
 import attrs
 from twisted.logger import Logger
 
+from takotwist.core.json_values import Json
 from takotwist.live.errors import Abort, ValidationError, as_trouble
 from takotwist.live.machine.frames import Frame, Trouble
 from takotwist.live.objects.callbacks import Dispatch, log_failure
@@ -80,7 +81,7 @@ class Listeners:
         if not listeners:
             self.answer(frame, NOTHING, _NO_LISTENER)
             return
-        data: Any = frame.data
+        data: Json = frame.data
         if not frame.binary:
             try:
                 data = inbound.read_message(frame.data, frame.values)
