@@ -24,7 +24,7 @@ class ChannelsPage(Resource):
     isLeaf = True
 
     def __init__(self, registry: Registry, fanout: FanOut) -> None:
-        Resource.__init__(self)
+        super().__init__()  # type: ignore[no-untyped-call]
         self._registry = registry
         self._fanout = fanout
 

@@ -7,11 +7,10 @@ an app elsewhere give their own `Publishing` the same meaning.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
-from takotwist.core.json_values import Json
 from takotwist.core.topic import Draft
 
 
@@ -26,7 +25,7 @@ class Published:
     id: str
     channel: str
     type: str
-    data: Json
+    data: Any
 
 
 class Publishing(Protocol):
@@ -35,7 +34,7 @@ class Publishing(Protocol):
     def publish_soon(
         self,
         channel: str,
-        params: Mapping[str, object],
+        params: Mapping[str, Any],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> Awaitable[list[Published]]:
@@ -44,7 +43,7 @@ class Publishing(Protocol):
     def publish_now(
         self,
         channel: str,
-        params: Mapping[str, object],
+        params: Mapping[str, Any],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> list[Published]:

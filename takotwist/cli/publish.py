@@ -44,12 +44,12 @@ def server_url(config: str | None, server: str | None) -> str:
     raise click.ClickException("the configuration has no private listener; say --server URL")
 
 
-def read_params(pairs: tuple[str, ...]) -> dict[str, object]:
+def read_params(pairs: tuple[str, ...]) -> dict[str, Any]:
     """``name=value`` arguments as params; a name that is repeated becomes a list.
 
     :raises click.BadParameter: one has no ``=``.
     """
-    params: dict[str, object] = {}
+    params: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:

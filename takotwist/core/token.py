@@ -36,9 +36,7 @@ class Permission:
     params: Mapping[str, tuple[Any, ...]] = attrs.field(factory=dict)
     operations: frozenset[Operation] = READING
 
-    def allows(
-        self, kind: str, name: str, operation: Operation, params: Mapping[str, object]
-    ) -> bool:
+    def allows(self, kind: str, name: str, operation: Operation, params: Mapping[str, Any]) -> bool:
         """Whether it is about this."""
         return (
             self.kind == kind
@@ -51,7 +49,7 @@ class Permission:
         )
 
 
-def _same(given: object, allowed: object) -> bool:
+def _same(given: Any, allowed: Any) -> bool:
     if isinstance(allowed, str) and isinstance(given, bool | int | float):
         # As it stands in an address.
         return msgspec.json.encode(given) == allowed.encode("utf-8", "surrogateescape")
@@ -109,7 +107,7 @@ class TokenRules:
 
 
 def check_permission(
-    claims: Claims, kind: str, name: str, operation: Operation, params: Mapping[str, object]
+    claims: Claims, kind: str, name: str, operation: Operation, params: Mapping[str, Any]
 ) -> None:
     """:raises VerifyRejected: no entry of the token allows this."""
     if not any(one.allows(kind, name, operation, params) for one in claims.permissions):

@@ -1,1 +1,1 @@
-"""The three sentences: attach, publish and follow, over ports."""
+"""The two sentences: attach and publish, over ports."""

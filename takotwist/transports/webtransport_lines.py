@@ -75,7 +75,7 @@ class Lines(LineReceiver):
         self._incoming: Incoming | None = None
 
     def dataReceived(self, data: bytes) -> None:
-        LineReceiver.dataReceived(self, data)
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
         if self._buffer and not self.paused:
             if self._incoming is None:
                 self._incoming = self._unfinished.begin(self._cut_off)
@@ -83,14 +83,14 @@ class Lines(LineReceiver):
 
     def pauseProducing(self) -> None:
         # That it is not read is our wish: it has no pace to keep meanwhile.
-        LineReceiver.pauseProducing(self)
+        super().pauseProducing()  # type: ignore[no-untyped-call]
         if self._incoming is not None:
             self._incoming.wait()
 
     def resumeProducing(self) -> None:
         if self._incoming is not None:
             self._incoming.go_on()
-        LineReceiver.resumeProducing(self)
+        super().resumeProducing()  # type: ignore[no-untyped-call]
 
     def lineReceived(self, line: bytes) -> None:
         self._whole()
@@ -106,7 +106,7 @@ class Lines(LineReceiver):
 
     def _cut_off(self, why: Cut) -> None:
         self._incoming = None
-        LineReceiver.clearLineBuffer(self)
+        self.clearLineBuffer()  # type: ignore[no-untyped-call]
         self._wire.cut_off(why)
 
     def _whole(self) -> None:

@@ -321,7 +321,7 @@ class _Opening:
 
 
 def open_connection(
-    reactor: object,
+    reactor: Any,
     string: str,
     *,
     connect_timeout: float,

@@ -235,7 +235,7 @@ def normalize_origin(origin: str) -> str | None:
 
 @attrs.frozen(slots=True)
 class OriginPolicy:
-    """The origins that are allowed.
+    """Which origins are allowed.
 
     :ivar allowed: normalized origins; ``"*"`` for all; `None` for the server's own only.
     """

@@ -29,7 +29,7 @@ from takotwist.streams.websocket.connection import WebSocketConnection
 class _Silence:
     """Takes the place of Autobahn's logger: every end is told to the caller instead."""
 
-    def debug(self, *_: object, **__: object) -> None:
+    def debug(self, *_: Any, **__: Any) -> None:
         pass
 
     info = warn = error = trace = failure = critical = debug
@@ -45,9 +45,9 @@ class _Unobserved:
 class AutobahnDefaults:
     """Stands before Autobahn's class among the bases of ours."""
 
-    CONFIG_ATTRS = ()
-    log = _Silence()
-    is_closed = _Unobserved()
+    CONFIG_ATTRS: Any = ()
+    log: Any = _Silence()
+    is_closed: Any = _Unobserved()
 
     # options
 
@@ -62,46 +62,46 @@ class AutobahnDefaults:
 
     # where a connection stands when it is open
 
-    state = WebSocketServerProtocol.STATE_OPEN
-    data = b""
+    state: Any = WebSocketServerProtocol.STATE_OPEN
+    data: Any = b""
     current_frame: Any = None
-    inside_message = False
-    websocket_version = 13
-    send_state = WebSocketServerProtocol.SEND_STATE_GROUND
-    send_queue = ()
-    triggered = False
-    trackedTimings = None
-    trafficStats = TrafficStats()
+    inside_message: Any = False
+    websocket_version: Any = 13
+    send_state: Any = WebSocketServerProtocol.SEND_STATE_GROUND
+    send_queue: Any = ()
+    triggered: Any = False
+    trackedTimings: Any = None
+    trafficStats: Any = TrafficStats()
     _perMessageCompress: Any = None
-    _transport_details = None
+    _transport_details: Any = None
 
     # how it ends
 
-    wasMaxFramePayloadSizeExceeded = False
-    wasMaxMessagePayloadSizeExceeded = False
-    closedByMe = False
-    failedByMe = False
-    droppedByMe = False
-    wasClean = False
-    wasNotCleanReason = None
-    wasServerConnectionDropTimeout = False
-    wasOpenHandshakeTimeout = False
-    wasCloseHandshakeTimeout = False
-    wasServingFlashSocketPolicyFile = False
-    localCloseCode = None
-    localCloseReason = None
-    remoteCloseCode = None
-    remoteCloseReason = None
+    wasMaxFramePayloadSizeExceeded: Any = False
+    wasMaxMessagePayloadSizeExceeded: Any = False
+    closedByMe: Any = False
+    failedByMe: Any = False
+    droppedByMe: Any = False
+    wasClean: Any = False
+    wasNotCleanReason: Any = None
+    wasServerConnectionDropTimeout: Any = False
+    wasOpenHandshakeTimeout: Any = False
+    wasCloseHandshakeTimeout: Any = False
+    wasServingFlashSocketPolicyFile: Any = False
+    localCloseCode: Any = None
+    localCloseReason: Any = None
+    remoteCloseCode: Any = None
+    remoteCloseReason: Any = None
 
     # timers that are never begun
 
-    openHandshakeTimeoutCall = None
-    closeHandshakeTimeoutCall = None
-    autoPingTimeoutCall = None
-    autoPingPending = None
-    autoPingPendingCall = None
-    autoPingPendingSeq = 0
-    autoPingPendingSent = None
+    openHandshakeTimeoutCall: Any = None
+    closeHandshakeTimeoutCall: Any = None
+    autoPingTimeoutCall: Any = None
+    autoPingPending: Any = None
+    autoPingPendingCall: Any = None
+    autoPingPendingSeq: Any = 0
+    autoPingPendingSent: Any = None
 
 
 _log = Logger()
@@ -141,13 +141,11 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
 
     @property
     def maxFramePayloadSize(self) -> int:
-        size: int = self.factory.maxFramePayloadSize
-        return size
+        return self.factory.maxFramePayloadSize  # type: ignore[no-any-return]
 
     @property
     def maxMessagePayloadSize(self) -> int:
-        size: int = self.factory.maxMessagePayloadSize
-        return size
+        return self.factory.maxMessagePayloadSize  # type: ignore[no-any-return]
 
     @cached_property
     def utf8validator(self) -> Utf8Validator:
@@ -229,7 +227,7 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
             else:
                 self._incoming.wait()
 
-    def connectionLost(self, reason: object = None) -> None:
+    def connectionLost(self, reason: Any = None) -> None:
         self._why = reason
         self._gone = True
         if self._turn is not None and self._connection.open:

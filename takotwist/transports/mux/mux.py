@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -72,7 +73,7 @@ class Mux:
         wire: Wire,
         admission: Admission,
         presented: RequestCredentials,
-        opening: Mapping[str, object] | None = None,
+        opening: Mapping[str, Any] | None = None,
     ) -> None:
         self._live = live_frames(wire, admission, presented)
         self._wire = wire
