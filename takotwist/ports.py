@@ -1,4 +1,4 @@
-"""Ports: the few things that the two sentences need of the world outside.
+"""Ports: the few things that the three sentences need of the world outside.
 
 Each interface states guarantees, not mechanics; every adapter of one passes
 the same contract suite (``tests/contracts``).  Time is Twisted's
@@ -13,8 +13,21 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from takotwist.core.authorization import AuthRequest, Frame, Grant, Verdict
-from takotwist.core.log import Append, Appended, LogStats, Page
+from takotwist.core.log import Append, Appended, LogStats, Page, Report
 from takotwist.core.topic import Topic
+
+
+class ILogFollower(Interface):
+    """The listener of a log: hands on what the log has stored."""
+
+    def reported(report: Report) -> None:
+        """Take a report.  Called in the turn in which the log's head rises to its end, and
+        before the answers of that transaction are given.  Raises nothing."""
+
+    def settled() -> None:
+        """The reports of this turn were given: flush.  A report that is made for an append of
+        this node is settled by who appended, when the answers are given; any other by the
+        log.  Harmless when repeated; raises nothing."""
 
 
 class IReplayLog(Interface):
@@ -23,15 +36,40 @@ class IReplayLog(Interface):
     Every method that returns a Deferred fails with `StoreUnavailable`, and with
     nothing else, when the store cannot be used; the next call tries again, so a
     log recovers by itself when the cause is gone.
+
+    A store may be shared by several nodes, each with a log of its own on it.  Appends of
+    all nodes pass one after the other, so ids rise in the order of commits.
     """
 
     head: int = Attribute(
-        """The highest id whose commit has been reported to the caller, at least the id at
-        which the store began.  All messages up to it have been returned by `append`."""
+        """All messages of followed topics with an id up to it have been reported to this
+        node.  It begins at least at the id at which the store began, and never falls."""
     )
 
-    def start() -> Deferred[None]:
-        """Open the store.  One that cannot be opened yet is no error: calls fail until it can."""
+    everything: bool = Attribute(
+        """`True` where the messages of all topics are reported, followed or not: the log of
+        a process that has its store alone.  Then nothing is stored that is not reported,
+        `head` is the newest id there is, and `follow`, `unfollow` and `newest` do nothing."""
+    )
+
+    def start(follower: ILogFollower | None = None) -> Deferred[None]:
+        """Open the store.  One that cannot be opened yet is no error: calls fail until it can.
+
+        :param follower: gets the reports.  They are consecutive: each one covers the ids
+            from the head of the one before.  After a gap (a connection that was cut, a node
+            that fell behind, a store that was replaced) the next report names the topics
+            of which something may be missing as skipped.
+        """
+
+    def follow(topic: Topic) -> Deferred[None]:
+        """Have a topic's messages reported.  When it fires, every message of the topic with
+        an id above `head` at that moment is going to be.  Callers follow a topic once."""
+
+    def unfollow(key: str) -> None:
+        """Have no more reported of a topic.  Harmless when it is not followed."""
+
+    def newest() -> Deferred[int]:
+        """The highest id that the store has given out; `head` is on its way to it."""
 
     def stop() -> Deferred[None]:
         """Finish what is in flight and close."""
@@ -40,11 +78,16 @@ class IReplayLog(Interface):
         """Store all `entries` in one transaction.
 
         Ids are ``max(highest ever given out + 1, now_us)``, one up for each message, in the
-        order of `entries`.  The Deferred fires after the commit, in the order of the calls;
-        `head` is raised in the same turn, before it fires.  Callers keep one append in flight.
+        order of `entries`; the time is the store's own where several nodes share it.  The
+        Deferred fires after the commit, in the order of the calls.  A log that has its store
+        alone reports what it has stored, with its head raised, in the same turn, before it
+        fires; a shared one reports it in its place among what others have stored.  Callers
+        keep one append in flight.
 
         Of one that failed nothing is ever read in this process, and its idempotency keys are
-        not known: also where the store cannot tell whether it committed.
+        not known: also where the store cannot tell whether it committed.  Of a shared store
+        that holds but for an answer that was lost and not had again in time: then all of it
+        or nothing is stored, never twice.
         """
 
     def read(topic: Topic, after: int, limit: int, max_bytes: int) -> Deferred[Page]:

@@ -14,11 +14,14 @@ import asyncio
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import copy_context
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
 
 A = TypeVar("A")
+
+#: The steps of a coroutine: what it waits for comes out, what came of that goes in.
+Steps: TypeAlias = Generator[Any, Any, A]
 
 #: What libraries of the asyncio world say where no loop runs.
 _SIGNS_OF_ASYNCIO = (
@@ -35,13 +38,13 @@ class NeedsAsyncio(Exception):
 
 
 def wants_asyncio(error: BaseException) -> bool:
-    """Whether `error` is what code of the asyncio world meets where no loop runs."""
+    """Tell whether `error` is what code of the asyncio world meets where no loop runs."""
     if isinstance(error, NeedsAsyncio):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS_OF_ASYNCIO)
 
 
-def drive(awaitable: Awaitable[Any]) -> Deferred[Any]:
+def drive(awaitable: Awaitable[A]) -> Deferred[A]:
     """Run `awaitable` to its end.  Call it in the reactor's thread.
 
     Cancelling the answer cancels what the coroutine waits for.
@@ -53,7 +56,7 @@ def drive(awaitable: Awaitable[Any]) -> Deferred[Any]:
     return Deferred.fromFuture(loop.create_task(_with_both(awaitable, loop)))
 
 
-def started(steps: Generator[Any, Any, A] | Coroutine[Any, Any, A]) -> Deferred[A]:
+def started(steps: Steps[A] | Coroutine[Any, Any, A]) -> Deferred[A]:
     """As `Deferred.fromCoroutine`, at a third of the price where nothing is waited for.
 
     :param steps: waits for Deferreds only.
@@ -69,9 +72,7 @@ def started(steps: Generator[Any, Any, A] | Coroutine[Any, Any, A]) -> Deferred[
     return context.run(Deferred.fromCoroutine, resumed(steps, waits_for))
 
 
-def resumed(
-    steps: Generator[Any, Any, A] | Coroutine[Any, Any, A], waits_for: Any
-) -> Generator[Any, Any, A]:
+def resumed(steps: Steps[A] | Coroutine[Any, Any, A], waits_for: object) -> Steps[A]:
     """The rest of what has begun and waits for something."""
     try:
         while True:
@@ -89,20 +90,19 @@ def resumed(
         return cast("A", done.value)
 
 
-async def _with_both(awaitable: Awaitable[Any], loop: asyncio.AbstractEventLoop) -> Any:
+async def _with_both(awaitable: Awaitable[A], loop: asyncio.AbstractEventLoop) -> A:
     return await _translated(_steps(awaitable), loop)
 
 
 @types.coroutine
-def _translated(
-    steps: Generator[Any, Any, Any], loop: asyncio.AbstractEventLoop
-) -> Generator[Any, Any, Any]:
-    step: Callable[[], Any] = lambda: steps.send(None)  # noqa: E731
+def _translated(steps: Steps[A], loop: asyncio.AbstractEventLoop) -> Steps[A]:
+    step: Callable[[], object] = lambda: steps.send(None)  # noqa: E731
     while True:
         try:
             waits_for = step()
         except StopIteration as done:
-            return done.value
+            result: A = done.value
+            return result
         try:
             if isinstance(waits_for, Deferred):
                 yield from _future_of(waits_for, loop)
@@ -115,12 +115,10 @@ def _translated(
             step = _sending(steps, sent)
 
 
-def _future_of(
-    deferred: Deferred[Any], loop: asyncio.AbstractEventLoop
-) -> Generator[Any, Any, Any]:
+def _future_of(deferred: Deferred[object], loop: asyncio.AbstractEventLoop) -> Steps[None]:
     settled = loop.create_future()
 
-    def tell(result: Any) -> Any:
+    def tell(result: object) -> object:
         if not settled.done():
             settled.set_result(None)
         # The result stays: the coroutine takes it from the Deferred when it goes on.
@@ -135,21 +133,22 @@ def _future_of(
         raise
 
 
-def _sending(steps: Generator[Any, Any, Any], value: Any) -> Callable[[], Any]:
+def _sending(steps: Steps[Any], value: object) -> Callable[[], object]:
     return lambda: steps.send(value)
 
 
-def _throwing(steps: Generator[Any, Any, Any], error: BaseException) -> Callable[[], Any]:
+def _throwing(steps: Steps[Any], error: BaseException) -> Callable[[], object]:
     return lambda: steps.throw(error)
 
 
-def _refusing_futures(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    step: Callable[[], Any] = lambda: steps.send(None)  # noqa: E731
+def _refusing_futures(steps: Steps[A]) -> Steps[A]:
+    step: Callable[[], object] = lambda: steps.send(None)  # noqa: E731
     while True:
         try:
             waits_for = step()
         except StopIteration as done:
-            return done.value
+            result: A = done.value
+            return result
         if not isinstance(waits_for, Deferred):
             # A bare yield is asyncio's sleep(0); anything else is a future of its.
             step = _throwing(steps, NeedsAsyncio(f"it waits for {type(waits_for).__name__}"))
@@ -162,8 +161,8 @@ def _refusing_futures(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, An
             step = _sending(steps, sent)
 
 
-def _steps(awaitable: Awaitable[Any]) -> Generator[Any, Any, Any]:
+def _steps(awaitable: Awaitable[A]) -> Steps[A]:
     # A coroutine has `send` and `throw` itself; anything else gives them on `__await__`.
     if isinstance(awaitable, Coroutine):
-        return cast("Generator[Any, Any, Any]", awaitable)
+        return cast("Steps[A]", awaitable)
     return awaitable.__await__()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -68,15 +67,15 @@ class _KeepingAgent:
 @implementer(IAgentEndpointFactory)
 @attrs.frozen(slots=True)
 class _UnixSocket:
-    _reactor: Any
+    _reactor: object
     _path: str
 
-    def endpointForURI(self, uri: Any) -> IStreamClientEndpoint:
+    def endpointForURI(self, uri: object) -> IStreamClientEndpoint:
         return UNIXClientEndpoint(self._reactor, self._path, timeout=CONNECT_TIMEOUT)
 
 
 def app_agent(
-    reactor: Any,
+    reactor: object,
     url: str,
     *,
     connections: int = 64,
@@ -115,7 +114,7 @@ def app_agent(
     return _KeepingAgent(reaching(pool), reaching(single)), url, pool
 
 
-def _trust_of(ca_file: Path, setting: str) -> Any:
+def _trust_of(ca_file: Path, setting: str) -> object:
     try:
         certificates = [Certificate.loadPEM(pem) for pem in _PEM.findall(ca_file.read_bytes())]
     except Exception as unreadable:

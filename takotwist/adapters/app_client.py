@@ -30,7 +30,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer
 from zope.interface import implementer
 
-from takotwist.adapters.callable_runner import Turn
+from takotwist.adapters.callable_runner import Caller
 from takotwist.adapters.concurrency_limit import ConcurrencyLimit
 from takotwist.errors import AuthUnavailable, ConfigError
 
@@ -118,7 +118,7 @@ class _Question:
     repeatable: bool
     limit: int
     without_token: WithoutToken
-    turn: Turn
+    caller: Caller
 
 
 class _Again(Exception):
@@ -142,7 +142,7 @@ class AppClient:
         jitter: Callable[[], float],
         bounds: AppBounds = AppBounds(),
     ) -> None:
-        self.address = address
+        self._address = address
         self._clock = clock
         self._jitter = jitter
         self._bounds = bounds
@@ -154,6 +154,15 @@ class AppClient:
         self._http = HTTPClient(agent, cookiejar=jar, data_to_body_producer=ready_body)
         self._complained_at: dict[str, float] = {}
 
+    @property
+    def address(self) -> AppAddress:
+        """The address that is asked."""
+        return self._address
+
+    def replace(self, address: AppAddress) -> None:
+        """Ask at this address from now on.  Questions in flight end as they began."""
+        self._address = address
+
     def ask(
         self,
         method: str,
@@ -163,23 +172,23 @@ class AppClient:
         repeatable: bool = True,
         max_answer_bytes: int | None = None,
         without_token: WithoutToken = _never,
-        turn: Turn = ("", ""),
+        caller: Caller = ("", ""),
     ) -> Deferred[AppAnswer]:
         """Ask once, with retries inside the deadline.
 
         :param repeatable: false where the app may not be asked twice; then only what
             surely never reached it is tried again.
         :param without_token: true for an answer that counts although our token is not there.
-        :param turn: whose turn the question takes: the channel, and the address that asks.
+        :param caller: for fair queueing: the channel, and the address that asks.
         :raises AuthUnavailable: no answer, not in time, or not of our app.
         :raises Overloaded: too many wait already.
         """
         limit = max_answer_bytes or self._bounds.max_answer_bytes
-        question = _Question(method, path, body, repeatable, limit, without_token, turn)
+        question = _Question(method, path, body, repeatable, limit, without_token, caller)
         return Deferred.fromCoroutine(self._in_turn(question))
 
     async def _in_turn(self, question: _Question) -> AppAnswer:
-        channel, address = question.turn
+        channel, address = question.caller
         await self._line.enter(channel, address)
         path = question.path
         try:
@@ -217,14 +226,14 @@ class AppClient:
         """:raises _Again: it may be tried again. :raises AuthUnavailable: it may not."""
         path, body, repeatable = question.path, question.body, question.repeatable
         headers = Headers(
-            {TOKEN_HEADER: [self.address.token], "Host": [f"{self.address.name}.tako"]}
+            {TOKEN_HEADER: [self._address.token], "Host": [f"{self._address.name}.tako"]}
         )
         if body is not None:
             headers.setRawHeaders("Content-Type", ["application/json"])
         try:
             response = await self._http.request(
                 question.method,
-                f"{self.address.url.rstrip('/')}{path}",
+                f"{self._address.url.rstrip('/')}{path}",
                 headers=headers,
                 data=body,
                 allow_redirects=False,
@@ -244,7 +253,7 @@ class AppClient:
             raise self.unusable(reason) from None
         # As bytes: whatever else listens there may send what is no text.
         token = response.headers.getRawHeaders(TOKEN_HEADER.encode(), [b""])[0]
-        is_ours = hmac.compare_digest(token, self.address.token.encode())
+        is_ours = hmac.compare_digest(token, self._address.token.encode())
         content_type = response.headers.getRawHeaders(b"content-type", [b""])[0].decode("latin-1")
         if not is_ours and question.without_token(response.code, content_type, received):
             return AppAnswer(response.code, received)
@@ -273,7 +282,7 @@ class AppClient:
         if len(self._complained_at) >= _MAX_COMPLAINTS:
             self._complained_at.clear()
         self._complained_at[reason] = now
-        self.log.error("the app at {url}: {reason}", url=self.address.url, reason=reason)
+        self.log.error("the app at {url}: {reason}", url=self._address.url, reason=reason)
 
 
 @implementer(IBodyProducer)
@@ -315,7 +324,7 @@ class BodyTooLarge(Exception):
 
 
 def was_cancelled(error: Exception) -> bool:
-    """Whether a request failed because it was cancelled."""
+    """`True` if a request failed because it was cancelled."""
     # What a cancelled request fails with depends on how far it had come.
     reasons = getattr(error, "reasons", ())
     return isinstance(error, CancelledError | ConnectingCancelledError) or any(

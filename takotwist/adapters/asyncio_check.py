@@ -67,7 +67,7 @@ def needs_asyncio(channels: Iterable[Channel[Any]]) -> list[NeedsLoop]:
     return found
 
 
-def _told_by(function: Callable[..., Any]) -> str | None:
+def _told_by(function: Callable[..., object]) -> str | None:
     """The first of those packages that `function` reaches, itself or through the app's own code."""
     waiting, seen = _functions_of(function), set[int]()
     while waiting:
@@ -117,7 +117,7 @@ def _enclosed(function: Any) -> dict[str, Any]:
     return found
 
 
-def _functions_of(value: Any) -> list[Any]:
+def _functions_of(value: object) -> list[object]:
     """Functions that may run where `value` is used: itself, or every method of an object."""
     plain = _plain(value)
     if inspect.isfunction(plain):
@@ -140,7 +140,7 @@ def _plain(function: Any) -> Any:
     return function
 
 
-def _is_own(value: Any) -> bool:
+def _is_own(value: object) -> bool:
     """`True` for the app's own code, and no library's: only that is followed."""
     kind = value if hasattr(value, "__module__") or isinstance(value, ModuleType) else type(value)
     name = kind.__name__ if isinstance(kind, ModuleType) else kind.__module__ or ""
@@ -150,6 +150,6 @@ def _is_own(value: Any) -> bool:
     return file is None or not any(Path(file).is_relative_to(one) for one in _INSTALLED)
 
 
-def _package_of(value: Any) -> str:
+def _package_of(value: object) -> str:
     name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
     return str(name or "").partition(".")[0]

@@ -9,7 +9,6 @@ new one has been read, so an app that is away or wrong takes no channel down.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import attrs
 import msgspec
@@ -65,7 +64,7 @@ class HttpAuthorizer:
             AUTHORIZE_PATH,
             write_question(request),
             without_token=is_sdk_refusal,
-            turn=(request.channel, request.address),
+            caller=(request.channel, request.address),
         )
         if answer.status == 404:
             raise ChannelUnknown(f"The app has no channel named {request.channel!r}.")
@@ -84,7 +83,7 @@ class HttpAuthorizer:
             DISPATCH_PATH,
             write_frame(frame),
             repeatable=False,
-            turn=(frame.channel, frame.address),
+            caller=(frame.channel, frame.address),
         )
         if answer.status == 404:
             raise ChannelUnknown(f"The app has no channel named {frame.channel!r}.")
@@ -109,7 +108,7 @@ def _raise_for(answer: AppAnswer) -> None:
     :raises ParamsInvalid: or `BodyInvalid`, in the app's words.
     """
     try:
-        value: Any = msgspec.json.decode(answer.body)
+        value: object = msgspec.json.decode(answer.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
     if isinstance(value, dict) and value.get("code") in (BodyInvalid.code, ParamsInvalid.code):
@@ -120,24 +119,29 @@ def _raise_for(answer: AppAnswer) -> None:
 @implementer(IAuthorizer)
 @attrs.define(slots=True)
 class AuthorizerRouter:
-    """Router to whoever decides: tokens (`Defined.by_token`), or the app (`Defined.local`).
+    """Router to the authorizer of a channel: tokens (`Defined.by_token`) or app (`Defined.local`).
 
     :ivar registry: the server's own, so that a reload is seen at once.
     :ivar elsewhere: `None` where no app is configured.
-    :ivar by_token: `None` where no channel is by tokens.
     """
 
     registry: Registry
     local: IAuthorizer
     elsewhere: IAuthorizer | None = None
-    by_token: Callable[[AuthRequest], Deferred[Grant]] | None = None
+    _by_token: Callable[[AuthRequest], Deferred[Grant]] | None = attrs.field(
+        default=None, init=False
+    )
+
+    def replace_tokens(self, check: Callable[[AuthRequest], Deferred[Grant]] | None) -> None:
+        """Check tokens by this from now on; `None` where no channel is by tokens."""
+        self._by_token = check
 
     def authorize(self, request: AuthRequest) -> Deferred[Grant]:
         """Implement `IAuthorizer`."""
         try:
             if self.registry.get(request.channel).by_token:
-                assert self.by_token is not None
-                return self.by_token(request)
+                assert self._by_token is not None
+                return self._by_token(request)
             return self._owner(request.channel).authorize(request)
         except ChannelUnknown as unknown:
             return fail(unknown)

@@ -24,9 +24,9 @@ from zope.interface import implementer
 from takotwist.adapters.callable_runner import (
     DEADLINE,
     CallableRunner,
+    Caller,
     DeadlinePassed,
     Raised,
-    Turn,
 )
 from takotwist.app.calls import (
     A,
@@ -42,6 +42,7 @@ from takotwist.app.channel import Channel
 from takotwist.app.published import Published
 from takotwist.app.types import failure_text
 from takotwist.core.authorization import AuthRequest, Frame, Grant, Verdict
+from takotwist.core.json_values import JsonObject
 from takotwist.core.topic import Draft, Message
 from takotwist.errors import AuthUnavailable, ChannelUnknown
 from takotwist.ports import IAuthorizer
@@ -59,7 +60,7 @@ class LocalAuthorizer:
     :param reactor: `IReactorTime` and `IReactorFromThreads`.
     :param pool: a started thread pool for plain functions.
     :param deadline: seconds for one call.
-    :param queue: calls that may wait for their turn.
+    :param queue: calls that may wait for a slot.
     """
 
     log = Logger()
@@ -67,7 +68,7 @@ class LocalAuthorizer:
     def __init__(
         self,
         channels: Iterable[Channel[Any]],
-        reactor: Any,
+        reactor: object,
         pool: ThreadPool,
         *,
         deadline: float = DEADLINE,
@@ -108,9 +109,9 @@ class LocalAuthorizer:
         except KeyError:
             raise ChannelUnknown(f"There is no channel named {name!r}.") from None
 
-    async def _made(self, call: Call[A], turn: Turn) -> A:
+    async def _made(self, call: Call[A], caller: Caller) -> A:
         try:
-            result = await self.runner.run(turn, call.function, *call.arguments)
+            result = await self.runner.run(caller, call.function, *call.arguments)
         except DeadlinePassed:
             self.log.error(
                 "{what} did not answer within {deadline} seconds",
@@ -138,7 +139,7 @@ class LocalAuthorizer:
 # publishing
 
 #: Validates and stores on one topic: channel, params, drafts, idempotency key.
-Store = Callable[[str, Mapping[str, Any], Sequence[Draft], str | None], Deferred[Sequence[Message]]]
+Store = Callable[[str, JsonObject, Sequence[Draft], str | None], Deferred[Sequence[Message]]]
 
 
 @attrs.frozen(slots=True)
@@ -157,7 +158,7 @@ class LocalPublishing:
     def publish_soon(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> Awaitable[list[Published]]:
@@ -180,7 +181,7 @@ class LocalPublishing:
     def publish_now(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> list[Published]:
@@ -197,7 +198,7 @@ class LocalPublishing:
     def _stored(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> Deferred[list[Published]]:

@@ -58,7 +58,7 @@ class TokenAuthorizer:
     _cached_characters: int = attrs.field(default=0, init=False)
 
     def authorize(self, request: AuthRequest) -> Deferred[Grant]:
-        """See `IAuthorizer`.
+        """Implement `IAuthorizer`.
 
         :raises CredentialsExpired: the token was good.
         """
@@ -81,7 +81,7 @@ class TokenAuthorizer:
         kind: str,
         name: str,
         operation: Operation,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         shown: AuthRequest | VerifyRequest[Any],
     ) -> Grant:
         claims = await self._claims(_token(shown.header, shown.cookie))

@@ -26,8 +26,8 @@ from takotwist.trampoline import drive
 #: Seconds for one call of the app (protocol, section 9).
 DEADLINE = 5.0
 
-#: Fair queueing of a call: its channel (or function), and the address that asks.
-Turn = tuple[str, str]
+#: Caller for fair queueing: the channel (or function), and the address that asks.
+Caller = tuple[str, str]
 
 
 class DeadlinePassed(Exception):
@@ -51,7 +51,7 @@ class Raised:
     error: BaseException
 
 
-def waits(function: Callable[..., Any]) -> bool:
+def waits(function: Callable[..., object]) -> bool:
     """`True` if `function` gives way while it waits, so that it runs in the reactor."""
     plain = inspect.unwrap(function)
     while isinstance(plain, functools.partial):
@@ -70,7 +70,7 @@ class CallableRunner:
     :param pool: threads for plain functions; no more are in flight than it has.
     :param deadline: seconds a call may take once it has begun.
     :param coroutines: most coroutines in flight.
-    :param queue: calls of either kind that may wait for their turn.
+    :param queue: calls of either kind that may wait for a slot.
     :param beside: another runner on the same threads; they share out one number of turns.
     """
 
@@ -97,23 +97,23 @@ class CallableRunner:
         #: True of a function that gives way; to find out takes longer than most of them.
         self._known: WeakKeyDictionary[Callable[..., Any], bool] = WeakKeyDictionary()
 
-    def run(self, turn: Turn, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+    def run(self, caller: Caller, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         """Call `function`; the answer is what it returned, or `Raised`.
 
-        :param turn: whose turn it takes: the channel, and the address that asks.
+        :param caller: for fair queueing: the channel, and the address that asks.
         :raises DeadlinePassed: it took too long.  A coroutine has been cancelled; a
             thread cannot be, and keeps its place until it ends.
         :raises Overloaded: too many calls wait already.
         :raises AuthUnavailable: it waited too long to begin.
         """
         if self._is_waiting(function):
-            return self._waited_for(turn, lambda: _in_reactor(function, arguments))
+            return self._waited_for(caller, lambda: _in_reactor(function, arguments))
         return self._bounded(
             self._threads,
-            turn,
+            caller,
             lambda: deferToThreadPool(self._reactor, self._pool, _in_thread, function, arguments),
             lambda work: None,
-        ).addCallback(self._finish, turn)
+        ).addCallback(self._finish, caller)
 
     def _is_waiting(self, function: Callable[..., Any]) -> bool:
         try:
@@ -125,22 +125,22 @@ class CallableRunner:
             return waits(function)
         return known
 
-    def _finish(self, result: Any, turn: Turn) -> Any:
+    def _finish(self, result: Any, caller: Caller) -> Any:
         if inspect.isawaitable(result):
-            return self._waited_for(turn, lambda: _in_reactor(lambda: result, ()))
+            return self._waited_for(caller, lambda: _in_reactor(lambda: result, ()))
         return result
 
-    def _waited_for(self, turn: Turn, begin: Callable[[], Awaitable[Any]]) -> Deferred[Any]:
-        return self._bounded(self._coroutines, turn, lambda: drive(begin()), Deferred.cancel)
+    def _waited_for(self, caller: Caller, begin: Callable[[], Awaitable[Any]]) -> Deferred[Any]:
+        return self._bounded(self._coroutines, caller, lambda: drive(begin()), Deferred.cancel)
 
     def _bounded(
         self,
         line: ConcurrencyLimit,
-        turn: Turn,
+        caller: Caller,
         begin: Callable[[], Deferred[Any]],
         give_up: Callable[[Deferred[Any]], None],
     ) -> Deferred[Any]:
-        channel, address = turn
+        channel, address = caller
 
         def begun(_: object = None) -> Deferred[Any]:
             return self._begun(lambda: line.leave(channel), begin(), give_up)
@@ -184,7 +184,7 @@ class CallableRunner:
 _OF_THE_APP = (Exception, SystemExit, asyncio.CancelledError)
 
 
-async def _in_reactor(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+async def _in_reactor(function: Callable[..., object], arguments: tuple[object, ...]) -> Any:
     # Caught in here and not on the Deferred, which drops the traceback of a failure
     # that nobody has looked at yet.
     try:
@@ -194,7 +194,7 @@ async def _in_reactor(function: Callable[..., Any], arguments: tuple[Any, ...]) 
         return Raised(error)
 
 
-def _in_thread(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _in_thread(function: Callable[..., object], arguments: tuple[object, ...]) -> Any:
     try:
         result = function(*arguments)
     except _OF_THE_APP as error:

@@ -46,7 +46,7 @@ class Jwks:
 
     def __init__(self, url: str, agent: IAgent, clock: IReactorTime, refresh: float) -> None:
         self.url = url
-        self.refresh = refresh
+        self._refresh = refresh
         # A jar that takes nothing.
         jar = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=()))
         self._http = HTTPClient(agent, cookiejar=jar)
@@ -65,6 +65,10 @@ class Jwks:
             return None
         return self._keys
 
+    def refresh_after(self, seconds: float) -> None:
+        """Read the set again after so many seconds, from now on."""
+        self._refresh = seconds
+
     def start(self) -> None:
         """Read it now, so that the first client need not wait for it."""
         self._begin()
@@ -77,7 +81,7 @@ class Jwks:
         keys, now = self.keys, self._clock.seconds()
         if keys is not None:
             found = choose(keys)
-            if now - self._read_at >= self.refresh:
+            if now - self._read_at >= self._refresh:
                 self._begin()
             if found:
                 return found

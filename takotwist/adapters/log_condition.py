@@ -1,4 +1,4 @@
-"""Whether a replay log works, told to the operator when it changes and not before.
+"""Condition of a replay log, told to the operator when it changes and not before.
 
 Rule: a caller of the log only ever sees `StoreUnavailable`; the reason is for the log of the
 server, once for each change, and never for a client.

@@ -20,7 +20,7 @@ MAX_BYTES = 1_048_576
 
 
 class Revocations:
-    """What the file says now.
+    """Content of the file now.
 
     :param path: the file; where there is none, nothing is revoked.
     :raises ConfigError: there is one that cannot be read.
@@ -38,7 +38,7 @@ class Revocations:
             raise ConfigError(f"names {path}, which {bad}", key="tokens.revoked_file") from None
 
     def revoked(self, subject: str | None, issued_at: float | None) -> bool:
-        """Whether a token is void.  One that does not say when it was issued is an old one."""
+        """`True` if a token is void.  One that does not say when it was issued is an old one."""
         until = None if subject is None else self._until.get(subject)
         return until is not None and (issued_at is None or issued_at <= until)
 

@@ -64,7 +64,7 @@ class VerificationKey:
 
 @attrs.frozen(slots=True)
 class TokenHead:
-    """What a token says of its signature; nothing of it has been checked."""
+    """Statement of a token about its signature; nothing of it has been checked."""
 
     algorithm: str
     kid: str | None
@@ -128,7 +128,7 @@ def secret_key(secret: str) -> VerificationKey:
     return VerificationKey("HS256", key)
 
 
-def public_key(key: Any, kid: str | None = None) -> VerificationKey:
+def public_key(key: object, kid: str | None = None) -> VerificationKey:
     """The key with the algorithm that it is for.
 
     :raises UnusableKey: it is for none of ours.
@@ -157,7 +157,7 @@ def read_jwks(content: bytes) -> tuple[Keys, list[str]]:
     :raises UnusableKey: it is no set.
     """
     try:
-        said: Any = msgspec.json.decode(content)
+        said: object = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = None
     several = said.get("keys") if isinstance(said, dict) else None
@@ -174,7 +174,7 @@ def read_jwks(content: bytes) -> tuple[Keys, list[str]]:
     return tuple(found), wrong
 
 
-def _jwk(said: Any) -> VerificationKey:
+def _jwk(said: object) -> VerificationKey:
     if not isinstance(said, dict):
         raise UnusableKey("is no object")
     if said.get("kty") == "oct" or "d" in said:
@@ -236,7 +236,7 @@ def _pem_keys(found: Iterable[re.Match[bytes]]) -> Iterator[VerificationKey]:
         if label not in (b"CERTIFICATE", b"PUBLIC KEY"):
             raise UnusableKey(f"has a {label.decode()}, number {number}: PUBLIC KEY is needed")
         try:
-            key: Any
+            key: object
             if label == b"CERTIFICATE":
                 key = x509.load_pem_x509_certificate(pem).public_key()
             else:

@@ -24,7 +24,7 @@ class ChannelsPage(Resource):
     isLeaf = True
 
     def __init__(self, registry: Registry, fanout: FanOut) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        Resource.__init__(self)
         self._registry = registry
         self._fanout = fanout
 

@@ -7,13 +7,15 @@ written is told apart, because live connections go on without it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import msgspec
 from twisted.web.resource import Resource
 
-from takotwist.streams.http.interface import BodyRequest
+if TYPE_CHECKING:
+    # Not when it runs: `tako health` is called every few seconds, and reads this file alone.
+    from takotwist.streams.http.interface import BodyRequest
 
 #: Path of the page.
 HEALTH_PATH = "/_tako/health"
@@ -43,7 +45,7 @@ class HealthPage(Resource):
     isLeaf = True
 
     def __init__(self, health: Callable[[], Health]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        Resource.__init__(self)
         self._health = health
 
     def render_GET(self, request: BodyRequest) -> bytes:

@@ -175,7 +175,7 @@ class MetricsPage(Resource):
         stats: Callable[[], Deferred[LogStats]],
         *others: Collector,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        Resource.__init__(self)
         self._read_stats = stats
         self._stats: LogStats | None = None
         self._registry = CollectorRegistry()

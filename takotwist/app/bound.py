@@ -6,7 +6,7 @@ the traceback of the line that made the data.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, overload
 
 import attrs
@@ -14,6 +14,7 @@ import attrs
 from takotwist.app.published import Published, Publishing
 from takotwist.app.publisher import environment_publisher
 from takotwist.app.type_parameters import M, OfPayloads
+from takotwist.core.json_values import JsonObject
 from takotwist.core.topic import Draft, Topic
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 #: Nothing was given; `None` is data.
-_NOTHING: Any = object()
+_NOTHING: object = object()
 
 
 @attrs.frozen(slots=True, eq=False)
@@ -36,7 +37,7 @@ class BoundChannel(OfPayloads[M]):
     """
 
     channel: Channel[Any, ..., M]
-    params: Mapping[str, Any]
+    params: JsonObject
 
     @property
     def topic(self) -> Topic:
@@ -111,13 +112,13 @@ class BoundChannel(OfPayloads[M]):
             self.channel.name, self.params, drafts, idempotency_key
         )
 
-    def _drafts(self, messages: Iterable[Any]) -> tuple[Draft, ...]:
+    def _drafts(self, messages: Iterable[object]) -> tuple[Draft, ...]:
         return tuple(
             Draft(kind, self.channel.write_data(kind, data))
             for kind, data in map(self._pair, messages)
         )
 
-    def _pair(self, message: Any) -> tuple[str, Any]:
+    def _pair(self, message: object) -> tuple[str, object]:
         if isinstance(message, tuple) and len(message) == 2 and isinstance(message[0], str):
             return message
         return self.channel.type_of(message), message

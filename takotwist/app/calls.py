@@ -72,7 +72,7 @@ class Call(Protocol[A]):
     @property
     def secrets(self) -> tuple[str, ...]: ...
 
-    def returned(self, result: Any) -> A:
+    def returned(self, result: object) -> A:
         """Outcome of a returned value.  :raises UnusableAnswer: nothing."""
 
     def refused(self, reason: str) -> A:
@@ -91,7 +91,7 @@ class VerifyCall:
     arguments: tuple[Any, ...]
     secrets: tuple[str, ...] = attrs.field(repr=False)
 
-    def returned(self, result: Any) -> Grant:
+    def returned(self, result: object) -> Grant:
         """:raises VerifyRejected: the answer is no."""
         return grant_of(result)
 
@@ -114,7 +114,7 @@ class HandlerCall:
     _write: Callable[[Any], bytes]
     secrets: tuple[str, ...] = ()
 
-    def returned(self, result: Any) -> Verdict:
+    def returned(self, result: object) -> Verdict:
         return Drop() if result is None else Fanout(self._write(result))
 
     def refused(self, reason: str) -> Verdict:
@@ -162,7 +162,7 @@ def handler_call(channel: Channel[Any], frame: Frame) -> HandlerCall | Verdict:
         subject=frame.subject,
     )
 
-    def write(result: Any) -> bytes:
+    def write(result: object) -> bytes:
         try:
             return channel.write_data(frame.type, result)
         except BodyInvalid as misfit:
@@ -173,7 +173,7 @@ def handler_call(channel: Channel[Any], frame: Frame) -> HandlerCall | Verdict:
     return HandlerCall(what, handler, (data, context), write)
 
 
-def answered(call: Call[A], result: Any, log: Callable[[Call[Any], BaseException], None]) -> A:
+def answered(call: Call[A], result: object, log: Callable[[Call[Any], BaseException], None]) -> A:
     """The meaning of what the app's function returned.
 
     :param log: called where that means nothing, which is then a failure.
@@ -200,7 +200,7 @@ def raised(
     return call.failed(error)
 
 
-def grant_of(answer: Any) -> Grant:
+def grant_of(answer: object) -> Grant:
     """Grant that `verify` returned.
 
     :raises VerifyRejected: it says no.
@@ -230,7 +230,7 @@ def grant_of(answer: Any) -> Grant:
     return attrs.evolve(answer, subject=subject, expires_at=expires_at)
 
 
-def _subject(said: Any) -> str | None:
+def _subject(said: object) -> str | None:
     # A user's id is seldom text in a database, and its text is what was meant.
     if isinstance(said, UUID) or (isinstance(said, int) and not isinstance(said, bool)):
         return str(said)
@@ -239,7 +239,7 @@ def _subject(said: Any) -> str | None:
     raise UnusableAnswer(f"subject must be text, not {type(said).__name__}")
 
 
-def _expires_at(said: Any) -> float | None:
+def _expires_at(said: object) -> float | None:
     if said is None:
         return None
     if isinstance(said, datetime):

@@ -30,6 +30,7 @@ from takotwist.app.types import (
 )
 from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in
 from takotwist.core.channel import ChannelDefinition, Credentials
+from takotwist.core.json_values import Json
 from takotwist.core.params import PayloadSchema
 from takotwist.core.topic import MAX_TYPE_LENGTH, RESERVED_TYPE_PREFIX
 from takotwist.errors import BodyInvalid, DefinitionError, ParamsInvalid, TakoError
@@ -61,14 +62,14 @@ def check_type(type: str) -> str:
     return type
 
 
-def _plain(value: Any, place: str) -> Any:
+def _plain(value: object, place: str) -> Any:
     try:
         return to_builtins(value)
     except ENCODING_ERRORS as failed:
         raise ParamsInvalid(f"{failed_in(value, place, to_builtins, failed)}.") from None
 
 
-def types_of(messages: Mapping[str, Any]) -> dict[type, list[str]]:
+def types_of(messages: Mapping[str, object]) -> dict[type, list[str]]:
     """The message types of each class of payload; a JSON Schema has none."""
     found: dict[type, list[str]] = {}
     for name, kind in messages.items():
@@ -147,7 +148,7 @@ class Channel(OfChannel[P, Q, M]):
         )
         return cast("Channel[P, Q, M | T]", self)
 
-    def type_of(self, message: Any) -> str:
+    def type_of(self, message: object) -> str:
         """The message type whose payload `message` is.
 
         :raises BodyInvalid: none is, or several are.
@@ -186,7 +187,7 @@ class Channel(OfChannel[P, Q, M]):
 
     def verify(
         self,
-        function: Callable[..., Any] | None = None,
+        function: Callable[..., object] | None = None,
         /,
         *,
         header: str | None = "",
@@ -293,7 +294,7 @@ class Channel(OfChannel[P, Q, M]):
     @overload
     def __call__(self, /, *args: Q.args, **named: Q.kwargs) -> BoundChannel[M]: ...
 
-    def __call__(self, /, *args: Any, **named: Any) -> BoundChannel[M]:
+    def __call__(self, /, *args: object, **named: object) -> BoundChannel[M]:
         """Bind params.
 
         :param args: a value of the declared type, or a mapping of names on the wire; else
@@ -307,7 +308,7 @@ class Channel(OfChannel[P, Q, M]):
             raw, named = _plain(self._made(args, named), "params"), {}
         return self._bound(raw or {}, named)
 
-    def _made(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+    def _made(self, args: tuple[object, ...], named: Mapping[str, object]) -> Any:
         if self._params_kind is None:
             raise ParamsInvalid(f"params must be named values, not {type(args[0]).__name__}.")
         try:
@@ -315,7 +316,7 @@ class Channel(OfChannel[P, Q, M]):
         except (TypeError, ValueError) as unusable:
             raise ParamsInvalid(f"params: {unusable}.") from None
 
-    def _bound(self, raw: dict[str, Any], named: Mapping[str, Any]) -> BoundChannel[M]:
+    def _bound(self, raw: dict[str, Json], named: Mapping[str, object]) -> BoundChannel[M]:
         for name, value in named.items():
             wire_name = self._params.wire_names.get(name, name)
             if wire_name in raw:
@@ -325,7 +326,7 @@ class Channel(OfChannel[P, Q, M]):
         given = {name: value for name, value in raw.items() if value is not None}
         return BoundChannel(self, self._definition.params.bind(given))
 
-    def read_params(self, params: Mapping[str, Any]) -> P:
+    def read_params(self, params: Mapping[str, object]) -> P:
         """Validated params as the declared type.
 
         :raises ParamsInvalid: the type refuses what its schema let through.
@@ -351,7 +352,7 @@ class Channel(OfChannel[P, Q, M]):
         except DoesNotFit as misfit:
             raise BodyInvalid(f"data{misfit.path}: {misfit.reason}") from None
 
-    def write_data(self, type: str, data: Any) -> bytes:
+    def write_data(self, type: str, data: object) -> bytes:
         """A payload as JSON.
 
         :param data: of the declared type, or what JSON would carry.

@@ -16,6 +16,7 @@ from takotwist.app.channel import Channel, check_type, types_of
 from takotwist.app.type_parameters import M, Q
 from takotwist.app.types import Declared, P, SchemaOnly, declare
 from takotwist.core.channel import ChannelDefinition, Lifecycle
+from takotwist.core.json_values import JsonObject
 from takotwist.core.params import Params, PayloadSchema
 from takotwist.errors import DefinitionError
 
@@ -99,7 +100,7 @@ def define_channel(
 def define_channel(
     name: str,
     *,
-    params: Mapping[str, Any] | None = ...,
+    params: JsonObject | None = ...,
     messages: Mapping[str, type[M]],
     partition_by: Iterable[str] | str | None = ...,
     forward_unhandled: bool = ...,
@@ -109,14 +110,14 @@ def define_channel(
     max_connection_lifetime: Duration | None = ...,
     replay_max_messages: int | None = ...,
     replay_max_bytes: int | None = ...,
-) -> Channel[Mapping[str, Any], ..., M]: ...
+) -> Channel[JsonObject, ..., M]: ...
 
 
 @overload
 def define_channel(
     name: str,
     *,
-    params: Mapping[str, Any] | None = ...,
+    params: JsonObject | None = ...,
     messages: Mapping[str, Any] | None = ...,
     partition_by: Iterable[str] | str | None = ...,
     forward_unhandled: bool = ...,
@@ -126,7 +127,7 @@ def define_channel(
     max_connection_lifetime: Duration | None = ...,
     replay_max_messages: int | None = ...,
     replay_max_bytes: int | None = ...,
-) -> Channel[Mapping[str, Any], ..., Any]: ...
+) -> Channel[JsonObject, ..., Any]: ...
 
 
 def define_channel(

@@ -78,7 +78,7 @@ class Pending:
     _write: Callable[[Any], bytes]
     _answer: Callable[[int, bytes], Answer]
 
-    def returned(self, result: Any) -> Answer:
+    def returned(self, result: object) -> Answer:
         """The answer when the function returned `result`, awaited."""
         return self._settled(lambda: answered(self.call, result, _log_failure))
 

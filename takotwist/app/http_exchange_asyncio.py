@@ -1,4 +1,4 @@
-"""One HTTP request and its answer on an asyncio loop; no thread ever waits.
+"""HTTP exchanges on an asyncio loop.
 
 On the loop's own streams.  Rejected: aiohttp, which an app would have to install to
 publish.  Rule: everything belongs to the loop that made it; a publisher that is used from
@@ -11,23 +11,21 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import attrs
 
-from takotwist.app.http_address import Address, request_bytes
+from takotwist.app.awaited_exchange import MAX_IN_FLIGHT, AwaitedExchange, Turns
+from takotwist.app.http_address import Address
 from takotwist.app.http_exchange import MAX_IDLE
 from takotwist.client.name_lookup import Found, NameLookup
 from takotwist.codecs.http_answer import AnswerReader, HttpAnswer
 
-#: Publishes under way at once on one loop or reactor; others wait for their turn, in order.
-MAX_UNDER_WAY = 16
-
-#: Publishes that may wait for their turn on one loop or reactor.
-MAX_WAITING = 10_000
-
 #: Seconds for a connection; a name's addresses share them.
 CONNECT_SECONDS = 5.0
+
+T = TypeVar("T")
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -37,53 +35,34 @@ class _Lane:
     """State of one loop: idle connections, and turns."""
 
     idle: list[Streams] = attrs.field(factory=list)
-    turns: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(MAX_UNDER_WAY))
-    waiting: int = 0
+    turns: Turns = attrs.field(factory=lambda: Turns(asyncio.Semaphore(MAX_IN_FLIGHT)))
 
 
-class AsyncioExchange:
+class AsyncioExchange(AwaitedExchange):
     """Exchanges with one server, from any loop."""
 
     def __init__(self, address: Address) -> None:
-        self._address = address
+        super().__init__(address)
         self._lookup = NameLookup(address.host, address.port)
         self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
         self._lock = threading.Lock()
 
-    async def take_turn(self, until: float) -> Callable[[], None]:
-        """Wait until it is one's turn.
+    def now(self) -> float:
+        """The loop's clock."""
+        return asyncio.get_running_loop().time()
 
-        :param until: on the loop's clock.
-        :return: gives the turn back.
-        :raises TimeoutError: it did not come; says why.
-        """
-        lane = self._lane()
-        if lane.waiting >= MAX_WAITING:
-            raise TimeoutError(f"{MAX_WAITING} publishes wait already")
-        lane.waiting += 1
-        try:
-            async with asyncio.timeout_at(until):
-                await lane.turns.acquire()
-        except TimeoutError:
-            raise TimeoutError(f"{MAX_UNDER_WAY} publishes before it had no answer") from None
-        finally:
-            lane.waiting -= 1
-        return lane.turns.release
+    def _turns(self) -> Turns:
+        return self._lane().turns
 
-    async def __call__(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, seconds: float
-    ) -> HttpAnswer:
-        """Ask once.
+    def _sleep(self, seconds: float) -> Awaitable[None]:
+        return asyncio.sleep(seconds)
 
-        :param seconds: for all of it.
-        :raises OSError: no connection, or it broke, or no HTTP came; `TimeoutError` included.
-        """
-        request = request_bytes(self._address, method, target, headers, body)
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._exchanged(request)
-        except TimeoutError:
-            raise TimeoutError("no answer in time") from None
+    def _call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], object]:
+        return asyncio.get_running_loop().call_later(seconds, action).cancel
+
+    async def _in_time(self, work: Awaitable[T], seconds: float) -> T:
+        async with asyncio.timeout(seconds):
+            return await work
 
     async def _exchanged(self, request: bytes) -> HttpAnswer:
         idle = self._lane().idle

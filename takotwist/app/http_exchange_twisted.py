@@ -1,4 +1,4 @@
-"""One HTTP request and its answer on a Twisted reactor; no thread ever waits.
+"""HTTP exchanges on a Twisted reactor.
 
 Rejected: Twisted's own `Agent`, whose bodies are written by a cooperator of the global
 reactor, and whose answers would have to be brought into the publisher's form.
@@ -7,24 +7,27 @@ reactor, and whose answers would have to be brought into the publisher's form.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, cast
 
 from OpenSSL.SSL import Error as TlsError
 from service_identity import VerificationError
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, ensureDeferred
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from takotwist.app.http_address import Address, request_bytes
+from takotwist.app.awaited_exchange import MAX_IN_FLIGHT, AwaitedExchange, Turns
+from takotwist.app.http_address import Address
 from takotwist.app.http_exchange import MAX_IDLE
-from takotwist.app.http_exchange_asyncio import MAX_UNDER_WAY, MAX_WAITING
 from takotwist.client.twisted.carriers import secured, sentence_of
 from takotwist.client.twisted.in_time import in_time
 from takotwist.client.twisted.own_lookups import OwnLookups
 from takotwist.codecs.http_answer import AnswerReader, HttpAnswer
+
+T = TypeVar("T")
 
 
 class _Connection(Protocol):
@@ -96,7 +99,7 @@ class _Connection(Protocol):
             asked.errback(error)
 
 
-class TwistedExchange:
+class TwistedExchange(AwaitedExchange):
     """Exchanges with one server.
 
     :param endpoint: where it is, if the address alone does not say.
@@ -105,42 +108,29 @@ class TwistedExchange:
     def __init__(
         self, reactor: Any, address: Address, endpoint: IStreamClientEndpoint | None = None
     ) -> None:
+        super().__init__(address)
         self._reactor = reactor
-        self._address = address
         self._endpoint = endpoint or _endpoint_of(reactor, address)
-        self._turns = DeferredSemaphore(MAX_UNDER_WAY)
+        self._own_turns = Turns(DeferredSemaphore(MAX_IN_FLIGHT))
         self._idle: list[_Connection] = []
 
-    async def take_turn(self, until: float) -> Callable[[], object]:
-        """Wait until it is one's turn.
+    def now(self) -> float:
+        """The reactor's clock."""
+        return float(self._reactor.seconds())
 
-        :param until: on the reactor's clock.
-        :return: gives the turn back.
-        :raises TimeoutError: it did not come; says why.
-        """
-        if len(self._turns.waiting) >= MAX_WAITING:
-            raise TimeoutError(f"{MAX_WAITING} publishes wait already")
-        turn = self._turns.acquire()
-        try:
-            await in_time(self._reactor, until - self._reactor.seconds(), turn)
-        except TimeoutError:
-            raise TimeoutError(f"{MAX_UNDER_WAY} publishes before it had no answer") from None
-        return self._turns.release
+    def _turns(self) -> Turns:
+        return self._own_turns
 
-    async def __call__(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, seconds: float
-    ) -> HttpAnswer:
-        """Ask once.
+    def _sleep(self, seconds: float) -> Awaitable[None]:
+        return deferLater(self._reactor, seconds)
 
-        :param seconds: for all of it.
-        :raises OSError: no connection, or it broke, or no HTTP came; `TimeoutError` included.
-        """
-        request = request_bytes(self._address, method, target, headers, body)
-        exchanged = Deferred.fromCoroutine(self._exchanged(request))
-        try:
-            return await in_time(self._reactor, seconds, exchanged)
-        except TimeoutError:
-            raise TimeoutError("no answer in time") from None
+    def _call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], object]:
+        call = self._reactor.callLater(max(0.0, seconds), action)
+        return lambda: call.cancel() if call.active() else None
+
+    async def _in_time(self, work: Awaitable[T], seconds: float) -> T:
+        # The awaitables here are Deferreds and coroutines that await them.
+        return await in_time(self._reactor, seconds, ensureDeferred(cast(Any, work)))
 
     def close(self) -> None:
         """Close what is idle."""
@@ -175,7 +165,7 @@ class TwistedExchange:
         return None
 
 
-def _endpoint_of(reactor: Any, address: Address) -> IStreamClientEndpoint:
+def _endpoint_of(reactor: object, address: Address) -> IStreamClientEndpoint:
     if address.unix_path is not None:
         return UNIXClientEndpoint(reactor, address.unix_path)
     host, port = address.host, address.port

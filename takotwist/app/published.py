@@ -7,10 +7,11 @@ an app elsewhere give their own `Publishing` the same meaning.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 
+from takotwist.core.json_values import Json
 from takotwist.core.topic import Draft
 
 
@@ -25,7 +26,7 @@ class Published:
     id: str
     channel: str
     type: str
-    data: Any
+    data: Json
 
 
 class Publishing(Protocol):
@@ -34,7 +35,7 @@ class Publishing(Protocol):
     def publish_soon(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> Awaitable[list[Published]]:
@@ -43,7 +44,7 @@ class Publishing(Protocol):
     def publish_now(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> list[Published]:

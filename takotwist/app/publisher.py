@@ -15,12 +15,11 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
-import attrs
-
+from takotwist.app.awaited_exchange import Request
 from takotwist.app.http_address import Address
 from takotwist.app.http_exchange import Deadline, HttpExchange
 from takotwist.app.http_exchange_asyncio import AsyncioExchange
@@ -37,54 +36,6 @@ DEFAULT_BASE_PATH = "/_tako/channels/"
 
 #: One blocking HTTP exchange.
 Exchange = Callable[[str, str, Mapping[str, str], bytes, Deadline], HttpAnswer]
-
-
-class WaitingExchange(Protocol):
-    """HTTP exchanges that are awaited, of which so many run at a time."""
-
-    def take_turn(self, until: float) -> Awaitable[Callable[[], object]]:
-        """Wait for a turn; what it gives ends the turn.
-
-        :raises TimeoutError: there was none before `until`; says how many wait.
-        """
-
-    def __call__(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, seconds: float
-    ) -> Awaitable[HttpAnswer]:
-        """One exchange, within so many seconds."""
-
-
-@attrs.frozen(slots=True)
-class Request:
-    """One publish, ready to be sent as often as it takes.
-
-    :ivar tries: how often that is.
-    """
-
-    target: str
-    headers: Mapping[str, str] = attrs.field(repr=False)
-    body: bytes = attrs.field(repr=False)
-    tries: Tries
-
-    async def published(
-        self,
-        exchange: WaitingExchange,
-        sleep: Callable[[float], Awaitable[None]],
-        clock: Callable[[], float],
-    ) -> list[Published]:
-        """Wait for a turn at `exchange`, then try until it is answered."""
-        try:
-            give_back = await exchange.take_turn(self.tries.give_up_at)
-        except TimeoutError as crowd:
-            raise self.tries.crowded_out(str(crowd)) from None
-        try:
-            return await self.tries.published(
-                lambda seconds: exchange("POST", self.target, self.headers, self.body, seconds),
-                sleep,
-                clock,
-            )
-        finally:
-            give_back()
 
 
 class Publisher:
@@ -136,9 +87,9 @@ class Publisher:
     def publish(
         self,
         channel: str,
-        params: Mapping[str, Any] | None,
+        params: Mapping[str, object] | None,
         type: str,
-        data: Any,
+        data: object,
         *,
         idempotency_key: str | None = None,
     ) -> Published:
@@ -161,7 +112,7 @@ class Publisher:
     def publish_many(
         self,
         channel: str,
-        params: Mapping[str, Any] | None,
+        params: Mapping[str, object] | None,
         messages: Iterable[tuple[str, Any]],
         *,
         idempotency_key: str | None = None,
@@ -177,9 +128,9 @@ class Publisher:
     async def publish_async(
         self,
         channel: str,
-        params: Mapping[str, Any] | None,
+        params: Mapping[str, object] | None,
         type: str,
-        data: Any,
+        data: object,
         *,
         idempotency_key: str | None = None,
     ) -> Published:
@@ -190,7 +141,7 @@ class Publisher:
     async def publish_many_async(
         self,
         channel: str,
-        params: Mapping[str, Any] | None,
+        params: Mapping[str, object] | None,
         messages: Iterable[tuple[str, Any]],
         *,
         idempotency_key: str | None = None,
@@ -202,7 +153,7 @@ class Publisher:
     async def publish_soon(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> list[Published]:
@@ -218,16 +169,12 @@ class Publisher:
         if not drafts:
             return []
         request = self.request(channel, params, drafts, idempotency_key, loop.time())
-        reminder = loop.call_at(request.tries.remind_at, request.tries.remind)
-        try:
-            return await request.published(self._on_loops, asyncio.sleep, loop.time)
-        finally:
-            reminder.cancel()
+        return await self._on_loops.published(request)
 
     def publish_now(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> list[Published]:
@@ -255,7 +202,7 @@ class Publisher:
     def request(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
         now: float,

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.task import deferLater
 
 from takotwist.app.http_exchange_twisted import TwistedExchange
 from takotwist.app.publish_wire import drafts_of
@@ -35,16 +34,15 @@ class DeferredPublisher:
         publisher: Publisher | None = None,
         endpoint: IStreamClientEndpoint | None = None,
     ) -> None:
-        self._reactor = reactor
         self._publisher = publisher or Publisher()
         self._exchange = TwistedExchange(reactor, self._publisher.address, endpoint)
 
     def publish(
         self,
         channel: str,
-        params: Mapping[str, Any] | None,
+        params: Mapping[str, object] | None,
         type: str,
-        data: Any,
+        data: object,
         *,
         idempotency_key: str | None = None,
     ) -> Deferred[Published]:
@@ -56,33 +54,35 @@ class DeferredPublisher:
     def publish_many(
         self,
         channel: str,
-        params: Mapping[str, Any] | None,
+        params: Mapping[str, object] | None,
         messages: Iterable[tuple[str, Any]],
         *,
         idempotency_key: str | None = None,
     ) -> Deferred[list[Published]]:
         """Store and deliver messages in one transaction, all or none."""
-
-        async def published() -> list[Published]:
-            drafts = drafts_of(messages)
-            return await self._published(channel, params or {}, drafts, idempotency_key)
-
-        return ensureDeferred(published())
+        return maybeDeferred(drafts_of, messages).addCallback(
+            lambda drafts: self.publish_soon(channel, params or {}, drafts, idempotency_key)
+        )
 
     def publish_soon(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> Deferred[list[Published]]:
         """As `Publishing.publish_soon`."""
-        return ensureDeferred(self._published(channel, params, drafts, idempotency_key))
+        if not drafts:
+            return succeed([])
+        now = self._exchange.now()
+        return maybeDeferred(
+            self._publisher.request, channel, params, drafts, idempotency_key, now
+        ).addCallback(lambda request: ensureDeferred(self._exchange.published(request)))
 
     def publish_now(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         drafts: Sequence[Draft],
         idempotency_key: str | None,
     ) -> list[Published]:
@@ -92,24 +92,3 @@ class DeferredPublisher:
     def close(self) -> None:
         """Close the idle connections; the next publish makes new ones."""
         self._exchange.close()
-
-    async def _published(
-        self,
-        channel: str,
-        params: Mapping[str, Any],
-        drafts: Sequence[Draft],
-        idempotency_key: str | None,
-    ) -> list[Published]:
-        if not drafts:
-            return []
-        clock = self._reactor.seconds
-        request = self._publisher.request(channel, params, drafts, idempotency_key, clock())
-        tries = request.tries
-        reminder = self._reactor.callLater(tries.remind_at - clock(), tries.remind)
-        try:
-            return await request.published(
-                self._exchange, lambda seconds: deferLater(self._reactor, seconds), clock
-            )
-        finally:
-            if reminder.active():
-                reminder.cancel()

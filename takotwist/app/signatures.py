@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
 
 from takotwist.errors import DefinitionError
 
 
-def check_takes(function: Callable[..., Any], *names: str, what: str) -> None:
+def check_takes(function: Callable[..., object], *names: str, what: str) -> None:
     """Check that `function` can be called with so many positional arguments.
 
     :param names: of the arguments, for the error.

@@ -7,15 +7,16 @@ A checker reads them from the definition, so nothing has to be generated:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any
 
 from takotwist.app.types import P
 from takotwist.core.authorization import Grant
+from takotwist.core.json_values import JsonObject
 
 #: What `verify` answers.
-Verdict = Grant | Mapping[str, Any] | bool | None
+Verdict = Grant | JsonObject | bool | None
 
 if TYPE_CHECKING:
     from typing import Generic

@@ -26,6 +26,7 @@ import attrs
 import msgspec
 
 from takotwist.core.authorization import HeaderCredential, Operation
+from takotwist.core.json_values import Json, JsonObject
 from takotwist.errors import DefinitionError
 
 
@@ -50,7 +51,7 @@ class Declared(Protocol):
     """
 
     @property
-    def document(self) -> Mapping[str, Any]: ...
+    def document(self) -> JsonObject: ...
 
     @property
     def wire_names(self) -> Mapping[str, str]: ...
@@ -58,7 +59,7 @@ class Declared(Protocol):
     def read(self, data: bytes) -> Any:
         """The typed value of `data`, one JSON value.  :raises DoesNotFit: it has none."""
 
-    def accept(self, value: Any) -> Any:
+    def accept(self, value: object) -> Any:
         """The same of what JSON was read to, with dates and bytes in it as Python has them."""
 
 
@@ -66,13 +67,13 @@ class Declared(Protocol):
 class SchemaOnly:
     """A JSON Schema; values stay what JSON makes of them."""
 
-    document: Mapping[str, Any]
+    document: JsonObject
     wire_names: Mapping[str, str] = attrs.field(factory=dict)
 
     def read(self, data: bytes) -> Any:
         return msgspec.json.decode(data)
 
-    def accept(self, value: Any) -> Any:
+    def accept(self, value: object) -> Any:
         return value
 
 
@@ -80,12 +81,12 @@ class SchemaOnly:
 class NativeType:
     """A msgspec Struct, dataclass, attrs class, TypedDict or plain Python type."""
 
-    document: Mapping[str, Any]
+    document: JsonObject
     wire_names: Mapping[str, str]
     _decoder: msgspec.json.Decoder[Any]
 
     @classmethod
-    def of(cls, kind: Any) -> NativeType:
+    def of(cls, kind: object) -> NativeType:
         """:raises TypeError: `kind` is nothing that JSON can carry."""
         info = msgspec.inspect.type_info(kind)
         names = {field.name: field.encode_name for field in getattr(info, "fields", ())}
@@ -97,7 +98,7 @@ class NativeType:
         except msgspec.ValidationError as misfit:
             raise _misfit(misfit) from None
 
-    def accept(self, value: Any) -> Any:
+    def accept(self, value: object) -> Any:
         try:
             return msgspec.convert(value, self._decoder.type, str_keys=True)
         except msgspec.ValidationError as misfit:
@@ -111,12 +112,12 @@ class PydanticType:
     Never imports pydantic: a type of it can only come from where it is loaded.
     """
 
-    document: Mapping[str, Any]
+    document: JsonObject
     wire_names: Mapping[str, str]
     _adapter: Any
 
     @classmethod
-    def of(cls, kind: Any) -> PydanticType:
+    def of(cls, kind: object) -> PydanticType:
         adapter = sys.modules["pydantic"].TypeAdapter(kind)
         fields = getattr(kind, "model_fields", None) or getattr(kind, "__pydantic_fields__", {})
         names = {name: _pydantic_alias(name, field) for name, field in fields.items()}
@@ -126,11 +127,11 @@ class PydanticType:
         # As JSON and not as Python objects: a strict model takes a date's text only from JSON.
         return self._valid(self._adapter.validate_json, data)
 
-    def accept(self, value: Any) -> Any:
+    def accept(self, value: object) -> Any:
         return self._valid(self._adapter.validate_python, value)
 
     @staticmethod
-    def _valid(validate: Callable[[Any], Any], value: Any) -> Any:
+    def _valid(validate: Callable[[Any], object], value: object) -> Any:
         try:
             return validate(value)
         except sys.modules["pydantic"].ValidationError as misfit:
@@ -146,7 +147,7 @@ def _misfit(error: msgspec.ValidationError) -> DoesNotFit:
     return DoesNotFit(path.rstrip("`"), reason)
 
 
-def declare(kind: Any, what: str) -> Declared:
+def declare(kind: object, what: str) -> Declared:
     """Understand a declaration.
 
     :param kind: a msgspec Struct, dataclass, attrs class, TypedDict, pydantic model,
@@ -165,7 +166,7 @@ def declare(kind: Any, what: str) -> Declared:
         raise DefinitionError(f"{what} cannot be made into a JSON Schema: {unusable}") from None
 
 
-def to_json(value: Any) -> bytes:
+def to_json(value: object) -> bytes:
     """One JSON value of typed or plain Python, UTF-8.
 
     :raises ValueError: NaN or Infinity (protocol, section 2).
@@ -178,19 +179,19 @@ def to_json(value: Any) -> bytes:
     return data
 
 
-def to_builtins(value: Any) -> Any:
+def to_builtins(value: object) -> Any:
     """`value` as JSON would carry it: mappings, lists, text, numbers, booleans, `None`."""
     return msgspec.json.decode(to_json(value))
 
 
-def _dump_model(value: Any) -> Any:
+def _dump_model(value: object) -> Any:
     dump = getattr(value, "model_dump", None)
     if callable(dump):
         return dump(mode="json", by_alias=True)
     raise TypeError(f"JSON has no form for {type(value).__name__!r}")
 
 
-def _has_non_finite(value: Any) -> bool:
+def _has_non_finite(value: object) -> bool:
     if isinstance(value, float):
         return not math.isfinite(value)
     if isinstance(value, dict):
@@ -198,20 +199,20 @@ def _has_non_finite(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(map(_has_non_finite, value))
 
 
-def _is_pydantic(kind: Any) -> bool:
+def _is_pydantic(kind: object) -> bool:
     return "pydantic" in sys.modules and any(
         hasattr(kind, mark) for mark in ("__pydantic_validator__", "__pydantic_core_schema__")
     )
 
 
-def _pydantic_alias(name: str, field: Any) -> str:
+def _pydantic_alias(name: str, field: object) -> str:
     alias = getattr(field, "validation_alias", None) or getattr(field, "alias", None)
     choices = getattr(alias, "choices", None)
     alias = choices[0] if choices else alias
     return alias if isinstance(alias, str) else name
 
 
-def _flattened(document: dict[str, Any]) -> dict[str, Any]:
+def _flattened(document: dict[str, Json]) -> dict[str, Json]:
     """A schema that begins with the type itself, not with a reference to it."""
     reference = document.get("$ref", "")
     definitions = document.get("$defs", {})

@@ -85,7 +85,7 @@ def _made(pending: Pending) -> Answer:
     return pending.returned(result)
 
 
-def _waited_for(awaitable: Any) -> Any:
+def _waited_for(awaitable: object) -> Any:
     """Run a coroutine in an event loop of its own."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is None or not monkey.is_module_patched("select"):
@@ -99,7 +99,7 @@ def _waited_for(awaitable: Any) -> Any:
     return result
 
 
-def _outcome(awaitable: Any) -> tuple[Any, BaseException | None]:
+def _outcome(awaitable: object) -> tuple[Any, BaseException | None]:
     """Outcome of a coroutine, returned or raised: gevent shows what leaves a thread of its pool."""
     try:
         return asyncio.run(_awaited(awaitable)), None
@@ -111,7 +111,7 @@ async def _awaited(awaitable: Any) -> Any:
     return await awaitable
 
 
-def _sent(answer: Answer, start_response: Callable[..., Any]) -> list[bytes]:
+def _sent(answer: Answer, start_response: Callable[..., object]) -> list[bytes]:
     status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
     start_response(status, [*answer.headers, ("Content-Length", str(len(answer.body)))])
     return [answer.body]

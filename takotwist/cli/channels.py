@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import click
 
@@ -12,6 +11,7 @@ from takotwist.app.http_address import Address
 from takotwist.app.http_exchange import Deadline, HttpExchange
 from takotwist.cli.configured import config_option
 from takotwist.cli.publish import server_option, server_url
+from takotwist.core.json_values import Json
 from takotwist.errors import TakoError
 
 
@@ -49,7 +49,7 @@ def command(config: str | None, server: str | None, as_json: bool) -> None:
     _show(json.loads(answer.body))
 
 
-def _show(said: dict[str, Any]) -> None:
+def _show(said: dict[str, Json]) -> None:
     for one in said["channels"]:
         handlers = one["handlers"]
         sends = "the app decides" if handlers is None else ", ".join(handlers)

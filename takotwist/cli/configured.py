@@ -23,7 +23,7 @@ config_option: Callable[[Any], Any] = click.option(
 )
 
 
-def configured(**flags: Any) -> Config:
+def configured(**flags: object) -> Config:
     """Read the configuration of this folder and environment.
 
     :param flags: as `load_config` takes them, with underscores.

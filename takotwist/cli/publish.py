@@ -44,12 +44,12 @@ def server_url(config: str | None, server: str | None) -> str:
     raise click.ClickException("the configuration has no private listener; say --server URL")
 
 
-def read_params(pairs: tuple[str, ...]) -> dict[str, Any]:
+def read_params(pairs: tuple[str, ...]) -> dict[str, object]:
     """``name=value`` arguments as params; a name that is repeated becomes a list.
 
     :raises click.BadParameter: one has no ``=``.
     """
-    params: dict[str, Any] = {}
+    params: dict[str, object] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:

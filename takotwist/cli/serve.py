@@ -24,6 +24,7 @@ from takotwist.cli.configured import config_option
 @click.option("--app-url", metavar="URL", help="Where the app answers that authorizes.")
 @click.option("--channels", metavar="FOLDER", help="The channel definitions: folder or module.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="How a line looks.")
+@click.option("--workers", metavar="N", help="Worker processes, or auto: one for each CPU.")
 @click.option(
     "--reactor",
     type=click.Choice(["asyncio", "epoll"]),
@@ -31,7 +32,7 @@ from takotwist.cli.configured import config_option
     show_default=True,
     help="The event loop.",
 )
-def command(reactor: str, **flags: Any) -> None:
+def command(reactor: str, **flags: object) -> None:
     """Run the server in the foreground.
 
     It is the server of `twistd tako`, with the same flags, and stays in the terminal until Ctrl-C.
@@ -48,6 +49,7 @@ def command(reactor: str, **flags: Any) -> None:
       tako serve --tls
       tako serve --config examples/chat/tako.toml
       tako serve --reactor epoll --listen tcp:9000
+      tako serve --workers auto
     """
     if reactor == "asyncio":
         from twisted.internet import asyncioreactor
@@ -82,4 +84,4 @@ def _run(flags: dict[str, Any]) -> int:
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
     flush()
-    return 0
+    return service.exit_code

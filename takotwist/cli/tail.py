@@ -13,6 +13,7 @@ import click
 from takotwist.cli.configured import config_option
 from takotwist.cli.publish import read_params, server_option, server_url
 from takotwist.cli.standard_output import give_up, is_unread
+from takotwist.core.json_values import Json
 
 #: How soon after a cut somebody at the terminal is told of it.
 LOOK_SECONDS = 1.0
@@ -65,7 +66,7 @@ async def _follow(
     reactor: Any,
     url: str,
     channel: str,
-    params: dict[str, Any],
+    params: dict[str, Json],
     cursor: str | None,
     header: str | None,
     ca_file: str | None,

@@ -149,7 +149,7 @@ def new(
 
 def _channel(text: str, operations: frozenset[Operation]) -> Permission:
     name, _, query = text.partition("?")
-    params: dict[str, tuple[Any, ...]] = {}
+    params: dict[str, tuple[object, ...]] = {}
     for param, value in parse_qsl(query, keep_blank_values=True):
         params[param] = (*params.get(param, ()), value)
     return Permission("channel", name, params, operations)

@@ -6,8 +6,7 @@ machine is told and asked on behalf of a caller goes through here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import attrs
 
@@ -15,8 +14,9 @@ from takotwist.client.credentials import headers_of, kind_of, token_of, unavaila
 from takotwist.client.driver import Driver, Line, mode_of
 from takotwist.client.machine.machine import Connect
 from takotwist.client.machine.mux import MuxMachine
+from takotwist.client.machine.policy import Policy
 from takotwist.client.machine.subscription import SubscriptionMachine
-from takotwist.client.options import SubscriptionOptions
+from takotwist.client.options import SubscriptionOptions, mux_machine
 
 
 @attrs.frozen(eq=False)
@@ -25,6 +25,16 @@ class OwnConnection:
 
     machine: SubscriptionMachine
     options: SubscriptionOptions
+
+    @classmethod
+    def of(
+        cls, options: SubscriptionOptions, policy: Policy, random: Callable[[], float]
+    ) -> OwnConnection:
+        """A connection that has not begun.
+
+        :param random: gives a float in [0, 1).
+        """
+        return cls(options.machine(policy, random), options)
 
     def begin(self, now: float) -> int:
         """The caller wants it to begin; the topic's number."""
@@ -58,7 +68,7 @@ class OwnConnection:
         """Why there is no connection."""
         return self.machine.link.trouble
 
-    def publish(self, topic: int, type: str, data: Any, key: str | None, now: float) -> int:
+    def publish(self, topic: int, type: str, data: object, key: str | None, now: float) -> int:
         """Take a publish."""
         return self.machine.publish(type, data, now, key)
 
@@ -88,6 +98,17 @@ class SharedConnection:
 
     machine: MuxMachine
     headers: Mapping[str, str] = attrs.field(converter=_sendable, repr=False)
+
+    @classmethod
+    def of(
+        cls, headers: Mapping[str, str] | None, policy: Policy, random: Callable[[], float]
+    ) -> SharedConnection:
+        """A connection that has no topic yet.
+
+        :param random: gives a float in [0, 1).
+        :raises ValueError: a header cannot be sent.
+        """
+        return cls(mux_machine(policy, random), headers or {})
 
     def begin(self, options: SubscriptionOptions, now: float) -> int:
         """The caller wants a topic; its number.
@@ -134,7 +155,7 @@ class SharedConnection:
         """Why there is no connection, or why this topic is tried again."""
         return self.machine.trouble(topic)
 
-    def publish(self, topic: int, type: str, data: Any, key: str | None, now: float) -> int:
+    def publish(self, topic: int, type: str, data: object, key: str | None, now: float) -> int:
         """Take a publish."""
         return self.machine.publish(topic, type, data, now, key)
 

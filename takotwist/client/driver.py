@@ -63,7 +63,7 @@ class SubscriptionState:
 class Line(Protocol):
     """One connection, or the attempt at one."""
 
-    def tell(self, fact: Callable[..., None], *args: Any) -> None:
+    def tell(self, fact: Callable[..., None], *args: object) -> None:
         """Tell the machine a fact, and carry out what it wants then; nothing once it is cut."""
 
     async def sse(self, url: str, headers: Mapping[str, str]) -> None:
@@ -100,7 +100,7 @@ class Connection(Protocol):
     def trouble(self, topic: int) -> str | None:
         """Why a topic is being tried again, in words for a person."""
 
-    def publish(self, topic: int, type: str, data: Any, key: str | None, now: float) -> int:
+    def publish(self, topic: int, type: str, data: object, key: str | None, now: float) -> int:
         """Take a publish; its outcome comes as `Settle` with the number returned.
 
         :raises TakoError: it cannot be taken.
@@ -193,11 +193,11 @@ class Driver(ABC):
         """Look again whether reading may go on."""
 
     @abstractmethod
-    def resolve(self, future: Any, id: str | None, error: Exception | None) -> None:
+    def resolve(self, future: object, id: str | None, error: Exception | None) -> None:
         """A publish has its outcome."""
 
     @abstractmethod
-    def ask(self, function: Callable[..., Any], *args: Any) -> Awaitable[Any]:
+    def ask(self, function: Callable[..., object], *args: object) -> Awaitable[Any]:
         """Call a function of the caller's, whose result may have to be waited for."""
 
     @abstractmethod
@@ -209,7 +209,7 @@ class Driver(ABC):
         """Let go of everything; returns when nothing of ours is under way."""
 
     @abstractmethod
-    async def in_time(self, function: Callable[[], Any], seconds: float) -> Any:
+    async def in_time(self, function: Callable[[], object], seconds: float) -> Any:
         """As `ask`.  :raises TimeoutError: it has not answered in time."""
 
     async def value_of(self, credentials: Credentials) -> CredentialsValue:
@@ -235,7 +235,7 @@ class Driver(ABC):
         await self.connection.ask_credentials(self, topic)
         self.pump()
 
-    async def _ask_gone(self, gone: Gone, topic: int, choice: Callable[[Gone], Any]) -> None:
+    async def _ask_gone(self, gone: Gone, topic: int, choice: Callable[[Gone], object]) -> None:
         try:
             cursor = await self.ask(choice, gone)
         except Exception as failed:

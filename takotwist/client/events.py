@@ -11,13 +11,13 @@ page.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import attrs
 import msgspec
 
 from takotwist.client.errors import NoAnswer, ProtocolBroken, UnexpectedAnswer
 from takotwist.client.machine.outcome import foreign, of_status, read_refusal
+from takotwist.core.json_values import Json, JsonObject
 from takotwist.errors import Refusal
 
 
@@ -36,8 +36,8 @@ class Message:
     id: str
     channel: str
     type: str
-    data: Any
-    params: Mapping[str, Any] = attrs.field(factory=dict)
+    data: Json
+    params: JsonObject = attrs.field(factory=dict)
 
 
 @attrs.frozen(slots=True)
@@ -58,7 +58,7 @@ class Reset:
 Event = Message | Reset
 
 
-def read_object(text: str | bytes) -> dict[str, Any]:
+def read_object(text: str | bytes) -> dict[str, Json]:
     """:raises ProtocolBroken: when `text` is no JSON object."""
     try:
         value = msgspec.json.decode(text)
@@ -69,7 +69,7 @@ def read_object(text: str | bytes) -> dict[str, Any]:
     return value
 
 
-def read_message(value: Mapping[str, Any], params: Mapping[str, Any]) -> Message:
+def read_message(value: JsonObject, params: JsonObject) -> Message:
     """The message that a server sent.
 
     :param params: what the subscription was made with, where `value` has none.
@@ -145,7 +145,7 @@ def too_late(seconds: float) -> NoAnswer:
 def read_history(
     status: int,
     body: bytes,
-    params: Mapping[str, Any],
+    params: Mapping[str, object],
     retry_after: str | None,
     now_ms: float,
     content_type: str | None = None,

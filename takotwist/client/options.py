@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import attrs
 
@@ -21,6 +20,7 @@ from takotwist.client.machine.subscription import SubscriptionMachine
 from takotwist.client.receive_queue import ReceiveQueue
 from takotwist.client.target import Target
 from takotwist.codecs.query import check_channel, check_cursor, given
+from takotwist.core.json_values import JsonObject
 
 
 def _key() -> str:
@@ -32,11 +32,11 @@ def mux_machine(policy: Policy, random: Callable[[], float]) -> MuxMachine:
     return MuxMachine.idle(policy=policy, random=random, make_key=_key)
 
 
-def _plain(params: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _plain(params: Mapping[str, object] | None) -> JsonObject:
     return {} if params is None else given(params)
 
 
-def _is_choice(options: Any, attribute: Any, choice: GoneChoice) -> None:
+def _is_choice(options: object, attribute: object, choice: GoneChoice) -> None:
     mode_of(choice)
 
 
@@ -51,7 +51,7 @@ class SubscriptionOptions:
     """
 
     channel: str = attrs.field(converter=check_channel)
-    params: Mapping[str, Any] = attrs.field(converter=_plain)
+    params: JsonObject = attrs.field(converter=_plain)
     cursor: str | None = attrs.field(converter=check_cursor)
     credentials: Credentials = attrs.field(repr=False)
     on_gone: GoneChoice = attrs.field(validator=_is_choice)

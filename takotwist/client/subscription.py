@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import attrs
 
@@ -24,16 +24,48 @@ from takotwist.client.options import SubscriptionOptions
 D = TypeVar("D", bound=Driver)
 
 
+class ClosedAtExit(ABC):
+    """Closed at the end of its ``async with``."""
+
+    __slots__ = ()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @abstractmethod
+    async def close(self) -> None:
+        """End it."""
+
+
 @attrs.define(eq=False)
-class AnySubscription(Generic[D]):
+class AnySubscription(ClosedAtExit, Generic[D]):
     """Messages of one topic, over as many connections as it takes."""
 
     _driver: D
-    _subscription_state: SubscriptionState
+    _options: SubscriptionOptions
+    #: Begins it, and gives the number of its topic.
     _begin: Callable[[], int]
     #: Whether the connection is of this subscription alone, and ends with it.
     _own: bool
     _topic: int | None = attrs.field(default=None, init=False)
+    _subscription_state: SubscriptionState = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._subscription_state = self._options.subscription_state(self._driver.policy, self._wake)
+
+    @property
+    @abstractmethod
+    def _wake(self) -> Callable[[], None]:
+        """Wakes whoever waits for an event.  Not a method of this class, or the two would keep
+        each other."""
 
     @property
     def cursor(self) -> str | None:
@@ -96,14 +128,6 @@ class AnySubscription(Generic[D]):
         self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
     def _take(self) -> Event | None:
         """The next event; `None` while there is none.
 
@@ -124,7 +148,7 @@ S = TypeVar("S")
 
 
 @attrs.define(eq=False)
-class AnyMux(ABC, Generic[D, S]):
+class AnyMux(ClosedAtExit, Generic[D, S]):
     """A connection for many topics; use it in ``async with``.
 
     Every subscription must be read: past the bound of one that is not, nothing more
@@ -138,7 +162,7 @@ class AnyMux(ABC, Generic[D, S]):
         self,
         channel: str,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Mapping[str, object] | None = None,
         cursor: str | None = None,
         credentials: Credentials = None,
         on_gone: GoneChoice = "reset",
@@ -160,14 +184,3 @@ class AnyMux(ABC, Generic[D, S]):
         self._connection.machine.closed()
         self._driver.pump()
         await self._driver.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()

@@ -35,7 +35,7 @@ class Subscription:
     and raises what it was refused with.  Calls from several threads are allowed.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: object, **options: object) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="takotwist-client", daemon=True
@@ -100,7 +100,7 @@ class Subscription:
     def publish(
         self,
         type: str,
-        data: Any,
+        data: object,
         *,
         idempotency_key: str | None = None,
         timeout: float | None = None,
@@ -148,7 +148,7 @@ class Subscription:
         self.close()
 
 
-def subscribe(url: str, channel: str, **options: Any) -> Subscription:
+def subscribe(url: str, channel: str, **options: object) -> Subscription:
     """Subscribe to one topic, from a script.
 
     :param options: those of `takotwist.client.asyncio.subscribe`; callables run in the

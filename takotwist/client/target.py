@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
@@ -55,14 +54,14 @@ class Target:
         path = parts.path.rstrip("/")
         return cls(f"{schemes[parts.scheme]}://{parts.netloc}", f"{path}/" if path else "")
 
-    def sse(self, channel: str, params: Mapping[str, Any], *, stale_reset: bool = False) -> str:
+    def sse(self, channel: str, params: Mapping[str, object], *, stale_reset: bool = False) -> str:
         """The URL of an SSE subscription; its cursor goes in ``Last-Event-ID``."""
         return self._url(channel, "", query_of(params) + self._stale(stale_reset))
 
     def websocket(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         *,
         cursor: str | None = None,
         stale_reset: bool = False,
@@ -73,7 +72,7 @@ class Target:
         return "ws" + self._url(channel, "", pairs).removeprefix("http")
 
     def history(
-        self, channel: str, params: Mapping[str, Any], after: str | None, limit: int | None
+        self, channel: str, params: Mapping[str, object], after: str | None, limit: int | None
     ) -> str:
         """The URL of a page of history (protocol, section 8)."""
         page = [("after", check_cursor(after)), ("limit", limit)]

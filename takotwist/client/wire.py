@@ -14,7 +14,6 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import attrs
 import msgspec
@@ -22,6 +21,7 @@ import msgspec
 from takotwist.client.errors import ProtocolBroken
 from takotwist.client.machine.outcome import Outcome, of_code
 from takotwist.client.machine.outgoing import Publish
+from takotwist.core.json_values import JsonObject
 
 #: The subprotocol that makes a connection explicit.
 SUBPROTOCOL = "tako.v1"
@@ -51,7 +51,7 @@ class Acked:
     ref: object
     id: str | None
     cursor: str | None
-    params: Mapping[str, Any] | None
+    params: JsonObject | None
 
 
 @attrs.frozen(slots=True)
@@ -93,7 +93,7 @@ def _number(value: object) -> float | None:
     return float(value) if 0 <= value < 2**53 else None
 
 
-def read_control(value: Mapping[str, Any]) -> Control | None:
+def read_control(value: Mapping[str, object]) -> Control | None:
     """The control frame in `value`, or `None` for one to be ignored.
 
     :param value: an object with ``op``.
@@ -116,7 +116,7 @@ def read_control(value: Mapping[str, Any]) -> Control | None:
     return None
 
 
-def _text(value: Mapping[str, Any]) -> str:
+def _text(value: Mapping[str, object]) -> str:
     return msgspec.json.encode({k: v for k, v in value.items() if v is not None}).decode()
 
 
@@ -142,7 +142,7 @@ def publish(publish: Publish) -> str:
     )
 
 
-def topic_publish(publish: Publish, channel: str, params: Mapping[str, Any]) -> str:
+def topic_publish(publish: Publish, channel: str, params: Mapping[str, object]) -> str:
     """A publish on one topic of a multiplexed connection."""
     return _text(
         {
@@ -157,7 +157,9 @@ def topic_publish(publish: Publish, channel: str, params: Mapping[str, Any]) -> 
     )
 
 
-def topic_request(op: str, ref: int, channel: str, params: Mapping[str, Any], **more: Any) -> str:
+def topic_request(
+    op: str, ref: int, channel: str, params: Mapping[str, object], **more: object
+) -> str:
     """``subscribe``, ``unsubscribe`` or ``auth`` of one topic."""
     return _text({"op": op, "ref": ref, "channel": channel, "params": params, **more})
 

@@ -24,6 +24,7 @@ from takotwist.core.authorization import (
     Verdict,
     check_expiry,
 )
+from takotwist.core.json_values import Json
 from takotwist.errors import BodyInvalid, VerifyRejected
 
 
@@ -35,7 +36,7 @@ class _Header(msgspec.Struct, omit_defaults=True):
 class _Question(msgspec.Struct, omit_defaults=True):
     channel: str
     operation: Operation
-    params: dict[str, Any]
+    params: dict[str, Json]
     header: _Header | None = None
     cookie: str | None = None
 
@@ -47,7 +48,7 @@ class _Frame(msgspec.Struct):
 
 class _Dispatch(msgspec.Struct, omit_defaults=True):
     channel: str
-    params: dict[str, Any]
+    params: dict[str, Json]
     frame: _Frame
     subject: str | None = None
 
@@ -69,7 +70,7 @@ class _Verdict(msgspec.Struct, omit_defaults=True):
     reason: str | None = None
 
 
-def _read(kind: Any, body: bytes, what: str) -> Any:
+def _read(kind: object, body: bytes, what: str) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:

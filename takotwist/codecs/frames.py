@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import attrs
 import msgspec
 
 from takotwist.codecs.tako_json import check_type, payload
 from takotwist.core.channel import Lifecycle
+from takotwist.core.json_values import Json, JsonObject
 from takotwist.core.topic import Draft, Topic, parse_cursor
 from takotwist.errors import BodyInvalid, MessageTooLarge, Refusal
 
@@ -62,7 +62,7 @@ class OnTopic:
     op: str
     ref: Ref
     channel: str
-    params: Mapping[str, Any]
+    params: JsonObject
     cursor: int | None = None
     auth: str | None = attrs.field(default=None, repr=False)
     reset_when_stale: bool = False
@@ -102,7 +102,7 @@ class _Wire(msgspec.Struct):
     lastMessageId: str | int | None = None
     idempotencyKey: str | None = None
     channel: str | None = None
-    params: dict[str, Any] = {}
+    params: dict[str, Json] = {}
     cursor: str | int | None = None
     auth: str | None = None
     stale: str | None = None
@@ -145,7 +145,7 @@ def _unreadable(text: bytes, bad: Exception) -> Bad:
     )
 
 
-def _usable(ref: Any) -> Ref:
+def _usable(ref: object) -> Ref:
     """A `ref` that an answer can say; everything else is none."""
     if type(ref) is int:
         return ref
@@ -155,7 +155,7 @@ def _usable(ref: Any) -> Ref:
         return None
 
 
-def _readable(text: bytes) -> dict[str, Any]:
+def _readable(text: bytes) -> dict[str, object]:
     """The readable part of a frame that is not valid, so that its sender hears of it.
 
     The standard library's reader, because it takes what no wire may carry: half of a surrogate
@@ -237,7 +237,7 @@ def lifecycle_fields(lifecycle: Lifecycle) -> dict[str, int]:
     }
 
 
-def _topic(topic: Topic) -> dict[str, Any]:
+def _topic(topic: Topic) -> dict[str, object]:
     return {"channel": topic.channel, "params": dict(sorted(topic.params.items()))}
 
 
@@ -245,14 +245,14 @@ def open_frame(
     cursor: int | None,
     connection: str,
     lifecycle: Lifecycle,
-    more: Mapping[str, Any] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> bytes:
     """The first frame of a connection.
 
     :param cursor: `None` on a connection that begins without a topic.
     :param more: further fields, of this transport.
     """
-    frame: dict[str, Any] = {"op": "open"}
+    frame: dict[str, object] = {"op": "open"}
     if cursor is not None:
         frame["cursor"] = str(cursor)
     frame["connection"] = connection
@@ -262,7 +262,7 @@ def open_frame(
 
 def reset_frame(reset: Refusal, cursor: int, ref: Ref = None, topic: Topic | None = None) -> bytes:
     """The subscription begins anew at `cursor`, because the client's cannot be resumed."""
-    frame: dict[str, Any] = {"op": "reset"}
+    frame: dict[str, object] = {"op": "reset"}
     if topic is not None:
         frame |= {"ref": ref, **_topic(topic)}
     return msgspec.json.encode(frame | {"reason": reset.code, "cursor": str(cursor)})
@@ -284,7 +284,7 @@ def ack_frame(ref: Ref, message_id: int | None = None, *, stored: bool = True) -
     :param message_id: of the message that it became.
     :param stored: `False` where the app's handler let it go nowhere: ``id`` is null then.
     """
-    frame: dict[str, Any] = {"op": "ack", "ref": ref}
+    frame: dict[str, object] = {"op": "ack", "ref": ref}
     if message_id is not None:
         frame["id"] = str(message_id)
     elif not stored:
@@ -294,7 +294,7 @@ def ack_frame(ref: Ref, message_id: int | None = None, *, stored: bool = True) -
 
 def error_frame(refusal: Refusal, ref: Ref = None, topic: Topic | None = None) -> bytes:
     """A frame was refused, or a topic is over."""
-    frame: dict[str, Any] = {"op": "error", "ref": ref}
+    frame: dict[str, object] = {"op": "error", "ref": ref}
     if topic is not None:
         frame |= _topic(topic)
     frame |= {"code": refusal.code, "error": refusal.sentence}

@@ -19,7 +19,7 @@ MAX_DEPTH = 200
 ENCODING_ERRORS = (TypeError, ValueError, OverflowError, RecursionError)
 
 
-def fault_in(value: Any, place: str) -> str | None:
+def fault_in(value: object, place: str) -> str | None:
     """Why plain `value` would not arrive as it is, with its place; `None` where it would.
 
     :param place: what `value` is called, such as ``data``.
@@ -28,7 +28,9 @@ def fault_in(value: Any, place: str) -> str | None:
     return None if found is None else _sentence(place, *found)
 
 
-def failed_in(value: Any, place: str, encode: Callable[[Any], object], failure: Exception) -> str:
+def failed_in(
+    value: object, place: str, encode: Callable[[Any], object], failure: Exception
+) -> str:
     """Why `encode` failed on `value`, with its place.
 
     :param encode: what failed with `failure`, for the parts of `value`.
@@ -42,7 +44,7 @@ def _sentence(place: str, path: str, reason: str) -> str:
 
 
 def _fault(
-    value: Any, levels: int, encode: Callable[[Any], object] | None
+    value: object, levels: int, encode: Callable[[Any], object] | None
 ) -> tuple[str, str] | None:
     if isinstance(value, str):
         return None if is_text(value) else ("", "half of a surrogate pair is no text")

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in, is_text
+from takotwist.core.json_values import Json
 from takotwist.errors import BodyInvalid, ChannelUnknown, CursorInvalid, ParamsInvalid
 
 #: Longest idempotency key, in characters (protocol, section 7).
@@ -46,14 +47,14 @@ def check_key(key: str) -> str:
     return key
 
 
-def given(params: Mapping[str, Any]) -> dict[str, Any]:
+def given(params: Mapping[str, object]) -> dict[str, Json]:
     """`params` as plain values, without those that are `None`.
 
     :raises ParamsInvalid: names the param that cannot be sent.
     """
     if not isinstance(params, Mapping):
         raise ParamsInvalid(f"params must be named values, not {type(params).__name__}.")
-    plain: dict[str, Any] = {}
+    plain: dict[str, Json] = {}
     for name, value in params.items():
         if not isinstance(name, str):
             raise ParamsInvalid(f"params: the name {name!r} is no text.")
@@ -77,7 +78,7 @@ def given(params: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def query_of(params: Mapping[str, Any]) -> list[tuple[str, str]]:
+def query_of(params: Mapping[str, object]) -> list[tuple[str, str]]:
     """`params` as query pairs: sorted by key, lists as repeated keys, `None` left out.
 
     :raises ParamsInvalid: names the param that cannot be sent.
@@ -90,10 +91,10 @@ def query_of(params: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _made(value: Any) -> Any:
+def _made(value: object) -> Any:
     return msgspec.to_builtins(value, str_keys=True)
 
 
-def _spelled(value: Any) -> str:
+def _spelled(value: object) -> str:
     # JSON's words for truth and numbers.
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -8,12 +8,13 @@ server never runs with half of an app's channels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 
 from takotwist.core.channel import ChannelDefinition, Credentials, Lifecycle
+from takotwist.core.json_values import Json, JsonObject
 from takotwist.core.params import Params, PayloadSchema
 from takotwist.errors import BodyInvalid, DefinitionError
 
@@ -33,9 +34,9 @@ class _Auth(msgspec.Struct, rename="camel", omit_defaults=True):
 class _Entry(msgspec.Struct, rename="camel", omit_defaults=True):
     channel: str
     auth: Literal[False] | _Auth
-    params_schema: dict[str, Any] | None = None
+    params_schema: dict[str, Json] | None = None
     transport: str | None = None
-    messages: dict[str, dict[str, Any] | bool] | None = None
+    messages: dict[str, dict[str, Json] | bool] | None = None
     partition_by: list[str] | None = None
     replay_window_ms: int | None = None
     inactivity_ttl_ms: int | None = None
@@ -82,7 +83,7 @@ def _definition(entry: _Entry) -> ChannelDefinition:
         raise DefinitionError(bad.reason, place=f"channel {entry.channel!r}") from None
 
 
-def _object(entry: _Entry) -> Mapping[str, Any]:
+def _object(entry: _Entry) -> JsonObject:
     # An empty schema is how some apps say that there are no params.
     return entry.params_schema or {"type": "object", "properties": {}}
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 
@@ -22,7 +21,7 @@ class _Draft(msgspec.Struct):
     data: msgspec.Raw
 
 
-def encode_value(value: Any) -> bytes:
+def encode_value(value: object) -> bytes:
     """Any value of an app as one line of JSON.
 
     :param value: builtins, msgspec Structs, dataclasses, datetimes and the like.
@@ -37,7 +36,7 @@ def encode_value(value: Any) -> bytes:
         raise BodyInvalid(f"{failed_in(value, 'data', _printed, bad)}.") from None
 
 
-def _printed(value: Any) -> bytes:
+def _printed(value: object) -> bytes:
     # The standard library prints, because msgspec quietly turns NaN into null.
     return json.dumps(
         msgspec.to_builtins(value, str_keys=True),
@@ -82,7 +81,7 @@ def payload(raw: bytes | memoryview, place: str = "data") -> bytes:
     return data
 
 
-def _deeper(value: Any, levels: int) -> bool:
+def _deeper(value: object, levels: int) -> bool:
     if not isinstance(value, dict | list):
         return False
     children = value.values() if isinstance(value, dict) else value

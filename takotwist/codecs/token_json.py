@@ -7,7 +7,6 @@ is one of these: a misspelt ``params`` that was passed over would open every roo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
 
@@ -35,7 +34,7 @@ def read_claims(payload: bytes, claim: str) -> Claims:
     :raises VerifyRejected: names the claim.
     """
     try:
-        said: Any = msgspec.json.decode(payload)
+        said: object = msgspec.json.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = None
     if not isinstance(said, dict):
@@ -59,14 +58,14 @@ def _unreadable(claim: str) -> VerifyRejected:
     return VerifyRejected(f"The token's claim {claim!r} cannot be read.")
 
 
-def _text(said: Mapping[str, Any], claim: str) -> str | None:
+def _text(said: Mapping[str, object], claim: str) -> str | None:
     value = said.get(claim)
     if value is not None and not isinstance(value, str):
         raise _unreadable(claim)
     return value
 
 
-def _time(said: Mapping[str, Any], claim: str) -> float | None:
+def _time(said: Mapping[str, object], claim: str) -> float | None:
     if claim not in said:
         return None
     try:
@@ -75,14 +74,14 @@ def _time(said: Mapping[str, Any], claim: str) -> float | None:
         raise _unreadable(claim) from None
 
 
-def _audience(said: Any) -> tuple[str, ...]:
+def _audience(said: object) -> tuple[str, ...]:
     several = said if isinstance(said, list) else [] if said is None else [said]
     if not all(isinstance(one, str) for one in several):
         raise _unreadable("aud")
     return tuple(several)
 
 
-def _permissions(said: Any, claim: str) -> tuple[Permission, ...]:
+def _permissions(said: object, claim: str) -> tuple[Permission, ...]:
     try:
         entries = msgspec.convert(said, list[_Entry])
     except (msgspec.ValidationError, RecursionError):
@@ -108,7 +107,7 @@ def _permission(entry: _Entry, claim: str) -> Permission:
 
 def write_claims(claims: Claims, claim: str) -> bytes:
     """The payload for a token that says this."""
-    said: dict[str, Any] = {
+    said: dict[str, object] = {
         "iss": claims.issuer,
         "sub": claims.subject,
         "aud": claims.audience[0] if len(claims.audience) == 1 else list(claims.audience),
@@ -120,8 +119,8 @@ def write_claims(claims: Claims, claim: str) -> bytes:
     return msgspec.json.encode({name: value for name, value in said.items() if value is not None})
 
 
-def _written(one: Permission) -> dict[str, Any]:
-    said: dict[str, Any] = {one.kind: one.name}
+def _written(one: Permission) -> dict[str, object]:
+    said: dict[str, object] = {one.kind: one.name}
     if one.params:
         said["params"] = {name: _fewest(values) for name, values in one.params.items()}
     if one.operations != READING:
@@ -129,6 +128,6 @@ def _written(one: Permission) -> dict[str, Any]:
     return said
 
 
-def _fewest(values: Iterable[Any]) -> Any:
+def _fewest(values: Iterable[object]) -> object:
     several = list(values)
     return several[0] if len(several) == 1 else several

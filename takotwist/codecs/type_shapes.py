@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 import attrs
 
+from takotwist.core.json_values import JsonObject
+
 
 @attrs.frozen
 class Plain:
@@ -106,7 +108,7 @@ class Shapes:
     named: Mapping[str, Shape]
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Shapes:
+    def of(cls, document: Mapping[str, object]) -> Shapes:
         """The shapes of a schema that is valid (draft 2020-12)."""
         reader = _Reader(document)
         root = reader.shape(document)
@@ -114,7 +116,7 @@ class Shapes:
 
 
 class _Reader:
-    def __init__(self, document: Mapping[str, Any]) -> None:
+    def __init__(self, document: Mapping[str, object]) -> None:
         self._document = document
         self._names = Names()
         #: The name of each reference: of two that read alike, such as ``a-b`` and ``a.b``,
@@ -122,7 +124,7 @@ class _Reader:
         self._name_of: dict[str, str] = {}
         self.named: dict[str, Shape | None] = {}
 
-    def shape(self, node: Any) -> Shape:
+    def shape(self, node: object) -> Shape:
         if node is False or node == {"not": {}}:
             return NEVER
         if not isinstance(node, Mapping):
@@ -149,7 +151,7 @@ class _Reader:
             return AllOf(tuple(dict.fromkeys(telling)))
         return telling[0] if telling else UNKNOWN
 
-    def _typed(self, name: str, node: Mapping[str, Any]) -> Shape:
+    def _typed(self, name: str, node: JsonObject) -> Shape:
         if name == "object":
             return self._record(node)
         if name == "array":
@@ -159,7 +161,7 @@ class _Reader:
             return Many(_one_of(every))
         return Plain(name) if name in _PLAIN else UNKNOWN
 
-    def _record(self, node: Mapping[str, Any]) -> Record:
+    def _record(self, node: JsonObject) -> Record:
         required = set(node.get("required", ()))
         fields = []
         for name, value in node.get("properties", {}).items():
@@ -175,7 +177,7 @@ class _Reader:
             return Named("")
         if not reference.startswith("#/"):
             return UNKNOWN
-        node: Any = self._document
+        node: object = self._document
         for part in reference[2:].split("/"):
             part = part.replace("~1", "/").replace("~0", "~")
             node = node.get(part) if isinstance(node, Mapping) else None
@@ -189,7 +191,7 @@ class _Reader:
         return Named(name)
 
 
-def _constant(value: Any) -> Shape:
+def _constant(value: object) -> Shape:
     return UNKNOWN if isinstance(value, Mapping | list) else Constant(value)
 
 
@@ -233,7 +235,7 @@ class Names:
 DATE, BYTES = "date", "bytes"
 
 #: A JSON Schema; `None` is anything.
-Document = Mapping[str, Any] | None
+Document = JsonObject | None
 
 
 @attrs.frozen

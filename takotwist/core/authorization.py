@@ -5,12 +5,12 @@ Rule: these values hold credentials, so none of them has a `repr` that shows one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 
 from takotwist.core.channel import Lifecycle
+from takotwist.core.json_values import JsonObject
 
 #: Seconds before the app is asked again about a client that it did not let publish.  Without
 #: it every message of a guest would be a question; without an end, who becomes a member
@@ -51,7 +51,7 @@ class AuthRequest:
 
     channel: str
     operation: Operation
-    params: Mapping[str, Any]
+    params: JsonObject
     header: HeaderCredential | None = None
     cookie: str | None = attrs.field(default=None, repr=False)
     address: str = ""
@@ -115,7 +115,7 @@ class Frame:
     """
 
     channel: str
-    params: Mapping[str, Any]
+    params: JsonObject
     type: str
     data: bytes
     subject: str | None = None

@@ -226,6 +226,18 @@ class Audience:
             self.close_gate(subscription)
         return live, [one for one in self.members if one.replay.gate is Gate.CLOSED]
 
+    def skipped(self, head: int) -> list[Subscription]:
+        """Close every gate, because `publish` will not be told of all up to `head`.
+
+        :return: the subscriptions that were live; each goes on from what it was given.
+        """
+        live = [one for one in self.members if one.replay.gate is Gate.OPEN]
+        for subscription in live:
+            self.close_gate(subscription)
+            subscription.replay.lagged(self.fanned_out)
+        self.fanned_out = max(self.fanned_out, head)
+        return live
+
 
 def _slices(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     start = size = 0
@@ -288,6 +300,12 @@ class FanOut:
         """Stop delivering to a topic after `publish` has failed; see `Audience.interrupted`."""
         audience = self._audiences.get(key)
         return ([], []) if audience is None else audience.interrupted(last_id)
+
+    def skipped(self, key: str, head: int) -> list[Subscription]:
+        """Messages up to `head` may be missing from what was published to a topic; see
+        `Audience.skipped`."""
+        audience = self._audiences.get(key)
+        return [] if audience is None else audience.skipped(head)
 
     def _waiting(self) -> Iterable[Send]:
         return chain(self.flush_batch.holding, self.blocked())

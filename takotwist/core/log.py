@@ -1,4 +1,4 @@
-"""Appends and pages, which cross the port of the replay log, and group commit.
+"""Appends, reports and pages, which cross the port of the replay log, and group commit.
 
 Every number by which the log later says "too old" is in a `Page`, read in the same
 snapshot as its messages: a watermark read apart from the messages could miss a
@@ -12,7 +12,8 @@ Rule: at most one batch is out at a time, so the order of offers is the order of
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Collection, Sequence
+from typing import Final, Generic, Protocol, TypeVar
 
 import attrs
 import msgspec
@@ -28,12 +29,15 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     :ivar lifecycle: the topic's bounds; the log remembers the newest it was told.
     :ivar idempotency_key: the same key on the same topic, while its messages are
         in the window, stores nothing and gives the first answer again.
+    :ivar numbered: the log counts the topic's messages, without a gap, in the
+        transaction that stores them; see `Message.place`.
     """
 
     topic: Topic
     drafts: tuple[Draft, ...]
     lifecycle: Lifecycle
     idempotency_key: str | None = None
+    numbered: bool = False
 
     @property
     def size(self) -> int:
@@ -53,6 +57,77 @@ class Appended(msgspec.Struct, frozen=True, gc=False):
 
     messages: tuple[Message, ...]
     repeated: bool = False
+
+
+def numbered(messages: Sequence[Message], last: tuple[int, int] | None) -> tuple[Message, ...]:
+    """The next messages of a numbered topic, with their places.
+
+    :param last: the place of the one before; `None` where there was none, and an epoch begins.
+    """
+    epoch, seq = last or (messages[0].id // 1000, 0)
+    return tuple(
+        [
+            Message(one.topic, one.id, one.type, one.data, (epoch, number))
+            for number, one in enumerate(messages, seq + 1)
+        ]
+    )
+
+
+class Reported(msgspec.Struct, frozen=True, gc=False):
+    """The messages of one topic in a `Report`, in order of id.
+
+    :ivar lifecycle: the topic's bounds, as the log was last told.
+    """
+
+    key: str
+    lifecycle: Lifecycle
+    messages: Sequence[Message]
+
+
+#: In place of the keys of a report's skipped topics: all that are followed.
+ALL: Final = None
+
+
+class Report(msgspec.Struct, frozen=True, gc=False):
+    """What a log has stored, in one consecutive range of ids.
+
+    The range begins behind the head of the report before it, so a log that counts heads
+    notices each report that was lost.  (A predecessor named by each message was the
+    alternative: a number more for every message, and an idle check for every topic
+    where here one number is asked for.)
+
+    :ivar head: the last id of the range.
+    :ivar topics: each topic once.
+    :ivar skipped: keys of topics of which messages in the range may be missing here, or
+        `ALL`: their readers go on from the log.
+    """
+
+    head: int
+    topics: Sequence[Reported]
+    skipped: Collection[str] | None = ()
+
+    @classmethod
+    def of(cls, head: int, entries: Sequence[Append], appended: Sequence[Appended]) -> Report:
+        """What one transaction has stored.
+
+        :param appended: the answers to `entries`.
+        """
+        if len(entries) == 1:
+            one, stored = entries[0], appended[0]
+            messages = () if stored.repeated else stored.messages
+            return cls(
+                head, (Reported(one.topic.key, one.lifecycle, messages),) if messages else ()
+            )
+        by_topic: dict[str, tuple[Append, list[Message]]] = {}
+        for entry, answer in zip(entries, appended, strict=True):
+            if answer.messages and not answer.repeated:
+                # The newest bounds are those that the log goes by.
+                given = by_topic.get(entry.topic.key, (entry, []))[1]
+                given += answer.messages
+                by_topic[entry.topic.key] = (entry, given)
+        return cls(
+            head, [Reported(key, last.lifecycle, given) for key, (last, given) in by_topic.items()]
+        )
 
 
 @attrs.frozen(slots=True)

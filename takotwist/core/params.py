@@ -19,6 +19,7 @@ import attrs
 import jsonschema_rs
 import msgspec
 
+from takotwist.core.json_values import Json, JsonObject
 from takotwist.errors import BodyInvalid, DefinitionError, ParamsInvalid
 
 
@@ -34,11 +35,11 @@ class Schema:
     :ivar document: the JSON Schema itself.
     """
 
-    document: Mapping[str, Any]
+    document: JsonObject
     _validator: jsonschema_rs.Draft202012Validator
 
     @classmethod
-    def of(cls, document: Mapping[str, Any] | bool, what: str) -> Schema:
+    def of(cls, document: Mapping[str, object] | bool, what: str) -> Schema:
         """Compile `document`.
 
         :param what: what the schema is for, named in the error.
@@ -52,12 +53,12 @@ class Schema:
             first = str(bad).splitlines()[0]
             raise DefinitionError(f"{what} is no valid JSON Schema: {first}") from None
 
-    def complaints(self, value: Any) -> Iterator[tuple[list[str | int], str]]:
+    def complaints(self, value: object) -> Iterator[tuple[list[str | int], str]]:
         """Each place where `value` does not fit, and why."""
         for error in self._validator.iter_errors(value):
             yield list(error.instance_path), error.message
 
-    def resolve(self, node: Any) -> Mapping[str, Any]:
+    def resolve(self, node: object) -> JsonObject:
         """`node`, or what its local ``$ref`` points to; an empty mapping where it is no schema."""
         for _ in range(32):
             if not isinstance(node, Mapping):
@@ -79,7 +80,7 @@ class PayloadSchema:
     schema: Schema
 
     @classmethod
-    def of(cls, document: Mapping[str, Any] | bool, type: str) -> PayloadSchema:
+    def of(cls, document: Mapping[str, object] | bool, type: str) -> PayloadSchema:
         """:raises DefinitionError: when `document` is no JSON Schema."""
         return cls(Schema.of(document, f"the payload schema of message type {type!r}"))
 
@@ -148,7 +149,7 @@ class Params:
         return cls.of({"type": "object", "properties": {}, "additionalProperties": False})
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> Params:
+    def of(cls, document: Mapping[str, object]) -> Params:
         """Compile a params schema.
 
         A query key that the schema does not declare is refused, because a
@@ -169,13 +170,13 @@ class Params:
         )
         return cls(schema, tuple(properties), is_open)
 
-    def bind_query(self, query: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    def bind_query(self, query: Mapping[str, Sequence[str]]) -> dict[str, Json]:
         """Validated params of a query string.
 
         :param query: key -> its values in order, reserved keys already taken out.
         :raises ParamsInvalid: names the param.
         """
-        raw: dict[str, Any] = {}
+        raw: dict[str, Json] = {}
         for name, values in query.items():
             if self._is_array(name):
                 raw[name] = list(values)
@@ -185,14 +186,14 @@ class Params:
                 raise ParamsInvalid(f"param {name!r} is given {len(values)} times.")
         return self.bind(raw)
 
-    def bind(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+    def bind(self, raw: Mapping[str, object]) -> dict[str, Json]:
         """Validated params of a mapping, whose strings are coerced like a query's.
 
         :raises ParamsInvalid: names the param.
         """
-        bound: dict[str, Any] = {}
+        bound: dict[str, Json] = {}
         root = self.schema.resolve(self.schema.document)
-        properties: Mapping[str, Any] = root.get("properties", {})
+        properties: JsonObject = root.get("properties", {})
         for name, value in raw.items():
             if name not in properties and not self._open:
                 known = ", ".join(self.names) or "none"
@@ -211,7 +212,7 @@ class Params:
         root = self.schema.resolve(self.schema.document)
         return "array" in self._types(root.get("properties", {}).get(name, {}))
 
-    def _types(self, declared: Any) -> list[str]:
+    def _types(self, declared: object) -> list[str]:
         node = self.schema.resolve(declared)
         said = node.get("type", [])
         types = [said] if isinstance(said, str) else list(said)
@@ -223,7 +224,7 @@ class Params:
         # A string fits nothing else's text better than itself, so it is tried last.
         return sorted(dict.fromkeys(types), key=lambda name: name == "string")
 
-    def _coerced(self, value: Any, declared: Any) -> Any:
+    def _coerced(self, value: object, declared: object) -> Any:
         types = self._types(declared)
         if isinstance(value, list) and "array" in types:
             items = self.schema.resolve(declared).get("items", {})
@@ -240,7 +241,7 @@ class Params:
         return value
 
 
-def _type_name(value: Any) -> str:
+def _type_name(value: object) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -36,7 +36,9 @@ class Permission:
     params: Mapping[str, tuple[Any, ...]] = attrs.field(factory=dict)
     operations: frozenset[Operation] = READING
 
-    def allows(self, kind: str, name: str, operation: Operation, params: Mapping[str, Any]) -> bool:
+    def allows(
+        self, kind: str, name: str, operation: Operation, params: Mapping[str, object]
+    ) -> bool:
         """Whether it is about this."""
         return (
             self.kind == kind
@@ -49,7 +51,7 @@ class Permission:
         )
 
 
-def _same(given: Any, allowed: Any) -> bool:
+def _same(given: object, allowed: object) -> bool:
     if isinstance(allowed, str) and isinstance(given, bool | int | float):
         # As it stands in an address.
         return msgspec.json.encode(given) == allowed.encode("utf-8", "surrogateescape")
@@ -107,7 +109,7 @@ class TokenRules:
 
 
 def check_permission(
-    claims: Claims, kind: str, name: str, operation: Operation, params: Mapping[str, Any]
+    claims: Claims, kind: str, name: str, operation: Operation, params: Mapping[str, object]
 ) -> None:
     """:raises VerifyRejected: no entry of the token allows this."""
     if not any(one.allows(kind, name, operation, params) for one in claims.permissions):

@@ -13,17 +13,16 @@ them and the codecs copy them into frames.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote_plus
 
 import attrs
 import msgspec
 
+from takotwist.core.json_values import JsonObject
 from takotwist.errors import CursorInvalid
 
 
-def _spelled(value: Any) -> str:
+def _spelled(value: object) -> str:
     if value is True:
         return "true"
     if value is False:
@@ -46,11 +45,11 @@ class Topic:
     """
 
     channel: str
-    params: Mapping[str, Any]
+    params: JsonObject
     key: str
 
     @classmethod
-    def of(cls, channel: str, params: Mapping[str, Any]) -> Topic:
+    def of(cls, channel: str, params: JsonObject) -> Topic:
         """The topic of validated `params` (protocol, section 1)."""
         pairs = [
             f"{quote_plus(name)}={quote_plus(_spelled(value))}"
@@ -141,12 +140,15 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     :ivar id: strictly increasing within the topic, unique in the store.
     :ivar type: as published.
     :ivar data: one JSON value, encoded, UTF-8.
+    :ivar place: in a numbered topic its epoch and its number, from 1 and without a gap;
+        an epoch is greater than those before it, and begins where the count begins anew.
     """
 
     topic: Topic
     id: int
     type: str
     data: bytes
+    place: tuple[int, int] | None = None
 
     @property
     def size(self) -> int:

@@ -1,1 +1,1 @@
-"""The two sentences: attach and publish, over ports."""
+"""The three sentences: attach, publish and follow, over ports."""

@@ -26,6 +26,7 @@ from takotwist.errors import (
     ReplayTooOld,
     StoreUnavailable,
 )
+from takotwist.flow.followed import FollowedTopics
 from takotwist.flow.read_log import PAGE_BYTES, ReadPage, SharedReads
 from takotwist.ports import IReplayLog
 
@@ -42,6 +43,7 @@ class Attacher:
     """
 
     log: IReplayLog
+    followed: FollowedTopics
     reads: SharedReads
     fanout: FanOut
     tails: Tails
@@ -49,11 +51,17 @@ class Attacher:
     deadlines: Deadlines
     wall: Callable[[], float]
     seconds: Callable[[], float]
+    #: Those whose topic is not followed yet.
+    _joining: dict[Subscription, Deferred[None]] = attrs.field(factory=dict, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     def attach(self, subscription: Subscription) -> None:
-        """Join the topic, gate closed.  Follow with `start`."""
-        self.fanout.attach(subscription, self.log.head)
+        """Join the topic, gate closed, or begin to.  Follow with `start`."""
+        joining = self.followed.enter(subscription.topic)
+        if joining is None:
+            self.fanout.attach(subscription, self.log.head)
+        else:
+            self._joining[subscription] = joining
         self.metrics.subscriptions += 1
 
     def detach(self, subscription: Subscription) -> None:
@@ -63,6 +71,7 @@ class Attacher:
         self.metrics.subscriptions -= 1
         subscription.send_queue.waiting.pop(subscription, None)
         self.fanout.detach(subscription)
+        self.followed.leave(subscription.topic)
         key = subscription.topic.key
         if subscription.forgotten_when_idle and key not in self.fanout:
             # From here on the log may drop the topic, and the tail must not know better.
@@ -81,6 +90,12 @@ class Attacher:
         :raises Refusal: it cannot begin; it is detached.
         """
         try:
+            joining = self._joining.pop(subscription, None)
+            if joining is not None:
+                await joining
+                if subscription.ended:
+                    return False
+                self.fanout.attach(subscription, self.log.head)
             return await self._start(subscription, cursor, reset_when_stale)
         except Refusal:
             self.detach(subscription)
@@ -94,6 +109,20 @@ class Attacher:
                 # Without a head there is no cursor to give, and so no promise.
                 raise StoreUnavailable
             return self._begin(subscription, self.log.head)
+        if cursor > self.log.head and not self.log.everything:
+            # From a node that is ahead of this one, as a rule.
+            subscription.busy = True
+            try:
+                await self.followed.reach(cursor)
+            except CursorInvalid as cannot:
+                if not reset_when_stale or subscription.ended:
+                    raise
+                subscription.busy = False
+                return self._begin(subscription, self.log.head, cannot)
+            finally:
+                subscription.busy = False
+            if subscription.ended:
+                return False
         subscription.replay.position = cursor
         items = self._tail(subscription)
         if items is not None:

@@ -12,13 +12,14 @@ Rule: only what was found valid is cached, for the very definition that found it
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 from twisted.logger import Logger
 
 from takotwist.core.authorization import AuthRequest, Grant, HeaderCredential, Operation
 from takotwist.core.channel import ChannelDefinition, Lifecycle, Registry, is_channel_name
+from takotwist.core.json_values import JsonObject
 from takotwist.core.limits import LimitSettings
 from takotwist.core.metrics import Metrics
 from takotwist.core.topic import Topic
@@ -74,7 +75,7 @@ class TopicRequest:
     """
 
     definition: ChannelDefinition
-    params: Mapping[str, Any]
+    params: JsonObject
     topic: Topic
 
     @property
@@ -210,12 +211,12 @@ class AuthorizerService:
                 self._queries.remember(key, asked)
         return asked
 
-    def bind(self, definition: ChannelDefinition, params: Mapping[str, Any]) -> TopicRequest:
+    def bind(self, definition: ChannelDefinition, params: Mapping[str, object]) -> TopicRequest:
         """:raises ParamsInvalid: names the param."""
         self.check_raw(params)
         return self._asked(definition, definition.params.bind(params))
 
-    def check_raw(self, params: Mapping[str, Any]) -> None:
+    def check_raw(self, params: Mapping[str, object]) -> None:
         """Refuse at once what is too long, whatever it would be bound to.
 
         :raises ParamsInvalid: it is.
@@ -223,7 +224,7 @@ class AuthorizerService:
         texts = (value for value in params.values() if isinstance(value, str))
         self._check_size(sum(map(len, params)) + sum(map(len, texts)))
 
-    def _asked(self, definition: ChannelDefinition, params: dict[str, Any]) -> TopicRequest:
+    def _asked(self, definition: ChannelDefinition, params: dict[str, object]) -> TopicRequest:
         asked = _asked(definition, params)
         self._check_size(asked.name_bytes)
         return asked
@@ -325,7 +326,7 @@ class AuthorizerService:
         self._queries.forget()
 
 
-def _asked(definition: ChannelDefinition, params: dict[str, Any]) -> TopicRequest:
+def _asked(definition: ChannelDefinition, params: dict[str, object]) -> TopicRequest:
     partition = definition.partition_by
     binding = (
         params

@@ -1,9 +1,7 @@
-"""publish -> validate -> append to the log (group commit) -> fan out
+"""publish -> validate -> append to the log (group commit)
 
-A publish is acknowledged, and delivered to anybody, only after its transaction
-has committed.  Rule: what one commit stored is fanned out in the turn in which
-the commit is reported, in the order of ids, and every connection is written
-to once.
+A publish is acknowledged, and delivered to anybody, only after its transaction has
+committed.  Delivery is not its business: `flow.follow` fans out what the log reports.
 """
 
 from __future__ import annotations
@@ -15,17 +13,13 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from takotwist.codecs.wire_forms import Encoded
 from takotwist.core.channel import ChannelDefinition, Lifecycle
-from takotwist.core.fanout import FanOut, Subscription
 from takotwist.core.log import Append, Appended, GroupCommit
 from takotwist.core.metrics import Metrics
 from takotwist.core.send_queue import FlushBatch
-from takotwist.core.tail import Tails
 from takotwist.core.topic import Draft, Topic
 from takotwist.errors import BodyInvalid, Refusal, ShuttingDown, StoreUnavailable
-from takotwist.flow.attach import Attacher
-from takotwist.ports import IReplayLog
+from takotwist.ports import ILogFollower, IReplayLog
 
 
 def validate(definition: ChannelDefinition, drafts: Sequence[Draft]) -> None:
@@ -63,8 +57,10 @@ def at_once(call: Callable[[], object]) -> object:
 
 @attrs.define(slots=True)
 class PublisherService:
-    """The publisher service: takes publishes, commits them in groups, fans them out.
+    """The publisher service: takes publishes and commits them in groups.
 
+    :ivar follower: whose turn ends when the answers of a transaction were given.
+    :ivar flush_batch: of that turn; answers may join it.
     :ivar wall: unix time in seconds.
     :ivar seconds: a clock for durations.
     :ivar soon: has something done when the reactor has read what there is to read now,
@@ -72,9 +68,7 @@ class PublisherService:
     """
 
     log: IReplayLog
-    fanout: FanOut
-    tails: Tails
-    attacher: Attacher
+    follower: ILogFollower
     flush_batch: FlushBatch
     metrics: Metrics
     wall: Callable[[], float]
@@ -134,61 +128,13 @@ class PublisherService:
 
     def _committed(self, stored: list[Appended], batch: list[_Publish], began: float) -> None:
         self.storing = True
-        self.flush_batch.now = self.seconds()
-        self.flush_batch.delivering = True
-        self.metrics.commit_seconds.observe(self.flush_batch.now - began)
-        self.metrics.commit_messages.observe(sum(len(one.messages) for one in stored))
-        lagging = self._fan_out(stored, batch)
+        self.metrics.commit_seconds.observe(self.seconds() - began)
+        self.metrics.commit_messages.observe(sum([len(one.messages) for one in stored]))
+        self.metrics.publishes += sum([len(one.messages) for one in stored if not one.repeated])
         # Before the turn ends, so that answers of one connection leave joined too.
         for one, appended in zip(batch, stored, strict=True):
             one.answer.callback(appended)
-        self._end_turn()
-        self.attacher.lagging(lagging)
-
-    def _end_turn(self) -> None:
-        while True:
-            try:
-                self.flush_batch.end()
-                return
-            except Exception:
-                self._logger.failure("writing to a connection failed")
-
-    def _fan_out(self, stored: list[Appended], batch: list[_Publish]) -> list[Subscription]:
-        by_topic: dict[str, tuple[Append, list[Encoded]]] = {}
-        for one, appended in zip(batch, stored, strict=True):
-            if not appended.repeated:
-                _, items = by_topic.setdefault(one.append.topic.key, (one.append, []))
-                items += map(Encoded, appended.messages)
-        lagging: list[Subscription] = []
-        now_us = int(self.wall() * 1_000_000)
-        for key, (append, items) in by_topic.items():
-            self.metrics.publishes += len(items)
-            try:
-                self._keep(key, items, append.lifecycle, now_us)
-                delivered, behind = self.fanout.publish(key, items)
-            except Exception:
-                # It is stored: its publisher must not be told that it failed, and its
-                # readers have it from the log.  The other topics go on.
-                self._logger.failure("fanning out failed")
-                behind = self.attacher.interrupted(key, items[-1].id)
-            else:
-                self.metrics.deliveries += delivered
-            lagging += behind
-        return lagging
-
-    def _keep(self, key: str, items: Sequence[Encoded], lifecycle: Lifecycle, now_us: int) -> None:
-        if lifecycle.inactivity_ttl_ms and key not in self.fanout:
-            # The log may drop this topic at any moment from its ttl on.
-            self.tails.forget(key)
-            return
-        self.tails.append(
-            key,
-            items,
-            keep_messages=lifecycle.replay_max_messages,
-            keep_bytes=lifecycle.replay_max_bytes,
-            window_us=lifecycle.replay_window_ms * 1000,
-            now_us=now_us,
-        )
+        self.follower.settled()
 
     def _failed(self, failure: Failure, batch: list[_Publish]) -> None:
         self.metrics.store_failures += 1

@@ -20,6 +20,7 @@ from takotwist.core.log import Page
 from takotwist.core.metrics import Metrics
 from takotwist.core.tail import Tails
 from takotwist.core.topic import EVERYTHING, Message, Topic
+from takotwist.flow.followed import FollowedTopics
 from takotwist.ports import IReplayLog
 
 #: Most messages, and about most bytes, in one page for subscribers.
@@ -50,6 +51,7 @@ class SharedReads:
     """Reads pages, and shares a read that is under way."""
 
     log: IReplayLog
+    followed: FollowedTopics
     tails: Tails
     metrics: Metrics
     _under_way: dict[tuple[str, int], list[Deferred[ReadPage]]] = attrs.field(
@@ -83,8 +85,8 @@ class SharedReads:
         # What lies past our head will be fanned out in a moment.
         page = page.up_to(head)
         items = [Encoded(message) for message in page.messages]
-        if not page.more and page.head >= head:
-            # Nothing was committed since the snapshot, so this is the whole tail.
+        if not page.more and page.head >= head and self.followed.has(topic.key):
+            # Nothing was reported since the snapshot, so this is the whole tail.
             self.tails.prime(topic.key, max(position, page.removed), items, window_us)
         return ReadPage(page, items)
 
@@ -109,7 +111,9 @@ class History:
     more: bool
 
 
-async def read_history(log: IReplayLog, topic: Topic, after: int, limit: int) -> History:
+async def read_history(
+    log: IReplayLog, followed: FollowedTopics, topic: Topic, after: int, limit: int
+) -> History:
     """The messages of `topic` after a cursor.
 
     :param after: `EVERYTHING` for the whole window.
@@ -117,7 +121,11 @@ async def read_history(log: IReplayLog, topic: Topic, after: int, limit: int) ->
     :raises ReplayTooOld: the cursor is. :raises CursorInvalid: it was never given out.
     :raises StoreUnavailable: the log cannot be read.
     """
-    page = (await log.read(topic, after, limit, MAX_BYTES)).up_to(log.head)
+    page = await log.read(topic, after, limit, MAX_BYTES)
+    if not log.everything:
+        # A client that was told of it by another node finds it here.
+        await followed.reach(page.head)
+    page = page.up_to(log.head)
     page.judge(after)
     nothing_after = page.head if after == EVERYTHING else after
     cursor = page.messages[-1].id if page.messages else nothing_after

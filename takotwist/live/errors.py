@@ -18,8 +18,6 @@ section 5; that of `ReplayError` is a message of ``failed``, section 8), and
 
 from __future__ import annotations
 
-from typing import Any
-
 from takotwist.errors import REFUSALS, TakoError
 from takotwist.live.machine.frames import Trouble
 from takotwist.live.values import decode, encode, read_marks
@@ -35,7 +33,7 @@ class Abort(LiveError):
     :ivar value: what it said; anything that JSON can carry, and dates and bytes.
     """
 
-    def __init__(self, value: Any = None, message: str | None = None) -> None:
+    def __init__(self, value: object = None, message: str | None = None) -> None:
         self.value = value
         if message is None:
             said = value.get("message") if isinstance(value, dict) else value

@@ -355,7 +355,7 @@ class Link:
             return
         self._answer("live.opened", op)
 
-    def _answer(self, name: str, op: Op, **more: Any) -> None:
+    def _answer(self, name: str, op: Op, **more: object) -> None:
         """Answer which objects are here and which have ended, then resume each."""
         assert self._session is not None
         if len(op.open) > MAX_OBJECTS:
@@ -400,5 +400,5 @@ class Link:
             session.end(NetworkError("The page broke the protocol."))
         self._wire.end(BodyInvalid(f"live: {reason}"))
 
-    def _say(self, frame: Any) -> None:
+    def _say(self, frame: object) -> None:
         self._wire.send(msgspec.json.encode(frame))

@@ -66,7 +66,7 @@ def read_marks(values: bytes) -> Sequence[Mark]:
         raise ValueError(f"values: {bad}") from None
 
 
-def encode(value: Any, what: str = "data") -> Encoded:
+def encode(value: object, what: str = "data") -> Encoded:
     """Encode a value for a page.
 
     :param what: its name in errors.
@@ -85,7 +85,7 @@ def encode(value: Any, what: str = "data") -> Encoded:
     return _written(value, plain, marks, what)
 
 
-def marked(plain: Any, what: str) -> tuple[Any, list[Mark]]:
+def marked(plain: object, what: str) -> tuple[Any, list[Mark]]:
     """Marks for the dates and bytes in mappings, lists and so on.
 
     :raises ValueError: JSON would change something; names the place.
@@ -111,7 +111,7 @@ def decode(data: bytes, marks: Sequence[Mark], declared: Declared | None) -> Any
     return plain if declared is None else declared.accept(plain)
 
 
-def put_back(plain: Any, marks: Sequence[Mark]) -> Any:
+def put_back(plain: object, marks: Sequence[Mark]) -> Any:
     """Put dates and bytes back where the marks say.
 
     :raises ValueError: a mark is nothing of the data.
@@ -129,7 +129,7 @@ def put_back(plain: Any, marks: Sequence[Mark]) -> Any:
     return root[0]
 
 
-def dump_model(value: Any) -> Any:
+def dump_model(value: object) -> Any:
     """For `msgspec.to_builtins`: a model of pydantic, and what its fields may be."""
     dump = getattr(value, "model_dump", None)
     if callable(dump):
@@ -177,7 +177,7 @@ class _Marking:
         return value
 
 
-def _written(value: Any, plain: Any, marks: Sequence[Mark], what: str) -> Encoded:
+def _written(value: object, plain: object, marks: Sequence[Mark], what: str) -> Encoded:
     try:
         return Encoded(msgspec.json.encode(plain), marks_json(marks))
     except (TypeError, ValueError) as unusable:
@@ -185,7 +185,7 @@ def _written(value: Any, plain: Any, marks: Sequence[Mark], what: str) -> Encode
 
 
 def at_its_place(
-    value: Any, what: str, unusable: Exception, hook: Callable[[Any], Any] = dump_model
+    value: object, what: str, unusable: Exception, hook: Callable[[Any], object] = dump_model
 ) -> Exception:
     """An error with the place of the value that cannot be encoded.
 
@@ -204,9 +204,9 @@ def at_its_place(
     return kind(f"{place(what, path)}: {unusable}")
 
 
-def _failing(value: Any, hook: Callable[[Any], Any]) -> tuple[str | int, Any] | None:
+def _failing(value: object, hook: Callable[[Any], object]) -> tuple[str | int, object] | None:
     """The first part that cannot be written by itself."""
-    parts: Any
+    parts: object
     if isinstance(value, dict):
         parts = value.items()
     elif isinstance(value, list | tuple):

@@ -31,6 +31,8 @@ from takotwist.core.tail import Tails
 from takotwist.core.topic import Draft, Message
 from takotwist.flow.attach import Attacher
 from takotwist.flow.authorize import AuthorizerService
+from takotwist.flow.follow import Follower
+from takotwist.flow.followed import FollowedTopics
 from takotwist.flow.publish import PublisherService, at_once, validate
 from takotwist.flow.read_log import SharedReads
 from takotwist.flow.sessions import Sessions
@@ -65,7 +67,7 @@ def storing(authorizing: AuthorizerService, publishing: PublisherService) -> Sto
     """Publisher for the app's code in this process: the second sentence, without HTTP."""
 
     async def stored(
-        channel: str, params: Mapping[str, Any], drafts: Sequence[Draft], key: str | None
+        channel: str, params: Mapping[str, object], drafts: Sequence[Draft], key: str | None
     ) -> Sequence[Message]:
         definition = await authorizing.find(channel)
         asked = authorizing.bind(definition, params)
@@ -74,7 +76,7 @@ def storing(authorizing: AuthorizerService, publishing: PublisherService) -> Sto
         return (await publishing.publish(asked.topic, drafts, lifecycle, key)).messages
 
     def store(
-        channel: str, params: Mapping[str, Any], drafts: Sequence[Draft], key: str | None
+        channel: str, params: Mapping[str, object], drafts: Sequence[Draft], key: str | None
     ) -> Deferred[Sequence[Message]]:
         return ensureDeferred(stored(channel, params, drafts, key))
 
@@ -130,16 +132,16 @@ def compose(
         bounds = WebSocketConfig(max_frame_size=size, max_message_size=size)
         return WebSocketUpgrade(bounds, reactor, unfinished)
 
-    # the two sentences
+    # the three sentences
     authorizing = AuthorizerService(registry, authorizer, metrics, seconds, reloadable, refresh)
-    reads = SharedReads(log, tails, metrics)
-    attacher = Attacher(log, reads, fanout, tails, metrics, deadlines, wall, seconds)
+    followed = FollowedTopics(log, tails, deadlines, seconds)
+    reads = SharedReads(log, followed, tails, metrics)
+    attacher = Attacher(log, followed, reads, fanout, tails, metrics, deadlines, wall, seconds)
     group: GroupCommit[Any] = GroupCommit(
         max_waiting=limits.pending_appends, max_waiting_bytes=limits.pending_append_bytes
     )
-    publishing = PublisherService(
-        log, fanout, tails, attacher, flush_batch, metrics, wall, seconds, group, soon
-    )
+    follower = Follower(fanout, tails, attacher, followed, flush_batch, metrics, wall, seconds)
+    publishing = PublisherService(log, follower, flush_batch, metrics, wall, seconds, group, soon)
 
     # who is connected
     connection_limits = ConnectionLimits(reloadable)
@@ -219,7 +221,7 @@ def compose(
                 cost,
                 deadlines,
             ),
-            HistoryTransport(admission, log),
+            HistoryTransport(admission, log, followed),
             pages,
             live,
             elsewhere,
@@ -268,6 +270,7 @@ def compose(
         flush_batch=flush_batch,
         fanout=fanout,
         attacher=attacher,
+        follower=follower,
         publishing=publishing,
         authorizing=authorizing,
         sessions=sessions,

@@ -73,7 +73,7 @@ def compose_live(
     bus: Bus | None = None,
     beside: CallableRunner | None = None,
 ) -> LiveParts:
-    """Live objects, over the server's two sentences.
+    """Live objects, over the server's sentences.
 
     :param settings: for the rate of calls, and the lifecycle of durable broadcasts.
     :param queue: most calls that wait for a thread.
@@ -188,7 +188,7 @@ def _for_clients(config: LiveConfig) -> Mapping[str, int]:
 
 
 def _running(runner: CallableRunner) -> Run:
-    async def run(name: str, address: str, function: Callable[[], Any]) -> Any:
+    async def run(name: str, address: str, function: Callable[[], object]) -> Any:
         try:
             result = await runner.run((f"function {name}", address), function)
         except DeadlinePassed:

@@ -157,7 +157,7 @@ class Definitions:
         self.config = config
         self._local.replace(channels)
         if client is not None and address is not None:
-            client.address = address
+            client.replace(address)
         if self._publishing is not None:
             for channel in channels:
                 channel.bind(self._publishing)
@@ -198,7 +198,7 @@ class Definitions:
         return True
 
     def is_by_token(self, channel: str) -> bool:
-        """Whether tokens decide about a channel."""
+        """`True` if tokens decide about a channel."""
         return channel in self.registry and self.registry.get(channel).by_token
 
     def look_for_revoked(self) -> frozenset[str]:
@@ -212,7 +212,10 @@ class Definitions:
         return self._connections.closeCachedConnections() if self._connections else None
 
     def _token_parts(self, config: Config) -> TokenParts | None:
-        """What decides by tokens, where anything does.  :raises ConfigError: it cannot."""
+        """The parts that check tokens, where any channel is by them.
+
+        :raises ConfigError: they cannot be made.
+        """
         if not config.tokens.wanted:
             return None
         # Here, because what it imports is an extra.
@@ -225,7 +228,7 @@ class Definitions:
         jwks = None if tokens is None else tokens.authorizer.jwks
         if before is not None and before.authorizer.jwks is not jwks:
             before.close()
-        self.authorizer.by_token = None if tokens is None else tokens.authorizer.authorize
+        self.authorizer.replace_tokens(None if tokens is None else tokens.authorizer.authorize)
 
     def _name_unknown(self) -> None:
         """Say which names of `tokens.channels` are no channel: one misspelt guards nothing."""

@@ -55,11 +55,7 @@ class Http3Listeners:
         self._addresses = [UdpAddress.parse(text) for text in config.http3.listen]
         limits = config.limits
         self._config = Http3Config(
-            max_connections=limits.max_connections,
-            max_connections_per_address=limits.max_connections_per_address,
-            max_header_bytes=limits.max_header_bytes,
-            max_body_bytes=limits.max_body_bytes,
-            drain_seconds=limits.drain_seconds + GRACE,
+            max_header_bytes=limits.max_header_bytes, max_body_bytes=limits.max_body_bytes
         )
         # Not `parts.admissions`: the other one there lets everybody in.
         admission = parts.public.sse.admission
@@ -70,6 +66,7 @@ class Http3Listeners:
         )
         self._state_dir = config.state_dir
         self._reset_key = reset_key(config.state_dir)
+        self._settings = parts.reloadable
         self._opened: list[Opened] = []
         self._alt_svc = b""
 
@@ -114,14 +111,14 @@ class Http3Listeners:
 
     async def _stop(self, opened: Opened) -> None:
         opened.port.startReading()  # acknowledgements are to be read, ready or not
-        await opened.server.stop()
+        await opened.server.stop(self._settings.limits.drain_seconds + GRACE)
         await maybeDeferred(opened.port.stopListening)
 
     def _server(self, number: int) -> Http3Server:
         pair = self._tls.pair
         path = self._state_dir / f"quic-clients-{number}"
         try:
-            roster = Roster(path, self._config.max_connections, time.time)
+            roster = Roster(path, self._settings.limits.max_connections, time.time)
         except OSError as failure:
             raise ConfigError(
                 f"cannot be kept: {failure.strerror}", key="state_dir", source=str(path)
@@ -137,6 +134,7 @@ class Http3Listeners:
             reset_key=self._reset_key,
             roster=roster,
             network=network_of,
+            bounds=lambda: self._settings.limits,
         )
 
     def _use_certificate(self) -> None:

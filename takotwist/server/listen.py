@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import cast
 
 import attrs
+from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
@@ -22,6 +23,7 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IReactorCore,
     IReactorTime,
+    IStreamServerEndpoint,
 )
 from twisted.protocols.haproxy import proxyEndpoint
 
@@ -44,12 +46,14 @@ class Listen:
     :ivar factory: what serves its connections.
     :ivar tls: or `None` for plain.
     :ivar key: the key of the configuration that names it, for errors.
+    :ivar handed: in a worker, what takes its connections in place of a socket of its own.
     """
 
     endpoint: str
     factory: IProtocolFactory
     tls: ServerTls | None = None
     key: str = "http.listen"
+    handed: IStreamServerEndpoint | None = None
 
 
 @attrs.frozen(slots=True)
@@ -57,7 +61,14 @@ class Listening:
     """One listener that is open."""
 
     listen: Listen
-    port: IListeningPort
+    port: tcp.Port
+
+    @property
+    def path(self) -> str | None:
+        """Of the socket file that this process has made; `None` where it has made none."""
+        if self.listen.handed is not None:
+            return None
+        return EndpointText.parse(self.listen.endpoint).path
 
     @property
     def address(self) -> str:
@@ -88,7 +99,11 @@ async def open_listener(reactor: IReactorCore, listen: Listen) -> Listening:
     if listen.tls is not None:
         factory = over_tls(factory, listen.tls, cast(IReactorTime, reactor))
     try:
-        return Listening(listen, await _open(reactor, text, factory))
+        if listen.handed is not None:
+            opening = _unproxied(listen.handed, text).listen(factory)
+        else:
+            opening = _open(reactor, text, factory)
+        return Listening(listen, cast(tcp.Port, await opening))
     except ConfigError as bad:
         reason, source = bad.reason, bad.source or listen.endpoint
     except CannotListenError as bad:
@@ -104,9 +119,7 @@ def _open(
     reactor: IReactorCore, text: EndpointText, factory: IProtocolFactory
 ) -> Deferred[IListeningPort]:
     if text.kind == "systemd":
-        passed = PassedSocket(reactor, text, BACKLOG)
-        passing = proxyEndpoint(passed) if text.proxied else passed
-        return passing.listen(factory)
+        return _unproxied(PassedSocket(reactor, text, BACKLOG), text).listen(factory)
     if text.interface is not None or text.path is not None:
         text = text.with_option("backlog", str(BACKLOG))
     opened: Deferred[IListeningPort]
@@ -119,6 +132,11 @@ def _open(
     with binding(text):
         opened = serverFromString(reactor, str(text)).listen(factory)
     return opened
+
+
+def _unproxied(endpoint: IStreamServerEndpoint, text: EndpointText) -> IStreamServerEndpoint:
+    """`endpoint`, with the PROXY protocol taken off where the text says so."""
+    return proxyEndpoint(endpoint) if text.proxied else endpoint
 
 
 def _advice(error: OSError, endpoint: EndpointText) -> str:

@@ -36,6 +36,7 @@ from twisted.logger import (
     FilteringLogObserver,
     ILogObserver,
     LogEvent,
+    Logger,
     LogLevel,
     LogLevelFilterPredicate,
     formatEvent,
@@ -51,6 +52,8 @@ from takotwist.server.log_rate_limit import LogRateLimit
 #: A log file is put aside at this size (twistd does so at a tenth of it), and this many are kept.
 ROTATE_BYTES = 10_000_000
 KEPT_FILES = 10
+
+_log = Logger()
 
 # credentials
 
@@ -226,16 +229,20 @@ def _level(event: LogEvent) -> str:
     return str(getattr(event.get("log_level"), "name", "info"))
 
 
-def text_line(event: LogEvent, redactor: Redactor, *, on_terminal: bool = False) -> str:
+def text_line(
+    event: LogEvent, redactor: Redactor, *, on_terminal: bool = False, process: str = ""
+) -> str:
     """One event as text, its end of line included.
 
     :param on_terminal: give the traceback of an app's code lines of its own.
+    :param process: whose event it is, where a server has several.
     """
     message = _message(event, redactor) + _decision(event, redactor)
     has_trace = on_terminal and isinstance(event.get("trace"), str)
     first, *below = message.split("\n") if has_trace else [message]
     name = escaped(str(event.get("log_namespace", "-")))
-    lines = [f"{_time(event)} {_level(event):<5} [{name}] {escaped(first)}"]
+    whose = f"{process} " if process else ""
+    lines = [f"{_time(event)} {_level(event):<5} {whose}[{name}] {escaped(first)}"]
     if "log_failure" in event:
         below += _traceback(event, redactor).splitlines()
     # Indented, so that no line of a traceback, whatever a peer put into it, looks like an event.
@@ -243,11 +250,12 @@ def text_line(event: LogEvent, redactor: Redactor, *, on_terminal: bool = False)
     return "\n".join(lines) + "\n"
 
 
-def json_line(event: LogEvent, redactor: Redactor) -> str:
-    """One event as a JSON object, its end of line included."""
-    entry: dict[str, Any] = {
+def json_line(event: LogEvent, redactor: Redactor, *, process: str = "") -> str:
+    """One event as a JSON object, its end of line included; `process` as for `text_line`."""
+    entry: dict[str, object] = {
         "time": _time(event),
         "level": _level(event),
+        **({"process": process} if process else {}),
         "logger": str(event.get("log_namespace", "-")),
         "message": _message(event, redactor) + _decision(event, redactor),
     }
@@ -270,9 +278,13 @@ class ServerLog:
     """Maker of observers, which changes what they write while they are at it.
 
     :param config: its ``[log]``, and its secrets, which are never written.
+    :param process: the name of this process, where a server has several.
+    :ivar out: where the last observer writes to.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, process: str = "") -> None:
+        self._process = process
+        self.out: TextIO | None = None
         self._redactor = Redactor()
         self._filter = LogLevelFilterPredicate()
         self._rate = LogRateLimit()
@@ -296,7 +308,12 @@ class ServerLog:
         """An observer that writes to `out`."""
         # A file that twistd puts aside at a size has no such method.
         on_terminal = getattr(out, "isatty", bool)()
-        form = json_line if self._as_json else partial(text_line, on_terminal=on_terminal)
+        form = (
+            partial(json_line, process=self._process)
+            if self._as_json
+            else partial(text_line, on_terminal=on_terminal, process=self._process)
+        )
+        self.out = out
 
         def line(event: LogEvent) -> str | None:
             if not self._rate.takes(event):
@@ -305,6 +322,16 @@ class ServerLog:
             return "".join(form(one, self._redactor) for one in events)
 
         return FilteringLogObserver(FileLogObserver(out, line), [self._filter])
+
+    def write(self, lines: str) -> None:
+        """Pass on what another process of the server has logged."""
+        if self.out is not None:
+            self.out.write(lines)
+            self.out.flush()
+            return
+        # Some logger of twistd's, such as syslog: a line an event.
+        for line in lines.splitlines():
+            _log.info("{line}", line=line)
 
 
 def start_logging(log: ServerLog, out: TextIO = sys.stderr) -> Callable[[], None]:

@@ -59,14 +59,17 @@ class Options(usage.Options):
         ],
         ["channels", None, None, "The folder or dotted module with the channel definitions."],
         ["log-format", None, None, "text or json."],
+        ["workers", None, None, "Worker processes: a number, or auto for one for each CPU."],
     ]
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        usage.Options.__init__(self)
         self["listen"] = []
         self["tls-listen"] = []
         self._config: Config | None = None
         self._log: ServerLog | None = None
+        #: The name of this process in the log, where a server has several.
+        self.process = ""
 
     def opt_listen(self, endpoint: str) -> None:
         """Where to serve plain HTTP, such as tcp:8080. May be given several times."""
@@ -90,28 +93,20 @@ class Options(usage.Options):
         :raises ConfigProblems: says all that is wrong.
         """
         if self._config is None:
-            self._config = self.load(None)
+            self._config = load_config(self, os.environ, os.getcwd())
         return self._config
-
-    def load(self, running: Config | None) -> Config:
-        """Read flags, environment and file.
-
-        :param running: the configuration that holds now, where they are read again.
-        :raises ConfigProblems: says all that is wrong.
-        """
-        return load_config(self, os.environ, os.getcwd(), running)
 
     def config_again(self) -> Config:
         """The configuration as file and environment say it now (SIGHUP).
 
         :raises ConfigProblems: says all that is wrong; what was read before stays.
         """
-        self._config = self.load(self._config)
+        self._config = load_config(self, os.environ, os.getcwd(), self._config)
         self.log().apply(self._config)
         return self._config
 
     def log(self) -> ServerLog:
         """The log that twistd writes through; on SIGHUP it is given the new configuration."""
         if self._log is None:
-            self._log = ServerLog(self.config())
+            self._log = ServerLog(self.config(), self.process)
         return self._log

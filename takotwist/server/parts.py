@@ -17,6 +17,7 @@ from takotwist.core.metrics import Metrics
 from takotwist.core.send_queue import FlushBatch
 from takotwist.flow.attach import Attacher
 from takotwist.flow.authorize import AuthorizerService
+from takotwist.flow.follow import Follower
 from takotwist.flow.publish import PublisherService
 from takotwist.flow.sessions import Sessions
 from takotwist.ports import IAuthorizer, IReplayLog
@@ -48,6 +49,7 @@ class Parts:
     flush_batch: FlushBatch
     fanout: FanOut
     attacher: Attacher
+    follower: Follower
     publishing: PublisherService
     authorizing: AuthorizerService
     sessions: Sessions

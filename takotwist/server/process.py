@@ -18,14 +18,17 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
 from takotwist.errors import TakoError
 from takotwist.server.options import Options
-from takotwist.server.service import Beside, TakoService
 from takotwist.server.tuning import settle_garbage, show_attribute_names
+
+if TYPE_CHECKING:
+    from takotwist.server.service import TakoService
+    from takotwist.server.supervisor.supervisor import Supervisor
 
 __all__ = ["Options", "makeService", "make_service"]
 
@@ -51,8 +54,11 @@ def use_monotonic_time(reactor: Any) -> None:
 # signals
 
 
-def stop_once(reactor: Any) -> None:
-    """Let SIGTERM and SIGINT stop `reactor`, whose exit code is then that of a calm end."""
+def stop_once(reactor: Any) -> Callable[[str], None]:
+    """Let SIGTERM and SIGINT stop `reactor`, whose exit code is then that of a calm end.
+
+    :return: stops it too, for a reason that is said.
+    """
     stopping = False
 
     def stop(name: str) -> None:
@@ -80,17 +86,31 @@ def stop_once(reactor: Any) -> None:
     reactor.addSystemEventTrigger("after", "shutdown", ignore)
     # The reactor puts its own in their place as it starts.
     reactor.addSystemEventTrigger("after", "startup", install)
+    return stop
 
 
-def reload_on_hangup(reactor: Any, reload: Callable[[], None]) -> None:
+def reload_on_hangup(reactor: Any, reload: Callable[[], object]) -> None:
     """Let SIGHUP call `reload` in the reactor."""
     signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reload))
+
+
+def mind_signals(reactor: Any, reload: Callable[[], object]) -> Callable[[str], None]:
+    """Mind the signals of the process, which is then all set to run `reactor`.
+
+    :param reload: what SIGHUP does.
+    :return: as `stop_once`.
+    """
+    reload_on_hangup(reactor, reload)
+    stop = stop_once(reactor)
+    show_attribute_names()
+    settle_garbage()
+    return stop
 
 
 # the start
 
 
-def makeService(options: Options) -> TakoService:
+def makeService(options: Options) -> TakoService | Supervisor:
     """The service of ``twistd tako``, by the names that a plugin has to have.
 
     :raises SystemExit: it cannot start; says why and what to do.
@@ -100,19 +120,14 @@ def makeService(options: Options) -> TakoService:
     return make_service(options, reactor)
 
 
-def make_service(
-    options: Options,
-    reactor: Any,
-    beside: Callable[[TakoService], Beside] | None = None,
-) -> TakoService:
+def make_service(options: Options, reactor: object) -> TakoService | Supervisor:
     """The service of these options, which also minds the signals of the process.
 
-    :param beside: see `TakoService`.
     :raises SystemExit: it cannot start; says why and what to do.
     """
     use_monotonic_time(reactor)
     try:
-        service = TakoService(options.config(), reactor, beside=beside)
+        service = _service(options, reactor)
     except TakoError as wrong:
         raise SystemExit(f"takotwist: {wrong}") from None
 
@@ -125,8 +140,22 @@ def make_service(
         except Exception:
             service.log.failure("reloading failed")
 
-    reload_on_hangup(reactor, reload)
-    stop_once(reactor)
-    show_attribute_names()
-    settle_garbage()
+    mind_signals(reactor, reload)
     return service
+
+
+def _service(options: Options, reactor: Any) -> TakoService | Supervisor:
+    """The server itself; or, where several workers are wanted, their supervisor.
+
+    Each is imported only where it runs.
+    """
+    config = options.config()
+    if config.server.workers != 1:
+        from takotwist.server.supervisor.kinds import count_of
+        from takotwist.server.supervisor.supervisor import supervise
+
+        if count_of(config) > 1:
+            return supervise(config, options, reactor)
+    from takotwist.server.service import TakoService
+
+    return TakoService(config, reactor)

@@ -10,25 +10,22 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import attrs
 from twisted.application.internet import TimerService
-from twisted.application.service import MultiService
+from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
-from twisted.web.resource import IResource
 
 from takotwist.adapters.authorize_local import LocalPublishing
 from takotwist.adapters.sqlite.log import SqliteReplayLog
 from takotwist.admin.health import Health
 from takotwist.errors import StoreUnavailable, TakoError
 from takotwist.live.broadcast.broadcast import set_default_broadcasts
-from takotwist.live.functions.function import Function
 from takotwist.server.compose import compose
 from takotwist.server.config import Config, needs_restart
 from takotwist.server.definitions import Definitions
@@ -40,6 +37,9 @@ from takotwist.server.state_lock import lock_log, sign_lock
 from takotwist.server.timers import Sweeper, Ticker, drain, within
 from takotwist.server.tls import watched_tls
 from takotwist.server.tuning import raise_open_files
+
+if TYPE_CHECKING:
+    from takotwist.server.worker import Worker
 
 #: Seconds for storing what was taken and closing the log, after the drain.
 FLUSH_SECONDS = 5.0
@@ -57,51 +57,39 @@ AHEAD_SECONDS = 90
 APP_THREADS = 16
 
 
-@attrs.frozen(slots=True)
-class Beside:
-    """Pages beside the server's own.
-
-    :ivar pages: by their paths; one of these takes the place of the server's own.
-    :ivar elsewhere: the resource of all other paths, where the app has no pages.
-    """
-
-    pages: Mapping[str, IResource] = attrs.field(factory=dict)
-    elsewhere: IResource | None = None
-
-
 class TakoService(MultiService):
     """The server as a Twisted service.
 
     :param reactor: of the process.
     :param wall: unix time in seconds.
-    :param beside: makes more pages for this service, such as those of a server under development.
-    :ivar functions: the functions that pages may call, by name.
+    :param worker: which worker this is, where the server has several.
     :ivar listeners: all of them.
+    :ivar exit_code: of the process, after a calm end.
     :ivar ready: true while requests are answered.
     """
 
     log = Logger()
+    exit_code = 0
 
     def __init__(
         self,
         config: Config,
         reactor: Any,
         wall: Callable[[], float] = time.time,
-        *,
-        beside: Callable[[TakoService], Beside] | None = None,
+        worker: Worker | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        MultiService.__init__(self)
         for folder in (config.state_dir, config.replay.path.parent):
             make_folder(folder)
-        self._lock = lock_log(config.replay.path)
+        self._worker = worker
+        # The supervisor of several workers has it for all of them.
+        self._lock = None if worker is not None else lock_log(config.replay.path)
         self.config = config
         self.ready = False
         self._reactor = reactor
         self._wall = wall
         self._threads = ThreadPool(0, APP_THREADS, name="takotwist-app")
         self.definitions = Definitions.of(config, reactor, self._threads, random.random, wall)
-        self.functions: Mapping[str, Function[..., Any]] = {}
-        more = beside(self) if beside is not None else Beside()
         self.parts: Parts = compose(
             config,
             reactor=reactor,
@@ -121,21 +109,20 @@ class TakoService(MultiService):
             health=self._health,
             soon=partial(reactor.callLater, 0),
             beside=self.definitions.runner,
-            elsewhere=load_pages(config.app.pages, config.folder) or more.elsewhere,
-            more_pages=more.pages,
+            elsewhere=load_pages(config.app.pages, config.folder),
         )
         self.live = self.parts.live
         set_default_broadcasts(self.live.services.broadcasts)
         self.definitions.bind(LocalPublishing(reactor, self.parts.store))
-        self._serve_functions(self.definitions.load())
+        self.live.replace(self.definitions.load())
         tls = watched_tls(config, reactor, wall)
         self._watch = tls[1] if tls is not None else None
         if self._watch is not None:
-            self._watch.setServiceParent(self)  # type: ignore[no-untyped-call]
-        self.listeners = Listeners.of(config, self.parts, reactor, tls[0] if tls else None)
+            Service.setServiceParent(self._watch, self)
+        self.listeners = Listeners.of(config, self.parts, reactor, tls[0] if tls else None, worker)
         parts = self.parts
         ticker = Ticker(parts.deadlines, parts.flush_batch, parts.metrics, reactor)
-        ticker.setServiceParent(self)  # type: ignore[no-untyped-call]
+        Service.setServiceParent(ticker, self)
         looking: Any = TimerService(SOCKET_SECONDS, self._look_after_sockets)
         looking.clock = reactor
         looking.setServiceParent(self)
@@ -149,7 +136,7 @@ class TakoService(MultiService):
             reactor,
             config.replay.sweep_interval_seconds,
         )
-        self._sweeper.setServiceParent(self)  # type: ignore[no-untyped-call]
+        Service.setServiceParent(self._sweeper, self)
 
     # starting
 
@@ -159,18 +146,20 @@ class TakoService(MultiService):
         :raises SystemExit: a listener cannot be opened; says which and what to do.
         """
         open_files = raise_open_files()
-        sign_lock(self._lock)
+        if self._lock is not None:
+            sign_lock(self._lock)
         shortage = open_files.shortage(self.config.limits.max_connections)
         if shortage is not None:
             self.log.warn("{shortage}", shortage=shortage)
-        for warning in self.config.warnings:
+        # The supervisor of several workers has said them once.
+        for warning in () if self._worker is not None else self.config.warnings:
             self.log.warn("{sentence}", sentence=warning)
         try:
             self.listeners.open(open_files.limit)
         except TakoError as bad:
             raise SystemExit(f"takotwist: {bad}") from None
         self._threads.start()
-        super().startService()  # type: ignore[no-untyped-call]
+        MultiService.startService(self)
         ensureDeferred(self._become_ready()).addErrback(
             lambda failure: self.log.failure("starting failed", failure)
         )
@@ -178,7 +167,7 @@ class TakoService(MultiService):
     async def _become_ready(self) -> None:
         # A log that cannot be opened has said so itself, and tries again.
         with suppress(StoreUnavailable):
-            await self.parts.log.start()
+            await self.parts.log.start(self.parts.follower)
         if self._ids_ahead():
             self.log.warn(
                 "The newest id of the replay log is {seconds} seconds ahead of the clock, which was"
@@ -189,9 +178,12 @@ class TakoService(MultiService):
         await self.definitions.read_elsewhere()
         self.ready = True
         for address in self.listeners.read():
-            self.log.info("serving {address}", address=address)
+            if self._worker is None:
+                self.log.info("serving {address}", address=address)
         names = sorted(one.definition.name for one in self.definitions.registry)
         self.log.info("ready, channels: {channels}", channels=", ".join(names) if names else "none")
+        if self._worker is not None:
+            self._worker.ready()
 
     def _look_after_sockets(self) -> Deferred[None] | None:
         if not self.ready:
@@ -234,21 +226,17 @@ class TakoService(MultiService):
 
         :raises TakoError: it cannot be used; then nothing has changed but certificates.
         """
-        for key in needs_restart(self.config, config):
+        for key in () if self._worker is not None else needs_restart(self.config, config):
             self.log.warn("{key} has changed; that needs a restart", key=key)
         if self._watch is not None:
             self._watch.reload()
-        self._serve_functions(self.definitions.load(config, again=True))
+        self.live.replace(self.definitions.load(config, again=True))
         self.config = config
         self.parts.change(config)
         ensureDeferred(self.definitions.read_elsewhere()).addErrback(
             lambda failure: self.log.failure("reading the registry failed", failure)
         )
         self.log.info("the configuration was read again")
-
-    def _serve_functions(self, functions: Mapping[str, Function[..., Any]]) -> None:
-        self.functions = functions
-        self.live.replace(functions)
 
     # stopping
 
@@ -270,7 +258,7 @@ class TakoService(MultiService):
             self.listeners.leave()
             await within(self._reactor, FLUSH_SECONDS, leaving)
             await within(self._reactor, FLUSH_SECONDS, self.parts.publishing.stop())
-            await within(self._reactor, FLUSH_SECONDS, super().stopService())  # type: ignore[no-untyped-call]
+            await within(self._reactor, FLUSH_SECONDS, MultiService.stopService(self))
             await within(self._reactor, FLUSH_SECONDS, self.parts.log.stop())
             await within(self._reactor, FLUSH_SECONDS, maybeDeferred(self.definitions.close))
         finally:

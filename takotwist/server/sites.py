@@ -34,7 +34,7 @@ from takotwist.transports.publish.known_head import VALUES_READ
 from takotwist.transports.site import Root, Routes, read_path
 
 #: Sees a request before the routes do; true where it has answered it, which ends it there.
-First = Callable[[Request], bool]
+Interceptor = Callable[[Request], bool]
 
 
 def site(
@@ -42,13 +42,13 @@ def site(
     settings: Reloadable,
     reactor: Any,
     unfinished: Unfinished,
-    first: Sequence[First] = (),
+    interceptors: Sequence[Interceptor] = (),
     *,
     fast: bool = True,
 ) -> HttpSite:
     """The factory that serves the connections of a listener.
 
-    :param first: are asked about each request, in this order.
+    :param interceptors: asked about each request, in this order.
     :param fast: `False` where they are to see the publishes of a known head too.
     """
 
@@ -66,8 +66,8 @@ def site(
     root = Root(routes)
     resource: IResource = root
     direct: Direct = root.direct
-    for one in reversed(first):
-        resource, direct = _AskFirst(one, resource), _ask_first(one, direct)
+    for one in reversed(interceptors):
+        resource, direct = _Intercepted(one, resource), _intercepted(one, direct)
     head = settings.limits.max_header_bytes
     made = make_site(
         resource,
@@ -84,13 +84,13 @@ def site(
     return made
 
 
-class _AskFirst(Resource):
+class _Intercepted(Resource):
     """A resource before another."""
 
     isLeaf = True
 
-    def __init__(self, first: First, behind: IResource) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+    def __init__(self, first: Interceptor, behind: IResource) -> None:
+        Resource.__init__(self)
         self._first, self._behind = first, behind
 
     def render(self, request: Request) -> Any:
@@ -98,7 +98,7 @@ class _AskFirst(Resource):
         return NOT_DONE_YET if self._first(request) else self._behind.render(request)
 
 
-def _ask_first(first: First, direct: Direct) -> Direct:
+def _intercepted(first: Interceptor, direct: Direct) -> Direct:
     def asking(path: bytes) -> Callable[[Request], bool] | None:
         answer = direct(path)
         return None if answer is None else lambda request: first(request) or answer(request)
@@ -106,7 +106,7 @@ def _ask_first(first: First, direct: Direct) -> Direct:
     return asking
 
 
-def announce(value: Callable[[], bytes]) -> First:
+def announce(value: Callable[[], bytes]) -> Interceptor:
     """All answers say where the site is over HTTP/3 (RFC 7838).
 
     :param value: of ``Alt-Svc``, which has a port that is known only once it is open.

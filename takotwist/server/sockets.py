@@ -18,9 +18,10 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import attrs
-from twisted.internet import unix
+from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint
 from twisted.internet.interfaces import (
@@ -40,7 +41,7 @@ from takotwist.streams.seams.reactor import inherited_sockets, use_opened_socket
 PATIENCE = 1.0
 
 #: (device, inode) of a socket file.
-Place = tuple[int, int]
+FileId = tuple[int, int]
 
 # sockets that systemd passes
 
@@ -107,8 +108,7 @@ class PassedSocket:
 
 def _with_backlog(port: IListeningPort, backlog: int) -> IListeningPort:
     """Adoption has set a backlog of 50, whatever systemd had."""
-    opened: socket.socket = port.socket  # type: ignore[attr-defined]
-    opened.listen(backlog)
+    cast(tcp.Port, port).socket.listen(backlog)
     return port
 
 
@@ -181,7 +181,7 @@ def binding(endpoint: EndpointText) -> Iterator[None]:
         os.close(descriptor)
 
 
-def place_of(path: str) -> Place | None:
+def file_id(path: str) -> FileId | None:
     """Identity of the file at `path`; `None` where none is."""
     try:
         status = os.lstat(path)
@@ -190,7 +190,7 @@ def place_of(path: str) -> Place | None:
     return status.st_dev, status.st_ino
 
 
-def hold_place(path: str) -> None:
+def reserve_path(path: str) -> None:
     """Put an empty file where a socket was removed: Twisted removes it when it closes the port."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 

@@ -57,13 +57,13 @@ class Ticker(Service):
 
     def startService(self) -> None:
         """Begin to tick."""
-        super().startService()  # type: ignore[no-untyped-call]
+        Service.startService(self)
         self._expected = None
         self._loop.start(self._deadlines.grain, now=False)
 
     def stopService(self) -> None:
         """No more ticks; what was to come is forgotten with the connections."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        Service.stopService(self)
         if self._loop.running:
             self._loop.stop()
 
@@ -148,13 +148,13 @@ class Sweeper(Service):
 
     def startService(self) -> None:
         """Begin."""
-        super().startService()  # type: ignore[no-untyped-call]
+        Service.startService(self)
         self._ended = self._loop.start(self._interval, now=False)
         self._ended.addErrback(lambda failure: self.log.failure("sweeping failed", failure))
 
     def stopService(self) -> Deferred[Any]:
         """Stop after the step that is under way."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        Service.stopService(self)
         if self._loop.running:
             self._loop.stop()
         return self._ended

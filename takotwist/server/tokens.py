@@ -23,7 +23,7 @@ from takotwist.server.config.sections import Tokens
 
 @attrs.define(slots=True, eq=False)
 class TokenParts:
-    """What decides by tokens, and the connections that it has.
+    """The check of tokens, and its connections.
 
     :ivar config: what it was made of.
     """
@@ -41,9 +41,9 @@ class TokenParts:
 
 
 def token_parts(
-    config: Tokens, reactor: Any, wall: Callable[[], float], before: TokenParts | None = None
+    config: Tokens, reactor: object, wall: Callable[[], float], before: TokenParts | None = None
 ) -> TokenParts:
-    """What decides by tokens.
+    """The check of tokens as configured.
 
     :param before: what has decided until now.  Keys by the same URL are taken over from it, so
         that a reload makes nobody wait.
@@ -73,7 +73,7 @@ def _jwks(
     ):
         jwks = before.authorizer.jwks
         assert jwks is not None
-        jwks.refresh = config.jwks_refresh_seconds
+        jwks.refresh_after(config.jwks_refresh_seconds)
         return jwks, before._connections
     agent, url, connections = app_agent(
         reactor,

@@ -27,7 +27,7 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Deferred[Any]:
     driven = drive(coroutine)
     result: Deferred[Any] = Deferred(lambda _: driven.cancel())
 
-    def finished(value: Any) -> None:
+    def finished(value: object) -> None:
         if not result.called:
             result.callback(value)
 

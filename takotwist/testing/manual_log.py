@@ -14,10 +14,10 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from takotwist.core.log import Append, Appended, LogStats, Page
+from takotwist.core.log import Append, Appended, LogStats, Page, Report
 from takotwist.core.topic import Topic
 from takotwist.errors import StoreUnavailable
-from takotwist.ports import IReplayLog
+from takotwist.ports import ILogFollower, IReplayLog
 
 
 @implementer(IReplayLog)
@@ -34,14 +34,18 @@ class ManualLog:
 
     inner: Any
     broken: bool = False
-    head: int = attrs.field(default=0, init=False)
+    _head: int = attrs.field(default=0, init=False)
+    _follower: ILogFollower | None = attrs.field(default=None, init=False)
     _appends: list[tuple[Deferred[Any], Any]] = attrs.field(factory=list, init=False)
     _reads: list[_Read] = attrs.field(factory=list, init=False)
 
-    def start(self) -> Deferred[None]:
+    def start(self, follower: ILogFollower | None = None) -> Deferred[None]:
         """Implement `IReplayLog`."""
-        starting: Deferred[None] = self.inner.start()
-        self.head = self.inner.head
+        if self.everything:
+            self._follower = follower
+        # The log of one node among others has its own time for reports.
+        starting: Deferred[None] = self.inner.start(None if self.everything else follower)
+        self._head = self.inner.head
         return starting
 
     def stop(self) -> Deferred[None]:
@@ -55,8 +59,24 @@ class ManualLog:
         result: Any = Failure(StoreUnavailable())
         if not self.broken:
             result = _now(self.inner.append(entries, now_us))
-        self._appends.append((answer, (result, self.inner.head)))
+        head = self.inner.head
+        report = None if isinstance(result, Failure) else Report.of(head, entries, result)
+        self._appends.append((answer, (result, head, report)))
         return answer
+
+    def follow(self, topic: Topic) -> Deferred[None]:
+        """Implement `IReplayLog`."""
+        following: Deferred[None] = self.inner.follow(topic)
+        return following
+
+    def unfollow(self, key: str) -> None:
+        """Implement `IReplayLog`."""
+        self.inner.unfollow(key)
+
+    def newest(self) -> Deferred[int]:
+        """Implement `IReplayLog`."""
+        newest: Deferred[int] = self.inner.newest()
+        return newest
 
     def read(self, topic: Topic, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
         """Implement `IReplayLog`."""
@@ -75,6 +95,20 @@ class ManualLog:
         return counting
 
     @property
+    def everything(self) -> bool:
+        """Implement `IReplayLog`."""
+        return bool(self.inner.everything)
+
+    @property
+    def head(self) -> int:
+        """Implement `IReplayLog`."""
+        return self._head if self.everything else int(self.inner.head)
+
+    @head.setter
+    def head(self, head: int) -> None:
+        self._head = head
+
+    @property
     def appends_waiting(self) -> int:
         """Appends that were not reported yet."""
         return len(self._appends)
@@ -88,11 +122,13 @@ class ManualLog:
         """Report the oldest append.  Whether there was one."""
         if not self._appends:
             return False
-        answer, (result, head) = self._appends.pop(0)
+        answer, (result, head, report) = self._appends.pop(0)
         if isinstance(result, Failure):
             answer.errback(result)
         else:
-            self.head = max(self.head, head)
+            self._head = max(self._head, head)
+            if self._follower is not None:
+                self._follower.reported(report)
             answer.callback(result)
         return True
 

@@ -17,13 +17,15 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.python.failure import Failure
 
+from takotwist.core.json_values import Json
+
 
 @attrs.frozen
 class Event:
     """One event of an event stream; `name` is ``message`` where the server gave none."""
 
     name: str
-    data: Any
+    data: Json
     id: str | None
 
 

@@ -133,7 +133,7 @@ class World:
         self.live.replace({one.name: one for one in functions})
         for channel in channels:
             channel.bind(LocalPublishing(self.clock, self.parts.store, lambda: True))
-        self.parts.log.start()
+        self.parts.log.start(self.parts.follower)
         parts = self.parts
         self._public = site(parts.public, parts.reloadable, self.clock, parts.unfinished)
         self._private = site(parts.private, parts.reloadable, self.clock, parts.unfinished)

@@ -18,7 +18,7 @@ class TlsConnection(BufferingTLSTransport):
     _lean = False
 
     def _flushReceiveBIO(self) -> None:
-        super()._flushReceiveBIO()  # type: ignore[no-untyped-call]
+        BufferingTLSTransport._flushReceiveBIO(self)
         if self._lean or self._lostTLSConnection or self._aborted:
             return
         try:
@@ -31,7 +31,7 @@ class TlsConnection(BufferingTLSTransport):
             self.transport.write(unsent)
 
     def _tlsShutdownFinished(self, reason: Failure | None) -> None:
-        super()._tlsShutdownFinished(reason)  # type: ignore[no-untyped-call]
+        BufferingTLSTransport._tlsShutdownFinished(self, reason)
         if reason is not None:
             # Twisted's frame that has this failure stands in its traceback, and the two would
             # keep OpenSSL's connection, some 20 kB, until Python looks for cycles.  Clients that

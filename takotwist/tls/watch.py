@@ -59,7 +59,7 @@ class CertificateWatch(Service):
 
     def startService(self) -> None:
         """Begin to look, and say at once when the certificate is about to expire."""
-        super().startService()  # type: ignore[no-untyped-call]
+        Service.startService(self)
         self._warn_of_expiry()
         self._loop.start(self._interval, now=False)
 
@@ -67,7 +67,7 @@ class CertificateWatch(Service):
         """Look no more."""
         if self._loop.running:
             self._loop.stop()
-        super().stopService()  # type: ignore[no-untyped-call]
+        Service.stopService(self)
 
     def look(self) -> None:
         """Take up what has changed and has come to rest."""

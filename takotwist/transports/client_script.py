@@ -51,7 +51,7 @@ class ClientScript(Resource):
     isLeaf = True
 
     def __init__(self, path: Path, cache_control: str) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        Resource.__init__(self)
         self._path = path
         self._cache_control = cache_control
 

@@ -9,6 +9,7 @@ from takotwist.codecs.tako_json import encode_messages
 from takotwist.core.topic import EVERYTHING, parse_cursor
 from takotwist.errors import MethodNotAllowed, Overloaded, ParamsInvalid
 from takotwist.flow.authorize import TopicRequest
+from takotwist.flow.followed import FollowedTopics
 from takotwist.flow.read_log import DEFAULT_LIMIT, MAX_LIMIT, read_history
 from takotwist.ports import IReplayLog
 from takotwist.streams.http.interface import Request
@@ -26,6 +27,7 @@ class HistoryTransport:
 
     admission: Admission
     log: IReplayLog
+    followed: FollowedTopics
     _turns: DeferredSemaphore = attrs.field(
         factory=lambda: DeferredSemaphore(MAX_IN_FLIGHT), init=False
     )
@@ -55,7 +57,7 @@ class HistoryTransport:
             self._turns.release()
 
     async def _answer(self, request: Request, asked: TopicRequest, after: int, limit: int) -> None:
-        history = await read_history(self.log, asked.topic, after, limit)
+        history = await read_history(self.log, self.followed, asked.topic, after, limit)
         self.admission.answers.cors(request)
         self.admission.answers.json(
             request,

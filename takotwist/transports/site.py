@@ -102,7 +102,7 @@ class Answer(Resource):
     def __init__(
         self, answers: Responses, answering: Callable[[Request], Coroutine[Any, Any, None]]
     ):
-        super().__init__()  # type: ignore[no-untyped-call]
+        Resource.__init__(self)
         self._answers = answers
         self._answering = answering
 
@@ -148,7 +148,7 @@ class Root(Resource):
     isLeaf = True
 
     def __init__(self, routes: Routes) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        Resource.__init__(self)
         self._routes = routes
         self._klein: IResource = klein_app(routes).resource()
 

@@ -75,7 +75,7 @@ class Lines(LineReceiver):
         self._incoming: Incoming | None = None
 
     def dataReceived(self, data: bytes) -> None:
-        super().dataReceived(data)  # type: ignore[no-untyped-call]
+        LineReceiver.dataReceived(self, data)
         if self._buffer and not self.paused:
             if self._incoming is None:
                 self._incoming = self._unfinished.begin(self._cut_off)
@@ -83,14 +83,14 @@ class Lines(LineReceiver):
 
     def pauseProducing(self) -> None:
         # That it is not read is our wish: it has no pace to keep meanwhile.
-        super().pauseProducing()  # type: ignore[no-untyped-call]
+        LineReceiver.pauseProducing(self)
         if self._incoming is not None:
             self._incoming.wait()
 
     def resumeProducing(self) -> None:
         if self._incoming is not None:
             self._incoming.go_on()
-        super().resumeProducing()  # type: ignore[no-untyped-call]
+        LineReceiver.resumeProducing(self)
 
     def lineReceived(self, line: bytes) -> None:
         self._whole()
@@ -106,7 +106,7 @@ class Lines(LineReceiver):
 
     def _cut_off(self, why: Cut) -> None:
         self._incoming = None
-        self.clearLineBuffer()  # type: ignore[no-untyped-call]
+        LineReceiver.clearLineBuffer(self)
         self._wire.cut_off(why)
 
     def _whole(self) -> None:

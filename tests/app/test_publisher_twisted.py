@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from takotwist import Published, Publisher, define_channel
-from takotwist.app.http_exchange_asyncio import MAX_UNDER_WAY
+from takotwist.app.awaited_exchange import MAX_IN_FLIGHT
 from takotwist.app.publisher_twisted import DeferredPublisher
 from takotwist.errors import BodyInvalid, ChannelUnknown, Unreachable
 
@@ -129,7 +129,7 @@ class TestDeferredPublisher(SynchronousTestCase):
         self.endpoint.away = True
         with self.assertLogs("takotwist.publisher") as logged:
             waiting = [self.publisher.publish("chat", None, "msg", n) for n in range(40)]
-            self.assertEqual(self.endpoint.tried, MAX_UNDER_WAY)
+            self.assertEqual(self.endpoint.tried, MAX_IN_FLIGHT)
             self.clock.pump([0.1] * 101)
         self.assertEqual(len(logged.records), 1)
         for one in waiting:
@@ -139,12 +139,12 @@ class TestDeferredPublisher(SynchronousTestCase):
 
     def test_turns(self) -> None:
         """Publishes beyond the bound come when others are done, in order."""
-        waiting = [self.publisher.publish("chat", None, "msg", n) for n in range(MAX_UNDER_WAY + 2)]
-        self.assertEqual(len(self.endpoint.made), MAX_UNDER_WAY)
+        waiting = [self.publisher.publish("chat", None, "msg", n) for n in range(MAX_IN_FLIGHT + 2)]
+        self.assertEqual(len(self.endpoint.made), MAX_IN_FLIGHT)
         self.answer(http(STORED), 0)
         self.successResultOf(waiting[0])
-        self.assertTrue(self.endpoint.made[0].value().endswith(b'"data":%d}]' % MAX_UNDER_WAY))
-        for number in range(MAX_UNDER_WAY):
+        self.assertTrue(self.endpoint.made[0].value().endswith(b'"data":%d}]' % MAX_IN_FLIGHT))
+        for number in range(MAX_IN_FLIGHT):
             self.answer(http(STORED), number)
         self.answer(http(STORED), 0)
         for one in waiting:
@@ -168,7 +168,7 @@ class TestDeferredPublisher(SynchronousTestCase):
 
     def test_cancelled(self) -> None:
         """A Deferred that is cancelled closes its connection and gives its turn back."""
-        for _ in range(MAX_UNDER_WAY + 1):
+        for _ in range(MAX_IN_FLIGHT + 1):
             waiting = self.publisher.publish("chat", None, "msg", 1)
             waiting.cancel()
             self.failureResultOf(waiting)

@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from takotwist.core.channel import Lifecycle
-from takotwist.core.log import Append, Appended, Page
+from takotwist.core.log import Append, Appended, Page, Report
 from takotwist.core.topic import EVERYTHING, Draft, Topic
 from takotwist.errors import CursorInvalid, ReplayTooOld, StoreUnavailable
-from takotwist.ports import IReplayLog
+from takotwist.ports import ILogFollower, IReplayLog
 from tests.contracts.replay_log_model import ModelLog
 
 SECOND = 1_000_000
@@ -71,6 +73,35 @@ STEPS = st.lists(
 )
 
 
+@implementer(ILogFollower)
+class Listener:
+    """Takes down what a log reports.
+
+    :ivar texts: of the messages, by topic.
+    :ivar heads: of the reports.
+    """
+
+    def __init__(self, log: IReplayLog) -> None:
+        self.log = log
+        self.texts: dict[str, list[str]] = {}
+        self.heads: list[int] = []
+        self.skipped: list[Collection[str] | None] = []
+
+    def reported(self, report: Report) -> None:
+        """See `ILogFollower`."""
+        assert self.log.head == report.head, "reported in another turn than the head rose"
+        assert not self.heads or report.head >= self.heads[-1]
+        self.heads.append(report.head)
+        if report.skipped != ():
+            self.skipped.append(report.skipped)
+        for topic in report.topics:
+            texts = self.texts.setdefault(topic.key, [])
+            texts += [one.data.decode()[1:-1] for one in topic.messages]
+
+    def settled(self) -> None:
+        """See `ILogFollower`."""
+
+
 class ReplayLogContract:
     """The tests.  Each one begins with a running log whose clock stands at `NOW`."""
 
@@ -89,6 +120,78 @@ class ReplayLogContract:
         self.log = self.make_log(self.clock)
         self.successResultOf(self.log.start())
         self.addCleanup(lambda: self.log.stop())
+
+    def listen(self) -> Listener:
+        """Have the running log report to a new listener."""
+        listener = Listener(self.log)
+        self.successResultOf(self.log.start(listener))
+        return listener
+
+    def test_reports_what_it_stores(self) -> None:
+        """What an append stored is reported by the time of its answer, in order."""
+        listener = self.listen()
+        self.successResultOf(self.log.follow(LOBBY))
+        self.successResultOf(self.log.follow(KITCHEN))
+        self.append(entry(LOBBY, "a", "b"), entry(KITCHEN, "c"), entry(LOBBY, "d"))
+        self.append(entry(LOBBY, "e"), at=NOW)
+        self.assertEqual(listener.texts, {LOBBY.key: ["a", "b", "d", "e"], KITCHEN.key: ["c"]})
+        self.assertEqual(listener.heads[-1], self.log.head)
+        self.assertEqual(listener.skipped, [])
+
+    def test_reports_no_repetition(self) -> None:
+        """A key that is known stores nothing, so there is nothing to report."""
+        listener = self.listen()
+        self.successResultOf(self.log.follow(LOBBY))
+        self.append(entry(LOBBY, "a", key="k"))
+        self.append(entry(LOBBY, "b", key="k"))
+        self.assertEqual(listener.texts, {LOBBY.key: ["a"]})
+
+    def test_numbers(self) -> None:
+        """A numbered topic's messages are counted without a gap, and keep their places."""
+        numbered = [msgspec.structs.replace(entry(LOBBY, text), numbered=True) for text in "abc"]
+        answers = self.append(*numbered[:2], entry(KITCHEN, "x")) + self.append(numbered[2])
+        places = [one.place for answer in answers for one in answer.messages]
+        self.assertEqual(places[2], None)
+        [(epoch, first), second, third] = [place for place in places if place is not None]
+        self.assertEqual((first, second, third), (1, (epoch, 2), (epoch, 3)))
+        self.assertEqual(
+            [one.place for one in self.read(LOBBY).messages], [(epoch, n) for n in (1, 2, 3)]
+        )
+        self.restart()
+        [again] = self.append(msgspec.structs.replace(entry(LOBBY, "d", key="k"), numbered=True))
+        [told] = self.append(msgspec.structs.replace(entry(LOBBY, "d", key="k"), numbered=True))
+        self.assertEqual([one.place for one in again.messages], [(epoch, 4)])
+        self.assertEqual([one.place for one in told.messages], [(epoch, 4)])
+
+    def test_epoch(self) -> None:
+        """A topic that was dropped begins a new epoch, greater than the one before."""
+        brief = Lifecycle(replay_window_ms=1, inactivity_ttl_ms=1)
+        one = msgspec.structs.replace(entry(LOBBY, "a", lifecycle=brief), numbered=True)
+        [before] = self.append(one)
+        while self.successResultOf(self.log.sweep(NOW + DAY, ())):
+            pass
+        [after] = self.append(one, at=NOW + DAY)
+        places = [answer.messages[0].place or (0, 0) for answer in (before, after)]
+        self.assertLess(places[0][0], places[1][0])
+        self.assertEqual([seq for _, seq in places], [1, 1])
+
+    def test_follows(self) -> None:
+        """Messages of a topic are reported from `follow` on, and not after `unfollow`; the
+        head rises over those of other topics."""
+        listener = self.listen()
+        self.append(entry(LOBBY, "a"))
+        self.successResultOf(self.log.follow(LOBBY))
+        self.append(entry(LOBBY, "b"), entry(KITCHEN, "c"))
+        self.log.unfollow(LOBBY.key)
+        self.log.unfollow(LOBBY.key)
+        [last] = self.ids(entry(LOBBY, "d"))
+        self.assertEqual(self.log.head, last)
+        self.assertEqual(self.successResultOf(self.log.newest()), last)
+        if self.log.everything:
+            expected = {LOBBY.key: ["a", "b", "d"], KITCHEN.key: ["c"]}
+        else:
+            expected = {LOBBY.key: ["b"]}
+        self.assertEqual(listener.texts, expected)
 
     def restart(self) -> None:
         self.successResultOf(self.log.stop())

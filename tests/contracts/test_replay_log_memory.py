@@ -1,4 +1,4 @@
-"""The log in memory keeps the promises of every replay log."""
+"""The log in memory, alone and as one of several nodes, keeps the promises of every log."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.memory import InMemoryReplayLog
+from takotwist.adapters.memory.node import MemoryNode, MemoryStore
 from tests.contracts.replay_log import ReplayLogContract
 
 
@@ -17,3 +18,19 @@ class MemoryContract(ReplayLogContract, SynchronousTestCase):
 
     def make_again(self, log: InMemoryReplayLog, clock: Clock) -> InMemoryReplayLog:
         return log
+
+
+class NodeContract(ReplayLogContract, SynchronousTestCase):
+    """The contract, of a node on a store that it shares."""
+
+    def make_log(self, clock: Clock) -> MemoryNode:
+        inner = InMemoryReplayLog(clock)
+        self.successResultOf(inner.start())
+        store = MemoryStore(inner)
+        self.successResultOf(MemoryNode(store, "other").start())
+        return MemoryNode(store, "this")
+
+    def make_again(self, log: MemoryNode, clock: Clock) -> MemoryNode:
+        self.successResultOf(log.store.log.start())
+        # A node that is started again is another: it counts its batches from 1.
+        return MemoryNode(log.store, f"{log.name}, again")

@@ -17,6 +17,7 @@ from takotwist.client.machine import mux_topics, subscription
 from takotwist.core import replay
 from takotwist.live import link as live_link
 from takotwist.live.machine import lifecycle
+from takotwist.server.supervisor import place
 from takotwist.states import Transitions
 from takotwist.transports import wire
 from takotwist.transports.mux import topics
@@ -104,6 +105,9 @@ LIFECYCLES = (
         mux_topics.TRANSITIONS,
         mux_topics.TopicState.WAITING,
         "It is over when it is removed, which it can be in any state.",
+    ),
+    Lifecycle(
+        "Place of one process of the server", place, place.TRANSITIONS, place.PlaceState.EMPTY
     ),
 )
 

@@ -8,6 +8,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 
 from takotwist.adapters.memory.log import InMemoryReplayLog
+from takotwist.adapters.memory.node import MemoryNode
 from takotwist.codecs.wire_forms import WireForm
 from takotwist.core.channel import Lifecycle
 from takotwist.core.deadlines import Deadlines
@@ -18,6 +19,8 @@ from takotwist.core.tail import Tails
 from takotwist.core.topic import Draft, Topic
 from takotwist.errors import Refusal, ReplayTooOld, StoreUnavailable
 from takotwist.flow.attach import Attacher
+from takotwist.flow.follow import Follower
+from takotwist.flow.followed import FollowedTopics
 from takotwist.flow.publish import PublisherService
 from takotwist.flow.read_log import SharedReads
 from takotwist.testing.manual_log import ManualLog
@@ -96,22 +99,31 @@ class Client:
 class DeliveryWorld:
     """The delivery path over a log that answers when told."""
 
-    def __init__(self, tail_bytes: int, lifecycle: Lifecycle) -> None:
-        self.clock = Clock()
-        self.clock.advance(1_000_000.0)
+    def __init__(
+        self,
+        tail_bytes: int,
+        lifecycle: Lifecycle,
+        clock: Clock | None = None,
+        inner: InMemoryReplayLog | MemoryNode | None = None,
+    ) -> None:
+        """:param inner: the log of one node among others."""
+        self.clock = clock or Clock()
+        if clock is None:
+            self.clock.advance(1_000_000.0)
         self.lifecycle = lifecycle
         self.window_us = lifecycle.replay_window_ms * 1000
-        self.inner = InMemoryReplayLog(self.clock)
+        self.inner = inner or InMemoryReplayLog(self.clock)
         self.log = ManualLog(self.inner)
-        self.log.start()
         self.flush_batch, self.deadlines = FlushBatch(), Deadlines()
         self.fanout = FanOut(
             self.flush_batch, lambda: [one.send for one in self.clients if one.send_queue.paused]
         )
         self.tails, self.metrics = Tails(tail_bytes, 4 * tail_bytes), Metrics()
+        self.followed = FollowedTopics(self.log, self.tails, self.deadlines, self.clock.seconds)
         self.attacher = Attacher(
             self.log,
-            SharedReads(self.log, self.tails, self.metrics),
+            self.followed,
+            SharedReads(self.log, self.followed, self.tails, self.metrics),
             self.fanout,
             self.tails,
             self.metrics,
@@ -119,16 +131,25 @@ class DeliveryWorld:
             self.clock.seconds,
             self.clock.seconds,
         )
-        self.publishing = PublisherService(
-            self.log,
+        self.follower = Follower(
             self.fanout,
             self.tails,
             self.attacher,
+            self.followed,
             self.flush_batch,
             self.metrics,
             self.clock.seconds,
             self.clock.seconds,
         )
+        self.publishing = PublisherService(
+            self.log,
+            self.follower,
+            self.flush_batch,
+            self.metrics,
+            self.clock.seconds,
+            self.clock.seconds,
+        )
+        self.log.start(self.follower)
         self.stored: dict[str, list[int]] = {topic.key: [] for topic in TOPICS}
         self.clients: list[Client] = []
 

@@ -215,7 +215,7 @@ class _Steps:
         self._image.stop_signal = signal.Signals[self._text(one)]
 
     def do_HEALTHCHECK(self, one: Instruction) -> None:
-        self._text(one, "interval", "timeout", "start-period", "start-interval")
+        self._text(one, "interval", "timeout", "start-period")
         kind, _, words = one.text.partition(" ")
         assert kind == "CMD", f"line {one.line}"
         self._image.health = attrs.evolve(one, text=words).words

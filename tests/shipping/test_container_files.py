@@ -143,7 +143,7 @@ class ContainerTests(SynchronousTestCase):
         self.assertEqual(container.status("NSpid").split()[-1], "1")
         for place in ("/x", "/tmp/x", "/opt/takotwist/x", "/app/x"):
             tried = container.execute("touch", place)
-            self.assertRegex(tried.stderr, "Read-only file system|Permission denied", place)
+            self.assertIn("Read-only file system", tried.stderr, place)
         server = pod.url("news", 8080)
         self.assertTrue(json.loads(pod.ask(f"{server}/_tako/health"))["ready"], container.said)
         docker, execute, name, *publish = shlex.split(one("howto/docker.md", "publish").text)

@@ -98,6 +98,9 @@ class ServerProcess:
     :param listen: endpoints in place of the one port for plain HTTP.
     """
 
+    #: What it logs once it serves.
+    READY = "ready, channels:"
+
     def __init__(
         self,
         config: str = FAST,
@@ -215,7 +218,7 @@ class ServerProcess:
             assert self.pid and self._process is not None
             if self._process.poll() is not None:
                 raise AssertionError(f"the server ended:\n{self.log}")
-            return "ready, channels:" in self.log[self._begun_at :]
+            return self.READY in self.log[self._begun_at :]
 
         wait_until(ready, f"a server that is ready:\n{self.log}")
 

@@ -12,12 +12,13 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.client.asyncio import Subscription, connect, subscribe
+from takotwist.client.asyncio import connect, subscribe
 from takotwist.client.errors import Gone, SubscriptionClosed
 from takotwist.client.events import Message, Reset
 from takotwist.client.machine.policy import Policy
 from takotwist.errors import BodyInvalid, TransportNotEnabled, VerifyRejected
 from tests.client.fake_server import FakeServer
+from tests.sockets.client_reading import QUICK, A, texts
 from tests.sockets.trusted_certificate import write_certificates
 
 
@@ -26,11 +27,6 @@ class NoExecutor(ThreadPoolExecutor):
 
     def submit(self, *args: Any, **named: Any) -> Any:
         raise AssertionError("a thread of the app's was taken")
-
-
-#: Short delays: the tests are about what happens, the vectors are about when.
-QUICK = Policy(base_ms=5, cap_ms=50)
-A = {"roomId": "a"}
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -43,16 +39,6 @@ def run(work: Coroutine[Any, Any, None]) -> None:
         assert not left, f"tasks left behind: {left}"
 
     asyncio.run(bounded())
-
-
-async def texts(subscription: Subscription, count: int) -> list[Any]:
-    """The next `count` events: texts of messages, and resets as they are."""
-    got: list[Any] = []
-    async for event in subscription:
-        got.append(event.data["text"] if isinstance(event, Message) else event)
-        if len(got) == count:
-            break
-    return got
 
 
 class AsyncioTests(SynchronousTestCase):

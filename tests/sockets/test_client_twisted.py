@@ -19,21 +19,8 @@ from takotwist.client.machine.policy import Policy
 from takotwist.client.twisted import Subscription, connect, history, subscribe
 from takotwist.errors import BodyInvalid, TransportNotEnabled, VerifyRejected
 from tests.client.fake_server import FakeServer
+from tests.sockets.client_reading import QUICK, A, texts
 from tests.sockets.trusted_certificate import write_certificates
-
-#: Short delays: the tests are about what happens, the vectors are about when.
-QUICK = Policy(base_ms=5, cap_ms=50)
-A = {"roomId": "a"}
-
-
-async def texts(subscription: Subscription, count: int) -> list[Any]:
-    """The next `count` events: texts of messages, and resets as they are."""
-    got: list[Any] = []
-    async for event in subscription:
-        got.append(event.data["text"] if isinstance(event, Message) else event)
-        if len(got) == count:
-            break
-    return got
 
 
 class TwistedTests(TestCase):

@@ -15,7 +15,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import Publisher, define_channel
-from takotwist.app.http_exchange_asyncio import MAX_UNDER_WAY
+from takotwist.app.awaited_exchange import MAX_IN_FLIGHT
 from takotwist.errors import ChannelUnknown, Unreachable
 from tests.sockets.trusted_certificate import write_certificates
 
@@ -143,19 +143,19 @@ class TestPublisherOnAsyncio(SynchronousTestCase):
         async def main(server: Server, url: str) -> None:
             publisher = Publisher(url)
             server.go.clear()
-            count = MAX_UNDER_WAY * 3
+            count = MAX_IN_FLIGHT * 3
             work = [
                 asyncio.create_task(publisher.publish_async("chat", None, "msg", number))
                 for number in range(count)
             ]
-            while server.under_way < MAX_UNDER_WAY:
+            while server.under_way < MAX_IN_FLIGHT:
                 await asyncio.sleep(0.01)
             server.go.set()
             stored = await asyncio.gather(*work)
             self.assertEqual([one.data for one in stored], list(range(count)))
-            self.assertEqual(server.most_under_way, MAX_UNDER_WAY)
-            self.assertEqual(sorted(server.seen[:MAX_UNDER_WAY]), list(range(MAX_UNDER_WAY)))
-            self.assertLessEqual(server.connections, MAX_UNDER_WAY)
+            self.assertEqual(server.most_under_way, MAX_IN_FLIGHT)
+            self.assertEqual(sorted(server.seen[:MAX_IN_FLIGHT]), list(range(MAX_IN_FLIGHT)))
+            self.assertLessEqual(server.connections, MAX_IN_FLIGHT)
             await publisher.close_async()
 
         self.with_server(main)
@@ -168,9 +168,9 @@ class TestPublisherOnAsyncio(SynchronousTestCase):
             server.go.clear()
             work = [
                 asyncio.create_task(publisher.publish_async("chat", None, "msg", number))
-                for number in range(MAX_UNDER_WAY + 4)
+                for number in range(MAX_IN_FLIGHT + 4)
             ]
-            while server.under_way < MAX_UNDER_WAY:
+            while server.under_way < MAX_IN_FLIGHT:
                 await asyncio.sleep(0.01)
             for one in work:
                 one.cancel()

@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.http.limits import Body, HttpLimits
+from takotwist.streams.http.limits import HttpLimits
 from tests.streams.exchange import DirectExchange, Http1Exchange, run_due
+from tests.streams.held_requests import HeldRequests, body_rule
 
 LIMITS = HttpLimits(max_line=300, max_head=300, max_headers=8, max_body=20, linger_bytes=50)
 
@@ -48,64 +48,19 @@ _ACTS = st.one_of(
 )
 
 
-class _Server:
+class _Server(HeldRequests):
     """A client's connection, and a server whose answers come when the test says so."""
 
     def __init__(self, exchange: type[Http1Exchange]) -> None:
-        self.kept: list[Any] = []
-
-        def rule(method: bytes, path: bytes) -> Any:
-            return Body.STREAMED if path == b"/body" else 20
-
-        self.exchange = exchange(self.answer, LIMITS, body_rule=rule)
+        super().__init__()
+        self.exchange = exchange(self.answer, LIMITS, body_rule=body_rule)
 
     def answer(self, request: Any) -> Any:
         if request.path == b"/now":
             return b"now" if hasattr(request, "content") else False
         if request.path == b"/fails":
             raise ValueError("as it should")
-        if request.path == b"/body":
-            request.stream_body(self)
-        self.kept.append(request)
-        return NOT_DONE_YET
-
-    def body_chunk(self, data: bytes) -> None:
-        """See `BodyReceiver`."""
-
-    def body_end(self) -> None:
-        """See `BodyReceiver`."""
-
-    def body_lost(self) -> None:
-        """See `BodyReceiver`."""
-
-    def send(self, data: bytes) -> None:
-        self.exchange.transport.deliver(data)
-
-    def write(self, which: int, size: int) -> None:
-        if self.kept:
-            request = self.kept[which % len(self.kept)]
-            if not request.finished:
-                request.write(b"y" * size)
-
-    def finish(self, which: int) -> None:
-        if self.kept:
-            request = self.kept.pop(which % len(self.kept))
-            if not request.finished and not request.gone:
-                request.finish()
-
-    def turn(self, seconds: float) -> None:
-        self.exchange.clock.rightNow += seconds
-        for _ in range(3):
-            run_due(self.exchange.clock)
-
-    def block(self) -> None:
-        self.exchange.transport.block()
-
-    def unblock(self) -> None:
-        self.exchange.transport.unblock()
-
-    def leave(self) -> None:
-        self.exchange.transport.hang_up()
+        return super().answer(request)
 
 
 class BytesTests(SynchronousTestCase):

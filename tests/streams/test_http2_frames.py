@@ -9,10 +9,10 @@ from hpack import Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.http.limits import Body, HttpLimits
+from takotwist.streams.http.limits import HttpLimits
 from tests.streams.exchange import Http2Exchange, run_due
+from tests.streams.held_requests import HeldRequests, body_rule
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS = 0, 1, 2, 3, 4
 PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 6, 7, 8, 9
@@ -37,14 +37,15 @@ _FIELDS = st.lists(
 )  # fmt: skip
 
 
-class _Server:
+class _Server(HeldRequests):
     """A client's connection, and a server whose answers come when the test says so."""
 
+    turns = 5
+
     def __init__(self) -> None:
-        self.kept: list[Any] = []
+        super().__init__()
         limits = HttpLimits(max_head=1000, max_streams=4, linger_bytes=50, max_body=20)
-        rule = lambda method, path: Body.STREAMED if path == b"/body" else 20  # noqa: E731
-        self.exchange = Http2Exchange(self.answer, limits, body_rule=rule)
+        self.exchange = Http2Exchange(self.answer, limits, body_rule=body_rule)
         self.encoder = Encoder()
 
     def answer(self, request: Any) -> Any:
@@ -54,19 +55,7 @@ class _Server:
             return 5
         if request.path == b"/large":
             return b"x" * 200_000
-        if request.path == b"/body":
-            request.stream_body(self)
-        self.kept.append(request)
-        return NOT_DONE_YET
-
-    def body_chunk(self, data: bytes) -> None:
-        """See `BodyReceiver`."""
-
-    def body_end(self) -> None:
-        """See `BodyReceiver`."""
-
-    def body_lost(self) -> None:
-        """See `BodyReceiver`."""
+        return super().answer(request)
 
     def do(self, act: tuple[Any, ...]) -> None:
         """One step of either side."""
@@ -77,7 +66,7 @@ class _Server:
     def frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         """Any frame, also one that no library would write."""
         head = struct.pack("!HBBBL", len(payload) >> 8, len(payload) & 255, kind, flags, stream)
-        self.exchange.transport.deliver(head + payload)
+        self.send(head + payload)
 
     def head(self, stream: int, target: str, method: str, fields: Any, end: bool, cut: int) -> None:
         head = [(":method", method), (":path", target), (":scheme", "https"), (":authority", "a")]
@@ -112,35 +101,6 @@ class _Server:
     def goaway(self) -> None:
         self.frame(GOAWAY, 0, 0, bytes(8))
 
-    def garbage(self, data: bytes) -> None:
-        self.exchange.transport.deliver(data)
-
-    def write(self, which: int, size: int) -> None:
-        if self.kept:
-            request = self.kept[which % len(self.kept)]
-            if not request.finished:
-                request.write(b"y" * size)
-
-    def finish(self, which: int) -> None:
-        if self.kept:
-            request = self.kept.pop(which % len(self.kept))
-            if not request.finished and not request.gone:
-                request.finish()
-
-    def block(self) -> None:
-        self.exchange.transport.block()
-
-    def unblock(self) -> None:
-        self.exchange.transport.unblock()
-
-    def turn(self, seconds: float) -> None:
-        self.exchange.clock.rightNow += seconds
-        for _ in range(5):
-            run_due(self.exchange.clock)
-
-    def leave(self) -> None:
-        self.exchange.transport.hang_up()
-
     def stop(self) -> None:
         self.exchange.site.leave()
 
@@ -160,7 +120,7 @@ _ACTS = st.one_of(
     st.tuples(st.just("settings"), st.integers(1, 9),
               st.sampled_from([0, 1, 100, 16384, 65536, 2**31 - 1, 2**32 - 1]), st.booleans()),
     st.sampled_from([("ping",), ("goaway",), ("block",), ("unblock",), ("leave",), ("stop",)]),
-    st.tuples(st.just("garbage"), st.binary(max_size=20)),
+    st.tuples(st.just("send"), st.binary(max_size=20)),
     st.tuples(st.just("write"), st.integers(0, 5), st.sampled_from([0, 1, 70_000])),
     st.tuples(st.just("finish"), st.integers(0, 5)),
     st.tuples(st.just("turn"), st.sampled_from([0, 0, 0, 1, 11, 61])),

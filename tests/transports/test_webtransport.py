@@ -143,7 +143,6 @@ class ChannelsCase(SynchronousTestCase):
         self._port = 50_000
         found = channels()
         log = InMemoryReplayLog(self.clock)
-        self.successResultOf(log.start())
         self.parts = compose(
             Config(limits=self.limits, http=Http(allowed_origins=("https://app.example",))),
             reactor=self.clock,
@@ -156,6 +155,7 @@ class ChannelsCase(SynchronousTestCase):
             pool=SteppedPool(),
             health=lambda: Health(True),
         )
+        self.successResultOf(log.start(self.parts.follower))
         parts = self.parts
         ticker = Ticker(parts.deadlines, parts.flush_batch, parts.metrics, self.clock)
         ticker.startService()

@@ -44,8 +44,11 @@ export interface Connection {
   send(payload: Payload): void;
   /** The wire carries our objects. */
   confirm(): void;
-  /** The wire is of no use; make another one. */
-  fail(): void;
+  /**
+   * The wire is of no use; make another one.
+   * @param waitMs least time before that, where the server said one
+   */
+  fail(waitMs?: number): void;
   /** The server knows of the shared connection and of no other. */
   onSocket(): boolean;
   close(): void;
@@ -220,12 +223,12 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
       old = undefined;
       upgrade();
     },
-    fail() {
+    fail(waitMs) {
       const wire = current ?? stream;
       if (!wire) return;
       wire.drop();
       // The socket's owner has reported it already.
-      if (wire === (current ?? stream)) cut(LOST);
+      if (wire === (current ?? stream)) cut({ ...LOST, waitMs });
     },
     onSocket: () => confirmed && current === shared,
     close() {

@@ -247,7 +247,7 @@ export class Session implements ObjectSession {
       case "live.refused":
       case "error":
         if (frame.ref !== undefined && frame.ref < this.#attachRef) return;
-        return this.#notAttached(withCredentials(ofCode(frame.code, frame.error), this.#settings.credentials));
+        return this.#notAttached(withCredentials(ofCode(frame.code, frame.error, frame.retryAfterMs), this.#settings.credentials));
     }
   }
 
@@ -255,7 +255,7 @@ export class Session implements ObjectSession {
   #notAttached(outcome: Outcome): void {
     if (outcome.action === "stop" || outcome.action === "gone") return this.#refused(outcome);
     this.#credentialsRefused = outcome.action === "reauthenticate";
-    this.#connection.fail();
+    this.#connection.fail(outcome.waitMs);
     this.lastError = errorOf(outcome);
   }
 

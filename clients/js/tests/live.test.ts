@@ -562,6 +562,23 @@ describe("over an event stream", () => {
     await page.nothingLeft();
   });
 
+  test("an attach that is over the rate is tried again when the server says", async () => {
+    const page = new Page(false);
+    const { channel } = await page.channel();
+    await page.openStream();
+    const [attach] = (await page.up()) as [Said];
+    const before = page.stream;
+    await page.down({ op: "error", ref: attach.ref, code: "rate-limited", error: "Later.", retryAfterMs: 3_000 });
+    await page.world.advance(2_999);
+    expect(page.stream).toBe(before);
+    await page.world.advance(1_000);
+    expect(page.stream).not.toBe(before);
+    await page.attachStream();
+    expect(channel.isClosed).toBe(false);
+    page.live.close();
+    await page.nothingLeft();
+  });
+
   test("an attach that is refused for good is the end, with its reason", async () => {
     const page = new Page(false);
     const { channel } = await page.channel();

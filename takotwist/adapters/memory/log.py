@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from takotwist.core.log import Append, Appended, LogStats, Page
+from takotwist.core.log import Append, Appended, LogStats, Page, Report, numbered
 from takotwist.core.retention import (
     APPEND_MESSAGES,
     STEP_MESSAGES,
@@ -31,7 +31,7 @@ from takotwist.core.retention import (
 )
 from takotwist.core.topic import Message, Topic
 from takotwist.errors import StoreUnavailable
-from takotwist.ports import IReplayLog
+from takotwist.ports import ILogFollower, IReplayLog
 
 T = TypeVar("T")
 
@@ -43,6 +43,7 @@ class _Kept:
     """One topic: its numbers, its messages in order, and its idempotency keys.
 
     :ivar keys: key -> (first id, number of messages), oldest first.
+    :ivar count: epoch and number of the newest numbered message.
     :ivar due_us: when the topic stands in the heap to be looked at.
     """
 
@@ -50,6 +51,7 @@ class _Kept:
     messages: list[Message] = attrs.field(factory=list)
     keys: dict[str, tuple[int, int]] = attrs.field(factory=dict)
     due_us: int | None = None
+    count: tuple[int, int] | None = None
 
     def position_after(self, id: int) -> int:
         return bisect_right(self.messages, id, key=_id)
@@ -81,8 +83,11 @@ class InMemoryReplayLog:
     :param clock: says when the log began, by unix time.
     """
 
+    everything = True
+
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
+        self._follower: ILogFollower | None = None
         self._running = False
         self._begun = False
         self.head = 0
@@ -92,8 +97,9 @@ class InMemoryReplayLog:
         self._watched = Watched()
         self._ages = Ages()
 
-    def start(self) -> Deferred[None]:
+    def start(self, follower: ILogFollower | None = None) -> Deferred[None]:
         """See `IReplayLog`.  A second start goes on with what the first one held."""
+        self._follower = follower
         now_us = int(self._clock.seconds() * 1_000_000)
         if not self._begun:
             self.head = self._removed = now_us
@@ -107,9 +113,20 @@ class InMemoryReplayLog:
         self._running = False
         return succeed(None)
 
+    def follow(self, topic: Topic) -> Deferred[None]:
+        """See `IReplayLog`."""
+        return succeed(None)
+
+    def unfollow(self, key: str) -> None:
+        """See `IReplayLog`."""
+
+    def newest(self) -> Deferred[int]:
+        """See `IReplayLog`."""
+        return self._answer(lambda: self.head)
+
     def append(self, entries: Sequence[Append], now_us: int) -> Deferred[list[Appended]]:
         """See `IReplayLog`."""
-        return self._answer(lambda: self._append(entries, now_us))
+        return self._answer(lambda: self._append_and_report(entries, now_us))
 
     def read(self, topic: Topic, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
         """See `IReplayLog`."""
@@ -131,6 +148,12 @@ class InMemoryReplayLog:
 
     def _answer(self, work: Callable[[], T]) -> Deferred[T]:
         return succeed(work()) if self._running else fail(StoreUnavailable())
+
+    def _append_and_report(self, entries: Sequence[Append], now_us: int) -> list[Appended]:
+        appended = self._append(entries, now_us)
+        if self._follower is not None:
+            self._follower.reported(Report.of(self.head, entries, appended))
+        return appended
 
     def _append(self, entries: Sequence[Append], now_us: int) -> list[Appended]:
         touched: dict[str, _Kept] = {}
@@ -162,9 +185,14 @@ class InMemoryReplayLog:
             return Appended(tuple(kept.messages[start : start + count]), repeated=True)
         first = max(self.head + 1, now_us)
         messages = tuple(
-            Message(entry.topic, number, draft.type, draft.data)
-            for number, draft in enumerate(entry.drafts, first)
+            [
+                Message(entry.topic, number, draft.type, draft.data)
+                for number, draft in enumerate(entry.drafts, first)
+            ]
         )
+        if messages and entry.numbered:
+            messages = numbered(messages, kept.count)
+            kept.count = messages[-1].place
         if messages:
             kept.messages += messages
             kept.held.add(first, len(messages), entry.size)

@@ -52,9 +52,9 @@ class Address:
         except psycopg.Error:
             # Not libpq's words: they repeat what they could not read, password and all.
             raise ConfigError(
-                "is no address of PostgreSQL: write postgresql://user@host:5432/database, with"
-                " special characters in user and password percent-encoded and only keys that"
-                " libpq knows",
+                "is no address of PostgreSQL: write postgresql://host:5432/database, with user and"
+                " password before the host, their special characters percent-encoded, and only"
+                " keys that libpq knows",
                 key="replay.url",
             ) from None
         hosts = said.get("host") or said.get("hostaddr") or os.environ.get("PGHOST", "")
@@ -66,7 +66,7 @@ class Address:
             said.setdefault("target_session_attrs", "read-write")
         return cls(name, said, said.get("password") or os.environ.get("PGPASSWORD", ""))
 
-    def attempts(self, reactor: Any, random: Callable[[], float]) -> Deferred[list[str]]:
+    def attempts(self, reactor: object, random: Callable[[], float]) -> Deferred[list[str]]:
         """Connection strings of libpq, each with one address, in the order to try them."""
         places = self._places()
         if self._said.get("load_balance_hosts") == "random":
@@ -120,10 +120,10 @@ class _Addresses:
         self.found: list[str] = []
         self.done: Deferred[list[str | None]] = Deferred()
 
-    def resolutionBegan(self, resolution: Any) -> None:
+    def resolutionBegan(self, resolution: object) -> None:
         """Nothing to keep."""
 
-    def addressResolved(self, address: Any) -> None:
+    def addressResolved(self, address: object) -> None:
         """One more."""
         if isinstance(address, IPv4Address | IPv6Address) and address.host not in self.found:
             self.found.append(address.host)
@@ -133,7 +133,7 @@ class _Addresses:
         self.done.callback([*self.found[:MOST_ADDRESSES]] or [None])
 
 
-def _resolve(host: str | None, reactor: Any) -> Deferred[list[str | None]]:
+def _resolve(host: str | None, reactor: object) -> Deferred[list[str | None]]:
     if host is None or host.startswith(("/", "@")) or _LITERAL.fullmatch(host):
         return succeed([None])
     if not IReactorPluggableNameResolver.providedBy(reactor):

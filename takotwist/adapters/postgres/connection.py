@@ -321,7 +321,7 @@ class _Opening:
 
 
 def open_connection(
-    reactor: Any,
+    reactor: object,
     string: str,
     *,
     connect_timeout: float,

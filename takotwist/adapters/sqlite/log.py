@@ -18,7 +18,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from operator import itemgetter
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from twisted.enterprise.adbapi import ConnectionPool
 from twisted.internet.defer import Deferred, fail, succeed
@@ -29,16 +29,17 @@ from zope.interface import implementer
 
 from takotwist.adapters.log_condition import Condition
 from takotwist.adapters.sqlite import removal, writer
+from takotwist.adapters.sqlite.batches import Batch, append_batches
 from takotwist.adapters.sqlite.connection import Connection
 from takotwist.adapters.sqlite.errors import Kind, Trouble
 from takotwist.adapters.sqlite.file import Durability, StoreFile
 from takotwist.adapters.sqlite.rows import Known
 from takotwist.adapters.sqlite.writer_thread import StayingThread
-from takotwist.core.log import Append, Appended, LogStats, Page
+from takotwist.core.log import Append, Appended, LogStats, Page, Report
 from takotwist.core.retention import Watched
 from takotwist.core.topic import Message, Topic
 from takotwist.errors import StoreUnavailable
-from takotwist.ports import IReplayLog
+from takotwist.ports import ILogFollower, IReplayLog
 
 T = TypeVar("T")
 
@@ -61,6 +62,7 @@ class SqliteReplayLog:
     """
 
     log = Logger()
+    everything = True
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class SqliteReplayLog:
         make_pool: Callable[..., ConnectionPool] = ConnectionPool,
     ) -> None:
         self.head = 0
+        self._follower: ILogFollower | None = None
         self._reactor = reactor
         self._wall = wall or reactor.seconds
         self._readers = readers
@@ -86,8 +89,9 @@ class SqliteReplayLog:
         self._under_way = 0
         self._idle: Deferred[None] | None = None
 
-    def start(self) -> Deferred[None]:
+    def start(self, follower: ILogFollower | None = None) -> Deferred[None]:
         """See `IReplayLog`.  It is answered once the reactor runs: adbapi waits for that."""
+        self._follower = follower
         self._watched.opened_us = int(self._wall() * 1_000_000)
         self._pools = {"write": self._pool("write", 1), "read": self._pool("read", self._readers)}
         self._writing = StayingThread(self._pools["write"], self._reactor, Connection.rest)
@@ -126,7 +130,43 @@ class SqliteReplayLog:
             watched=self._watched,
             known=self._known,
         )
-        return self._write(work)
+        return self._write(work).addCallback(self._report, entries)
+
+    def append_batches(
+        self, batches: Sequence[Batch], now_us: int
+    ) -> Deferred[list[tuple[list[Appended], bool]]]:
+        """Store what several processes append, in one transaction; for the log's writer process.
+
+        :param batches: one of each process at most.
+        :return: for each the answers, and whether they are those of an earlier time, when its
+            answer was lost; else as `append`, reports included.
+        """
+        for batch in batches:
+            for entry in batch.entries:
+                self._watched.told(entry.lifecycle.inactivity_ttl_ms)
+        work = partial(
+            append_batches,
+            batches=batches,
+            now_us=now_us,
+            watched=self._watched,
+            known=self._known,
+        )
+        return self._write(work).addCallback(self._report_batches, batches)
+
+    def changed(self, keys: Collection[str], since: int) -> Deferred[set[str]]:
+        """Those topics of `keys` of which something was stored or removed after the id `since`."""
+        return self._read(partial(changed, keys=frozenset(keys), since=since))
+
+    def follow(self, topic: Topic) -> Deferred[None]:
+        """See `IReplayLog`."""
+        return succeed(None)
+
+    def unfollow(self, key: str) -> None:
+        """See `IReplayLog`."""
+
+    def newest(self) -> Deferred[int]:
+        """See `IReplayLog`."""
+        return succeed(self.head)
 
     def read(self, topic: Topic, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
         """See `IReplayLog`."""
@@ -204,7 +244,7 @@ class SqliteReplayLog:
             idle, self._idle = self._idle, None
             idle.callback(None)
 
-    def _committed(self, result: tuple[Any, int]) -> None:
+    def _committed(self, result: tuple[object, int]) -> None:
         # In the writer's thread, before anything else can go wrong.
         self._known.settle()
 
@@ -216,6 +256,21 @@ class SqliteReplayLog:
             self._tell()
         self._condition.worked("write")
         return answer
+
+    def _report(self, appended: list[Appended], entries: Sequence[Append]) -> list[Appended]:
+        if self._follower is not None:
+            self._follower.reported(Report.of(self.head, entries, appended))
+        return appended
+
+    def _report_batches(
+        self, answers: list[tuple[list[Appended], bool]], batches: Sequence[Batch]
+    ) -> list[tuple[list[Appended], bool]]:
+        if self._follower is not None:
+            pairs = list(zip(batches, answers, strict=True))
+            entries = [one for batch, (_, again) in pairs if not again for one in batch.entries]
+            appended = [one for _, (answer, again) in pairs if not again for one in answer]
+            self._follower.reported(Report.of(self.head, entries, appended))
+        return answers
 
     def _failed_writing(self, failure: Failure) -> Failure:
         self._finished(1)
@@ -257,7 +312,8 @@ def read(db: sqlite3.Connection, topic: Topic, after: int, limit: int, max_bytes
     messages: list[Message] = []
     more = False
     found = db.execute(
-        "SELECT size, id, type, data FROM message WHERE topic = ? AND id > ? ORDER BY id LIMIT ?",
+        "SELECT size, id, type, data, epoch, seq FROM message"
+        " WHERE topic = ? AND id > ? ORDER BY id LIMIT ?",
         (number, after, limit + 1),
     )
     for size, *columns in found:
@@ -265,9 +321,20 @@ def read(db: sqlite3.Connection, topic: Topic, after: int, limit: int, max_bytes
         if len(messages) == limit or (messages and max_bytes < 0):
             more = True
             break
-        messages.append(Message(topic, *columns))
+        messages.append(writer.stored_message(topic, *columns))
     found.close()
     return Page(tuple(messages), more, head, removed)
+
+
+def changed(db: sqlite3.Connection, keys: frozenset[str], since: int) -> set[str]:
+    """Those of `keys` of which something was stored or removed after the id `since`."""
+    found = {key for (key,) in db.execute("SELECT key FROM topic WHERE head > ?", (since,))}
+    found |= {key for (key,) in db.execute("SELECT key FROM topic WHERE removed > ?", (since,))}
+    [removed] = db.execute("SELECT removed FROM store").fetchone()
+    if removed > since:
+        # Any that has no row may have been dropped after it.
+        found |= keys - {key for (key,) in db.execute("SELECT key FROM topic")}
+    return found.intersection(keys)
 
 
 def stats(db: sqlite3.Connection) -> LogStats:

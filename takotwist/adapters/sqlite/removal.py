@@ -20,6 +20,9 @@ from takotwist.core.retention import (
     due_at,
 )
 
+#: Answers to batches of processes that are gone are kept for so long, in microseconds.
+ANSWERS_US = 24 * 3600 * 1_000_000
+
 #: Pages that the file may have free before it is made smaller: they are reused,
 #: and moving pages back and forth would only cost.  And most pages in one step.
 _FREE_PAGES, _FREE_SHARE, _VACUUM_PAGES = 1024, 4, 256
@@ -39,6 +42,7 @@ def sweep(
     """Remove one step of what is no longer kept; whether there is more, and the head."""
     known.begin(db)
     _look(db, now_us, known)
+    db.execute("DELETE FROM batch WHERE stored_us < ?", (now_us - ANSWERS_US,))
     ages = known.ages
     room = STEP_MESSAGES
     for topic in TopicRow.due(db, now_us, STEP_TOPICS):

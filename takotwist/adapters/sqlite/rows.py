@@ -23,7 +23,7 @@ from takotwist.core.retention import Ages, Held
 
 _COLUMNS = (
     "id, key, head, oldest, messages, bytes, removed, active_us, due_us,"
-    " replay_window_ms, inactivity_ttl_ms, replay_max_messages, replay_max_bytes"
+    " replay_window_ms, inactivity_ttl_ms, replay_max_messages, replay_max_bytes, epoch, seq"
 )
 
 #: Later than any time.
@@ -32,7 +32,7 @@ _NEVER = 2**62
 #: Bounds in the order of the columns.
 Bounds = tuple[int, int, int, int]
 
-Row = tuple[int, str, int, int, int, int, int, int, int, int, int, int, int]
+Row = tuple[int, str, int, int, int, int, int, int, int, int, int, int, int, int | None, int | None]
 
 
 def bounds_of(lifecycle: Lifecycle) -> Bounds:
@@ -63,6 +63,7 @@ class TopicRow:
     :ivar held: its numbers; they go into the row with `save`.
     :ivar due_us: as it stands in the row.
     :ivar bounds: as they stand in the row.
+    :ivar count: the place of the newest numbered message.
     """
 
     id: int
@@ -70,13 +71,16 @@ class TopicRow:
     held: Held
     due_us: int
     bounds: Bounds
+    count: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, row: Row) -> TopicRow:
         """From the columns of a select."""
         number, key, head, oldest, count, size, removed, active_us, due_us = row[:9]
-        held = Held(_lifecycle_of(row[9:]), removed, head, oldest, count, size, active_us)
-        return cls(number, key, held, due_us, row[9:])
+        bounds, epoch, seq = (row[9], row[10], row[11], row[12]), row[13], row[14]
+        held = Held(_lifecycle_of(bounds), removed, head, oldest, count, size, active_us)
+        place = None if epoch is None or seq is None else (epoch, seq)
+        return cls(number, key, held, due_us, bounds, place)
 
     @classmethod
     def find(cls, db: sqlite3.Connection, key: str) -> TopicRow | None:
@@ -98,7 +102,8 @@ class TopicRow:
         """A new topic."""
         bounds = bounds_of(lifecycle)
         made = db.execute(
-            f"INSERT INTO topic ({_COLUMNS}) VALUES (NULL, ?, 0, 0, 0, 0, ?, 0, ?, ?, ?, ?, ?)",
+            f"INSERT INTO topic ({_COLUMNS})"
+            " VALUES (NULL, ?, 0, 0, 0, 0, ?, 0, ?, ?, ?, ?, ?, NULL, NULL)",
             (key, removed, _NEVER, *bounds),
         )
         assert made.lastrowid is not None
@@ -123,6 +128,11 @@ class TopicRow:
                 (*numbers, due_us, *bounds, self.id),
             )
             self.due_us, self.bounds = due_us, bounds
+
+    def save_count(self, db: sqlite3.Connection) -> None:
+        """Write `count`, which only numbered topics have."""
+        if self.count is not None:
+            db.execute("UPDATE topic SET epoch = ?, seq = ? WHERE id = ?", (*self.count, self.id))
 
 
 #: Topics that are remembered; the one longest known goes first.

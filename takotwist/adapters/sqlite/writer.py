@@ -8,11 +8,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 from takotwist.adapters.sqlite.removal import remove
 from takotwist.adapters.sqlite.rows import Known, TopicRow
-from takotwist.core.log import Append, Appended
+from takotwist.core.log import Append, Appended, numbered
 from takotwist.core.retention import APPEND_MESSAGES, Watched, due_at
 from takotwist.core.topic import MESSAGE_BYTES, Message, Topic
 
@@ -20,11 +19,11 @@ from takotwist.core.topic import MESSAGE_BYTES, Message, Topic
 #: for it again, and has a price of its own besides.
 _ROWS = 16
 
-# With a key.  The text goes in as bytes: a type may hold a lone surrogate, as JSON
+# With a key or a place.  The text goes in as bytes: a type may hold a lone surrogate, as JSON
 # may, and one such message must not fail the whole transaction.
 _INSERT_KEYED = (
-    "INSERT INTO message (topic, id, size, type, idempotency_key, span, data)"
-    " VALUES (?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?)"
+    "INSERT INTO message (topic, id, size, type, idempotency_key, span, epoch, seq, data)"
+    " VALUES (?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?, ?)"
 )
 
 
@@ -53,10 +52,10 @@ def append(
     :param watched: when topics were last in use.
     """
     known.begin(db)
-    return _Batch(db, now_us, known).store(entries, watched)
+    return Transaction(db, now_us, known).store(entries, watched)
 
 
-class _Batch:
+class Transaction:
     """One append under way."""
 
     def __init__(self, db: sqlite3.Connection, now_us: int, known: Known) -> None:
@@ -66,13 +65,16 @@ class _Batch:
         self._head = known.head
         self._topics: dict[str, TopicRow] = {}
         #: Five for each message.
-        self._values: list[Any] = []
+        self._values: list[object] = []
         self._keys: dict[tuple[int, str], tuple[Message, ...]] = {}
+        self._numbered: list[TopicRow] = []
 
     def store(self, entries: Sequence[Append], watched: Watched) -> tuple[list[Appended], int]:
         db, known = self._db, self._known
         appended = [self._store(entry) for entry in entries]
         self._insert()
+        for topic in self._numbered:
+            topic.save_count(db)
         for key, topic in self._topics.items():
             if topic.held.too_large:
                 remove(db, topic, None, APPEND_MESSAGES)
@@ -92,8 +94,8 @@ class _Batch:
         held.lifecycle = entry.lifecycle
         held.active_us = self._now_us
         if key is not None:
-            known = self._keys.get((topic.id, key)) or _answered(
-                self._db, entry.topic, topic.id, _encoded(key)
+            known = self._keys.get((topic.id, key)) or answered(
+                self._db, entry.topic, topic.id, encoded(key)
             )
             if known:
                 return Appended(known, repeated=True)
@@ -110,7 +112,11 @@ class _Batch:
             size += its_size
             next_id += 1
         stored = tuple(messages)
-        if key is not None or not "".join([one.type for one in stored]).isascii():
+        if entry.numbered:
+            stored = numbered(stored, topic.count)
+            topic.count = stored[-1].place
+            self._numbered.append(topic)
+        if entry.numbered or key is not None or not "".join([one.type for one in stored]).isascii():
             del values[start:]
             self._insert_keyed(number, stored, key)
         if key is not None:
@@ -129,11 +135,15 @@ class _Batch:
         """The first of them says how many they are."""
         marks: list[tuple[bytes | None, int | None]] = [(None, None)] * len(messages)
         if key is not None:
-            marks[0] = (_encoded(key), len(messages))
+            marks[0] = (encoded(key), len(messages))
         self._db.executemany(
             _INSERT_KEYED,
             [
-                (topic, one.id, one.size, _encoded(one.type), *mark, one.data)
+                (
+                    *(topic, one.id, one.size, encoded(one.type), *mark),
+                    *(one.place or (None, None)),
+                    one.data,
+                )
                 for one, mark in zip(messages, marks, strict=True)
             ],
         )
@@ -152,7 +162,7 @@ class _Batch:
         return topic
 
 
-def _answered(
+def answered(
     db: sqlite3.Connection, topic: Topic, id: int, key: bytes
 ) -> tuple[Message, ...] | None:
     found = db.execute(
@@ -163,11 +173,21 @@ def _answered(
         return None
     first, span = found
     rows = db.execute(
-        "SELECT id, type, data FROM message WHERE topic = ? AND id BETWEEN ? AND ? ORDER BY id",
+        "SELECT id, type, data, epoch, seq FROM message"
+        " WHERE topic = ? AND id BETWEEN ? AND ? ORDER BY id",
         (id, first, first + span - 1),
     )
-    return tuple(Message(topic, *row) for row in rows)
+    return tuple(stored_message(topic, *row) for row in rows)
 
 
-def _encoded(text: str) -> bytes:
+def stored_message(
+    topic: Topic, id: int, type: str, data: bytes, epoch: int | None, seq: int | None
+) -> Message:
+    """A message from its row."""
+    if epoch is None or seq is None:
+        return Message(topic, id, type, data)
+    return Message(topic, id, type, data, (epoch, seq))
+
+
+def encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")

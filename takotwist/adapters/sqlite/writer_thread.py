@@ -80,7 +80,7 @@ class StayingThread:
         except Empty:
             return None
 
-    def _serve(self, connection: Any) -> None:
+    def _serve(self, connection: object) -> None:
         """In the thread."""
         take, stay = self._work.get, self._stay
         while True:

@@ -7,10 +7,8 @@ async with subscribe("https://app.example", "chat", params={"roomId": "a"}) as c
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Mapping
-from typing import Any
 
 from takotwist.client.asyncio.driver import Driver, Mux, Subscription
 from takotwist.client.asyncio.page import history
@@ -19,7 +17,7 @@ from takotwist.client.credentials import Credentials
 from takotwist.client.driver import GoneChoice
 from takotwist.client.events import History
 from takotwist.client.machine.policy import Policy, Transport
-from takotwist.client.options import SubscriptionOptions, mux_machine
+from takotwist.client.options import SubscriptionOptions
 from takotwist.client.target import Target
 
 __all__ = ["History", "Mux", "Subscription", "connect", "history", "subscribe"]
@@ -29,7 +27,7 @@ def subscribe(
     url: str,
     channel: str,
     *,
-    params: Mapping[str, Any] | None = None,
+    params: Mapping[str, object] | None = None,
     cursor: str | None = None,
     credentials: Credentials = None,
     on_gone: GoneChoice = "reset",
@@ -61,11 +59,9 @@ def subscribe(
     options = SubscriptionOptions(
         channel, params, cursor, credentials, on_gone, transport, header, auth_frame
     )
-    connection = OwnConnection(options.machine(policy, random.random), options)
+    connection = OwnConnection.of(options, policy, random.random)
     driver = Driver(connection, policy, target, ca_file)
-    news = asyncio.Event()
-    subscription = options.subscription_state(policy, news.set)
-    return Subscription(driver, subscription, lambda: connection.begin(driver.now()), True, news)
+    return Subscription(driver, options, lambda: connection.begin(driver.now()), own=True)
 
 
 def connect(
@@ -81,5 +77,5 @@ def connect(
     :param headers: of the upgrade, such as a cookie.
     """
     policy, target = policy or Policy(), Target.of(url)
-    connection = SharedConnection(mux_machine(policy, random.random), headers or {})
+    connection = SharedConnection.of(headers, policy, random.random)
     return Mux(Driver(connection, policy, target, ca_file), connection)

@@ -32,7 +32,7 @@ class Line(Protocol):
     def now(self) -> float:
         """The machine's time."""
 
-    def tell(self, fact: Callable[..., None], *args: Any) -> None:
+    def tell(self, fact: Callable[..., None], *args: object) -> None:
         """Tell the machine a fact, and carry out what it wants then."""
 
     async def may_read(self) -> None:

@@ -22,7 +22,7 @@ from takotwist.client.subscription import AnyMux, AnySubscription
 CLOSE_SECONDS = 5.0
 
 
-async def called(function: Callable[..., Any], *args: Any) -> Any:
+async def called(function: Callable[..., object], *args: object) -> Any:
     """The result of a function that may be a coroutine's."""
     result = function(*args)
     return await result if inspect.isawaitable(result) else result
@@ -40,7 +40,7 @@ class Line:
     task: asyncio.Task[None] | None = None
     _cut: bool = False
 
-    def tell(self, fact: Callable[..., None], *args: Any) -> None:
+    def tell(self, fact: Callable[..., None], *args: object) -> None:
         """Tell the machine a fact, and carry out what it wants then."""
         if not self._cut:
             fact(*args)
@@ -112,7 +112,7 @@ class Driver(driver.Driver):
         self._room.set()
 
     async def publish(
-        self, subscription: SubscriptionState, topic: int, type: str, data: Any, key: str | None
+        self, subscription: SubscriptionState, topic: int, type: str, data: object, key: str | None
     ) -> str | None:
         """Publish, and wait for the outcome."""
         future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
@@ -153,11 +153,11 @@ class Driver(driver.Driver):
             self._session = session_for(self.target, self.ca_file)
         return self._session
 
-    def ask(self, function: Callable[..., Any], *args: Any) -> Awaitable[Any]:
+    def ask(self, function: Callable[..., object], *args: object) -> Awaitable[Any]:
         """Call a function of the caller's, whose result may have to be waited for."""
         return called(function, *args)
 
-    async def in_time(self, function: Callable[[], Any], seconds: float) -> Any:
+    async def in_time(self, function: Callable[[], object], seconds: float) -> Any:
         """As `ask`.  :raises TimeoutError: it has not answered in time."""
         async with asyncio.timeout(seconds):
             return await called(function)
@@ -203,11 +203,15 @@ class Subscription(AnySubscription[Driver]):
     ``async with``, or loop over it directly: leaving the loop then closes it.
     """
 
-    _news: asyncio.Event
+    _news: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _managed: bool = attrs.field(default=False, init=False)
 
+    @property
+    def _wake(self) -> Callable[[], None]:
+        return self._news.set
+
     async def publish(
-        self, type: str, data: Any, *, idempotency_key: str | None = None
+        self, type: str, data: object, *, idempotency_key: str | None = None
     ) -> str | None:
         """Publish on the topic.
 
@@ -260,6 +264,4 @@ class Mux(AnyMux[Driver, Subscription]):
     """
 
     def _subscription(self, options: SubscriptionOptions, begin: Callable[[], int]) -> Subscription:
-        news = asyncio.Event()
-        subscription = options.subscription_state(self._driver.policy, news.set)
-        return Subscription(self._driver, subscription, begin, False, news)
+        return Subscription(self._driver, options, begin, own=False)

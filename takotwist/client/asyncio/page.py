@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import aiohttp
 
@@ -21,7 +20,7 @@ async def history(
     url: str,
     channel: str,
     *,
-    params: Mapping[str, Any] | None = None,
+    params: Mapping[str, object] | None = None,
     after: str | None = None,
     limit: int | None = None,
     credentials: Credentials = None,

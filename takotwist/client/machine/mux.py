@@ -12,7 +12,6 @@ there are no topics.  Facts of a connection that is over change nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import attrs
 
@@ -74,7 +73,7 @@ class MuxMachine(Machine):
     def subscribed(
         self,
         channel: str,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         now: float,
         *,
         cursor: str | None = None,
@@ -120,7 +119,9 @@ class MuxMachine(Machine):
         if found is not None:
             self._topic_ended(found, outcome, now)
 
-    def publish(self, topic: int, type: str, data: Any, now: float, key: str | None = None) -> int:
+    def publish(
+        self, topic: int, type: str, data: object, now: float, key: str | None = None
+    ) -> int:
         """Take a publish; its outcome comes as `Settle` with the number returned.
 
         :raises BodyInvalid: it is no message.  :raises OutgoingFull: too many wait.
@@ -221,7 +222,7 @@ class MuxMachine(Machine):
         else:
             self._intents.append(AskCredentials(topic.number))
 
-    def _request(self, op: str, topic: MuxTopic, ref: int, **more: Any) -> None:
+    def _request(self, op: str, topic: MuxTopic, ref: int, **more: object) -> None:
         text = frames.topic_request(op, ref, topic.channel, topic.params, **more)
         self._intents.append(Send(text))
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import Any
 
 import attrs
 
@@ -25,6 +24,7 @@ from takotwist.client.machine.continuity import Continuity, Delivery
 from takotwist.client.machine.link import Retries
 from takotwist.client.machine.outcome import Outcome
 from takotwist.client.machine.policy import CredentialsKind, Policy
+from takotwist.core.json_values import JsonObject
 from takotwist.core.topic import Topic
 from takotwist.states import Transitions, moved
 
@@ -69,7 +69,7 @@ class MuxTopic:
 
     number: int
     channel: str
-    params: Mapping[str, Any]
+    params: JsonObject
     delivery: Delivery
     retries: Retries
     credentials: CredentialsKind
@@ -102,7 +102,7 @@ class MuxTopic:
         self._enter(TopicState.SUBSCRIBING)
         self.ref = ref
 
-    def acked(self, params: Mapping[str, Any] | None, now: float) -> None:
+    def acked(self, params: Mapping[str, object] | None, now: float) -> None:
         """The server let us in, and said what the topic is called."""
         self._enter(TopicState.LIVE)
         self.trouble = None

@@ -12,7 +12,6 @@ slips through would overtake those before it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import attrs
 import msgspec
@@ -101,7 +100,7 @@ class Outgoing:
     _bytes: int = 0
     _count: int = 0
 
-    def add(self, type: str, data: Any, key: str | None = None, topic: int = 0) -> Publish:
+    def add(self, type: str, data: object, key: str | None = None, topic: int = 0) -> Publish:
         """Take a publish.
 
         :param data: any JSON value, or what msgspec can make one of.

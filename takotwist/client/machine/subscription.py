@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 
@@ -99,7 +99,7 @@ class SubscriptionMachine(Machine):
     :ivar phase: changed by `_enter` alone.
     """
 
-    _params: Mapping[str, Any]
+    _params: Mapping[str, object]
     _policy: Policy
     _delivery: Delivery
     _outgoing: Outgoing
@@ -117,7 +117,7 @@ class SubscriptionMachine(Machine):
     def starting_at(
         cls,
         cursor: str | None,
-        params: Mapping[str, Any],
+        params: Mapping[str, object],
         *,
         policy: Policy,
         random: Callable[[], float],
@@ -163,7 +163,7 @@ class SubscriptionMachine(Machine):
         if self.phase is Phase.NEW:
             self._connect(now)
 
-    def publish(self, type: str, data: Any, now: float, key: str | None = None) -> int:
+    def publish(self, type: str, data: object, now: float, key: str | None = None) -> int:
         """Take a publish; its outcome comes as `Settle` with the number returned.
 
         :raises BodyInvalid: it is no message.  :raises OutgoingFull: too many wait.
@@ -380,7 +380,7 @@ class StreamReader:
     """Reader of one SSE response: bytes in, events and cursor moves out (protocol, section 4)."""
 
     _delivery: Delivery
-    _params: Mapping[str, Any]
+    _params: Mapping[str, object]
     _stream: EventStream
 
     def feed(self, data: bytes) -> Iterator[Deliver | Move | RetrySaid]:

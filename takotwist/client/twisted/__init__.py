@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from twisted.internet.interfaces import IStreamClientEndpoint
 
@@ -18,21 +17,20 @@ from takotwist.client.credentials import Credentials
 from takotwist.client.driver import GoneChoice
 from takotwist.client.events import History
 from takotwist.client.machine.policy import Policy, Transport
-from takotwist.client.options import SubscriptionOptions, mux_machine
+from takotwist.client.options import SubscriptionOptions
 from takotwist.client.target import Target
-from takotwist.client.twisted.carriers import endpoint_for
-from takotwist.client.twisted.driver import Driver, Mux, Signal, Subscription
+from takotwist.client.twisted.driver import Driver, Mux, Subscription
 from takotwist.client.twisted.page import history
 
 __all__ = ["History", "Mux", "Subscription", "connect", "history", "subscribe"]
 
 
 def subscribe(
-    reactor: Any,
+    reactor: object,
     url: str,
     channel: str,
     *,
-    params: Mapping[str, Any] | None = None,
+    params: Mapping[str, object] | None = None,
     cursor: str | None = None,
     credentials: Credentials = None,
     on_gone: GoneChoice = "reset",
@@ -68,16 +66,13 @@ def subscribe(
     options = SubscriptionOptions(
         channel, params, cursor, credentials, on_gone, transport, header, auth_frame
     )
-    connection = OwnConnection(options.machine(policy, random), options)
-    endpoint = endpoint or endpoint_for(reactor, target, ca_file)
-    driver = Driver(connection, policy, target, ca_file, reactor=reactor, endpoint=endpoint)
-    news = Signal()
-    subscription = options.subscription_state(policy, news.fire)
-    return Subscription(driver, subscription, lambda: connection.begin(driver.now()), True, news)
+    connection = OwnConnection.of(options, policy, random)
+    driver = Driver.on(reactor, connection, policy, target, ca_file, endpoint)
+    return Subscription(driver, options, lambda: connection.begin(driver.now()), own=True)
 
 
 def connect(
-    reactor: Any,
+    reactor: object,
     url: str,
     *,
     headers: Mapping[str, str] | None = None,
@@ -92,7 +87,5 @@ def connect(
     :param headers: of the upgrade, such as a cookie.
     """
     policy, target = policy or Policy(), Target.of(url)
-    connection = SharedConnection(mux_machine(policy, random), headers or {})
-    endpoint = endpoint or endpoint_for(reactor, target, ca_file)
-    driver = Driver(connection, policy, target, ca_file, reactor=reactor, endpoint=endpoint)
-    return Mux(driver, connection)
+    connection = SharedConnection.of(headers, policy, random)
+    return Mux(Driver.on(reactor, connection, policy, target, ca_file, endpoint), connection)

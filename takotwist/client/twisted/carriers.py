@@ -74,7 +74,7 @@ class Line(Protocol):
     def now(self) -> float:
         """The machine's time."""
 
-    def tell(self, fact: Callable[..., None], *args: Any) -> None:
+    def tell(self, fact: Callable[..., None], *args: object) -> None:
         """Tell the machine a fact, and carry out what it wants then."""
 
     def flowing(self, producer: IPushProducer) -> None:
@@ -295,7 +295,7 @@ async def carry_websocket(
     await socket.ended
 
 
-def endpoint_for(reactor: Any, target: Target, ca_file: str | None) -> IStreamClientEndpoint:
+def endpoint_for(reactor: object, target: Target, ca_file: str | None) -> IStreamClientEndpoint:
     """The endpoint of a server.
 
     :param ca_file: PEM of the only authority to trust, or `None` for the system's.

@@ -13,13 +13,21 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent
 
 from takotwist.client import driver
-from takotwist.client.driver import SubscriptionState
+from takotwist.client.driver import Connection, SubscriptionState
 from takotwist.client.errors import SubscriptionClosed
 from takotwist.client.events import Event
 from takotwist.client.machine.machine import Connect
+from takotwist.client.machine.policy import Policy
 from takotwist.client.options import SubscriptionOptions
 from takotwist.client.subscription import AnyMux, AnySubscription
-from takotwist.client.twisted.carriers import Abortable, OneEndpoint, carry_sse, carry_websocket
+from takotwist.client.target import Target
+from takotwist.client.twisted.carriers import (
+    Abortable,
+    OneEndpoint,
+    carry_sse,
+    carry_websocket,
+    endpoint_for,
+)
 from takotwist.client.twisted.in_time import in_time
 from takotwist.errors import TakoError
 
@@ -59,7 +67,7 @@ class Line:
         """The machine's time."""
         return self.driver.now()
 
-    def tell(self, fact: Callable[..., None], *args: Any) -> None:
+    def tell(self, fact: Callable[..., None], *args: object) -> None:
         """Tell the machine a fact, and carry out what it wants then."""
         if not self._cut:
             fact(*args)
@@ -137,6 +145,20 @@ class Driver(driver.Driver):
     _timer: IDelayedCall | None = attrs.field(default=None, init=False)
     _work: dict[Deferred[None], Callable[[], None]] = attrs.field(factory=dict, init=False)
 
+    @classmethod
+    def on(
+        cls,
+        reactor: Any,
+        connection: Connection,
+        policy: Policy,
+        target: Target,
+        ca_file: str | None,
+        endpoint: IStreamClientEndpoint | None,
+    ) -> Driver:
+        """A driver; see `takotwist.client.twisted.connect`."""
+        endpoint = endpoint or endpoint_for(reactor, target, ca_file)
+        return cls(connection, policy, target, ca_file, reactor=reactor, endpoint=endpoint)
+
     def now(self) -> float:
         """The machine's time."""
         return float(self.reactor.seconds()) * 1000
@@ -151,7 +173,7 @@ class Driver(driver.Driver):
             self._line.balance()
 
     def publish(
-        self, subscription: SubscriptionState, topic: int, type: str, data: Any, key: str | None
+        self, subscription: SubscriptionState, topic: int, type: str, data: object, key: str | None
     ) -> Deferred[str | None]:
         """Publish; fires with the outcome."""
         try:
@@ -178,11 +200,11 @@ class Driver(driver.Driver):
             cancel()
             await work
 
-    def ask(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+    def ask(self, function: Callable[..., object], *args: object) -> Deferred[Any]:
         """Call a function of the caller's, whose result may have to be waited for."""
         return maybeDeferred(function, *args)
 
-    async def in_time(self, function: Callable[[], Any], seconds: float) -> Any:
+    async def in_time(self, function: Callable[[], object], seconds: float) -> Any:
         """As `ask`.  :raises TimeoutError: it has not answered in time."""
         return await in_time(self.reactor, seconds, maybeDeferred(function))
 
@@ -196,7 +218,7 @@ class Driver(driver.Driver):
         running = Deferred.fromCoroutine(work)
         self._work[running] = cancel or running.cancel
 
-        def ended(result: Any) -> None:
+        def ended(result: object) -> None:
             del self._work[running]
             if isinstance(result, Failure) and not result.check(CancelledError):
                 # Not the network's doing: a header that cannot be sent, a callable
@@ -233,10 +255,14 @@ class Subscription(AnySubscription[Driver]):
     ``async with``, or call `close` when done.
     """
 
-    _news: Signal
+    _news: Signal = attrs.field(factory=Signal, init=False)
+
+    @property
+    def _wake(self) -> Callable[[], None]:
+        return self._news.fire
 
     def publish(
-        self, type: str, data: Any, *, idempotency_key: str | None = None
+        self, type: str, data: object, *, idempotency_key: str | None = None
     ) -> Deferred[str | None]:
         """Publish on the topic.
 
@@ -273,6 +299,4 @@ class Mux(AnyMux[Driver, Subscription]):
     """
 
     def _subscription(self, options: SubscriptionOptions, begin: Callable[[], int]) -> Subscription:
-        news = Signal()
-        subscription = options.subscription_state(self._driver.policy, news.fire)
-        return Subscription(self._driver, subscription, begin, False, news)
+        return Subscription(self._driver, options, begin, own=False)

@@ -86,7 +86,7 @@ def _addresses(future: Future[list[Found]]) -> list[Any]:
 class OwnLookups:
     """`reactor` with a resolver for one host.  Everything else is the reactor's own."""
 
-    def __init__(self, reactor: Any, host: str, port: int) -> None:
+    def __init__(self, reactor: object, host: str, port: int) -> None:
         self._reactor = reactor
         self.nameResolver: IHostnameResolver = _Resolver(reactor, NameLookup(host, port))
 

@@ -19,6 +19,7 @@ from takotwist.client.events import PAGE_SECONDS, History, PageBody, read_histor
 from takotwist.client.target import Target
 from takotwist.client.twisted.carriers import Abortable, OneEndpoint, endpoint_for, sentence_of
 from takotwist.client.twisted.in_time import in_time
+from takotwist.core.json_values import JsonObject
 
 
 async def history(
@@ -26,7 +27,7 @@ async def history(
     url: str,
     channel: str,
     *,
-    params: Mapping[str, Any] | None = None,
+    params: JsonObject | None = None,
     after: str | None = None,
     limit: int | None = None,
     credentials: Credentials = None,

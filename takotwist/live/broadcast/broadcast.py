@@ -97,7 +97,7 @@ class Broadcast:
         raise TypeError("Broadcast has no instances: use its methods, or BroadcastChannel(key=...)")
 
     @classmethod
-    def publish(cls, key: str, data: Any, *, replay: Replay | None = None) -> Outcome[Receipt]:
+    def publish(cls, key: str, data: object, *, replay: Replay | None = None) -> Outcome[Receipt]:
         """Give `data` to every subscriber of `key`, servers' and clients'.
 
         :param replay: keep it, as the `BroadcastChannel`s of this key say; left out it is
@@ -119,7 +119,7 @@ class Broadcast:
         return receipt_of(key, give(default_broadcasts(), key, raw, True, replay))
 
     @classmethod
-    def subscribe(cls, key: str, callback: Callable[[Any, Receipt], Any]) -> Unsubscribe:
+    def subscribe(cls, key: str, callback: Callable[[Any, Receipt], object]) -> Unsubscribe:
         """Subscribe to every later message of `key`.
 
         :param callback: gets the message and its `Receipt`; may be a coroutine function.
@@ -128,7 +128,9 @@ class Broadcast:
         return subscribe_to(default_broadcasts(), key, False, callback)
 
     @classmethod
-    def subscribe_binary(cls, key: str, callback: Callable[[bytes, Receipt], Any]) -> Unsubscribe:
+    def subscribe_binary(
+        cls, key: str, callback: Callable[[bytes, Receipt], object]
+    ) -> Unsubscribe:
         """Subscribe to bytes; as `subscribe`."""
         return subscribe_to(default_broadcasts(), key, True, callback)
 
@@ -187,17 +189,17 @@ def subscribe_to(
     broadcasts: Broadcasts,
     key: str,
     binary: bool,
-    callback: Callable[[Any, Receipt], Any],
+    callback: Callable[[Any, Receipt], object],
 ) -> Unsubscribe:
     """Subscribe a function of the app; its failures are logged."""
 
-    def settled(_: Any, error: BaseException | None) -> None:
+    def settled(_: object, error: BaseException | None) -> None:
         if error is not None:
             log_failure("a subscriber of a broadcast", error)
 
     def member(publication: Publication) -> None:
         # Decoded for each: what one of them changes, the others do not see.
-        data: Any = publication.data
+        data: object = publication.data
         if not binary:
             data = decode(publication.data, read_marks(publication.values), None)
         receipt = Receipt.of(key, publication.info)

@@ -68,7 +68,7 @@ def current_call() -> RunningCall | None:
     return _running.get()
 
 
-def run_in(running: RunningCall, function: Callable[[], Any]) -> Any:
+def run_in(running: RunningCall, function: Callable[[], object]) -> Any:
     """Call `function` within a call; also what it starts before it returns."""
     token = _running.set(running)
     try:

@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from takotwist.app.types import failure_text
+from takotwist.core.json_values import Json
 from takotwist.errors import BodyInvalid, InternalError, NotFound, Refusal
 from takotwist.live.errors import Abort, NetworkError, PageLeft
 from takotwist.live.functions.call_context import CallContext, RunningCall, run_in, wait_in
@@ -128,7 +129,7 @@ class Calls:
         function: Function[..., Any],
         running: RunningCall,
         args: list[Any],
-        named: dict[str, Any],
+        named: dict[str, Json],
         secret: str | None,
     ) -> bytes:
         """The answer.  :raises Abort: :raises Refusal: and then nothing is left of the call."""
@@ -214,7 +215,7 @@ class Calls:
         return subject
 
     @staticmethod
-    def _arguments(function: Function[..., Any], body: bytes) -> tuple[list[Any], dict[str, Any]]:
+    def _arguments(function: Function[..., Any], body: bytes) -> tuple[list[Any], dict[str, Json]]:
         try:
             said = _BODY.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
@@ -230,7 +231,7 @@ class Calls:
 
 
 def _bound(
-    function: Function[..., Any], running: RunningCall, args: list[Any], named: dict[str, Any]
+    function: Function[..., Any], running: RunningCall, args: list[Any], named: dict[str, Json]
 ) -> Callable[[], Any]:
     wrapped = function.wrapped
     if inspect.iscoroutinefunction(wrapped):
@@ -246,14 +247,14 @@ def _bound(
 def _until_left(work: Deferred[Any], running: RunningCall, *, finishes: bool) -> Deferred[Any]:
     """The answer of a call; cancelling it says that the caller has left."""
 
-    def left(_: Deferred[Any]) -> None:
+    def left(_: Deferred[object]) -> None:
         running.left = True
         if not finishes:
             work.cancel()
 
     answer: Deferred[Any] = Deferred(left)
 
-    def done(result: Any) -> None:
+    def done(result: object) -> None:
         # Whoever has left hears nothing; what went wrong in the function is in the log.
         if not running.left:
             answer.callback(result)

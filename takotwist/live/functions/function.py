@@ -20,6 +20,7 @@ import attrs
 from takotwist.app.channel import DEFAULT_HEADER
 from takotwist.app.discovery import collected, load
 from takotwist.app.types import Declared, DoesNotFit, declare
+from takotwist.core.json_values import Json
 from takotwist.errors import BodyInvalid, DefinitionError
 from takotwist.live.functions.results import Returned
 from takotwist.live.values import Mark, decode
@@ -96,7 +97,7 @@ class Function(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.wrapped(*args, **kwargs)
 
-    def verified_by(self, verify: Callable[..., Any]) -> Function[P, R]:
+    def verified_by(self, verify: Callable[..., object]) -> Function[P, R]:
         """The same function with another `verify`.
 
         :param verify: reads the credentials that this one's read, or those of the usual header.
@@ -124,7 +125,7 @@ class Function(Generic[P, R]):
 
     def bind(
         self, args: Sequence[bytes], named: Mapping[str, bytes], marks: Sequence[Mark] = ()
-    ) -> tuple[list[Any], dict[str, Any]]:
+    ) -> tuple[list[Any], dict[str, Json]]:
         """Decode arguments from JSON, as the function takes them.
 
         :param marks: their paths begin with ``args`` and an index, or ``named`` and a name.
@@ -143,7 +144,7 @@ class Function(Generic[P, R]):
         ]
         taken = {one.name for one in positional[: len(args)]}
         by_name = {one.name: one for one in self.parameters}
-        named_values: dict[str, Any] = {}
+        named_values: dict[str, object] = {}
         for name, data in named.items():
             if name not in by_name:
                 raise BodyInvalid(f"named: {self.name} takes no {name!r}.")
@@ -176,7 +177,7 @@ def _below(marks: Sequence[Mark], *path: str | int) -> Sequence[Mark]:
     return [Mark(one.path[depth:], one.kind) for one in marks if (*one.path[:depth],) == path]
 
 
-def _parameters_of(wrapped: Callable[..., Any], place: str) -> Sequence[Parameter]:
+def _parameters_of(wrapped: Callable[..., object], place: str) -> Sequence[Parameter]:
     try:
         hints = get_type_hints(wrapped, include_extras=True)
     except Exception as unusable:
@@ -209,7 +210,7 @@ def function(wrapped: Callable[P, R], /) -> Function[P, R]: ...
 def function(
     *,
     name: str | None = ...,
-    verify: Callable[..., Any] | None = ...,
+    verify: Callable[..., object] | None = ...,
     header: str | None = ...,
     cookie: str | None = ...,
     finish: bool = ...,
@@ -217,11 +218,11 @@ def function(
 
 
 def function(
-    wrapped: Callable[..., Any] | None = None,
+    wrapped: Callable[..., object] | None = None,
     /,
     *,
     name: str | None = None,
-    verify: Callable[..., Any] | None = None,
+    verify: Callable[..., object] | None = None,
     header: str | None = "",
     cookie: str | None = None,
     finish: bool = False,

@@ -112,7 +112,7 @@ def _types_of(function: Function[..., Any]) -> FunctionTypes:
     )
 
 
-def _awaited(kind: Any) -> Any:
+def _awaited(kind: object) -> object:
     """The result of what a function without ``async`` returns to be waited for."""
     origin = get_origin(kind)
     if origin in (Deferred, collections.abc.Awaitable, collections.abc.Coroutine):
@@ -120,7 +120,7 @@ def _awaited(kind: Any) -> Any:
     return kind
 
 
-def _document(kind: Any) -> Document:
+def _document(kind: object) -> Document:
     """The schema of a parameter or a message."""
     return None if isinstance(kind, TypeVar) else _Reader().document(kind)
 
@@ -133,7 +133,7 @@ class _Reader:
         self._marks = 0
         self._within: list[Any] = []
 
-    def document(self, kind: Any) -> Document:
+    def document(self, kind: object) -> Document:
         """Its schema."""
         if kind is Any:
             return None
@@ -149,7 +149,7 @@ class _Reader:
         root = found.get("$defs", {}).get(str(found.get("$ref", "")).removeprefix("#/$defs/"), {})
         return {**root, "$defs": found["$defs"]} if root else found
 
-    def _marked(self, kind: Any) -> Any:
+    def _marked(self, kind: object) -> Any:
         origin, arguments = get_origin(kind), get_args(kind)
         if kind is datetime or kind in (bytes, bytearray, memoryview):
             self._marks += 1
@@ -200,12 +200,12 @@ def _said_elsewhere(mark: type) -> dict[str, Any]:
     return {ELSEWHERE: mark.number}
 
 
-def _messages(said: Any) -> MessageTypes:
+def _messages(said: object) -> MessageTypes:
     message, answer = types_of(said)
     return MessageTypes(_document(message), _document(answer))
 
 
-def _same_struct(kind: type[msgspec.Struct], marked: Mapping[str, Any]) -> type[msgspec.Struct]:
+def _same_struct(kind: type[msgspec.Struct], marked: Mapping[str, object]) -> type[msgspec.Struct]:
     """A Struct with the same schema but for the types of its fields.
 
     A record of its members would lose its tag, and which of them may be left out.
@@ -227,7 +227,7 @@ def _same_struct(kind: type[msgspec.Struct], marked: Mapping[str, Any]) -> type[
     )
 
 
-def _with_values(node: Any) -> Any:
+def _with_values(node: object) -> Any:
     """A schema of pydantic, with marks for the dates and bytes in it."""
     if isinstance(node, list):
         return [_with_values(one) for one in node]
@@ -238,13 +238,13 @@ def _with_values(node: Any) -> Any:
     return {key: _with_values(one) for key, one in node.items()}
 
 
-def _fields(kind: Any) -> Mapping[str, Any] | None:
+def _fields(kind: object) -> Mapping[str, object] | None:
     """The members of a record by their names on the wire, or `None`."""
     if not isinstance(kind, type):
         return None
     if is_typeddict(kind):
         hints = get_type_hints(kind, include_extras=True)
-        optional = kind.__optional_keys__  # type: ignore[attr-defined]
+        optional: frozenset[str] = vars(kind)["__optional_keys__"]
         return {name: _optional(one) if name in optional else one for name, one in hints.items()}
     if issubclass(kind, msgspec.Struct):
         return {one.encode_name: one.type for one in msgspec.structs.fields(kind)}
@@ -267,5 +267,5 @@ def _fields(kind: Any) -> Mapping[str, Any] | None:
     return None
 
 
-def _optional(kind: Any) -> Any:
+def _optional(kind: object) -> object:
     return kind if get_origin(kind) is NotRequired else NotRequired[kind]

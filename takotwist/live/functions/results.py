@@ -39,10 +39,10 @@ class WrongResult(Exception):
 class Returned:
     """A return annotation, with the check of results against it."""
 
-    _kind: Any
+    _kind: object
 
     @classmethod
-    def of(cls, wrapped: collections.abc.Callable[..., Any]) -> Returned | None:
+    def of(cls, wrapped: collections.abc.Callable[..., object]) -> Returned | None:
         """`None` where there is no annotation, or none that could be checked."""
         kind = get_type_hints(wrapped, include_extras=True).get("return", Any)
         if get_origin(kind) in _AWAITED:
@@ -56,7 +56,7 @@ class Returned:
             return None
         return cls(kind)
 
-    def check(self, plain: Any, objects: Mapping[UUID, Any]) -> None:
+    def check(self, plain: object, objects: Mapping[UUID, object]) -> None:
         """Check a result.
 
         :param plain: mappings, lists, texts and so on, and marks of live objects.
@@ -64,7 +64,7 @@ class Returned:
         :raises WrongResult: it does not fit.
         """
 
-        def read(kind: Any, value: Any) -> Any:
+        def read(kind: object, value: object) -> Any:
             if isinstance(value, UUID) and value in objects:
                 return objects[value]
             if kind is object:
@@ -78,7 +78,7 @@ class Returned:
             raise WrongResult(f"result{path.rstrip('`')}: {reason}") from None
 
 
-def _read(kind: Any, value: Any) -> Any:
+def _read(kind: object, value: object) -> Any:
     """A value of a type that msgspec does not know: a model of pydantic."""
     construct = getattr(kind, "model_construct", None)
     if callable(construct) and _has_mark(value):
@@ -93,7 +93,7 @@ def _read(kind: Any, value: Any) -> Any:
         raise ValueError(f"Expected `{name}`, got `{type(value).__name__}`") from None
 
 
-def _has_mark(value: Any) -> bool:
+def _has_mark(value: object) -> bool:
     if isinstance(value, dict):
         return any(map(_has_mark, value.values()))
     if isinstance(value, list | tuple):
@@ -116,7 +116,7 @@ class Found:
     one: LiveObject
 
 
-def take_apart(result: Any, returned: Returned | None = None) -> tuple[Encoded, list[Found]]:
+def take_apart(result: object, returned: Returned | None = None) -> tuple[Encoded, list[Found]]:
     """Encode a result, with `null` where live objects were.
 
     :param returned: what it is to be.
@@ -125,9 +125,9 @@ def take_apart(result: Any, returned: Returned | None = None) -> tuple[Encoded, 
     :raises WrongResult: it is something else.
     """
     # A mark is no text, or it could stand where a text is declared.
-    objects: dict[UUID, Any] = {}
+    objects: dict[UUID, object] = {}
 
-    def hook(value: Any) -> Any:
+    def hook(value: object) -> Any:
         if isinstance(value, ClientEnd | BroadcastChannel):
             mark = uuid4()
             objects[mark] = value
@@ -180,7 +180,7 @@ def _without(
 
 def answer_json(result: Encoded, found: list[Found]) -> bytes:
     """The body of an answer (protocol, live objects, section 2)."""
-    body: dict[str, Any] = {"result": msgspec.Raw(result.data)}
+    body: dict[str, object] = {"result": msgspec.Raw(result.data)}
     if result.values:
         body["values"] = msgspec.Raw(result.values)
     if found:

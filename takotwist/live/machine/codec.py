@@ -75,7 +75,7 @@ def trouble_json(trouble: Trouble | None) -> Any:
     """An error as `msgspec.json.encode` takes it."""
     if trouble is None:
         return None
-    said: dict[str, Any] = {"code": trouble.code}
+    said: dict[str, object] = {"code": trouble.code}
     if trouble.value is not None:
         said["value"] = msgspec.Raw(trouble.value)
     if trouble.values:
@@ -85,7 +85,7 @@ def trouble_json(trouble: Trouble | None) -> Any:
     return said
 
 
-def read_trouble(said: Any) -> Trouble | None:
+def read_trouble(said: object) -> Trouble | None:
     """:raises Unreadable: it is no error of the protocol."""
     try:
         wire = msgspec.json.decode(msgspec.json.encode(said), type=_Trouble | None)
@@ -102,7 +102,7 @@ def _trouble(wire: _Trouble | None) -> Trouble | None:
 
 def write_text(id: str, frame: Frame) -> bytes:
     """Encode a text frame; `data` stands last, so that its text can be found without parsing."""
-    said: dict[str, Any] = {"op": "live", "id": id, "do": frame.do}
+    said: dict[str, object] = {"op": "live", "id": id, "do": frame.do}
     if frame.seq:
         said["seq"] = frame.seq
     if frame.ack:

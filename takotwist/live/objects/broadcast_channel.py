@@ -86,7 +86,7 @@ class BroadcastChannel(LiveObject, Generic[M]):
                 log, key, replay, begins, self._tell_when_ready, self._lose_place
             )
 
-    def publish(self, data: Any) -> Outcome[Receipt]:
+    def publish(self, data: object) -> Outcome[Receipt]:
         """Give `data` to every member; also when this one is closing or closed.
 
         :raises TypeError: :raises ValueError: JSON has no form for `data`.
@@ -100,18 +100,18 @@ class BroadcastChannel(LiveObject, Generic[M]):
         raw = Encoded(bytes(memoryview(data)))
         return receipt_of(self.key, give(self._broadcasts, self.key, raw, True, self._replay))
 
-    def subscribe(self, callback: Callable[[Any, Receipt], Any]) -> Unsubscribe:
+    def subscribe(self, callback: Callable[[Any, Receipt], object]) -> Unsubscribe:
         """Subscribe to every later message, until this member is closed.
 
         :return: call it to unsubscribe.
         """
         return self._subscribe(False, callback)
 
-    def subscribe_binary(self, callback: Callable[[bytes, Receipt], Any]) -> Unsubscribe:
+    def subscribe_binary(self, callback: Callable[[bytes, Receipt], object]) -> Unsubscribe:
         """Subscribe to bytes; as `subscribe`."""
         return self._subscribe(True, callback)
 
-    def _subscribe(self, binary: bool, callback: Callable[[Any, Receipt], Any]) -> Unsubscribe:
+    def _subscribe(self, binary: bool, callback: Callable[[Any, Receipt], object]) -> Unsubscribe:
         if self._machine.ended:
             return lambda: None
         unsubscribe = subscribe_to(self._broadcasts, self.key, binary, callback)
@@ -124,7 +124,7 @@ class BroadcastChannel(LiveObject, Generic[M]):
 
         return leave
 
-    def _wrong(self, *_: Any, **__: Any) -> NoReturn:
+    def _wrong(self, *_: object, **__: object) -> NoReturn:
         raise UsageError("a BroadcastChannel has publish and subscribe, not send and listen")
 
     send = send_binary = listen = listen_binary = _wrong

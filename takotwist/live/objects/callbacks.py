@@ -40,7 +40,7 @@ def log_failure(what: str, error: BaseException) -> None:
     _log.error("{what} failed\n{trace}", what=what, trace=failure_text(error, ()))
 
 
-def accepts_argument(callback: Callable[..., Any]) -> bool:
+def accepts_argument(callback: Callable[..., object]) -> bool:
     """Tell whether a callback takes an argument: ``on_close`` has one to give."""
     try:
         signature = inspect.signature(callback)
@@ -54,7 +54,7 @@ def accepts_argument(callback: Callable[..., Any]) -> bool:
 
 
 def call(
-    callback: Callable[..., Any], arguments: Sequence[Any]
+    callback: Callable[..., object], arguments: Sequence[object]
 ) -> tuple[Any, Deferred[Any] | None]:
     """Call a function of the app.
 
@@ -76,7 +76,7 @@ class Dispatch:
     done: Callable[[Any, BaseException | None], None]
 
     def one_by_one(
-        self, listeners: Sequence[Callable[[Any], Any]], data: Any, owner: object, seq: int
+        self, listeners: Sequence[Callable[[Any], object]], data: object, owner: object, seq: int
     ) -> None:
         """Dispatch a request: each is awaited in turn, and the last one's value is the answer."""
         context = copy_context()
@@ -84,7 +84,7 @@ class Dispatch:
 
         rest = iter(listeners)
 
-        def go_on(value: Any) -> None:
+        def go_on(value: object) -> None:
             for listener in rest:
                 try:
                     value, waits = context.run(call, listener, (data,))
@@ -148,17 +148,17 @@ class LifetimeCallbacks:
     ended: bool = attrs.field(default=False, init=False)
     error: LiveError | None = attrs.field(default=None, init=False)
     closed: Outcome[int] | None = attrs.field(default=None, init=False)
-    _on_open: list[Callable[[], Any]] = attrs.field(factory=list, init=False)
-    _on_close: list[Callable[..., Any]] = attrs.field(factory=list, init=False)
+    _on_open: list[Callable[[], object]] = attrs.field(factory=list, init=False)
+    _on_close: list[Callable[..., object]] = attrs.field(factory=list, init=False)
 
-    def on_open(self, callback: Callable[[], Any]) -> None:
+    def on_open(self, callback: Callable[[], object]) -> None:
         """Call once when a client attaches for the first time; now if one has."""
         if self.opened:
             self._guarded(callback, ())
         elif not self.ended:
             self._on_open.append(callback)
 
-    def on_close(self, callback: Callable[..., Any]) -> None:
+    def on_close(self, callback: Callable[..., object]) -> None:
         """Call once at the permanent end; now if it has ended."""
         if self.ended:
             self._guarded(callback, self._arguments(callback))
@@ -201,12 +201,12 @@ class LifetimeCallbacks:
         assert self.closed is not None
         self.closed.resolve(code)
 
-    def _arguments(self, callback: Callable[..., Any]) -> tuple[Any, ...]:
+    def _arguments(self, callback: Callable[..., object]) -> tuple[object, ...]:
         return (self.error,) if accepts_argument(callback) else ()
 
     def _guarded(
-        self, callback: Callable[..., Any], arguments: tuple[Any, ...]
-    ) -> Deferred[Any] | None:
+        self, callback: Callable[..., object], arguments: tuple[object, ...]
+    ) -> Deferred[object] | None:
         """Call and log a failure.  A Deferred where the callback is a coroutine."""
         token = closing.set(self.owner) if self.ended else None
         try:

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, get_args
 import attrs
 from twisted.logger import Logger
 
+from takotwist.core.json_values import Json
 from takotwist.live.errors import Abort, ValidationError, as_trouble
 from takotwist.live.machine.frames import Frame, Trouble
 from takotwist.live.objects.callbacks import Dispatch, log_failure
@@ -32,7 +33,7 @@ class _Listener:
     callback: Callable[[Any], Any]
     run: Callable[[Callable[[Any], Any], Any], Any]
 
-    def __call__(self, data: Any) -> Any:
+    def __call__(self, data: object) -> Any:
         return self.run(self.callback, data)
 
 
@@ -54,7 +55,7 @@ class Listeners:
     #: Coroutines that were made and have not begun: an asyncio loop begins them a turn later.
     _to_begin: int = attrs.field(default=0, init=False)
 
-    def add(self, binary: bool, callback: Callable[[Any], Any]) -> Callable[[], None]:
+    def add(self, binary: bool, callback: Callable[[Any], object]) -> Callable[[], None]:
         """Add a listener of text or of binary messages.
 
         :return: call it to remove the listener.  Harmless when repeated.
@@ -80,7 +81,7 @@ class Listeners:
         if not listeners:
             self.answer(frame, NOTHING, _NO_LISTENER)
             return
-        data: Any = frame.data
+        data: Json = frame.data
         if not frame.binary:
             try:
                 data = inbound.read_message(frame.data, frame.values)
@@ -105,7 +106,7 @@ class Listeners:
             )
         self.answer(frame, NOTHING, as_trouble(misfit))
 
-    def _run(self, callback: Callable[[Any], Any], data: Any) -> Any:
+    def _run(self, callback: Callable[[Any], object], data: object) -> Any:
         if self._to_begin:
             # Called now it would overtake them; as a coroutine it begins behind them.
             self._to_begin += 1
@@ -116,16 +117,16 @@ class Listeners:
         self._to_begin += 1
         return self._begun(result)
 
-    async def _begun(self, result: Awaitable[Any]) -> Any:
+    async def _begun(self, result: Awaitable[object]) -> Any:
         self._to_begin -= 1
         return await result
 
-    async def _in_turn(self, callback: Callable[[Any], Any], data: Any) -> Any:
+    async def _in_turn(self, callback: Callable[[Any], object], data: object) -> Any:
         self._to_begin -= 1
         result = callback(data)
         return await result if inspect.isawaitable(result) else result
 
-    def _listened(self, frame: Frame, value: Any, error: BaseException | None) -> None:
+    def _listened(self, frame: Frame, value: object, error: BaseException | None) -> None:
         if isinstance(error, Abort):
             try:
                 self.abort(error)
@@ -140,7 +141,7 @@ class Listeners:
         else:
             self._answer_with(frame, value)
 
-    def _answer_with(self, frame: Frame, value: Any) -> None:
+    def _answer_with(self, frame: Frame, value: object) -> None:
         try:
             said = encode(value, "answer")
         except (TypeError, ValueError) as unusable:
@@ -196,7 +197,7 @@ class Channel(LiveObject, Generic[C, S]):
         """The client's end, to be returned from a function."""
         return ClientEnd(self)
 
-    def send(self, data: Any, *, ack: bool | None = None) -> Outcome[Any]:
+    def send(self, data: object, *, ack: bool | None = None) -> Outcome[Any]:
         """Send a message.
 
         :param data: anything that JSON can carry, and dates and bytes.
@@ -219,7 +220,7 @@ class Channel(LiveObject, Generic[C, S]):
         frame = Frame("send", data=bytes(memoryview(data)), binary=True, ack=ack)
         return self._send(frame, Outcome())
 
-    def listen(self, callback: Callable[[Any], Any]) -> Callable[[], None]:
+    def listen(self, callback: Callable[[Any], object]) -> Callable[[], None]:
         """Add a listener of messages.
 
         What it returns is the answer, where one is asked for (the last listener's).  A
@@ -229,7 +230,7 @@ class Channel(LiveObject, Generic[C, S]):
         """
         return self._listeners.add(False, callback)
 
-    def listen_binary(self, callback: Callable[[bytes], Any]) -> Callable[[], None]:
+    def listen_binary(self, callback: Callable[[bytes], object]) -> Callable[[], None]:
         """Add a listener of bytes; as `listen`."""
         return self._listeners.add(True, callback)
 
@@ -255,6 +256,6 @@ class Channel(LiveObject, Generic[C, S]):
         self._listeners.clear()
 
 
-def _message(data: Any, ack: bool) -> Frame:
+def _message(data: object, ack: bool) -> Frame:
     said = encode(data)
     return Frame("send", data=said.data, ack=ack, values=said.values)

@@ -134,7 +134,7 @@ class MachineDriver:
         """End it: it holds most of what is too much (`BufferOwner`)."""
         self._act(self._machine.end, OVERFLOW, self._clock())
 
-    def _act(self, method: Callable[..., None], *arguments: Any) -> None:
+    def _act(self, method: Callable[..., None], *arguments: object) -> None:
         method(*arguments)
         if self._carrying:
             return

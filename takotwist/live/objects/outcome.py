@@ -56,7 +56,7 @@ class Outcome(Generic[T]):
         outcome.fail(error)
         return outcome
 
-    def resolve(self, result: Any) -> None:
+    def resolve(self, result: object) -> None:
         """Set the result.  Only the first of `resolve` and `fail` counts."""
         if not self.done:
             self._result = result
@@ -165,7 +165,7 @@ class Direction:
 ANYTHING = Direction()
 
 
-def direction_of(said: Any) -> Direction:
+def direction_of(said: object) -> Direction:
     """The direction that one type argument declares.
 
     :raises UsageError: JSON cannot carry it.
@@ -178,7 +178,7 @@ def direction_of(said: Any) -> Direction:
         return _direction(said)
 
 
-def types_of(said: Any) -> tuple[Any, Any]:
+def types_of(said: object) -> tuple[Any, Any]:
     """Message and answer of one type argument.
 
     :raises UsageError: it takes more than a message.
@@ -191,7 +191,7 @@ def types_of(said: Any) -> tuple[Any, Any]:
     return Any if taken is Ellipsis else taken[0], answer
 
 
-def _direction(said: Any) -> Direction:
+def _direction(said: object) -> Direction:
     message, answer = types_of(said)
     return Direction(_declared(message), _declared(answer))
 
@@ -199,7 +199,7 @@ def _direction(said: Any) -> Direction:
 _cached = lru_cache(maxsize=256)(_direction)
 
 
-def _declared(kind: Any) -> Declared | None:
+def _declared(kind: object) -> Declared | None:
     if kind is Any or isinstance(kind, TypeVar):
         return None
     try:

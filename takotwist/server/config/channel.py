@@ -139,7 +139,7 @@ def read_channel(
     if not isinstance(table, dict):
         return None, [(dotted, f"must be a table: [{dotted}]")]
     wrong: list[tuple[str, str]] = []
-    said: dict[str, Any] = {}
+    said: dict[str, object] = {}
     for key, value in table.items():
         if key not in CHANNEL_KEYS:
             wrong.append((f"{dotted}.{key}", f"is unknown{did_you_mean(key, CHANNEL_KEYS)}"))
@@ -198,11 +198,11 @@ def _payload(type: str, document: object) -> PayloadSchema:
     return PayloadSchema.of(document, type)
 
 
-def _params(table: dict[str, Any]) -> dict[str, Any]:
+def _params(table: dict[str, object]) -> dict[str, object]:
     """The JSON Schema of params that may be written in short."""
     if table.get("type") == "object" or isinstance(table.get("properties"), dict):
         return {"type": "object", **table}
-    properties: dict[str, Any] = {}
+    properties: dict[str, object] = {}
     required: list[str] = []
     for name, value in table.items():
         optional = False

@@ -264,12 +264,12 @@ def _check_tokens(config: Config, problems: Collected, warnings: list[str]) -> N
 
 
 def _is_safe(url: str) -> bool:
-    """Whether nobody between here and there can read or change what is said."""
+    """`True` if nobody between here and there can read or change what is said."""
     return urlsplit(url).scheme != "http" or _is_here(url)
 
 
 def _is_here(url: str) -> bool:
-    """Whether a URL leads to this machine."""
+    """`True` if a URL leads to this machine."""
     host = urlsplit(url).hostname or ""
     address = as_address(host)
     return host == "localhost" or (address is not None and address.is_loopback)

@@ -13,7 +13,6 @@ from typing import Any
 import attrs
 
 from takotwist.core.channel import Defined
-from takotwist.server.config.dev import Dev
 from takotwist.server.config.kind import Location
 from takotwist.server.config.limits import Limits, Live
 from takotwist.server.config.sections import (
@@ -25,6 +24,7 @@ from takotwist.server.config.sections import (
     Private,
     Publish,
     Replay,
+    Server,
     Tls,
     Tokens,
 )
@@ -50,6 +50,7 @@ class Config:
     )
     app: App = attrs.field(factory=App)
     tokens: Tokens = attrs.field(factory=Tokens)
+    server: Server = attrs.field(factory=Server)
     http: Http = attrs.field(factory=Http)
     tls: Tls = attrs.field(factory=Tls)
     http3: Http3 = attrs.field(factory=Http3)
@@ -60,7 +61,6 @@ class Config:
     limits: Limits = attrs.field(factory=Limits)
     live: Live = attrs.field(factory=Live)
     log: Log = attrs.field(factory=Log)
-    dev: Dev = attrs.field(factory=Dev)
     channels: tuple[Defined, ...] = ()
     file: Path | None = None
     folder: Path = Path()
@@ -76,6 +76,7 @@ class Config:
 SECTIONS: Mapping[str, type[attrs.AttrsInstance]] = {
     "app": App,
     "tokens": Tokens,
+    "server": Server,
     "http": Http,
     "tls": Tls,
     "http3": Http3,
@@ -86,7 +87,6 @@ SECTIONS: Mapping[str, type[attrs.AttrsInstance]] = {
     "limits": Limits,
     "live": Live,
     "log": Log,
-    "dev": Dev,
 }
 
 #: dotted key -> its declaration, in the same order; channels are not among them.

@@ -91,7 +91,7 @@ def read_secret_file(path: Path) -> SecretFile:
 def derive(
     values: dict[str, Any],
     sources: dict[str, str],
-    flags: Mapping[str, Any],
+    flags: Mapping[str, object],
     environ: Mapping[str, str],
     folder: Path,
     problems: Collected,
@@ -157,7 +157,7 @@ def _private(values: dict[str, Any], state_dir: Path) -> str | None:
     return None
 
 
-def _tls(values: dict[str, Any], sources: dict[str, str], flags: Mapping[str, Any]) -> None:
+def _tls(values: dict[str, object], sources: dict[str, str], flags: Mapping[str, object]) -> None:
     wanted = bool(flags.get("tls")) and not values.get("tls.listen")
     has_certificate = "tls.certificate" in values or "tls.key" in values
     if wanted or (has_certificate and "tls.listen" not in values):
@@ -166,7 +166,7 @@ def _tls(values: dict[str, Any], sources: dict[str, str], flags: Mapping[str, An
             sources["tls.listen"] = "--tls"
 
 
-def _development_ca(values: dict[str, Any], environ: Mapping[str, str], state_dir: Path) -> None:
+def _development_ca(values: dict[str, object], environ: Mapping[str, str], state_dir: Path) -> None:
     """One a user; but where trust was given to one of this project's own, that one stays."""
     if "tls.development_ca" in values:
         return

@@ -116,6 +116,20 @@ class Whole(Kind):
 
 
 @attrs.frozen(slots=True)
+class WholeOrAuto(Whole):
+    """A whole number, or the word for one that the machine decides."""
+
+    word = 'whole number or "auto"'
+
+    @property
+    def allowed(self) -> str:
+        return f'{super().allowed}, or "auto"'
+
+    def read(self, value: object, folder: Path) -> Any:
+        return value if value == "auto" else super().read(value, folder)
+
+
+@attrs.frozen(slots=True)
 class Number(Kind):
     """A number that may have a fraction, such as seconds."""
 

@@ -32,9 +32,8 @@ from takotwist.server.config.toml_lines import line_of
 
 #: Variables of ours that are no configuration of the server: where a `Publisher` in another
 #: process publishes, and the name of the file.
-OTHER_VARIABLES = frozenset(
-    {"TAKO_CONFIG", "TAKO_PUBLISH_URL", "TAKO_PUBLISH_KEY", "TAKO_DEV_STARTED_OVER"}
-)
+#: `TAKO_WORKER` tells code of the app which worker it is in.
+OTHER_VARIABLES = frozenset({"TAKO_CONFIG", "TAKO_PUBLISH_URL", "TAKO_PUBLISH_KEY", "TAKO_WORKER"})
 
 #: What Kubernetes sets in every container beside a service that is called tako-something.
 _KUBERNETES = re.compile(r"TAKO(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)\w*)?)")
@@ -51,6 +50,7 @@ FLAGS: Mapping[str, str | None] = {
     "app-url": "app.url",
     "channels": "app.channels",
     "log-format": "log.format",
+    "workers": "server.workers",
 }
 
 
@@ -134,7 +134,7 @@ def read_environment(environ: Mapping[str, str], cwd: Path, problems: Collected)
     return said
 
 
-def read_flags(flags: Mapping[str, Any], cwd: Path, problems: Collected) -> dict[str, Said]:
+def read_flags(flags: Mapping[str, object], cwd: Path, problems: Collected) -> dict[str, Said]:
     """The keys that flags set.  `None`, empty and false count as not given."""
     said: dict[str, Said] = {}
     for name, value in flags.items():
@@ -142,7 +142,9 @@ def read_flags(flags: Mapping[str, Any], cwd: Path, problems: Collected) -> dict
         if flag not in FLAGS:
             problems.add(f"is unknown{did_you_mean(flag, FLAGS)}", source=f"--{flag}")
         elif (dotted := FLAGS[flag]) is not None and value not in (None, "", (), [], False):
-            said[dotted] = Said(value, f"--{flag}", cwd)
+            kind = KEYS[dotted].setting.kind
+            typed = kind.from_text(value) if isinstance(value, str) else value
+            said[dotted] = Said(typed, f"--{flag}", cwd)
     return said
 
 
@@ -151,7 +153,7 @@ DEFAULT_FILE = "tako.toml"
 
 
 def load_config(
-    flags: Mapping[str, Any],
+    flags: Mapping[str, object],
     environ: Mapping[str, str],
     cwd: str | Path,
     running: Config | None = None,
@@ -274,7 +276,7 @@ def _is_blank(file: Path) -> bool:
         return False
 
 
-def _said_of(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def _said_of(section: str, values: Mapping[str, object]) -> dict[str, Any]:
     """Name -> value of what is said in one section."""
     return {
         key.name: values[dotted]

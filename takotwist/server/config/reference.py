@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import fill, wrap
-from typing import Any
 
 from takotwist.server.config.channel import CHANNEL_KEYS
 from takotwist.server.config.config import KEYS, SECTIONS
@@ -19,7 +18,7 @@ from takotwist.server.config.setting import Key
 _CHANNEL = ("channels.NAME", "A channel without any code, one table each.")
 
 
-def toml_value(value: Any) -> str:
+def toml_value(value: object) -> str:
     """`value` as TOML writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"

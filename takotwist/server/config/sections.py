@@ -18,7 +18,16 @@ from typing import Literal
 import attrs
 
 from takotwist.core.channel import Lifecycle
-from takotwist.server.config.kind import Choice, Flag, Listed, Location, Number, Text, Whole
+from takotwist.server.config.kind import (
+    Choice,
+    Flag,
+    Listed,
+    Location,
+    Number,
+    Text,
+    Whole,
+    WholeOrAuto,
+)
 from takotwist.server.config.setting import setting
 from takotwist.server.config.web_kind import (
     TOKEN,
@@ -108,6 +117,23 @@ class App:
         5.0,
         "How long an answer of the app may take, retries included, once it is its turn.",
         unit="seconds",
+    )
+
+
+#: Worker processes of one server; each connection id of QUIC names its worker in one byte.
+MOST_WORKERS = 64
+
+
+@attrs.frozen(kw_only=True)
+class Server:
+    """The processes of the server."""
+
+    workers: int | Literal["auto"] = setting(
+        WholeOrAuto(1, MOST_WORKERS),
+        1,
+        'Worker processes that serve, beside one that supervises them; "auto" is one for each'
+        " CPU that the server may use. 1 is a single process and no supervisor.",
+        unit="processes",
     )
 
 
@@ -203,15 +229,15 @@ class Tokens:
 
     @property
     def wanted(self) -> bool:
-        """Whether tokens decide about anything."""
+        """`True` if tokens decide about anything."""
         return bool(self.channels or self.functions)
 
     def decides(self, channel: str) -> bool:
-        """Whether tokens decide about a channel that is not public."""
+        """`True` if tokens decide about a channel that is not public."""
         return channel in self.channels or "*" in self.channels
 
     def decides_call(self, function: str) -> bool:
-        """Whether tokens decide about a function."""
+        """`True` if tokens decide about a function."""
         return function in self.functions or "*" in self.functions
 
 

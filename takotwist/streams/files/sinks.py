@@ -27,7 +27,7 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime, ISSLTransport
 from twisted.internet.tcp import Connection
@@ -181,7 +181,7 @@ class StreamSink:
     :param clock: for going on in the next turn of the reactor.
     """
 
-    def __init__(self, request: Request, stream: Any, clock: IReactorTime) -> None:
+    def __init__(self, request: Request, stream: object, clock: IReactorTime) -> None:
         self._request = request
         self._stream = stream
         self._clock = clock

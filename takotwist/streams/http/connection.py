@@ -136,7 +136,7 @@ class HttpConnection(Protocol):
         if held:
             channel.dataReceived(held)
 
-    def give_to(self, protocol: Any) -> bytes:
+    def give_to(self, protocol: object) -> bytes:
         """Let `protocol` have the connection in the place of an answer.
 
         :return: what came behind the request.

@@ -1,4 +1,4 @@
-"""Which names a server answers to, by the Host that its client states.
+"""Names that a server answers to, by the Host that its client states.
 
 A browser may be told that a name of a stranger's is our address (DNS rebinding).  That
 stranger's page is then of our own origin, and the Host is all that tells it from ours.
@@ -57,7 +57,7 @@ def is_loopback(host: str | None) -> bool:
 
 @attrs.frozen(slots=True)
 class HostPolicy:
-    """Which hosts a request may name, beside localhost and the loopback addresses.
+    """Hosts that a request may name, beside localhost and the loopback addresses.
 
     :ivar names: in lower case; one that begins with a dot stands for all names below it.
     :ivar any_host: whether every host is right.

@@ -186,7 +186,7 @@ class BodyRequest(Request, Protocol):
     def chunked(self) -> int:
         """True if the answer is framed in chunks; known when its head is out."""
 
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
+    def registerProducer(self, producer: object, streaming: bool) -> None:
         """Drive `producer` at the client's pace."""
 
     def unregisterProducer(self) -> None:
@@ -195,7 +195,7 @@ class BodyRequest(Request, Protocol):
     def remember(self, answer: FastAnswer) -> None:
         """Have requests with the same head answered by `answer` from now on."""
 
-    def render(self, resrc: Any) -> None:
+    def render(self, resrc: object) -> None:
         """Have a resource answer."""
 
 

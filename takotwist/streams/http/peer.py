@@ -235,7 +235,7 @@ def normalize_origin(origin: str) -> str | None:
 
 @attrs.frozen(slots=True)
 class OriginPolicy:
-    """Which origins are allowed.
+    """The origins that are allowed.
 
     :ivar allowed: normalized origins; ``"*"`` for all; `None` for the server's own only.
     """

@@ -107,18 +107,18 @@ class CountedQueue(deque[Any]):
     which only the three methods below are used.
     """
 
-    def __init__(self, queued: Iterable[Any], changed: Callable[[], None]) -> None:
+    def __init__(self, queued: Iterable[object], changed: Callable[[], None]) -> None:
         super().__init__(queued)
         self.size = sum(len(item) for item in self if isinstance(item, bytes))
         self._changed = changed
 
-    def append(self, item: Any) -> None:
+    def append(self, item: object) -> None:
         super().append(item)
         if isinstance(item, bytes):
             self.size += len(item)
             self._changed()
 
-    def appendleft(self, item: Any) -> None:
+    def appendleft(self, item: object) -> None:
         super().appendleft(item)
         if isinstance(item, bytes):
             self.size += len(item)

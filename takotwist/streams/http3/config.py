@@ -7,6 +7,7 @@ is `None`.  Sizes are bytes, times are seconds.
 from __future__ import annotations
 
 from enum import Enum
+from typing import Protocol
 
 from attrs import field, frozen
 from attrs.validators import ge, gt
@@ -19,6 +20,15 @@ class AddressCheck(Enum):
     #: Only while `Http3Config.max_handshakes` handshakes are under way: a Retry
     #: costs every client a round trip, and buys something only under a flood.
     UNDER_LOAD = "under-load"
+
+
+class ConnectionBounds(Protocol):
+    """Bounds of connections, which may change while a server runs."""
+
+    @property
+    def max_connections(self) -> int: ...
+    @property
+    def max_connections_per_address(self) -> int: ...
 
 
 @frozen(kw_only=True)

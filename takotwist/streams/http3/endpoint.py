@@ -22,7 +22,7 @@ from twisted.logger import Logger
 
 from takotwist.streams.http3 import stateless
 from takotwist.streams.http3.admission import Application
-from takotwist.streams.http3.config import AddressCheck, Http3Config
+from takotwist.streams.http3.config import AddressCheck, ConnectionBounds, Http3Config
 from takotwist.streams.http3.connection import Http3Connection
 from takotwist.streams.http3.quic import BoundedQuic
 from takotwist.streams.http3.roster import Roster
@@ -63,6 +63,7 @@ class Http3Endpoint(DatagramProtocol):
     :param reset_tokens: by which clients of a server that was killed know it at once.
     :param roster: of who is there, for the process after this one.
     :param network: what a client's address is counted under.
+    :param bounds: of connections, at this moment; those of `config` where absent.
     """
 
     log = Logger()
@@ -78,10 +79,12 @@ class Http3Endpoint(DatagramProtocol):
         reset_tokens: ResetTokens,
         roster: Roster | None = None,
         network: Callable[[str], str] = str,
+        bounds: Callable[[], ConnectionBounds] | None = None,
     ) -> None:
         self._clock, self._configuration = clock, configuration
         self._unfinished = unfinished
         self._application, self._config = application, config
+        self._bounds = bounds or (lambda: config)
         self._ids: dict[bytes, Http3Connection] = {}
         self._connections: dict[Http3Connection, Known] = {}
         self._handshakes = 0
@@ -201,9 +204,9 @@ class Http3Endpoint(DatagramProtocol):
         return self._connect(header, original_id, retry_id, addr)
 
     def _full(self, addr: Address) -> bool:
-        config = self._config
-        each = config.max_connections_per_address
-        return len(self._connections) >= config.max_connections or bool(
+        bounds = self._bounds()
+        each = bounds.max_connections_per_address
+        return len(self._connections) >= bounds.max_connections or bool(
             each and self._networks.get(self._network(addr[0]), 0) >= each
         )
 

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.web.server import Site
 
-from takotwist.streams.http3.config import Http3Config
+from takotwist.streams.http3.config import ConnectionBounds, Http3Config
 from takotwist.streams.http3.endpoint import CONNECTION_ID_LENGTH, Http3Endpoint
 from takotwist.streams.http3.link import Header, Link, SessionMaker, Sessions
 from takotwist.streams.http3.request import refuse, serve_request
@@ -46,6 +46,7 @@ class Http3Server:
         killed learn it from the next one, and not by waiting; `None` where it is not kept.
     :param roster: who they were; call `farewell` when the server serves.
     :param network: what a client's address is counted under, such as the /64 of one of IPv6.
+    :param bounds: gives those of connections where they may change; `config` has them otherwise.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Http3Server:
         reset_key: bytes | None = None,
         roster: Roster | None = None,
         network: Callable[[str], str] = str,
+        bounds: Callable[[], ConnectionBounds] | None = None,
     ) -> None:
         self._reactor, self._site = reactor, site
         self._config = config or Http3Config()
@@ -77,6 +79,7 @@ class Http3Server:
             ResetTokens(reset_key or os.urandom(32)),
             roster,
             network,
+            bounds,
         )
         self._port: IListeningPort | None = None
 
@@ -105,13 +108,18 @@ class Http3Server:
         """Number of connections."""
         return len(self.protocol.connections)
 
-    def stop(self) -> Deferred[None]:
-        """Take no more, let what is under way end for `drain_seconds`, close, leave the port."""
-        return Deferred.fromCoroutine(self._stop())
+    def stop(self, seconds: float | None = None) -> Deferred[None]:
+        """Take no more, let what is under way end, close, leave the port.
 
-    async def _stop(self) -> None:
+        :param seconds: it has to end; `drain_seconds` where absent.
+        """
+        return Deferred.fromCoroutine(
+            self._stop(self._config.drain_seconds if seconds is None else seconds)
+        )
+
+    async def _stop(self, seconds: float) -> None:
         drained = self.protocol.drain()
-        drained.addTimeout(self._config.drain_seconds, self._reactor)
+        drained.addTimeout(seconds, self._reactor)
         with suppress(defer.TimeoutError):
             await drained
         for connection in self.protocol.connections:

@@ -17,7 +17,7 @@ def http2_stream(request: Request) -> Any | None:
     return channel if hasattr(channel, "streamID") and hasattr(channel, "_conn") else None
 
 
-def connection_of(channel: Any) -> Any:
+def connection_of(channel: object) -> Any:
     """The connection of a stream; `channel` itself where it is one already, as on HTTP/1.1."""
     return getattr(channel, "_conn", channel)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import socket
+from typing import Any
 
-from twisted.internet import unix
+from twisted.internet import tcp
 from twisted.internet.endpoints import _SystemdParser
 from twisted.python.systemd import ListenFDs
 
@@ -18,8 +18,10 @@ def inherited_sockets() -> ListenFDs:
     return _SystemdParser._sddaemon
 
 
-def use_opened_socket(port: unix.Port, opened: socket.socket) -> None:
+def use_opened_socket(port: tcp.Port, opened: Any) -> None:
     """Let `port` listen on `opened`, in place of a socket that it would make and bind.
+
+    :param opened: a listening socket, or what accepts and names itself as one does.
 
     The public way, `adoptStreamPort`, changes the mode of the socket's file and removes it at the
     end.

@@ -43,7 +43,7 @@ def forget_head(request: Any) -> None:
         request.content = None
 
 
-def has_encoder(request: Any) -> bool:
+def has_encoder(request: object) -> bool:
     """True where the body goes through an encoder, such as twisted.web's own gzip."""
     return getattr(request, "_encoder", None) is not None
 

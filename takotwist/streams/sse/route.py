@@ -11,7 +11,7 @@ only when the client has room for it, and it is closed when the client leaves.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from typing import Any, cast
+from typing import cast
 
 import attrs
 import msgspec
@@ -49,7 +49,7 @@ class RawBlocks:
 Item = SseEvent | str | bytes | RawBlocks
 
 
-def json_event(value: Any, event: str | None = None, id: str | None = None) -> SseEvent:
+def json_event(value: object, event: str | None = None, id: str | None = None) -> SseEvent:
     """An event whose data is `value` as JSON."""
     return SseEvent(data=msgspec.json.encode(value), event=event, id=id)
 

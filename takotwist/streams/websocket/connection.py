@@ -26,7 +26,7 @@ from takotwist.streams.seams.socket import direct_write, is_direct, straight_sen
 from takotwist.streams.unread import Unread, Waiting
 
 
-def _nothing(*_: Any) -> None:
+def _nothing(*_: object) -> None:
     pass
 
 

@@ -9,7 +9,6 @@ the reactor that is given, at most two, and nothing is left when the connection 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -105,7 +104,7 @@ class WebSocket:
         else:
             self._connection.send_binary(bytes(message))
 
-    async def send_json(self, value: Any) -> None:
+    async def send_json(self, value: object) -> None:
         """Send `value` as a text message of JSON."""
         await self.send(msgspec.json.encode(value).decode())
 

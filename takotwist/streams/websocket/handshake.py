@@ -17,6 +17,7 @@ from typing import Any
 import attrs
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 
+from takotwist.streams.http.interface import Fields
 from takotwist.streams.websocket.config import Deflate
 
 #: RFC 6455, section 1.3.
@@ -53,7 +54,7 @@ def _has_token(values: Iterable[bytes], wanted: bytes) -> bool:
     return False
 
 
-def is_upgrade(headers: object) -> bool:
+def is_upgrade(headers: Fields) -> bool:
     """True if a request asks for WebSocket at all, well or badly.
 
     :param headers: `twisted.web.http_headers.Headers`.
@@ -61,11 +62,11 @@ def is_upgrade(headers: object) -> bool:
     return _has_token(_values(headers, b"upgrade"), b"websocket")
 
 
-def _values(headers: object, name: bytes) -> Sequence[bytes]:
-    return headers.getRawHeaders(name) or ()  # type: ignore[attr-defined]
+def _values(headers: Fields, name: bytes) -> Sequence[bytes]:
+    return headers.getRawHeaders(name) or ()
 
 
-def check_handshake(method: bytes, version: bytes, headers: object) -> BadHandshake | None:
+def check_handshake(method: bytes, version: bytes, headers: Fields) -> BadHandshake | None:
     """The fault of a handshake, or `None`.
 
     :param version: of HTTP, ``b"HTTP/1.1"``.
@@ -128,7 +129,7 @@ def accept_handshake(
     return b"".join(lines)
 
 
-def offered_subprotocols(headers: object) -> list[str]:
+def offered_subprotocols(headers: Fields) -> list[str]:
     """The subprotocols that the client speaks, in its order; repeated lines are one list."""
     return [
         item.decode("ascii", "replace")

@@ -29,7 +29,7 @@ from takotwist.streams.websocket.connection import WebSocketConnection
 class _Silence:
     """Takes the place of Autobahn's logger: every end is told to the caller instead."""
 
-    def debug(self, *_: Any, **__: Any) -> None:
+    def debug(self, *_: object, **__: object) -> None:
         pass
 
     info = warn = error = trace = failure = critical = debug
@@ -45,9 +45,9 @@ class _Unobserved:
 class AutobahnDefaults:
     """Stands before Autobahn's class among the bases of ours."""
 
-    CONFIG_ATTRS: Any = ()
-    log: Any = _Silence()
-    is_closed: Any = _Unobserved()
+    CONFIG_ATTRS = ()
+    log = _Silence()
+    is_closed = _Unobserved()
 
     # options
 
@@ -62,46 +62,46 @@ class AutobahnDefaults:
 
     # where a connection stands when it is open
 
-    state: Any = WebSocketServerProtocol.STATE_OPEN
-    data: Any = b""
+    state = WebSocketServerProtocol.STATE_OPEN
+    data = b""
     current_frame: Any = None
-    inside_message: Any = False
-    websocket_version: Any = 13
-    send_state: Any = WebSocketServerProtocol.SEND_STATE_GROUND
-    send_queue: Any = ()
-    triggered: Any = False
-    trackedTimings: Any = None
-    trafficStats: Any = TrafficStats()
+    inside_message = False
+    websocket_version = 13
+    send_state = WebSocketServerProtocol.SEND_STATE_GROUND
+    send_queue = ()
+    triggered = False
+    trackedTimings = None
+    trafficStats = TrafficStats()
     _perMessageCompress: Any = None
-    _transport_details: Any = None
+    _transport_details = None
 
     # how it ends
 
-    wasMaxFramePayloadSizeExceeded: Any = False
-    wasMaxMessagePayloadSizeExceeded: Any = False
-    closedByMe: Any = False
-    failedByMe: Any = False
-    droppedByMe: Any = False
-    wasClean: Any = False
-    wasNotCleanReason: Any = None
-    wasServerConnectionDropTimeout: Any = False
-    wasOpenHandshakeTimeout: Any = False
-    wasCloseHandshakeTimeout: Any = False
-    wasServingFlashSocketPolicyFile: Any = False
-    localCloseCode: Any = None
-    localCloseReason: Any = None
-    remoteCloseCode: Any = None
-    remoteCloseReason: Any = None
+    wasMaxFramePayloadSizeExceeded = False
+    wasMaxMessagePayloadSizeExceeded = False
+    closedByMe = False
+    failedByMe = False
+    droppedByMe = False
+    wasClean = False
+    wasNotCleanReason = None
+    wasServerConnectionDropTimeout = False
+    wasOpenHandshakeTimeout = False
+    wasCloseHandshakeTimeout = False
+    wasServingFlashSocketPolicyFile = False
+    localCloseCode = None
+    localCloseReason = None
+    remoteCloseCode = None
+    remoteCloseReason = None
 
     # timers that are never begun
 
-    openHandshakeTimeoutCall: Any = None
-    closeHandshakeTimeoutCall: Any = None
-    autoPingTimeoutCall: Any = None
-    autoPingPending: Any = None
-    autoPingPendingCall: Any = None
-    autoPingPendingSeq: Any = 0
-    autoPingPendingSent: Any = None
+    openHandshakeTimeoutCall = None
+    closeHandshakeTimeoutCall = None
+    autoPingTimeoutCall = None
+    autoPingPending = None
+    autoPingPendingCall = None
+    autoPingPendingSeq = 0
+    autoPingPendingSent = None
 
 
 _log = Logger()
@@ -141,11 +141,13 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
 
     @property
     def maxFramePayloadSize(self) -> int:
-        return self.factory.maxFramePayloadSize  # type: ignore[no-any-return]
+        size: int = self.factory.maxFramePayloadSize
+        return size
 
     @property
     def maxMessagePayloadSize(self) -> int:
-        return self.factory.maxMessagePayloadSize  # type: ignore[no-any-return]
+        size: int = self.factory.maxMessagePayloadSize
+        return size
 
     @cached_property
     def utf8validator(self) -> Utf8Validator:
@@ -227,7 +229,7 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
             else:
                 self._incoming.wait()
 
-    def connectionLost(self, reason: Any = None) -> None:
+    def connectionLost(self, reason: object = None) -> None:
         self._why = reason
         self._gone = True
         if self._turn is not None and self._connection.open:

@@ -26,7 +26,7 @@ from takotwist.streams.websocket.handshake import accept_handshake, agree, token
 from takotwist.streams.websocket.protocol import AutobahnProtocol
 
 
-def _ignore(*_: Any) -> None:
+def _ignore(*_: object) -> None:
     pass
 
 
@@ -127,7 +127,7 @@ class WebSocketUpgrade:
         return None if agreed is None else agreed[1]
 
 
-def _is_there(channel: Any) -> bool:
+def _is_there(channel: object) -> bool:
     if channel is not None and not isinstance(channel, HTTPChannel):
         raise ValueError("only a request of HTTP/1.1 can be upgraded")
     return channel is not None and channel.transport is not None

@@ -181,7 +181,7 @@ class Work:
     ) -> None:
         self._clock, self._grace = clock, grace
         self._on_failure, self._on_idle = on_failure, on_idle
-        self._tasks: set[Deferred[Any]] = set()
+        self._tasks: set[Deferred[object]] = set()
         self._over = False
 
     def __bool__(self) -> bool:
@@ -207,7 +207,7 @@ class Work:
         for task in list(self._tasks):
             task.cancel()
 
-    def _cancel_later(self, task: Deferred[Any]) -> None:
+    def _cancel_later(self, task: Deferred[object]) -> None:
         call = self._clock.callLater(self._grace, task.cancel)
 
         def forget(result: object) -> object:
@@ -217,7 +217,7 @@ class Work:
 
         task.addBoth(forget)
 
-    def _done(self, task: Deferred[Any]) -> None:
+    def _done(self, task: Deferred[object]) -> None:
         self._tasks.discard(task)
         if self._over and not self._tasks:
             self._on_idle()

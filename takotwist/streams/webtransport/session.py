@@ -176,7 +176,7 @@ class WebTransportSession:
         """The 200 is on its way."""
         self._accepted = True
 
-    def serve(self, handler: Callable[[WebTransportSession], Any]) -> None:
+    def serve(self, handler: Callable[[WebTransportSession], object]) -> None:
         """Run the handler; the session lasts no longer than it."""
         self.start(self._run(handler))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -73,7 +72,7 @@ class Mux:
         wire: Wire,
         admission: Admission,
         presented: RequestCredentials,
-        opening: Mapping[str, Any] | None = None,
+        opening: Mapping[str, object] | None = None,
     ) -> None:
         self._live = live_frames(wire, admission, presented)
         self._wire = wire

@@ -545,6 +545,6 @@ class UnreadableStart(Durable):
         with capturedLogs():
             end = self.join(first.cursor)
             self.assertEqual((end.heard, end.ended), ([], []))
-            self.world.parts.log.start()
+            self.world.parts.log.start(self.world.parts.follower)
             self.page.advance(3)
         self.assertEqual(end.heard, ["b"])

@@ -8,6 +8,7 @@ from aioquic.quic.packet import QuicErrorCode, QuicPacketType, pull_quic_header
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.streams.http3 import AddressCheck, Http3Config
+from tests.settings import change_limits, limited
 from tests.streams.http3.resources import Recorder
 from tests.streams.http3.wire import Client, Net
 
@@ -127,6 +128,22 @@ class AdmissionTests(SynchronousTestCase):
         stream = client.request()
         net.pump()
         self.assertEqual(client.status(stream), 200)
+
+    def test_bounds_that_change(self) -> None:
+        """Where bounds may change, those of the moment hold, and nobody who is there leaves."""
+        settings = limited(max_connections=1, max_connections_per_address=0)
+        net = Net(Recorder(), bounds=lambda: settings.limits)
+        there = net.client()
+        late = net.client(OTHER)
+        net.pump(1)
+        self.assertEqual(refused(late), QuicErrorCode.CONNECTION_REFUSED)
+        change_limits(settings, max_connections=3)
+        self.assertTrue(connected(net.client((OTHER[0], 4))))
+        change_limits(settings, max_connections_per_address=1)
+        late = net.client((OTHER[0], 5))
+        net.pump(1)
+        self.assertEqual(refused(late), QuicErrorCode.CONNECTION_REFUSED)
+        self.assertTrue(connected(there))
 
     def test_too_many_of_one_address(self) -> None:
         """Past the bound of one address it is refused, another is not; who has gone makes room."""

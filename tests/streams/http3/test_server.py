@@ -73,18 +73,19 @@ class StopTests(SynchronousTestCase):
         self.assertTrue(client.ended(stream))
 
     def test_what_does_not_end_is_ended(self) -> None:
-        """A response that never ends holds the stop up for `drain_seconds`, no longer."""
-        resource = Open()
-        net = Net(resource, config=Http3Config(drain_seconds=2))
-        net.client().request()
-        net.pump()
-        stopped = net.server.stop()
-        net.pump(1.5)
-        self.assertNoResult(stopped)
-        net.pump(1)
-        self.successResultOf(stopped)
-        self.assertEqual(len(resource.ended), 1)
-        self.assertEqual(net.clock.getDelayedCalls(), [])
+        """A response that never ends holds the stop up for `drain_seconds`, or those said."""
+        for drain_seconds, said in ((2, None), (50, 2)):
+            resource = Open()
+            net = Net(resource, config=Http3Config(drain_seconds=drain_seconds))
+            net.client().request()
+            net.pump()
+            stopped = net.server.stop(said)
+            net.pump(1.5)
+            self.assertNoResult(stopped)
+            net.pump(1)
+            self.successResultOf(stopped)
+            self.assertEqual(len(resource.ended), 1)
+            self.assertEqual(net.clock.getDelayedCalls(), [])
 
     def test_new_clients_are_refused(self) -> None:
         """While it stops, the server takes no new connection."""

@@ -232,6 +232,7 @@ class Net:
         unfinished: Unfinished | None = None,
         reset_key: bytes | None = None,
         roster: Roster | None = None,
+        bounds: Any = None,
     ) -> None:
         self.clock = clock or UdpClock()
         self.site = site or Site(resource or Resource(), reactor=self.clock)
@@ -246,6 +247,7 @@ class Net:
             unfinished=unfinished,
             reset_key=reset_key,
             roster=roster,
+            bounds=bounds,
         )
         self.server.start(443)
         self.wire = self.clock.wire

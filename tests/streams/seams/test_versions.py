@@ -60,6 +60,7 @@ USED = (
     # behind a seam
     Names("Twisted", endpoints, "streams/seams/reactor", "_SystemdParser"),
     Names("Twisted", endpoints._SystemdParser, "streams/seams/reactor", "_sddaemon"),
+    Names("Twisted", tcp.Port, "streams/seams/reactor", "_preexistingSocket"),
     Names("Twisted", unix.Port, "streams/seams/reactor", "_preexistingSocket"),
     Names(
         "Twisted", asyncioreactor.AsyncioSelectorReactor, "streams/seams/reactor",

@@ -1,0 +1,140 @@
+"""The main program of a process that a supervisor started.
+
+    python -P -m takotwist.server.supervisor.child DESCRIPTOR NAME
+
+Its first message says what it is.  Rule: it never outlives its supervisor by more than a drain.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any, Protocol
+
+import attrs
+
+from takotwist.server.supervisor.kinds import Start
+
+
+class ChildService(Protocol):
+    """What an entry (`Kind.entry`) makes: ``make(child, reactor)``.
+
+    It calls `Child.ready` once it does its work.
+    """
+
+    def startService(self) -> None:
+        """Begin.  A `SystemExit` says why it cannot."""
+
+    def stopService(self) -> Any:
+        """End calmly; a Deferred."""
+
+    def reload(self, config: Any) -> None:
+        """Take up a configuration (SIGHUP).
+
+        :raises TakoError: it cannot be used; then nothing has changed.
+        """
+
+
+@attrs.define(slots=True, eq=False)
+class Child:
+    """This process, as its service sees it.
+
+    :ivar start: what the supervisor said.
+    :ivar config: the configuration, with what the supervisor holds.
+    :ivar on_leave: called when the supervisor gives this process nothing more, because its
+        successor is ready.
+    """
+
+    start: Start
+    config: Any
+    _send: Callable[..., object]
+    on_leave: Callable[[], object] = lambda: None
+
+    def ready(self) -> None:
+        """It serves."""
+        self._send(ready=True)
+
+    def taken(self) -> None:
+        """It has taken all that it was handed before `on_leave`."""
+        self._send(taken=True)
+
+
+def main() -> None:
+    """Run this process to its end."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    first = control.recv(1 << 20)
+    if not first:
+        sys.exit("the supervisor is gone")
+    start = Start(**json.loads(first))
+    sys.path[:] = start.modules
+    # Code of the app may ask for it.
+    os.environ["TAKO_WORKER"] = f"{start.number}/{start.count}"
+    import_module(start.reactor).install()
+    sys.exit(_run(control, start))
+
+
+def _run(control: socket.socket, start: Start) -> int:
+    from twisted.internet import reactor as installed
+    from twisted.logger import Logger
+
+    from takotwist.errors import ConfigError, TakoError
+    from takotwist.server.log import start_logging
+    from takotwist.server.options import Options
+    from takotwist.server.process import mind_signals, use_monotonic_time
+    from takotwist.server.supervisor.kinds import holding
+    from takotwist.server.supervisor.message_channel import MessageChannel
+
+    reactor: Any = installed
+    log = Logger(namespace="takotwist.server.supervisor.child")
+    options = Options()
+    options.update(start.flags)
+    options.process = start.name
+    try:
+        config = holding(options.config(), start.held)
+    except ConfigError as bad:
+        sys.stderr.write(f"{start.name}: {bad}\n")
+        return 1
+    flush = start_logging(options.log())
+    module, _, function = start.entry.partition(":")
+
+    def received(message: Mapping[str, Any]) -> None:
+        if "leave" in message:
+            child.on_leave()
+        elif "reload" in message:
+            channel.send(reloaded=reload())
+
+    def reload() -> str | None:
+        """Why not, or `None`."""
+        try:
+            service.reload(options.config_again())
+        except TakoError as wrong:
+            log.error("not reloaded: {wrong}", wrong=str(wrong))
+            return str(wrong)
+        except Exception as wrong:
+            log.failure("reloading failed")
+            return type(wrong).__name__
+        return None
+
+    channel = MessageChannel(reactor, control, received, lambda: stop("the supervisor is gone"))
+    child = Child(start, config, channel.send)
+    use_monotonic_time(reactor)
+    try:
+        service = getattr(import_module(module), function)(child, reactor)
+    except TakoError as wrong:
+        sys.stderr.write(f"{start.name}: {wrong}\n")
+        return 1
+    stop = mind_signals(reactor, reload)
+    channel.start()
+    service.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    reactor.run()
+    flush()
+    return 0
+
+
+if __name__ == "__main__":
+    main()

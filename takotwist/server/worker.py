@@ -1,0 +1,109 @@
+"""One worker of several: the ordinary server, with connections that the supervisor hands to it.
+
+What is bounded for the whole server is shared out among its workers; what is bounded for one
+client is not, because a client's connections are not spread by client, and half of a small bound
+would refuse whoever has two connections on one worker.  Rule: no share is too small for what one
+message or one connection may need.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+from twisted.internet.interfaces import IStreamServerEndpoint
+
+from takotwist.server.config import Config
+from takotwist.server.config.config import KEYS
+from takotwist.server.service import TakoService
+from takotwist.server.supervisor.child import Child
+from takotwist.server.supervisor.handed import HandedEndpoint, HandedSocket
+from takotwist.server.supervisor.handing import SharedCounts
+
+#: What is shared out, and the key below which no share goes.
+SHARED = {
+    "limits.max_connections": None,
+    "limits.max_subscriptions": "limits.max_subscriptions_per_connection",
+    "limits.max_topic_bytes_total": "limits.max_topic_bytes_per_connection",
+    "limits.max_unfinished_bytes": "limits.max_body_bytes",
+    "limits.max_unread_bytes": "limits.outbox_bytes",
+    "limits.tail_total_bytes": "limits.tail_bytes",
+    "limits.pending_appends": None,
+    "limits.pending_append_bytes": "limits.max_message_bytes",
+    "live.buffer_total_bytes": "live.buffer_limit",
+    "live.max_sessions": None,
+    "app.max_concurrency": None,
+    "app.queue": None,
+}
+
+
+@attrs.define(slots=True, eq=False)
+class Worker:
+    """This worker, as the server in it sees it.
+
+    :ivar number: from 1 on, of `count`.
+    :ivar listeners: what takes the connections of each listener, in the order of the server's.
+    :ivar ready: says that it serves.
+    """
+
+    number: int
+    count: int
+    listeners: Sequence[IStreamServerEndpoint]
+    ready: Callable[[], None]
+
+
+class WorkerService(TakoService):
+    """The server of one worker."""
+
+    def __init__(self, config: Config, reactor: Any, worker: Worker) -> None:
+        super().__init__(share(config, worker.count), reactor, worker=worker)
+        self._count = worker.count
+
+    def reload(self, config: Config) -> None:
+        """See `TakoService`."""
+        super().reload(share(config, self._count))
+
+
+def share(config: Config, count: int) -> Config:
+    """The configuration of one of `count` workers: its part of what is bounded for all."""
+    sections: dict[str, dict[str, int]] = {}
+    for dotted, least in SHARED.items():
+        key = KEYS[dotted]
+        part = -(-config.value(key) // count)
+        floor = 0 if least is None else min(config.value(KEYS[least]), config.value(key))
+        sections.setdefault(key.section, {})[key.name] = max(part, floor)
+    changes: dict[str, Any] = {
+        name: attrs.evolve(getattr(config, name), **change) for name, change in sections.items()
+    }
+    return attrs.evolve(config, **changes)
+
+
+def make(child: Child, reactor: Any) -> WorkerService:
+    """The service of a worker; see `ChildService`."""
+    return serving(child, child.config, reactor)
+
+
+def serving(child: Child, config: Config, reactor: Any) -> WorkerService:
+    """The same, of another configuration."""
+    start = child.start
+    counts = SharedCounts(start.slots, start.counts)
+    untaken = len(start.listeners)
+
+    def one_taken() -> None:
+        nonlocal untaken
+        untaken -= 1
+        if not untaken:
+            child.taken()
+
+    handed = []
+    for descriptor, family, address in start.listeners:
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, descriptor)
+        channel.setblocking(False)
+        named = tuple(address) if isinstance(address, list) else address
+        taking = HandedSocket(
+            channel, socket.AddressFamily(family), named, counts, start.slot, one_taken
+        )
+        handed.append(HandedEndpoint(reactor, taking))
+    return WorkerService(config, reactor, Worker(start.number, start.count, handed, child.ready))

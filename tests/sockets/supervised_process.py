@@ -1,0 +1,60 @@
+"""`tests.sockets.supervised` in processes of its own."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import takotwist
+from tests.sockets.server_process import ServerProcess
+
+ROOT = Path(takotwist.__file__).parents[1]
+
+#: The variable that names the file of `SupervisedServer.failing`.
+FAILING = "TESTS_FAILING"
+
+
+class SupervisedServer(ServerProcess):
+    """`ServerProcess` with several workers.
+
+    :ivar failing: while this file is there, workers that start end with its text as exit code.
+    """
+
+    READY = "ready, with"
+
+    def __init__(self, *, workers: int = 2, **options: Any) -> None:
+        arguments = (*options.pop("arguments", ()), "--workers", str(workers))
+        super().__init__(arguments=arguments, **options)
+        self.count = workers
+        self.failing = self.folder / "failing"
+
+    @property
+    def command(self) -> list[str]:
+        """How it is started."""
+        program, *rest = super().command
+        named = [Path(program).name] if program.endswith("twistd") else []
+        return [sys.executable, "-m", "tests.sockets.supervised", *named, *rest]
+
+    def start(self, **options: Any) -> SupervisedServer:  # type: ignore[override]
+        """See `ServerProcess`."""
+        env = {
+            "PYTHONPATH": str(ROOT),
+            FAILING: str(self.failing),
+            **options.pop("env", {}),
+        }
+        super().start(env=env, **options)
+        return self
+
+    @property
+    def workers(self) -> dict[int, int]:
+        """The process ids of the workers that run, each by its number; the newest of each."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        found: dict[int, int] = {}
+        for pid in map(int, children):
+            with suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+                if words[-2].startswith("worker-"):
+                    found[int(words[-2].removeprefix("worker-"))] = pid
+        return found

@@ -1,0 +1,395 @@
+"""Several workers behind one supervisor, in real processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+from twisted.trial.unittest import TestCase
+
+from tests.sockets.server_process import FAST, ServerProcess, wait_until
+from tests.sockets.supervised_process import SupervisedServer
+
+SUBSCRIBE = b"GET /channels/news HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n"
+
+
+def sockets_of(pid: int) -> int:
+    """Sockets that a process has open."""
+    found = 0
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found += os.readlink(one).startswith("socket:")
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def running(pid: int) -> bool:
+    """Whether a process is there, and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class Base(TestCase):
+    """One server for a test."""
+
+    timeout = 120
+
+    def serve(self, *, start: bool = True, **options: object) -> SupervisedServer:
+        """Start one."""
+        server = SupervisedServer(**options)  # type: ignore[arg-type]
+        self.addCleanup(server.close)
+        if start:
+            server.start()
+        return server
+
+    def ask(self, server: ServerProcess) -> int:
+        """A request on a connection of its own; its status."""
+        return httpx.get(f"{server.url}/channels/news/history", timeout=30).status_code
+
+    @contextmanager
+    def asking(self, server: ServerProcess) -> Iterator[list[object]]:
+        """New connections all the time; yields what became of them."""
+        seen: list[object] = []
+        over = threading.Event()
+
+        def ask() -> None:
+            while not over.is_set():
+                try:
+                    seen.append(self.ask(server))
+                except httpx.HTTPError as failure:
+                    seen.append(repr(failure))
+
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield seen
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+
+    def more(self, seen: list[object], count: int = 10) -> None:
+        """Wait for so many more."""
+        before = len(seen)
+        wait_until(lambda: len(seen) > before + count, "answers")
+
+    def logged(self, server: ServerProcess, pattern: str, count: int = 1) -> None:
+        """Wait until the log has it so often."""
+        wait_until(
+            lambda: len(re.findall(pattern, server.log)) >= count,
+            f"{pattern!r} in the log:\n{server.log}",
+            40.0,
+        )
+
+
+class SpreadTests(Base):
+    """Who serves a connection."""
+
+    def _connect(self, server: ServerProcess, stack: ExitStack, count: int) -> list[socket.socket]:
+        made = []
+        for _ in range(count):
+            one = socket.create_connection(("127.0.0.1", server.port), 30)
+            stack.enter_context(one)
+            one.sendall(SUBSCRIBE)
+            made.append(one)
+        for one in made:
+            self.assertTrue(one.recv(4096).startswith(b"HTTP/1.1 200"), "served")
+        return made
+
+    def test_even(self) -> None:
+        """Each has as many as the others, to the one; after some have left too."""
+        server = self.serve(workers=3)
+        pids = [server.workers[number] for number in (1, 2, 3)]
+        before = [sockets_of(pid) for pid in pids]
+
+        def have() -> list[int]:
+            return [sockets_of(pid) - idle for pid, idle in zip(pids, before, strict=True)]
+
+        with ExitStack() as stack:
+            made = self._connect(server, stack, 60)
+            self.assertEqual(have(), [20, 20, 20])
+            # All those of one worker, or of any: whoever has fewer gets the next.
+            for one in made[:30]:
+                one.close()
+            wait_until(lambda: sum(have()) == 30, "closed connections")
+            self._connect(server, stack, 30)
+            self.assertEqual(have(), [20, 20, 20])
+
+    def test_busy(self) -> None:
+        """Who leaves lying what it was given gets no more, and has it when it goes on."""
+        server = self.serve()
+        pid = server.workers[1]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with ThreadsAsking(lambda: self.ask(server), 40) as asking:
+                wait_until(lambda: len(asking.seen) >= 30, "answers of the other one")
+                os.kill(pid, signal.SIGCONT)
+            self.assertEqual(asking.seen, [200] * 40)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def test_private(self) -> None:
+        """The private socket is served too, and a socket file that was removed is made again."""
+        server = self.serve()
+        with server.private() as private:
+            self.assertTrue(private.get("/_tako/health").json()["ready"])
+        server.private_socket.unlink()
+        self.logged(server, "private.sock was removed; it is served again")
+        with server.private() as private:
+            self.assertTrue(private.get("/_tako/health").json()["ready"])
+        self.assertEqual(server.stop(), 0)
+        self.assertFalse(server.private_socket.exists())
+        server.assert_clean()
+
+
+class ThreadsAsking:
+    """Many requests at once, a thread each."""
+
+    def __init__(self, ask: Callable[[], object], count: int) -> None:
+        self.seen: list[object] = []
+        self._threads = [
+            threading.Thread(target=lambda: self.seen.append(ask())) for _ in range(count)
+        ]
+
+    def __enter__(self) -> ThreadsAsking:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        for thread in self._threads:
+            thread.join()
+
+
+class DeathTests(Base):
+    """Processes that die."""
+
+    def test_killed(self) -> None:
+        """A worker that was killed is started again; meanwhile nobody is refused."""
+        server = self.serve()
+        killed = server.workers[1]
+        with self.asking(server) as seen:
+            self.more(seen)
+            os.kill(killed, signal.SIGKILL)
+            self.logged(server, r"worker-1 was killed by SIGKILL; it is started again in 0\.5")
+            self.more(seen)
+            self.logged(server, "worker-1 is ready", 2)
+            self.more(seen)
+        # One request may have been under way there.
+        lost = [one for one in seen if one != 200]
+        self.assertLessEqual(len(lost), 2, seen)
+        for one in lost:
+            self.assertNotIn("ConnectError", str(one))
+        self.assertNotEqual(server.workers[1], killed)
+        self.assertEqual(server.stop(), 0)
+        server.assert_clean()
+
+    def test_all_killed(self) -> None:
+        """With no worker there whoever connects waits for the next one."""
+        server = self.serve()
+        for pid in server.workers.values():
+            os.kill(pid, signal.SIGKILL)
+        self.logged(server, "was killed by SIGKILL", 2)
+        self.assertEqual(self.ask(server), 200)
+
+    def test_supervisor_killed(self) -> None:
+        """Without a supervisor the workers end, so the next server finds its ports free."""
+        server = self.serve()
+        pids = list(server.workers.values())
+        server.kill()
+        wait_until(lambda: not any(map(running, pids)), "the end of the workers")
+        server.start()
+        self.assertEqual(self.ask(server), 200)
+
+    def test_failing_at_start(self) -> None:
+        """A server whose workers cannot start ends, with a sentence and an exit code."""
+        for serve in (True, False):
+            server = self.serve(start=False, serve=serve)
+            server.failing.write_text("3")
+            server.start(ready=False)
+            self.assertEqual(server.wait(40.0), 1)
+            self.assertRegex(
+                server.log,
+                r"worker-\d ended \(exit code 3\) before the server was ready\. The server ends",
+            )
+            server.assert_clean()
+
+    def test_failing_later(self) -> None:
+        """While another serves, one that cannot start is tried again and again."""
+        server = self.serve()
+        server.failing.write_text("4")
+        os.kill(server.workers[2], signal.SIGKILL)
+        self.logged(server, r"worker-2 ended \(exit code 4\); it is started again in 2\.0 seconds")
+        self.assertEqual(self.ask(server), 200)
+        server.failing.unlink()
+        self.logged(server, "worker-2 is ready", 2)
+
+
+class SignalTests(Base):
+    """Signals to the one process that the service manager knows."""
+
+    def test_stop(self) -> None:
+        """SIGTERM and Ctrl-C stop all calmly."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            server = self.serve(serve=number is signal.SIGINT)
+            pids = list(server.workers.values())
+            server.signal(number)
+            self.assertEqual(server.wait(), 0)
+            self.assertEqual([pid for pid in pids if running(pid)], [])
+            self.assertEqual(len(re.findall("WorkerService. stopped", server.log)), 2)
+            server.assert_clean()
+
+    def test_reload(self) -> None:
+        """SIGHUP reaches all; a file that is wrong reaches none."""
+        server = self.serve()
+        server.write(
+            "channels/more.py",
+            'from takotwist import define_channel\nmore = define_channel("more")',
+        )
+        server.signal(signal.SIGHUP)
+        self.logged(server, "worker-1 .*the configuration was read again")
+        self.logged(server, "worker-2 .*the configuration was read again")
+        answers = {httpx.get(f"{server.url}/channels/more/history").status_code for _ in range(6)}
+        self.assertEqual(answers, {200})
+        server.write_config("[limits]\nmax_connections = 0\n")
+        server.signal(signal.SIGHUP)
+        self.logged(server, r"Supervisor\] not reloaded: .*max_connections")
+        server.write_config(FAST + "[server]\nworkers = 3\n")
+        self.assertEqual(len(re.findall("was read again", server.log)), 2)
+        server.assert_clean()
+
+    def test_rolling_restart(self) -> None:
+        """SIGUSR2 replaces one after the other; nobody is refused, and none of both is cut."""
+        server = self.serve(workers=3, config=FAST + "drain_seconds = 1\n")
+        before = dict(server.workers)
+        with self.asking(server) as seen, ExitStack() as stack:
+            self.more(seen)
+            held = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 30))
+                for _ in range(6)
+            ]
+            server.signal(signal.SIGUSR2)
+            self.logged(server, "rolling restart: done")
+            self.more(seen)
+            # They connected before, and said nothing: whoever had them has gone.
+            for one in held:
+                self.assertEqual(one.recv(1), b"")
+        self.assertEqual(set(seen), {200}, seen)
+        self.assertEqual(sorted(server.workers), [1, 2, 3])
+        self.assertFalse(set(before.values()) & set(server.workers.values()))
+        order = re.findall(r"worker-(\d) is ready", server.log)[3:]
+        self.assertEqual(order, ["1", "2", "3"])
+        # Once more: each goes back to the slot that it had first.
+        server.signal(signal.SIGUSR2)
+        self.logged(server, "rolling restart: done", 2)
+        self.assertEqual(self.ask(server), 200)
+        self.assertEqual(server.stop(), 0)
+        server.assert_clean()
+
+    def test_rolling_restart_off(self) -> None:
+        """A successor that cannot start changes nothing: those who serve go on."""
+        server = self.serve()
+        before = server.workers
+        server.failing.write_text("5")
+        server.signal(signal.SIGUSR2)
+        self.logged(
+            server,
+            r"rolling restart is off: the successor of worker-1 ended \(exit code 5\) before it",
+        )
+        self.assertEqual(server.workers, before)
+        self.assertEqual(self.ask(server), 200)
+        server.failing.unlink()
+        server.signal(signal.SIGUSR2)
+        self.logged(server, "rolling restart: done")
+
+
+class ServiceManagerTests(Base):
+    """What systemd is told, and what it passes."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory(prefix="tako")
+        self.addCleanup(folder.cleanup)
+        self.path = f"{folder.name}/notify"
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(self.manager.close)
+        self.manager.bind(self.path)
+        self.manager.settimeout(40)
+
+    def _told(self) -> dict[str, str]:
+        pairs = (line.partition("=") for line in self.manager.recv(4096).decode().splitlines())
+        return {name: value for name, _, value in pairs}
+
+    def test_notify(self) -> None:
+        """READY comes once all are ready, RELOADING and READY around a reload, STOPPING first."""
+        server = self.serve(start=False)
+        server.start(ready=False, env={"NOTIFY_SOCKET": self.path})
+        told = self._told()
+        self.assertEqual(len(re.findall(r"worker-\d is ready", server.log)), 2)
+        self.assertEqual(told["READY"], "1")
+        self.assertEqual(told["MAINPID"], str(server.pid))
+        self.assertEqual(told["STATUS"], "2 workers serve")
+        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        server.signal(signal.SIGHUP)
+        told = self._told()
+        self.assertEqual(told["RELOADING"], "1")
+        self.assertGreaterEqual(int(told["MONOTONIC_USEC"]), before)
+        self.assertEqual(self._told()["READY"], "1")
+        self.assertEqual(len(re.findall("was read again", server.log)), 2)
+        server.signal(signal.SIGTERM)
+        self.assertEqual(self._told(), {"STOPPING": "1"})
+        self.assertEqual(server.wait(), 0)
+        self.manager.setblocking(False)
+        self.assertRaises(BlockingIOError, self.manager.recv, 1)
+
+    def test_passed_sockets(self) -> None:
+        """Sockets of systemd's are served by the workers, and outlive a restart of all."""
+        held = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(held.close)
+        server = self.serve(start=False, listen=["systemd:domain=INET:index=0"])
+        server.port = held.getsockname()[1]
+        program = (
+            "import os, sys; os.dup2(int(sys.argv[1]), 3);"
+            "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='http');"
+            "os.execv(sys.argv[2], sys.argv[2:])"
+        )
+
+        def start() -> None:
+            server.start(before=["-c", program, str(held.fileno())], pass_fds=(held.fileno(), 3))
+
+        start()
+        self.assertEqual([self.ask(server) for _ in range(4)], [200] * 4)
+        self.assertEqual(server.stop(), 0)
+        late = ThreadsAsking(lambda: self.ask(server), 2)
+        with late:
+            start()
+        self.assertEqual(late.seen, [200, 200])
+        environ = Path(f"/proc/{server.workers[1]}/environ").read_bytes()
+        self.assertNotIn(b"LISTEN_FDS", environ)
+
+
+class RefusedTests(TestCase):
+    """What cannot be."""
+
+    def test_sqlite(self) -> None:
+        """Several workers on one replay log of SQLite do not start, and say why."""
+        for serve in (True, False):
+            server = ServerProcess(serve=serve, arguments=("--workers", "2"))
+            self.addCleanup(server.close)
+            server.start(ready=False)
+            self.assertEqual(server.wait(), 1)
+            self.assertIn("server.workers", server.log)
+            self.assertIn("the replay log on SQLite has one process so far", server.log)
+            server.assert_clean()
