@@ -67,7 +67,7 @@ class LocalAuthorizer:
 
     def __init__(
         self,
-        channels: Iterable[Channel[Any]],
+        channels: Iterable[Channel[object]],
         reactor: object,
         pool: ThreadPool,
         *,
@@ -103,7 +103,7 @@ class LocalAuthorizer:
             return call
         return await self._made(call, (frame.channel, frame.address))
 
-    def _channel(self, name: str) -> Channel[Any]:
+    def _channel(self, name: str) -> Channel[object]:
         try:
             return self._channels[name]
         except KeyError:
@@ -126,7 +126,7 @@ class LocalAuthorizer:
             raise AuthUnavailable
         return raised(call, result.error, self._log_failure)
 
-    def _log_failure(self, call: Call[Any], error: BaseException) -> None:
+    def _log_failure(self, call: Call[object], error: BaseException) -> None:
         # As text and not as a Failure, which carries the frames and, in them, the
         # credentials to every observer of the log.
         self.log.error(

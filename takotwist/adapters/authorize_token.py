@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from hashlib import sha256
-from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -72,7 +71,7 @@ class TokenAuthorizer:
             )
         )
 
-    async def verify_function(self, request: VerifyRequest[Any]) -> Grant:
+    async def verify_function(self, request: VerifyRequest[object]) -> Grant:
         """The same for a function that pages call, in place of its own `verify`."""
         return await self._authorize("function", request.channel, request.operation, {}, request)
 
@@ -82,7 +81,7 @@ class TokenAuthorizer:
         name: str,
         operation: Operation,
         params: Mapping[str, object],
-        shown: AuthRequest | VerifyRequest[Any],
+        shown: AuthRequest | VerifyRequest[object],
     ) -> Grant:
         claims = await self._claims(_token(shown.header, shown.cookie))
         if self.revocations.revoked(claims.subject, claims.issued_at):

@@ -7,7 +7,7 @@ written is told apart, because live connections go on without it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import msgspec
@@ -56,7 +56,7 @@ class HealthPage(Resource):
             request.setHeader(b"Retry-After", b"1")
         request.setHeader(b"Content-Type", b"application/json")
         request.setHeader(b"Cache-Control", b"no-store")
-        said: dict[str, Any] = {
+        said: dict[str, object] = {
             "live": True,
             "ready": health.ready,
             "store": "available" if health.store else "unavailable",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 #: JSON nested deeper than this is refused; parsers of clients fail on it anyway.
 MAX_DEPTH = 200
@@ -29,7 +28,7 @@ def fault_in(value: object, place: str) -> str | None:
 
 
 def failed_in(
-    value: object, place: str, encode: Callable[[Any], object], failure: Exception
+    value: object, place: str, encode: Callable[[object], object], failure: Exception
 ) -> str:
     """Why `encode` failed on `value`, with its place.
 
@@ -44,7 +43,7 @@ def _sentence(place: str, path: str, reason: str) -> str:
 
 
 def _fault(
-    value: object, levels: int, encode: Callable[[Any], object] | None
+    value: object, levels: int, encode: Callable[[object], object] | None
 ) -> tuple[str, str] | None:
     if isinstance(value, str):
         return None if is_text(value) else ("", "half of a surrogate pair is no text")

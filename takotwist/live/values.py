@@ -185,7 +185,7 @@ def _written(value: object, plain: object, marks: Sequence[Mark], what: str) -> 
 
 
 def at_its_place(
-    value: object, what: str, unusable: Exception, hook: Callable[[Any], object] = dump_model
+    value: object, what: str, unusable: Exception, hook: Callable[[object], object] = dump_model
 ) -> Exception:
     """An error with the place of the value that cannot be encoded.
 
@@ -204,7 +204,7 @@ def at_its_place(
     return kind(f"{place(what, path)}: {unusable}")
 
 
-def _failing(value: object, hook: Callable[[Any], object]) -> tuple[str | int, object] | None:
+def _failing(value: object, hook: Callable[[object], object]) -> tuple[str | int, object] | None:
     """The first part that cannot be written by itself."""
     parts: object
     if isinstance(value, dict):

@@ -271,8 +271,8 @@ def _registry(config: Config, *others: Iterable[Defined]) -> Registry:
 
 
 def _under_tokens(
-    functions: Mapping[str, Function[..., Any]], tokens: TokenParts
-) -> Mapping[str, Function[..., Any]]:
+    functions: Mapping[str, Function[..., object]], tokens: TokenParts
+) -> Mapping[str, Function[..., object]]:
     """The functions, with tokens in place of the `verify` of those that they decide about."""
     verify = tokens.authorizer.verify_function
     return {

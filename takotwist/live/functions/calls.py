@@ -231,8 +231,11 @@ class Calls:
 
 
 def _bound(
-    function: Function[..., Any], running: RunningCall, args: list[Any], named: dict[str, Json]
-) -> Callable[[], Any]:
+    function: Function[..., object],
+    running: RunningCall,
+    args: list[object],
+    named: dict[str, Json],
+) -> Callable[[], object]:
     wrapped = function.wrapped
     if inspect.iscoroutinefunction(wrapped):
 

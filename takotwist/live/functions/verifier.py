@@ -51,7 +51,7 @@ class Verifier:
         baked = cookie(verification.cookie) if verification.cookie else None
         if said is None and baked is None and (verification.header or verification.cookie):
             raise CredentialsMissing("This function needs credentials.")
-        asked: VerifyRequest[Any] = VerifyRequest(
+        asked: VerifyRequest[object] = VerifyRequest(
             channel=verification.function,
             operation=operation,
             params={},

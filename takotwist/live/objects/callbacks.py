@@ -76,7 +76,7 @@ class Dispatch:
     done: Callable[[Any, BaseException | None], None]
 
     def one_by_one(
-        self, listeners: Sequence[Callable[[Any], object]], data: object, owner: object, seq: int
+        self, listeners: Sequence[Callable[[object], object]], data: object, owner: object, seq: int
     ) -> None:
         """Dispatch a request: each is awaited in turn, and the last one's value is the answer."""
         context = copy_context()

@@ -108,7 +108,7 @@ class MachineDriver:
     def _acted(self) -> None:
         """Continue after an input, when all its outputs are carried out."""
 
-    def _send(self, frame: Frame, outcome: Outcome[Any]) -> Outcome[Any]:
+    def _send(self, frame: Frame, outcome: Outcome[object]) -> Outcome[object]:
         self._act(self._machine.send, frame, outcome, self._clock())
         return outcome
 
@@ -188,11 +188,11 @@ class MachineDriver:
             self._session.broken(output.reason)
 
     @staticmethod
-    def _outcome(handle: object) -> Outcome[Any]:
+    def _outcome(handle: object) -> Outcome[object]:
         assert isinstance(handle, Outcome)
         return handle
 
-    def _answered(self, outcome: Outcome[Any], answer: Answered) -> None:
+    def _answered(self, outcome: Outcome[object], answer: Answered) -> None:
         try:
             outcome.resolve(self._outbound().read_answer(answer.data, answer.values))
         except ValidationError as misfit:
