@@ -16,7 +16,9 @@ COPY twisted twisted
 COPY takotwist takotwist
 # Such as [webtransport]; the extras are in setup.cfg.
 ARG EXTRAS=""
-RUN /opt/pip/bin/pip --python /opt/takotwist/bin/python install --no-cache-dir ".${EXTRAS}"
+# A quarter of what that installs is tests of the libraries.
+RUN /opt/pip/bin/pip --python /opt/takotwist/bin/python install --no-cache-dir ".${EXTRAS}" && \
+    find /opt/takotwist/lib -type d \( -name test -o -name tests \) -prune -exec rm -r {} +
 
 FROM debian:${DEBIAN}
 LABEL org.opencontainers.image.title="takotwist" \
