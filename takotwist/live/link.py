@@ -184,15 +184,7 @@ class Link:
     :ivar state: changed by `_enter` alone.
     """
 
-    __slots__ = (
-        "_heard_at",
-        "_session",
-        "_sessions",
-        "_settings",
-        "_verify",
-        "_wire",
-        "state",
-    )
+    __slots__ = ("_heard_at", "_session", "_sessions", "_settings", "_verify", "_wire", "state")
 
     def __init__(
         self, wire: LiveWire, sessions: LiveSessions, settings: LiveSettings, verify: Verify
