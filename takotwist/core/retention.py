@@ -29,10 +29,10 @@ STEP_TOPICS = 64
 #: is more than a batch adds, so a topic does not outgrow its bounds between sweeps.
 APPEND_MESSAGES = 2000
 
-_DAY_US = 24 * 3600 * 1_000_000
+DAY_US = 24 * 3600 * 1_000_000
 
 #: An empty topic is forgotten after this many of its windows, and at least a day.
-_WINDOWS_REMEMBERED = 10
+WINDOWS_REMEMBERED = 10
 
 
 #: Ids are ahead of the clock from here on: less is what a burst of messages does, or NTP.
@@ -214,7 +214,7 @@ def drop_at(held: Held, watched_us: int, in_use_us: int = 0) -> int | None:
     if not held.count:
         # Nobody asked for this; it bounds the table of topics.  It costs a
         # cursor that is as old as this and belongs to a topic without messages.
-        return active_us + max(_DAY_US, _WINDOWS_REMEMBERED * held.window_us)
+        return active_us + max(DAY_US, WINDOWS_REMEMBERED * held.window_us)
     return None
 
 

@@ -111,9 +111,7 @@ class Engine:
 
     def signal(self, number: int) -> None:
         """To it and all its processes."""
-        family = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self.pid)], capture_output=True, text=True
-        ).stdout.split()
+        family = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         for pid in [self.pid, *map(int, family)]:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)

@@ -1,0 +1,198 @@
+"""A batch of appends as the parameters of the function ``append``, and its answer read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+
+import attrs
+from psycopg.pq.abc import PGresult
+
+from takotwist.adapters.postgres.values import (
+    byteas,
+    int4s,
+    int8,
+    int8s,
+    read_byteas,
+    read_int8,
+    read_int8s,
+    texts,
+)
+from takotwist.core.channel import Lifecycle
+from takotwist.core.log import Append, Appended, numbered
+from takotwist.core.topic import MESSAGE_BYTES, Message, Topic
+
+
+def digest_of(key: str) -> bytes:
+    """By which the store finds a topic: a key may be longer than an index takes."""
+    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def as_bytes(text: str) -> bytes:
+    """A type or a key, which may hold lone surrogates, as JSON may."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def message_of(topic: Topic, row: Callable[[int], bytes | None], at: int, number: int) -> Message:
+    """A message out of a result.
+
+    :param row: gives the columns of its row.
+    :param at: where type, data, epoch and seq begin.
+    :param number: its id.
+    """
+    seq = read_int8(row(at + 3))
+    place = (read_int8(row(at + 2)), seq) if seq else None
+    return Message(topic, number, as_text(row(at) or b""), row(at + 1) or b"", place)
+
+
+def as_text(stored: bytes) -> str:
+    """The same back."""
+    return stored.decode("utf-8", "surrogatepass")
+
+
+@attrs.define(slots=True)
+class _Topic:
+    """One topic of a batch."""
+
+    topic: Topic
+    lifecycle: Lifecycle
+    gets: int = 0
+    numbered: int = 0
+
+
+@attrs.frozen(slots=True)
+class Stored:
+    """The answer.
+
+    :ivar prev: the head before.
+    :ivar head: and after.
+    :ivar rows: the row of each topic key, 0 where it has none.
+    """
+
+    prev: int
+    head: int
+    appended: list[Appended]
+    rows: dict[str, int]
+
+
+class Batch:
+    """Appends that are stored in one transaction.
+
+    :ivar lifecycles: of each topic, as told last.
+    """
+
+    def __init__(self, entries: Sequence[Append]) -> None:
+        self.entries = entries
+        self._topics: dict[str, _Topic] = {}
+        #: Entry -> an earlier one with the same key.
+        self._again: dict[int, int] = {}
+        self._keys: list[tuple[int, int, bytes]] = []
+        self._messages: list[tuple[int, int, int, bytes, bytes]] = []
+        self._collect()
+
+    def _collect(self) -> None:
+        places: dict[str, int] = {}
+        keys: dict[tuple[str, str], int] = {}
+        add = self._messages.append
+        for number, entry in enumerate(self.entries):
+            key = entry.topic.key
+            place = places.setdefault(key, len(places) + 1)
+            topic = self._topics.get(key)
+            if topic is None:
+                topic = self._topics[key] = _Topic(entry.topic, entry.lifecycle)
+            topic.lifecycle = entry.lifecycle
+            if not entry.drafts:
+                continue
+            if entry.idempotency_key is not None:
+                first = keys.setdefault((key, entry.idempotency_key), number)
+                if first != number:
+                    self._again[number] = first
+                    continue
+                self._keys.append((number, place, as_bytes(entry.idempotency_key)))
+            topic.gets = 1
+            if entry.numbered:
+                topic.numbered = 1
+            for draft in entry.drafts:
+                kind, data = draft.type, draft.data
+                size = len(data) + len(kind) + MESSAGE_BYTES
+                add((number, place, size, as_bytes(kind), data))
+
+    @property
+    def lifecycles(self) -> dict[str, Lifecycle]:
+        return {key: one.lifecycle for key, one in self._topics.items()}
+
+    def parameters(self, node: str, number: int, seen: int) -> list[bytes]:
+        """Of the function."""
+        topics = list(self._topics.values())
+        bounds = [one.lifecycle for one in topics]
+        entry, place, size, kind, data = (
+            zip(*self._messages, strict=True) if self._messages else ((), (), (), (), ())
+        )
+        return [
+            node.encode(),
+            int8(number),
+            int8(seen),
+            byteas([digest_of(key) for key in self._topics]),
+            texts(list(self._topics)),
+            int8s([one.replay_window_ms for one in bounds]),
+            int8s([one.inactivity_ttl_ms for one in bounds]),
+            int8s([one.replay_max_messages for one in bounds]),
+            int8s([one.replay_max_bytes for one in bounds]),
+            int4s([one.gets for one in topics]),
+            int4s([one.numbered for one in topics]),
+            int4s([one[0] for one in self._keys]),
+            int4s([one[1] for one in self._keys]),
+            byteas([one[2] for one in self._keys]),
+            int4s(entry),
+            int4s(place),
+            int8s(size),
+            byteas(kind),
+            byteas(data),
+        ]
+
+    def read(self, result: PGresult) -> Stored:
+        """The answer of the function."""
+        prev, head, base = (read_int8(result.get_value(0, at)) for at in range(3))
+        repeated = frozenset(read_int8s(result.get_value(0, 3)))
+        rows = read_int8s(result.get_value(0, 4))
+        epochs, seqs = (
+            dict(zip(self._topics, read_int8s(result.get_value(0, at)), strict=True))
+            for at in (5, 6)
+        )
+        old = self._old(result) if repeated else {}
+        appended: list[Appended] = []
+        for number, entry in enumerate(self.entries):
+            if number in self._again:
+                first = appended[self._again[number]]
+                appended.append(Appended(first.messages, repeated=True))
+            elif number in repeated:
+                appended.append(Appended(tuple(old.get(number, ())), repeated=True))
+            else:
+                messages: tuple[Message, ...] = tuple(
+                    [
+                        Message(entry.topic, at, draft.type, draft.data)
+                        for at, draft in enumerate(entry.drafts, base)
+                    ]
+                )
+                base += len(messages)
+                if entry.numbered and messages:
+                    key = entry.topic.key
+                    epoch = epochs[key]
+                    messages = numbered(messages, (epoch, seqs[key]) if epoch else None)
+                    epochs[key], seqs[key] = messages[-1].place or (0, 0)
+                appended.append(Appended(messages))
+        return Stored(prev, head, appended, dict(zip(self._topics, rows, strict=True)))
+
+    def _old(self, result: PGresult) -> dict[int, list[Message]]:
+        found: dict[int, list[Message]] = {}
+        for number, stored, epoch, seq, kind, data in zip(
+            *(read_int8s(result.get_value(0, at)) for at in range(7, 11)),
+            read_byteas(result.get_value(0, 11)),
+            read_byteas(result.get_value(0, 12)),
+            strict=True,
+        ):
+            topic = self.entries[number].topic
+            found.setdefault(number, []).append(
+                Message(topic, stored, as_text(kind), data, (epoch, seq) if seq else None)
+            )
+        return found

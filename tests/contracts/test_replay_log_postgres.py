@@ -1,0 +1,49 @@
+"""The log in PostgreSQL keeps the promises of every replay log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.adapters.postgres.clocked import ClockedLog, World
+from tests.adapters.postgres.pumped import PumpedReactor
+from tests.contracts.replay_log import SECOND, ReplayLogContract
+
+
+class PostgresContract(ReplayLogContract, SynchronousTestCase):
+    """The contract, on a real engine whose clock is the test's."""
+
+    def setUp(self) -> None:
+        self.reactor = PumpedReactor()
+        super().setUp()
+
+    def make_log(self, clock: Clock) -> ClockedLog:
+        world = World(int(clock.seconds() * SECOND), self.reactor)
+        self.addCleanup(world.close)
+        return world.log()
+
+    def make_again(self, log: ClockedLog, clock: Clock) -> ClockedLog:
+        log.world.set_clock(int(clock.seconds() * SECOND))
+        return log.world.log()
+
+    def settle(self, answer: Deferred[Any]) -> None:
+        """Answers come over a socket."""
+        there: list[object] = []
+
+        def come(result: Any) -> Any:
+            there.append(None)
+            return result
+
+        answer.addBoth(come)
+        self.reactor.until(lambda: there)
+
+    def successResultOf(self, answer: Deferred[Any]) -> Any:
+        self.settle(answer)
+        return super().successResultOf(answer)
+
+    def failureResultOf(self, answer: Deferred[Any], *expected: Any) -> Any:
+        self.settle(answer)
+        return super().failureResultOf(answer, *expected)
