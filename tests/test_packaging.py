@@ -74,7 +74,8 @@ class TestWheel(TestCase):
 #: Imports every module of the package as if no extra were installed, and names those that fail.
 WITHOUT_EXTRAS = """
 import importlib, pkgutil, sys
-for name in "aioquic pylsqpack aiohttp django fastapi flask httpx jwt psycopg pydantic".split():
+extras = "aioquic pylsqpack aiohttp django fastapi flask httpx jwt psycopg pydantic watchfiles"
+for name in extras.split():
     sys.modules[name] = None
 import takotwist
 for module in pkgutil.walk_packages(takotwist.__path__, "takotwist."):
@@ -93,6 +94,7 @@ OF_EXTRAS = (
     "takotwist.server.tokens",
     "takotwist.client.asyncio",
     "takotwist.client.sync",
+    "takotwist.development.watch",
     "takotwist.server.http3",
     "takotwist.streams.http3",
     "takotwist.streams.webtransport",

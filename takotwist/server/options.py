@@ -93,15 +93,23 @@ class Options(usage.Options):
         :raises ConfigProblems: says all that is wrong.
         """
         if self._config is None:
-            self._config = load_config(self, os.environ, os.getcwd())
+            self._config = self.load(None)
         return self._config
+
+    def load(self, running: Config | None) -> Config:
+        """Read flags, environment and file.
+
+        :param running: the configuration that holds now, where they are read again.
+        :raises ConfigProblems: says all that is wrong.
+        """
+        return load_config(self, os.environ, os.getcwd(), running)
 
     def config_again(self) -> Config:
         """The configuration as file and environment say it now (SIGHUP).
 
         :raises ConfigProblems: says all that is wrong; what was read before stays.
         """
-        self._config = load_config(self, os.environ, os.getcwd(), self._config)
+        self._config = self.load(self._config)
         self.log().apply(self._config)
         return self._config
 

@@ -27,6 +27,7 @@ from takotwist.server.options import Options
 from takotwist.server.tuning import settle_garbage, show_attribute_names
 
 if TYPE_CHECKING:
+    from takotwist.server.config import Config
     from takotwist.server.service import TakoService
     from takotwist.server.supervisor.supervisor import Supervisor
 
@@ -120,14 +121,19 @@ def makeService(options: Options) -> TakoService | Supervisor:
     return make_service(options, reactor)
 
 
-def make_service(options: Options, reactor: object) -> TakoService | Supervisor:
+def make_service(
+    options: Options,
+    reactor: object,
+    make: Callable[[Config, Any], TakoService] | None = None,
+) -> TakoService | Supervisor:
     """The service of these options, which also minds the signals of the process.
 
+    :param make: makes another service than a plain one.
     :raises SystemExit: it cannot start; says why and what to do.
     """
     use_monotonic_time(reactor)
     try:
-        service = _service(options, reactor)
+        service = _service(options, reactor) if make is None else make(options.config(), reactor)
     except TakoError as wrong:
         raise SystemExit(f"takotwist: {wrong}") from None
 

@@ -10,22 +10,25 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
+from twisted.web.resource import IResource
 
 from takotwist.adapters.authorize_local import LocalPublishing
 from takotwist.adapters.sqlite.log import SqliteReplayLog
 from takotwist.admin.health import Health
 from takotwist.errors import StoreUnavailable, TakoError
 from takotwist.live.broadcast.broadcast import set_default_broadcasts
+from takotwist.live.functions.function import Function
 from takotwist.server.compose import compose
 from takotwist.server.config import Config, needs_restart
 from takotwist.server.definitions import Definitions
@@ -57,12 +60,26 @@ AHEAD_SECONDS = 90
 APP_THREADS = 16
 
 
+@attrs.frozen(slots=True)
+class Beside:
+    """Pages beside the server's own.
+
+    :ivar pages: by their paths; one of these takes the place of the server's own.
+    :ivar elsewhere: the resource of all other paths, where the app has no pages.
+    """
+
+    pages: Mapping[str, IResource] = attrs.field(factory=dict)
+    elsewhere: IResource | None = None
+
+
 class TakoService(MultiService):
     """The server as a Twisted service.
 
     :param reactor: of the process.
     :param wall: unix time in seconds.
     :param worker: which worker this is, where the server has several.
+    :param beside: makes more pages for this service, such as those of a server under development.
+    :ivar functions: the functions that pages may call, by name.
     :ivar listeners: all of them.
     :ivar exit_code: of the process, after a calm end.
     :ivar ready: true while requests are answered.
@@ -77,6 +94,8 @@ class TakoService(MultiService):
         reactor: Any,
         wall: Callable[[], float] = time.time,
         worker: Worker | None = None,
+        *,
+        beside: Callable[[TakoService], Beside] | None = None,
     ) -> None:
         MultiService.__init__(self)
         for folder in (config.state_dir, config.replay.path.parent):
@@ -90,6 +109,8 @@ class TakoService(MultiService):
         self._wall = wall
         self._threads = ThreadPool(0, APP_THREADS, name="takotwist-app")
         self.definitions = Definitions.of(config, reactor, self._threads, random.random, wall)
+        self.functions: Mapping[str, Function[..., Any]] = {}
+        more = beside(self) if beside is not None else Beside()
         self.parts: Parts = compose(
             config,
             reactor=reactor,
@@ -109,12 +130,13 @@ class TakoService(MultiService):
             health=self._health,
             soon=partial(reactor.callLater, 0),
             beside=self.definitions.runner,
-            elsewhere=load_pages(config.app.pages, config.folder),
+            elsewhere=load_pages(config.app.pages, config.folder) or more.elsewhere,
+            more_pages=more.pages,
         )
         self.live = self.parts.live
         set_default_broadcasts(self.live.services.broadcasts)
         self.definitions.bind(LocalPublishing(reactor, self.parts.store))
-        self.live.replace(self.definitions.load())
+        self._serve_functions(self.definitions.load())
         tls = watched_tls(config, reactor, wall)
         self._watch = tls[1] if tls is not None else None
         if self._watch is not None:
@@ -230,13 +252,17 @@ class TakoService(MultiService):
             self.log.warn("{key} has changed; that needs a restart", key=key)
         if self._watch is not None:
             self._watch.reload()
-        self.live.replace(self.definitions.load(config, again=True))
+        self._serve_functions(self.definitions.load(config, again=True))
         self.config = config
         self.parts.change(config)
         ensureDeferred(self.definitions.read_elsewhere()).addErrback(
             lambda failure: self.log.failure("reading the registry failed", failure)
         )
         self.log.info("the configuration was read again")
+
+    def _serve_functions(self, functions: Mapping[str, Function[..., Any]]) -> None:
+        self.functions = functions
+        self.live.replace(functions)
 
     # stopping
 

@@ -58,7 +58,9 @@ class CompletionTests(CommandTestCase):
 
     def test_commands(self) -> None:
         """The beginning of a command is completed to all that begin so."""
-        self.assertEqual(self.completed("tako", "t"), ["tail", "types", "token", "trust"])
+        self.assertEqual(
+            self.completed("tako", "t"), [name for name in COMMANDS if name.startswith("t")]
+        )
 
     def test_options(self) -> None:
         """Of a command its options, and of an option its values, are completed."""

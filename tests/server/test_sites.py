@@ -128,7 +128,7 @@ class LoadPagesTests(SynchronousTestCase):
     def test_wrong(self) -> None:
         """It is said which key, and what is wrong with what it names."""
         for name, said in (
-            ("missing", "nothing that is called"),
+            ("missing", "has nothing that is called 'missing'"),
             ("broken", "not today"),
             ("number", "int"),
         ):

@@ -6,6 +6,7 @@ key, `load` reads the three sources, `derive` and `check` complete and check,
 """
 
 from takotwist.server.config.config import KEYS, SECTIONS, Config, needs_restart
+from takotwist.server.config.dev import Dev
 from takotwist.server.config.limits import Limits
 from takotwist.server.config.load import load_config
 from takotwist.server.config.problems import ConfigProblems
@@ -27,6 +28,7 @@ __all__ = [
     "App",
     "Config",
     "ConfigProblems",
+    "Dev",
     "Http",
     "Http3",
     "LifecycleDefaults",

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from takotwist.core.channel import Defined
+from takotwist.server.config.dev import Dev
 from takotwist.server.config.kind import Location
 from takotwist.server.config.limits import Limits, Live
 from takotwist.server.config.sections import (
@@ -61,6 +62,7 @@ class Config:
     limits: Limits = attrs.field(factory=Limits)
     live: Live = attrs.field(factory=Live)
     log: Log = attrs.field(factory=Log)
+    dev: Dev = attrs.field(factory=Dev)
     channels: tuple[Defined, ...] = ()
     file: Path | None = None
     folder: Path = Path()
@@ -87,6 +89,7 @@ SECTIONS: Mapping[str, type[attrs.AttrsInstance]] = {
     "limits": Limits,
     "live": Live,
     "log": Log,
+    "dev": Dev,
 }
 
 #: dotted key -> its declaration, in the same order; channels are not among them.

@@ -33,7 +33,16 @@ from takotwist.server.config.toml_lines import line_of
 #: Variables of ours that are no configuration of the server: where a `Publisher` in another
 #: process publishes, and the name of the file.
 #: `TAKO_WORKER` tells code of the app which worker it is in.
-OTHER_VARIABLES = frozenset({"TAKO_CONFIG", "TAKO_PUBLISH_URL", "TAKO_PUBLISH_KEY", "TAKO_WORKER"})
+#: `TAKO_DEV_STARTED_OVER` is a note of `tako dev` to itself.
+OTHER_VARIABLES = frozenset(
+    {
+        "TAKO_CONFIG",
+        "TAKO_DEV_STARTED_OVER",
+        "TAKO_PUBLISH_KEY",
+        "TAKO_PUBLISH_URL",
+        "TAKO_WORKER",
+    }
+)
 
 #: What Kubernetes sets in every container beside a service that is called tako-something.
 _KUBERNETES = re.compile(r"TAKO(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)\w*)?)")

@@ -1,0 +1,1 @@
+`tako dev` serves HTTPS on localhost, takes up each change of definitions, functions, pages and modules, shows errors with file and line in the terminal and in the browser's console, and runs the app's own server beside it.

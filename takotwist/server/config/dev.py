@@ -1,0 +1,38 @@
+"""The section of ``tako dev``, which the server in production passes over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from takotwist.server.config.kind import Listed, Location, Text
+from takotwist.server.config.setting import setting
+from takotwist.server.config.web_kind import HttpUrl
+
+
+@attrs.frozen(kw_only=True)
+class Dev:
+    """What `tako dev` does beside the server; nothing else reads it."""
+
+    run: tuple[str, ...] = setting(
+        Listed(Text()),
+        (),
+        "Commands that it starts beside the server and ends with it, such as the app's own server."
+        " They get TAKO_APP_TOKEN and TAKO_PUBLISH_URL.",
+        live=True,
+    )
+    pages_url: str | None = setting(
+        HttpUrl(),
+        None,
+        "The development server that every other path is passed on to, as a proxy does in"
+        " production.",
+        derived="app.url where there are no app.pages",
+        live=True,
+    )
+    types: Path | None = setting(
+        Location(),
+        None,
+        "The file that it keeps written with the TypeScript types of what is defined.",
+        live=True,
+    )
