@@ -46,8 +46,20 @@ _OPTIONS = (
 )
 
 
-def make_context(pair: CertificatePair, profile: Profile) -> SSL.Context:
-    """An OpenSSL context for a server that shows `pair`."""
+#: The certificate that answers a challenge for a name, or `None` (RFC 8737).
+Challenged = Callable[[str], CertificatePair | None]
+
+#: The protocol by which an ACME server connects to see it.
+ACME_TLS = b"acme-tls/1"
+
+
+def make_context(
+    pair: CertificatePair, profile: Profile, challenged: Challenged | None = None
+) -> SSL.Context:
+    """An OpenSSL context for a server that shows `pair`.
+
+    :param challenged: where certificates are obtained by ACME.
+    """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(_OLDEST[profile])
     context.set_options(_OPTIONS)
@@ -62,8 +74,26 @@ def make_context(pair: CertificatePair, profile: Profile) -> SSL.Context:
         context.add_extra_chain_cert(one)
     context.use_privatekey(pair.key)
     context.check_privatekey()
-    context.set_alpn_select_callback(_choose_protocol)
+    context.set_alpn_select_callback(
+        _choose_protocol if challenged is None else _challenge_first(challenged)
+    )
     return context
+
+
+def _challenge_first(challenged: Challenged) -> Callable[[SSL.Connection, Sequence[bytes]], Any]:
+    def choose(connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
+        if ACME_TLS in offered:
+            name = (connection.get_servername() or b"").decode("latin-1").lower()
+            pair = challenged(name)
+            if pair is not None:
+                # OpenSSL has chosen the kind of key by now, and both are ECDSA on P-256: what it
+                # sends is the one that is there when it comes to that.
+                connection.use_certificate(pair.leaf)
+                connection.use_privatekey(pair.key)
+                return ACME_TLS
+        return _choose_protocol(connection, offered)
+
+    return choose
 
 
 def _choose_protocol(connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
@@ -87,16 +117,24 @@ class ServerTls:
     :param certificate: PEM file of certificate and chain.
     :param key: PEM file of the private key.
     :param profile: ``intermediate`` is TLS 1.2 and 1.3, ``modern`` is 1.3 only.
+    :param challenged: see `make_context`.
     :raises ConfigError: the files cannot be used.
     """
 
-    def __init__(self, certificate: Path, key: Path, profile: Profile = "intermediate") -> None:
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path,
+        profile: Profile = "intermediate",
+        challenged: Challenged | None = None,
+    ) -> None:
         self.certificate = certificate
         self.key = key
         self._profile: Profile = profile
+        self._challenged = challenged
         self._changed: list[Callable[[], None]] = []
         self.pair = read_pair(certificate, key)
-        self._context = make_context(self.pair, profile)
+        self._context = make_context(self.pair, profile, challenged)
 
     def reload(self) -> bool:
         """Read the files again; connections from now on get what they hold.
@@ -107,7 +145,7 @@ class ServerTls:
         pair = read_pair(self.certificate, self.key)
         if pair.chain == self.pair.chain:
             return False
-        self._context = make_context(pair, self._profile)
+        self._context = make_context(pair, self._profile, self._challenged)
         self.pair = pair
         for changed in self._changed:
             changed()

@@ -20,8 +20,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from takotwist.errors import ConfigError
+from takotwist.tls.certificate import CertificatePair
 from takotwist.tls.context import Profile, ServerTls, make_context
 from takotwist.tls.development_ca import ensure_development_certificate
+from tests.tls.acme.certificates import signed
 from tests.transports.tls_client import TlsClient
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -85,6 +87,38 @@ class TlsTests(SynchronousTestCase):
         client = TlsClient(self.echo, self._tls(), newest=SSL.TLS1_2_VERSION)
         client.handshake()
         self.assertRegex(client.connection.get_cipher_name() or "", "^ECDHE-ECDSA-.*GCM")
+
+    def test_challenge(self) -> None:
+        """An ACME server sees the answer to its challenge, and everybody else the certificate.
+
+        (Over TLS 1.2 as over 1.3, and the one is not left behind for the next connection.)
+        """
+        answer = signed(["chat.example.com"])
+        asked: list[str] = []
+
+        def challenged(name: str) -> CertificatePair | None:
+            asked.append(name)
+            return answer if name == "chat.example.com" else None
+
+        tls = ServerTls(self.files.certificate, self.files.key, challenged=challenged)
+        for newest in (SSL.TLS1_3_VERSION, SSL.TLS1_2_VERSION):
+            for alpn, name, shown in (
+                (b"acme-tls/1", b"Chat.Example.com", answer.leaf),
+                (b"acme-tls/1", b"other.example.com", tls.pair.leaf),
+                (b"acme-tls/1", None, tls.pair.leaf),
+                (b"http/1.1", b"chat.example.com", tls.pair.leaf),
+            ):
+                client = TlsClient(self.echo, tls, [alpn], newest)
+                if name is not None:
+                    client.connection.set_tlsext_host_name(name)
+                client.handshake()
+                found = client.connection.get_peer_certificate(as_cryptography=True)
+                self.assertEqual(found, shown)
+                is_answer = shown is answer.leaf
+                self.assertEqual(
+                    client.connection.get_alpn_proto_negotiated(), alpn if is_answer else b""
+                )
+        self.assertEqual(asked, ["chat.example.com", "other.example.com", ""] * 2)
 
     def test_buffers_are_renewed(self) -> None:
         """Once the handshake is over its buffers are given back, and nothing is lost by it."""

@@ -1,0 +1,1 @@
+"""Certificates of a public authority, obtained and renewed by ACME (RFC 8555)."""
