@@ -74,8 +74,11 @@ class TestWheel(TestCase):
 #: Imports every module of the package as if no extra were installed, and names those that fail.
 WITHOUT_EXTRAS = """
 import importlib, pkgutil, sys
-extras = "aioquic pylsqpack aiohttp django fastapi flask httpx jwt psycopg pydantic watchfiles"
-for name in extras.split():
+EXTRAS = (
+    "acme aiohttp aioquic django fastapi flask httpx josepy jwt psycopg pydantic pylsqpack"
+    " requests watchfiles"
+)
+for name in EXTRAS.split():
     sys.modules[name] = None
 import takotwist
 for module in pkgutil.walk_packages(takotwist.__path__, "takotwist."):
@@ -87,6 +90,9 @@ for module in pkgutil.walk_packages(takotwist.__path__, "takotwist."):
 
 #: Rooms and files that are of an extra, and may need it.
 OF_EXTRAS = (
+    "takotwist.server.acme",
+    "takotwist.tls.acme.order",
+    "takotwist.tls.acme.renewal",
     "takotwist.adapters.authorize_token",
     "takotwist.adapters.jwks",
     "takotwist.adapters.postgres",

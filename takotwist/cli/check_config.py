@@ -130,6 +130,8 @@ def _certificate(config: Config, warnings: list[str]) -> str:
     :raises ConfigError: it cannot be used.
     """
     tls = config.tls
+    if tls.domains:
+        return f"obtained for {', '.join(tls.domains)} from {tls.acme_directory}"
     if tls.certificate is None or tls.key is None:
         return f"a development certificate in {config.state_dir / 'tls'}"
     pair = read_pair(tls.certificate, tls.key)

@@ -19,9 +19,9 @@ from takotwist.server.listen import Listen, Listening
 from takotwist.server.open_sockets import OpenSockets
 from takotwist.server.parts import Parts
 from takotwist.server.sites import Interceptor, announce, site
+from takotwist.server.tls import Certificate
 from takotwist.server.tls_redirect import USUAL_PORT, TlsRedirect, strict_transport
 from takotwist.streams.http.site import HttpSite
-from takotwist.tls.context import ServerTls
 
 if TYPE_CHECKING:
     from takotwist.server.http3 import Http3Listeners
@@ -51,17 +51,20 @@ class Listeners:
         config: Config,
         parts: Parts,
         reactor: object,
-        tls: ServerTls | None,
+        certificate: Certificate | None,
         worker: Worker | None = None,
     ) -> Listeners:
         """Listeners of a configuration, none of them open.
 
-        :param tls: of the TLS listeners and HTTP/3; `None` where there are none.
+        :param certificate: of the TLS listeners and HTTP/3; `None` where there are none.
         :param worker: whose connections are handed to it.
         """
         settings, unfinished = parts.reloadable, parts.unfinished
+        tls = None if certificate is None else certificate.tls
         always: list[Interceptor] = []
-        if config.tls.strict_transport_security and config.tls.certificate is not None:
+        if certificate is not None and certificate.acme is not None:
+            always.append(certificate.acme.answers.answer)
+        if config.tls.strict_transport_security and not config.tls.is_development:
             always.append(strict_transport(config.tls.strict_transport_security))
         redirect = None
         if config.http.redirect_to_tls:

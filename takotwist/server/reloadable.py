@@ -68,7 +68,7 @@ class Reloadable:
             named_hosts=(*http.allowed_hosts, *own),
             private_origins=OriginPolicy.of(private.allowed_origins),
             private_hosts=HostPolicy.of(private.allowed_hosts),
-            development=config.tls.certificate is None,
+            development=config.tls.is_development,
             proxies=TrustedProxies.of(map(str, http.trusted_proxies)),
             lifecycle=config.lifecycle.lifecycle(),
             keys=PublishKeys.of(config.publish.keys),

@@ -38,7 +38,7 @@ from takotwist.server.sites import load_pages
 from takotwist.server.state_folder import make_folder
 from takotwist.server.state_lock import lock_log, sign_lock
 from takotwist.server.timers import Sweeper, Ticker, drain, within
-from takotwist.server.tls import watched_tls
+from takotwist.server.tls import certificate_of
 from takotwist.server.tuning import raise_open_files
 
 if TYPE_CHECKING:
@@ -137,11 +137,10 @@ class TakoService(MultiService):
         set_default_broadcasts(self.live.services.broadcasts)
         self.definitions.bind(LocalPublishing(reactor, self.parts.store))
         self._serve_functions(self.definitions.load())
-        tls = watched_tls(config, reactor, wall)
-        self._watch = tls[1] if tls is not None else None
-        if self._watch is not None:
-            Service.setServiceParent(self._watch, self)
-        self.listeners = Listeners.of(config, self.parts, reactor, tls[0] if tls else None, worker)
+        self._certificate = certificate_of(config, reactor, wall)
+        if self._certificate is not None:
+            self._certificate.start_with(self)
+        self.listeners = Listeners.of(config, self.parts, reactor, self._certificate, worker)
         parts = self.parts
         ticker = Ticker(parts.deadlines, parts.flush_batch, parts.metrics, reactor)
         Service.setServiceParent(ticker, self)
@@ -250,8 +249,8 @@ class TakoService(MultiService):
         """
         for key in () if self._worker is not None else needs_restart(self.config, config):
             self.log.warn("{key} has changed; that needs a restart", key=key)
-        if self._watch is not None:
-            self._watch.reload()
+        if self._certificate is not None:
+            self._certificate.reload()
         self._serve_functions(self.definitions.load(config, again=True))
         self.config = config
         self.parts.change(config)

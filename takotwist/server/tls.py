@@ -12,8 +12,10 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import attrs
+from twisted.application.service import MultiService
 from twisted.logger import Logger
 
 from takotwist.server.config import Config
@@ -24,6 +26,9 @@ from takotwist.tls.development_ca import (
     ensure_development_certificate,
 )
 from takotwist.tls.watch import CertificateWatch
+
+if TYPE_CHECKING:
+    from takotwist.server.acme import Acme
 
 log = Logger()
 
@@ -46,17 +51,47 @@ def tako_command() -> str:
     return str(beside)
 
 
-def watched_tls(
-    config: Config, reactor: Any, wall: Callable[[], float]
-) -> tuple[ServerTls, CertificateWatch] | None:
-    """TLS as configured and the service that watches its certificate; `None` without TLS.
+@attrs.frozen(slots=True)
+class Certificate:
+    """The certificate of a server.
+
+    :ivar tls: shows it.
+    :ivar watch: sees that its files have changed.
+    :ivar acme: obtains it, where it is not there by itself.
+    """
+
+    tls: ServerTls
+    watch: CertificateWatch
+    acme: Acme | None = None
+
+    def start_with(self, parent: MultiService) -> None:
+        """Begin and end with another service."""
+        self.watch.setServiceParent(parent)  # type: ignore[no-untyped-call]
+        if self.acme is not None:
+            self.acme.renewal.setServiceParent(parent)  # type: ignore[no-untyped-call]
+
+    def reload(self) -> None:
+        """Read the files again, and obtain a certificate that is missing, where that may be."""
+        self.watch.reload()
+        if self.acme is not None:
+            self.acme.renewal.try_soon()
+
+
+def certificate_of(config: Config, reactor: Any, wall: Callable[[], float]) -> Certificate | None:
+    """The certificate as configured, and the services that look after it; `None` without TLS.
 
     :param wall: unix time in seconds.
-    :raises ConfigError: the certificate cannot be used.
+    :raises ConfigError: it cannot be used.
     """
     tls = config.tls
     if not tls.listen:
         return None
+    if tls.domains:
+        # Here, because what it imports is an extra.
+        from takotwist.server.acme import acme_of
+
+        acme = acme_of(config, reactor, wall)
+        return Certificate(acme.tls, acme.watch, acme)
     renew: Callable[[datetime], object] | None = None
     if tls.certificate is not None and tls.key is not None:
         server_tls = ServerTls(tls.certificate, tls.key, tls.profile)
@@ -72,4 +107,4 @@ def watched_tls(
             authority=str(files.authority),
             tako=tako_command(),
         )
-    return server_tls, CertificateWatch(server_tls, reactor, renew, wall=wall)
+    return Certificate(server_tls, CertificateWatch(server_tls, reactor, renew, wall=wall))

@@ -10,13 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.errors import ConfigError
 from takotwist.server.config import Config, Tls
-from takotwist.server.tls import watched_tls
+from takotwist.server.tls import certificate_of
 from takotwist.tls.development_ca import ensure_development_certificate
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
-class TestWatchedTls(SynchronousTestCase):
+class TestCertificate(SynchronousTestCase):
     """None, the operator's, or that of a development CA."""
 
     def setUp(self) -> None:
@@ -25,7 +25,7 @@ class TestWatchedTls(SynchronousTestCase):
 
     def watched(self, tls: Tls) -> object:
         """What there is for this section of the configuration."""
-        return watched_tls(Config(state_dir=self.folder, tls=tls), Clock(), NOW.timestamp)
+        return certificate_of(Config(state_dir=self.folder, tls=tls), Clock(), NOW.timestamp)
 
     def test_none(self) -> None:
         """Without a listener nothing is made, not even a CA."""
@@ -34,19 +34,19 @@ class TestWatchedTls(SynchronousTestCase):
 
     def test_development(self) -> None:
         """Without a certificate there is one of a CA in the state folder, for these hosts."""
-        found = watched_tls(
+        found = certificate_of(
             Config(state_dir=self.folder, tls=Tls(listen=("tcp:0",), hosts=("app.test",))),
             Clock(),
             NOW.timestamp,
         )
         assert found is not None
-        self.assertIn("app.test", found[0].pair.names)
+        self.assertIn("app.test", found.tls.pair.names)
         self.assertTrue((self.folder / "tls" / "development-network-ca.pem").is_file())
 
     def test_own(self) -> None:
         """A certificate that is named is shown, and one that is not there is an error."""
         files = ensure_development_certificate(self.folder / "own", ["mine.test"], NOW)
-        found = watched_tls(
+        found = certificate_of(
             Config(
                 state_dir=self.folder,
                 tls=Tls(listen=("tcp:0",), certificate=files.certificate, key=files.key),
@@ -55,7 +55,7 @@ class TestWatchedTls(SynchronousTestCase):
             NOW.timestamp,
         )
         assert found is not None
-        self.assertIn("mine.test", found[0].pair.names)
+        self.assertIn("mine.test", found.tls.pair.names)
         self.assertFalse((self.folder / "tls").exists())
         files.key.unlink()
         self.assertRaises(

@@ -110,9 +110,10 @@ def _check_certificate(config: Config, problems: Collected, warnings: list[str])
             key=f"tls.{has}",
             source=_source(config, f"tls.{has}"),
         )
-    if tls.certificate is not None and tls.hosts:
+    if not tls.is_development and tls.hosts:
         warnings.append("tls.hosts is for the development certificate and has no effect here")
-    if tls.certificate is None and tls.strict_transport_security:
+    _check_domains(config, problems)
+    if tls.is_development and tls.strict_transport_security:
         warnings.append(
             "tls.strict_transport_security is not sent with the development certificate: browsers"
             " would ask for TLS of everything else on localhost"
@@ -125,6 +126,40 @@ def _check_certificate(config: Config, problems: Collected, warnings: list[str])
         )
     if tls.certificate is not None and not tls.listen:
         warnings.append("tls.certificate has no effect, because tls.listen is empty")
+
+
+def _check_domains(config: Config, problems: Collected) -> None:
+    tls, source = config.tls, _source(config, "tls.domains")
+    if not tls.domains:
+        return
+    if tls.certificate is not None or tls.key is not None:
+        problems.add(
+            "is said beside tls.certificate: obtain a certificate, or name one",
+            key="tls.domains",
+            source=source,
+        )
+    if not tls.listen:
+        problems.add(
+            "needs tls.listen, whose certificate is obtained", key="tls.domains", source=source
+        )
+    if find_spec("acme") is None:
+        problems.add(
+            "needs the acme package: pip install 'takotwist[acme]'",
+            key="tls.domains",
+            source=source,
+        )
+    if tls.acme_challenge == "http-01" and not config.http.listen:
+        problems.add(
+            "is http-01, which is answered by http.listen, and that is empty",
+            key="tls.acme_challenge",
+            source=_source(config, "tls.acme_challenge"),
+        )
+    if urlsplit(tls.acme_directory).scheme != "https":
+        problems.add(
+            "must be https, because who can change the answer can have certificates made",
+            key="tls.acme_directory",
+            source=_source(config, "tls.acme_directory"),
+        )
 
 
 def _check_http3(config: Config, problems: Collected) -> None:
@@ -152,6 +187,7 @@ def _check_files(config: Config, problems: Collected) -> None:
     for key, path in (
         ("tls.certificate", config.tls.certificate if config.tls.listen else None),
         ("tls.key", config.tls.key if config.tls.listen else None),
+        ("tls.acme_ca_file", config.tls.acme_ca_file),
         ("app.ca_file", config.app.ca_file),
         ("tokens.keys_file", config.tokens.keys_file),
         ("tokens.jwks_ca_file", config.tokens.jwks_ca_file),

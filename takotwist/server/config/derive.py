@@ -24,6 +24,9 @@ from takotwist.server.config.web_kind import TOKEN
 #: Default of `tls.listen` with ``--tls``, or with a certificate.
 TLS_DEFAULT = "tcp:8443"
 
+#: The same where a certificate is obtained: where an authority connects to.
+TLS_OF_DOMAINS = "tcp:443"
+
 #: What a development CA has in its folder.  (Not taken from `tls.development_ca`,
 #: which takes long to import, and most commands need none.)
 AUTHORITY_KEY = "development-ca-key.pem"
@@ -103,6 +106,7 @@ def derive(
     """
     state_dir = _state_dir(values, sources, environ, folder)
     values.setdefault("replay.path", state_dir / "replay.sqlite")
+    values.setdefault("tls.acme_folder", state_dir / "acme")
     values.setdefault("tokens.revoked_file", state_dir / "revoked-tokens")
     private_off = _private(values, state_dir)
     _tls(values, sources, flags)
@@ -160,6 +164,9 @@ def _private(values: dict[str, Any], state_dir: Path) -> str | None:
 def _tls(values: dict[str, object], sources: dict[str, str], flags: Mapping[str, object]) -> None:
     wanted = bool(flags.get("tls")) and not values.get("tls.listen")
     has_certificate = "tls.certificate" in values or "tls.key" in values
+    if values.get("tls.domains") and "tls.listen" not in values:
+        values["tls.listen"] = (TLS_OF_DOMAINS,)
+        return
     if wanted or (has_certificate and "tls.listen" not in values):
         values["tls.listen"] = (TLS_DEFAULT,)
         if wanted:

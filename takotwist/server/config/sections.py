@@ -32,6 +32,7 @@ from takotwist.server.config.setting import setting
 from takotwist.server.config.web_kind import (
     TOKEN,
     Definitions,
+    DomainName,
     Endpoint,
     HeaderName,
     Host,
@@ -302,7 +303,7 @@ class Tls:
         Listed(Endpoint()),
         (),
         "Where HTTPS is served, as plain endpoint strings.",
-        derived='["tcp:8443"] with --tls or a certificate, else empty',
+        derived='["tcp:443"] with domains, ["tcp:8443"] with --tls or a certificate, else empty',
     )
     certificate: Path | None = setting(
         Location(),
@@ -311,6 +312,42 @@ class Tls:
         " Without it, a development CA and a certificate for localhost are made.",
     )
     key: Path | None = setting(Location(), None, "The certificate's private key (PEM).")
+    domains: tuple[str, ...] = setting(
+        Listed(DomainName()),
+        (),
+        "Names for which a certificate is obtained by ACME, and renewed, while the server runs, in"
+        " place of certificate and key. To name them is to agree to the authority's terms."
+        " Needs pip install 'takotwist[acme]'.",
+    )
+    email: str | None = setting(
+        Text(r"[^\s@,]+@[^\s@,]+", "one mail address"),
+        None,
+        "Where the authority may write to about the certificate.",
+    )
+    acme_directory: str = setting(
+        HttpUrl(),
+        "https://acme-v02.api.letsencrypt.org/directory",
+        "The authority: the https URL of its ACME directory.",
+    )
+    acme_ca_file: Path | None = setting(
+        Location(),
+        None,
+        "Certificates (PEM) that the authority's own server may be signed by, in place of the"
+        " usual.",
+    )
+    acme_challenge: Literal["any", "tls-alpn-01", "http-01"] = setting(
+        Choice(("any", "tls-alpn-01", "http-01")),
+        "any",
+        "How the names are proved: by a connection to port 443 (tls-alpn-01), by a request to"
+        " port 80 (http-01), or one after the other until one works.",
+    )
+    acme_folder: Path = setting(
+        Location(),
+        Path(),
+        "Where account, certificate and key are kept (mode 600). Servers that share it obtain one"
+        " certificate together.",
+        derived="STATE_DIR/acme",
+    )
     profile: Literal["intermediate", "modern"] = setting(
         Choice(("intermediate", "modern")),
         "intermediate",
@@ -346,6 +383,11 @@ class Tls:
         " of systemd keeps its own there.",
         derived="$XDG_DATA_HOME/takotwist, else ~/.local/share/takotwist, else STATE_DIR/tls",
     )
+
+    @property
+    def is_development(self) -> bool:
+        """Whether the certificate is one of the development CA."""
+        return self.certificate is None and not self.domains
 
 
 @attrs.frozen(kw_only=True)

@@ -224,6 +224,25 @@ class PrivateHost(Kind):
 
 
 @attrs.frozen(slots=True)
+class DomainName(Kind):
+    """A name that an authority certifies: no wildcard, no address, no single label."""
+
+    word = "domain name"
+
+    @property
+    def allowed(self) -> str:
+        return 'a domain name, such as "chat.example.com"; wildcards need another way (DNS)'
+
+    def read(self, value: object, folder: Path) -> str:
+        label = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
+        if isinstance(value, str) and len(value) <= 253 and as_address(value) is None:
+            name = value.lower()
+            if re.fullmatch(rf"{label}(\.{label})+", name):
+                return name
+        raise self.refuse(value)
+
+
+@attrs.frozen(slots=True)
 class Definitions(Kind):
     """Place of channel definitions: a folder, one file, or a dotted module."""
 

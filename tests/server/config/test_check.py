@@ -184,3 +184,25 @@ class CheckTests(FolderTestCase):
             else:
                 [problem] = self.problems(toml)
                 self.assertIn("tokens.jwks_url: must be https", problem)
+
+    def test_domains(self) -> None:
+        """A certificate that is obtained needs a listener and a safe authority, and no other."""
+        names = 'domains = ["Chat.example.com"]'
+        config = self.load(f"[tls]\n{names}")
+        self.assertEqual(config.tls.domains, ("chat.example.com",))
+        self.assertEqual(config.tls.listen, ("tcp:443",))
+        self.assertEqual(config.tls.acme_folder, self.folder / "state" / "acme")
+        self.assertFalse(config.tls.is_development)
+        for more, words in (
+            ("listen = []", "needs tls.listen"),
+            ('acme_directory = "http://ca.example/dir"', "must be https"),
+            ('certificate = "c.pem"\nkey = "k.pem"', "is said beside tls.certificate"),
+            ('acme_challenge = "http-01"\n[http]\nlisten = []', "answered by http.listen"),
+        ):
+            self.write("c.pem", "")
+            self.write("k.pem", "")
+            problems = self.problems(f"[tls]\n{names}\n{more}")
+            self.assertIn(words, " ".join(problems))
+        for name in ("*.example.com", "localhost", "192.0.2.1", "a b.c", "-a.example", ""):
+            [problem] = self.problems(f'[tls]\ndomains = ["{name}"]')
+            self.assertIn("must be a domain name", problem)
