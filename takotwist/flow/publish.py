@@ -87,14 +87,16 @@ class PublisherService:
         drafts: Sequence[Draft],
         lifecycle: Lifecycle,
         idempotency_key: str | None = None,
+        numbered: bool = False,
     ) -> Deferred[Appended]:
         """Store validated `drafts` on `topic`, all or none, and deliver them.
 
+        :param numbered: see `Append`.
         :return: fires after the commit.
         :raises StoreUnavailable: nothing was stored. :raises Overloaded: nothing
             was stored, too much waits. :raises ShuttingDown: we are stopping.
         """
-        one = _Publish(Append(topic, tuple(drafts), lifecycle, idempotency_key))
+        one = _Publish(Append(topic, tuple(drafts), lifecycle, idempotency_key, numbered))
         try:
             if self._stopping is not None:
                 raise ShuttingDown

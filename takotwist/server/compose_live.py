@@ -24,6 +24,7 @@ from takotwist.flow.publish import PublisherService
 from takotwist.live.broadcast.broadcast import Broadcasts, default_broadcasts
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.broadcast.durable import Durable
+from takotwist.live.broadcast.feed import LogFeed
 from takotwist.live.functions.calls import Calls
 from takotwist.live.functions.function import Function, Verification
 from takotwist.live.functions.verifier import Run, Verifier
@@ -55,6 +56,8 @@ class LiveParts:
     link: Callable[[LiveWire, RequestCredentials, str], Link]
     #: Counts a call against the rate of its client's address.
     count_call: Callable[[str], None]
+    #: Gives broadcasts of the log to those who subscribe without a cursor.
+    feed: LogFeed
 
     def replace(self, functions: Mapping[str, Function[..., Any]]) -> None:
         """Serve these from now on.  Calls in flight end as they began."""
@@ -83,18 +86,19 @@ def compose_live(
     """
     if bus is None:
         bus = default_broadcasts().bus
+    durable = Durable(
+        LiveLog(
+            attacher,
+            publishing,
+            lambda: settings.lifecycle,
+            config.max_message_bytes,
+            lambda call: reactor.callLater(0, call),
+        ),
+        bus,
+    )
     broadcasts = Broadcasts(
         bus,
-        Durable(
-            LiveLog(
-                attacher,
-                publishing,
-                lambda: settings.lifecycle,
-                config.max_message_bytes,
-                lambda call: reactor.callLater(0, call),
-            ),
-            bus,
-        ),
+        durable,
         lambda call: call() if isInIOThread() else reactor.callFromThread(call),
     )
     services = LiveServices(
@@ -142,7 +146,12 @@ def compose_live(
         return Link(wire, sessions, for_links, verify)
 
     return LiveParts(
-        services, sessions, calls, link, lambda address: count(rate, network_of(address))
+        services,
+        sessions,
+        calls,
+        link,
+        lambda address: count(rate, network_of(address)),
+        LogFeed(durable, bus),
     )
 
 

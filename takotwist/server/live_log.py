@@ -1,13 +1,12 @@
-"""The replay log as durable broadcasts see it: a topic for each key.
+"""The replay log as broadcasts see it: a topic for each key.
 
 The same log, group commit, tails and attach as channels have.  Rule: the topics
 have a name that no channel can have, so nobody reaches them over the channels'
 routes, and a key leaves the server on no wire.
 
-A publication of a durable broadcast, as it stands in the replay log.
-
-Rule: what is stored is JSON, for whoever looks into the log; the bytes that members
-are given are read out of it once for all of them.
+A publication, as it stands in the replay log, is JSON, for whoever looks into it; the
+bytes that members are given are read out of it once for all of them.  Its number is the
+log's (`Message.place`); before the log counted, number and epoch stood in the data.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from __future__ import annotations
 import struct
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import attrs
 import msgspec
@@ -22,18 +22,19 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 
 from takotwist.codecs.wire_forms import WireForm
-from takotwist.core.channel import Lifecycle
+from takotwist.core.channel import MINUTE_MS, Lifecycle
 from takotwist.core.deadlines import Deadline
 from takotwist.core.fanout import Subscription
-from takotwist.core.log import Page
+from takotwist.core.log import Appended
 from takotwist.core.send_queue import FlushBatch, SendQueue
-from takotwist.core.topic import EVERYTHING, Draft, Message, Topic
+from takotwist.core.topic import Draft, Message, Topic
 from takotwist.errors import Refusal, StoreUnavailable
 from takotwist.flow.attach import RETRY_SECONDS, Attacher
 from takotwist.flow.publish import PublisherService
 from takotwist.live.broadcast.bus import Publication
-from takotwist.live.broadcast.durable import Begun, Record, Replay
+from takotwist.live.broadcast.durable import Begun, Replay
 from takotwist.live.machine.frames import Info
+from takotwist.live.values import Encoded
 
 
 class _Stored(msgspec.Struct, array_like=True):
@@ -47,21 +48,15 @@ _STORED = msgspec.json.Decoder(_Stored)
 _PLACE = struct.Struct("!IIBQQQ")
 
 
-def draft_of(record: Record) -> Draft:
+def draft_of(said: Encoded, binary: bool) -> Draft:
     """What is put into the log."""
-    data = record.data
-    if record.binary:
+    data = said.data
+    if binary:
         data = msgspec.json.encode(b64encode(data).decode("ascii"))
     # Left out where there are none, as all were written once.
-    values = [msgspec.Raw(record.values)] if record.values else []
-    stored = [record.seq, record.epoch, msgspec.Raw(data), *values]
-    return Draft("binary" if record.binary else "text", msgspec.json.encode(stored))
-
-
-def place_of(message: Message) -> tuple[int, int]:
-    """Epoch and seq of what was stored."""
-    stored = _STORED.decode(message.data)
-    return stored.epoch, stored.seq
+    values = [msgspec.Raw(said.values)] if said.values else []
+    stored = [0, 0, msgspec.Raw(data), *values]
+    return Draft("binary" if binary else "text", msgspec.json.encode(stored))
 
 
 def _framed(message: Message) -> bytes:
@@ -70,7 +65,8 @@ def _framed(message: Message) -> bytes:
     if binary:
         data = b64decode(msgspec.json.decode(data))
     values = bytes(stored.values)
-    place = _PLACE.pack(len(data), len(values), binary, message.id, stored.seq, stored.epoch)
+    epoch, seq = message.place or (stored.epoch, stored.seq)
+    place = _PLACE.pack(len(data), len(values), binary, message.id, seq, epoch)
     return place + data + values
 
 
@@ -90,18 +86,24 @@ def publications(blob: bytes) -> Iterator[Publication]:
         at += size + more
 
 
-#: Not a channel's name: those begin with a letter or a digit.
+#: Topics of durable keys.  Not a channel's name: those begin with a letter or a digit.
 CHANNEL = "~broadcast"
+
+#: Topics of the others, where the log is shared.  Not the same: the log goes by the bounds
+#: that it was told last, and who does not know that a key is durable would shorten them.
+PASSING_CHANNEL = "~broadcast-passing"
+
+#: Their bounds.  A node that is cut from the store for less misses nothing; a count that
+#: nobody uses begins anew, with another epoch.
+PASSING = Lifecycle(replay_window_ms=10_000, inactivity_ttl_ms=10 * MINUTE_MS)
 
 #: Bytes of publications that are joined for one member.
 JOINED_BYTES = 32 * 1024
 
-#: How far back the newest publication of a key is looked for first, and how much further
-#: each time: ids are microseconds, and a page should hold few others.
-FIRST_STEP_US = 1_000_000
-STEP_FACTOR = 16
-PAGE_MESSAGES = 512
-PAGE_BYTES = 2**20
+
+@lru_cache(maxsize=1024)
+def _kept(replay: Replay, default: Lifecycle) -> Lifecycle:
+    return replay.over(default)
 
 
 @attrs.define(slots=True, eq=False, repr=False)
@@ -124,22 +126,24 @@ class LiveLog:
         """See `PublicationLog`."""
         return self._attacher.log.head
 
-    def append(
-        self, key: str, replay: Replay, records: Sequence[Record]
-    ) -> Deferred[Sequence[int]]:
+    @property
+    def shared(self) -> bool:
         """See `PublicationLog`."""
-        drafts = [draft_of(record) for record in records]
-        stored = self._publishing.publish(_topic(key), drafts, self._lifecycle(replay))
-        return stored.addCallback(lambda appended: [message.id for message in appended.messages])
+        return not self._attacher.log.everything
 
-    def newest(self, key: str) -> Deferred[tuple[int, int] | None]:
+    def append(
+        self, key: str, replay: Replay | None, said: Encoded, binary: bool
+    ) -> Deferred[Info]:
         """See `PublicationLog`."""
-        return ensureDeferred(self._newest(_topic(key)))
+        stored = self._publishing.publish(
+            _topic(key, replay), (draft_of(said, binary),), self._lifecycle(replay), numbered=True
+        )
+        return stored.addCallback(_info, replay)
 
     def follow(
         self,
         key: str,
-        replay: Replay,
+        replay: Replay | None,
         cursor: int | None,
         reset: bool,
         begun: Begun,
@@ -147,13 +151,13 @@ class LiveLog:
         ended: Callable[[Refusal], None],
     ) -> LiveLogSubscription:
         """See `PublicationLog`."""
-        window_us = self._lifecycle(replay).replay_window_ms * 1000
+        lifecycle = self._lifecycle(replay)
         return LiveLogSubscription(
             self._attacher,
             self._publishing.flush_batch,
             self._soon,
-            _topic(key),
-            window_us,
+            _topic(key, replay),
+            lifecycle,
             cursor,
             reset,
             begun,
@@ -161,25 +165,8 @@ class LiveLog:
             ended,
         )
 
-    def _lifecycle(self, replay: Replay) -> Lifecycle:
-        return replay.over(self._lifecycle_now())
-
-    async def _newest(self, topic: Topic) -> tuple[int, int] | None:
-        step = FIRST_STEP_US
-        page = await self._read(topic, max(self.head - step, EVERYTHING))
-        while not page.messages and step < self.head - page.removed:
-            step *= STEP_FACTOR
-            page = await self._read(topic, max(self.head - step, EVERYTHING))
-        newest = page.messages[-1:]
-        while page.more:
-            page = await self._read(topic, page.messages[-1].id)
-            newest = page.messages[-1:] or newest
-        if not newest:
-            return None
-        return place_of(newest[0])
-
-    def _read(self, topic: Topic, after: int) -> Deferred[Page]:
-        return self._attacher.log.read(topic, after, PAGE_MESSAGES, PAGE_BYTES)
+    def _lifecycle(self, replay: Replay | None) -> Lifecycle:
+        return PASSING if replay is None else _kept(replay, self._lifecycle_now())
 
 
 @attrs.define(slots=True, eq=False, repr=False)
@@ -190,7 +177,7 @@ class LiveLogSubscription:
     _flush_batch: FlushBatch
     _soon: Callable[[Callable[[], None]], object]
     _topic: Topic
-    _window_us: int
+    _lifecycle: Lifecycle
     _cursor: int | None
     _reset: bool
     _begun: Begun
@@ -207,9 +194,12 @@ class LiveLogSubscription:
         send_queue.connect(FORM, self._write)
         self._subscription = self._new_subscription(send_queue)
 
-    def start(self) -> None:
+    def start(self, *, at_once: bool = False) -> None:
         """See `LogSubscription`."""
         head = self._attacher.log.head
+        if at_once:
+            self._begin(head)
+            return
         # Not before the turn is over: who joins with text and bytes joins with both, and the
         # two come in order.
         self._soon(lambda: self._begin(head))
@@ -261,7 +251,15 @@ class LiveLogSubscription:
             self._end(refusal)
 
     def _new_subscription(self, send_queue: SendQueue) -> Subscription:
-        return Subscription(self._topic, self._window_us, send_queue, self._open, self._end)
+        lifecycle = self._lifecycle
+        return Subscription(
+            self._topic,
+            lifecycle.replay_window_ms * 1000,
+            send_queue,
+            self._open,
+            self._end,
+            lifecycle.inactivity_ttl_ms > 0,
+        )
 
     def _open(self, cursor: int, reset: Refusal | None) -> None:
         if not self._left:
@@ -281,5 +279,12 @@ class LiveLogSubscription:
             self._log.failure("a member of a broadcast failed")
 
 
-def _topic(key: str) -> Topic:
-    return Topic.of(CHANNEL, {"key": key})
+def _topic(key: str, replay: Replay | None) -> Topic:
+    return Topic.of(PASSING_CHANNEL if replay is None else CHANNEL, {"key": key})
+
+
+def _info(appended: Appended, replay: Replay | None) -> Info:
+    [message] = appended.messages
+    assert message.place is not None
+    epoch, seq = message.place
+    return Info(seq, message.id // 1000, epoch, None if replay is None else message.id)

@@ -189,6 +189,7 @@ class TakoService(MultiService):
         # A log that cannot be opened has said so itself, and tries again.
         with suppress(StoreUnavailable):
             await self.parts.log.start(self.parts.follower)
+        self.live.feed.start()
         if self._ids_ahead():
             self.log.warn(
                 "The newest id of the replay log is {seconds} seconds ahead of the clock, which was"

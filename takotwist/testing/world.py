@@ -83,7 +83,9 @@ class World:
 
     :param channels: as `define_channel` returned them.
     :param config: what differs from the defaults, such as ``Config(limits=Limits(...))``.
-    :param log: another replay log than one in memory.
+    :param log: another replay log than one in memory, as a `MemoryNode` of a store that
+        several worlds share.
+    :param clock: of another world: time passes for both.
     :param authorizer: who is asked in place of the channels' own functions.
     :param pages: what answers every path that is not the server's.
     :param functions: that pages may call, as `takotwist.live.functions.function` returned them.
@@ -101,9 +103,11 @@ class World:
         random: float = 0.5,
         functions: Iterable[Function[..., Any]] = (),
         pages: IResource | None = None,
+        clock: WorldClock | None = None,
     ) -> None:
-        self.clock = WorldClock()
-        self.clock.rightNow = BEGINNING
+        self.clock = clock or WorldClock()
+        if clock is None:
+            self.clock.rightNow = BEGINNING
         self.config = config or Config()
         names = count(1)
         pool: Any = _AtOnce()
@@ -134,6 +138,7 @@ class World:
         for channel in channels:
             channel.bind(LocalPublishing(self.clock, self.parts.store, lambda: True))
         self.parts.log.start(self.parts.follower)
+        self.live.feed.start()
         parts = self.parts
         self._public = site(parts.public, parts.reloadable, self.clock, parts.unfinished)
         self._private = site(parts.private, parts.reloadable, self.clock, parts.unfinished)

@@ -22,7 +22,7 @@ import time
 from twisted.internet.defer import Deferred, ensureDeferred
 from takotwist import Grant
 from takotwist.live import Broadcast, BroadcastChannel, Channel, ClientEnd, function
-from takotwist.live import ChannelOverflowError, Replay
+from takotwist.live import ChannelOverflowError
 
 @function
 def on_echo(text: str) -> str:
@@ -85,11 +85,6 @@ def on_lost() -> int:
 @function
 def on_group() -> BroadcastChannel:
     return BroadcastChannel(key="group")
-
-@function
-async def on_burst(count: int) -> None:
-    said = [Broadcast.publish("burst", 1, replay=Replay()) for _ in range(count)]
-    await said[-1]
 
 @function
 def on_publish(count: int, size: int, binary: bool) -> None:

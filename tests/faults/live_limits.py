@@ -180,10 +180,4 @@ LIVE_LIMITS: tuple[Limit, ...] = (
         reaching.replay_binary,
         "[live]\nreplay_bytes_binary = 1000",
     ),
-    Limit(
-        "publications of a durable broadcast that wait to be stored",
-        "10,000, or 16 MiB",
-        ("503 overloaded",),
-        reaching.durable,
-    ),
 )

@@ -290,10 +290,3 @@ def replay_text(server: ServerProcess) -> list[str]:
 def replay_binary(server: ServerProcess) -> list[str]:
     """One of bytes."""
     return _replay(server, True)
-
-
-def durable(server: ServerProcess) -> list[str]:
-    """10,100 publications in one turn of an app, which lets its page know."""
-    page = LivePage(server)
-    assert told(page.call("onBurst", 100)) == "200"
-    return [told(page.call("onBurst", 10_100))]

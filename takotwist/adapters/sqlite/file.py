@@ -338,7 +338,8 @@ class StoreFile:
             if doubt is not None:
                 head = lost_up_to(doubt, found, witness, self.boot, now_us)
                 db.execute("UPDATE store SET head = ?1, removed = ?1", (head,))
-                db.execute("UPDATE topic SET removed = ?", (head,))
+                # Numbers that were given to what is missing are given to nothing else.
+                db.execute("UPDATE topic SET removed = ?, epoch = NULL, seq = NULL", (head,))
             elif found.run == self.run and witness.says is not None:
                 drop_unreported(db, witness.says.head)
             db.execute("COMMIT")

@@ -32,3 +32,9 @@ def drop_unreported(db: sqlite3.Connection, reported: int) -> None:
             "UPDATE topic SET head = ?, oldest = ?, messages = ?, bytes = ? WHERE id = ?",
             (removed if newest is None else newest, oldest, count, size, topic),
         )
+        # A numbered topic counts on from what is left, or begins anew where nothing is.
+        db.execute(
+            "UPDATE topic SET (epoch, seq) ="
+            " (SELECT epoch, seq FROM message WHERE topic = ?1 AND id = ?2) WHERE id = ?1",
+            (topic, newest),
+        )

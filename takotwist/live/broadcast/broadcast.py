@@ -91,7 +91,7 @@ def set_default_broadcasts(broadcasts: Broadcasts) -> None:
 
 
 class Broadcast:
-    """A keyed bus for this process.  It has no instances."""
+    """A keyed bus for all nodes of the server.  It has no instances."""
 
     def __init__(self) -> None:
         raise TypeError("Broadcast has no instances: use its methods, or BroadcastChannel(key=...)")
@@ -102,9 +102,9 @@ class Broadcast:
 
         :param replay: keep it, as the `BroadcastChannel`s of this key say; left out it is
             kept where the key was used with one in this process.
-        :return: the receipt; there once the message is accepted, which of a durable key is
-            when it is stored.  It fails with a `takotwist.Refusal` where it cannot be
-            stored; then nobody gets it.
+        :return: the receipt; there once the message is accepted, which of a durable key, and
+            of every key where the server has several nodes, is when it is stored.  It fails
+            with a `takotwist.Refusal` where it cannot be stored; then nobody gets it.
         :raises TypeError: :raises ValueError: JSON has no form for `data`.
         :raises UsageError: the key cannot be one, or no server is there to keep anything.
         """
@@ -151,7 +151,7 @@ def durable_of(broadcasts: Broadcasts, key: str, replay: Replay) -> Durable:
 def give(
     broadcasts: Broadcasts, key: str, said: Encoded, binary: bool, replay: Replay | None = None
 ) -> Outcome[Info]:
-    """Publish on the bus, or on the log where the key is durable."""
+    """Publish on the bus, or by the log where that takes the key."""
     outcome: Outcome[Info] = Outcome()
     if replay is not None:
         durable_of(broadcasts, key, replay)
@@ -159,7 +159,7 @@ def give(
 
     def publish() -> None:
         durable = broadcasts.durable
-        if durable is None or key not in durable:
+        if durable is None or not durable.takes(key):
             outcome.resolve(broadcasts.bus.publish(key, said.data, binary, said.values))
         else:
             durable.publish(key, said, binary, outcome)
@@ -205,7 +205,30 @@ def subscribe_to(
         receipt = Receipt.of(key, publication.info)
         Dispatch(settled).all_at_once((callback,), (data, receipt))
 
-    return broadcasts.bus.subscribe(key, binary, member)
+    check_key(key)
+    subscription = _Subscribed()
+    # A plain function runs in a thread, and the log is followed in the reactor's.
+    broadcasts.run(lambda: subscription.begin(broadcasts.bus, key, binary, member))
+    return lambda: broadcasts.run(subscription.end)
+
+
+@attrs.define(slots=True, eq=False)
+class _Subscribed:
+    """A subscription that may be ended before it has begun."""
+
+    _leave: Unsubscribe | None = attrs.field(default=None, init=False)
+    _ended: bool = attrs.field(default=False, init=False)
+
+    def begin(
+        self, bus: Bus, key: str, binary: bool, member: Callable[[Publication], None]
+    ) -> None:
+        if not self._ended:
+            self._leave = bus.subscribe(key, binary, member)
+
+    def end(self) -> None:
+        self._ended = True
+        if self._leave is not None:
+            self._leave()
 
 
 #: Called with the cursor at which a kind begins, and whether its own was too old.

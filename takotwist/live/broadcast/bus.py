@@ -3,6 +3,9 @@
 Rule: one counter a key, for text and bytes together, without a gap; all
 subscribers see the same order, also where one of them publishes while it is
 told; and one that fails disturbs nobody.
+
+The bus counts what only this process publishes.  What the log has numbered comes by a feed
+(`live/broadcast/feed.py`), which is told of the keys that have subscribers.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from typing import Protocol
 
 import attrs
 from twisted.logger import Logger
@@ -39,6 +43,16 @@ class Publication:
 
 
 Member = Callable[[Publication], None]
+
+
+class Feed(Protocol):
+    """The source of what others publish."""
+
+    def wanted(self, key: str) -> None:
+        """The key has subscribers."""
+
+    def unwanted(self, key: str) -> None:
+        """It has none any more."""
 
 
 def check_key(key: object) -> None:
@@ -75,6 +89,14 @@ class Bus:
         self._idle: OrderedDict[str, None] = OrderedDict()
         self._epoch = 0
         self._next = 0
+        self._feed: Feed | None = None
+
+    def connect(self, feed: Feed) -> None:
+        """Tell `feed` of the keys that have subscribers, now and later."""
+        self._feed = feed
+        for key, one in list(self._keys.items()):
+            if one.members:
+                feed.wanted(key)
 
     def publish(self, key: str, data: bytes, binary: bool, values: bytes = b"") -> Info:
         """Give a message to every subscriber of `key`, the publisher's own included."""
@@ -107,12 +129,22 @@ class Bus:
         name = self._next
         one.members[name] = (binary, member)
         self._idle.pop(key, None)
+        if len(one.members) == 1 and self._feed is not None:
+            self._feed.wanted(key)
 
         def unsubscribe() -> None:
-            if one.members.pop(name, None) is not None:
-                self._note_idle(key, one)
+            if one.members.pop(name, None) is None:
+                return
+            if not one.members and self._feed is not None:
+                self._feed.unwanted(key)
+            self._note_idle(key, one)
 
         return unsubscribe
+
+    def __contains__(self, key: str) -> bool:
+        """Tell whether a key has subscribers."""
+        one = self._keys.get(key)
+        return one is not None and bool(one.members)
 
     def __len__(self) -> int:
         """The number of keys with subscribers."""

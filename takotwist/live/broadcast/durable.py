@@ -1,11 +1,9 @@
-"""Durable broadcast: publications that are stored before they are delivered.
+"""Broadcasts on the replay log: publications that are stored before they are delivered.
 
-publish on a durable key -> number -> append to the log -> deliver -> receipt.
-Publications of a key that come while one is being stored form the next append (group
-commit), so a number is given out only when everything before it is stored.  Rules:
-`seq` has no gap; where an append failed, the count is read from the log again.  A key
-has one writer, so `seq` is counted by who appends and is stored with the message; ids
-are the log's.
+publish -> append to the log, which numbers it -> receipt; and the log -> follow -> deliver,
+on this node as on all (`live/broadcast/feed.py`).  Durable keys are published by the log; where
+several processes share it, the others are as well, and kept for seconds; in a
+process that has its log alone the bus counts them, and nothing stores them.
 
 `PublicationLog` is the port of the replay log; the server puts its own log behind it,
 with the group commit and the attach of channels.
@@ -20,11 +18,11 @@ from datetime import timedelta
 from typing import Protocol
 
 import attrs
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from takotwist.core.channel import Lifecycle
-from takotwist.core.log import GroupCommit
 from takotwist.errors import DefinitionError, InternalError, MessageTooLarge, Refusal
 from takotwist.live.broadcast.bus import MAX_IDLE_KEYS, Bus, Publication
 from takotwist.live.errors import UsageError
@@ -77,26 +75,14 @@ class Replay:
         return round(seconds * 1000)
 
 
-@attrs.frozen(slots=True)
-class Record:
-    """A publication on its way into the log.
-
-    :ivar data: JSON text, or raw bytes where `binary`.
-    :ivar values: its marks, as JSON text.
-    """
-
-    seq: int
-    epoch: int
-    data: bytes
-    binary: bool
-    values: bytes = b""
-
-
 class LogSubscription(Protocol):
     """A member's subscription to a key of the log."""
 
-    def start(self) -> None:
-        """Begin.  Nothing is called before."""
+    def start(self, *, at_once: bool = False) -> None:
+        """Begin.  Nothing is called before.
+
+        :param at_once: and not after this turn, when who else begins in it has come too.
+        """
 
     def pause(self) -> None:
         """Pause, for back-pressure."""
@@ -124,21 +110,23 @@ class PublicationLog(Protocol):
     def max_message_bytes(self) -> int:
         """Most bytes of one publication."""
 
+    @property
+    def shared(self) -> bool:
+        """Other processes append to it too, so what all are to hear goes by it."""
+
     def append(
-        self, key: str, replay: Replay, records: Sequence[Record]
-    ) -> Deferred[Sequence[int]]:
-        """Store `records` in one transaction, and give them to whoever follows the key.
+        self, key: str, replay: Replay | None, said: Encoded, binary: bool
+    ) -> Deferred[Info]:
+        """Store a publication, and give it to whoever follows the key, on all nodes.
 
-        :return: their ids, after the commit.  Fails with a `Refusal`; then nothing was stored.
+        :param replay: `None`: it is not kept, but for as long as it takes to reach all.
+        :return: its place, after the commit.  Fails with a `Refusal`; then nobody gets it.
         """
-
-    def newest(self, key: str) -> Deferred[tuple[int, int] | None]:
-        """Epoch and seq of the newest publication that is kept.  Fails with a `Refusal`."""
 
     def follow(
         self,
         key: str,
-        replay: Replay,
+        replay: Replay | None,
         cursor: int | None,
         reset: bool,
         begun: Begun,
@@ -149,6 +137,7 @@ class PublicationLog(Protocol):
 
         Where the log cannot be read now, it is tried again.
 
+        :param replay: `None` for what is not kept.
         :param cursor: `None` is now.
         :param reset: begin now where it is too old.
         :param take: gets them, each with its cursor, never before `begun`.
@@ -157,125 +146,60 @@ class PublicationLog(Protocol):
         """
 
 
-#: Most publications of one key that wait for the one being stored, and most bytes.
-MAX_WAITING = 10_000
-MAX_WAITING_BYTES = 16 * 2**20
-
-
-@attrs.frozen(slots=True, eq=False)
-class _Offer:
-    said: Encoded
-    binary: bool
-    outcome: Outcome[Info]
-
-    @property
-    def size(self) -> int:
-        return len(self.said.data) + len(self.said.values)
-
-
-@attrs.define(slots=True, eq=False)
-class _Key:
-    """One durable key.
-
-    :ivar count: epoch and seq of the last publication; `None` while it is not known.
-    """
-
-    replay: Replay
-    count: tuple[int, int] | None = None
-    group: GroupCommit[_Offer] = attrs.field(
-        factory=lambda: GroupCommit[_Offer](
-            max_waiting=MAX_WAITING, max_waiting_bytes=MAX_WAITING_BYTES
-        )
-    )
-
-
 @attrs.define(slots=True, eq=False)
 class Durable:
-    """The durable keys of this process, and their writer.
+    """The durable keys of this process, and the way of publications into the log.
 
-    :ivar log: where their publications are kept.
-    :ivar bus: tells those who subscribe without a cursor.
+    :ivar log: where they go.
+    :ivar bus: counts them.
+    :ivar on_declared: called with a key that is durable from now on.
     """
 
     log: PublicationLog
     bus: Bus
-    _keys: OrderedDict[str, _Key] = attrs.field(factory=OrderedDict, init=False)
+    on_declared: Callable[[str], None] = attrs.field(default=lambda key: None, init=False)
+    _replays: OrderedDict[str, Replay] = attrs.field(factory=OrderedDict, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     def declare(self, key: str, replay: Replay) -> None:
         """Make a key durable, with the retention of `replay`."""
-        one = self._keys.get(key)
-        if one is None:
-            one = self._keys[key] = _Key(replay)
-        one.replay = replay
-        self._keys.move_to_end(key)
-        if len(self._keys) > MAX_IDLE_KEYS:
-            self._forget_idle()
+        known = key in self._replays
+        self._replays[key] = replay
+        self._replays.move_to_end(key)
+        if not known:
+            if len(self._replays) > MAX_IDLE_KEYS:
+                self._replays.popitem(last=False)
+            self.on_declared(key)
 
-    def __contains__(self, key: str) -> bool:
-        """Tell whether a key is known to be durable."""
-        return key in self._keys
+    def replay_of(self, key: str) -> Replay | None:
+        """The retention of a durable key; `None` where it is not known to be one."""
+        return self._replays.get(key)
+
+    def takes(self, key: str) -> bool:
+        """Tell whether publications of a key go into the log."""
+        return key in self._replays or self.log.shared
 
     def publish(self, key: str, said: Encoded, binary: bool, outcome: Outcome[Info]) -> None:
-        """Store a publication on a declared key and give it to every subscriber.
+        """Store a publication and give it to every subscriber.
 
         :param outcome: is there after the commit; fails with the `Refusal` of the log.
         """
-        one = self._keys[key]
-        try:
-            offer = _Offer(said, binary, outcome)
-            if offer.size > self.log.max_message_bytes:
-                raise MessageTooLarge
-            one.group.offer(offer)
-        except Refusal as refusal:
-            outcome.fail(refusal)
+        if len(said.data) + len(said.values) > self.log.max_message_bytes:
+            outcome.fail(MessageTooLarge())
             return
-        self._go_on(key, one)
+        storing = self.log.append(key, self._replays.get(key), said, binary)
+        storing.addCallbacks(self._stored, self._failed, (outcome,), errbackArgs=(outcome,))
+        storing.addErrback(
+            lambda failure: self._log.failure("telling of a broadcast failed", failure)
+        )
 
-    def _go_on(self, key: str, one: _Key) -> None:
-        batch = one.group.take()
-        if batch:
-            ensureDeferred(self._store(key, one, batch)).addErrback(
-                lambda failure: self._log.failure("delivering a broadcast failed", failure)
-            )
+    def _stored(self, info: Info, outcome: Outcome[Info]) -> None:
+        self.bus.published += 1
+        outcome.resolve(info)
 
-    async def _store(self, key: str, one: _Key, batch: list[_Offer]) -> None:
-        try:
-            if one.count is None:
-                one.count = await self.log.newest(key) or (self.bus.new_epoch(), 0)
-            epoch, seq = one.count
-            records = [
-                Record(number, epoch, offer.said.data, offer.binary, offer.said.values)
-                for number, offer in enumerate(batch, seq + 1)
-            ]
-            ids = await self.log.append(key, one.replay, records)
-            one.count = (epoch, seq + len(batch))
-            self.bus.published += len(batch)
-        except Exception as error:
-            one.count = None
-            self._failed(batch, error)
-        else:
-            infos = [
-                Info(record.seq, cursor // 1000, epoch, cursor)
-                for record, cursor in zip(records, ids, strict=True)
-            ]
-            for info, record in zip(infos, records, strict=True):
-                self.bus.deliver(key, Publication(info, record.data, record.binary, record.values))
-            for info, offer in zip(infos, batch, strict=True):
-                offer.outcome.resolve(info)
-        finally:
-            one.group.finished()
-            self._go_on(key, one)
-
-    def _failed(self, batch: list[_Offer], error: Exception) -> None:
+    def _failed(self, failure: Failure, outcome: Outcome[Info]) -> None:
+        error = failure.value
         if not isinstance(error, Refusal):
-            self._log.failure("storing a broadcast failed")
+            self._log.failure("storing a broadcast failed", failure)
             error = InternalError()
-        for offer in batch:
-            offer.outcome.fail(error)
-
-    def _forget_idle(self) -> None:
-        for key, one in self._keys.items():
-            if one.group.idle:
-                del self._keys[key]
-                return
+        outcome.fail(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+import msgspec
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -64,6 +65,18 @@ class FileTests(SynchronousTestCase):
         self.assertRaises(ReplayTooOld, page.judge, last)
         page.judge(again.head)
         self.assertGreater(self.publish(again), NOW + 60 * SECOND)
+
+    def test_machine_stopped_under_a_numbered_topic(self) -> None:
+        """Numbers that may have been given to what is missing are given to nothing else."""
+        one = msgspec.structs.replace(entry(LOBBY, "a"), numbered=True)
+        log = self.open("monday")
+        [before] = self.successResultOf(log.append([one], NOW + 10))
+        self.abandon(log)
+        self.clock.advance(60)
+        [after] = self.successResultOf(self.open("tuesday").append([one], NOW + 10))
+        (old, _), (new, seq) = before.messages[0].place, after.messages[0].place
+        self.assertEqual(seq, 1)
+        self.assertGreater(new, old)
 
     def test_machine_stopped_after_an_orderly_stop(self) -> None:
         """A log that was stopped in order has nothing to doubt after a reboot."""

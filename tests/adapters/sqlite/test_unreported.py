@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+
 from takotwist.adapters.sqlite.transfer import verify
 from takotwist.adapters.sqlite.unreported import drop_unreported
+from takotwist.core.topic import Topic
 from tests.adapters.sqlite.inline_log import InlineLogCase
 from tests.contracts.replay_log import KITCHEN, LOBBY, NOW, entry
 
@@ -43,6 +48,32 @@ class UnreportedTests(InlineLogCase):
         [again] = self.append(entry(LOBBY, "c", key="k"))
         self.assertEqual(again, last + 1)
         self.assertEqual(self.texts(LOBBY), [b'"a"', b'"b"', b'"c"'])
+
+    def test_numbered(self) -> None:
+        """The count of a numbered topic goes on from what is left of it, without a gap; where
+        nothing is left, in another epoch."""
+
+        def numbered(topic: Topic, *texts: str) -> list[Any]:
+            one = msgspec.structs.replace(entry(topic, *texts), numbered=True)
+            [appended] = self.successResultOf(self.log.append([one], NOW + 5))
+            return [(message.id, message.place) for message in appended.messages]
+
+        [_, (reported, place)] = numbered(LOBBY, "a", "b")
+        numbered(LOBBY, "c")
+        [(_, lost)] = numbered(KITCHEN, "d")
+        self.successResultOf(
+            self.log._pools["write"].runWithConnection(
+                lambda connection: connection.run(
+                    lambda db: drop_unreported(db, reported),
+                    lambda _: self.log._known.topics.clear(),
+                )
+            )
+        )
+        epoch, seq = place
+        self.assertEqual(numbered(LOBBY, "e")[0][1], (epoch, seq + 1))
+        [(_, begun)] = numbered(KITCHEN, "f")
+        self.assertEqual(begun[1], 1)
+        self.assertGreaterEqual(begun[0], lost[0])
 
     def test_nothing_to_drop(self) -> None:
         """Where all was reported, all stays."""

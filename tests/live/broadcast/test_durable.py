@@ -10,7 +10,9 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.memory.log import InMemoryReplayLog
-from takotwist.errors import MessageTooLarge, StoreUnavailable
+from takotwist.core.channel import Lifecycle
+from takotwist.core.topic import Draft, Topic
+from takotwist.errors import MessageTooLarge, ReplayTooOld, StoreUnavailable
 from takotwist.live import (
     Broadcast,
     BroadcastChannel,
@@ -28,7 +30,8 @@ from takotwist.live.broadcast.broadcast import (
 from takotwist.live.broadcast.bus import Bus
 from takotwist.server.config import Config
 from takotwist.server.config.limits import Live
-from takotwist.testing.world import World
+from takotwist.server.live_log import CHANNEL
+from takotwist.testing.world import BEGINNING, World
 from tests.live.page import ClientEnd, Page
 
 REPLAY = Replay(window=60, max_messages=100)
@@ -195,24 +198,83 @@ class DurableTests(Durable):
         self.assertEqual([one.seq for one in end.infos], [2, 3, 4])
 
     def test_restart_with_nothing_kept(self) -> None:
-        """Where nothing was kept at a restart the count begins anew, and says so by its epoch."""
+        """Where nothing was kept for long the count begins anew, and says so by its epoch."""
         [before] = self.publish("a")
-        self.page.advance(3600)
+        self.page.advance(120)
+        self.world.clock.rightNow += 25 * 3600
+        self.page.advance(120)
         self.restart()
         [after] = self.publish("b")
         self.assertEqual(after.seq, 1)
         self.assertGreater(after.epoch, before.epoch)
         self.assertGreater(int(after.cursor or 0), int(before.cursor or 0))
 
-    def test_newest_is_found(self) -> None:
-        """The count is found however far back, and however many, the last publications are."""
-        for seconds in (0, 1, 20, 55):
+    def test_count_goes_on(self) -> None:
+        """However far back, and however many, the last publications are."""
+        for seconds in (0, 1, 20, 120):
             with self.subTest(seconds=seconds):
                 self.begin(None)
-                self.publish(*range(30))
+                before = self.publish(*range(30))[-1]
                 self.page.advance(seconds)
                 self.restart()
-                self.assertEqual(self.publish("next")[0].seq, 31)
+                [after] = self.publish("next")
+                self.assertEqual((after.seq, after.epoch), (31, before.epoch))
+
+    def test_stored_before_the_log_counted(self) -> None:
+        """What an earlier version stored keeps its numbers; the count goes on in a new epoch."""
+        epoch = int(BEGINNING * 1000) - 5
+        drafts = [Draft("text", b'[%d,%d,"old %d"]' % (seq, epoch, seq)) for seq in (6, 7)]
+        topic = Topic.of(CHANNEL, {"key": "secret-room"})
+        self.world.parts.publishing.publish(topic, drafts, REPLAY.over(Lifecycle()))
+        [receipt] = self.publish("new")
+        end = self.join(0)
+        self.assertEqual(end.heard, ["old 6", "old 7", "new"])
+        self.assertEqual([one.seq for one in end.infos], [6, 7, 1])
+        self.assertEqual([one.epoch for one in end.infos], [epoch, epoch, receipt.epoch])
+        self.assertGreater(receipt.epoch, epoch)
+
+    def test_subscriber_without_a_cursor(self) -> None:
+        """It hears what is published from then on, once, in the order of the log, also what was
+        published before the key was durable; and costs the log nothing once it has gone."""
+        heard: list[Any] = []
+        leave = Broadcast.subscribe("secret-room", lambda data, info: heard.append((data, info)))
+        Broadcast.publish("secret-room", "before")
+        receipts = self.publish("a", "b")
+        self.assertEqual([data for data, _ in heard], ["before", "a", "b"])
+        self.assertEqual([info for _, info in heard[1:]], receipts)
+        leave()
+        self.publish("c")
+        self.assertEqual(len(heard), 3)
+        self.assertEqual(self.world.parts.fanout.keys(), frozenset())
+
+    def test_subscriber_that_was_passed_by(self) -> None:
+        """Whose process was away from the log for longer than the window goes on from now."""
+        heard: list[Any] = []
+        Broadcast.subscribe("secret-room", lambda data, info: heard.append(info.seq))
+        self.publish("a")
+        [audience] = self.world.parts.fanout.audiences()
+        [one] = audience.members
+        self.world.parts.attacher._end(one, ReplayTooOld())
+        self.world.advance(0)
+        self.publish("b")
+        self.assertEqual(heard, [1, 2])
+
+    def test_unsubscribed_before_the_reactor_could(self) -> None:
+        """A plain function subscribes from its thread, and may think better of it at once."""
+        calls: list[Any] = []
+        usual = default_broadcasts()
+        self.addCleanup(set_default_broadcasts, usual)
+        set_default_broadcasts(attrs.evolve(usual, run=calls.append))
+        heard: list[Any] = []
+        Broadcast.subscribe("secret-room", lambda data, info: heard.append(data))()
+        stays = Broadcast.subscribe("secret-room", lambda data, info: heard.append(data))
+        for call in calls:
+            call()
+        Broadcast.publish("secret-room", 1)
+        calls[-1]()
+        stays()
+        calls[-1]()
+        self.assertEqual((heard, len(usual.bus)), ([1], 0))
 
     def test_too_old(self) -> None:
         """A cursor out of the window is a definite end, or a reset where the page wants that."""
