@@ -43,7 +43,7 @@ from takotwist.ports import ILogFollower
 #: Seconds between two looks at the table of batches: what a lost last notification costs.
 CHECK_SECONDS = 2.0
 
-#: Ranges that may wait; past these they are forgotten and read from the table.
+#: Ranges that may wait, more than a page; past these they are forgotten and read from the table.
 MAX_HEARD = 4096
 
 #: Batches, and messages and bytes of them, that one query brings.
@@ -305,6 +305,9 @@ class Following:
             self._notified = self.head
             return
         self._notified = max(self._notified, store_head)
+        if len(self._heard) + result.ntuples > MAX_HEARD:
+            # What was heard is in the table as well.
+            self._heard.clear()
         for at in range(result.ntuples):
             if result.get_value(at, 3) is None:
                 break
@@ -411,7 +414,7 @@ class Following:
             for followed, lifecycle, found in topics.values()
             if found
         ]
-        self._report(to, reported, skipped)
+        self._report(to, reported, tuple(skipped))
         self._settle()
         self.topics.lease(unleased)
 

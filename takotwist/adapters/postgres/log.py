@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from takotwist.adapters.postgres.connection import Connection
+from takotwist.adapters.postgres.directory import Directory
 from takotwist.adapters.postgres.engine import AGAIN, FENCED, Engine, Times
 from takotwist.adapters.postgres.entries import Batch, Stored, digest_of, message_of
 from takotwist.adapters.postgres.errors import Kind, Trouble
@@ -32,6 +33,7 @@ from takotwist.adapters.postgres.values import (
     read_int8s,
 )
 from takotwist.core.log import Append, Appended, LogStats, Page
+from takotwist.core.node import Node
 from takotwist.core.retention import Watched
 from takotwist.core.topic import Message, Topic
 from takotwist.errors import StoreUnavailable
@@ -79,7 +81,9 @@ class PostgresReplayLog:
         self._writer = self.engine.link("write")
         self._readers = [self.engine.link("read") for _ in range(READERS)]
         self._listener = self.engine.link("read", listens=True)
+        self._directory = Directory(reactor, self.engine, self.reader, node)
         self._following = Following(reactor, self.engine, self._listener, self.reader, node)
+        self._directory.forgotten = self._following.topics.renew_leases
         self.engine.replaced = self._following.replaced
         self._watched = Watched()
         self._number = 0
@@ -103,17 +107,26 @@ class PostgresReplayLog:
             return succeed(None)
         self._running = True
         self._following.start()
+        self._directory.start()
         for link in (self._writer, *self._readers, self._listener):
             link.start()
         return ensureDeferred(self._begin())
 
     def stop(self) -> Deferred[None]:
         """See `IReplayLog`."""
+        if not self._running:
+            return succeed(None)
         self._running = False
+        self._directory.stop()
         self._following.stop()
+        return ensureDeferred(self._end())
+
+    async def _end(self) -> None:
+        if self._writer.connection is not None:
+            with suppress(Trouble):
+                await self._directory.leave()
         for link in (self._listener, *self._readers, self._writer):
             link.stop()
-        return succeed(None)
 
     def reader(self) -> Link:
         """The connection for reading that has least to do."""
@@ -154,6 +167,14 @@ class PostgresReplayLog:
         """See `IReplayLog`."""
         return self._answer(self._count(), "read")
 
+    def renew(self, info: bytes) -> None:
+        """See `INodeDirectory`."""
+        self._directory.renew(info)
+
+    def nodes(self) -> Deferred[Sequence[Node]]:
+        """See `INodeDirectory`."""
+        return ensureDeferred(self._directory.nodes())
+
     # inside
 
     def _answer(self, work: Any, side: str) -> Deferred[Any]:
@@ -182,6 +203,7 @@ class PostgresReplayLog:
         else:
             self._following.begin_at(head)
             await self._seen_again()
+            await self._directory.say()
         # While an engine is away no node can say who has subscribers.
         self._writer.opened = lambda _: ensureDeferred(self._seen_again())
 

@@ -126,7 +126,7 @@ CREATE TABLE node (
     id text PRIMARY KEY,
     since_us bigint NOT NULL,
     until_us bigint NOT NULL,
-    info text NOT NULL
+    info bytea NOT NULL
 ) WITH (fillfactor = 50);
 
 -- Topics with an inactivity ttl that have subscribers on a node.

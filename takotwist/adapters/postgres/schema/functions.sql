@@ -542,7 +542,7 @@ END
 $$;
 
 -- A sign of life of a node; whether it was known.
-CREATE FUNCTION renew@(a_node text, a_info text) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION renew@(a_node text, a_info bytea) RETURNS boolean LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     now_us bigint := clock@();
@@ -649,9 +649,9 @@ LANGUAGE sql STABLE AS $$
     SELECT count(*), coalesce(sum(messages), 0)::bigint, coalesce(sum(bytes), 0)::bigint FROM topic
 $$;
 
--- Who is there, with how old the last sign of life is.
-CREATE FUNCTION nodes@() RETURNS TABLE (id text, since_us bigint, seen_us bigint, info text)
+-- Who is there.
+CREATE FUNCTION nodes@() RETURNS TABLE (id text, since_us bigint, info bytea)
 LANGUAGE sql VOLATILE AS $$
-    SELECT n.id, n.since_us, clock@() - (n.until_us - :LIVES_US), n.info
+    SELECT n.id, n.since_us, n.info
     FROM node n WHERE n.until_us > clock@() ORDER BY n.since_us, n.id
 $$;
