@@ -8,7 +8,7 @@ and its limits; nothing is served that TLS does not serve too.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -24,10 +24,14 @@ from takotwist.server.listen import shown
 from takotwist.server.parts import Parts
 from takotwist.server.reset_key import reset_key
 from takotwist.streams.http3 import Http3Config, Http3Server, alt_svc
+from takotwist.streams.http3.endpoint import Http3Endpoint
 from takotwist.streams.http3.roster import Roster
 from takotwist.streams.webtransport import Routes
 from takotwist.tls.context import ServerTls
 from takotwist.transports.webtransport import WebTransportTransport
+
+if TYPE_CHECKING:
+    from takotwist.server.supervisor.quic import WorkerQuic
 
 #: Seconds for the last closes to arrive, after the drain.
 GRACE = 1.0
@@ -46,11 +50,20 @@ class Http3Listeners:
 
     :param site: of the public listeners.
     :param tls: whose certificate is shown.
+    :param worker: one of several, which has the ports from the supervisor.
     """
 
     def __init__(
-        self, reactor: Any, config: Config, parts: Parts, site: Site, tls: ServerTls
+        self,
+        reactor: Any,
+        config: Config,
+        parts: Parts,
+        site: Site,
+        tls: ServerTls,
+        worker: WorkerQuic | None = None,
     ) -> None:
+        self._worker = worker
+        self._handed_over = False
         self._reactor, self._site, self._tls = reactor, site, tls
         self._addresses = [UdpAddress.parse(text) for text in config.http3.listen]
         limits = config.limits
@@ -78,7 +91,7 @@ class Http3Listeners:
         for number, address in enumerate(self._addresses):
             server = self._server(number)
             try:
-                port = self._reactor.listenUDP(address.port, server.protocol, address.interface)
+                port = self._listen(number, address, server.protocol)
             except CannotListenError as bad:
                 for one in self._opened:
                     one.port.stopListening()
@@ -92,8 +105,25 @@ class Http3Listeners:
         self._alt_svc = alt_svc(int(self._opened[0].port.getHost().port))
         self._tls.when_changed(self._use_certificate)
 
+    def _listen(self, number: int, address: UdpAddress, protocol: Http3Endpoint) -> Any:
+        if self._worker is None:
+            return self._reactor.listenUDP(address.port, protocol, address.interface)
+        opened = self._worker.sockets[number]
+        self._worker.relay.serve(
+            number, lambda datagram, addr: protocol.datagramReceived(datagram, addr, True)
+        )
+        return self._reactor.adoptDatagramPort(opened.fileno(), opened.family, protocol)
+
+    def hand_over(self) -> None:
+        """A successor reads the ports from now on, and passes on what is for this process."""
+        self._handed_over = True
+        for one in self._opened:
+            one.port.stopReading()
+
     def serve(self) -> list[str]:
         """Begin to answer; where, in words."""
+        if self._worker is not None:
+            self._worker.relay.start()
         for one in self._opened:
             one.port.startReading()
             one.server.farewell()
@@ -110,13 +140,16 @@ class Http3Listeners:
         )
 
     async def _stop(self, opened: Opened) -> None:
-        opened.port.startReading()  # acknowledgements are to be read, ready or not
+        if not self._handed_over:
+            opened.port.startReading()  # acknowledgements are to be read, ready or not
         await opened.server.stop(self._settings.limits.drain_seconds + GRACE)
         await maybeDeferred(opened.port.stopListening)
 
     def _server(self, number: int) -> Http3Server:
         pair = self._tls.pair
-        path = self._state_dir / f"quic-clients-{number}"
+        worker = self._worker
+        of_process = "" if worker is None else f"-{worker.process}"
+        path = self._state_dir / f"quic-clients-{number}{of_process}"
         try:
             roster = Roster(path, self._settings.limits.max_connections, time.time)
         except OSError as failure:
@@ -135,6 +168,7 @@ class Http3Listeners:
             roster=roster,
             network=network_of,
             bounds=lambda: self._settings.limits,
+            siblings=None if worker is None else worker.siblings(number, self._reset_key),
         )
 
     def _use_certificate(self) -> None:

@@ -84,7 +84,8 @@ class Listeners:
             # Here, because what it imports is an extra, and takes a tenth of a second.
             from takotwist.server.http3 import Http3Listeners
 
-            http3 = Http3Listeners(reactor, config, parts, public, tls)
+            quic = worker.quic if worker is not None else None
+            http3 = Http3Listeners(reactor, config, parts, public, tls, quic)
         # Another one, because only its answers announce HTTP/3.
         announcing = [] if http3 is None else [announce(http3.alt_svc)]
         secure = site(parts.public, settings, reactor, unfinished, announcing + always)
@@ -166,6 +167,11 @@ class Listeners:
             self._accepting.stop()
         await self._sockets.close()
         return maybeDeferred(lambda: None if self._http3 is None else self._http3.stop())
+
+    def hand_over(self) -> None:
+        """A successor is there, which reads the UDP ports from now on."""
+        if self._http3 is not None:
+            self._http3.hand_over()
 
     def leave(self) -> None:
         """Say to HTTP/2 connections that there is nothing more for them (GOAWAY)."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.internet.interfaces import IStreamServerEndpoint
@@ -21,6 +21,9 @@ from takotwist.server.service import TakoService
 from takotwist.server.supervisor.child import Child
 from takotwist.server.supervisor.handed import HandedEndpoint, HandedSocket
 from takotwist.server.supervisor.handing import SharedCounts
+
+if TYPE_CHECKING:
+    from takotwist.server.supervisor.quic import WorkerQuic
 
 #: What is shared out, and the key below which no share goes.
 SHARED = {
@@ -45,6 +48,7 @@ class Worker:
 
     :ivar number: from 1 on, of `count`.
     :ivar listeners: what takes the connections of each listener, in the order of the server's.
+    :ivar quic: its UDP ports, where the server has any.
     :ivar ready: says that it serves.
     """
 
@@ -52,6 +56,7 @@ class Worker:
     count: int
     listeners: Sequence[IStreamServerEndpoint]
     ready: Callable[[], None]
+    quic: WorkerQuic | None = None
 
 
 class WorkerService(TakoService):
@@ -106,4 +111,12 @@ def serving(child: Child, config: Config, reactor: Any) -> WorkerService:
             channel, socket.AddressFamily(family), named, counts, start.slot, one_taken
         )
         handed.append(HandedEndpoint(reactor, taking))
-    return WorkerService(config, reactor, Worker(start.number, start.count, handed, child.ready))
+    quic = None
+    if start.quic is not None:
+        from takotwist.server.supervisor.quic import WorkerQuic
+
+        quic = WorkerQuic.of(reactor, start.slot, start.quic, counts)
+    worker = Worker(start.number, start.count, handed, child.ready, quic)
+    service = WorkerService(config, reactor, worker)
+    child.on_leave = service.listeners.hand_over
+    return service

@@ -59,7 +59,7 @@ class Http3Case(TestCase):
     def setUp(self) -> None:
         self.certificate = short_lived_certificate(["localhost"], now=datetime.now(UTC))
         self.udp_port = free_udp_port()
-        self.server = ServerProcess(tls=True)
+        self.server = self.make_server()
         self.addCleanup(self.server.close)
         self.server.write_config(
             f"{FAST}{self.config}{KEYS}\n"
@@ -72,6 +72,10 @@ class Http3Case(TestCase):
         pages.mkdir()
         (pages / "hello.txt").write_text("hello over QUIC")
         self.server.start()
+
+    def make_server(self) -> Any:
+        """A server that is not started."""
+        return ServerProcess(tls=True)
 
     def write_certificate(self) -> None:
         """Put the certificate where the server looks."""

@@ -46,27 +46,30 @@ LYING = 8
 class SharedCounts:
     """What each worker has taken and closed of connections, in memory that all of them share.
 
-    A worker writes its own numbers and the supervisor reads all, so there is no lock, and a
-    connection that comes or goes costs the worker no system call.
+    Each number has one writer, so there is no lock, and a connection that comes or goes costs the
+    worker no system call.
 
     :param slots: that there are.
     :param descriptor: of the memory, where another process has made it.
     :ivar taken: connections, by slot; `closed`: those of them that were closed.
+    :ivar lives: whether there is a process in the slot that serves, or leaves; 1 or 0.
     """
 
     def __init__(self, slots: int, descriptor: int | None = None) -> None:
-        size = 16 * slots
+        size = 24 * slots
         if descriptor is None:
             descriptor = os.memfd_create("tako-workers", os.MFD_CLOEXEC)
             os.ftruncate(descriptor, size)
         self.descriptor = descriptor
         self._map = mmap.mmap(descriptor, size)
         self._counts = memoryview(self._map).cast("Q")
-        self.taken, self.closed = self._counts[:slots], self._counts[slots:]
+        self.taken, self.closed, self.lives = (
+            self._counts[at * slots : (at + 1) * slots] for at in range(3)
+        )
 
     def close(self) -> None:
         """Give the memory back, and close its descriptor."""
-        for view in (self.taken, self.closed, self._counts):
+        for view in (self.taken, self.closed, self.lives, self._counts):
             view.release()
         self._map.close()
         os.close(self.descriptor)
@@ -119,6 +122,10 @@ class Taker:
         self.handed += 1
         return True
 
+    def alive(self, lives: int) -> None:
+        """Let all know whether its process is there."""
+        self._counts.lives[self.slot] = lives
+
     def give_no_more(self) -> None:
         """What it was given it still finds, and then the end."""
         for one in self._ours:
@@ -155,7 +162,9 @@ class Handing:
     """Who takes connections, and the listeners whose connections they are."""
 
     _reactor: IReactorTime
-    takers: list[Taker] = attrs.field(factory=list)
+    #: Told when somebody more, or fewer, takes connections.
+    changed: Callable[[], object] = lambda: None
+    takers: list[Taker] = attrs.field(factory=list, init=False)
     _paused: dict[Any, None] = attrs.field(factory=dict, init=False)
     #: Accepted, and had by nobody yet: at most one a listener, and what a dead worker left.
     _waiting: list[tuple[int, socket.socket]] = attrs.field(factory=list, init=False)
@@ -170,16 +179,20 @@ class Handing:
     def add(self, taker: Taker) -> None:
         """Somebody more takes connections."""
         self.takers.append(taker)
+        taker.alive(1)
+        self.changed()
         self._try_again()
 
     def remove(self, taker: Taker) -> None:
         """It takes no more; what it was given stays with it."""
         if taker in self.takers:
             self.takers.remove(taker)
+            self.changed()
         taker.give_no_more()
 
     def lost(self, taker: Taker) -> None:
         """Its process is gone: the others get what it had not taken."""
+        taker.alive(0)
         self.remove(taker)
         self._waiting += taker.left()
         self._try_again()

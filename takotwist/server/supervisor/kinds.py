@@ -118,6 +118,7 @@ class Start:
     :ivar slots: how many there are.
     :ivar counts: the descriptor of their memory (`SharedCounts`).
     :ivar listeners: of each the descriptor of its channel, its family and its address.
+    :ivar quic: what `QuicPorts.told` says of the UDP ports, where there are any.
     """
 
     entry: str
@@ -132,3 +133,4 @@ class Start:
     slots: int
     counts: int
     listeners: Sequence[tuple[int, int, Any]] = ()
+    quic: Mapping[str, Any] | None = None

@@ -14,17 +14,19 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from takotwist.errors import ConfigError, TakoError
 from takotwist.server.config import Config, needs_restart
+from takotwist.server.config.endpoint_text import UdpAddress
 from takotwist.server.listen import Listen, Listening, shown
 from takotwist.server.open_sockets import OpenSockets
 from takotwist.server.options import Options
@@ -38,6 +40,9 @@ from takotwist.server.supervisor.message_channel import MessageChannel, encoded
 from takotwist.server.supervisor.notify import Notify
 from takotwist.server.supervisor.process import Process
 from takotwist.server.tuning import raise_open_files
+
+if TYPE_CHECKING:
+    from takotwist.server.supervisor.quic import QuicPorts
 
 #: How often it is looked whether a Unix socket is still there.
 SOCKET_SECONDS = 2.0
@@ -126,6 +131,7 @@ class Supervisor(MultiService):
         self._slots = 2 * max(kind.count for kind in kinds)
         self._counts = SharedCounts(self._slots)
         self._handing = Handing(reactor)
+        self._quic = self._quic_ports(max(kind.count for kind in kinds))
         self._sockets = OpenSockets(reactor, listens(config), self._handing.serve)
         self.crew = Crew(
             reactor,
@@ -139,6 +145,26 @@ class Supervisor(MultiService):
         looking: Any = TimerService(SOCKET_SECONDS, self._look_after_sockets)
         looking.clock = reactor
         looking.setServiceParent(self)
+
+    def _quic_ports(self, workers: int) -> QuicPorts | None:
+        config = self._config
+        if not (config.tls.listen and config.http3.listen):
+            return None
+        # Here, because what it imports is an extra.
+        from takotwist.server.reset_key import reset_key
+        from takotwist.server.supervisor.quic import QuicPorts
+
+        ports = QuicPorts(
+            self._reactor,
+            [UdpAddress.parse(text) for text in config.http3.listen],
+            workers,
+            self._slots,
+            self._counts,
+            lambda: self._handing.takers,
+            reset_key(config.state_dir),
+        )
+        self._handing.changed = ports.changed
+        return ports
 
     # starting
 
@@ -154,7 +180,10 @@ class Supervisor(MultiService):
         try:
             self._prepare()
             self._sockets.open()
+            if self._quic is not None:
+                self._quic.open()
         except TakoError as bad:
+            self._sockets.abandon()
             raise SystemExit(f"takotwist: {bad}") from None
         signal.signal(
             signal.SIGUSR2, lambda number, frame: self._reactor.callFromThread(self.crew.replace)
@@ -181,6 +210,11 @@ class Supervisor(MultiService):
             self._sockets.read()
             for one in self._sockets.opened:
                 self.log.info("serving {address}", address=self._shown(one))
+            for sockets in self._quic.sockets if self._quic is not None else ():
+                host, port = sockets[0].getsockname()[:2]
+                address = (IPv6Address if ":" in host else IPv4Address)("UDP", host, port)
+                at = shown(address, secure=True)
+                self.log.info("serving {address} (HTTP/3)", address=at)
             self.log.info("ready, with {count} workers", count=self.crew.serving)
         self._notify.ready(f"{self.crew.serving} workers serve")
 
@@ -207,6 +241,7 @@ class Supervisor(MultiService):
         opened = self._sockets.opened if kind.serves else ()
         taker = Taker.of(slot, self._counts, len(opened)) if kind.serves else None
         channels = taker.theirs if taker is not None else []
+        quic = self._quic.told(number, slot) if kind.serves and self._quic is not None else None
         start = Start(
             entry=kind.entry,
             name=kind.label(number),
@@ -220,7 +255,11 @@ class Supervisor(MultiService):
             slots=self._slots,
             counts=self._counts.descriptor,
             listeners=[_described(one, at) for one, at in zip(opened, channels, strict=True)],
+            quic=quic,
         )
+        passed = [self._counts.descriptor, *(one.fileno() for one in channels)]
+        if quic is not None:
+            passed += [quic["own"], *quic["others"], *(one for one, _ in quic["sockets"])]
         ours.send(encoded(attrs.asdict(start)))
         output, pipe = self._output()
         channel = MessageChannel(self._reactor, ours, received, lambda: None)
@@ -234,7 +273,7 @@ class Supervisor(MultiService):
                 self._reactor,
                 start.name,
                 theirs.fileno(),
-                [self._counts.descriptor, *(one.fileno() for one in channels)],
+                passed,
                 self._environ,
                 over,
                 output,
@@ -295,6 +334,8 @@ class Supervisor(MultiService):
         await self._sockets.close()
         await self.crew.stop()
         self._handing.stop()
+        if self._quic is not None:
+            self._quic.close()
         self.log.info("stopped")
 
 

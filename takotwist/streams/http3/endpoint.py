@@ -26,6 +26,7 @@ from takotwist.streams.http3.config import AddressCheck, ConnectionBounds, Http3
 from takotwist.streams.http3.connection import Http3Connection
 from takotwist.streams.http3.quic import BoundedQuic
 from takotwist.streams.http3.roster import Roster
+from takotwist.streams.http3.siblings import Siblings
 from takotwist.streams.http3.stateless import Address, ResetTokens, RetryTokens
 from takotwist.streams.unfinished import Unfinished
 
@@ -64,6 +65,7 @@ class Http3Endpoint(DatagramProtocol):
     :param roster: of who is there, for the process after this one.
     :param network: what a client's address is counted under.
     :param bounds: of connections, at this moment; those of `config` where absent.
+    :param siblings: other processes on the same UDP port.
     """
 
     log = Logger()
@@ -80,7 +82,9 @@ class Http3Endpoint(DatagramProtocol):
         roster: Roster | None = None,
         network: Callable[[str], str] = str,
         bounds: Callable[[], ConnectionBounds] | None = None,
+        siblings: Siblings | None = None,
     ) -> None:
+        self._siblings = siblings
         self._clock, self._configuration = clock, configuration
         self._unfinished = unfinished
         self._application, self._config = application, config
@@ -118,7 +122,11 @@ class Http3Endpoint(DatagramProtocol):
         self._fire_if_idle()
         return done
 
-    def datagramReceived(self, datagram: bytes, addr: Address) -> None:
+    def datagramReceived(self, datagram: bytes, addr: Address, passed_on: bool = False) -> None:
+        """See `DatagramProtocol`.
+
+        :param passed_on: by another process, which found that it is for this one.
+        """
         try:
             header = pull_quic_header(Buffer(data=datagram), host_cid_length=CONNECTION_ID_LENGTH)
         except ValueError:
@@ -126,6 +134,9 @@ class Http3Endpoint(DatagramProtocol):
         connection = self._ids.get(header.destination_cid)
         try:
             if connection is None:
+                siblings = None if passed_on else self._siblings
+                if siblings and siblings.pass_on(header.destination_cid, datagram, addr):
+                    return
                 connection = self._admit(header, datagram, addr)
             if connection is not None:
                 if self._roster is not None and header.packet_type == QuicPacketType.ONE_RTT:
@@ -196,7 +207,8 @@ class Http3Endpoint(DatagramProtocol):
                 return None
             original_id, retry_id = proven, header.destination_cid
         elif self._must_prove_address():
-            self._send(self._tokens.retry(header, addr, self._clock.seconds()), addr)
+            chosen = self._siblings.new_id() if self._siblings is not None else None
+            self._send(self._tokens.retry(header, addr, self._clock.seconds(), chosen), addr)
             return None
         if not self.accepting or self._full(addr):
             self._send(stateless.refuse(header, QuicErrorCode.CONNECTION_REFUSED), addr)
@@ -225,6 +237,7 @@ class Http3Endpoint(DatagramProtocol):
             retry_source_connection_id=retry_id,
             max_streams=self._config.max_streams,
             reset_token=self._reset_tokens.token,
+            new_id=None if self._siblings is None else self._siblings.new_id,
         )
         address = IPv6Address if ":" in addr[0] else IPv4Address
         assert self.transport is not None

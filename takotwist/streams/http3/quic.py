@@ -45,6 +45,7 @@ class BoundedQuic(QuicConnection):
         many unread bytes a peer may have under way on a stream and in all.
     :param max_streams: streams of each kind that the peer may have open at once.
     :param reset_token: of a connection id, told to the peer with it (RFC 9000 section 10.3).
+    :param new_id: makes connection ids; random ones where absent.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class BoundedQuic(QuicConnection):
         retry_source_connection_id: bytes | None,
         max_streams: int,
         reset_token: Callable[[bytes], bytes],
+        new_id: Callable[[], bytes] | None = None,
     ) -> None:
         super().__init__(
             configuration=configuration,
@@ -67,7 +69,10 @@ class BoundedQuic(QuicConnection):
         self._local_max_streams_uni = Limit(
             frame_type=QuicFrameType.MAX_STREAMS_UNI, name="max_streams_uni", value=max_streams
         )
-        self._reset_token = reset_token
+        self._reset_token, self._new_id = reset_token, new_id
+        if new_id is not None:
+            self.host_cid = self._host_cids[0].cid = new_id()
+            self._local_initial_source_connection_id = self.host_cid
         self._host_cids[0].stateless_reset_token = reset_token(self.host_cid)
         self._unread: dict[int, int] = {}
         self._unread_in_all = 0
@@ -83,6 +88,8 @@ class BoundedQuic(QuicConnection):
         super()._replenish_connection_ids()
         for one in self._host_cids:
             if not one.was_sent:
+                if self._new_id is not None:
+                    one.cid = self._new_id()
                 # aioquic's own are random, and nobody knows them after a restart.
                 one.stateless_reset_token = self._reset_token(one.cid)
 

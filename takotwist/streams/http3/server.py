@@ -25,6 +25,7 @@ from takotwist.streams.http3.endpoint import CONNECTION_ID_LENGTH, Http3Endpoint
 from takotwist.streams.http3.link import Header, Link, SessionMaker, Sessions
 from takotwist.streams.http3.request import refuse, serve_request
 from takotwist.streams.http3.roster import Roster
+from takotwist.streams.http3.siblings import Siblings
 from takotwist.streams.http3.stateless import ResetTokens
 from takotwist.streams.unfinished import Unfinished
 
@@ -47,6 +48,7 @@ class Http3Server:
     :param roster: who they were; call `farewell` when the server serves.
     :param network: what a client's address is counted under, such as the /64 of one of IPv6.
     :param bounds: gives those of connections where they may change; `config` has them otherwise.
+    :param siblings: other processes on the same UDP port.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Http3Server:
         roster: Roster | None = None,
         network: Callable[[str], str] = str,
         bounds: Callable[[], ConnectionBounds] | None = None,
+        siblings: Siblings | None = None,
     ) -> None:
         self._reactor, self._site = reactor, site
         self._config = config or Http3Config()
@@ -80,6 +83,7 @@ class Http3Server:
             roster,
             network,
             bounds,
+            siblings,
         )
         self._port: IListeningPort | None = None
 

@@ -103,10 +103,15 @@ class RetryTokens:
     def __init__(self) -> None:
         self._tokens = QuicRetryTokenHandler()
 
-    def retry(self, header: QuicHeader, address: Address, now: float) -> bytes:
-        """A Retry packet for an Initial of `address`."""
+    def retry(
+        self, header: QuicHeader, address: Address, now: float, chosen: bytes | None = None
+    ) -> bytes:
+        """A Retry packet for an Initial of `address`.
+
+        :param chosen: the connection id that the client is to use; a random one where absent.
+        """
         assert header.version is not None
-        connection_id = os.urandom(8)
+        connection_id = chosen or os.urandom(8)
         token = self._tokens.create_token(
             address=address,
             original_destination_connection_id=header.destination_cid,

@@ -233,6 +233,7 @@ class Net:
         reset_key: bytes | None = None,
         roster: Roster | None = None,
         bounds: Any = None,
+        siblings: Any = None,
     ) -> None:
         self.clock = clock or UdpClock()
         self.site = site or Site(resource or Resource(), reactor=self.clock)
@@ -248,6 +249,7 @@ class Net:
             reset_key=reset_key,
             roster=roster,
             bounds=bounds,
+            siblings=siblings,
         )
         self.server.start(443)
         self.wire = self.clock.wire
