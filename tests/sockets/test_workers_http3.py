@@ -9,7 +9,7 @@ from typing import Any
 
 from aioquic.h3.connection import ErrorCode
 from aioquic.h3.events import H3Event
-from aioquic.quic.events import QuicEvent, StreamReset
+from aioquic.quic.events import ConnectionTerminated, QuicEvent, StreamReset
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import deferLater
@@ -52,6 +52,9 @@ class PoliteClient(Http3Client):
         self.again: Deferred[None] = Deferred()
 
     def _framed(self, event: QuicEvent) -> list[H3Event]:
+        if isinstance(event, ConnectionTerminated) and not self.again.called:
+            assert event.error_code == ErrorCode.H3_NO_ERROR, event
+            self.again.callback(None)
         if isinstance(event, StreamReset) and not self.again.called:
             assert event.error_code == ErrorCode.H3_REQUEST_REJECTED, event
             self.again.callback(None)

@@ -26,6 +26,10 @@ START_SECONDS = 60.0
 #: Seconds that it has to take the connections that were handed to it, before it is told to stop.
 TAKE_SECONDS = 2.0
 
+#: Seconds that a process serves on when its successor is there: who has just connected may still
+#: be in a handshake, or about to say what it wants, and would be told to come back.
+LINGER_SECONDS = 1.0
+
 #: Seconds that all processes have to read their configuration again.
 RELOAD_SECONDS = 30.0
 
@@ -212,7 +216,10 @@ class Crew:
             self._ready(run)
         elif "taken" in message and run.told and not run.signalled:
             run.cancel()
-            self._tell(run)
+            if self._stopping is not None:
+                self._tell(run)
+            else:
+                run.timer = self._reactor.callLater(LINGER_SECONDS, self._tell, run)
         elif "reloaded" in message:
             run.reloading = False
             self._check_reloaded()

@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.server.supervisor.crew import (
+    LINGER_SECONDS,
     RELOAD_SECONDS,
     START_SECONDS,
     TAKE_SECONDS,
@@ -310,6 +311,9 @@ class CrewTests(SynchronousTestCase):
         new_first.says({"ready": True})
         self.assertEqual((first.told, self._taking()), ([{"leave": True}], [1, 2]))
         first.says({"taken": True})
+        self.clock.advance(LINGER_SECONDS - 0.1)
+        self.assertEqual(first.told[1:], [])
+        self.clock.advance(0.1)
         self.assertEqual(first.told[1:], ["SIGTERM"])
         self._is("worker-1")
         first.ends(0)
@@ -317,6 +321,7 @@ class CrewTests(SynchronousTestCase):
         self.assertEqual(new_second.slot, 3)
         new_second.says({"ready": True})
         second.says({"taken": True})
+        self.clock.advance(LINGER_SECONDS)
         second.ends(0)
         self.assertEqual(self._taking(), [2, 3])
         self.assertEqual(len(self.launched), 6)
