@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.docs.running import eventually
@@ -120,7 +120,6 @@ class Pod:
 class Container:
     """An image that runs.
 
-    :param volumes: folder of the machine -> place in the container, beside the image's own.
     :param environment: in addition to the image's.
     """
 
@@ -130,9 +129,7 @@ class Container:
         name: str,
         image: Image,
         *,
-        volumes: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
-        command: Sequence[str] = (),
         read_only: bool = False,
         drop_capabilities: bool = False,
         no_new_privileges: bool = False,
@@ -140,20 +137,16 @@ class Container:
         self._pod, self._image = pod, image
         self.output = pod.folder / f"{name}.log"
         self._environment = {**image.environment, **(environment or {})}
-        mounted = dict(volumes or {})
-        for place in image.volumes:
-            if place not in mounted.values():
-                mounted[str(self._volume(name, place))] = place
         wanted = {
             "root": str(image.root),
             "hosts": str(pod.hosts),
             "read_only": read_only,
-            "volumes": mounted,
+            "volumes": {str(self._volume(name, place)): place for place in image.volumes},
             "workdir": image.workdir,
             "user": image.user,
             "drop_capabilities": drop_capabilities,
             "no_new_privileges": no_new_privileges,
-            "command": [*image.entrypoint, *(command or image.command)],
+            "command": [*image.entrypoint, *image.command],
             "environment": self._environment,
         }
         with self.output.open("ab") as output:

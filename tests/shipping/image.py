@@ -78,12 +78,10 @@ class Image:
     user: str = "0:0"
     volumes: list[str] = attrs.Factory(list)
     ports: list[int] = attrs.Factory(list)
-    labels: dict[str, str] = attrs.Factory(dict)
     stop_signal: signal.Signals = signal.SIGTERM
     entrypoint: list[str] = attrs.Factory(list)
     command: list[str] = attrs.Factory(list)
     health: list[str] = attrs.Factory(list)
-    health_flags: Mapping[str, str] = attrs.Factory(dict)
 
 
 class Builder:
@@ -199,7 +197,6 @@ class _Steps:
 
     def do_LABEL(self, one: Instruction) -> None:
         self._text(one)
-        self._image.labels |= one.pairs
 
     def do_VOLUME(self, one: Instruction) -> None:
         self._text(one)
@@ -219,7 +216,6 @@ class _Steps:
         kind, _, words = one.text.partition(" ")
         assert kind == "CMD", f"line {one.line}"
         self._image.health = attrs.evolve(one, text=words).words
-        self._image.health_flags = one.flags
 
     def do_ENTRYPOINT(self, one: Instruction) -> None:
         self._text(one)
