@@ -31,6 +31,15 @@ class Append(msgspec.Struct, frozen=True, gc=False):
         in the window, stores nothing and gives the first answer again.
     :ivar numbered: the log counts the topic's messages, without a gap, in the
         transaction that stores them; see `Message.place`.
+    :ivar keys: one for each draft, or none.  A message replaces the topic's earlier message
+        of the same key, in the same transaction.  That raises no watermark: whoever resumes
+        before it is given the later one, so they have the latest of each key, which is what
+        a topic with keys promises.  An append has keys, or an idempotency key or numbers,
+        which go with messages that stay.
+    :ivar kept: its messages, which have keys, stay until they are replaced: neither age nor
+        the topic's bounds remove them, they count for no bound, and the topic is not dropped.
+        A message of the same key that is not kept ends that, and goes with the window as any
+        other does, raising the watermark: after it is gone no cursor before it is taken.
     """
 
     topic: Topic
@@ -38,6 +47,8 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     lifecycle: Lifecycle
     idempotency_key: str | None = None
     numbered: bool = False
+    keys: tuple[str, ...] = ()
+    kept: bool = False
 
     @property
     def size(self) -> int:

@@ -9,6 +9,9 @@ A message's age is read off its id, which is the microsecond of its storing or
 later.  (A time column was the alternative; it would need its own index and say
 the same.)  Where the clock was wrong and was set back, ids are ahead of it; then
 `Ages` knows more.
+
+Two things are no part of the window: a message that a later one of its key replaces leaves it
+from the middle, and no watermark rises; and what is kept (`Append.kept`) is never in it.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ STEP_TOPICS = 64
 #: Most messages that one append removes from a topic that it made too large.  It
 #: is more than a batch adds, so a topic does not outgrow its bounds between sweeps.
 APPEND_MESSAGES = 2000
+
+#: Later than any time.
+NEVER = 2**62
 
 DAY_US = 24 * 3600 * 1_000_000
 
@@ -108,6 +114,9 @@ class Held:
     :ivar count: messages kept.
     :ivar bytes: their size, as `Message.size` counts it.
     :ivar active_us: when something was last published.
+    :ivar kept: messages that stay until they are replaced; `oldest`, `count` and `bytes`
+        are of the others alone.
+    :ivar kept_bytes: their size.
     """
 
     lifecycle: Lifecycle
@@ -117,6 +126,8 @@ class Held:
     count: int = 0
     bytes: int = 0
     active_us: int = 0
+    kept: int = 0
+    kept_bytes: int = 0
 
     def add(self, first: int, count: int, size: int) -> None:
         """`count` messages of `size` bytes in all were stored, with ids from `first` on."""
@@ -124,6 +135,24 @@ class Held:
         self.head = first + count - 1
         self.count += count
         self.bytes += size
+
+    def keep(self, id: int, size: int) -> None:
+        """A message was stored that stays until it is replaced."""
+        self.head = id
+        self.kept += 1
+        self.kept_bytes += size
+
+    def replaced(self, size: int, *, kept: bool) -> None:
+        """A message has gone for a later one of its key.
+
+        Where it was the oldest in the window, `oldest` is to be set anew.
+        """
+        if kept:
+            self.kept -= 1
+            self.kept_bytes -= size
+        else:
+            self.count -= 1
+            self.bytes -= size
 
     def take(self, cut: Cut) -> None:
         """Take note that what `cut` names was removed."""
@@ -177,7 +206,7 @@ def cut(
     """The cut at the old end of a topic in one step; `None` where all stays.
 
     :param now_us: the time by which age is judged, `None` to judge size alone.
-    :param oldest_first: (id, size) of the topic's messages; read only as far as needed.
+    :param oldest_first: (id, size) of the messages in its window; read only as far as needed.
     :param most: most messages in this step.
     :param everything: the topic is to be dropped, so nothing stays.
     :param ages: where ids are ahead of the clock.
@@ -203,11 +232,14 @@ def cut(
 
 
 def drop_at(held: Held, watched_us: int, in_use_us: int = 0) -> int | None:
-    """The time at which an idle topic may go; `None` while it holds messages and has no ttl.
+    """The time at which an idle topic may go; `None` while it holds messages and has no ttl,
+    or holds some that are kept.
 
     :param watched_us: the last moment at which it had subscribers, or may have had.
     :param in_use_us: now, where it has subscribers now.
     """
+    if held.kept:
+        return None
     active_us = max(held.active_us, in_use_us)
     if held.lifecycle.inactivity_ttl_ms:
         return max(active_us, watched_us) + held.lifecycle.inactivity_ttl_ms * 1000
@@ -229,7 +261,8 @@ def due_at(held: Held, watched_us: int, stored_us: int, in_use_us: int = 0) -> i
     dropped = drop_at(held, watched_us, in_use_us)
     if dropped is not None:
         moments.append(dropped)
-    return min(moments)
+    # None where all that it holds is kept.
+    return min(moments, default=NEVER)
 
 
 @attrs.define(slots=True)

@@ -23,6 +23,9 @@ class ModelTopic:
     :ivar gone: ids that were removed.
     :ivar floor: the watermark at the time this topic came to be.
     :ivar spared: when it was last not forgotten only because it had subscribers.
+    :ivar named: id -> key, of messages that have one.
+    :ivar kept: ids of those that stay until they are replaced.
+    :ivar newest: the highest id that it ever had.
     """
 
     lifecycle: Lifecycle
@@ -32,6 +35,9 @@ class ModelTopic:
     answers: dict[str, tuple[Message, ...]] = attrs.field(factory=dict)
     active: int = 0
     spared: int = 0
+    named: dict[int, str] = attrs.field(factory=dict)
+    kept: set[int] = attrs.field(factory=set)
+    newest: int = 0
 
     @property
     def removed(self) -> int:
@@ -39,15 +45,27 @@ class ModelTopic:
 
     @property
     def head(self) -> int:
-        return max([0, *self.gone, *(message.id for message in self.messages)])
+        return self.newest
+
+    @property
+    def window(self) -> list[Message]:
+        return [one for one in self.messages if one.id not in self.kept]
 
     def keep(self, kept: Sequence[Message]) -> None:
-        self.gone += [message.id for message in self.messages if message not in kept]
-        self.messages = list(kept)
+        self.gone += [message.id for message in self.window if message not in kept]
+        self.messages = [one for one in self.messages if one in kept or one.id in self.kept]
+
+    def replace(self, key: str, kept: bool, message: Message) -> None:
+        """No watermark rises for the message of this key that goes."""
+        self.messages = [one for one in self.messages if self.named.get(one.id) != key]
+        self.messages.append(message)
+        self.named[message.id] = key
+        if kept:
+            self.kept.add(message.id)
 
     def trim(self) -> None:
         """Count and bytes."""
-        kept = self.messages[-self.lifecycle.replay_max_messages :]
+        kept = self.window[-self.lifecycle.replay_max_messages :]
         while len(kept) > 1 and sum(one.size for one in kept) > self.lifecycle.replay_max_bytes:
             kept = kept[1:]
         self.keep(kept)
@@ -83,7 +101,12 @@ class ModelLog:
             for draft in entry.drafts:
                 self.head = max(self.head + 1, now) if not stored else self.head + 1
                 stored.append(Message(entry.topic, self.head, draft.type, draft.data))
-            topic.messages += stored
+            if entry.keys:
+                for name, message in zip(entry.keys, stored, strict=True):
+                    topic.replace(name, entry.kept, message)
+            else:
+                topic.messages += stored
+            topic.newest = stored[-1].id
             if key is not None:
                 topic.answers[key] = tuple(stored)
             answers.append((False, [message.id for message in stored]))
@@ -99,9 +122,10 @@ class ModelLog:
             window = topic.lifecycle.replay_window_ms * 1000
             ttl = topic.lifecycle.inactivity_ttl_ms * 1000
             idle = max(topic.active, self.seen.get(key, 0), self.opened)
-            dropped = bool(ttl) and idle + ttl <= now and key not in in_use
+            stays = any(one.id in topic.kept for one in topic.messages)
+            dropped = bool(ttl) and idle + ttl <= now and key not in in_use and not stays
             if not dropped:
-                topic.keep([one for one in topic.messages if one.id > now - window])
+                topic.keep([one for one in topic.window if one.id > now - window])
                 topic.trim()
             forgotten = (
                 not ttl

@@ -42,7 +42,9 @@ _id = attrgetter("id")
 class _Kept:
     """One topic: its numbers, its messages in order, and its idempotency keys.
 
-    :ivar keys: key -> (first id, number of messages), oldest first.
+    :ivar keys: idempotency key -> (first id, number of messages), oldest first.
+    :ivar latest: key of `Append.keys` -> its message, and `named` the other way round.
+    :ivar kept: ids of those that stay until they are replaced.
     :ivar count: epoch and number of the newest numbered message.
     :ivar due_us: when the topic stands in the heap to be looked at.
     """
@@ -50,6 +52,9 @@ class _Kept:
     held: Held
     messages: list[Message] = attrs.field(factory=list)
     keys: dict[str, tuple[int, int]] = attrs.field(factory=dict)
+    latest: dict[str, Message] = attrs.field(factory=dict)
+    named: dict[int, str] = attrs.field(factory=dict)
+    kept: set[int] = attrs.field(factory=set)
     due_us: int | None = None
     count: tuple[int, int] | None = None
 
@@ -65,15 +70,40 @@ class _Kept:
         ages: Ages | None = None,
     ) -> int:
         """Remove one step from the old end; the number of messages that went."""
-        sizes = ((message.id, message.size) for message in self.messages)
+        kept = self.kept
+        sizes = ((one.id, one.size) for one in self.messages if one.id not in kept)
         gone = cut(self.held, now_us, sizes, most, everything=everything, ages=ages)
         if gone is None:
             return 0
         self.held.take(gone)
-        del self.messages[: gone.count]
+        end = self.position_after(gone.up_to)
+        removed = self.messages[:end]
+        self.messages[:end] = [one for one in removed if one.id in kept]
+        for message in removed if self.named else ():
+            if message.id not in kept and message.id in self.named:
+                del self.latest[self.named.pop(message.id)]
         while self.keys and next(iter(self.keys.values()))[0] <= gone.up_to:
             del self.keys[next(iter(self.keys))]
         return gone.count
+
+    def replace(self, key: str, message: Message, *, kept: bool) -> None:
+        """Store the next message in the place of the one of its key."""
+        before = self.latest.pop(key, None)
+        if before is not None:
+            del self.messages[self.position_after(before.id) - 1]
+            del self.named[before.id]
+            self.held.replaced(before.size, kept=before.id in self.kept)
+            self.kept.discard(before.id)
+            if before.id == self.held.oldest:
+                loose = (one.id for one in self.messages if one.id not in self.kept)
+                self.held.oldest = next(loose, 0)
+        self.messages.append(message)
+        self.latest[key], self.named[message.id] = message, key
+        if kept:
+            self.kept.add(message.id)
+            self.held.keep(message.id, message.size)
+        else:
+            self.held.add(message.id, 1, message.size)
 
 
 @implementer(IReplayLog)
@@ -141,8 +171,8 @@ class InMemoryReplayLog:
         return self._answer(
             lambda: LogStats(
                 topics=len(self._topics),
-                messages=sum(kept.held.count for kept in self._topics.values()),
-                bytes=sum(kept.held.bytes for kept in self._topics.values()),
+                messages=sum(len(kept.messages) for kept in self._topics.values()),
+                bytes=sum(kept.held.bytes + kept.held.kept_bytes for kept in self._topics.values()),
             )
         )
 
@@ -193,7 +223,11 @@ class InMemoryReplayLog:
         if messages and entry.numbered:
             messages = numbered(messages, kept.count)
             kept.count = messages[-1].place
-        if messages:
+        if entry.keys:
+            for key, message in zip(entry.keys, messages, strict=True):
+                kept.replace(key, message, kept=entry.kept)
+            self.head = messages[-1].id
+        elif messages:
             kept.messages += messages
             kept.held.add(first, len(messages), entry.size)
             self.head = messages[-1].id

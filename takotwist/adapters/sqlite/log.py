@@ -340,6 +340,7 @@ def changed(db: sqlite3.Connection, keys: frozenset[str], since: int) -> set[str
 def stats(db: sqlite3.Connection) -> LogStats:
     """How much the log holds."""
     topics, messages, size = db.execute(
-        "SELECT count(*), coalesce(sum(messages), 0), coalesce(sum(bytes), 0) FROM topic"
+        "SELECT count(*), coalesce(sum(messages + kept), 0),"
+        " coalesce(sum(bytes + kept_bytes), 0) FROM topic"
     ).fetchone()
     return LogStats(topics, messages, size)

@@ -85,24 +85,33 @@ def remove(
         # These go whatever they are, so nobody has to look at each.
         size, last = db.execute(
             "SELECT sum(size), max(id) FROM"
-            " (SELECT id, size FROM message WHERE topic = ? ORDER BY id LIMIT ?)",
-            (topic.id, surplus),
+            " (SELECT id, size FROM message WHERE topic = ? AND id >= ? AND kept IS NULL"
+            " ORDER BY id LIMIT ?)",
+            (topic.id, topic.held.oldest, surplus),
         ).fetchone()
-        after = db.execute(
-            "SELECT id FROM message WHERE topic = ? AND id > ? ORDER BY id LIMIT 1",
-            (topic.id, last),
-        ).fetchone()
-        _take(db, topic, Cut(last, surplus, size, 0 if after is None else after[0]))
+        _take(db, topic, Cut(last, surplus, size, oldest(db, topic.id, last)))
         if now_us is None and not topic.held.too_large:
             return surplus
         return surplus + remove(db, topic, now_us, most - surplus, ages=ages)
-    sizes = db.execute("SELECT id, size FROM message WHERE topic = ? ORDER BY id", (topic.id,))
+    sizes = db.execute(
+        "SELECT id, size FROM message WHERE topic = ? AND id >= ? AND kept IS NULL ORDER BY id",
+        (topic.id, topic.held.oldest),
+    )
     gone = cut(topic.held, now_us, sizes, most, everything=everything, ages=ages)
     sizes.close()
     if gone is None:
         return 0
     _take(db, topic, gone)
     return gone.count
+
+
+def oldest(db: sqlite3.Connection, topic: int, after: int = 0) -> int:
+    """The id of the first message in a topic's window after the id `after`; 0 where none is."""
+    found = db.execute(
+        "SELECT id FROM message WHERE topic = ? AND id > ? AND kept IS NULL ORDER BY id LIMIT 1",
+        (topic, after),
+    ).fetchone()
+    return 0 if found is None else int(found[0])
 
 
 def _look(db: sqlite3.Connection, now_us: int, known: Known) -> None:
@@ -125,7 +134,10 @@ def _look(db: sqlite3.Connection, now_us: int, known: Known) -> None:
 
 
 def _take(db: sqlite3.Connection, topic: TopicRow, gone: Cut) -> None:
-    db.execute("DELETE FROM message WHERE topic = ? AND id <= ?", (topic.id, gone.up_to))
+    db.execute(
+        "DELETE FROM message WHERE topic = ? AND id BETWEEN ? AND ? AND kept IS NULL",
+        (topic.id, topic.held.oldest, gone.up_to),
+    )
     topic.held.take(gone)
 
 

@@ -15,24 +15,24 @@ from __future__ import annotations
 
 import sqlite3
 from functools import lru_cache
+from typing import Any
 
 import attrs
 
 from takotwist.core.channel import Lifecycle
-from takotwist.core.retention import Ages, Held
+from takotwist.core.retention import NEVER, Ages, Held
 
 _COLUMNS = (
     "id, key, head, oldest, messages, bytes, removed, active_us, due_us,"
-    " replay_window_ms, inactivity_ttl_ms, replay_max_messages, replay_max_bytes, epoch, seq"
+    " replay_window_ms, inactivity_ttl_ms, replay_max_messages, replay_max_bytes, epoch, seq,"
+    " kept, kept_bytes"
 )
-
-#: Later than any time.
-_NEVER = 2**62
 
 #: Bounds in the order of the columns.
 Bounds = tuple[int, int, int, int]
 
-Row = tuple[int, str, int, int, int, int, int, int, int, int, int, int, int, int | None, int | None]
+#: What `_COLUMNS` selects.
+Row = tuple[Any, ...]
 
 
 def bounds_of(lifecycle: Lifecycle) -> Bounds:
@@ -78,7 +78,7 @@ class TopicRow:
         """From the columns of a select."""
         number, key, head, oldest, count, size, removed, active_us, due_us = row[:9]
         bounds, epoch, seq = (row[9], row[10], row[11], row[12]), row[13], row[14]
-        held = Held(_lifecycle_of(bounds), removed, head, oldest, count, size, active_us)
+        held = Held(_lifecycle_of(bounds), removed, head, oldest, count, size, active_us, *row[15:])
         place = None if epoch is None or seq is None else (epoch, seq)
         return cls(number, key, held, due_us, bounds, place)
 
@@ -103,11 +103,11 @@ class TopicRow:
         bounds = bounds_of(lifecycle)
         made = db.execute(
             f"INSERT INTO topic ({_COLUMNS})"
-            " VALUES (NULL, ?, 0, 0, 0, 0, ?, 0, ?, ?, ?, ?, ?, NULL, NULL)",
-            (key, removed, _NEVER, *bounds),
+            " VALUES (NULL, ?, 0, 0, 0, 0, ?, 0, ?, ?, ?, ?, ?, NULL, NULL, 0, 0)",
+            (key, removed, NEVER, *bounds),
         )
         assert made.lastrowid is not None
-        return cls(made.lastrowid, key, Held(lifecycle, removed), _NEVER, bounds)
+        return cls(made.lastrowid, key, Held(lifecycle, removed), NEVER, bounds)
 
     def save(self, db: sqlite3.Connection, due_us: int) -> None:
         """Write what has changed.  `due_us` and the bounds seldom do, so mostly they stay out."""
@@ -133,6 +133,13 @@ class TopicRow:
         """Write `count`, which only numbered topics have."""
         if self.count is not None:
             db.execute("UPDATE topic SET epoch = ?, seq = ? WHERE id = ?", (*self.count, self.id))
+
+    def save_kept(self, db: sqlite3.Connection) -> None:
+        """Write the numbers of what is kept, which only topics with keys have."""
+        db.execute(
+            "UPDATE topic SET kept = ?, kept_bytes = ? WHERE id = ?",
+            (self.held.kept, self.held.kept_bytes, self.id),
+        )
 
 
 #: Topics that are remembered; the one longest known goes first.

@@ -185,7 +185,8 @@ def _rows_that_disagree(db: sqlite3.Connection) -> Iterator[str]:
     for key, newest in db.execute("SELECT key, head FROM topic WHERE head > ?", (head,)):
         yield f"topic {key!r} has the id {newest}, and the log says that its highest is {head}"
     for key, said, size, count, its_size in db.execute(
-        "SELECT topic.key, topic.messages, topic.bytes, count(message.id),"
+        "SELECT topic.key, topic.messages + topic.kept, topic.bytes + topic.kept_bytes,"
+        " count(message.id),"
         " coalesce(sum(message.size), 0)"
         " FROM topic LEFT JOIN message ON message.topic = topic.id GROUP BY topic.id"
     ):

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from functools import lru_cache
 
-from takotwist.adapters.sqlite.removal import remove
+from takotwist.adapters.sqlite.removal import oldest, remove
 from takotwist.adapters.sqlite.rows import Known, TopicRow
 from takotwist.core.log import Append, Appended, numbered
 from takotwist.core.retention import APPEND_MESSAGES, Watched, due_at
@@ -24,6 +24,12 @@ _ROWS = 16
 _INSERT_KEYED = (
     "INSERT INTO message (topic, id, size, type, idempotency_key, span, epoch, seq, data)"
     " VALUES (?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?, ?)"
+)
+
+
+_REPLACE = (
+    "INSERT INTO message (topic, id, size, type, data, key, kept)"
+    " VALUES (?, ?, ?, CAST(? AS TEXT), ?, CAST(? AS TEXT), ?)"
 )
 
 
@@ -68,6 +74,7 @@ class Transaction:
         self._values: list[object] = []
         self._keys: dict[tuple[int, str], tuple[Message, ...]] = {}
         self._numbered: list[TopicRow] = []
+        self._with_keys: dict[int, TopicRow] = {}
 
     def store(self, entries: Sequence[Append], watched: Watched) -> tuple[list[Appended], int]:
         db, known = self._db, self._known
@@ -75,6 +82,8 @@ class Transaction:
         self._insert()
         for topic in self._numbered:
             topic.save_count(db)
+        for topic in self._with_keys.values():
+            topic.save_kept(db)
         for key, topic in self._topics.items():
             if topic.held.too_large:
                 remove(db, topic, None, APPEND_MESSAGES)
@@ -102,6 +111,8 @@ class Transaction:
         first = next_id = max(self._head + 1, self._now_us)
         if not entry.drafts:
             return Appended(())
+        if entry.keys:
+            return self._replace(topic, entry, next_id)
         number, of, values = topic.id, entry.topic, self._values
         start, size, messages = len(values), 0, []
         for draft in entry.drafts:
@@ -125,11 +136,42 @@ class Transaction:
         self._head = next_id - 1
         return Appended(stored)
 
+    def _replace(self, topic: TopicRow, entry: Append, next_id: int) -> Appended:
+        """Store messages in the place of those of their keys."""
+        db, held, number = self._db, topic.held, topic.id
+        # What is older than it in this batch has to be there.
+        self._insert()
+        messages = []
+        for draft, key in zip(entry.drafts, map(encoded, entry.keys), strict=True):
+            message = Message(entry.topic, next_id, draft.type, draft.data)
+            before = db.execute(
+                "SELECT id, size, kept FROM message WHERE topic = ? AND key = CAST(? AS TEXT)",
+                (number, key),
+            ).fetchone()
+            if before is not None:
+                db.execute("DELETE FROM message WHERE topic = ? AND id = ?", (number, before[0]))
+                held.replaced(before[1], kept=bool(before[2]))
+                if before[0] == held.oldest:
+                    held.oldest = oldest(db, number)
+            kind = encoded(draft.type)
+            values = (number, next_id, message.size, kind, draft.data, key, entry.kept or None)
+            db.execute(_REPLACE, values)
+            if entry.kept:
+                held.keep(next_id, message.size)
+            else:
+                held.add(next_id, 1, message.size)
+            messages.append(message)
+            next_id += 1
+        self._head = next_id - 1
+        self._with_keys[number] = topic
+        return Appended(tuple(messages))
+
     def _insert(self) -> None:
         values = self._values
         for at in range(0, len(values), 5 * _ROWS):
             some = values[at : at + 5 * _ROWS]
             self._db.execute(_insert(len(some) // 5), some)
+        values.clear()
 
     def _insert_keyed(self, topic: int, messages: Sequence[Message], key: str | None) -> None:
         """The first of them says how many they are."""

@@ -146,7 +146,7 @@ class ConnectionTests(SynchronousTestCase):
 
     def test_damage_found_by_a_reader(self) -> None:
         """Damage that a reader finds is looked into before anybody uses the file again."""
-        self.writer.run(lambda db: db.execute("INSERT INTO topic SELECT 1, 'a'" + ", 0" * 13))
+        self.writer.run(lambda db: db.execute("INSERT INTO topic SELECT 1, 'a'" + ", 0" * 15))
         self.writer.close_in_order()
         self.writer.run(head)
         with sqlite3.connect(self.path) as other:

@@ -9,8 +9,9 @@ import msgspec
 from takotwist.adapters.sqlite.transfer import verify
 from takotwist.adapters.sqlite.unreported import drop_unreported
 from takotwist.core.topic import Topic
+from takotwist.errors import ReplayTooOld
 from tests.adapters.sqlite.inline_log import InlineLogCase
-from tests.contracts.replay_log import KITCHEN, LOBBY, NOW, entry
+from tests.contracts.replay_log import KITCHEN, LOBBY, NOW, entry, named
 
 
 class UnreportedTests(InlineLogCase):
@@ -85,3 +86,26 @@ class UnreportedTests(InlineLogCase):
             )
         )
         self.assertEqual(self.texts(LOBBY), [b'"a"', b'"b"'])
+
+    def test_keys(self) -> None:
+        """What one of a key had replaced is lost with it, so who is before it is too old; the
+        rest is counted as it stands."""
+        [first, reported] = self.append(named(LOBBY, True, ("a", "1"), ("b", "2")))
+        [*_, replacing] = self.append(
+            named(LOBBY, True, ("b", "3")), named(LOBBY, False, ("c", "4"))
+        )
+        pool = self.log._pools["write"]
+        self.successResultOf(
+            pool.runWithConnection(
+                lambda connection: connection.run(
+                    lambda db: drop_unreported(db, reported),
+                    lambda _: self.log._known.topics.clear(),
+                )
+            )
+        )
+        page = self.successResultOf(self.log.read(LOBBY, 0, 10, 10**6))
+        self.assertEqual([one.id for one in page.messages], [first])
+        self.assertEqual(page.removed, replacing)
+        self.assertRaises(ReplayTooOld, page.judge, reported)
+        checked = verify(self.path, self.log._file.boot, in_place=True)
+        self.assertEqual(checked.wrong, ())
