@@ -7,10 +7,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.memory import InMemoryReplayLog
 from takotwist.adapters.memory.node import MemoryNode, MemoryStore
-from tests.contracts.replay_log import ReplayLogContract
+from tests.contracts.replay_log_keys import KeysContract
 
 
-class MemoryContract(ReplayLogContract, SynchronousTestCase):
+class MemoryContract(KeysContract, SynchronousTestCase):
     """The contract."""
 
     def make_log(self, clock: Clock) -> InMemoryReplayLog:
@@ -20,7 +20,7 @@ class MemoryContract(ReplayLogContract, SynchronousTestCase):
         return log
 
 
-class NodeContract(ReplayLogContract, SynchronousTestCase):
+class NodeContract(KeysContract, SynchronousTestCase):
     """The contract, of a node on a store that it shares."""
 
     def make_log(self, clock: Clock) -> MemoryNode:

@@ -7,10 +7,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.sqlite import SqliteReplayLog
 from tests.adapters.sqlite.inline_pool import InlinePool
-from tests.contracts.replay_log import ReplayLogContract
+from tests.contracts.replay_log_keys import KeysContract
 
 
-class SqliteContract(ReplayLogContract, SynchronousTestCase):
+class SqliteContract(KeysContract, SynchronousTestCase):
     """The contract, on a real file, with the SQL in the test's own thread."""
 
     def make_log(self, clock: Clock) -> SqliteReplayLog:

@@ -11,7 +11,8 @@ from takotwist.adapters.sqlite.unreported import drop_unreported
 from takotwist.core.topic import Topic
 from takotwist.errors import ReplayTooOld
 from tests.adapters.sqlite.inline_log import InlineLogCase
-from tests.contracts.replay_log import KITCHEN, LOBBY, NOW, entry, named
+from tests.contracts.replay_log import KITCHEN, LOBBY, NOW, entry
+from tests.contracts.replay_log_keys import named
 
 
 class UnreportedTests(InlineLogCase):
