@@ -100,7 +100,10 @@ def _parts(
         yield "pages", str(config.app.pages)
     keys = len(config.publish.keys)
     yield "publish", f"{keys} key{'' if keys == 1 else 's'}, {_rate(config)}"
-    yield "replay", f"{config.replay.path}, durability {config.replay.durability}"
+    where = str(config.replay.path)
+    if config.replay.url is not None:
+        where = f"PostgreSQL (replay.url), schema {config.replay.schema}"
+    yield "replay", f"{where}, durability {config.replay.durability}"
     yield "log", f"{config.log.format}, {config.log.level} and above"
 
 

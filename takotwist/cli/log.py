@@ -55,7 +55,7 @@ def backup(file: Path, config: str | None) -> None:
     The copy is whole, in one file that only you can read. When it is imported, every cursor is
     too old, unless nothing was published since.
     """
-    path = configured(config=config).replay.path
+    path = _file_of(configured(config=config))
     _must_not_exist(file)
     with _said(path), progress(f"copying {path} to {file}"):
         contents = back_up(str(path), str(file))
@@ -73,7 +73,7 @@ def export(file: Path, config: str | None) -> None:
     new log, and tells clients that their cursors are too old.
     """
     checked = configured(config=config)
-    path = checked.replay.path
+    path = _file_of(checked)
     _must_not_exist(file)
     with _alone(checked), _said(path):
         store = StoreFile(str(path), checked.replay.durability, time.time, Watched())
@@ -95,7 +95,7 @@ def import_(file: Path, replace: bool, config: str | None) -> None:
     have cursors of this server's own that FILE does not know, every older cursor is too old.
     """
     checked = configured(config=config)
-    path = checked.replay.path
+    path = _file_of(checked)
     with _alone(checked), _said(file):
         if path.exists() and not replace:
             raise click.ClickException(
@@ -124,7 +124,7 @@ def check(file: Path | None, config: str | None) -> None:
 
     Ends with 1 where something is wrong.
     """
-    path = file or configured(config=config).replay.path
+    path = file or _file_of(configured(config=config))
     with _said(path), progress(f"looking through {path}"):
         found = verify(str(path), this_boot(), in_place=file is None)
     click.echo(f"{path}: {_described(found.contents)}.")
@@ -140,6 +140,14 @@ def check(file: Path | None, config: str | None) -> None:
     if found.wrong or found.doubt is not None:
         raise SystemExit(1)
     click.echo("  Sound.")
+
+
+def _file_of(config: Config) -> Path:
+    if config.replay.url is not None:
+        raise click.ClickException(
+            "The replay log is in PostgreSQL (replay.url): pg_dump and its kind back it up."
+        )
+    return config.replay.path
 
 
 def _described(contents: Contents) -> str:

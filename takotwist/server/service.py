@@ -24,7 +24,6 @@ from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import IResource
 
 from takotwist.adapters.authorize_local import LocalPublishing
-from takotwist.adapters.sqlite.log import SqliteReplayLog
 from takotwist.admin.health import Health
 from takotwist.errors import StoreUnavailable, TakoError
 from takotwist.live.broadcast.broadcast import set_default_broadcasts
@@ -34,9 +33,10 @@ from takotwist.server.config import Config, needs_restart
 from takotwist.server.definitions import Definitions
 from takotwist.server.listeners import Listeners
 from takotwist.server.parts import Parts
+from takotwist.server.replay_log import lock_for, replay_log
 from takotwist.server.sites import load_pages
 from takotwist.server.state_folder import make_folder
-from takotwist.server.state_lock import lock_log, sign_lock
+from takotwist.server.state_lock import sign_lock
 from takotwist.server.timers import Sweeper, Ticker, drain, within
 from takotwist.server.tls import certificate_of
 from takotwist.server.tuning import raise_open_files
@@ -102,7 +102,7 @@ class TakoService(MultiService):
             make_folder(folder)
         self._worker = worker
         # The supervisor of several workers has it for all of them.
-        self._lock = None if worker is not None else lock_log(config.replay.path)
+        self._lock = None if worker is not None else lock_for(config)
         self.config = config
         self.ready = False
         self._reactor = reactor
@@ -117,12 +117,7 @@ class TakoService(MultiService):
             wall=wall,
             random=random.random,
             new_id=lambda: secrets.token_urlsafe(9),
-            log=SqliteReplayLog(
-                config.replay.path,
-                reactor=reactor,
-                wall=wall,
-                durability=config.replay.durability,
-            ),
+            log=replay_log(config, reactor, wall),
             registry=self.definitions.registry,
             authorizer=self.definitions.authorizer,
             refresh=self.definitions.refresh,

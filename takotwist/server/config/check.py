@@ -14,6 +14,7 @@ from pwd import getpwuid
 from stat import S_ISDIR, S_ISREG
 from urllib.parse import urlsplit
 
+from takotwist.errors import ConfigError
 from takotwist.server.config.config import KEYS, Config
 from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText, UdpAddress
 from takotwist.server.config.problems import Collected
@@ -42,6 +43,7 @@ def check(config: Config, problems: Collected) -> list[str]:
     _check_listeners(config, problems, warnings)
     _check_certificate(config, problems, warnings)
     _check_http3(config, problems)
+    _check_replay(config, problems)
     _check_files(config, problems)
     _check_app(config, problems, warnings)
     _check_tokens(config, problems, warnings)
@@ -183,6 +185,24 @@ def _check_http3(config: Config, problems: Collected) -> None:
         problems.add(f"has {text} twice", key="http3.listen", source=source)
 
 
+def _check_replay(config: Config, problems: Collected) -> None:
+    """Check the address of PostgreSQL, which only libpq can read."""
+    if config.replay.url is None:
+        return
+    source = _source(config, "replay.url")
+    try:
+        from takotwist.adapters.postgres.address import Address
+
+        Address.of(config.replay.url)
+    except ImportError:
+        # Also where psycopg is there and finds no libpq.
+        problems.add(
+            "needs psycopg: pip install 'takotwist[postgres]'", key="replay.url", source=source
+        )
+    except ConfigError as bad:
+        problems.add(bad.reason, key="replay.url", source=source)
+
+
 def _check_files(config: Config, problems: Collected) -> None:
     for key, path in (
         ("tls.certificate", config.tls.certificate if config.tls.listen else None),
@@ -202,7 +222,7 @@ def _check_files(config: Config, problems: Collected) -> None:
             key="state_dir",
             source=_source(config, "state_dir"),
         )
-    if os.path.isdir(config.replay.path):
+    if config.replay.url is None and os.path.isdir(config.replay.path):
         problems.add(
             f"names {config.replay.path}, which is a folder and no file",
             key="replay.path",

@@ -482,11 +482,41 @@ class Replay:
     path: Path = setting(
         Location(), Path(), "The database file.", derived="STATE_DIR/replay.sqlite"
     )
+    url: str | None = setting(
+        Text(
+            r"postgres(ql)?://[^\x00-\x20\x7f]+",
+            "an address such as postgresql://user@host/database",
+        ),
+        None,
+        "A PostgreSQL that several servers share, in place of the file. Keys of libpq may follow as"
+        " a query, such as ?sslmode=verify-full. Needs pip install 'takotwist[postgres]'.",
+        secret=True,
+    )
+    schema: str = setting(
+        Text(r"[a-z_][a-z0-9_]{0,40}", "a name of at most 41 of a-z, 0-9 and _, no digit first"),
+        "takotwist",
+        "The schema in that database in which everything is. It is made where it is missing.",
+    )
+    connect_timeout_seconds: float = setting(
+        Number(0.1, 300),
+        5.0,
+        "How long a connection to one address of PostgreSQL may take.",
+        unit="seconds",
+    )
+    statement_timeout_seconds: float = setting(
+        Number(0.1, 300),
+        5.0,
+        "How long PostgreSQL may take for one call. A publish is refused (store-unavailable) after"
+        " this and the time for a connection at the latest.",
+        unit="seconds",
+    )
     durability: Literal["commit", "power"] = setting(
         Choice(("commit", "power")),
         "commit",
         'What an acknowledged message survives: "commit" the death of the process,'
-        ' "power" also that of the machine, at about a tenth of the speed for single messages.',
+        ' "power" also that of the machine, at about a tenth of the speed for single messages.'
+        ' With PostgreSQL "commit" is what its synchronous_commit says; "power" turns that on'
+        " where it is off.",
     )
     sweep_interval_seconds: float = setting(
         Number(0.1, 3600),

@@ -22,6 +22,8 @@ HELD = (
     "http3.listen",
     "private.listen",
     "replay.path",
+    "replay.url",
+    "replay.schema",
 )
 
 

@@ -30,8 +30,9 @@ from takotwist.server.config.endpoint_text import UdpAddress
 from takotwist.server.listen import Listen, Listening, shown
 from takotwist.server.open_sockets import OpenSockets
 from takotwist.server.options import Options
+from takotwist.server.replay_log import lock_for
 from takotwist.server.state_folder import make_folder
-from takotwist.server.state_lock import lock_log, sign_lock
+from takotwist.server.state_lock import sign_lock
 from takotwist.server.supervisor.crew import Crew
 from takotwist.server.supervisor.handing import Handing, SharedCounts, Taker
 from takotwist.server.supervisor.kinds import HELD, Kind, Start, count_of, held
@@ -122,7 +123,7 @@ class Supervisor(MultiService):
         MultiService.__init__(self)
         for folder in (config.state_dir, config.replay.path.parent):
             make_folder(folder)
-        self._lock = lock_log(config.replay.path)
+        self._lock = lock_for(config)
         self._config, self._options, self._reactor = config, options, reactor
         self._environ = dict(environ)
         self._notify = Notify.of(environ)
@@ -173,7 +174,8 @@ class Supervisor(MultiService):
 
         :raises SystemExit: a listener cannot be opened; says which and what to do.
         """
-        sign_lock(self._lock)
+        if self._lock is not None:
+            sign_lock(self._lock)
         raise_open_files()
         for warning in self._config.warnings:
             self.log.warn("{sentence}", sentence=warning)

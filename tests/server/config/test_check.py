@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from pwd import getpwuid
+from unittest.mock import patch
 
 from tests.server.config.folder import FolderTestCase
 
@@ -42,6 +44,27 @@ class CheckTests(FolderTestCase):
         self.assertIn("tls.certificate: is said and tls.key is not", problem)
         [problem] = self.problems("", flags={"key": "c.pem"})
         self.assertIn("--key: tls.key: is said and tls.certificate is not", problem)
+
+    def test_shared_replay_log(self) -> None:
+        """An address that libpq cannot read is told, without a word of what was said; and what is
+        missing to reach a PostgreSQL."""
+        good = "postgresql://me:geheim@10.0.0.1,10.0.0.2/app?sslmode=verify-full"
+        config = self.load(f'[replay]\nurl = "{good}"\nschema = "tako_2"')
+        self.assertEqual(config.replay.url, good)
+        self.assertNotIn("geheim", repr(config))
+        for bad in ("postgresql://me:geheim@h/x?sslmodus=1", "postgresql://me:geh%eim@h/x"):
+            [problem] = self.problems(f'[replay]\nurl = "{bad}"')
+            self.assertIn("replay.url: is no address of PostgreSQL", problem)
+            self.assertNotIn("geh", problem)
+        [problem] = self.problems('[replay]\nurl = "mysql://me:geheim@h/x"')
+        self.assertIn("replay.url: must be an address such as postgresql://", problem)
+        self.assertNotIn("geheim", problem)
+        [problem] = self.problems('[replay]\nschema = "Tako"')
+        self.assertIn("replay.schema: must be a name", problem)
+        without = {name: None for name in sys.modules if name.startswith("takotwist.adapters.post")}
+        with patch.dict(sys.modules, without):
+            [problem] = self.problems(f'[replay]\nurl = "{good}"')
+        self.assertIn("replay.url: needs psycopg: pip install 'takotwist[postgres]'", problem)
 
     def test_redirect_to_nothing(self) -> None:
         """A redirect needs TLS here, or the hosts of a proxy that has it."""
