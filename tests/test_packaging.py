@@ -42,6 +42,9 @@ class TestWheel(TestCase):
             "takotwist/adapters/sqlite/schema/001_begin.sql",
             "takotwist/static/client.js",
             "takotwist/static/client.json",
+            "takotwist/templates/all/gitignore",
+            "takotwist/templates/react/src/chat.tsx",
+            "takotwist/templates/django/project/settings.py",
         ):
             self.assertIn(wanted, names)
         tops = {name.split("/")[0] for name in names}

@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 #: Name -> module of this package, whose `command` it is, and one sentence for the list.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("init", "Make a project that runs."),
     "dev": ("dev", "Run the server while you write an app."),
     "serve": ("serve", "Run the server in the foreground."),
     "publish": ("publish", "Publish one message."),

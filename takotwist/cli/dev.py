@@ -181,12 +181,12 @@ def _run(options: DevelopmentOptions, show: bool) -> None:
     browsers = Browsers(int(os.environ.get(STARTED_OVER, "0")))
 
     def beside(service: TakoService) -> Beside:
-        url = config.dev.pages_url or config.app.url
+        url = config.dev.pages_url or (config.app.url if config.app.pages is None else None)
         own = config.app.pages is None and url is None
         more = pages(
             browsers, service.definitions.registry, lambda: service.functions, folder, own=own
         )
-        if config.app.pages is not None or url is None:
+        if url is None:
             return Beside(more)
         from takotwist.development.app_proxy import AppPages
 

@@ -52,6 +52,9 @@ RESERVED = (
 )
 
 #: Makes the table the types of `channel`, `useChannel` and `useChannelEvent` themselves.
+#: A page may import the hooks alone; what is declared of a module that no file imports is passed
+#: over by TypeScript 7.
+_LOADED = 'import type {} from "takotwist";\n'
 _REGISTERED = """\
 declare module "takotwist" {
   interface RegisteredChannels extends Channels {}
@@ -89,6 +92,7 @@ def typescript(
     out.append(f"export type Channels = {{\n{''.join(table)}}};\n")
     if table:
         out.append(_REGISTERED)
+        out.insert(1, _LOADED)
     out[1:1] = functions(taken)
     return "\n".join(out)
 

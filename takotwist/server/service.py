@@ -65,7 +65,7 @@ class Beside:
     """Pages beside the server's own.
 
     :ivar pages: by their paths; one of these takes the place of the server's own.
-    :ivar elsewhere: the resource of all other paths, where the app has no pages.
+    :ivar elsewhere: the resource of all other paths, in place of the app's pages.
     """
 
     pages: Mapping[str, IResource] = attrs.field(factory=dict)
@@ -125,7 +125,7 @@ class TakoService(MultiService):
             health=self._health,
             soon=partial(reactor.callLater, 0),
             beside=self.definitions.runner,
-            elsewhere=load_pages(config.app.pages, config.folder) or more.elsewhere,
+            elsewhere=more.elsewhere or load_pages(config.app.pages, config.folder),
             more_pages=more.pages,
         )
         self.live = self.parts.live

@@ -41,6 +41,8 @@ class TypeScriptTests(SynchronousTestCase):
         self.assertEqual(
             text.partition("\n\n")[2],
             """\
+import type {} from "takotwist";
+
 export type ChatParams = {
   /** The * / room */
   readonly roomId: string;

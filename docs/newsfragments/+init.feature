@@ -1,0 +1,1 @@
+`tako init` makes a project that runs, plain or with FastAPI, Django, Flask, Klein or React, with tests of its channel.
