@@ -14,6 +14,7 @@ from zope.interface import Attribute, Interface
 
 from takotwist.core.authorization import AuthRequest, Frame, Grant, Verdict
 from takotwist.core.log import Append, Appended, LogStats, Page, Report
+from takotwist.core.node import Node
 from takotwist.core.topic import Topic
 
 
@@ -104,6 +105,20 @@ class IReplayLog(Interface):
 
     def stats() -> Deferred[LogStats]:
         """Number and size of what is stored."""
+
+
+class INodeDirectory(Interface):
+    """The nodes of one store: who is there, and what each says of itself."""
+
+    def renew(info: bytes) -> None:
+        """Say what the others shall know of this node; forgotten when it has gone.  What cannot
+        be said now is said with the next call."""
+
+    def nodes() -> Deferred[Sequence[Node]]:
+        """Those that are there, this one included.
+
+        :raises StoreUnavailable: nobody can be asked.
+        """
 
 
 class IAuthorizer(Interface):

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 import attrs
 
@@ -100,6 +101,32 @@ class Ages:
         """The latest time at which the message `id`, which a look has seen, was stored."""
         at = bisect_left(self.marks, (id, 0))
         return min(id, self.marks[at][1]) if at < len(self.marks) else id
+
+
+#: What of a lifecycle concerns a log, in the order of its columns.
+Bounds = tuple[int, int, int, int]
+
+
+def bounds_of(lifecycle: Lifecycle) -> Bounds:
+    """What of a lifecycle concerns the log."""
+    return (
+        lifecycle.replay_window_ms,
+        lifecycle.inactivity_ttl_ms,
+        lifecycle.replay_max_messages,
+        lifecycle.replay_max_bytes,
+    )
+
+
+@lru_cache(maxsize=256)
+def lifecycle_of(bounds: Bounds) -> Lifecycle:
+    """A lifecycle with these bounds."""
+    window, ttl, most, most_bytes = bounds
+    return Lifecycle(
+        replay_window_ms=window,
+        inactivity_ttl_ms=ttl,
+        replay_max_messages=most,
+        replay_max_bytes=most_bytes,
+    )
 
 
 @attrs.define(slots=True)

@@ -305,6 +305,7 @@ class ReplayLogContract:
     def test_head_rises_before_the_answer(self) -> None:
         """Whoever is told of an append finds the head already raised."""
         heads = []
+        self.clock.rightNow = (NOW + 10) / SECOND
         answer = self.log.append([entry(LOBBY, "a", "b")], NOW + 10)
         answer.addCallback(lambda _: heads.append(self.log.head))
         self.successResultOf(answer)

@@ -8,7 +8,6 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 
 from takotwist.adapters.memory.log import InMemoryReplayLog
-from takotwist.adapters.memory.node import MemoryNode
 from takotwist.codecs.wire_forms import WireForm
 from takotwist.core.channel import Lifecycle
 from takotwist.core.deadlines import Deadlines
@@ -104,16 +103,19 @@ class DeliveryWorld:
         tail_bytes: int,
         lifecycle: Lifecycle,
         clock: Clock | None = None,
-        inner: InMemoryReplayLog | MemoryNode | None = None,
+        inner: Any = None,
+        log: Any = None,
     ) -> None:
-        """:param inner: the log of one node among others."""
+        """:param inner: the log of one node among others, which answers at once.
+        :param log: one that answers by itself.
+        """
         self.clock = clock or Clock()
         if clock is None:
             self.clock.advance(1_000_000.0)
         self.lifecycle = lifecycle
         self.window_us = lifecycle.replay_window_ms * 1000
-        self.inner = inner or InMemoryReplayLog(self.clock)
-        self.log = ManualLog(self.inner)
+        self.inner = log or inner or InMemoryReplayLog(self.clock)
+        self.log = log or ManualLog(self.inner)
         self.flush_batch, self.deadlines = FlushBatch(), Deadlines()
         self.fanout = FanOut(
             self.flush_batch, lambda: [one.send for one in self.clients if one.send_queue.paused]

@@ -70,7 +70,6 @@ class Nodes:
     def settle(self) -> None:
         """Every way is mended, everything delivered and answered."""
         for node in self.nodes:
-            assert isinstance(node.inner, MemoryNode)
             if node.inner.is_cut:
                 node.inner.mend()
             for client in node.clients:

@@ -14,13 +14,12 @@ of a transaction that was not committed, nor beyond one that somebody else commi
 from __future__ import annotations
 
 import sqlite3
-from functools import lru_cache
 from typing import Any
 
 import attrs
 
 from takotwist.core.channel import Lifecycle
-from takotwist.core.retention import NEVER, Ages, Held
+from takotwist.core.retention import NEVER, Ages, Bounds, Held, bounds_of, lifecycle_of
 
 _COLUMNS = (
     "id, key, head, oldest, messages, bytes, removed, active_us, due_us,"
@@ -28,32 +27,8 @@ _COLUMNS = (
     " kept, kept_bytes"
 )
 
-#: Bounds in the order of the columns.
-Bounds = tuple[int, int, int, int]
-
 #: What `_COLUMNS` selects.
 Row = tuple[Any, ...]
-
-
-def bounds_of(lifecycle: Lifecycle) -> Bounds:
-    """What of a lifecycle concerns the log."""
-    return (
-        lifecycle.replay_window_ms,
-        lifecycle.inactivity_ttl_ms,
-        lifecycle.replay_max_messages,
-        lifecycle.replay_max_bytes,
-    )
-
-
-@lru_cache(maxsize=256)
-def _lifecycle_of(bounds: Bounds) -> Lifecycle:
-    window, ttl, most, most_bytes = bounds
-    return Lifecycle(
-        replay_window_ms=window,
-        inactivity_ttl_ms=ttl,
-        replay_max_messages=most,
-        replay_max_bytes=most_bytes,
-    )
 
 
 @attrs.define(slots=True, eq=False)
@@ -78,7 +53,7 @@ class TopicRow:
         """From the columns of a select."""
         number, key, head, oldest, count, size, removed, active_us, due_us = row[:9]
         bounds, epoch, seq = (row[9], row[10], row[11], row[12]), row[13], row[14]
-        held = Held(_lifecycle_of(bounds), removed, head, oldest, count, size, active_us, *row[15:])
+        held = Held(lifecycle_of(bounds), removed, head, oldest, count, size, active_us, *row[15:])
         place = None if epoch is None or seq is None else (epoch, seq)
         return cls(number, key, held, due_us, bounds, place)
 

@@ -1,0 +1,1 @@
+"""The log of workers, and its writer."""
