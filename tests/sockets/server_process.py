@@ -115,7 +115,7 @@ class ServerProcess:
         self.port = free_port()
         self.tls_port = free_port() if tls else 0
         self._serve = serve
-        self._listen = listen
+        self.listen = listen
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
         self._begun_at = 0
@@ -140,7 +140,7 @@ class ServerProcess:
         """How it is started."""
         begin = ["tako", "serve"] if self._serve else ["twistd", "-n", "--pidfile=", "tako"]
         begin[0] = str(_BIN / begin[0])
-        listen = self._listen
+        listen = self.listen
         if listen is None:
             listen = [f"tcp:{self.port}:interface=127.0.0.1"]
         for endpoint in listen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ FAILING = "TESTS_FAILING"
 class SupervisedServer(ServerProcess):
     """`ServerProcess` with several workers.
 
+    :param twistd: flags of twistd's own.
     :ivar failing: while this file is there, workers that start end with its text as exit code.
     """
 
     READY = "ready, with"
 
-    def __init__(self, *, workers: int = 2, **options: Any) -> None:
+    def __init__(self, *, workers: int = 2, twistd: Sequence[str] = (), **options: Any) -> None:
+        self._twistd = twistd
         arguments = (*options.pop("arguments", ()), "--workers", str(workers))
         super().__init__(arguments=arguments, **options)
         self.count = workers
@@ -34,7 +37,7 @@ class SupervisedServer(ServerProcess):
     def command(self) -> list[str]:
         """How it is started."""
         program, *rest = super().command
-        named = [Path(program).name] if program.endswith("twistd") else []
+        named = [Path(program).name, *self._twistd] if program.endswith("twistd") else []
         return [sys.executable, "-m", "tests.sockets.supervised", *named, *rest]
 
     def start(self, **options: Any) -> SupervisedServer:  # type: ignore[override]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -16,10 +17,10 @@ from pathlib import Path
 import httpx
 from twisted.trial.unittest import TestCase
 
-from tests.sockets.server_process import FAST, ServerProcess, wait_until
+from tests.sockets.server_process import FAST, ServerProcess, free_port, wait_until
 from tests.sockets.supervised_process import SupervisedServer
 
-SUBSCRIBE = b"GET /channels/news HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n"
+SUBSCRIBE = b"GET /channels/news HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
 
 
 def sockets_of(pid: int) -> int:
@@ -155,6 +156,62 @@ class SpreadTests(Base):
         server.assert_clean()
 
 
+class KindsOfListenersTests(Base):
+    """Listeners of every kind are handed on."""
+
+    def test_tls(self) -> None:
+        """TLS, by a development certificate that one process has made for all."""
+        server = self.serve(tls=True, workers=3)
+        for _ in range(6):
+            with httpx.Client(verify=server.trust) as client:
+                answer = client.get(f"{server.tls_url}/channels/news/history")
+                self.assertEqual(answer.status_code, 200)
+        server.assert_clean()
+
+    def test_ipv6_and_proxy_protocol(self) -> None:
+        """IPv6; and the PROXY protocol, by which the client's own address counts."""
+        server = self.serve(
+            start=False,
+            config=FAST + 'max_connections_per_address = 1\n[http]\ntrusted_proxies = ["::1"]\n',
+        )
+        other = free_port()
+        server.listen = [
+            f"tcp6:{server.port}:interface=\\:\\:1",
+            f"haproxy:tcp6:{other}:interface=\\:\\:1",
+        ]
+        server.start()
+        answer = httpx.get(f"http://[::1]:{server.port}/channels/news/history")
+        self.assertEqual(answer.status_code, 200)
+        statuses = []
+        with ExitStack() as stack:
+            for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"):
+                one = stack.enter_context(socket.create_connection(("::1", other), 30))
+                one.sendall(b"PROXY TCP4 %s 192.0.2.9 999 80\r\n" % address.encode() + SUBSCRIBE)
+                statuses.append(one.recv(4096).split(b"\r\n")[0])
+        self.assertEqual(statuses, [b"HTTP/1.1 200 OK"] * 4)
+
+    def test_unix(self) -> None:
+        """A public Unix socket, with the mode that it is to have."""
+        server = self.serve(listen=["unix:public.sock:mode=660"])
+        path = server.folder / "public.sock"
+        self.assertEqual(path.stat().st_mode & 0o777, 0o660)
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+            answer = client.get("http://localhost/channels/news/history")
+        self.assertEqual(answer.status_code, 200)
+        self.assertEqual(server.stop(), 0)
+        self.assertFalse(path.exists())
+
+    def test_port_in_use(self) -> None:
+        """A port that another has is said, before any worker starts."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            server = self.serve(start=False, listen=[f"tcp:{port}:interface=127.0.0.1"])
+            server.start(ready=False)
+            self.assertEqual(server.wait(), 1)
+        self.assertIn(f"port {port} is in use", server.log)
+        self.assertNotIn("worker-", server.log)
+
+
 class ThreadsAsking:
     """Many requests at once, a thread each."""
 
@@ -179,7 +236,7 @@ class DeathTests(Base):
 
     def test_killed(self) -> None:
         """A worker that was killed is started again; meanwhile nobody is refused."""
-        server = self.serve()
+        server = self.serve(serve=True)
         killed = server.workers[1]
         with self.asking(server) as seen:
             self.more(seen)
@@ -314,6 +371,29 @@ class SignalTests(Base):
         server.failing.unlink()
         server.signal(signal.SIGUSR2)
         self.logged(server, "rolling restart: done")
+
+    def test_log_file(self) -> None:
+        """Where twistd writes a file, what the workers say is in it too."""
+        server = self.serve(start=False, twistd=["--logfile=server.log"])
+        server.start(ready=False)
+        file = server.folder / "server.log"
+
+        def ready() -> bool:
+            return file.exists() and "ready, with 2 workers" in file.read_text()
+
+        wait_until(ready, "a server that is ready", 40.0)
+        self.assertEqual(server.stop(), 0)
+        text = file.read_text()
+        self.assertEqual(len(re.findall(r"info  worker-\d \[.*ready, channels: chat", text)), 2)
+        self.assertEqual(len(re.findall(r"info  worker-\d \[.*\] stopped", text)), 2)
+        self.assertEqual(server.log, "")
+
+    def test_json(self) -> None:
+        """In JSON the process is a field."""
+        server = self.serve(arguments=["--log-format=json"])
+        self.assertEqual(server.stop(), 0)
+        lines = [json.loads(line) for line in server.log.splitlines()]
+        self.assertEqual({line.get("process") for line in lines}, {None, "worker-1", "worker-2"})
 
 
 class ServiceManagerTests(Base):
