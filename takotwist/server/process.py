@@ -15,6 +15,7 @@ handler of a signal only passes the news on to the reactor.
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -164,4 +165,9 @@ def _service(options: Options, reactor: Any) -> TakoService | Supervisor:
             return supervise(config, options, reactor)
     from takotwist.server.service import TakoService
 
-    return TakoService(config, reactor)
+    notify = None
+    if os.environ.get("NOTIFY_SOCKET"):
+        from takotwist.server.notify import Notify
+
+        notify = Notify.of(os.environ)
+    return TakoService(config, reactor, notify=notify)

@@ -42,6 +42,7 @@ from takotwist.server.tls import certificate_of
 from takotwist.server.tuning import raise_open_files
 
 if TYPE_CHECKING:
+    from takotwist.server.notify import Notify
     from takotwist.server.worker import Worker
 
 #: Seconds for storing what was taken and closing the log, after the drain.
@@ -78,6 +79,7 @@ class TakoService(MultiService):
     :param reactor: of the process.
     :param wall: unix time in seconds.
     :param worker: which worker this is, where the server has several.
+    :param notify: the service manager, where it wants to be told.
     :param beside: makes more pages for this service, such as those of a server under development.
     :ivar functions: the functions that pages may call, by name.
     :ivar listeners: all of them.
@@ -95,12 +97,13 @@ class TakoService(MultiService):
         wall: Callable[[], float] = time.time,
         worker: Worker | None = None,
         *,
+        notify: Notify | None = None,
         beside: Callable[[TakoService], Beside] | None = None,
     ) -> None:
         MultiService.__init__(self)
         for folder in (config.state_dir, config.replay.path.parent):
             make_folder(folder)
-        self._worker = worker
+        self._worker, self._notify = worker, notify
         # The supervisor of several workers has it for all of them.
         self._lock = None if worker is not None else lock_for(config)
         self.config = config
@@ -201,6 +204,8 @@ class TakoService(MultiService):
         self.log.info("ready, channels: {channels}", channels=", ".join(names) if names else "none")
         if self._worker is not None:
             self._worker.ready()
+        if self._notify is not None:
+            self._notify.ready("serving")
 
     def _look_after_sockets(self) -> Deferred[None] | None:
         if not self.ready:
@@ -254,6 +259,10 @@ class TakoService(MultiService):
             lambda failure: self.log.failure("reading the registry failed", failure)
         )
         self.log.info("the configuration was read again")
+        if self._notify is not None:
+            # At once: what was asked for has been done when the signal's handler ends.
+            self._notify.reloading()
+            self._notify.ready("serving")
 
     def _serve_functions(self, functions: Mapping[str, Function[..., Any]]) -> None:
         self.functions = functions
@@ -267,6 +276,8 @@ class TakoService(MultiService):
 
     async def _stop(self) -> None:
         self.ready = False
+        if self._notify is not None:
+            self._notify.stopping()
         self.parts.stop_admitting()
         # HTTP/3 begins to leave before the drain, which ends what it waits for.
         leaving = await self.listeners.close()

@@ -434,6 +434,20 @@ class ServiceManagerTests(Base):
         self.manager.setblocking(False)
         self.assertRaises(BlockingIOError, self.manager.recv, 1)
 
+    def test_notify_alone(self) -> None:
+        """A server without workers says the same, so a unit need not change with their number."""
+        server = ServerProcess()
+        self.addCleanup(server.close)
+        server.start(ready=False, env={"NOTIFY_SOCKET": self.path})
+        told = self._told()
+        self.assertEqual((told["READY"], told["MAINPID"]), ("1", str(server.pid)))
+        self.assertIn("ready, channels:", server.log)
+        server.signal(signal.SIGHUP)
+        self.assertEqual(self._told()["RELOADING"], "1")
+        self.assertEqual(self._told()["READY"], "1")
+        server.signal(signal.SIGTERM)
+        self.assertEqual(self._told(), {"STOPPING": "1"})
+
     def test_passed_sockets(self) -> None:
         """Sockets of systemd's are served by the workers, and outlive a restart of all."""
         held = socket.create_server(("127.0.0.1", 0))

@@ -26,8 +26,9 @@ from twisted.logger import Logger
 
 from takotwist.errors import ConfigError, TakoError
 from takotwist.server.config import Config, needs_restart
-from takotwist.server.config.endpoint_text import UdpAddress
+from takotwist.server.config.endpoint_text import EndpointText, UdpAddress
 from takotwist.server.listen import Listen, Listening, shown
+from takotwist.server.notify import Notify
 from takotwist.server.open_sockets import OpenSockets
 from takotwist.server.options import Options
 from takotwist.server.replay_log import lock_for
@@ -38,7 +39,6 @@ from takotwist.server.supervisor.handing import Handing, SharedCounts, Taker
 from takotwist.server.supervisor.kinds import HELD, Kind, Start, count_of, held
 from takotwist.server.supervisor.log_pipe import LogPipe
 from takotwist.server.supervisor.message_channel import MessageChannel, encoded
-from takotwist.server.supervisor.notify import Notify
 from takotwist.server.supervisor.process import Process
 from takotwist.server.tuning import raise_open_files
 
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 #: How often it is looked whether a Unix socket is still there.
 SOCKET_SECONDS = 2.0
+
+#: Kinds of endpoints whose connections can be handed on.
+HANDED = ("tcp", "tcp6", "unix", "systemd")
 
 #: What a process may need for its end beside the drain: four steps of five seconds.
 FLUSH_SECONDS = 22.0
@@ -66,7 +69,10 @@ def supervise(config: Config, options: Options, reactor: Any) -> Supervisor:
 
 
 def listens(config: Config) -> list[Listen]:
-    """What the supervisor listens on, in the order of a server's listeners."""
+    """What the supervisor listens on, in the order of a server's listeners.
+
+    :raises ConfigError: one is of a kind whose connections cannot be handed on.
+    """
     nobody = Factory()
     wanted = []
     for key, endpoints in (
@@ -75,6 +81,12 @@ def listens(config: Config) -> list[Listen]:
         ("private.listen", config.private.listen),
     ):
         for endpoint in endpoints:
+            if EndpointText.parse(endpoint).kind not in HANDED:
+                raise ConfigError(
+                    f"has {endpoint}: with several workers, it must be of {', '.join(HANDED)}",
+                    key=key,
+                    source=config.sources.get(key),
+                )
             # The PROXY protocol is the worker's to read.
             plain = endpoint.removeprefix("haproxy:")
             wanted.append(Listen(endpoint=plain, factory=nobody, key=key))

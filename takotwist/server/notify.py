@@ -39,10 +39,6 @@ class Notify:
         """It stops."""
         self._send("STOPPING=1")
 
-    def status(self, sentence: str) -> None:
-        """What ``systemctl status`` shows."""
-        self._send(f"STATUS={sentence}")
-
     def _send(self, text: str) -> None:
         if not self._address:
             return

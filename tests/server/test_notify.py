@@ -8,7 +8,7 @@ import tempfile
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.server.supervisor.notify import Notify
+from takotwist.server.notify import Notify
 
 
 class NotifyTests(SynchronousTestCase):
