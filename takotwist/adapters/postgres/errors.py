@@ -51,7 +51,7 @@ class Kind(Enum):
         "Run that version again, or set replay.schema to another name.",
     )
     FULL = ("its disk is full", "Free some space on that disk.")
-    STOPPED = ("it was stopped", "It is tried again by itself.")
+    STOPPED = ("it was stopped, or is starting", "See its own log.")
     FAILED = ("PostgreSQL reports an error", "See the detail.")
 
 

@@ -322,6 +322,10 @@ class Following:
 
     async def _start_over(self, head: int) -> None:
         """What lies between is lost to this node: readers have it from the log, or too old."""
+        if not self.head:
+            # Nothing lies between: the store is met for the first time.
+            self.begin_at(head)
+            return
         await self.topics.resolve_all()
         self._heard = {prev: later for prev, later in self._heard.items() if prev >= head}
         self._notified = max(self._notified, head)

@@ -111,16 +111,40 @@ class Engine:
 
     def signal(self, number: int) -> None:
         """To it and all its processes."""
-        family = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        for pid in [self.pid, *map(int, family)]:
+        for pid in [self.pid, *self._family()]:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def _family(self) -> list[int]:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
+
     def kill(self) -> None:
         """As a crash does."""
+        family = self._family()
         self.signal(signal.SIGKILL)
         assert self._process is not None
         self._process.wait()
+        # It does not start while one of the old is there.
+        while any(Path(f"/proc/{pid}").exists() for pid in family):
+            time.sleep(0.005)
+
+    def promote(self) -> None:
+        """Have a replica take over."""
+        self._run("pg_ctl", "promote", "-D", self.data, "-w")
+
+    def dump(self, schema: str) -> Path:
+        """A dump of one schema, which `restore` takes."""
+        path = self.folder / "dump"
+        self._run("pg_dump", "-h", self.folder, "-U", "tako", "-n", schema, "-f", path, "postgres")
+        return path
+
+    def restore(self, dump: Path) -> None:
+        """Bring a dump in."""
+        self._run(
+            "psql", "-q", "-h", self.folder, "-U", "tako", "-v", "ON_ERROR_STOP=1", "-f", dump,
+            "postgres",
+        )  # fmt: skip
 
     def stop(self) -> None:
         """Stop it at once, in order."""

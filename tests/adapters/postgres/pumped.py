@@ -1,6 +1,6 @@
 """A reactor without a loop: its descriptors are looked at when a test asks for it.
 
-Time is a `Clock`'s and stands still; only the sockets are real.
+Time is a `Clock`'s and stands still, unless it is to pass; only the sockets are real.
 """
 
 from __future__ import annotations
@@ -21,10 +21,14 @@ PATIENCE = 20.0
 
 
 class PumpedReactor(Clock):
-    """See the module."""
+    """See the module.
 
-    def __init__(self) -> None:
+    :param passing: time passes while it is pumped.
+    """
+
+    def __init__(self, *, passing: bool = False) -> None:
         super().__init__()
+        self._pumped = time.monotonic() if passing else None
         self.readers: dict[Any, int] = {}
         self.writers: dict[Any, int] = {}
 
@@ -42,6 +46,10 @@ class PumpedReactor(Clock):
 
     def pump(self, seconds: float = 0.0) -> bool:
         """Let what is ready read and write, waiting that long for the first; whether any was."""
+        if self._pumped is not None:
+            now = time.monotonic()
+            self.advance(now - self._pumped)
+            self._pumped = now
         self.advance(0)
         readable, writable, _ = select.select(
             list(self.readers.values()), list(self.writers.values()), [], seconds
