@@ -56,9 +56,10 @@ def use_monotonic_time(reactor: Any) -> None:
 # signals
 
 
-def stop_once(reactor: Any) -> Callable[[str], None]:
+def stop_once(reactor: Any, *, by_signal: bool = True) -> Callable[[str], None]:
     """Let SIGTERM and SIGINT stop `reactor`, whose exit code is then that of a calm end.
 
+    :param by_signal: whether they do; else they are ignored.
     :return: stops it too, for a reason that is said.
     """
     stopping = False
@@ -73,6 +74,9 @@ def stop_once(reactor: Any) -> Callable[[str], None]:
         reactor.stop()
 
     def install() -> None:
+        if not by_signal:
+            ignore()
+            return
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(
                 number,
@@ -80,11 +84,11 @@ def stop_once(reactor: Any) -> Callable[[str], None]:
             )
 
     def ignore() -> None:
-        # What is left is the interpreter's own end, in which a signal would still kill.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
 
     install()
+    # What is left then is the interpreter's own end, in which a signal would still kill.
     reactor.addSystemEventTrigger("after", "shutdown", ignore)
     # The reactor puts its own in their place as it starts.
     reactor.addSystemEventTrigger("after", "startup", install)
@@ -96,14 +100,17 @@ def reload_on_hangup(reactor: Any, reload: Callable[[], object]) -> None:
     signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reload))
 
 
-def mind_signals(reactor: Any, reload: Callable[[], object]) -> Callable[[str], None]:
+def mind_signals(
+    reactor: Any, reload: Callable[[], object], *, stopping: bool = True
+) -> Callable[[str], None]:
     """Mind the signals of the process, which is then all set to run `reactor`.
 
     :param reload: what SIGHUP does.
+    :param stopping: whether SIGTERM and SIGINT stop it.
     :return: as `stop_once`.
     """
     reload_on_hangup(reactor, reload)
-    stop = stop_once(reactor)
+    stop = stop_once(reactor, by_signal=stopping)
     show_attribute_names()
     settle_garbage()
     return stop

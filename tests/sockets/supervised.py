@@ -5,6 +5,7 @@
 What of the supervisor does not depend on the log is tested so: on the ordinary commands, signals
 and sockets.  Rule: only the log and what an environment variable asks for differ from a real one.
 
+`TESTS_WRITER` is not empty where there is to be a `Writer` too.
 `TESTS_FAILING` names a file: while it is there, workers that start end with its text as exit code.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from twisted.logger import Logger
 
 from takotwist.server.config import Config
 from takotwist.server.options import Options
@@ -35,10 +37,39 @@ def make(child: Child, reactor: Any) -> Any:
     return serving(child, config, reactor)
 
 
+class Writer:
+    """A process that the workers need, and that does nothing."""
+
+    log = Logger()
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+
+    def startService(self) -> None:
+        """See `ChildService`."""
+        self._child.ready()
+
+    def stopService(self) -> None:
+        """See `ChildService`."""
+        self.log.info("stopped")
+
+    def reload(self, config: Config) -> None:
+        """See `ChildService`."""
+        self.log.info("the configuration was read again")
+
+
+def make_writer(child: Child, reactor: Any) -> Writer:
+    """See `Writer`."""
+    return Writer(child)
+
+
 def supervise(config: Config, options: Options, reactor: Any) -> supervisor.Supervisor:
     """In the place of the program's own."""
-    workers = attrs.evolve(kinds.workers(kinds.count_of(config)), entry=f"{make.__module__}:make")
-    return supervisor.Supervisor(config, options, reactor, [workers])
+    count = kinds.count_of(config)
+    writer = kinds.Kind(name="writer", entry=f"{make.__module__}:make_writer")
+    workers = attrs.evolve(kinds.workers(count), entry=f"{make.__module__}:make")
+    wanted = [workers, writer] if os.environ["TESTS_WRITER"] else [workers]
+    return supervisor.Supervisor(config, options, reactor, wanted)
 
 
 def main() -> None:

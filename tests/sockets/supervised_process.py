@@ -21,13 +21,21 @@ class SupervisedServer(ServerProcess):
     """`ServerProcess` with several workers.
 
     :param twistd: flags of twistd's own.
+    :param writer: whether there is a process more, which the workers need.
     :ivar failing: while this file is there, workers that start end with its text as exit code.
     """
 
     READY = "ready, with"
 
-    def __init__(self, *, workers: int = 2, twistd: Sequence[str] = (), **options: Any) -> None:
-        self._twistd = twistd
+    def __init__(
+        self,
+        *,
+        workers: int = 2,
+        twistd: Sequence[str] = (),
+        writer: bool = False,
+        **options: Any,
+    ) -> None:
+        self._twistd, self._writer = twistd, writer
         arguments = (*options.pop("arguments", ()), "--workers", str(workers))
         super().__init__(arguments=arguments, **options)
         self.count = workers
@@ -45,19 +53,27 @@ class SupervisedServer(ServerProcess):
         env = {
             "PYTHONPATH": str(ROOT),
             FAILING: str(self.failing),
+            "TESTS_WRITER": "1" * self._writer,
             **options.pop("env", {}),
         }
         super().start(env=env, **options)
         return self
 
     @property
-    def workers(self) -> dict[int, int]:
-        """The process ids of the workers that run, each by its number; the newest of each."""
+    def processes(self) -> dict[str, int]:
+        """The process ids of those that run, each by its name; the newest of each."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        found: dict[int, int] = {}
+        found: dict[str, int] = {}
         for pid in map(int, children):
             with suppress(OSError):
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-                if words[-2].startswith("worker-"):
-                    found[int(words[-2].removeprefix("worker-"))] = pid
+                found[Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[-2]] = pid
         return found
+
+    @property
+    def workers(self) -> dict[int, int]:
+        """Of those the workers, by their numbers."""
+        return {
+            int(name.removeprefix("worker-")): pid
+            for name, pid in self.processes.items()
+            if name.startswith("worker-")
+        }

@@ -105,9 +105,9 @@ class SpreadTests(Base):
             one = socket.create_connection(("127.0.0.1", server.port), 30)
             stack.enter_context(one)
             one.sendall(SUBSCRIBE)
-            made.append(one)
-        for one in made:
+            # Each before the next: of many at once, a worker that the machine lets wait gets fewer.
             self.assertTrue(one.recv(4096).startswith(b"HTTP/1.1 200"), "served")
+            made.append(one)
         return made
 
     def test_even(self) -> None:
@@ -293,6 +293,48 @@ class DeathTests(Base):
         self.assertEqual(self.ask(server), 200)
         server.failing.unlink()
         self.logged(server, "worker-2 is ready", 2)
+
+
+class WriterTests(Base):
+    """A process that the workers need: there before them, and until they have ended."""
+
+    def _order(self, server: ServerProcess, words: str) -> list[str]:
+        return re.findall(rf"(writer|worker-\d)\b.*{words}", server.log)
+
+    def test_order(self) -> None:
+        """First to be ready, last to stop, also where all get SIGTERM at once."""
+        server = self.serve(writer=True)
+        ready = self._order(server, "is ready")
+        self.assertEqual((ready[0], sorted(ready[1:])), ("writer", ["worker-1", "worker-2"]))
+        # As systemd does by KillMode=control-group.
+        for pid in (server.processes["writer"], server.pid, *server.workers.values()):
+            os.kill(pid, signal.SIGTERM)
+        self.assertEqual(server.wait(), 0)
+        stopped = self._order(server, "] stopped")
+        self.assertEqual((sorted(stopped[:2]), stopped[2:]), (["worker-1", "worker-2"], ["writer"]))
+        server.assert_clean()
+
+    def test_killed(self) -> None:
+        """It is started again, and the workers stay."""
+        server = self.serve(writer=True)
+        before = server.processes
+        os.kill(before["writer"], signal.SIGKILL)
+        self.logged(server, "writer is ready", 2)
+        after = server.processes
+        self.assertNotEqual(before.pop("writer"), after.pop("writer"))
+        self.assertEqual(before, after)
+
+    def test_rolling_restart(self) -> None:
+        """It is replaced first, by one that starts when it has ended."""
+        server = self.serve(writer=True)
+        before = set(server.processes.values())
+        server.signal(signal.SIGUSR2)
+        self.logged(server, "rolling restart: done")
+        after = set(server.processes.values())
+        self.assertEqual((len(after), before & after), (3, set()))
+        self.assertEqual(self._order(server, "is ready")[3:], ["writer", "worker-1", "worker-2"])
+        server.signal(signal.SIGHUP)
+        self.logged(server, "writer .*the configuration was read again")
 
 
 class SignalTests(Base):

@@ -104,6 +104,8 @@ def _run(control: socket.socket, start: Start) -> int:
     def received(message: Mapping[str, Any]) -> None:
         if "leave" in message:
             child.on_leave()
+        elif "stop" in message:
+            stop("the supervisor")
         elif "reload" in message:
             channel.send(reloaded=reload())
 
@@ -119,7 +121,7 @@ def _run(control: socket.socket, start: Start) -> int:
             return type(wrong).__name__
         return None
 
-    channel = MessageChannel(reactor, control, received, lambda: stop("the supervisor is gone"))
+    channel = MessageChannel(reactor, control, received, lambda: stop("no supervisor"))
     child = Child(start, config, channel.send)
     use_monotonic_time(reactor)
     try:
@@ -127,7 +129,7 @@ def _run(control: socket.socket, start: Start) -> int:
     except TakoError as wrong:
         sys.stderr.write(f"{start.name}: {wrong}\n")
         return 1
-    stop = mind_signals(reactor, reload)
+    stop = mind_signals(reactor, reload, stopping=start.serves)
     channel.start()
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)

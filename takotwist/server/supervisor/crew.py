@@ -73,7 +73,8 @@ class Launcher(Protocol):
 class Run:
     """One process in a place.
 
-    :ivar told: it was told to stop, or is about to be; `signalled`: it was.
+    :ivar told: it is to stop, and gets nothing more; `asked`: it was asked to.
+    :ivar ready: it has said that it is.
     :ivar reloading: it was asked to read its configuration again and has not answered.
     """
 
@@ -81,8 +82,9 @@ class Run:
     slot: int
     process: Running = attrs.field(init=False)
     told: bool = False
-    signalled: bool = False
+    asked: bool = False
     reloading: bool = False
+    ready: bool = False
     timer: IDelayedCall | None = None
 
     def cancel(self) -> None:
@@ -214,7 +216,7 @@ class Crew:
     def _received(self, run: Run, message: Mapping[str, Any]) -> None:
         if "ready" in message and not run.told:
             self._ready(run)
-        elif "taken" in message and run.told and not run.signalled:
+        elif "taken" in message and run.told and not run.asked:
             run.cancel()
             if self._stopping is not None:
                 self._tell(run)
@@ -227,6 +229,7 @@ class Crew:
     def _ready(self, run: Run) -> None:
         member = run.member
         run.cancel()
+        run.ready = True
         before = member.run if run is member.successor else None
         member.run, member.successor = run, None
         member.place.ready(self._reactor.seconds())
@@ -317,8 +320,13 @@ class Crew:
         run.timer = self._reactor.callLater(TAKE_SECONDS, self._tell, run)
 
     def _tell(self, run: Run) -> None:
-        run.signalled = True
-        run.process.signal(signal.SIGTERM)
+        # By a message, and not by a signal: systemd sends that to all processes at once, unless
+        # KillMode=mixed keeps it from it, and the last stage is to go on until the others end.
+        run.asked = True
+        run.process.send(stop=True)
+        if not run.ready:
+            # It may read no message for long.
+            run.process.signal(signal.SIGTERM)
         run.timer = self._reactor.callLater(self._stop_seconds, self._late, run, "to stop")
 
     def stop(self) -> Deferred[None]:

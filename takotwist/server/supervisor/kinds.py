@@ -113,6 +113,7 @@ class Start:
     :ivar number: of how many (`count`) it is the one.
     :ivar slot: of this process among all that may be there at once; a successor in a rolling
         restart has another one than whom it replaces.
+    :ivar serves: see `Kind`.  One that does not stops when the supervisor says so, at no signal.
     :ivar reactor: the module that installs its event loop.
     :ivar flags: of the command line.
     :ivar held: see `HELD`.
@@ -128,6 +129,7 @@ class Start:
     number: int
     count: int
     slot: int
+    serves: bool
     reactor: str
     flags: Mapping[str, Any]
     held: Mapping[str, Any]

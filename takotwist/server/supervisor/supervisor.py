@@ -13,7 +13,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -192,7 +191,6 @@ class Supervisor(MultiService):
         for warning in self._config.warnings:
             self.log.warn("{sentence}", sentence=warning)
         try:
-            self._prepare()
             self._sockets.open()
             if self._quic is not None:
                 self._quic.open()
@@ -205,14 +203,6 @@ class Supervisor(MultiService):
         super().startService()  # type: ignore[no-untyped-call]
         # Not before the reactor runs: it may still be another process that will run it.
         self._reactor.callWhenRunning(self.crew.start)
-
-    def _prepare(self) -> None:
-        """Make what the workers would make all at once."""
-        config = self._config
-        if config.tls.listen and config.tls.certificate is None:
-            from takotwist.server.tls import development_certificate
-
-            development_certificate(config, datetime.now(UTC))
 
     def _ready(self) -> None:
         """All serve, for the first time, or have read their configuration."""
@@ -262,6 +252,7 @@ class Supervisor(MultiService):
             number=number,
             count=kind.count,
             slot=slot,
+            serves=kind.serves,
             reactor=type(self._reactor).__module__,
             flags=dict(self._options),
             held=held(self._config),

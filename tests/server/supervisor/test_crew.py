@@ -24,6 +24,9 @@ from takotwist.server.supervisor.place import TRIES, PlaceState
 
 STOP_SECONDS = 30.0
 
+#: How a process is asked to stop.
+STOP = {"stop": True}
+
 WRITER = Kind(name="writer", entry="writer:make")
 WORKERS = Kind(name="worker", entry="worker:make", count=2, stage=1, serves=True)
 
@@ -232,16 +235,16 @@ class CrewTests(SynchronousTestCase):
         self.assertEqual(first.told, [{"leave": True}])
         self.assertEqual(self._taking(), [])
         first.says({"taken": True})
-        self.assertEqual(first.told[1:], ["SIGTERM"])
+        self.assertEqual(first.told[1:], [STOP])
         self.clock.advance(TAKE_SECONDS)
-        self.assertEqual(second.told, [{"leave": True}, "SIGTERM"])
+        self.assertEqual(second.told, [{"leave": True}, STOP])
         second.says({"taken": True})
         self.assertEqual(second.told[2:], [])
         first.ends(0)
         self.assertEqual(writer.told, [])
         self.assertNoResult(stopped)
         second.ends(0)
-        self.assertEqual(writer.told, ["SIGTERM"])
+        self.assertEqual(writer.told, [STOP])
         writer.ends(0)
         self.successResultOf(stopped)
         self.assertEqual({one.place.state for one in self.crew.members}, {PlaceState.CLOSED})
@@ -253,7 +256,7 @@ class CrewTests(SynchronousTestCase):
         self.crew.stop()
         self.clock.advance(TAKE_SECONDS)
         self.clock.advance(STOP_SECONDS)
-        self.assertEqual(first.told[-2:], ["SIGTERM", "SIGKILL"])
+        self.assertEqual(first.told[-2:], [STOP, "SIGKILL"])
 
     def test_stop_in_a_pause(self) -> None:
         """Who waits to be started again is not."""
@@ -270,7 +273,7 @@ class CrewTests(SynchronousTestCase):
         self.crew.start()
         stopped = self.crew.stop()
         (writer,) = self._is("writer")
-        self.assertEqual(writer.told, ["SIGTERM"])
+        self.assertEqual(writer.told, [STOP, "SIGTERM"])
         writer.says({"ready": True})
         writer.ends(-15)
         self.successResultOf(stopped)
@@ -301,7 +304,7 @@ class CrewTests(SynchronousTestCase):
         """The writer is started anew; of each worker the successor is ready before it is told."""
         first, second = self._serve()
         self.crew.replace()
-        self.assertEqual(self.launched[0].told, ["SIGTERM"])
+        self.assertEqual(self.launched[0].told, [STOP])
         self.assertEqual(len(self.launched), 3)
         self.launched[0].ends(0)
         self._is("writer")[0].says({"ready": True})
@@ -314,7 +317,7 @@ class CrewTests(SynchronousTestCase):
         self.clock.advance(LINGER_SECONDS - 0.1)
         self.assertEqual(first.told[1:], [])
         self.clock.advance(0.1)
-        self.assertEqual(first.told[1:], ["SIGTERM"])
+        self.assertEqual(first.told[1:], [STOP])
         self._is("worker-1")
         first.ends(0)
         (new_second,) = self._is("worker-2")
@@ -391,7 +394,7 @@ class CrewTests(SynchronousTestCase):
         self.launched[1].ends(0)
         self._is("worker-2")[0].says({"ready": True})
         self.launched[2].ends(0)
-        self.assertEqual(self.launched[3].told, ["SIGTERM"])
+        self.assertEqual(self.launched[3].told, [STOP])
 
     def test_rolling_too_early(self) -> None:
         """Before all have been ready, and in a stop, there is none."""
@@ -408,7 +411,7 @@ class CrewTests(SynchronousTestCase):
         self._roll_writer()
         (successor,) = self._is("worker-1")
         stopped = self.crew.stop()
-        self.assertEqual(successor.told, ["SIGTERM"])
+        self.assertEqual(successor.told, [STOP, "SIGTERM"])
         for one in (first, second):
             one.says({"taken": True})
             one.ends(0)
