@@ -25,17 +25,6 @@ from twisted.web.static import Data
 
 HERE = Path(__file__).parent
 
-INDEX = b"""<!doctype html><title>Streams</title>
-<h1>Streams</h1>
-<ul>
-<li><a href="events/ticks">a ticker</a> (SSE), and a WebSocket echo at <code>/events/</code>
-<li><a href="tokens/">tokens of a model</a>, resumed after a cut
-<li><a href="video/">a video</a> that seeks
-<li><a href="app/deep/inside">a single page app</a>, opened deep inside
-<li><a href="webtransport">WebTransport</a>: datagrams and streams (Chromium, Firefox)
-</ul>
-"""
-
 
 def write_sound(path: Path) -> None:
     """A minute of it."""
@@ -63,7 +52,7 @@ def main(reactor: Any, *given: str) -> Deferred[None]:
     root = make_root(reactor, film)
     _, server = webtransport.serve(reactor, root, 8080, 4433)
     root.putChild(b"webtransport", Data(webtransport.PAGE.read_bytes(), "text/html; charset=utf-8"))
-    root.putChild(b"", Data(INDEX, "text/html; charset=utf-8"))
+    root.putChild(b"", Data((HERE / "index.html").read_bytes(), "text/html; charset=utf-8"))
     reactor.addSystemEventTrigger("before", "shutdown", server.stop)
     reactor.addSystemEventTrigger("after", "shutdown", folder.cleanup)
     return Deferred()

@@ -30,11 +30,24 @@ MOST_ANSWERS = 100
 #: Most bytes of a question.
 MOST_BYTES = 4096
 
-PAGE = b"""<!doctype html><title>Tokens</title>
+PAGE = b"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Tokens</title>
+<style>
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+body { max-width: 44rem; margin: 2rem auto; padding: 0 1rem; }
+input, button { font: inherit; padding: .4rem .8rem; border-radius: .5rem; }
+input { border: 1px solid #8886; }
+button { background: #c2503f; border: 0; color: #fff; cursor: pointer; }
+</style>
+<h1>Tokens of a model</h1>
 <form>
-<input name="question" value="Why are octopuses clever?" size="40"> <button>Ask</button>
+<input name="question" value="Why are octopuses clever?" size="40" aria-label="Your question">
+<button>Ask</button>
 </form>
-<p id="answer"></p>
+<p id="answer" aria-live="polite"></p>
+<p><small>Cut the line while it answers: the page comes back, and no token is lost.</small>
 <script>
 document.querySelector("form").onsubmit = async (event) => {
   event.preventDefault();

@@ -20,8 +20,17 @@ from twisted.web.server import Request, Site
 
 from takotwist.streams.files import serve_file
 
-PAGE = b"""<!doctype html><title>Video</title>
-<video src="video" controls style="max-width: 100%"></video>
+PAGE = b"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Video</title>
+<style>
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+body { max-width: 44rem; margin: 2rem auto; padding: 0 1rem; }
+video { width: 100%; border-radius: .5rem; background: #000; }
+</style>
+<h1>A video that seeks</h1>
+<video src="video" controls></video>
 <p><a href="download">Download</a></p>
 """
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import attrs
 
+from takotwist.cli.init import project_files
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 
@@ -104,8 +106,10 @@ def project(page: Path) -> Mapping[str, str]:
 
 
 def write_project(page: Path, folder: Path) -> None:
-    """Put the files that a page describes into `folder`."""
-    for name, text in project(page).items():
+    """Put the files that a page describes into `folder`, over those of its ``tako init``."""
+    begun = [block for block in blocks_of(page) if block.kind == "init"]
+    files = dict(project_files(begun[0].text.split()[-1], "project")) if begun else {}
+    for name, text in {**files, **project(page)}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

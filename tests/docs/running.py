@@ -65,6 +65,17 @@ class Running:
         if page is not None:
             write_project(page, self.folder)
 
+    def enter(self, name: str) -> None:
+        """Go on in a folder of the folder, as ``cd`` does."""
+        self.folder /= name
+        self.environment["PYTHONPATH"] = str(self.folder)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the project."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
     def ours(self, command: str) -> str:
         """A command of the page, with our ports."""
         return command.replace("localhost:8080", f"127.0.0.1:{self.port}")

@@ -11,8 +11,8 @@ from takotwist.client.events import Message
 from takotwist.client.machine.policy import Policy
 from takotwist.client.sync import Subscription, subscribe
 from takotwist.errors import VerifyRejected
-from tests.docs.page import DOCS, one
-from tests.docs.running import Running, eventually
+from tests.docs.page import DOCS, one, project
+from tests.docs.running import Running, eventually, free_port
 
 
 def command(kind: str) -> str:
@@ -24,8 +24,13 @@ class TestTutorial(SynchronousTestCase):
     timeout = 120
 
     def setUp(self) -> None:
-        self.running = Running(DOCS / "tutorial.md")
+        # `tako dev` serves HTTPS too.
+        self.running = Running(TAKO_TLS_LISTEN=f"tcp:{free_port()}:interface=127.0.0.1")
         self.addCleanup(self.running.close)
+        self.running.run(command("init"))
+        self.running.enter("auction")
+        for name, text in project(DOCS / "tutorial.md").items():
+            self.running.write(name, text)
 
     def watch(self, name: str) -> Subscription:
         """The lot of the page, as somebody who logged in sees it."""
@@ -34,13 +39,13 @@ class TestTutorial(SynchronousTestCase):
             " http://localhost:8080/login"
         )
         answer = self.running.run(login)
-        cookie = answer.partition("who=")[2].partition(";")[0]
+        cookie = answer.partition("name=")[2].partition(";")[0]
         watching = subscribe(
             f"http://127.0.0.1:{self.running.port}",
             "auction",
             params={"lotId": 7},
             cursor="0",
-            credentials={"cookie": f"who={cookie}"},
+            credentials={"cookie": f"name={cookie}"},
             policy=Policy(base_ms=50, cap_ms=500),
         )
         self.addCleanup(watching.close)
@@ -66,7 +71,7 @@ class TestTutorial(SynchronousTestCase):
 
     def test_bids(self) -> None:
         """A bid goes to everybody, under the name of who was logged in; a low one to nobody."""
-        self.running.serve()
+        self.running.serve(command("serve"))
         ada, bob = self.watch("ada"), self.watch("bob")
         ada.publish("bid", {"amount": 100, "bidder": "somebody else"}, timeout=20)
         for watching in (ada, bob):
@@ -80,21 +85,26 @@ class TestTutorial(SynchronousTestCase):
 
     def test_restart(self) -> None:
         """What is said while the server is down arrives after it, once."""
-        server = self.running.serve()
+        server = self.running.serve(command("serve"))
         ada, bob = self.watch("ada"), self.watch("bob")
         ada.publish("bid", {"amount": 1}, timeout=20)
         self.next_data(ada), self.next_data(bob)
         self.running.stop(server)
         eventually(lambda: ada.state.value != "open", "the cut is noticed")
-        server = self.running.serve()
+        server = self.running.serve(command("serve"))
         ada.publish("bid", {"amount": 2}, timeout=30)
         self.assertEqual(self.next_data(bob), ("bid", {"amount": 2, "bidder": "ada"}))
         with self.assertRaises(TimeoutError):
             bob.next(timeout=0.3)
 
+    def test_own_tests(self) -> None:
+        """The tests that came with the project still pass, and so does the check."""
+        self.assertIn("auction(lotId)", self.running.run("tako check-config"))
+        self.running.run("python -m unittest")
+
     def test_refused(self) -> None:
         """Without a cookie, or with a lot that is none, the answers are those of the page."""
-        self.running.serve()
+        self.running.serve(command("serve"))
         refused = json.loads(self.running.run(command("refused")))
         shown = [block for block in _json_blocks() if "credentials-missing" in block]
         self.assertEqual(refused, json.loads(shown[0]))
@@ -104,8 +114,8 @@ class TestTutorial(SynchronousTestCase):
 
     def test_page(self) -> None:
         """The page, its script and the client are served."""
-        self.running.serve()
-        self.assertIn("auction.js", self.running.run("curl -sf http://localhost:8080/"))
+        self.running.serve(command("serve"))
+        self.assertIn("auction.js", self.running.run("curl -sf http://localhost:8080/lot.html"))
         self.assertIn("lotId", self.running.run("curl -sf http://localhost:8080/auction.js"))
         self.assertIn("export", self.running.run("curl -sf http://localhost:8080/_tako/client.js"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -73,3 +74,6 @@ class MainTests(SynchronousTestCase):
             request: Any = DummyRequest([name, b""])
             self.assertNotIn("NoResource", repr(getChildForRequest(root, request)))
         self.assertEqual(sorted(root.children), [b"app", b"events", b"tokens", b"video"])
+        # The first page leads to each of them, and to what `main` adds.
+        links = re.findall(r'href="(\w+)', (EXAMPLES / "index.html").read_text())
+        self.assertEqual(sorted(links), ["app", "events", "tokens", "video", "webtransport"])
