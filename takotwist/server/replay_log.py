@@ -16,6 +16,9 @@ from takotwist.ports import IReplayLog
 from takotwist.server.config import Config
 from takotwist.server.state_lock import lock_log
 
+#: Makes the log of a process: of the configuration, for a reactor, by unix time in seconds.
+MakeLog = Callable[[Config, Any, Callable[[], float]], IReplayLog]
+
 
 def replay_log(config: Config, reactor: Any, wall: Callable[[], float]) -> IReplayLog:
     """The log of this process.

@@ -33,7 +33,7 @@ from takotwist.server.config import Config, needs_restart
 from takotwist.server.definitions import Definitions
 from takotwist.server.listeners import Listeners
 from takotwist.server.parts import Parts
-from takotwist.server.replay_log import lock_for, replay_log
+from takotwist.server.replay_log import MakeLog, lock_for, replay_log
 from takotwist.server.sites import load_pages
 from takotwist.server.state_folder import make_folder
 from takotwist.server.state_lock import sign_lock
@@ -99,6 +99,7 @@ class TakoService(MultiService):
         *,
         notify: Notify | None = None,
         beside: Callable[[TakoService], Beside] | None = None,
+        make_log: MakeLog = replay_log,
     ) -> None:
         MultiService.__init__(self)
         for folder in (config.state_dir, config.replay.path.parent):
@@ -120,7 +121,7 @@ class TakoService(MultiService):
             wall=wall,
             random=random.random,
             new_id=lambda: secrets.token_urlsafe(9),
-            log=replay_log(config, reactor, wall),
+            log=make_log(config, reactor, wall),
             registry=self.definitions.registry,
             authorizer=self.definitions.authorizer,
             refresh=self.definitions.refresh,

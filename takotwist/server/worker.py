@@ -8,6 +8,8 @@ message or one connection may need.
 
 from __future__ import annotations
 
+import random
+import secrets
 import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,8 +17,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from twisted.internet.interfaces import IStreamServerEndpoint
 
+from takotwist.ports import IReplayLog
 from takotwist.server.config import Config
 from takotwist.server.config.config import KEYS
+from takotwist.server.log_writer import worker_log
+from takotwist.server.replay_log import MakeLog, replay_log
 from takotwist.server.service import TakoService
 from takotwist.server.supervisor.child import Child
 from takotwist.server.supervisor.handed import HandedEndpoint, HandedSocket
@@ -62,8 +67,9 @@ class Worker:
 class WorkerService(TakoService):
     """The server of one worker."""
 
-    def __init__(self, config: Config, reactor: Any, worker: Worker) -> None:
-        super().__init__(share(config, worker.count), reactor, worker=worker)
+    def __init__(self, config: Config, reactor: Any, worker: Worker, make_log: MakeLog) -> None:
+        shared = share(config, worker.count)
+        super().__init__(shared, reactor, worker=worker, make_log=make_log)
         self._count = worker.count
 
     def reload(self, config: Config) -> None:
@@ -90,8 +96,17 @@ def make(child: Child, reactor: Any) -> WorkerService:
     return serving(child, child.config, reactor)
 
 
-def serving(child: Child, config: Config, reactor: Any) -> WorkerService:
-    """The same, of another configuration."""
+def shared_log(config: Config, reactor: Any, wall: Callable[[], float]) -> IReplayLog:
+    """The log of a worker: what all of them share."""
+    if config.replay.url is not None:
+        return replay_log(config, reactor, wall)
+    return worker_log(config, reactor, secrets.token_urlsafe(9), random.random)
+
+
+def serving(
+    child: Child, config: Config, reactor: Any, make_log: MakeLog = shared_log
+) -> WorkerService:
+    """The same, of another configuration, or with another log."""
     start = child.start
     counts = SharedCounts(start.slots, start.counts)
     untaken = len(start.listeners)
@@ -117,6 +132,6 @@ def serving(child: Child, config: Config, reactor: Any) -> WorkerService:
 
         quic = WorkerQuic.of(reactor, start.slot, start.quic, counts)
     worker = Worker(start.number, start.count, handed, child.ready, quic)
-    service = WorkerService(config, reactor, worker)
+    service = WorkerService(config, reactor, worker, make_log)
     child.on_leave = service.listeners.hand_over
     return service

@@ -27,6 +27,7 @@ from takotwist.server.supervisor.child import Child
 
 def make(child: Child, reactor: Any) -> Any:
     """A worker with a log of its own."""
+    from takotwist.server.replay_log import replay_log
     from takotwist.server.worker import serving
 
     failing = Path(os.environ["TESTS_FAILING"])
@@ -34,7 +35,7 @@ def make(child: Child, reactor: Any) -> Any:
         sys.exit(int(failing.read_text()))
     path = child.config.replay.path.with_name(f"replay-{child.start.slot}.sqlite")
     config = attrs.evolve(child.config, replay=attrs.evolve(child.config.replay, path=path))
-    return serving(child, config, reactor)
+    return serving(child, config, reactor, replay_log)
 
 
 class Writer:

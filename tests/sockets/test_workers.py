@@ -514,18 +514,3 @@ class ServiceManagerTests(Base):
         self.assertEqual(late.seen, [200, 200])
         environ = Path(f"/proc/{server.workers[1]}/environ").read_bytes()
         self.assertNotIn(b"LISTEN_FDS", environ)
-
-
-class RefusedTests(TestCase):
-    """What cannot be."""
-
-    def test_sqlite(self) -> None:
-        """Several workers on one replay log of SQLite do not start, and say why."""
-        for serve in (True, False):
-            server = ServerProcess(serve=serve, arguments=("--workers", "2"))
-            self.addCleanup(server.close)
-            server.start(ready=False)
-            self.assertEqual(server.wait(), 1)
-            self.assertIn("server.workers", server.log)
-            self.assertIn("the replay log on SQLite has one process so far", server.log)
-            server.assert_clean()

@@ -79,7 +79,8 @@ class LogHost(Factory):
     :param wall: unix time in seconds.
     """
 
-    _logger = Logger()
+    #: Twisted would log each start of a factory.
+    noisy = False
 
     def __init__(self, log: SqliteReplayLog, wall: Callable[[], float]) -> None:
         self.log = log

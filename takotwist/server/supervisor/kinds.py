@@ -50,6 +50,11 @@ class Kind:
         return f"{self.name}-{number}" if self.count > 1 or self.serves else self.name
 
 
+def log_writer() -> Kind:
+    """The log's writer, where the log is a file."""
+    return Kind(name="writer", entry="takotwist.server.log_writer:make")
+
+
 def workers(count: int) -> Kind:
     """The workers."""
     return Kind(

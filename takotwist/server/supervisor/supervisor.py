@@ -35,7 +35,7 @@ from takotwist.server.state_folder import make_folder
 from takotwist.server.state_lock import sign_lock
 from takotwist.server.supervisor.crew import Crew
 from takotwist.server.supervisor.handing import Handing, SharedCounts, Taker
-from takotwist.server.supervisor.kinds import HELD, Kind, Start, count_of, held
+from takotwist.server.supervisor.kinds import HELD, Kind, Start, count_of, held, log_writer, workers
 from takotwist.server.supervisor.log_pipe import LogPipe
 from takotwist.server.supervisor.message_channel import MessageChannel, encoded
 from takotwist.server.supervisor.process import Process
@@ -55,16 +55,11 @@ FLUSH_SECONDS = 22.0
 
 
 def supervise(config: Config, options: Options, reactor: Any) -> Supervisor:
-    """The supervisor of the workers that `config` wants.
-
-    :raises ConfigError: they cannot share what they would have to.
-    """
-    raise ConfigError(
-        f"is {count_of(config)}, and the replay log on SQLite has one process so far: leave it"
-        " at 1",
-        key="server.workers",
-        source=config.sources.get("server.workers"),
-    )
+    """The supervisor of the workers that `config` wants, and of the log's writer."""
+    serving = workers(count_of(config))
+    # PostgreSQL takes the appends of all; a file has one writer.
+    kinds = [serving] if config.replay.url is not None else [log_writer(), serving]
+    return Supervisor(config, options, reactor, kinds)
 
 
 def listens(config: Config) -> list[Listen]:

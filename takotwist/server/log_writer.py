@@ -1,0 +1,129 @@
+"""The log's writer: the one process that has the log on SQLite, where there are several workers.
+
+It is started before the workers and stops after them, serves nobody but them, and runs no code
+of the app.  Rule: whatever a worker does, it writes on for the others.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from takotwist.adapters.shared.host import LogHost
+from takotwist.adapters.shared.worker_log import WorkerLog
+from takotwist.adapters.sqlite.log import SqliteReplayLog
+from takotwist.errors import StoreUnavailable
+from takotwist.server.config import Config, needs_restart
+from takotwist.server.state_folder import make_folder
+from takotwist.server.supervisor.child import Child
+from takotwist.server.timers import Sweeper, within
+from takotwist.server.tuning import settle_garbage
+
+#: The socket of the writer, in the state folder; nobody but this user may connect.
+SOCKET = "writer.sock"
+
+#: Seconds for what is under way at the end.
+FLUSH_SECONDS = 5.0
+
+
+class LogWriter(MultiService):
+    """The writer as a Twisted service.
+
+    :param wall: unix time in seconds.
+    :param ready: says that workers may connect.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        ready: Callable[[], None],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        MultiService.__init__(self)
+        for folder in (config.state_dir, config.replay.path.parent):
+            make_folder(folder)
+        self._config = config
+        self._reactor = reactor
+        self._ready = ready
+        self._port: IListeningPort | None = None
+        self._path = _path(config)
+        self.replay_log = SqliteReplayLog(
+            config.replay.path, reactor=reactor, wall=wall, durability=config.replay.durability
+        )
+        self.host = LogHost(self.replay_log, wall)
+        interval = config.replay.sweep_interval_seconds
+        sweeper = Sweeper(self.replay_log, self.host.in_use, wall, reactor, interval)
+        sweeper.setServiceParent(self)  # type: ignore[no-untyped-call]
+
+    def startService(self) -> None:
+        """Open the log, and listen."""
+        super().startService()  # type: ignore[no-untyped-call]
+        ensureDeferred(self._start()).addErrback(
+            lambda failure: self.log.failure("starting failed", failure)
+        )
+
+    async def _start(self) -> None:
+        # A log that cannot be opened has said so itself, and tries again.
+        with suppress(StoreUnavailable):
+            await self.host.start()
+        # What a writer before this one left; there is one at a time.
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)
+        self._port = self._reactor.listenUNIX(self._path, self.host, mode=0o600)
+        settle_garbage()
+        self._ready()
+
+    def reload(self, config: Config) -> None:
+        """Take up a configuration: what concerns the log needs a restart."""
+        for key in needs_restart(self._config, config):
+            if key.startswith("replay."):
+                self.log.warn("{key} has changed; that needs a restart", key=key)
+
+    def stopService(self) -> Deferred[None]:
+        """Store what was taken, and close the log."""
+        return ensureDeferred(self._stop())
+
+    async def _stop(self) -> None:
+        if self._port is not None:
+            stopping: Any = self._port.stopListening()
+            if stopping is not None:
+                await within(self._reactor, FLUSH_SECONDS, stopping)
+        await within(self._reactor, FLUSH_SECONDS, super().stopService())  # type: ignore[no-untyped-call]
+        await within(self._reactor, FLUSH_SECONDS, self.replay_log.stop())
+
+
+def make(child: Child, reactor: Any) -> LogWriter:
+    """The service of the writer; see `ChildService`."""
+    return LogWriter(child.config, reactor, child.ready)
+
+
+def worker_log(config: Config, reactor: Any, name: str, random: Callable[[], float]) -> WorkerLog:
+    """A worker's log, through the writer of this configuration.
+
+    :param name: of this run of the worker.
+    """
+    return WorkerLog(UNIXClientEndpoint(reactor, _path(config)), reactor, name, random)
+
+
+def _path(config: Config) -> str:
+    """The socket's path, by its folder's descriptor: a path of a socket has 107 bytes at most.
+
+    The descriptor is kept for as long as the process runs.
+    """
+    folder = Path(config.state_dir)
+    make_folder(folder)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return f"/proc/self/fd/{descriptor}/{SOCKET}"

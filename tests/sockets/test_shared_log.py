@@ -1,0 +1,129 @@
+"""Several workers on one replay log in a file: one server to its clients."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+from typing import Any
+
+import httpx
+from twisted.trial.unittest import TestCase
+
+from tests.sockets.server_process import FAST, KEY, KEYS, ServerProcess, wait_until
+
+TOPIC = "/channels/news"
+
+
+class Reader:
+    """An event stream, read in a thread; it comes again with its cursor, as a browser does."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.texts: list[str] = []
+        self.opened = 0
+        self.wrong: list[Any] = []
+        self._cursor: str | None = None
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ended = True
+
+    def _run(self) -> None:
+        while not self._ended:
+            try:
+                self._read()
+            except (httpx.HTTPError, OSError):
+                time.sleep(0.05)
+
+    def _read(self) -> None:
+        headers = {"Last-Event-ID": self._cursor} if self._cursor else {}
+        with httpx.stream("GET", self.url, headers=headers, timeout=20.0) as response:
+            if response.status_code != 200:
+                if response.status_code not in (429, 503):
+                    self.wrong.append((response.status_code, response.read()))
+                time.sleep(0.05)
+                return
+            self.opened += 1
+            for line in response.iter_lines():
+                if self._ended:
+                    return
+                if line.startswith("id: "):
+                    self._cursor = line[4:]
+                elif line.startswith("data: "):
+                    message = json.loads(line[6:])
+                    if message["type"] == "tako.reset":
+                        self.wrong.append(message)
+                    elif not message["type"].startswith("tako."):
+                        self.texts.append(message["data"])
+
+
+class SharedLogTests(TestCase):
+    """Two workers and the log's writer, in processes of their own."""
+
+    def setUp(self) -> None:
+        self.server = ServerProcess(config=FAST + KEYS, arguments=("--workers", "2"))
+        self.addCleanup(self.server.close)
+        self.server.start()
+        self.readers = [Reader(self.server.url + TOPIC) for _ in range(6)]
+        for reader in self.readers:
+            self.addCleanup(reader.close)
+        wait_until(lambda: all(reader.opened for reader in self.readers), "all to be subscribed")
+
+    def publish(self, text: str, seconds: float = 20.0) -> None:
+        """Until it is acknowledged, by one key."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                answer = httpx.post(
+                    self.server.url + TOPIC,
+                    json={"type": "m", "data": text},
+                    headers={"Authorization": f"Bearer {KEY}", "Idempotency-Key": text},
+                )
+                if answer.status_code == 200:
+                    return
+                self.assertIn(answer.status_code, (429, 503), answer.text)
+            except httpx.HTTPError:
+                pass
+            self.assertLess(time.monotonic(), until, f"{text} was not taken")
+            time.sleep(0.05)
+
+    def processes(self, kind: str) -> list[int]:
+        """Process ids of a kind, those of today."""
+        found = re.findall(rf"{kind}[-\d]* is ready \(process (\d+)\)", self.server.log)
+        return [int(pid) for pid in found if os.path.exists(f"/proc/{pid}")]
+
+    def test_one_server(self) -> None:
+        """What is published through any worker reaches the subscribers of all, in one order,
+        and stands in the history that any of them answers with."""
+        texts = [f"{number}" for number in range(40)]
+        for text in texts:
+            self.publish(text)
+        wait_until(lambda: all(reader.texts == texts for reader in self.readers), "all to be told")
+        for _ in range(4):
+            answer = httpx.get(f"{self.server.url}{TOPIC}/history").json()
+            self.assertEqual([message["data"] for message in answer["messages"]], texts)
+        self.assertEqual(self.server.stop(), 0)
+        self.server.assert_clean()
+
+    def test_killed(self) -> None:
+        """The writer and the workers are killed in turn: nothing that was acknowledged is lost,
+        doubled or out of order for anybody."""
+        texts = [f"{number}" for number in range(120)]
+        for number, text in enumerate(texts):
+            if number % 20 == 10:
+                victims = self.processes(("writer", "worker")[number // 20 % 2])
+                os.kill(victims[number % len(victims)], signal.SIGKILL)
+            self.publish(text)
+        wait_until(
+            lambda: all(len(set(reader.texts)) == len(texts) for reader in self.readers),
+            "all to be told",
+        )
+        for reader in self.readers:
+            self.assertEqual(reader.wrong, [])
+            self.assertEqual(reader.texts, texts)
