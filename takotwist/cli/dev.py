@@ -44,11 +44,12 @@ def command(show: bool, check: bool, **flags: Any) -> None:
     """Run the server while you write an app.
 
     It serves HTTPS on https://localhost:8443 and plain HTTP on port 8080, to this machine alone,
-    and takes up each change of a file in under a second:
+    and takes up each change of a file:
 
     \b
-      channels, functions    read again; no connection is dropped
-      other modules          checked, and then the server starts over; clients resume
+      channels, functions    read again, in under a second; no connection is dropped
+      other modules          checked, then the server starts over in a second or two;
+                             clients resume
       pages                  browsers that show them load them again
       tako.toml              read again, or started over where that is needed
 

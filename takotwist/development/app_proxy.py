@@ -9,6 +9,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any, cast
 
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -67,8 +68,13 @@ class AppPages(Resource):
             if body or request.method in (b"POST", b"PUT", b"PATCH")
             else None
         )
-        asking = self._agent.request(
-            request.method, self._base.encode() + request.uri, headers, producer
+        # A target that is no part of a URL, such as `*`, is the agent's to refuse.
+        asking: Deferred[IResponse] = maybeDeferred(
+            self._agent.request,
+            request.method,
+            self._base.encode() + request.uri,
+            headers,
+            producer,
         )
         gone = request.notifyFinish()
         gone.addErrback(lambda _: asking.cancel())
