@@ -95,9 +95,9 @@ class Pebble:
     def _run(self, *command: str) -> None:
         environ = {
             **os.environ,
-            # It waits before it validates, and refuses a nonce in twenty, so that clients cope.
             "PEBBLE_VA_NOSLEEP": "1",
-            "PEBBLE_WFE_NONCEREJECT": "5",
+            # It refuses nonces now and then, so that clients cope; here one in four.
+            "PEBBLE_WFE_NONCEREJECT": "25",
             "PEBBLE_AUTHZREUSE": "0",
         }
         with (self.folder / "log").open("ab") as log:

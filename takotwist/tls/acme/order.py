@@ -34,6 +34,9 @@ ChallengeType = Literal["tls-alpn-01", "http-01"]
 #: Seconds for one request, for the validation of all names, and for the signature.
 REQUEST_SECONDS, VALIDATION_SECONDS, SIGNATURE_SECONDS = 20, 120.0, 120.0
 
+#: Times that a request is sent again, twice each, because its nonce was refused.
+NONCES = 4
+
 #: Characters of a reason that are kept: authorities quote what they were answered.
 MAX_REASON = 500
 
@@ -73,6 +76,23 @@ class TlsAlpn01(challenges.KeyAuthorizationChallenge):
         """The text whose hash is in the certificate."""
         authorization: str = self.key_authorization(account_key)
         return authorization
+
+
+class _Network(client.ClientNetwork):
+    """Sends a request again for as long as its nonce is refused (RFC 8555, section 6.5).
+
+    The library does so once, and an authority of several machines refuses more than one.
+    """
+
+    def post(self, *arguments: Any, **named: Any) -> requests.Response:
+        """See `ClientNetwork`."""
+        for _ in range(NONCES):
+            try:
+                return super().post(*arguments, **named)
+            except messages.Error as failed:
+                if failed.code != "badNonce":
+                    raise
+        return super().post(*arguments, **named)
 
 
 class _Notes:
@@ -164,7 +184,7 @@ class Orders:
             self.folder.write_account(json.loads(key.json_dumps()), None)
         # `requests` takes a path in place of true.
         verify: Any = self.ca_file or True
-        net = client.ClientNetwork(
+        net = _Network(
             key,
             alg=ES256,
             verify_ssl=verify,

@@ -105,7 +105,7 @@ class Turn:
             failing = record.failed(now, self.chance(), failed.retry_after, failed.reason)
             self.folder.write_record(failing)
             return Outcome(failed=(failed.reason, (failing.next_try or now) - now))
-        self.folder.write_record(Record(tried_at=self.wall()))
+        self.folder.write_record(Record().succeeded(self.wall()))
         return Outcome(obtained=pair)
 
     def _advice(self, pair: CertificatePair) -> Outcome:

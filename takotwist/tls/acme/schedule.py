@@ -75,6 +75,13 @@ class Record:
             kept["reason"] = reason
         return cls(**kept)
 
+    def succeeded(self, now: float) -> Record:
+        """The record after a success.
+
+        Whatever makes the new certificate seem to be old, there is not one each minute.
+        """
+        return Record(tried_at=now, next_try=now + FIRST_PAUSE)
+
     def failed(self, now: float, chance: float, retry_after: float, reason: str) -> Record:
         """The record after a failure.
 

@@ -14,7 +14,7 @@ from josepy.jwa import ES256
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.tls.acme.folder import AcmeFolder
-from takotwist.tls.acme.order import MAX_REASON, OrderFailed, Orders, OrderStopped
+from takotwist.tls.acme.order import MAX_REASON, NONCES, OrderFailed, Orders, OrderStopped
 from tests.tls.acme.certificates import NOW, T, signed
 
 NAMES = ("chat.example.com",)
@@ -171,6 +171,13 @@ class OrderTests(SynchronousTestCase):
         ):
             self.session.answers["cert"] = (200, content, {})
             self.assertIn(words, self.failed().reason)
+
+    def test_refused_nonces(self) -> None:
+        """A request whose nonces are refused is sent again, and not for ever."""
+        problem = {"type": "urn:ietf:params:acme:error:badNonce", "detail": "old"}
+        self.session.answers["newOrder"] = (400, problem, {})
+        self.assertEqual(self.failed().reason, "badNonce: old")
+        self.assertEqual(self.session.asked.count("POST newOrder"), 2 * (NONCES + 1))
 
     def test_invalid_order(self) -> None:
         """An order that comes to nothing says why."""

@@ -90,6 +90,14 @@ class TryTests(SynchronousTestCase):
         record = Record().failed(T + 1000 * DAY, 0, 0, "no")
         self.assertTrue(may_try(record, T))
 
+    def test_success(self) -> None:
+        """A certificate that seems to be old at once is not renewed at once."""
+        record = Record().failed(T, 0, 0, "no").succeeded(T)
+        self.assertEqual((record.failures, record.reason), (0, ""))
+        self.assertFalse(may_try(record, T + HOUR - 1))
+        self.assertFalse(may_try(record, T + ASKED_PAUSE - 1, asked=True))
+        self.assertTrue(may_try(record, T + HOUR))
+
     @given(st.lists(st.tuples(st.floats(0, 7200), st.booleans(), st.floats(0, 1)), max_size=60))
     def test_limits_of_the_authority(self, steps: list[tuple[float, bool, float]]) -> None:
         """However often it is looked and asked, there are at most four failures an hour."""
