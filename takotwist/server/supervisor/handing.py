@@ -106,11 +106,12 @@ class Taker:
         return cls(slot, counts, theirs, ours)
 
     @property
-    def load(self) -> tuple[bool, int]:
-        """The lesser, the better: whether it leaves lying what it was given, and how many
-        connections it has."""
+    def load(self) -> tuple[int, int]:
+        """The lesser, the better: how much too much it leaves lying of what it was given, and how
+        many connections it has."""
         counts, slot = self._counts, self.slot
-        return self.handed - counts.taken[slot] > LYING, self.handed - counts.closed[slot]
+        lying = self.handed - counts.taken[slot]
+        return max(0, lying - LYING), self.handed - counts.closed[slot]
 
     def give(self, listener: int, connection: socket.socket) -> bool:
         """Hand it one; whether there was room."""
