@@ -29,6 +29,7 @@ from takotwist.live.services import LiveServices
 from takotwist.live.sessions import LiveSessions
 from takotwist.server.config.reference import as_markdown
 from takotwist.server.options import Options
+from takotwist.server.worker import SHARED
 from takotwist.streams.unfinished import CLOSE_CODE, Cut
 from tests.docs.api_page import api
 from tests.docs.page import DOCS
@@ -136,6 +137,9 @@ through on a real server by `tests/faults/test_limits.py`, with other people's c
 |---|---|---|---|
 {{rows}}
 
+With several [workers](../howto/scale-out.md) these are shared out among them, so that they hold for the whole server:
+{{shared}}. All others, those by address, subject and key among them, hold for each worker.
+
 These refuse nobody:
 
 - A connection with many topics has 32 frames answered at once, a subscription has 64 that wait for its handler, or
@@ -216,7 +220,9 @@ def errors() -> str:
 
 def limits() -> str:
     """``docs/reference/limits.md``."""
-    return _LIMITS.replace("{rows}", "\n".join(limit.row for limit in LIMITS))
+    shared = ", ".join(f"`{dotted}`" for dotted in SHARED)
+    rows = "\n".join(limit.row for limit in LIMITS)
+    return _LIMITS.replace("{rows}", rows).replace("{shared}", shared)
 
 
 def _commands(

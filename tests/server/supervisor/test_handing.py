@@ -122,6 +122,20 @@ class HandingTests(Base):
         self.come(6)
         self.assertEqual([self.take(first), self.take(second)], [5, 1])
 
+    def test_turns(self) -> None:
+        """Connections that come and go one by one go to each in turn."""
+        takers = [self.taker(slot) for slot in range(3)]
+        for one in takers:
+            self.handing.add(one)
+        had = []
+        for _ in range(6):
+            self.come(1)
+            taken = [self.take(one) for one in takers]
+            for one, count in zip(takers, taken, strict=True):
+                self.counts.closed[one.slot] += count
+            had.append(taken.index(1))
+        self.assertEqual(had, [0, 1, 2, 0, 1, 2])
+
     def test_lying(self) -> None:
         """Who leaves lying what it was given gets no more while another takes it."""
         first, second = self.taker(0), self.taker(1)

@@ -1,0 +1,1 @@
+Several worker processes behind one supervisor: `--workers`, `[server] workers`. Connections are spread evenly, a worker that dies is started again, and `SIGUSR2` replaces one after the other without refusing anybody. The server tells the service manager of its state (`Type=notify`).
