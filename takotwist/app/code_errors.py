@@ -7,21 +7,25 @@ step in the app's own files helps.  Rule: one sentence, and what to do where tha
 from __future__ import annotations
 
 import sys
-import sysconfig
 import traceback
+from functools import cache
 from pathlib import Path
 
 import attrs
 
 from takotwist.errors import DefinitionError
 
-#: Folders of code that is not the app's: of Python, of what was installed, and ours.
-_NOT_THE_APP = tuple(
-    sorted(
-        {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-        | {str(Path(__file__).resolve().parents[1])}
-    )
-)
+
+@cache
+def _not_the_app() -> frozenset[str]:
+    """Folders of code that is not the app's: of Python, of what was installed, and ours.
+
+    Asked for when something is wrong: `sysconfig` takes milliseconds to load, of every start.
+    """
+    import sysconfig
+
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    return frozenset({*map(sysconfig.get_path, names), str(Path(__file__).resolve().parents[1])})
 
 
 @attrs.frozen(slots=True)
@@ -69,5 +73,5 @@ def code_error(error: BaseException, reading: str) -> CodeError:
 def is_of_app(file: str) -> bool:
     """True for a file that whoever writes the app would change."""
     return Path(file).is_absolute() and not any(
-        Path(file).is_relative_to(folder) for folder in _NOT_THE_APP
+        Path(file).is_relative_to(folder) for folder in _not_the_app()
     )

@@ -74,7 +74,12 @@ class Project:
             for module in tuple(loaded.values())
             if (file := getattr(module, "__file__", None)) and is_of_app(file)
         }
-        others = {file: one for file, one in others.items() if not _within(file, definitions)}
+        root = config.folder.resolve()
+        others = {
+            file: one
+            for file, one in others.items()
+            if file.is_relative_to(root) and not _within(file, definitions)
+        }
         return cls(
             config=frozenset(one.resolve() for one in named if one is not None),
             definitions=definitions,

@@ -7,7 +7,6 @@ answer that every unknown path has.  What is defined here is told by ``tako dev`
 from __future__ import annotations
 
 from html import escape
-from importlib.metadata import version
 from pathlib import Path
 
 import attrs
@@ -60,6 +59,9 @@ and says what is wrong with it.</p>
 
 def render(body: str) -> bytes:
     """The page with `body`, which is HTML."""
+    # Not at the top: it takes milliseconds to load, of every start.
+    from importlib.metadata import version
+
     docs = Path(takotwist.__file__).resolve().parents[1] / "docs" / "README.md"
     where = (
         f"The documentation is in <code>{escape(str(docs))}</code>"
