@@ -105,6 +105,7 @@ OF_EXTRAS = (
     "takotwist.client.sync",
     "takotwist.development.watch",
     "takotwist.server.http3",
+    "takotwist.server.supervisor.quic",
     "takotwist.streams.http3",
     "takotwist.streams.webtransport",
     "takotwist.transports.webtransport",

@@ -32,6 +32,7 @@ from takotwist.server.options import Options
 from takotwist.server.worker import SHARED
 from takotwist.streams.unfinished import CLOSE_CODE, Cut
 from tests.docs.api_page import api
+from tests.docs.message_page import one_message
 from tests.docs.page import DOCS
 from tests.docs.states_page import states
 from tests.faults.limits import LIMITS
@@ -284,6 +285,7 @@ def metrics() -> str:
 
 
 PAGES: Mapping[Path, Callable[[], str]] = {
+    DOCS / "architecture" / "one-message.md": one_message,
     DOCS / "architecture" / "states.md": states,
     DOCS / "reference" / "configuration.md": configuration,
     DOCS / "reference" / "errors.md": errors,

@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import attrs
@@ -38,11 +38,18 @@ class Trace:
     """The files of the package in which functions were called, in order.
 
     :ivar moves: calls in another file than the call before.
+    :ivar codes: the functions, in the order of their first call.
     """
 
     files: set[str] = attrs.Factory(set)
     moves: int = 0
+    codes: dict[CodeType, None] = attrs.Factory(dict)
     _last: str = ""
+
+    @staticmethod
+    def name_of(code: CodeType) -> str:
+        """The file of a function, below the package."""
+        return code.co_filename.removeprefix(_PACKAGE)
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         """One event of the profiler."""
@@ -54,6 +61,7 @@ class Trace:
         if file.startswith("testing/"):
             return
         self.files.add(file)
+        self.codes[frame.f_code] = None
         self.moves += bool(self._last) and file != self._last
         self._last = file
 

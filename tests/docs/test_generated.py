@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.docs.generated import PAGES, metrics
+from tests.docs.message_page import MOST_LINES, journey, lines
 from tests.docs.page import DOCS
 
 
@@ -18,3 +19,11 @@ class TestGenerated(SynchronousTestCase):
     def test_metrics(self) -> None:
         """The monitoring page has every metric with its type and its meaning."""
         self.assertIn(metrics(), (DOCS / "howto" / "monitoring.md").read_text())
+
+
+class MessageTests(SynchronousTestCase):
+    """What a newcomer is asked to read."""
+
+    def test_short(self) -> None:
+        """The functions that one message passes through are read in an hour."""
+        self.assertLess(lines(journey()), MOST_LINES)

@@ -19,7 +19,6 @@ from takotwist.client.events import PAGE_SECONDS, History, PageBody, read_histor
 from takotwist.client.target import Target
 from takotwist.client.twisted.carriers import Abortable, OneEndpoint, endpoint_for, sentence_of
 from takotwist.client.twisted.in_time import in_time
-from takotwist.core.json_values import JsonObject
 
 
 async def history(
@@ -27,7 +26,7 @@ async def history(
     url: str,
     channel: str,
     *,
-    params: JsonObject | None = None,
+    params: Mapping[str, object] | None = None,
     after: str | None = None,
     limit: int | None = None,
     credentials: Credentials = None,
