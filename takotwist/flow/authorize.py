@@ -43,11 +43,15 @@ class RequestCredentials:
     :ivar header: value of a header by its lower-case name, or `None`.
     :ivar cookie: value of a cookie by its name, or `None`.
     :ivar token: ``access_token`` of the query.
+    :ivar whole: all headers and cookies, where they are kept, for another node to look into.
     """
 
     header: Callable[[str], str | None] = attrs.field(repr=False)
     cookie: Callable[[str], str | None] = attrs.field(repr=False)
     token: str | None = attrs.field(default=None, repr=False)
+    whole: tuple[Mapping[str, str | None], Mapping[str, str]] = attrs.field(
+        default=({}, {}), repr=False
+    )
 
     def or_text(self, value: str | None) -> RequestCredentials:
         """These, with `value` in place of the header where one is given."""

@@ -22,25 +22,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from enum import Enum
-from functools import partial
 from typing import Any, Protocol
 
 import attrs
 import msgspec
 
 from takotwist.errors import BodyInvalid, Refusal, VerifyRejected
+from takotwist.live.elsewhere import Elsewhere, FarPage
 from takotwist.live.errors import NetworkError, PageLeft
 from takotwist.live.functions.function import Verification
 from takotwist.live.machine.codec import (
     Unreadable,
     read_binary,
     read_text,
-    read_trouble,
-    trouble_json,
     write_binary,
     write_text,
 )
-from takotwist.live.machine.frames import NETWORK, Frame, Position
+from takotwist.live.machine.frames import Frame
+from takotwist.live.opening import NOTHING_FAR, OPS, FarAnswer, Op, OpenAnswer
 from takotwist.live.sessions import MAX_OBJECTS, LiveSession, LiveSessions
 from takotwist.states import Transitions, moved
 
@@ -67,6 +66,9 @@ class LiveWire(Protocol):
     def later(self, name: str, when: float, action: Callable[[], None]) -> None:
         """Do something at a time, unless the connection has gone."""
 
+    def hold(self, full: bool) -> None:
+        """Back-pressure upstream: stop reading from the client, or let go."""
+
 
 @attrs.frozen(slots=True)
 class LiveSettings:
@@ -80,73 +82,6 @@ class LiveSettings:
     told: Any
     ping_interval: float
     max_message_bytes: int
-
-
-Ref = int | str | None
-
-
-class Entry(msgspec.Struct):
-    """One object to open: the client's position, or its end at the client."""
-
-    id: str
-    seq: int = 0
-    bytes: int = 0
-    messages: int = 0
-    end: msgspec.Raw = msgspec.Raw()
-
-
-class Op(msgspec.Struct):
-    """An op about the session."""
-
-    op: str
-    ref: Ref = None
-    session: str | None = None
-    auth: str | None = None
-    open: list[Entry] = []
-
-
-OPS = msgspec.json.Decoder(Op)
-
-
-@attrs.define(slots=True, eq=False)
-class OpenAnswer:
-    """The answer to ``live.attach`` and ``live.open``.
-
-    :ivar here: the objects that are there, with their positions.
-    :ivar ended: the others, with their errors.
-    :ivar begin: calls that are due once the answer is on its way.
-    """
-
-    here: list[Any] = attrs.field(factory=list)
-    ended: list[Any] = attrs.field(factory=list)
-    begin: list[Callable[[], None]] = attrs.field(factory=list)
-
-    @classmethod
-    def of(cls, session: LiveSession, op: Op) -> OpenAnswer:
-        """:raises Unreadable: :raises msgspec.DecodeError: an end cannot be read."""
-        opening = cls()
-        for entry in op.open:
-            opening._add(session, entry)
-        return opening
-
-    def _add(self, session: LiveSession, entry: Entry) -> None:
-        one = session.objects.get(entry.id)
-        if entry.end:
-            trouble = read_trouble(msgspec.json.decode(entry.end))
-            self.ended.append({"id": entry.id, "error": trouble_json(trouble)})
-            if one is not None:
-                self.begin.append(partial(one.receive, Frame("end", error=trouble)))
-        elif one is None:
-            self.ended.append({"id": entry.id, "error": trouble_json(NETWORK)})
-        elif one.outcome is not None:
-            self.ended.append({"id": entry.id, "error": trouble_json(one.outcome[0])})
-        else:
-            mine = one.position()
-            self.here.append(
-                {"id": entry.id, "seq": mine.seq, "bytes": mine.bytes, "messages": mine.messages}
-            )
-            position = Position(entry.seq, entry.bytes, entry.messages)
-            self.begin.append(partial(one.attach, position))
 
 
 _UNREADABLE = (Unreadable, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -184,10 +119,24 @@ class Link:
     :ivar state: changed by `_enter` alone.
     """
 
-    __slots__ = ("_heard_at", "_session", "_sessions", "_settings", "_verify", "_wire", "state")
+    __slots__ = (
+        "_far",
+        "_heard_at",
+        "_session",
+        "_sessions",
+        "_settings",
+        "_verify",
+        "_wire",
+        "state",
+    )
 
     def __init__(
-        self, wire: LiveWire, sessions: LiveSessions, settings: LiveSettings, verify: Verify
+        self,
+        wire: LiveWire,
+        sessions: LiveSessions,
+        settings: LiveSettings,
+        verify: Verify,
+        far: Callable[[FarPage], Elsewhere] | None = None,
     ) -> None:
         self._wire = wire
         self._sessions = sessions
@@ -196,6 +145,7 @@ class Link:
         self.state = LinkState.NEW
         #: There exactly while the link is attached.
         self._session: LiveSession | None = None
+        self._far = None if far is None else far(self)
         self._heard_at = sessions.services.seconds()
 
     # called by the wire
@@ -208,7 +158,7 @@ class Link:
         self.heard()
         try:
             if op == "live":
-                self._frame(*read_text(text))
+                self._frame(*read_text(text), text)
             elif op == "live.attach":
                 said = OPS.decode(text)
                 if self.state is not LinkState.NEW:
@@ -217,10 +167,12 @@ class Link:
                     self._enter(LinkState.ATTACHING)
                     return self._attach(said)
             elif op == "live.open":
-                self._open(OPS.decode(text))
+                return self._open(OPS.decode(text))
             elif op == "live.leave":
                 if self._session is not None:
                     self._session.end(PageLeft())
+                if self._far is not None:
+                    self._far.leave()
             else:
                 self._break(f"there is no op {op!r}")
         except _UNREADABLE as bad:
@@ -231,7 +183,7 @@ class Link:
         """Take a binary frame."""
         self.heard()
         try:
-            self._frame(*read_binary(payload))
+            self._frame(*read_binary(payload), payload)
         except Unreadable as bad:
             self._break(str(bad))
 
@@ -244,6 +196,8 @@ class Link:
         if self._session is not None:
             for one in list(self._session.objects.values()):
                 one.block(blocked)
+        if self._far is not None:
+            self._far.block(blocked)
 
     def lost(self, *, left: bool) -> None:
         """The wire is gone.
@@ -254,6 +208,8 @@ class Link:
             return
         session = self._session
         self._enter(LinkState.GONE)
+        if self._far is not None:
+            self._far.end(left=left)
         if session is not None:
             if left:
                 session.end(PageLeft())
@@ -274,7 +230,18 @@ class Link:
     def replaced(self) -> None:
         """Give the session up to another wire (`SessionWire`)."""
         self._enter(LinkState.REPLACED)
+        if self._far is not None:
+            self._far.end()
         self._wire.send(b'{"op":"live.fin"}')
+
+    # called by what is elsewhere
+
+    def replaced_elsewhere(self) -> None:
+        """Another wire carries the session, on another node (`FarPage`)."""
+        session = self._session
+        if session is not None:
+            self.replaced()
+            session.cut(self)
 
     def broken(self, reason: str) -> None:
         """End the wire for a breach of the protocol (`SessionWire`)."""
@@ -287,7 +254,7 @@ class Link:
         if state is not LinkState.ATTACHED:
             self._session = None
 
-    def _frame(self, name: str, frame: Frame) -> None:
+    def _frame(self, name: str, frame: Frame, raw: bytes) -> None:
         if self._session is None:
             if self.state is LinkState.NEW:
                 self._break("a live frame before live.attach")
@@ -295,8 +262,10 @@ class Link:
         if frame.size > self._settings.max_message_bytes:
             self._break("data is larger than maxMessageBytes")
             return
-        self._sessions.tally.frames_in += 1
         one = self._session.objects.get(name)
+        if one is None and self._far is not None and self._far.forward(name, raw, frame.binary):
+            return
+        self._sessions.tally.frames_in += 1
         if one is not None:
             one.receive(frame)
 
@@ -305,17 +274,22 @@ class Link:
             session = self._sessions.find(op.session)
             with session.held():
                 await self._check(session, op.auth)
+                far = NOTHING_FAR
+                if self._far is not None and self.state is LinkState.ATTACHING:
+                    far = await self._far.attach(op)
                 if self.state is LinkState.ATTACHING:
-                    self._take(session, op)
+                    self._take(session, op, far)
         except Refusal as refusal:
             if self.state is LinkState.ATTACHING:
                 self._enter(LinkState.NEW)
+                if self._far is not None:
+                    self._far.end()
             refused = {"op": "live.refused", "ref": op.ref}
             self._say({**refused, "code": refusal.code, "error": refusal.sentence})
         except _UNREADABLE as bad:
             self._break(str(bad))
 
-    def _take(self, session: LiveSession, op: Op) -> None:
+    def _take(self, session: LiveSession, op: Op, far: FarAnswer) -> None:
         self._enter(LinkState.ATTACHED)
         self._session = session
         if session.wire is None and any(one.was_attached for one in session.objects.values()):
@@ -325,7 +299,7 @@ class Link:
         for name, one in list(session.objects.items()):
             if name not in listed and one.was_attached:
                 one.lose(NetworkError())
-        self._answer("live.attached", op, settings=self._settings.told)
+        self._answer("live.attached", op, far, settings=self._settings.told)
         self.heard()
         self._beat_later()
 
@@ -340,20 +314,34 @@ class Link:
     def _is_gone(self) -> bool:
         return self.state is LinkState.GONE
 
-    def _open(self, op: Op) -> None:
+    def _open(self, op: Op) -> Coroutine[Any, Any, None] | None:
         if self._session is None:
             if self.state is LinkState.NEW:
                 self._break("live.open before live.attach")
-            return
-        self._answer("live.opened", op)
+        elif self._far is not None and self._far.concerns(op):
+            return self._open_far(self._far, op)
+        else:
+            self._answer("live.opened", op, NOTHING_FAR)
+        return None
 
-    def _answer(self, name: str, op: Op, **more: object) -> None:
+    async def _open_far(self, elsewhere: Elsewhere, op: Op) -> None:
+        try:
+            far = await elsewhere.open(op)
+            if self._session is not None:
+                self._answer("live.opened", op, far)
+        except Refusal as refusal:
+            # An answer can only say "here" or "ended", and neither is known: it comes again.
+            self._wire.abort(refusal.code)
+        except _UNREADABLE as bad:
+            self._break(str(bad))
+
+    def _answer(self, name: str, op: Op, far: FarAnswer, **more: object) -> None:
         """Answer which objects are here and which have ended, then resume each."""
         assert self._session is not None
         if len(op.open) > MAX_OBJECTS:
             self._break(f"open lists more than {MAX_OBJECTS} objects")
             return
-        opening = OpenAnswer.of(self._session, op)
+        opening = OpenAnswer.of(self._session, op, far)
         self._say({"op": name, "ref": op.ref, "open": opening.here, "ended": opening.ended, **more})
         for begin in opening.begin:
             begin()
@@ -361,6 +349,8 @@ class Link:
                 return
         if self._wire.paused:
             self.block(True)
+        if self._far is not None:
+            self._far.flow()
 
     def _beat_later(self) -> None:
         when = self._sessions.services.seconds() + self._settings.ping_interval
@@ -390,6 +380,8 @@ class Link:
         session = self._session
         if session is not None:
             session.end(NetworkError("The page broke the protocol."))
+        if self._far is not None:
+            self._far.broken(reason)
         self._wire.end(BodyInvalid(f"live: {reason}"))
 
     def _say(self, frame: object) -> None:

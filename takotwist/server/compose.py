@@ -37,6 +37,7 @@ from takotwist.flow.publish import PublisherService, at_once, validate
 from takotwist.flow.read_log import SharedReads
 from takotwist.flow.sessions import Sessions
 from takotwist.live.broadcast.bus import Bus
+from takotwist.live.peers import Peers
 from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.compose_live import compose_live, live_routes
 from takotwist.server.config import Config
@@ -52,6 +53,7 @@ from takotwist.streams.websocket.config import WebSocketConfig
 from takotwist.streams.websocket.upgrade import WebSocketUpgrade
 from takotwist.transports.admission import Admission
 from takotwist.transports.history import HistoryTransport
+from takotwist.transports.live.peer_door import PeerDoor
 from takotwist.transports.live.routes import LiveRoutes
 from takotwist.transports.publish.route import PublishTransport
 from takotwist.transports.responses import Responses
@@ -101,6 +103,7 @@ def compose(
     refresh: Callable[[], Awaitable[bool]] | None = None,
     elsewhere: IResource | None = None,
     more_pages: Mapping[str, IResource] | None = None,
+    peers: Peers | None = None,
 ) -> Parts:
     """Put the server together.
 
@@ -115,6 +118,7 @@ def compose(
     :param beside: runs the channels' functions on the same threads.
     :param refresh: see `AuthorizerService`.
     :param elsewhere: the resource of all paths that are not ours.
+    :param peers: the other nodes, where there are several.
     :param more_pages: public pages beside ours, by their paths, or in the place of one of ours.
     """
     limits, seconds = config.limits, reactor.seconds
@@ -172,6 +176,7 @@ def compose(
         queue=config.app.queue,
         bus=bus,
         beside=beside,
+        peers=peers,
     )
 
     # how they come in: the public listeners, and the private one where all is allowed
@@ -237,6 +242,10 @@ def compose(
             timers=len(reactor.getDelayedCalls()) + len(deadlines),
         )
 
+    functions = live_routes(live, admission, config.live, peers)
+    peer_door = None
+    if peers is not None:
+        peer_door = PeerDoor(peers.name, live.link, functions, deadlines)
     health_page = HealthPage(health)
     metrics_page = MetricsPage(metrics, gauges, log.stats, LiveCollector(live.sessions))
     public = routes(
@@ -249,7 +258,7 @@ def compose(
             **({} if elsewhere is not None else {"/": Answer(answers, StartPage(reloadable))}),
             **(more_pages or {}),
         },
-        live_routes(live, admission, config.live),
+        functions,
         elsewhere,
     )
     private = routes(
@@ -280,6 +289,7 @@ def compose(
         admissions=(admission, trusted),
         store=storing(authorizing, publishing),
         live=live,
+        peer_door=peer_door,
         public=public,
         private=private,
     )

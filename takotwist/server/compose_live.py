@@ -25,12 +25,14 @@ from takotwist.live.broadcast.broadcast import Broadcasts, default_broadcasts
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.broadcast.durable import Durable
 from takotwist.live.broadcast.feed import LogFeed
+from takotwist.live.elsewhere import Elsewhere, FarPage
 from takotwist.live.functions.calls import Calls
 from takotwist.live.functions.function import Function, Verification
 from takotwist.live.functions.verifier import Run, Verifier
 from takotwist.live.link import Link, LiveSettings, LiveWire
 from takotwist.live.machine.frames import Bounds
 from takotwist.live.machine.send import Backlog
+from takotwist.live.peers import Peers, name_on
 from takotwist.live.services import LiveServices
 from takotwist.live.sessions import LiveSessions
 from takotwist.server.config.limits import Live as LiveConfig
@@ -75,6 +77,7 @@ def compose_live(
     queue: int,
     bus: Bus | None = None,
     beside: CallableRunner | None = None,
+    peers: Peers | None = None,
 ) -> LiveParts:
     """Live objects, over the server's sentences.
 
@@ -83,6 +86,7 @@ def compose_live(
     :param pool: threads for plain functions.
     :param beside: runs the channels' functions on the same threads.
     :param bus: of broadcasts; left out, that of the process.
+    :param peers: the other nodes, where there are several.
     """
     if bus is None:
         bus = default_broadcasts().bus
@@ -108,7 +112,12 @@ def compose_live(
         broadcasts,
         Backlog(config.buffer_total_bytes),
     )
-    sessions = LiveSessions(services, config.max_sessions, lambda: secrets.token_urlsafe(9))
+
+    def new_id() -> str:
+        own = secrets.token_urlsafe(9)
+        return own if peers is None else name_on(peers.name, own)
+
+    sessions = LiveSessions(services, config.max_sessions, new_id)
     runner = CallableRunner(
         reactor,
         pool,
@@ -143,7 +152,14 @@ def compose_live(
             shown = presented.or_text(auth)
             return verifier.subject_of(verification, shown.header, shown.cookie, address, gone)
 
-        return Link(wire, sessions, for_links, verify)
+        def far(page: FarPage) -> Elsewhere:
+            assert peers is not None
+            headers, cookies = presented.whole
+            return Elsewhere(
+                peers, attacher.deadlines, reactor.seconds, wire, page, headers, cookies, address
+            )
+
+        return Link(wire, sessions, for_links, verify, None if peers is None else far)
 
     return LiveParts(
         services,
@@ -155,13 +171,15 @@ def compose_live(
     )
 
 
-def live_routes(live: LiveParts, admission: Admission, config: LiveConfig) -> LiveRoutes:
+def live_routes(
+    live: LiveParts, admission: Admission, config: LiveConfig, peers: Peers | None
+) -> LiveRoutes:
     """The addresses of functions and live objects."""
     functions = LiveFunctions(admission, live.calls, live.count_call, config.max_call_bytes)
     return LiveRoutes(
         functions,
-        LiveSse(admission, BATCH_FACTOR * config.max_message_bytes),
-        LiveLeave(admission, live.sessions),
+        LiveSse(admission, BATCH_FACTOR * config.max_message_bytes, peers),
+        LiveLeave(admission, live.sessions, peers),
     )
 
 

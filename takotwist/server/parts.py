@@ -26,6 +26,7 @@ from takotwist.server.config import Config
 from takotwist.server.reloadable import Reloadable
 from takotwist.streams.unfinished import Unfinished
 from takotwist.transports.admission import Admission
+from takotwist.transports.live.peer_door import PeerDoor
 from takotwist.transports.responses import Responses
 from takotwist.transports.site import Routes
 
@@ -37,6 +38,7 @@ class Parts:
     :ivar reloadable: the settings that a reload changes.
     :ivar limits: of connections.
     :ivar admissions: of the public listeners and of the private one.
+    :ivar peer_door: answers the other nodes, where there are several.
     :ivar store: stores on one topic, for the app's code in this process.
     """
 
@@ -59,6 +61,7 @@ class Parts:
     admissions: tuple[Admission, Admission]
     store: Store
     live: LiveParts
+    peer_door: PeerDoor | None
     public: Routes
     private: Routes
 

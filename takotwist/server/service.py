@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import msgspec
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
@@ -25,9 +26,11 @@ from twisted.web.resource import IResource
 
 from takotwist.adapters.authorize_local import LocalPublishing
 from takotwist.admin.health import Health
+from takotwist.admin.nodes import NodeInfo
 from takotwist.errors import StoreUnavailable, TakoError
 from takotwist.live.broadcast.broadcast import set_default_broadcasts
 from takotwist.live.functions.function import Function
+from takotwist.server.cluster import Cluster
 from takotwist.server.compose import compose
 from takotwist.server.config import Config, needs_restart
 from takotwist.server.definitions import Definitions
@@ -115,13 +118,16 @@ class TakoService(MultiService):
         self.definitions = Definitions.of(config, reactor, self._threads, random.random, wall)
         self.functions: Mapping[str, Function[..., Any]] = {}
         more = beside(self) if beside is not None else Beside()
+        log = make_log(config, reactor, wall)
+        self._cluster = Cluster.of(config, reactor, log, worker.number if worker else 1)
         self.parts: Parts = compose(
             config,
             reactor=reactor,
             wall=wall,
             random=random.random,
             new_id=lambda: secrets.token_urlsafe(9),
-            log=make_log(config, reactor, wall),
+            log=log,
+            peers=self._cluster.peers if self._cluster is not None else None,
             registry=self.definitions.registry,
             authorizer=self.definitions.authorizer,
             refresh=self.definitions.refresh,
@@ -133,6 +139,8 @@ class TakoService(MultiService):
             more_pages=more.pages,
         )
         self.live = self.parts.live
+        if self._cluster is not None and self.parts.peer_door is not None:
+            self._cluster.serve(self.parts.peer_door, self._counted)
         set_default_broadcasts(self.live.services.broadcasts)
         self.definitions.bind(LocalPublishing(reactor, self.parts.store))
         self._serve_functions(self.definitions.load())
@@ -175,6 +183,8 @@ class TakoService(MultiService):
         for warning in () if self._worker is not None else self.config.warnings:
             self.log.warn("{sentence}", sentence=warning)
         try:
+            if self._cluster is not None:
+                self._cluster.startService()
             self.listeners.open(open_files.limit)
         except TakoError as bad:
             raise SystemExit(f"takotwist: {bad}") from None
@@ -235,6 +245,17 @@ class TakoService(MultiService):
                 pages=pages,
             )
 
+    def _counted(self, info: NodeInfo) -> NodeInfo:
+        parts = self.parts
+        return msgspec.structs.replace(
+            info,
+            ready=self.ready,
+            head=parts.log.head,
+            connections=len(parts.sessions),
+            subscriptions=parts.metrics.subscriptions,
+            topics=len(parts.fanout.keys()),
+        )
+
     def _health(self) -> Health:
         return Health(self.ready, self.parts.publishing.storing, self._ids_ahead())
 
@@ -285,6 +306,8 @@ class TakoService(MultiService):
         try:
             # Their functions hear of the end while everything still works.
             self.live.sessions.close()
+            if self._cluster is not None:
+                await within(self._reactor, FLUSH_SECONDS, self._cluster.stopService())
             await drain(self.parts.sessions, self._reactor, self.config.limits.drain_seconds)
             # Not before the drain: clients there are that drop all their streams at a GOAWAY,
             # and would come back in one moment.

@@ -190,6 +190,20 @@ def file_id(path: str) -> FileId | None:
     return status.st_dev, status.st_ino
 
 
+def remove_dead(folder: Path, pattern: str) -> None:
+    """Remove the sockets of processes that were killed, and whose names nobody has again."""
+    for path in folder.glob(pattern):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+            except OSError:
+                # It is gone already, or its queue is full.
+                continue
+
+
 def reserve_path(path: str) -> None:
     """Put an empty file where a socket was removed: Twisted removes it when it closes the port."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

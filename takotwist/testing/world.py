@@ -37,6 +37,7 @@ from takotwist.core.channel import Registry
 from takotwist.live.broadcast.broadcast import set_default_broadcasts
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.functions.function import Function
+from takotwist.live.peers import Peers
 from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.compose import compose
 from takotwist.server.compose_live import LiveParts
@@ -86,6 +87,7 @@ class World:
     :param log: another replay log than one in memory, as a `MemoryNode` of a store that
         several worlds share.
     :param clock: of another world: time passes for both.
+    :param peers: the other worlds, for live objects of pages that come by another one.
     :param authorizer: who is asked in place of the channels' own functions.
     :param pages: what answers every path that is not the server's.
     :param functions: that pages may call, as `takotwist.live.functions.function` returned them.
@@ -104,6 +106,7 @@ class World:
         functions: Iterable[Function[..., Any]] = (),
         pages: IResource | None = None,
         clock: WorldClock | None = None,
+        peers: Peers | None = None,
     ) -> None:
         self.clock = clock or WorldClock()
         if clock is None:
@@ -131,6 +134,7 @@ class World:
             bus=Bus(self.clock.seconds),
             beside=local.runner,
             elsewhere=pages,
+            peers=peers,
         )
         self.live: LiveParts = self.parts.live
         set_default_broadcasts(self.live.services.broadcasts)

@@ -139,7 +139,8 @@ def read_all_presented(request: ReadableRequest) -> RequestCredentials:
         for name, _ in request.requestHeaders.getAllRawHeaders()
     }
     token = dict(read_fields(request.uri)).get("access_token")
-    return RequestCredentials(headers.get, _cookies(request).get, token)
+    cookies = _cookies(request)
+    return RequestCredentials(headers.get, cookies.get, token, (headers, cookies))
 
 
 class BodyTooSlow(Refusal):

@@ -136,6 +136,20 @@ class Server:
         " CPU that the server may use. 1 is a single process and no supervisor.",
         unit="processes",
     )
+    peer_listen: str | None = setting(
+        Endpoint(),
+        None,
+        'Where this server listens for other servers on the same store, such as "tcp:7070:'
+        'interface=10.0.0.5", in a network that only they can reach: what comes in is believed,'
+        " and not encrypted. Worker N takes the port N - 1 above. Without it, workers of this"
+        " machine listen for each other in the state folder, and nobody else.",
+    )
+    peer_url: str | None = setting(
+        Text(r"[^\s/]+:[0-9]{1,5}", "host:port"),
+        None,
+        "How the other servers reach peer_listen, as host:port.",
+        derived="the interface and port of peer_listen",
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -13,6 +13,7 @@ import attrs
 import msgspec
 
 from takotwist.errors import BodyInvalid, MethodNotAllowed, UpgradeRequired
+from takotwist.live.peers import Leave, Peers, tell
 from takotwist.live.sessions import LiveSessions
 from takotwist.streams.http.interface import BodyRequest
 from takotwist.transports.admission import Admission
@@ -32,12 +33,16 @@ _BODY = msgspec.json.Decoder(_Body)
 
 @attrs.define(slots=True)
 class LiveLeave:
-    """Endpoint for POSTs of pages that go."""
+    """Endpoint for POSTs of pages that go.
+
+    :ivar peers: the other nodes, which may hold objects of the page.
+    """
 
     admission: Admission
     sessions: LiveSessions
+    peers: Peers | None = None
 
-    def leave(self, request: BodyRequest) -> None:
+    async def leave(self, request: BodyRequest) -> None:
         """End the live objects of a page.
 
         :param request: `twisted.web.iweb.IRequest`, nothing written yet, its body whole.
@@ -54,6 +59,9 @@ class LiveLeave:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
             raise BodyInvalid(f"The body must name the session: {bad}.") from None
         self.sessions.leave(secret)
+        if self.peers is not None:
+            for node in await self.peers.others():
+                tell(self.peers, Leave(node, secret))
         self.admission.answers.cors(request)
         request.setResponseCode(204)
         request.finish()
@@ -90,7 +98,7 @@ class LiveRoutes:
             name = unquote(path[len(FUNCTIONS) :].decode("latin-1"), errors="replace")
             await self.functions.call(request, name)
         elif path == LEAVE:
-            self.leaving.leave(request)
+            await self.leaving.leave(request)
         elif path != CONNECT:
             await self.sse.post(request, path[len(CONNECT) + 1 :].decode("latin-1"))
         elif "text/event-stream" in (request.getHeader("accept") or ""):

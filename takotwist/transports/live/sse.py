@@ -19,9 +19,10 @@ from takotwist.codecs.sse import SseEvent, encode
 from takotwist.codecs.wire_forms import SSE_MUX_CHUNKED, SSE_MUX_RAW
 from takotwist.core.deadlines import Comments, Pulse
 from takotwist.core.send_queue import SendQueue
-from takotwist.errors import BodyInvalid, MethodNotAllowed, NotFound, Refusal
+from takotwist.errors import BodyInvalid, MethodNotAllowed, NotFound, Refusal, refusal_for
 from takotwist.flow.back_pressure import ReadHolds
 from takotwist.flow.session import Session
+from takotwist.live.peers import Lines, NodeGone, Peers, ask, name_on, node_of
 from takotwist.states import moved
 from takotwist.streams.http.interface import BodyRequest, Request
 from takotwist.streams.sse.stream import EventStream
@@ -38,6 +39,9 @@ from takotwist.transports.wire import (
 )
 
 KEEPALIVE = encode(SseEvent(comment="keepalive"))
+
+#: What a POST is told whose stream has ended.
+ENDED = "This connection has ended."
 
 #: The content type of a POST upstream.
 LINES = "application/x-ndjson"
@@ -199,10 +203,12 @@ class LiveSse:
     """Answers GETs that open an event stream, and the POSTs that go with them.
 
     :ivar max_batch_bytes: of one POST.
+    :ivar peers: the other nodes: a POST may come to one that does not have its stream.
     """
 
     admission: Admission
     max_batch_bytes: int
+    peers: Peers | None = None
     _wires: dict[str, EventStreamWire] = attrs.field(factory=dict, init=False, repr=False)
 
     async def open(self, request: Request) -> None:
@@ -219,6 +225,8 @@ class LiveSse:
         with admission.enter(request) as slot:
             admission.answers.cors(request)
             key = secrets.token_urlsafe(24)
+            if self.peers is not None:
+                key = name_on(self.peers.name, key)
             wire = EventStreamWire(admission, request, key, lambda: self._wires.pop(key, None))
             self._wires[key] = wire
             more = {"upstream": wire.key, "maxBatchBytes": self.max_batch_bytes}
@@ -233,20 +241,42 @@ class LiveSse:
         admission.check_origin(request)
         if request.method != b"POST":
             raise MethodNotAllowed(allow=("POST", "OPTIONS"))
+        content_type = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
+        await self._take_anywhere(key, content_type, request.content.read())
+        admission.answers.cors(request)
+        request.setResponseCode(204)
+        request.finish()
+
+    async def _take_anywhere(self, key: str, content_type: str, body: bytes) -> None:
+        node = node_of(key)
+        if self.peers is None or node in (None, self.peers.name):
+            await self.take(key, content_type, body)
+            return
+        assert node is not None
+        try:
+            outcome = await ask(self.peers, Lines(node, key, content_type, body))
+        except NodeGone:
+            raise NotFound(ENDED) from None
+        if outcome.status == UnsupportedType.http_status:
+            raise UnsupportedType(outcome.sentence)
+        if outcome.code:
+            raise refusal_for(outcome.code, outcome.sentence)
+
+    async def take(self, key: str, content_type: str, body: bytes) -> None:
+        """Take the frames of one POST for a stream that is here.
+
+        :raises Refusal: as the client is told.
+        """
         wire = self._wires.get(key)
         if wire is None or wire.state is not WireState.OPEN:
-            raise NotFound("This connection has ended.")
-        content_type = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
+            raise NotFound(ENDED)
         if content_type != LINES:
             unreadable = UnsupportedType(f"Content-Type must be {LINES} here.")
             wire.end(unreadable)
             raise unreadable
-        for line in request.content.read().split(b"\n"):
+        for line in body.split(b"\n"):
             if line.strip():
                 wire.speaker.received(line)
         if isinstance(wire.ended_for, BodyInvalid):
             raise wire.ended_for
         await wire.free()
-        admission.answers.cors(request)
-        request.setResponseCode(204)
-        request.finish()

@@ -1,0 +1,191 @@
+"""The other nodes of this server: where they listen, and the listener for them.
+
+Workers of one box listen on Unix sockets in the state folder; boxes on `server.peer_listen`.
+Where a node listens it says in the directory of nodes.  Rule: nobody but nodes may reach these
+listeners, so a Unix socket is of the server's user alone, and a TCP port belongs into a private
+network: what comes in is believed.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+from twisted.internet import error as internet_error
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    UNIXClientEndpoint,
+    serverFromString,
+)
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from takotwist.admin.nodes import NodeInfo, read_info
+from takotwist.core.node import Node
+from takotwist.errors import ConfigError, Overloaded, StoreUnavailable
+from takotwist.live.peers import Greeting, NodeGone, PeerListener
+from takotwist.ports import INodeDirectory
+from takotwist.server.config import Config
+from takotwist.server.config.endpoint_text import EndpointText
+from takotwist.server.sockets import binding, remove_dead
+from takotwist.transports.live.peer_connection import Accept, PeerConnection, PeerFactory
+
+#: Seconds for a connection to another box.
+CONNECT_SECONDS = 2.0
+
+#: Seconds for which it is believed who is there.
+KNOWN_SECONDS = 2.0
+
+
+@attrs.define(slots=True, eq=False)
+class NodePeers:
+    """See `takotwist.live.peers.Peers`.
+
+    :param longest: most bytes of a frame.
+    :ivar name: of this node, which stands in the ids of what it holds.
+    :ivar address: where it listens for the others.
+    """
+
+    _reactor: Any
+    _directory: INodeDirectory
+    _endpoint: EndpointText
+    address: str
+    _longest: int
+    name: str
+    host: str = attrs.field(factory=socket.gethostname)
+    _known: dict[str, NodeInfo] = attrs.field(factory=dict, init=False)
+    _known_at: float = attrs.field(default=float("-inf"), init=False)
+    _port: IListeningPort | None = attrs.field(default=None, init=False)
+    _log: Logger = attrs.field(factory=Logger, init=False)
+
+    @classmethod
+    def of(cls, config: Config, reactor: Any, directory: INodeDirectory, worker: int) -> NodePeers:
+        """:param worker: its number, from 1 on.
+
+        :raises ConfigError: names the key.
+        """
+        # Short: it is part of each object's id.
+        name = secrets.token_hex(4)
+        longest = 4 * config.live.max_message_bytes + 2**20
+        endpoint, address = _where(config, name, worker)
+        return cls(reactor, directory, endpoint, address, longest, name)
+
+    def listen(self, accept: Accept) -> None:
+        """Listen for the other nodes.
+
+        :raises ConfigError: that is not possible; says why.
+        """
+        factory = PeerFactory(lambda: PeerConnection(self._reactor, self._longest, None, accept))
+        if self._endpoint.path is not None:
+            remove_dead(Path(self._endpoint.path).parent, "peer-*.sock")
+            with binding(self._endpoint):
+                self._open(factory)
+        else:
+            self._open(factory)
+
+    def _open(self, factory: PeerFactory) -> None:
+        opened: list[object] = []
+        endpoint = serverFromString(self._reactor, str(self._endpoint))
+        endpoint.listen(factory).addBoth(opened.append)
+        [port] = opened
+        if not IListeningPort.providedBy(port):
+            reason = getattr(port, "value", port)
+            raise ConfigError(
+                f"cannot listen on {self._endpoint}: {reason}", key="server.peer_listen"
+            )
+        self._port = port
+
+    def close(self) -> Deferred[None]:
+        """Listen no more."""
+        port, self._port = self._port, None
+        stopping = None if port is None else port.stopListening()
+        return succeed(None) if stopping is None else stopping
+
+    async def connect(self, greeting: Greeting, listener: PeerListener) -> PeerConnection:
+        """See `Peers`."""
+        info = await self._info_of(greeting.node)
+        endpoint = self._endpoint_of(info)
+        factory = PeerFactory(lambda: PeerConnection(self._reactor, self._longest, listener))
+        try:
+            connection = cast(PeerConnection, await endpoint.connect(factory))
+        except internet_error.ConnectionRefusedError:
+            raise NodeGone from None
+        except internet_error.ConnectError:
+            if info.peer.startswith("unix:"):
+                # Its socket went with it.
+                raise NodeGone from None
+            raise Overloaded("Another node cannot be reached now.") from None
+        connection.greet(greeting)
+        return connection
+
+    async def others(self) -> Sequence[str]:
+        """See `Peers`."""
+        await self._look()
+        return [name for name in self._known if name != self.name]
+
+    async def _info_of(self, name: str) -> NodeInfo:
+        if name not in self._known or self._seconds() - self._known_at > KNOWN_SECONDS:
+            asked = await self._look()
+            if name not in self._known:
+                raise NodeGone if asked else Overloaded
+        return self._known[name]
+
+    async def _look(self) -> bool:
+        """Ask who is there; tell whether there was an answer."""
+        try:
+            nodes: Sequence[Node] = await self._directory.nodes()
+        except StoreUnavailable:
+            return False
+        found = [info for info in map(read_info, nodes) if info is not None]
+        self._known = {info.id: info for info in found}
+        self._known_at = self._seconds()
+        return True
+
+    def _endpoint_of(self, info: NodeInfo) -> Any:
+        kind, _, rest = info.peer.partition(":")
+        if kind == "unix":
+            if info.host != self.host:
+                self._log.warn(
+                    "a page came here whose live objects are on {host}, which has no"
+                    " server.peer_listen: they have ended for it",
+                    host=info.host,
+                )
+                raise NodeGone
+            return UNIXClientEndpoint(self._reactor, rest, timeout=CONNECT_SECONDS)
+        host, _, port = rest.rpartition(":")
+        return HostnameEndpoint(
+            self._reactor, host.strip("[]").encode(), int(port), timeout=CONNECT_SECONDS
+        )
+
+    def _seconds(self) -> float:
+        return float(self._reactor.seconds())
+
+
+def _where(config: Config, name: str, worker: int) -> tuple[EndpointText, str]:
+    """The endpoint of this node's listener, and how others reach it."""
+    server = config.server
+    if server.peer_listen is None:
+        path = os.path.abspath(config.state_dir / f"peer-{name}.sock")
+        return EndpointText.parse(f"unix:{path}:mode=600"), f"unix:{path}"
+    said = EndpointText.parse(server.peer_listen)
+    if not said.port:
+        raise ConfigError("must be a TCP port, such as tcp:7070", key="server.peer_listen")
+    host, _, port = (server.peer_url or f"{said.interface}:{said.port}").rpartition(":")
+    if host.strip("[]") in ("", "0.0.0.0", "::"):
+        raise ConfigError(
+            "is missing: how do the other nodes reach this one? Say host:port, or give"
+            " server.peer_listen an interface=",
+            key="server.peer_url",
+        )
+    # Each worker has its own: what is meant for one must not come to another.
+    options = {**said.options, "port": str(said.port + worker - 1)}
+    if said.interface:
+        options["interface"] = said.interface
+    endpoint = attrs.evolve(said, arguments=(), options=options)
+    return endpoint, f"tcp:{host}:{int(port) + worker - 1}"

@@ -1,0 +1,209 @@
+"""What other nodes ask of this one: the door behind the listener for peers.
+
+A page whose wire is on another node comes in as a wire of its own, with its client's
+credentials and address; so verification, limits and back-pressure are those of every wire.
+A POST of frames for an event stream that is here, and a page's leave, are answered by one
+`Outcome`.  Rule: only other nodes reach the listener, so what they say of a client is
+believed, and what they counted (connections, rates) is not counted again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import attrs
+import msgspec
+from twisted.internet.defer import ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from takotwist.core.deadlines import Deadline, Deadlines
+from takotwist.errors import Refusal, ShuttingDown
+from takotwist.flow.authorize import RequestCredentials
+from takotwist.flow.refusal import refusal_of
+from takotwist.live.link import Link, LiveWire
+from takotwist.live.peers import (
+    Carry,
+    Greeting,
+    Kind,
+    Leave,
+    Lines,
+    Outcome,
+    PeerListener,
+    PeerStream,
+)
+from takotwist.transports.live.frames import LiveFrames
+from takotwist.transports.live.routes import LiveRoutes
+
+_log = Logger()
+
+
+def _say(stream: PeerStream, outcome: Outcome) -> None:
+    stream.send(Kind.END, msgspec.msgpack.encode(outcome))
+    stream.close()
+
+
+def _outcome_of(refusal: Refusal | None) -> Outcome:
+    if refusal is None:
+        return Outcome()
+    return Outcome(refusal.code, refusal.sentence, refusal.http_status)
+
+
+@attrs.define(slots=True, eq=False)
+class PeerDoor:
+    """Answers the other nodes.
+
+    :ivar name: of this node.
+    :ivar link: makes the speaker of live objects on a wire.
+    """
+
+    name: str
+    link: Callable[[LiveWire, RequestCredentials, str], Link]
+    routes: LiveRoutes
+    deadlines: Deadlines
+    wires: set[PeerWire] = attrs.field(factory=set, init=False)
+
+    def stop(self) -> None:
+        """The server stops, and its objects have ended: let go of the pages."""
+        for wire in list(self.wires):
+            wire.end(ShuttingDown())
+
+    def accept(self, greeting: Greeting, stream: PeerStream) -> PeerListener:
+        """A connection of another node has said what it is for."""
+        if greeting.node != self.name:
+            _say(stream, Outcome(gone=True))
+        elif isinstance(greeting, Carry):
+            presented = RequestCredentials(greeting.headers.get, greeting.cookies.get)
+            wire = PeerWire(self, stream, presented, greeting.address)
+            self.wires.add(wire)
+            return wire
+        elif isinstance(greeting, Lines):
+            self._answer(stream, self._lines(greeting))
+        elif isinstance(greeting, Leave):
+            self._answer(stream, self._leave(greeting))
+        return _Deaf()
+
+    async def _lines(self, said: Lines) -> None:
+        await self.routes.sse.take(said.key, said.content_type, said.body)
+
+    async def _leave(self, said: Leave) -> None:
+        self.routes.leaving.sessions.leave(said.session)
+
+    def _answer(self, stream: PeerStream, work: Coroutine[Any, Any, None]) -> None:
+        async def answer() -> None:
+            try:
+                await work
+            except Exception:
+                _say(stream, _outcome_of(refusal_of(Failure(), _log, "answering a node failed")))
+            else:
+                _say(stream, Outcome())
+
+        ensureDeferred(answer())
+
+
+class _Deaf:
+    """Listens to a connection that has nothing more to say."""
+
+    def received(self, kind: Kind, payload: bytes) -> None:
+        """Nothing comes."""
+
+    def pressure(self, full: bool) -> None:
+        """One answer is sent."""
+
+    def lost(self) -> None:
+        """It was answered, or will be to nobody."""
+
+
+class PeerWire:
+    """A page's wire that another node carries (`LiveWire`), and its connection's listener."""
+
+    def __init__(
+        self, door: PeerDoor, stream: PeerStream, presented: RequestCredentials, address: str
+    ) -> None:
+        self.left = False
+        self._door = door
+        self._stream = stream
+        self._open = True
+        self._deadlines: dict[str, Deadline] = {}
+        self._link = door.link(self, presented, address)
+        self._frames = LiveFrames(self, self._link)
+
+    on_pressure: Callable[[bool], None]
+
+    # LiveWire
+
+    @property
+    def paused(self) -> bool:
+        """See `LiveWire`."""
+        return self._stream.full
+
+    def send(self, frame: bytes) -> None:
+        """See `LiveWire`."""
+        self._stream.send(Kind.TEXT, frame)
+
+    def send_binary(self, payload: bytes) -> None:
+        """See `LiveWire`."""
+        self._stream.send(Kind.BINARY, payload)
+
+    def end(self, refusal: Refusal | None) -> None:
+        """See `LiveWire`; the other node ends the client's wire for the same reason."""
+        if self._gone():
+            _say(self._stream, _outcome_of(refusal))
+
+    def abort(self, reason: str) -> None:
+        """See `LiveWire`."""
+        if self._gone():
+            self._stream.abort()
+
+    def later(self, name: str, when: float, action: Callable[[], None]) -> None:
+        """See `LiveWire`."""
+        before = self._deadlines.pop(name, None)
+        if before is not None:
+            before.cancel()
+        if self._open:
+            self._deadlines[name] = self._door.deadlines.at(when, action)
+
+    def hold(self, full: bool) -> None:
+        """See `LiveWire`."""
+        self._stream.hold(full)
+
+    # PeerListener
+
+    def received(self, kind: Kind, payload: bytes) -> None:
+        """See `PeerListener`."""
+        if kind is Kind.TEXT:
+            self._frames.take(payload, self._track)
+        elif kind is Kind.BINARY:
+            self._frames.take_binary(payload)
+        elif kind is Kind.LEFT:
+            self.left = True
+        elif kind is Kind.BROKEN:
+            self._link.broken(payload.decode("utf-8", "replace"))
+
+    def pressure(self, full: bool) -> None:
+        """See `PeerListener`."""
+        self._link.block(full)
+
+    def lost(self) -> None:
+        """See `PeerListener`."""
+        self._gone()
+
+    # private
+
+    def _track(self, doing: Coroutine[Any, Any, None]) -> None:
+        ensureDeferred(doing).addErrback(
+            lambda failure: _log.failure("a frame of another node failed", failure)
+        )
+
+    def _gone(self) -> bool:
+        """The wire has ended; tell whether it was open."""
+        if not self._open:
+            return False
+        self._open = False
+        for one in self._deadlines.values():
+            one.cancel()
+        self._deadlines.clear()
+        self._door.wires.discard(self)
+        self._frames.lost()
+        return True
