@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 
 from twisted.internet.task import Clock
@@ -27,3 +30,43 @@ class TestMonotonic(SynchronousTestCase):
         call = clock.callLater(10, lambda: None)
         use_monotonic_time(clock)
         self.assertLess(abs(call.getTime() - time.monotonic() - 10), 1)
+
+
+#: Makes the server of the options that are given, and says which modules that took.
+MADE = """
+import sys
+from twisted.internet import reactor
+from takotwist.server.options import Options
+from takotwist.server.process import make_service
+options = Options()
+options.update({"state-dir": sys.argv[1], "workers": sys.argv[2]})
+print(type(make_service(options, reactor)).__name__, *sys.modules)
+"""
+
+
+class WorkersTests(SynchronousTestCase):
+    """Which service is made."""
+
+    def _made(self, workers: str) -> list[str]:
+        folder = self.mktemp()
+        ran = subprocess.run(
+            [sys.executable, "-c", MADE, folder, workers],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "NOTIFY_SOCKET": ""},
+        )
+        return ran.stdout.split()
+
+    def test_one(self) -> None:
+        """A server of one worker is the server, and knows nothing of a supervisor."""
+        name, *modules = self._made("1")
+        self.assertEqual(name, "TakoService")
+        ours = [one for one in modules if one.startswith("takotwist.server.")]
+        self.assertIn("takotwist.server.service", ours)
+        unwanted = (
+            "takotwist.server.supervisor",
+            "takotwist.server.worker",
+            "takotwist.server.notify",
+        )
+        self.assertEqual([one for one in ours if one.startswith(unwanted)], [])

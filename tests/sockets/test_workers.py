@@ -381,7 +381,7 @@ class SignalTests(Base):
     def test_rolling_restart(self) -> None:
         """SIGUSR2 replaces one after the other; nobody is refused, and none of both is cut."""
         server = self.serve(workers=3, config=FAST + "drain_seconds = 1\n")
-        before = dict(server.workers)
+        before, sockets = dict(server.workers), sockets_of(server.pid)
         with self.asking(server) as seen, ExitStack() as stack:
             self.more(seen)
             held = [
@@ -403,6 +403,8 @@ class SignalTests(Base):
         server.signal(signal.SIGUSR2)
         self.logged(server, "rolling restart: done", 2)
         self.assertEqual(self.ask(server), 200)
+        # What belonged to those who have gone is gone.
+        wait_until(lambda: sockets_of(server.pid) == sockets, "the sockets of the beginning")
         self.assertEqual(server.stop(), 0)
         server.assert_clean()
 

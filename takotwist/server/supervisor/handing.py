@@ -35,7 +35,7 @@ BATCH = 64
 RETRY_SECONDS = 0.02
 
 #: What the kernel keeps of connections that were handed on and not yet taken, for each listener
-#: of each worker: about 60 of them.  A worker that is busy for long gets no more.
+#: of each worker: about 130 of them.  Where all workers are so busy, accepting pauses.
 IN_FLIGHT_BYTES = 48 * 1024
 
 
