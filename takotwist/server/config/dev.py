@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import attrs
 
-from takotwist.server.config.kind import Listed, Location, Text
+from takotwist.server.config.kind import Kind, Listed, Location
 from takotwist.server.config.setting import setting
 from takotwist.server.config.web_kind import HttpUrl
+
+
+@attrs.frozen(slots=True)
+class CommandLine(Kind):
+    """A command and its arguments, quoted as in a shell; nothing else of a shell is in it."""
+
+    word = "command"
+
+    @property
+    def allowed(self) -> str:
+        return 'a command line, such as "npm run dev"'
+
+    def read(self, value: object, folder: Path) -> str:
+        try:
+            if isinstance(value, str) and shlex.split(value):
+                return value
+        except ValueError:
+            pass
+        raise self.refuse(value)
 
 
 @attrs.frozen(kw_only=True)
@@ -16,7 +36,7 @@ class Dev:
     """What `tako dev` does beside the server; nothing else reads it."""
 
     run: tuple[str, ...] = setting(
-        Listed(Text()),
+        Listed(CommandLine()),
         (),
         "Commands that it starts beside the server and ends with it, such as the app's own server."
         " They get TAKO_APP_TOKEN and TAKO_PUBLISH_URL.",
