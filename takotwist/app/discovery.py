@@ -78,7 +78,7 @@ def collected(
 T = TypeVar("T")
 
 #: Said of definitions that are not there, with their name.
-_NOWHERE = "there is no folder and no module {!r}; make it, or correct its name where it is said"
+_NOWHERE = "there is no folder and no module {!r}: make it, or correct the name"
 
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 

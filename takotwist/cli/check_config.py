@@ -12,12 +12,11 @@ from datetime import UTC, datetime
 
 import click
 
-from takotwist.app.discovery import discover
 from takotwist.cli.configured import config_option, configured
 from takotwist.cli.progress import progress
 from takotwist.core.channel import Defined, Registry
 from takotwist.errors import TakoError
-from takotwist.live.functions.function import discover_functions
+from takotwist.server.app_code import read_channels, read_functions
 from takotwist.server.config import KEYS, Config
 from takotwist.server.config.reference import toml_value
 from takotwist.server.sites import load_pages
@@ -47,7 +46,7 @@ def command(config: str | None) -> None:
         with progress("reading the app's modules"):
             load_pages(checked.app.pages, checked.folder)
             channels = _channels(checked)
-            functions = discover_functions(checked.app.functions) if checked.app.functions else {}
+            functions = read_functions(checked)
     except TakoError as bad:
         click.echo(str(bad), err=True)
         raise SystemExit(1) from None
@@ -74,9 +73,7 @@ def _channels(config: Config) -> list[Defined]:
 
     :raises DefinitionError: one cannot be read, or two have one name.
     """
-    source = config.app.channels
-    found = discover(source).defined if source is not None else ()
-    return list(Registry.of([*config.channels, *found]))
+    return list(Registry.of([*config.channels, *read_channels(config).defined]))
 
 
 def _parts(

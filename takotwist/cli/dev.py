@@ -92,17 +92,15 @@ def _say(text: str, wrong: bool = False) -> None:
 
 def _check(options: DevelopmentOptions) -> None:
     """Read everything that a start reads; the process ends with 1 where something is wrong."""
-    from takotwist.app.discovery import discover
-    from takotwist.live.functions.function import discover_functions
+    from takotwist.core.channel import Registry
+    from takotwist.server.app_code import read_channels, read_functions
     from takotwist.server.sites import load_pages
 
     try:
         config = options.config()
         load_pages(config.app.pages, config.folder)
-        if config.app.channels is not None:
-            discover(config.app.channels)
-        if config.app.functions is not None:
-            discover_functions(config.app.functions)
+        Registry.of([*config.channels, *read_channels(config).defined])
+        read_functions(config)
     except TakoError as wrong:
         click.echo(str(wrong), err=True)
         raise SystemExit(1) from None

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import click
 
-from takotwist.app.discovery import discover
 from takotwist.cli.configured import config_option, configured
 from takotwist.codecs.generate_python import python_stub
 from takotwist.codecs.generate_typescript import typescript, typescript_functions
 from takotwist.codecs.type_shapes import FunctionTypes
 from takotwist.core.channel import ChannelDefinition
 from takotwist.errors import DefinitionError
-from takotwist.live.functions.function import discover_functions
 from takotwist.live.functions.result_types import function_types
+from takotwist.server.app_code import read_channels, read_functions
 from takotwist.server.config import Config
 
 
@@ -65,13 +64,10 @@ def command(config: str | None, lang: str, output: str | None) -> None:
 
 
 def _channels(config: Config) -> Sequence[ChannelDefinition]:
-    found = discover(config.app.channels).defined if config.app.channels else ()
+    found = read_channels(config).defined
     defined = sorted((*found, *config.channels), key=lambda one: one.definition.name)
     return [one.definition for one in defined]
 
 
 def _functions(config: Config) -> Sequence[FunctionTypes]:
-    source = config.app.functions
-    if source is None:
-        return []
-    return function_types(one for _, one in sorted(discover_functions(source).items()))
+    return function_types(one for _, one in sorted(read_functions(config).items()))

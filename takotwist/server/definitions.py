@@ -22,11 +22,12 @@ from takotwist.adapters.asyncio_check import needs_asyncio
 from takotwist.adapters.authorize_http import AuthorizerRouter, HttpAuthorizer, HttpRegistry
 from takotwist.adapters.authorize_local import LocalAuthorizer
 from takotwist.adapters.callable_runner import CallableRunner
-from takotwist.app.discovery import Discovered, discover
+from takotwist.app.discovery import Discovered
 from takotwist.app.published import Publishing
 from takotwist.core.channel import Defined, Registry
 from takotwist.errors import AuthUnavailable, DefinitionError
-from takotwist.live.functions.function import Function, discover_functions
+from takotwist.live.functions.function import Function
+from takotwist.server.app_code import read_channels, read_functions
 from takotwist.server.config import Config
 from takotwist.streams.seams.reactor import runs_asyncio
 
@@ -141,10 +142,8 @@ class Definitions:
         :raises DefinitionError: :raises ConfigError: and then nothing has changed.
         """
         config = config or self.config
-        source = config.app.channels
-        found = discover(source, again=again) if source is not None else Discovered(())
-        source = config.app.functions
-        functions = discover_functions(source, again=again) if source is not None else {}
+        found = read_channels(config, again=again)
+        functions = read_functions(config, again=again)
         elsewhere = self._elsewhere.defined if self._elsewhere is not None else ()
         client = self._client
         address = None
