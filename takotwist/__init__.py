@@ -11,6 +11,7 @@ from takotwist.app.bound import BoundChannel
 from takotwist.app.calls import Reject
 from takotwist.app.channel import Channel
 from takotwist.app.define import define_channel
+from takotwist.app.presence import Member, Presence
 from takotwist.app.published import Published
 from takotwist.app.publisher import Publisher
 from takotwist.app.types import Context, VerifyRequest
@@ -23,6 +24,8 @@ __all__ = [
     "Context",
     "Grant",
     "HeaderCredential",
+    "Member",
+    "Presence",
     "Published",
     "Publisher",
     "Refusal",

@@ -23,6 +23,8 @@ class TestPublicNames(SynchronousTestCase):
                 "Context",
                 "Grant",
                 "HeaderCredential",
+                "Member",
+                "Presence",
                 "Published",
                 "Publisher",
                 "Refusal",

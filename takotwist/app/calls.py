@@ -14,7 +14,8 @@ from uuid import UUID
 import attrs
 
 from takotwist.app.channel import Channel
-from takotwist.app.types import Context, VerifyRequest
+from takotwist.app.types import Context, VerifyRequest, to_builtins
+from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in
 from takotwist.core.authorization import (
     AuthRequest,
     Drop,
@@ -33,6 +34,7 @@ A = TypeVar("A", covariant=True)
 #: Names in the answer of protocol, section 9 -> fields of a `Grant`.
 GRANT_FIELDS = {
     "subject": "subject",
+    "info": "info",
     "expiresAt": "expires_at",
     "replayWindowMs": "replay_window_ms",
     "inactivityTtlMs": "inactivity_ttl_ms",
@@ -225,9 +227,20 @@ def grant_of(answer: object) -> Grant:
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             raise UnusableAnswer(f"{name} must be whole milliseconds, not {value!r}")
     subject, expires_at = _subject(answer.subject), _expires_at(answer.expires_at)
-    if subject is answer.subject and expires_at is answer.expires_at:
+    info = _info(answer.info)
+    same = subject is answer.subject and expires_at is answer.expires_at and info is None
+    if same:
         return answer
-    return attrs.evolve(answer, subject=subject, expires_at=expires_at)
+    return attrs.evolve(answer, subject=subject, expires_at=expires_at, info=info)
+
+
+def _info(said: object) -> object:
+    if said is None:
+        return None
+    try:
+        return to_builtins(said)
+    except ENCODING_ERRORS as failed:
+        raise UnusableAnswer(f"{failed_in(said, 'info', to_builtins, failed)}") from None
 
 
 def _subject(said: object) -> str | None:

@@ -101,6 +101,8 @@ class Channel(OfChannel[P, Q, M]):
     _verify: Callable[..., Any] | None = None
     _handlers: dict[str, Callable[..., Any]] = attrs.field(factory=dict)
     _publishing: Publishing | None = None
+    _info: Declared | None = attrs.field(default=None, kw_only=True)
+    _state: Declared | None = attrs.field(default=None, kw_only=True)
 
     @property
     def name(self) -> str:

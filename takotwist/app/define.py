@@ -10,9 +10,10 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 from takotwist.app.channel import Channel, check_type, types_of
+from takotwist.app.presence import Presence, rules_of
 from takotwist.app.type_parameters import M, Q
 from takotwist.app.types import Declared, P, SchemaOnly, declare
 from takotwist.core.channel import ChannelDefinition, Lifecycle
@@ -36,6 +37,7 @@ def define_channel(
     messages: Mapping[str, type[M]],
     partition_by: Iterable[str] | str | None = ...,
     forward_unhandled: bool = ...,
+    presence: Presence | Literal["count"] | bool | None = ...,
     replay_window: Duration | None = ...,
     inactivity_ttl: Duration | None = ...,
     keepalive_interval: Duration | None = ...,
@@ -53,6 +55,7 @@ def define_channel(
     messages: Mapping[str, Any] | None = ...,
     partition_by: Iterable[str] | str | None = ...,
     forward_unhandled: bool = ...,
+    presence: Presence | Literal["count"] | bool | None = ...,
     replay_window: Duration | None = ...,
     inactivity_ttl: Duration | None = ...,
     keepalive_interval: Duration | None = ...,
@@ -70,6 +73,7 @@ def define_channel(
     messages: Mapping[str, type[M]],
     partition_by: Iterable[str] | str | None = ...,
     forward_unhandled: bool = ...,
+    presence: Presence | Literal["count"] | bool | None = ...,
     replay_window: Duration | None = ...,
     inactivity_ttl: Duration | None = ...,
     keepalive_interval: Duration | None = ...,
@@ -87,6 +91,7 @@ def define_channel(
     messages: Mapping[str, Any] | None = ...,
     partition_by: Iterable[str] | str | None = ...,
     forward_unhandled: bool = ...,
+    presence: Presence | Literal["count"] | bool | None = ...,
     replay_window: Duration | None = ...,
     inactivity_ttl: Duration | None = ...,
     keepalive_interval: Duration | None = ...,
@@ -104,6 +109,7 @@ def define_channel(
     messages: Mapping[str, type[M]],
     partition_by: Iterable[str] | str | None = ...,
     forward_unhandled: bool = ...,
+    presence: Presence | Literal["count"] | bool | None = ...,
     replay_window: Duration | None = ...,
     inactivity_ttl: Duration | None = ...,
     keepalive_interval: Duration | None = ...,
@@ -121,6 +127,7 @@ def define_channel(
     messages: Mapping[str, Any] | None = ...,
     partition_by: Iterable[str] | str | None = ...,
     forward_unhandled: bool = ...,
+    presence: Presence | Literal["count"] | bool | None = ...,
     replay_window: Duration | None = ...,
     inactivity_ttl: Duration | None = ...,
     keepalive_interval: Duration | None = ...,
@@ -137,6 +144,7 @@ def define_channel(
     messages: Mapping[str, Any] | None = None,
     partition_by: Iterable[str] | str | None = None,
     forward_unhandled: bool = False,
+    presence: Presence | Literal["count"] | bool | None = None,
     replay_window: Duration | None = None,
     inactivity_ttl: Duration | None = None,
     keepalive_interval: Duration | None = None,
@@ -160,6 +168,8 @@ def define_channel(
     :param partition_by: the params that make the topic; the others are passed to
         `verify` and the handlers only.  Left out: all of them.
     :param forward_unhandled: store and fan out clients' frames whose type has no handler.
+    :param presence: who is here, for clients to see: a `Presence`, `True` for its defaults, or
+        ``"count"`` for the number alone.  Left out: nobody is told of others.
     :param replay_window: how far back a reconnect may reach.  Default 600 s; this and
         the five below may have other defaults in the server's ``[lifecycle]``.
     :param inactivity_ttl: drop a topic that is idle this long.  Default 0, never.
@@ -193,6 +203,7 @@ def define_channel(
         check_type(key): declare(kind, f"message type {key!r}")
         for key, kind in (messages or {}).items()
     }
+    rules, info, state = rules_of(presence)
     definition = ChannelDefinition(
         name=name,
         params=schema,
@@ -200,10 +211,12 @@ def define_channel(
         forward_unhandled=forward_unhandled,
         partition_by=_partition(partition_by, declared),
         lifecycle=Lifecycle(**lifecycle),
+        presence=rules,
         said=frozenset(lifecycle),
     )
     kinds = params if callable(params) else None
-    return Channel(place, definition, declared, payloads, kinds, types_of(messages or {}))
+    types = types_of(messages or {})
+    return Channel(place, definition, declared, payloads, kinds, types, info=info, state=state)
 
 
 def _milliseconds(name: str, said: Duration) -> int:

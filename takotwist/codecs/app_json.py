@@ -56,6 +56,7 @@ class _Dispatch(msgspec.Struct, omit_defaults=True):
 class _Grant(msgspec.Struct, omit_defaults=True, rename="camel"):
     ok: bool
     subject: str | None = None
+    info: Any = None
     expires_at: float | None = None
     replay_window_ms: int | None = None
     inactivity_ttl_ms: int | None = None

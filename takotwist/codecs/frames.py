@@ -17,6 +17,7 @@ import msgspec
 from takotwist.codecs.tako_json import check_type, payload
 from takotwist.core.channel import Lifecycle
 from takotwist.core.json_values import Json, JsonObject
+from takotwist.core.roster import is_roster
 from takotwist.core.topic import Draft, Topic, parse_cursor
 from takotwist.errors import BodyInvalid, MessageTooLarge, Refusal
 
@@ -51,12 +52,25 @@ class Send:
 
 
 @attrs.frozen(slots=True)
+class State:
+    """What a member says of itself, on the connection's own topic.
+
+    :ivar state: one JSON value, encoded.
+    """
+
+    state: bytes
+    ref: Ref = None
+
+
+@attrs.frozen(slots=True)
 class OnTopic:
     """A frame that names its topic.
 
-    :ivar op: ``subscribe``, ``unsubscribe``, ``publish`` or ``auth``.
+    :ivar op: ``subscribe``, ``unsubscribe``, ``publish``, ``auth`` or ``presence``.
     :ivar auth: credentials for this topic alone, `None` for the connection's.
     :ivar draft: of a publish.
+    :ivar presence: it is about who is at the topic.
+    :ivar state: what a member says of itself there; one JSON value, encoded.
     """
 
     op: str
@@ -68,6 +82,8 @@ class OnTopic:
     reset_when_stale: bool = False
     draft: Draft | None = None
     idempotency_key: str | None = None
+    presence: bool = False
+    state: bytes | None = None
 
 
 @attrs.frozen(slots=True)
@@ -90,7 +106,7 @@ class Bad:
     auth: bool = False
 
 
-ClientFrame = Authenticate | Send | OnTopic | Ping | Bad
+ClientFrame = Authenticate | Send | State | OnTopic | Ping | Bad
 
 
 class _Wire(msgspec.Struct):
@@ -106,6 +122,8 @@ class _Wire(msgspec.Struct):
     cursor: str | int | None = None
     auth: str | None = None
     stale: str | None = None
+    presence: bool = False
+    state: msgspec.Raw = msgspec.Raw()
 
 
 _WIRE = msgspec.json.Decoder(_Wire)
@@ -117,7 +135,7 @@ _LEADING_REF = re.compile(
 )
 #: How far it is looked for.
 _LEADING_BYTES = 4096
-_TOPIC_OPS = ("subscribe", "unsubscribe", "publish", "auth")
+_TOPIC_OPS = ("subscribe", "unsubscribe", "publish", "auth", "presence")
 
 
 def read_client_frame(text: bytes, max_bytes: int) -> ClientFrame:
@@ -185,6 +203,8 @@ def _frame(wire: _Wire, max_bytes: int) -> ClientFrame:
         return Ping(wire.ref)
     if wire.op not in _TOPIC_OPS:
         raise BodyInvalid(f"op: there is no {wire.op!r}.")
+    if wire.op == "presence" and wire.channel is None:
+        return State(_state(wire), wire.ref)
     if wire.stale not in (None, "reset"):
         raise BodyInvalid("stale must be 'reset' where it is given.")
     return OnTopic(
@@ -197,7 +217,16 @@ def _frame(wire: _Wire, max_bytes: int) -> ClientFrame:
         wire.stale == "reset",
         _draft(wire, max_bytes) if wire.op == "publish" else None,
         wire.idempotencyKey,
+        wire.presence,
+        _state(wire) if wire.op == "presence" else None,
     )
+
+
+def _state(wire: _Wire) -> bytes:
+    raw = bytes(wire.state)
+    if not raw:
+        raise BodyInvalid("state is missing.")
+    return payload(raw, "state")
 
 
 def _draft(wire: _Wire, max_bytes: int) -> Draft:
@@ -238,7 +267,9 @@ def lifecycle_fields(lifecycle: Lifecycle) -> dict[str, int]:
 
 
 def _topic(topic: Topic) -> dict[str, object]:
-    return {"channel": topic.channel, "params": dict(sorted(topic.params.items()))}
+    named: dict[str, object] = {"channel": topic.channel}
+    named["params"] = dict(sorted(topic.params.items()))
+    return {**named, "presence": True} if is_roster(topic) else named
 
 
 def open_frame(
@@ -276,6 +307,11 @@ def subscribed_frame(
     if subject is not None:
         frame["subject"] = subject
     return msgspec.json.encode(frame | {"lifecycle": lifecycle_fields(lifecycle)})
+
+
+def synced_frame(ref: Ref, cursor: int, topic: Topic) -> bytes:
+    """All who were there when the roster was asked for have been named."""
+    return msgspec.json.encode({"op": "synced", "ref": ref, "cursor": str(cursor), **_topic(topic)})
 
 
 def ack_frame(ref: Ref, message_id: int | None = None, *, stored: bool = True) -> bytes:

@@ -1,21 +1,21 @@
 """The registry of an app elsewhere: its definitions as JSON (protocol, section 9).
 
 ``channel``, ``paramsSchema``, ``auth`` and ``transport`` are the original
-system's; lifecycle, ``messages``, ``partitionBy`` and ``queryToken`` are additions that
-an app may leave out.  Rule: a registry is read as a whole or not at all, so a
+system's; lifecycle, ``messages``, ``presence``, ``partitionBy`` and ``queryToken`` are additions
+that an app may leave out.  Rule: a registry is read as a whole or not at all, so a
 server never runs with half of an app's channels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from takotwist.core.channel import ChannelDefinition, Credentials, Lifecycle
+from takotwist.core.channel import ChannelDefinition, Credentials, Lifecycle, PresenceRules
 from takotwist.core.json_values import Json, JsonObject
-from takotwist.core.params import Params, PayloadSchema
+from takotwist.core.params import Params, PayloadSchema, Schema
 from takotwist.errors import BodyInvalid, DefinitionError
 
 #: Most definitions that one app may have.
@@ -31,6 +31,15 @@ class _Auth(msgspec.Struct, rename="camel", omit_defaults=True):
     query_token: bool = False
 
 
+class _Presence(msgspec.Struct, rename="camel", omit_defaults=True):
+    info_schema: dict[str, Json] | bool | None = None
+    state_schema: dict[str, Json] | bool | None = None
+    grace_ms: int = 10_000
+    max_members: int = 1_000
+    events: bool = True
+    count: bool = False
+
+
 class _Entry(msgspec.Struct, rename="camel", omit_defaults=True):
     channel: str
     auth: Literal[False] | _Auth
@@ -38,6 +47,7 @@ class _Entry(msgspec.Struct, rename="camel", omit_defaults=True):
     transport: str | None = None
     messages: dict[str, dict[str, Json] | bool] | None = None
     partition_by: list[str] | None = None
+    presence: _Presence | None = None
     replay_window_ms: int | None = None
     inactivity_ttl_ms: int | None = None
     keepalive_interval_ms: int | None = None
@@ -77,10 +87,39 @@ def _definition(entry: _Entry) -> ChannelDefinition:
             handlers=None if entry.transport == "ws" else frozenset(),
             partition_by=None if entry.partition_by is None else tuple(entry.partition_by),
             lifecycle=Lifecycle(**lifecycle),
+            presence=None if entry.presence is None else _rules(entry.presence),
             said=frozenset(lifecycle),
         )
     except DefinitionError as bad:
         raise DefinitionError(bad.reason, place=f"channel {entry.channel!r}") from None
+
+
+def _rules(said: _Presence) -> PresenceRules:
+    def schema(document: dict[str, Json] | bool | None, what: str) -> PayloadSchema | None:
+        return None if document is None else PayloadSchema(Schema.of(document, what))
+
+    return PresenceRules(
+        info=schema(said.info_schema, "the schema of presence info"),
+        state=schema(said.state_schema, "the schema of presence state"),
+        grace_ms=said.grace_ms,
+        max_members=said.max_members,
+        events=said.events,
+        counts_all=said.count,
+    )
+
+
+def _presence(rules: PresenceRules) -> _Presence:
+    def document(schema: PayloadSchema | None) -> Any:
+        return None if schema is None else schema.schema.document
+
+    return _Presence(
+        document(rules.info),
+        document(rules.state),
+        rules.grace_ms,
+        rules.max_members,
+        rules.events,
+        rules.counts_all,
+    )
 
 
 def _object(entry: _Entry) -> JsonObject:
@@ -117,6 +156,7 @@ def _entry(definition: ChannelDefinition) -> _Entry:
             key: dict(payload.schema.document) for key, payload in definition.messages.items()
         }
         or None,
+        presence=None if definition.presence is None else _presence(definition.presence),
         partition_by=(None if definition.partition_by is None else list(definition.partition_by)),
         **lifecycle,
     )

@@ -20,7 +20,7 @@ REFUSED_SECONDS = 10.0
 #: The last second of the year 9999, in unix seconds; what is later was meant otherwise.
 LATEST_EXPIRY = 253_402_300_799
 
-Operation = Literal["subscribe", "connect", "publish", "history", "call"]
+Operation = Literal["subscribe", "connect", "publish", "history", "presence", "call"]
 
 
 @attrs.frozen(slots=True)
@@ -62,12 +62,15 @@ class Grant:
     """The app's yes.
 
     :ivar subject: who this is, as the app names them; stamped on the connection.
+    :ivar info: what others are told of the subject where the channel has presence: a value
+        that JSON can carry.
     :ivar expires_at: unix seconds after which the grant is void, or `None`.
     :ivar replay_window_ms: and the rest: overrides of the channel's lifecycle for
         this connection, `None` where the channel's own holds.
     """
 
     subject: str | None = None
+    info: object = None
     expires_at: float | None = None
     replay_window_ms: int | None = None
     inactivity_ttl_ms: int | None = None

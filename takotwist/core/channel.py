@@ -95,6 +95,37 @@ class Credentials:
 
 
 @attrs.frozen(slots=True, kw_only=True)
+class PresenceRules:
+    """What a channel says of who is at its topics.
+
+    :ivar info: schema of what the app says of a member; `None`: anything.
+    :ivar state: schema of what a member says of itself; `None`: anything.
+    :ivar grace_ms: who is back within it has not been away.
+    :ivar max_members: of one topic on one node; who comes then is counted, and is no member.
+    :ivar events: whether changes may be followed; else the list can be asked for alone.
+    :ivar counts_all: nobody is a member, and only the number of connections is said.
+    """
+
+    info: PayloadSchema | None = None
+    state: PayloadSchema | None = None
+    grace_ms: int = 10_000
+    max_members: int = 1_000
+    events: bool = True
+    counts_all: bool = False
+
+    #: name -> (least, most) that a definition may say.
+    BOUNDS: ClassVar = {"grace_ms": (0, 10 * MINUTE_MS), "max_members": (1, 100_000)}
+
+    def __attrs_post_init__(self) -> None:
+        for name, (least, most) in self.BOUNDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+                raise DefinitionError(
+                    f"presence: {name} must be a whole number from {least} to {most}, not {value!r}"
+                )
+
+
+@attrs.frozen(slots=True, kw_only=True)
 class ChannelDefinition:
     """One channel, as every part of the server sees it.
 
@@ -110,6 +141,7 @@ class ChannelDefinition:
         ``transport: "ws"``); empty where the channel is SSE only.
     :ivar forward_unhandled: store and fan out a frame whose type has no handler.
     :ivar partition_by: names of the params that make the topic; `None` is all.
+    :ivar presence: of those who follow a topic; `None` where nobody is told of others.
     :ivar said: what of `lifecycle` the definition says itself; the rest are defaults.
     """
 
@@ -122,6 +154,7 @@ class ChannelDefinition:
     forward_unhandled: bool = False
     partition_by: tuple[str, ...] | None = None
     lifecycle: Lifecycle = Lifecycle()
+    presence: PresenceRules | None = None
     said: frozenset[str] = attrs.field(default=frozenset(Lifecycle.BOUNDS), eq=False)
 
     def __attrs_post_init__(self) -> None:

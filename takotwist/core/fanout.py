@@ -133,6 +133,10 @@ class Subscription:
         the subscription begins, and with the refusal that a reset stands for.
     :ivar on_end: called when the server ends the subscription, never after a detach.
     :ivar forgotten_when_idle: whether the topic is dropped when nobody uses it.
+    :ivar on_live: called once, when all that was there at the beginning has been given;
+        of a topic with keys alone.
+    :ivar whole_from: of a topic with keys that is read from its beginning, the head then:
+        what was removed up to there had no part in what this subscriber was to be given.
     :ivar busy: a page is being read for it, or it is being continued just now.
     """
 
@@ -142,6 +146,8 @@ class Subscription:
     on_open: Callable[[int, Refusal | None], None]
     on_end: Callable[[Refusal], None]
     forgotten_when_idle: bool = False
+    on_live: Callable[[], None] | None = None
+    whole_from: int = 0
     replay: Replay = attrs.field(factory=lambda: Replay(0), init=False)
     busy: bool = attrs.field(default=False, init=False)
 
@@ -313,6 +319,11 @@ class FanOut:
     def audiences(self) -> Iterator[Audience]:
         """Every topic that has subscribers."""
         return iter(self._audiences.values())
+
+    def size(self, key: str) -> int:
+        """How many subscribers the topic has."""
+        audience = self._audiences.get(key)
+        return 0 if audience is None else len(audience.members)
 
     def __contains__(self, key: str) -> bool:
         """`True` while the topic has subscribers."""

@@ -19,6 +19,7 @@ from takotwist.core.metrics import Metrics
 from takotwist.core.replay import Gate
 from takotwist.core.send_queue import SendQueue
 from takotwist.core.tail import Item, Tails
+from takotwist.core.topic import EVERYTHING
 from takotwist.errors import (
     CursorInvalid,
     InternalError,
@@ -118,7 +119,7 @@ class Attacher:
                 if not reset_when_stale or subscription.ended:
                     raise
                 subscription.busy = False
-                return self._begin(subscription, self.log.head, cannot)
+                return self._anew(subscription, cannot)
             finally:
                 subscription.busy = False
             if subscription.ended:
@@ -129,7 +130,7 @@ class Attacher:
             if cursor > self.log.head:
                 if not reset_when_stale:
                     raise CursorInvalid("The cursor is newer than any message of this server.")
-                return self._begin(subscription, self.log.head, CursorInvalid())
+                return self._anew(subscription, CursorInvalid())
             return self._begin(subscription, cursor if items else self.log.head)
         subscription.busy = True
         try:
@@ -143,9 +144,17 @@ class Attacher:
         except (CursorInvalid, ReplayTooOld) as cannot:
             if not reset_when_stale:
                 raise
-            return self._begin(subscription, self.log.head, cannot)
+            return self._anew(subscription, cannot)
+        if cursor == EVERYTHING and subscription.on_live is not None:
+            subscription.whole_from = read.page.head
         nothing = not read.items and not read.page.more
         return self._begin(subscription, read.page.head if nothing else cursor, read=read)
+
+    def _anew(self, subscription: Subscription, cannot: Refusal) -> bool:
+        """Begin where it still can, saying that it was not where the client was."""
+        # Of a topic with keys all that it holds is the way back to what is.
+        keyed = subscription.on_live is not None
+        return self._begin(subscription, EVERYTHING if keyed else self.log.head, cannot)
 
     def _begin(
         self,
@@ -209,7 +218,9 @@ class Attacher:
                 position = subscription.replay.position
                 read = await self._read(subscription)
                 if not subscription.ended:
-                    read.page.judge(position)
+                    if position == EVERYTHING and subscription.on_live is not None:
+                        subscription.whole_from = read.page.head
+                    read.page.judge(max(position, subscription.whole_from))
                     self._take(subscription, read)
         except StoreUnavailable:
             # The connection is well, only the log is not: it waits.
@@ -249,6 +260,9 @@ class Attacher:
                 send_queue.waiting[subscription] = None
                 return True
             if self.fanout.open_gate(subscription):
+                if subscription.on_live is not None:
+                    on_live, subscription.on_live = subscription.on_live, None
+                    on_live()
                 return True
             items = self._tail(subscription)
             if items is None:

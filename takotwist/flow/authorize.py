@@ -15,15 +15,30 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import attrs
+import msgspec
 from twisted.logger import Logger
 
 from takotwist.core.authorization import AuthRequest, Grant, HeaderCredential, Operation
-from takotwist.core.channel import ChannelDefinition, Lifecycle, Registry, is_channel_name
+from takotwist.core.channel import (
+    ChannelDefinition,
+    Lifecycle,
+    PresenceRules,
+    Registry,
+    is_channel_name,
+)
 from takotwist.core.json_values import JsonObject
 from takotwist.core.limits import LimitSettings
 from takotwist.core.metrics import Metrics
+from takotwist.core.roster import roster_of
 from takotwist.core.topic import Topic
-from takotwist.errors import ChannelUnknown, CredentialsMissing, ParamsInvalid
+from takotwist.errors import (
+    AuthUnavailable,
+    BodyInvalid,
+    ChannelUnknown,
+    CredentialsMissing,
+    ParamsInvalid,
+    TransportNotEnabled,
+)
 from takotwist.flow.in_flight import InFlightCalls
 from takotwist.ports import IAuthorizer
 
@@ -76,11 +91,22 @@ class TopicRequest:
     """A request whose channel is known and whose params are valid.
 
     :ivar params: all params; `topic` has only those that partition.
+    :ivar roster: it is about who is at the topic: `topic` is the roster.
     """
 
     definition: ChannelDefinition
     params: JsonObject
     topic: Topic
+    roster: bool = False
+
+    def of_roster(self) -> TopicRequest:
+        """The same about who is there.
+
+        :raises TransportNotEnabled: the channel has no presence.
+        """
+        if self.definition.presence is None:
+            raise TransportNotEnabled(f"Channel {self.definition.name!r} has no presence.")
+        return attrs.evolve(self, topic=roster_of(self.topic), roster=True)
 
     @property
     def name_bytes(self) -> int:
@@ -157,6 +183,8 @@ class TopicBounds(Protocol):
 
     @property
     def max_topic_bytes(self) -> int: ...
+    @property
+    def max_presence_info_bytes(self) -> int: ...
 
 
 @attrs.define(slots=True)
@@ -302,9 +330,30 @@ class AuthorizerService:
             lambda: self.authorizer.authorize(request),
         )
         self.metrics.authorize_seconds.observe(self.seconds() - began)
+        if grant.info is not None and asked.definition.presence is not None:
+            self._check_info(request.channel, asked.definition.presence, grant.info)
         for name, said, holds in grant.out_of_bounds():
             self._name_once(request.channel, name, said, holds)
         return grant
+
+    def _check_info(self, channel: str, rules: PresenceRules, info: object) -> None:
+        """:raises AuthUnavailable: the app says of somebody what the channel does not allow."""
+        data, most = msgspec.json.encode(info), self.settings.limits.max_presence_info_bytes
+        wrong = None
+        if len(data) > most:
+            wrong = f"it has {len(data)} bytes; at most {most} are taken"
+        elif rules.info is not None:
+            try:
+                rules.info.check(data)
+            except BodyInvalid as misfit:
+                wrong = misfit.sentence
+        if wrong is not None:
+            _logger.error(
+                "the grant for {channel} has an info that cannot be used: {wrong}",
+                channel=channel,
+                wrong=wrong,
+            )
+            raise AuthUnavailable("The app failed while authorizing.")
 
     def _name_once(self, channel: str, name: str, said: int, holds: int) -> None:
         """Say in the log that a grant's value is not taken as it is; once until a reload."""

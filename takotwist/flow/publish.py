@@ -88,15 +88,19 @@ class PublisherService:
         lifecycle: Lifecycle,
         idempotency_key: str | None = None,
         numbered: bool = False,
+        keys: tuple[str, ...] = (),
+        kept: bool = False,
     ) -> Deferred[Appended]:
         """Store validated `drafts` on `topic`, all or none, and deliver them.
 
-        :param numbered: see `Append`.
+        :param numbered: and the others: see `Append`.
         :return: fires after the commit.
         :raises StoreUnavailable: nothing was stored. :raises Overloaded: nothing
             was stored, too much waits. :raises ShuttingDown: we are stopping.
         """
-        one = _Publish(Append(topic, tuple(drafts), lifecycle, idempotency_key, numbered))
+        one = _Publish(
+            Append(topic, tuple(drafts), lifecycle, idempotency_key, numbered, keys, kept)
+        )
         try:
             if self._stopping is not None:
                 raise ShuttingDown

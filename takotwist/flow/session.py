@@ -18,7 +18,8 @@ from twisted.internet.defer import Deferred, succeed
 from takotwist.core.deadlines import Deadline
 from takotwist.core.fanout import Subscription
 from takotwist.core.send_queue import SendQueue
-from takotwist.errors import BodyInvalid, CredentialsExpired, RateLimited, Refusal
+from takotwist.core.topic import Topic
+from takotwist.errors import BodyInvalid, CredentialsExpired, RateLimited, Refusal, VerifyRejected
 from takotwist.flow.authorize import Authorized
 from takotwist.flow.client_frames import ClientFrames
 
@@ -65,7 +66,8 @@ class Subscribed:
         """The server ends the subscription."""
         if self._frames is not None:
             self._frames.end(refusal)
-        self._session.unsubscribe(self.subscription.topic.key)
+        decided = isinstance(refusal, CredentialsExpired | VerifyRejected)
+        self._session.unsubscribe(self.subscription.topic.key, lost=not decided)
         self._on_end(refusal)
 
     @contextmanager
@@ -170,12 +172,14 @@ class Session:
         on_open: OnOpen,
         on_end: Callable[[Refusal], None],
         on_full: Callable[[bool], None] = _always_reads,
+        on_live: Callable[[], None] | None = None,
     ) -> Subscribed | None:
         """Follow a topic.
 
         :param on_open: called before the first message.
         :param on_end: called when the server ends the subscription.
         :param on_full: see `ClientFrames`.
+        :param on_live: of a roster: called when all who were there have been named.
         :return: `None` where the connection closed meanwhile.
         :raises BodyInvalid: it is followed already. :raises RateLimited: too many are.
         :raises Refusal: the topic cannot be followed from this cursor.
@@ -200,7 +204,8 @@ class Session:
             self.send_queue,
             on_open,
             subscribed.ended,
-            forgotten_when_idle=lifecycle.inactivity_ttl_ms > 0,
+            forgotten_when_idle=lifecycle.inactivity_ttl_ms > 0 and not admitted.asked.roster,
+            on_live=on_live,
         )
         self.subscribed[topic.key] = subscribed
         subscribed.watch_expiry()
@@ -213,21 +218,35 @@ class Session:
             subscription.on_open = _begun
             if not began:
                 self.unsubscribe(topic.key)
+        if began and admitted.asked.definition.presence is not None:
+            parts.presence.entered(self.id, admitted)
         return subscribed if began else None
 
-    def unsubscribe(self, key: str) -> bool:
-        """Leave a topic.  Whether it was followed."""
+    def unsubscribe(self, key: str, *, lost: bool = False) -> bool:
+        """Leave a topic.  Whether it was followed.
+
+        :param lost: nobody decided that; who is a member there may come back.
+        """
         subscribed = self.subscribed.pop(key, None)
         if subscribed is None:
             return False
         self.let_go_of_name(subscribed._name_bytes)
         self._sessions.attacher.detach(subscribed.subscription)
         subscribed.left()
+        if subscribed.admitted.asked.definition.presence is not None:
+            self._sessions.presence.left(self.id, subscribed.admitted, for_good=not lost)
         return True
+
+    def position(self, topic: Topic) -> int:
+        """Up to where a topic that is followed has been given."""
+        return self.subscribed[topic.key].subscription.replay.position
 
     def refresh(self, subscribed: Subscribed, admitted: Authorized) -> None:
         """New credentials for a topic were accepted."""
+        before = subscribed.admitted
         subscribed.refreshed(admitted)
+        if admitted.asked.definition.presence is not None:
+            self._sessions.presence.renewed(self.id, before, admitted)
 
     def hold_name(self, size: int) -> None:
         """The name of a topic is kept for this connection, until it is let go of.
@@ -289,7 +308,7 @@ class Session:
             return
         self._closed = True
         for key in list(self.subscribed):
-            self.unsubscribe(key)
+            self.unsubscribe(key, lost=True)
         for _, deadline in self._deadlines:
             deadline.cancel()
         self._deadlines = ()

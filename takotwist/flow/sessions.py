@@ -19,6 +19,7 @@ from takotwist.errors import Refusal
 from takotwist.flow.attach import Attacher
 from takotwist.flow.authorize import Authorized, AuthorizerService
 from takotwist.flow.client_frames import ClientFrames
+from takotwist.flow.presence import PresenceService
 from takotwist.flow.publish import PublisherService
 from takotwist.flow.publish_grant import PublishGrant
 from takotwist.flow.session import Session
@@ -57,6 +58,7 @@ class Sessions:
     publishing: PublisherService
     authorizing: AuthorizerService
     authorizer: IAuthorizer
+    presence: PresenceService
     deadlines: Deadlines
     metrics: Metrics
     seconds: Callable[[], float]

@@ -33,6 +33,7 @@ from takotwist.flow.attach import Attacher
 from takotwist.flow.authorize import AuthorizerService
 from takotwist.flow.follow import Follower
 from takotwist.flow.followed import FollowedTopics
+from takotwist.flow.presence import PresenceService
 from takotwist.flow.publish import PublisherService, at_once, validate
 from takotwist.flow.read_log import SharedReads
 from takotwist.flow.sessions import Sessions
@@ -55,6 +56,7 @@ from takotwist.transports.admission import Admission
 from takotwist.transports.history import HistoryTransport
 from takotwist.transports.live.peer_door import PeerDoor
 from takotwist.transports.live.routes import LiveRoutes
+from takotwist.transports.presence import PresenceTransport
 from takotwist.transports.publish.route import PublishTransport
 from takotwist.transports.responses import Responses
 from takotwist.transports.site import Answer, Routes
@@ -104,6 +106,7 @@ def compose(
     elsewhere: IResource | None = None,
     more_pages: Mapping[str, IResource] | None = None,
     peers: Peers | None = None,
+    node: str = "",
 ) -> Parts:
     """Put the server together.
 
@@ -119,6 +122,7 @@ def compose(
     :param refresh: see `AuthorizerService`.
     :param elsewhere: the resource of all paths that are not ours.
     :param peers: the other nodes, where there are several.
+    :param node: the name of this node among those that share the log, the same in its next run.
     :param more_pages: public pages beside ours, by their paths, or in the place of one of ours.
     """
     limits, seconds = config.limits, reactor.seconds
@@ -149,6 +153,9 @@ def compose(
 
     # who is connected
     connection_limits = ConnectionLimits(reloadable)
+    presence = PresenceService(
+        log, publishing, authorizing, fanout, reloadable, seconds, wall, reactor.callLater, node
+    )
     sessions = Sessions(
         connection_limits,
         reloadable,
@@ -157,6 +164,7 @@ def compose(
         publishing,
         authorizing,
         authorizer,
+        presence,
         deadlines,
         metrics,
         seconds,
@@ -212,10 +220,11 @@ def compose(
         live: LiveRoutes | None = None,
         elsewhere: IResource | None = None,
     ) -> Routes:
+        sse = SseTransport(admission)
         return Routes(
             config.http.base_paths,
             admission.answers,
-            SseTransport(admission),
+            sse,
             WebSocketTransport(admission, upgrade, max_live_frame_bytes),
             PublishTransport(
                 authorizing,
@@ -227,6 +236,14 @@ def compose(
                 deadlines,
             ),
             HistoryTransport(admission, log, followed),
+            PresenceTransport(
+                admission,
+                presence,
+                sessions,
+                sse,
+                lambda: reloadable.limits.max_presence_state_bytes,
+                may_publish,
+            ),
             pages,
             live,
             elsewhere,
@@ -282,6 +299,7 @@ def compose(
         follower=follower,
         publishing=publishing,
         authorizing=authorizing,
+        presence=presence,
         sessions=sessions,
         limits=connection_limits,
         answers=answers,

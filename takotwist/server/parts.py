@@ -18,6 +18,7 @@ from takotwist.core.send_queue import FlushBatch
 from takotwist.flow.attach import Attacher
 from takotwist.flow.authorize import AuthorizerService
 from takotwist.flow.follow import Follower
+from takotwist.flow.presence import PresenceService
 from takotwist.flow.publish import PublisherService
 from takotwist.flow.sessions import Sessions
 from takotwist.ports import IAuthorizer, IReplayLog
@@ -54,6 +55,7 @@ class Parts:
     follower: Follower
     publishing: PublisherService
     authorizing: AuthorizerService
+    presence: PresenceService
     sessions: Sessions
     limits: ConnectionLimits
     answers: Responses

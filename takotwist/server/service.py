@@ -207,6 +207,9 @@ class TakoService(MultiService):
                 seconds=self._ids_ahead(),
             )
         await self.definitions.read_elsewhere()
+        self.parts.presence.start().addErrback(
+            lambda failure: self.log.failure("reading who was here failed", failure)
+        )
         self.ready = True
         for address in self.listeners.read():
             if self._worker is None:
@@ -301,6 +304,8 @@ class TakoService(MultiService):
         if self._notify is not None:
             self._notify.stopping()
         self.parts.stop_admitting()
+        # Who is cut off from here on comes back: nobody leaves by it.
+        self.parts.presence.stop()
         # HTTP/3 begins to leave before the drain, which ends what it waits for.
         leaving = await self.listeners.close()
         try:

@@ -88,6 +88,7 @@ class World:
         several worlds share.
     :param clock: of another world: time passes for both.
     :param peers: the other worlds, for live objects of pages that come by another one.
+    :param node: the name of this one among those that share `log`.
     :param authorizer: who is asked in place of the channels' own functions.
     :param pages: what answers every path that is not the server's.
     :param functions: that pages may call, as `takotwist.live.functions.function` returned them.
@@ -107,6 +108,7 @@ class World:
         pages: IResource | None = None,
         clock: WorldClock | None = None,
         peers: Peers | None = None,
+        node: str = "",
     ) -> None:
         self.clock = clock or WorldClock()
         if clock is None:
@@ -135,6 +137,7 @@ class World:
             beside=local.runner,
             elsewhere=pages,
             peers=peers,
+            node=node,
         )
         self.live: LiveParts = self.parts.live
         set_default_broadcasts(self.live.services.broadcasts)
@@ -143,6 +146,7 @@ class World:
             channel.bind(LocalPublishing(self.clock, self.parts.store, lambda: True))
         self.parts.log.start(self.parts.follower)
         self.live.feed.start()
+        self.parts.presence.start()
         parts = self.parts
         self._public = site(parts.public, parts.reloadable, self.clock, parts.unfinished)
         self._private = site(parts.private, parts.reloadable, self.clock, parts.unfinished)

@@ -22,6 +22,7 @@ from takotwist.codecs.frames import (
     Ping,
     Ref,
     Send,
+    State,
     ack_frame,
     error_frame,
     open_frame,
@@ -123,6 +124,8 @@ class ChannelSpeaker:
             self._renew(frame)
         elif isinstance(frame, Send):
             self._send(frame)
+        elif isinstance(frame, State):
+            self._say(frame)
         elif isinstance(frame, Ping):
             if self._explicit:
                 self._wire.send(pong_frame(frame.ref))
@@ -212,6 +215,17 @@ class ChannelSpeaker:
         self._subscribed.frames.received(
             frame.draft, frame.idempotency_key, lambda result: self._answer(frame.ref, result)
         )
+
+    def _say(self, frame: State) -> None:
+        try:
+            self._asked.of_roster()
+            session = self._wire.session
+            self._admission.sessions.presence.update(self._asked, session.id, frame.state)
+        except Refusal as refusal:
+            self._refused(refusal, frame.ref)
+        else:
+            if self._explicit and frame.ref is not None:
+                self._wire.send(ack_frame(frame.ref))
 
     def _answer(self, ref: Ref, result: Appended | Refusal | None) -> None:
         if isinstance(result, Refusal):

@@ -47,7 +47,7 @@ class HistoryTransport:
         if request.method not in (b"GET", b"HEAD"):
             raise MethodNotAllowed(allow=("GET", "OPTIONS"))
         after = parse_cursor(channel_request.reserved("after") or str(EVERYTHING), "after")
-        limit = _limit(channel_request.reserved("limit"))
+        limit = read_limit(channel_request.reserved("limit"))
         if len(self._turns.waiting) >= MAX_WAITING:
             raise Overloaded
         await self._turns.acquire()
@@ -70,7 +70,11 @@ class HistoryTransport:
         )
 
 
-def _limit(text: str | None) -> int:
+def read_limit(text: str | None) -> int:
+    """How many messages or members a page shall have.
+
+    :raises ParamsInvalid: so many are not given.
+    """
     if text is None:
         return DEFAULT_LIMIT
     if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MAX_LIMIT):

@@ -26,6 +26,7 @@ from takotwist.streams.http.interface import BodyRequest, ReadableRequest, Reque
 from takotwist.streams.websocket.handshake import is_upgrade
 from takotwist.transports.history import HistoryTransport
 from takotwist.transports.live.routes import LiveRoutes
+from takotwist.transports.presence import PresenceTransport
 from takotwist.transports.publish.route import PublishTransport
 from takotwist.transports.responses import Responses
 from takotwist.transports.sse import SseTransport
@@ -39,7 +40,7 @@ CONNECT = b"/_tako/connect"
 class ChannelPath:
     """A path below one of the base paths.
 
-    :ivar rest: ``history`` or nothing.
+    :ivar rest: ``history``, ``presence`` or nothing.
     """
 
     channel: str
@@ -64,7 +65,7 @@ def read_path(path: bytes, bases: Sequence[str]) -> ChannelPath | None:
             if not is_channel_name(channel):
                 # Klein would answer what its rules do not match, in HTML.
                 raise ChannelUnknown
-            if slash and rest != "history":
+            if slash and rest not in ("history", "presence"):
                 raise NotFound
             return ChannelPath(channel, rest or None)
     return None
@@ -87,6 +88,7 @@ class Routes:
     websocket: WebSocketTransport
     publish: PublishTransport
     history: HistoryTransport
+    presence: PresenceTransport
     pages: Mapping[str, IResource] = attrs.field(factory=dict)
     live: LiveRoutes | None = None
     elsewhere: IResource | None = None
@@ -125,9 +127,13 @@ def klein_app(routes: Routes) -> Klein:
     def history(request: Request, channel: str) -> IResource:
         return Answer(routes.answers, lambda request: routes.history.read(request, channel))
 
+    def presence(request: BodyRequest, channel: str) -> IResource:
+        return Answer(routes.answers, lambda _: routes.presence.answer(request, channel))
+
     for index, base in enumerate(routes.bases):
         app.route(f"{base}<channel>", endpoint=f"subscribe {index}")(subscribe)
         app.route(f"{base}<channel>/history", endpoint=f"history {index}")(history)
+        app.route(f"{base}<channel>/presence", endpoint=f"presence {index}")(presence)
     for rule, page in routes.pages.items():
         app.route(rule, endpoint=rule)(lambda request, page=page: page)
     return app

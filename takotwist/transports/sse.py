@@ -19,6 +19,8 @@ from takotwist.core.deadlines import Comments, Pulse
 from takotwist.core.send_queue import SendQueue
 from takotwist.core.topic import Message, Topic
 from takotwist.errors import InternalError, MethodNotAllowed, Refusal
+from takotwist.flow.authorize import TopicRequest
+from takotwist.flow.presence import follow_roster
 from takotwist.flow.session import Session
 from takotwist.streams.http.interface import Request
 from takotwist.streams.sse.stream import EventStream
@@ -31,7 +33,13 @@ RETRY_MS = 2_000
 KEEPALIVE = encode(SseEvent(comment="keepalive"))
 
 
-def preamble(topic: Topic, asked: int | None, cursor: int, reset: Refusal | None = None) -> bytes:
+def preamble(
+    topic: Topic,
+    asked: int | None,
+    cursor: int,
+    reset: Refusal | None = None,
+    connection: str | None = None,
+) -> bytes:
     """The first block: reconnection delay, cursor, and whether the stream began anew.
 
     An `EventSource` takes its cursor from whole blocks only, and many other clients hand
@@ -42,13 +50,15 @@ def preamble(topic: Topic, asked: int | None, cursor: int, reset: Refusal | None
 
     :param asked: the cursor that the client came with; where it is continued from just
         there, it needs no other.
+    :param connection: its name, where a client needs it to speak of itself (presence).
     """
+    named = {} if connection is None else {"connection": connection}
     if reset is not None:
-        data = msgspec.json.encode({"reason": reset.code, "cursor": str(cursor)})
+        data = msgspec.json.encode({"reason": reset.code, "cursor": str(cursor), **named})
         return encode(SseEvent(event="tako.reset", id=str(cursor), retry=RETRY_MS, data=data))
-    if cursor == asked:
+    if cursor == asked and connection is None:
         return encode(SseEvent(retry=RETRY_MS))
-    data = encode_message(Message(topic, cursor, "tako.open", b"{}"))
+    data = encode_message(Message(topic, cursor, "tako.open", msgspec.json.encode(named)))
     return encode(SseEvent(event="tako.open", id=str(cursor), retry=RETRY_MS, data=data))
 
 
@@ -58,19 +68,25 @@ class SseTransport:
 
     admission: Admission
 
-    async def subscribe(self, request: Request, channel: str) -> None:
+    async def subscribe(self, request: Request, channel: str, *, roster: bool = False) -> None:
         """Answer a GET of a channel, or a HEAD.
 
+        :param roster: who is there is followed.
         :param request: `twisted.web.iweb.IRequest`, nothing written yet.
         :raises Refusal: and then nothing has been written.
         """
         channel_request = read_channel_request(request)
         asked = await self.admission.ask(channel, channel_request)
+        if roster:
+            asked = asked.of_roster()
         self.admission.check_credentials(asked, channel_request)
         self.admission.check_origin(request)
         with self.admission.enter(request) as slot:
             admitted = await self.admission.authorize(
-                asked, "subscribe", channel_request.presented, slot.address
+                asked,
+                "presence" if roster else "subscribe",
+                channel_request.presented,
+                slot.address,
             )
             if request.method not in (b"GET", b"HEAD"):
                 raise MethodNotAllowed(allow=("GET", "HEAD", "POST", "OPTIONS"))
@@ -80,11 +96,16 @@ class SseTransport:
             stream = SseStream(self.admission, request)
             session = slot.open("sse", stream.send_queue, stream.end)
             stream.session = session
-            opened = partial(stream.opened, asked.topic, cursor)
+            opened = partial(stream.opened, asked, cursor)
             try:
-                await session.subscribe(
-                    admitted, cursor, channel_request.reset_when_stale, opened, stream.end
-                )
+                reset = channel_request.reset_when_stale
+                if roster:
+                    synced = partial(stream.synced, asked.topic)
+                    await follow_roster(
+                        session, admitted, cursor, reset, opened, stream.end, synced
+                    )
+                else:
+                    await session.subscribe(admitted, cursor, reset, opened, stream.end)
             except BaseException:
                 session.close("refused")
                 raise
@@ -107,8 +128,12 @@ class SseStream:
         self._request: Request | None = request
         self._comments: Comments | None = None
 
-    def opened(self, topic: Topic, asked: int | None, cursor: int, reset: Refusal | None) -> None:
+    def opened(
+        self, about: TopicRequest, asked: int | None, cursor: int, reset: Refusal | None
+    ) -> None:
         """Send the head and what comes first; see `preamble`."""
+        present = about.definition.presence is not None and not about.roster
+        connection = self.session.id if present else None
         request, self._request = self._request, None
         assert request is not None
         self._admission.answers.cors(request)
@@ -117,11 +142,19 @@ class SseStream:
         self._stream = stream
         why = "answered HEAD" if request.method == b"HEAD" else "client left"
         stream.on_closed(partial(self.session.close, why))
-        if stream.open(preamble(topic, asked, cursor, reset)):
+        if stream.open(preamble(about.topic, asked, cursor, reset, connection)):
             form = SSE_CHUNKED if stream.framing == "chunked" else SSE_RAW
             self.send_queue.connect(
                 form, stream.write_framed, at_once=stream.direct, send=stream.socket_send
             )
+
+    def synced(self, topic: Topic) -> None:
+        """All who were there have been named."""
+        if self._stream is not None:
+            self.send_queue.flush()
+            at = str(self.session.position(topic))
+            data = msgspec.json.encode({"cursor": at})
+            self._stream.write(encode(SseEvent(event="tako.synced", id=at, data=data)))
 
     def end(self, refusal: Refusal | None) -> None:
         """End the response: its client comes back with its cursor and is told then."""

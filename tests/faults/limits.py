@@ -6,7 +6,7 @@ on a real server.  Those of live objects have a file of their own.
 
 from __future__ import annotations
 
-from tests.faults import reaching, reaching_http3, reaching_unfinished
+from tests.faults import reaching, reaching_http3, reaching_presence, reaching_unfinished
 from tests.faults.limit import Limit
 from tests.faults.live_limits import LIVE_LIMITS
 
@@ -91,6 +91,26 @@ LIMITS: tuple[Limit, ...] = (
         ("413 message-too-large", "error message-too-large", "close 1009 message-too-large"),
         reaching.message,
         "[limits]\nmax_message_bytes = 1000",
+    ),
+    Limit(
+        "what the app says of a member",
+        "limits.max_presence_info_bytes",
+        ("503 auth-unavailable",),
+        reaching_presence.info,
+        "[limits]\nmax_presence_info_bytes = 50",
+    ),
+    Limit(
+        "what a member says of itself",
+        "limits.max_presence_state_bytes",
+        ("error message-too-large",),
+        reaching_presence.state,
+        "[limits]\nmax_presence_state_bytes = 100",
+    ),
+    Limit(
+        "members of a topic on one node, where the channel does not say (here 1)",
+        "1,000",
+        ("listed ada", "counted 1"),
+        reaching_presence.members,
     ),
     Limit(
         "a client's frame to one channel, in fragments or not",

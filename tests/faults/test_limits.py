@@ -9,6 +9,7 @@ from tests.faults.limit import Limit
 from tests.faults.limits import LIMITS
 from tests.faults.live_client import FUNCTIONS
 from tests.faults.reaching import MSG, SLOW_CHANNEL, post
+from tests.faults.reaching_presence import WHO_CHANNEL
 from tests.faults.seen import say
 from tests.sockets.server_process import CHANNELS, FAST, ServerProcess
 
@@ -32,7 +33,9 @@ class LimitTests(SynchronousTestCase):
     def _reach(self, limit: Limit) -> list[str]:
         config = limit.toml if "_rate" in limit.toml else _also_fast(limit.toml)
         server = ServerProcess(
-            config, {"rooms.py": CHANNELS, "slow.py": SLOW_CHANNEL}, tls=limit.tls
+            config,
+            {"rooms.py": CHANNELS, "slow.py": SLOW_CHANNEL, "who.py": WHO_CHANNEL},
+            tls=limit.tls,
         )
         server.write("functions/live.py", FUNCTIONS)
         try:

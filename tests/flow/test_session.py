@@ -62,6 +62,7 @@ class SessionTestCase(SynchronousTestCase):
         self.names = TopicNames(settings)
         self.ends: list[Refusal | None] = []
         app: Any = App()
+        no_presence: Any = None
         world = self.world
         self.sessions = Sessions(
             self.limits,
@@ -71,6 +72,7 @@ class SessionTestCase(SynchronousTestCase):
             world.publishing,
             AuthorizerService(Registry(), app, world.metrics, world.clock.seconds, settings),
             app,
+            no_presence,
             world.deadlines,
             world.metrics,
             world.clock.seconds,

@@ -82,6 +82,20 @@ class Limits:
         unit="bytes",
         live=True,
     )
+    max_presence_info_bytes: int = setting(
+        Whole(2, 64 * KIB),
+        1 * KIB,
+        "The most that the app may say of a member of a topic, as JSON.",
+        unit="bytes",
+        live=True,
+    )
+    max_presence_state_bytes: int = setting(
+        Whole(2, 64 * KIB),
+        2 * KIB,
+        "The most that a member may say of itself, as JSON.",
+        unit="bytes",
+        live=True,
+    )
     max_body_bytes: int = setting(
         Whole(1 * KIB, 1024 * MIB),
         1 * MIB,

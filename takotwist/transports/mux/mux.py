@@ -20,6 +20,7 @@ from takotwist.codecs.frames import (
     Ping,
     Ref,
     Send,
+    State,
     ack_frame,
     error_frame,
     open_frame,
@@ -27,6 +28,7 @@ from takotwist.codecs.frames import (
     read_client_frame,
     reset_frame,
     subscribed_frame,
+    synced_frame,
 )
 from takotwist.core.authorization import Operation
 from takotwist.core.channel import Lifecycle
@@ -40,6 +42,7 @@ from takotwist.errors import (
 )
 from takotwist.flow.authorize import Authorized, RequestCredentials, TopicRequest
 from takotwist.flow.client_frames import ClientFrames
+from takotwist.flow.presence import follow_roster
 from takotwist.flow.refusal import refusal_of
 from takotwist.transports.admission import Admission, RateRefusals
 from takotwist.transports.live.frames import live_frames
@@ -100,6 +103,8 @@ class Mux:
             self._wire.send(pong_frame(frame.ref))
         elif isinstance(frame, Bad):
             self._refused(frame.refusal, frame.ref)
+        elif isinstance(frame, State):
+            self._refused(BodyInvalid("channel is missing."), frame.ref)
         elif isinstance(frame, Send):
             self._refused(BodyInvalid("op is missing: this connection has many topics."), frame.ref)
         elif isinstance(frame, Authenticate):
@@ -122,6 +127,11 @@ class Mux:
     async def _on_topic(self, frame: OnTopic) -> None:
         definition = await self._admission.authorizing.find(frame.channel)
         asked = self._admission.authorizing.bind(definition, frame.params)
+        if frame.op == "presence":
+            self._say(frame, asked)
+            return
+        if frame.presence:
+            asked = asked.of_roster()
         if frame.op == "subscribe":
             await self._subscribe(frame, asked)
         elif frame.op == "unsubscribe":
@@ -133,7 +143,7 @@ class Mux:
 
     async def _subscribe(self, frame: OnTopic, asked: TopicRequest) -> None:
         admitted = await self._authorize(frame, asked, _operation(asked))
-        session, topic = self._wire.session, asked.topic
+        session, topic, cursor = self._wire.session, asked.topic, frame.cursor
 
         def opened(cursor: int, reset: Refusal | None) -> None:
             self._refs[topic.key] = frame.ref
@@ -148,9 +158,25 @@ class Mux:
         def ended(refusal: Refusal) -> None:
             self._refused(refusal, self._refs.pop(topic.key, None), topic)
 
-        await session.subscribe(
-            admitted, frame.cursor, frame.reset_when_stale, opened, ended, self._wire.hold
+        if not asked.roster:
+            await session.subscribe(
+                admitted, cursor, frame.reset_when_stale, opened, ended, self._wire.hold
+            )
+            return
+
+        def synced() -> None:
+            self._wire.send(synced_frame(self._refs.get(topic.key), session.position(topic), topic))
+
+        await follow_roster(
+            session, admitted, cursor, frame.reset_when_stale, opened, ended, synced
         )
+
+    def _say(self, frame: OnTopic, asked: TopicRequest) -> None:
+        assert frame.state is not None
+        asked.of_roster()
+        session = self._wire.session
+        self._admission.sessions.presence.update(asked, session.id, frame.state)
+        self._answer(frame.ref, ack_frame(frame.ref))
 
     async def _unsubscribe(self, frame: OnTopic, topic: Topic) -> None:
         subscribed = self._wire.session.subscribed.get(topic.key)
@@ -164,6 +190,8 @@ class Mux:
         await subscribed.finished()
 
     async def _publish(self, frame: OnTopic, asked: TopicRequest) -> None:
+        if asked.roster:
+            raise BodyInvalid("presence: who is here is said by op 'presence'.")
         if not asked.definition.bidirectional:
             raise TransportNotEnabled
         authorize = partial(self._authorize, frame, asked, "publish")
@@ -238,9 +266,12 @@ class Mux:
 
 def _key(frame: OnTopic) -> str:
     """Equal for frames about one topic whose params are spelled alike."""
-    return f"{frame.channel} {sorted(frame.params.items())}"
+    about = "~" if frame.presence else ""
+    return f"{about}{frame.channel} {sorted(frame.params.items())}"
 
 
 def _operation(asked: TopicRequest) -> Operation:
     """The operation to authorize for a subscription: with handlers one may also speak."""
+    if asked.roster:
+        return "presence"
     return "connect" if asked.definition.bidirectional else "subscribe"

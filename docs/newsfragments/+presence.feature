@@ -1,0 +1,1 @@
+Presence: `define_channel(..., presence=Presence(...))` shows who is at a topic, with what the app says of each member and what it says of itself. The list is a roster with ids of the log, so it is replayed, resumed and exact as messages are; who comes back within the grace, also over a restart, has not been away.

@@ -1,0 +1,432 @@
+"""Who is here: the members of one topic, as one node of the server holds them.
+
+Every connection that follows a topic and has a subject is a reference to that member; the
+first adds it, and the last to go begins the grace, within which coming back is no change.  What
+is wanted here and what the log holds are kept apart: a *change* is the difference between the
+two when it is stored, so who joins and leaves between two transactions was never there, and a
+cursor that moved a hundred times has moved once.
+
+Each node writes messages of its own alone, with its name in them and in their keys
+(`Append.keys`), so no two ever write one key, and nobody has to agree on anything: a member is
+here while any node says so.  (One message a member, with the nodes in it, was the alternative:
+it needs a compare-and-set and a retry for each tab that is opened on another node.)
+
+Rule: no time passes in here but by an argument, in seconds of the caller's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import attrs
+import msgspec
+
+from takotwist.core.topic import Topic
+
+JOIN: Final = "tako.join"
+UPDATE: Final = "tako.update"
+LEAVE: Final = "tako.leave"
+COUNT: Final = "tako.count"
+
+#: Seconds between two transactions of one roster at least: ten a second.
+INTERVAL = 0.1
+
+#: And between two of its count, which changes with every visitor.
+COUNT_INTERVAL = 1.0
+
+#: Most changes that a roster delivers in a second, each to each reader.  Where more would be,
+#: its next transaction is later by as much: so what a roster costs does not grow with the
+#: square of its members, and up to a few hundred that do nothing special there is no delay.
+DELIVERIES_PER_SECOND = 100_000
+
+#: But nobody waits longer than so many seconds to be seen.
+MAX_INTERVAL = 5.0
+
+#: Begins the keys of rosters, and no key of a channel's topic.
+PREFIX = "~presence:"
+
+
+def roster_of(topic: Topic) -> Topic:
+    """The companion topic that holds the changes of who is at `topic`."""
+    return Topic(topic.channel, topic.params, PREFIX + topic.key)
+
+
+def is_roster(topic: Topic) -> bool:
+    """`True` where a topic is the companion of another."""
+    return topic.key.startswith(PREFIX)
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """One message for a roster's topic.
+
+    :ivar key: what it replaces the earlier one of.
+    :ivar data: JSON.
+    :ivar kept: it says what is; else, what has ended.
+    :ivar subject: of the member; `None` of a count.
+    """
+
+    key: str
+    type: str
+    data: bytes
+    kept: bool
+    subject: str | None
+
+
+class _Said(msgspec.Struct):
+    """The data of each message: which fields there are depends on its type."""
+
+    subject: str | None = None
+    on: str = ""
+    since: int = 0
+    info: msgspec.Raw = msgspec.Raw()
+    state: msgspec.Raw = msgspec.Raw()
+    count: int | None = None
+
+
+_SAID = msgspec.json.Decoder(_Said)
+
+
+def _say(node: str, **fields: object) -> bytes:
+    """The data of a message; what is `None` is left out, and the name of the only node."""
+    said = {**({"on": node} if node else {}), **fields}
+    return msgspec.json.encode({name: one for name, one in said.items() if one is not None})
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What one message of a roster says.
+
+    :ivar on: the node that said it.
+    :ivar since: when the member came, unix time in milliseconds.
+    :ivar info: and `state`: JSON, `None` where there is none.
+    :ivar count: of connections that are no members; `None` of a member's message.
+    """
+
+    subject: str | None
+    on: str
+    since: int
+    info: bytes | None
+    state: bytes | None
+    count: int | None
+
+
+def read_entry(data: bytes) -> Entry:
+    """What the data of a roster's message says."""
+    said = _SAID.decode(data)
+    info, state = bytes(said.info) or None, bytes(said.state) or None
+    return Entry(said.subject, said.on, said.since, info, state, said.count)
+
+
+@attrs.define(slots=True, eq=False)
+class Member:
+    """One subject, as this node knows it.
+
+    :ivar since: when it came, unix time in milliseconds.
+    :ivar info: what the app says of it, JSON.
+    :ivar state: what it says of itself, JSON.
+    :ivar connections: by name.
+    :ivar gone_at: when the last of them went, while it is waited for.
+    :ivar stored: what of it the log holds; `None` where nothing is.
+    """
+
+    since: int
+    info: bytes | None = None
+    state: bytes | None = None
+    connections: set[str] = attrs.field(factory=set)
+    gone_at: float | None = None
+    stored: bytes | None = None
+
+    @property
+    def here(self) -> bool:
+        """Present, or waited for."""
+        return bool(self.connections) or self.gone_at is not None
+
+
+@attrs.define(slots=True, eq=False)
+class Roster:
+    """The members of one topic on this node.
+
+    :ivar node: this node's name in messages; nothing where the log belongs to one process.
+    :ivar max_members: who comes when there are so many is counted, and is no member.
+    :ivar counts_all: nobody is a member: all are counted.
+    :ivar grace: seconds.
+    """
+
+    node: str = ""
+    max_members: int = 1_000
+    counts_all: bool = False
+    grace: float = 10.0
+    members: dict[str, Member] = attrs.field(factory=dict, init=False)
+    guests: set[str] = attrs.field(factory=set, init=False)
+    _subjects: dict[str, str] = attrs.field(factory=dict, init=False)
+    #: Members that are waited for, longest first.
+    _waiting: dict[str, None] = attrs.field(factory=dict, init=False)
+    _changed: dict[str, None] = attrs.field(factory=dict, init=False)
+    _under_way: dict[str, Change] = attrs.field(factory=dict, init=False)
+    _count_stored: int = attrs.field(default=0, init=False)
+    _next: float = attrs.field(default=0.0, init=False)
+    _next_count: float = attrs.field(default=0.0, init=False)
+
+    # who comes and goes
+
+    def restore(self, entry: Entry, now: float) -> None:
+        """The log holds this entry of an earlier run of this node: it is waited for."""
+        if entry.count is not None:
+            self._count_stored = entry.count
+            self._next_count = now + self.grace
+        if entry.subject is None:
+            return
+        member = self.members.get(entry.subject)
+        if member is None:
+            member = self.members[entry.subject] = Member(
+                entry.since, entry.info, entry.state, gone_at=now
+            )
+            self._waiting[entry.subject] = None
+        else:
+            # They came back while the log was read.
+            member.since, member.state = entry.since, member.state or entry.state
+            self._changed[entry.subject] = None
+        member.stored = self._data(entry.subject, entry)
+
+    def enter(self, connection: str, subject: str | None, info: bytes | None, now_ms: int) -> None:
+        """A connection has come; `leave` follows once.
+
+        :param info: of the app, JSON.
+        """
+        if subject is None or self.counts_all:
+            self.guests.add(connection)
+            return
+        member = self.members.get(subject)
+        if member is None:
+            if len(self.members) >= self.max_members:
+                self.guests.add(connection)
+                return
+            member = self.members[subject] = Member(now_ms)
+        # Where its leave is not stored yet it has not gone.
+        member.connections.add(connection)
+        member.gone_at = None
+        self._waiting.pop(subject, None)
+        self._subjects[connection] = subject
+        if info is not None:
+            member.info = info
+        self._changed[subject] = None
+
+    def leave(self, connection: str, now: float, *, for_good: bool) -> None:
+        """A connection has gone.  Harmless when it is not known.
+
+        :param for_good: it said so, or was told to: nobody waits for it.
+        """
+        self.guests.discard(connection)
+        subject = self._subjects.pop(connection, None)
+        if subject is None:
+            return
+        member = self.members[subject]
+        member.connections.discard(connection)
+        if member.connections:
+            return
+        if for_good or self.grace <= 0:
+            self._changed[subject] = None
+        else:
+            member.gone_at = now
+            self._waiting[subject] = None
+
+    def remove(self, subject: str) -> list[str]:
+        """Take a member out at once.
+
+        :return: the names of its connections, which are to be ended.
+        """
+        member = self.members.get(subject)
+        if member is None:
+            return []
+        connections = sorted(member.connections)
+        for connection in connections:
+            del self._subjects[connection]
+        member.connections.clear()
+        member.gone_at = None
+        self._waiting.pop(subject, None)
+        self._changed[subject] = None
+        return connections
+
+    def update(self, connection: str, state: bytes | None) -> bool:
+        """A member says something of itself; the newest of all its connections counts.
+
+        :return: whether the connection is a member's.
+        """
+        subject = self._subjects.get(connection)
+        if subject is None:
+            return False
+        self.members[subject].state = state
+        self._changed[subject] = None
+        return True
+
+    def subject_of(self, connection: str) -> str | None:
+        """The member whose connection it is."""
+        return self._subjects.get(connection)
+
+    # what the log is to hold
+
+    def due(self) -> float | None:
+        """When there is something to do next: to let go of who did not come back, or to store.
+
+        `None`: nothing.  While changes are under way it waits for them.
+        """
+        moments = []
+        if not self._under_way:
+            if self._changed:
+                moments.append(self._next)
+            if len(self.guests) != self._count_stored:
+                moments.append(max(self._next_count, self._next))
+        for subject in self._waiting:
+            gone_at = self.members[subject].gone_at
+            assert gone_at is not None
+            moments.append(gone_at + self.grace)
+            break
+        return min(moments, default=None)
+
+    def expire(self, now: float) -> None:
+        """Let go of those whose grace is over."""
+        for subject in list(self._waiting):
+            member = self.members[subject]
+            assert member.gone_at is not None
+            if member.gone_at + self.grace > now:
+                return
+            member.gone_at = None
+            del self._waiting[subject]
+            self._changed[subject] = None
+
+    def take(self, now: float, readers: int) -> list[Change]:
+        """The changes to be stored now; `stored` or `failed` follows for each.
+
+        :param readers: how many are told of them.
+        """
+        if self._under_way:
+            return []
+        changes = list(self._differences()) if self._changed and now >= self._next else []
+        if len(self.guests) != self._count_stored and now >= max(self._next_count, self._next):
+            changes.append(self._count())
+            self._next_count = now + COUNT_INTERVAL
+        self._under_way = {change.key: change for change in changes}
+        if changes:
+            cost = len(changes) * readers / DELIVERIES_PER_SECOND
+            self._next = now + min(max(INTERVAL, cost), MAX_INTERVAL)
+        return changes
+
+    def stored(self, changes: Iterable[Change]) -> None:
+        """These of what was taken are in the log."""
+        for change in changes:
+            del self._under_way[change.key]
+            if change.subject is None:
+                self._count_stored = read_entry(change.data).count or 0
+                continue
+            member = self.members[change.subject]
+            member.stored = change.data if change.kept else None
+            self._forget(change.subject, member)
+
+    def failed(self, changes: Iterable[Change], again: float) -> None:
+        """These may not be: they are taken again, not before `again`."""
+        self._next = max(self._next, again)
+        for change in changes:
+            del self._under_way[change.key]
+            if change.subject is not None:
+                self._changed[change.subject] = None
+
+    @property
+    def empty(self) -> bool:
+        """Nobody is here, nobody is waited for, and the log knows it."""
+        return not (self.members or self.guests or self._count_stored or self._under_way)
+
+    @property
+    def holds(self) -> bool:
+        """The log holds messages of this node, or soon will."""
+        return bool(self._count_stored or self._under_way) or any(
+            member.stored is not None for member in self.members.values()
+        )
+
+    def _differences(self) -> Iterator[Change]:
+        changed, self._changed = self._changed, {}
+        for subject in changed:
+            member = self.members.get(subject)
+            if member is None:
+                continue
+            data = self._data(subject, member)
+            if member.here and data != member.stored:
+                kind = JOIN if member.stored is None else UPDATE
+                yield Change(self._key(subject), kind, data, True, subject)
+            elif not member.here and member.stored is not None:
+                data = _say(self.node, subject=subject)
+                yield Change(self._key(subject), LEAVE, data, False, subject)
+            else:
+                self._forget(subject, member)
+
+    def _forget(self, subject: str, member: Member) -> None:
+        if not member.here and member.stored is None:
+            del self.members[subject]
+
+    def _count(self) -> Change:
+        count = len(self.guests)
+        data = _say(self.node, count=count)
+        return Change(self.node, COUNT, data, count > 0, None)
+
+    def _key(self, subject: str) -> str:
+        # A node's name has no space, so this is no key of a count either.
+        return f"{self.node} {subject}"
+
+    def _data(self, subject: str, of: Member | Entry) -> bytes:
+        info, state = [one and msgspec.Raw(one) for one in (of.info, of.state)]
+        return _say(self.node, subject=subject, since=of.since, info=info, state=state)
+
+
+def ended(entry: Entry) -> Change:
+    """What takes an entry of a node that is gone out of a roster."""
+    if entry.subject is None:
+        return Change(entry.on, COUNT, _say(entry.on, count=0), False, None)
+    data = _say(entry.on, subject=entry.subject)
+    return Change(f"{entry.on} {entry.subject}", LEAVE, data, False, entry.subject)
+
+
+@attrs.define(slots=True, eq=False)
+class View:
+    """Who is here, as one who reads a roster's messages knows it, in whatever order of keys.
+
+    A member is here while any node says so; what counts of it is said by the newest message.
+
+    :ivar members: subject -> node -> the entry, and the id of its message.
+    :ivar counts: connections that are no members, by node.
+    """
+
+    members: dict[str, dict[str, tuple[int, Entry]]] = attrs.field(factory=dict, init=False)
+    counts: dict[str, int] = attrs.field(factory=dict, init=False)
+
+    def apply(self, id: int, kind: str, data: bytes) -> tuple[str, str] | None:
+        """Take the next message.
+
+        :return: what it changes for who looks at members: ``join``, ``leave`` or ``update``,
+            and the subject; `None` where that is nothing.
+        """
+        entry = read_entry(data)
+        if entry.count is not None:
+            self.counts[entry.on] = entry.count
+            if not entry.count:
+                del self.counts[entry.on]
+            return None
+        assert entry.subject is not None
+        subject, nodes = entry.subject, self.members.get(entry.subject)
+        if kind == LEAVE:
+            if nodes is None or nodes.pop(entry.on, None) is None or nodes:
+                return None
+            del self.members[subject]
+            return "leave", subject
+        if nodes is None:
+            self.members[subject] = {entry.on: (id, entry)}
+            return "join", subject
+        nodes[entry.on] = id, entry
+        return "update", subject
+
+    def newest(self, subject: str) -> Entry:
+        """What counts of a member."""
+        return max(self.members[subject].values(), key=lambda one: one[0])[1]
+
+    @property
+    def count(self) -> int:
+        """All connections that are no members."""
+        return sum(self.counts.values())

@@ -1,0 +1,59 @@
+"""How a member reaches the limits of presence, and what it is told."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+
+from tests.faults.reaching import op, told, websocket
+from tests.sockets.server_process import ServerProcess, wait_until
+
+#: A channel whose app says as much of a member as the member's name is long.
+WHO_CHANNEL = """
+from takotwist import Grant, Presence, define_channel
+
+who = define_channel("who", forward_unhandled=True, presence=Presence(max_members=1))
+
+@who.verify(header="authorization")
+def verify(request):
+    return Grant(subject=request.header.value[:8], info=request.header.value)
+"""
+
+WHO = "/channels/who"
+
+
+def _get(server: ServerProcess, name: str, path: str = WHO) -> httpx.Response:
+    address = f"http://127.0.0.1:{server.port}{path}"
+    return httpx.get(address, headers={"Authorization": name}, timeout=30)
+
+
+def info(server: ServerProcess) -> list[str]:
+    """The app says more of somebody than is taken: nobody is let in by half."""
+    return [told(_get(server, "n" * 100))]
+
+
+def state(server: ServerProcess) -> list[str]:
+    """In a frame."""
+    with websocket(server, "/_tako/connect") as one:
+        topic = {"channel": "who", "params": {}}
+        one.send(json.dumps({"op": "subscribe", "ref": 1, "auth": "ada", **topic}))
+        op(one, "ack")
+        one.send(json.dumps({"op": "presence", "ref": 2, **topic, "state": "s" * 200}))
+        return [f"error {op(one)['code']}"]
+
+
+def members(server: ServerProcess) -> list[str]:
+    """The second of a topic that has place for one is let in, and counted."""
+
+    def counted() -> bool:
+        return bool(_get(server, "cy", f"{WHO}/presence").json()["guests"])
+
+    with websocket(server, "/_tako/connect") as one, websocket(server, "/_tako/connect") as two:
+        for each, name in ((one, "ada"), (two, "bob")):
+            each.send(json.dumps({"op": "subscribe", "ref": 1, "channel": "who", "auth": name}))
+            op(each, "ack")
+        wait_until(counted, "nobody was counted")
+        listed = _get(server, "cy", f"{WHO}/presence").json()
+        names = ", ".join(member["subject"] for member in listed["members"])
+        return [f"listed {names}", f"counted {listed['guests']}"]
