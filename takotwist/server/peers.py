@@ -32,7 +32,7 @@ from takotwist.errors import ConfigError, Overloaded, StoreUnavailable
 from takotwist.live.peers import Greeting, NodeGone, PeerListener
 from takotwist.ports import INodeDirectory
 from takotwist.server.config import Config
-from takotwist.server.config.endpoint_text import EndpointText
+from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText
 from takotwist.server.sockets import binding, remove_dead
 from takotwist.transports.live.peer_connection import Accept, PeerConnection, PeerFactory
 
@@ -62,6 +62,7 @@ class NodePeers:
     _known: dict[str, NodeInfo] = attrs.field(factory=dict, init=False)
     _known_at: float = attrs.field(default=float("-inf"), init=False)
     _port: IListeningPort | None = attrs.field(default=None, init=False)
+    _folders: dict[str, int] = attrs.field(factory=dict, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     @classmethod
@@ -82,16 +83,18 @@ class NodePeers:
         :raises ConfigError: that is not possible; says why.
         """
         factory = PeerFactory(lambda: PeerConnection(self._reactor, self._longest, None, accept))
-        if self._endpoint.path is not None:
-            remove_dead(Path(self._endpoint.path).parent, "peer-*.sock")
-            with binding(self._endpoint):
-                self._open(factory)
+        path = self._endpoint.path
+        if path is not None:
+            remove_dead(Path(path).parent, "peer-*.sock")
+            endpoint = self._endpoint.at(self._reachable(path))
+            with binding(endpoint):
+                self._open(endpoint, factory)
         else:
-            self._open(factory)
+            self._open(self._endpoint, factory)
 
-    def _open(self, factory: PeerFactory) -> None:
+    def _open(self, said: EndpointText, factory: PeerFactory) -> None:
         opened: list[object] = []
-        endpoint = serverFromString(self._reactor, str(self._endpoint))
+        endpoint = serverFromString(self._reactor, str(said))
         endpoint.listen(factory).addBoth(opened.append)
         [port] = opened
         if not IListeningPort.providedBy(port):
@@ -157,11 +160,23 @@ class NodePeers:
                     host=info.host,
                 )
                 raise NodeGone
-            return UNIXClientEndpoint(self._reactor, rest, timeout=CONNECT_SECONDS)
+            path = self._reachable(rest)
+            return UNIXClientEndpoint(self._reactor, path, timeout=CONNECT_SECONDS)
         host, _, port = rest.rpartition(":")
         return HostnameEndpoint(
             self._reactor, host.strip("[]").encode(), int(port), timeout=CONNECT_SECONDS
         )
+
+    def _reachable(self, path: str) -> str:
+        """A path that the system takes for the socket: by its folder's descriptor if too long."""
+        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+            return path
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            # As a rule the one state folder of all; kept for as long as the process runs.
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            self._folders[folder] = os.open(folder, flags)
+        return f"/proc/self/fd/{self._folders[folder]}/{name}"
 
     def _seconds(self) -> float:
         return float(self._reactor.seconds())

@@ -268,6 +268,25 @@ class UnixPeersTests(PeersTests):
         await self.two.close()
         self.assertFalse(path.exists())
 
+    async def test_deep_folder(self) -> None:
+        """A state folder whose path is longer than a socket's may be."""
+        deep = self.folder / ("d" * 100)
+        deep.mkdir()
+        self.config = Config(state_dir=deep)
+        node = self.node(3)
+        door = Door()
+        node.listen(door.accept)
+        self.directory.peers.append(node)
+        mine = Heard()
+        stream = await self.one.connect(Carry(node.name, {}, {}, ""), mine)
+        await door.came
+        stream.close()
+        await mine.gone
+        await door.heard[0].gone
+        await node.close()
+        self.assertEqual(list(deep.iterdir()), [])
+        deep.rmdir()
+
     async def test_another_box(self) -> None:
         """A Unix socket of another box is not looked for on this one."""
         self.two.host = "elsewhere"

@@ -1,0 +1,113 @@
+"""Live objects and broadcasts of a server with several workers, in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.faults.live_client import LivePage
+from tests.sockets.server_process import FAST, ServerProcess, wait_until
+
+FUNCTIONS = """
+import os
+from takotwist.live import Broadcast, BroadcastChannel, Channel, Replay, function
+
+KEPT = Replay(window=600)
+
+@function
+def on_open():
+    channel = Channel()
+    channel.listen(lambda data: f"{os.getpid()} heard {data}")
+    return channel.client
+
+@function
+def on_join(durable: bool = False):
+    return BroadcastChannel(key="room", replay=KEPT if durable else None)
+
+@function
+async def on_say(text: str, durable: bool = False) -> list[int]:
+    receipt = await Broadcast.publish("room", text, replay=KEPT if durable else None)
+    return [os.getpid(), receipt.seq]
+"""
+
+
+class WorkersTests(SynchronousTestCase):
+    """Two workers, and pages that come to either."""
+
+    def setUp(self) -> None:
+        self.server = ServerProcess(
+            FAST + "[live]\ncall_rate = 0\n", None, serve=True, arguments=("--workers", "2")
+        )
+        self.server.READY = "ready, with"
+        self.addCleanup(self.server.close)
+        self.server.write("functions/live.py", FUNCTIONS)
+        self.server.start()
+
+    def objects(self, page: LivePage, name: str = "onOpen", *args: Any) -> list[str]:
+        """An object of each worker."""
+        found: dict[str, str] = {}
+
+        def both() -> bool:
+            one = page.get(name, *args)
+            found.setdefault(one.partition(".")[0], one)
+            return len(found) == 2
+
+        wait_until(both, "an object of each worker")
+        return list(found.values())
+
+    def ask(self, page: LivePage, name: str, text: str) -> int:
+        """Ask an object; the process that answers."""
+        page.send(name, "send", text, ack=True)
+        answer = page.until("live", do="ack")
+        assert answer["id"] == name
+        pid, _, heard = answer["data"].partition(" heard ")
+        self.assertEqual(heard, text)
+        return int(pid)
+
+    def test_objects_of_both(self) -> None:
+        """One wire carries the objects of both workers; when one is killed the page is told at
+        once, and the other one's object goes on."""
+        page = LivePage(self.server)
+        names = self.objects(page)
+        attached = page.attach(*names)
+        self.assertEqual((len(attached["open"]), attached["ended"]), (2, []))
+        pids = [self.ask(page, one, "hello") for one in names]
+        self.assertEqual(len(set(pids)), 2)
+        os.kill(pids[0], signal.SIGKILL)
+        began = time.monotonic()
+        page.end()
+        listed = [{"id": one, "seq": 1, "bytes": 1 << 30, "messages": 1 << 30} for one in names]
+        page.connect()
+        page.say({"op": "live.attach", "ref": 1, "session": page.secret, "open": listed})
+        again = page.until("live.attached")
+        self.assertLess(time.monotonic() - began, 30)
+        self.assertEqual([one["id"] for one in again["open"]], names[1:])
+        self.assertEqual(again["ended"], [{"id": names[0], "error": {"code": "network"}}])
+        self.assertEqual(self.ask(page, names[1], "again"), pids[1])
+        page.leave()
+
+    def test_broadcasts(self) -> None:
+        """Members on both workers hear what either publishes, with the same numbers."""
+        for durable in (False, True):
+            pages = [LivePage(self.server) for _ in range(4)]
+            for page in pages:
+                name = page.get("onJoin", durable)
+                page.attach(name)
+                page.send(name, "subscribe", kind="text", ack=True)
+                page.until("live", do="ack")
+            pids = set()
+            said = []
+            while len(pids) < 2 or len(said) < 6:
+                text = f"{durable} {len(said)}"
+                pid, seq = pages[0].call("onSay", text, durable).json()["result"]
+                pids.add(pid)
+                said.append((text, seq))
+            self.assertEqual([seq for _, seq in said], list(range(1, len(said) + 1)))
+            for page in pages:
+                heard = [page.until("live", do="published") for _ in said]
+                self.assertEqual([(one["data"], one["info"]["seq"]) for one in heard], said)
+                page.leave()
