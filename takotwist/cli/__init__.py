@@ -85,6 +85,8 @@ def main() -> None:
 
     \b
     Examples:
+      tako init chat                    a project that runs
+      tako dev                          run it, and take up each change
       tako check-config                 what would run, or what is wrong
       tako config-doc | less            every key
       tako keys new                     a key to publish with

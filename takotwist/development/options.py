@@ -45,8 +45,11 @@ class DevelopmentOptions(Options):
         said = config.sources
         if "http.listen" not in said:
             config = attrs.evolve(config, http=attrs.evolve(config.http, listen=(PLAIN,)))
+        # No certificate of a public authority is obtained from a developer's machine.
+        tls = attrs.evolve(config.tls, domains=())
         if said.get("tls.listen", "--tls") == "--tls":
-            config = attrs.evolve(config, tls=attrs.evolve(config.tls, listen=(SECURE,)))
+            tls = attrs.evolve(tls, listen=(SECURE,))
+        config = attrs.evolve(config, tls=tls)
         # One process: what is made anew is made anew in it, and it is the terminal's.
         config = attrs.evolve(config, server=attrs.evolve(config.server, workers=1))
         if "limits.drain_seconds" not in said:

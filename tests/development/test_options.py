@@ -47,6 +47,12 @@ class OptionsTests(SynchronousTestCase):
         config = self.load(**{"tls-listen": ["tcp:11"]})
         self.assertEqual(config.tls.listen, ("tcp:11",))
 
+    def test_domains(self) -> None:
+        """The names of the server in production are none for which a certificate is asked here."""
+        config = self.load('[tls]\ndomains = ["chat.example.com"]')
+        self.assertEqual((config.tls.domains, config.tls.listen), ((), (SECURE,)))
+        self.assertTrue(config.tls.is_development)
+
     def test_token(self) -> None:
         """An app elsewhere gets a token that nobody had to make, and the same when read again."""
         options = DevelopmentOptions()
