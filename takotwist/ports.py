@@ -7,7 +7,7 @@ the same contract suite (``tests/contracts``).  Time is Twisted's
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
@@ -15,6 +15,7 @@ from zope.interface import Attribute, Interface
 from takotwist.core.authorization import AuthRequest, Frame, Grant, Verdict
 from takotwist.core.log import Append, Appended, LogStats, Page, Report
 from takotwist.core.node import Node
+from takotwist.core.outbox import Outgoing
 from takotwist.core.topic import Topic
 
 
@@ -119,6 +120,34 @@ class INodeDirectory(Interface):
 
         :raises StoreUnavailable: nobody can be asked.
         """
+
+
+class IOutbox(Interface):
+    """Messages that applications published within transactions of their own, for a node to move
+    over to the log: in their order, each once."""
+
+    outbox_grew: Callable[[], object] = Attribute(
+        """Called when there may be more of them.  To be set by who moves them; those that are
+        not heard of are found by asking now and then."""
+    )
+
+    def outgoing() -> Deferred[Sequence[Outgoing]]:
+        """The oldest of them; none while another node moves them.
+
+        :raises StoreUnavailable: nobody can be asked.
+        """
+
+    def move(
+        moved: Sequence[tuple[Outgoing, Append]], refused: Sequence[tuple[Outgoing, str]]
+    ) -> Deferred[None]:
+        """Store some of them, which leave the outbox in the same transaction, and put aside
+        others with the reason.
+
+        :raises StoreUnavailable: it cannot be done now, or another node has done it.
+        """
+
+    def retry() -> Deferred[None]:
+        """Take up once more what was put aside."""
 
 
 class IAuthorizer(Interface):

@@ -28,8 +28,10 @@ from takotwist.adapters.authorize_local import LocalPublishing
 from takotwist.admin.health import Health
 from takotwist.admin.nodes import NodeInfo
 from takotwist.errors import StoreUnavailable, TakoError
+from takotwist.flow.outbox import OutboxMover
 from takotwist.live.broadcast.broadcast import set_default_broadcasts
 from takotwist.live.functions.function import Function
+from takotwist.ports import IOutbox
 from takotwist.server.cluster import Cluster
 from takotwist.server.compose import compose
 from takotwist.server.config import Config, needs_restart
@@ -165,6 +167,10 @@ class TakoService(MultiService):
             config.replay.sweep_interval_seconds,
         )
         Service.setServiceParent(self._sweeper, self)
+        if IOutbox.providedBy(self.parts.log):
+            outbox: Any = self.parts.log
+            mover = OutboxMover(outbox, self.parts.authorizing, self._message_bytes, reactor)
+            Service.setServiceParent(mover, self)
 
     # starting
 
@@ -258,6 +264,9 @@ class TakoService(MultiService):
             subscriptions=parts.metrics.subscriptions,
             topics=len(parts.fanout.keys()),
         )
+
+    def _message_bytes(self) -> int:
+        return self.parts.reloadable.limits.max_message_bytes
 
     def _health(self) -> Health:
         return Health(self.ready, self.parts.publishing.storing, self._ids_ahead())

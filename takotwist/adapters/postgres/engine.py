@@ -71,7 +71,7 @@ class Engine:
         self.seen = 0
         self.replaced: Callable[[int], object] = lambda _: None
         self.times = times
-        self.name = schema
+        self.name, self.outbox_name = schema, f"{schema}_outbox"
         self._reactor = reactor
         self._random = random
         self._address = Address.of(url)
@@ -142,7 +142,7 @@ class Engine:
         await self._schema.bring_up_to_date(connection)
         await self.greet(connection)
         if listens:
-            await connection.script(f'LISTEN "{self.name}"')
+            await connection.script(f'LISTEN "{self.name}"; LISTEN "{self.outbox_name}"')
 
     def _settings(self) -> str:
         settings = {

@@ -121,8 +121,13 @@ class Batch:
     def lifecycles(self) -> dict[str, Lifecycle]:
         return {key: one.lifecycle for key, one in self._topics.items()}
 
-    def parameters(self, node: str, number: int, seen: int) -> list[bytes]:
-        """Of the function."""
+    def parameters(
+        self, node: str, number: int, seen: int, outbox: Sequence[int] = ()
+    ) -> list[bytes]:
+        """Of the function.
+
+        :param outbox: ids of what leaves the outbox with it.
+        """
         topics = list(self._topics.values())
         bounds = [one.lifecycle for one in topics]
         entry, place, size, kind, data = (
@@ -148,6 +153,7 @@ class Batch:
             int8s(size),
             byteas(kind),
             byteas(data),
+            int8s(outbox),
         ]
 
     def read(self, result: PGresult) -> Stored:

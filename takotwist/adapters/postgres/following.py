@@ -67,6 +67,7 @@ class Following:
     :param readers: gives a connection for looking topics up.
     :ivar head: see `IReplayLog`.
     :ivar topics: what is followed.
+    :ivar outbox_grew: called when an application has published within its transaction.
     """
 
     log = Logger()
@@ -76,6 +77,7 @@ class Following:
     ) -> None:
         self.head = 0
         self.follower: ILogFollower | None = None
+        self.outbox_grew: Callable[[], object] = lambda: None
         self._reactor = reactor
         self._engine = engine
         self._link = link
@@ -178,6 +180,9 @@ class Following:
 
     def _notification(self, notify: PGnotify) -> None:
         # Called by libpq's side: nothing may be raised into it.
+        if notify.relname == self._engine.outbox_name.encode():
+            self._reactor.callLater(0, self.outbox_grew)
+            return
         try:
             payload = notify.extra.decode("ascii")
             if self._held or notify.be_pid == self._appending:

@@ -23,6 +23,7 @@ from takotwist.adapters.postgres.entries import Batch, Stored, digest_of, messag
 from takotwist.adapters.postgres.errors import Kind, Trouble
 from takotwist.adapters.postgres.following import Following
 from takotwist.adapters.postgres.link import Link
+from takotwist.adapters.postgres.outbox import PostgresOutbox
 from takotwist.adapters.postgres.schema import Functions
 from takotwist.adapters.postgres.values import (
     int4s,
@@ -34,10 +35,11 @@ from takotwist.adapters.postgres.values import (
 )
 from takotwist.core.log import Append, Appended, LogStats, Page
 from takotwist.core.node import Node
+from takotwist.core.outbox import Outgoing
 from takotwist.core.retention import Watched
 from takotwist.core.topic import Message, Topic
 from takotwist.errors import StoreUnavailable
-from takotwist.ports import ILogFollower, IReplayLog
+from takotwist.ports import ILogFollower, IOutbox, IReplayLog
 
 T = TypeVar("T")
 
@@ -45,7 +47,7 @@ T = TypeVar("T")
 READERS = 2
 
 
-@implementer(IReplayLog)
+@implementer(IReplayLog, IOutbox)
 class PostgresReplayLog:
     """See `IReplayLog`.
 
@@ -85,10 +87,11 @@ class PostgresReplayLog:
         self._following = Following(reactor, self.engine, self._listener, self.reader, node)
         self._directory.forgotten = self._following.topics.renew_leases
         self.engine.replaced = self._following.replaced
+        self._outbox = PostgresOutbox(self.engine, self.reader, node)
         self._watched = Watched()
         self._number = 0
         self._running = False
-        self._append = self.engine.function("append", 19)
+        self._append = self.engine.function("append", 20)
         self._page = self.engine.function("page", 4)
         self._due = self.engine.function("due", 0)
         self._sweep = self.engine.function("sweep", 4)
@@ -174,6 +177,29 @@ class PostgresReplayLog:
     def nodes(self) -> Deferred[Sequence[Node]]:
         """See `INodeDirectory`."""
         return ensureDeferred(self._directory.nodes())
+
+    @property
+    def outbox_grew(self) -> Callable[[], object]:
+        """See `IOutbox`."""
+        return self._following.outbox_grew
+
+    @outbox_grew.setter
+    def outbox_grew(self, grew: Callable[[], object]) -> None:
+        self._following.outbox_grew = grew
+
+    def outgoing(self) -> Deferred[Sequence[Outgoing]]:
+        """See `IOutbox`."""
+        return self._answer(self._outbox.outgoing(), "read")
+
+    def move(
+        self, moved: Sequence[tuple[Outgoing, Append]], refused: Sequence[tuple[Outgoing, str]]
+    ) -> Deferred[None]:
+        """See `IOutbox`."""
+        return self._answer(self._outbox.move(moved, refused), "write")
+
+    def retry(self) -> Deferred[None]:
+        """See `IOutbox`."""
+        return self._answer(self._outbox.retry(), "write")
 
     # inside
 

@@ -33,6 +33,9 @@ LIVES_US, FORGOTTEN_US = 15_000_000, 3_600_000_000
 #: How far ids jump with another run of the engine: more than clocks are apart.
 JUMP_US = 600_000_000
 
+#: How long a node that moves the outbox over may be silent before another one does it.
+MOVER_US = 5_000_000
+
 #: Functions of a version that was not here for so long go.
 _UNUSED_US = 30 * 24 * 3600 * 1_000_000
 
@@ -55,6 +58,7 @@ _CONSTANTS = {
     "JUMP_US": JUMP_US,
     "KEEP_US": KEEP_US,
     "LIVES_US": LIVES_US,
+    "MOVER_US": MOVER_US,
     "MAX_MARKS": retention.MAX_MARKS,
     "STEP_MESSAGES": retention.STEP_MESSAGES,
     "STEP_TOPICS": retention.STEP_TOPICS,

@@ -72,6 +72,12 @@ class ClockedLog(PostgresReplayLog):
         }
         super().__init__(world.url, **given)
 
+    def stop(self) -> Deferred[None]:
+        # To the end: who only cleans up does not pump.
+        stopping = super().stop()
+        self.world.reactor.until(lambda: stopping.called)
+        return stopping
+
     def append(self, entries: Sequence[Append], now_us: int) -> Deferred[list[Appended]]:
         self.world.set_clock(max(now_us, 0))
         return super().append(entries, now_us)

@@ -62,6 +62,7 @@ class TroubleCase(SynchronousTestCase):
         self.refused(log)
         # Others say the same, and it is said once.
         self.refused(log)
+        self.reactor.wait(log.stop())
         self.assertEqual(len(self.said), 1, self.said)
         return self.said.pop()
 
@@ -243,7 +244,7 @@ class AwayTests(TroubleCase):
                 self.reactor.pump(0.05)
             self.engine.start()
             self.reactor.wait(answer)
-            self.reactor.until(lambda: log._writer.connection is not None)
+            self.reactor.until(lambda: log._writer.connection and log.reader().connection)
         page = self.reactor.wait(log.read(LOBBY, 0, 100, 2**20))
         stored = [one.data for one in page.messages]
         for data in acknowledged:

@@ -137,3 +137,57 @@ CREATE TABLE lease (
 );
 
 CREATE INDEX lease_node ON lease (node);
+
+-- Messages that applications published within transactions of their own (`tako_publish`), until
+-- a node has moved them over.
+--   refused  why a node could not: it stays here until somebody looks, or a server starts anew
+CREATE TABLE outbox (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    channel text NOT NULL,
+    params text NOT NULL,
+    type text NOT NULL,
+    data text NOT NULL,
+    idempotency_key text,
+    made timestamptz NOT NULL DEFAULT now(),
+    refused text
+);
+
+CREATE INDEX outbox_waiting ON outbox (id) WHERE refused IS NULL;
+
+-- The one node that moves them, so that they keep their order.
+CREATE TABLE mover (
+    only_row integer PRIMARY KEY CHECK (only_row = 1),
+    node text NOT NULL,
+    until_us bigint NOT NULL
+) WITH (fillfactor = 10);
+
+INSERT INTO mover VALUES (1, '', 0);
+
+-- Publish within the application's own transaction: the message is there when that commits, and
+-- never was where it does not.  It holds nothing that other publishes wait for.
+-- With the rights of the log's owner, for roles that may use this schema and nothing in it.
+CREATE FUNCTION tako_publish(
+    channel text, params json, type text, data json, idempotency_key text DEFAULT NULL
+) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS $$
+#variable_conflict use_variable
+DECLARE
+    number bigint;
+BEGIN
+    IF channel IS NULL OR params IS NULL OR type IS NULL OR data IS NULL THEN
+        RAISE EXCEPTION 'channel, params, type and data must not be null'
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    INSERT INTO outbox (channel, params, type, data, idempotency_key)
+        VALUES (channel, params::text, type, data::text, idempotency_key)
+        RETURNING outbox.id INTO number;
+    PERFORM pg_notify(current_schema() || '_outbox', '');
+    RETURN number;
+END
+$$;
+
+-- No temporary table of a caller's is taken for one of ours.
+DO $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION tako_publish SET search_path = %I, pg_temp', current_schema());
+END
+$$;

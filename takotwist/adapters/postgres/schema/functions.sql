@@ -87,6 +87,7 @@ $$;
 --                 messages, whether they are numbered
 --   k_*           entries with an idempotency key: number of the entry, its topic, the key
 --   m_*           messages: entry, topic, and what is stored
+--   a_outbox      what leaves the outbox with it
 -- The answer:
 --   prev, head    the ids before and after
 --   base          the id of the first message; those that are stored follow without a gap
@@ -99,6 +100,7 @@ CREATE FUNCTION append@(
     t_most_bytes bigint[], t_gets integer[], t_numbered integer[],
     k_entry integer[], k_topic integer[], k_key bytea[],
     m_entry integer[], m_topic integer[], m_size bigint[], m_type bytea[], m_data bytea[],
+    a_outbox bigint[],
     OUT prev bigint, OUT head bigint, OUT base bigint, OUT repeated bigint[],
     OUT rows bigint[], OUT epochs bigint[], OUT seqs bigint[],
     OUT r_entry bigint[], OUT r_id bigint[], OUT r_epoch bigint[], OUT r_seq bigint[], OUT r_type bytea[],
@@ -115,6 +117,7 @@ DECLARE
     spans bigint[] := '{}';
     found_topics bigint[] := '{}';
     touched text;
+    moved bigint;
     large bigint[];
     plain boolean := cardinality(k_entry) = 0 AND NOT 1 = ANY (t_numbered);
 BEGIN
@@ -155,6 +158,14 @@ BEGIN
         repeated := before.repeated; rows := before.rows;
         epochs := before.epochs; seqs := before.seqs;
         RETURN;
+    END IF;
+
+    IF cardinality(a_outbox) > 0 THEN
+        DELETE FROM outbox WHERE id = ANY (a_outbox);
+        GET DIAGNOSTICS moved = ROW_COUNT;
+        IF moved <> cardinality(a_outbox) THEN
+            RAISE EXCEPTION 'another node has moved it' USING ERRCODE = 'TK003';
+        END IF;
     END IF;
 
     prev := held.head;
@@ -654,4 +665,45 @@ CREATE FUNCTION nodes@() RETURNS TABLE (id text, since_us bigint, info bytea)
 LANGUAGE sql VOLATILE AS $$
     SELECT n.id, n.since_us, n.info
     FROM node n WHERE n.until_us > clock@() ORDER BY n.since_us, n.id
+$$;
+
+-- The oldest of the outbox, for the one node that moves it over; whether that is this one.
+CREATE FUNCTION outgoing@(a_node text, a_limit bigint, a_bytes bigint, OUT mine boolean,
+    OUT ids bigint[], OUT channels text[], OUT params text[], OUT types text[], OUT datas text[],
+    OUT keys text[]
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    now_us bigint := clock@();
+BEGIN
+    mine := false;
+    IF NOT EXISTS (SELECT FROM outbox WHERE refused IS NULL) THEN
+        RETURN;
+    END IF;
+    UPDATE mover SET node = a_node, until_us = now_us + :MOVER_US
+    WHERE node = a_node OR until_us < now_us OR until_us > now_us + :MOVER_US;
+    mine := FOUND;
+    IF NOT mine THEN
+        RETURN;
+    END IF;
+    SELECT array_agg(o.id ORDER BY o.id), array_agg(o.channel ORDER BY o.id),
+        array_agg(o.params ORDER BY o.id), array_agg(o.type ORDER BY o.id),
+        array_agg(o.data ORDER BY o.id), array_agg(coalesce(o.idempotency_key, '') ORDER BY o.id)
+    INTO ids, channels, params, types, datas, keys
+    FROM (
+        SELECT w.*, sum(length(w.data)) OVER (ORDER BY w.id) - length(w.data) AS before
+        FROM (SELECT * FROM outbox WHERE refused IS NULL ORDER BY id LIMIT a_limit) w
+    ) o WHERE o.before < a_bytes;
+END
+$$;
+
+-- What cannot be published stays, with the reason.
+CREATE FUNCTION refuse@(a_ids bigint[], a_reasons text[]) RETURNS void LANGUAGE sql VOLATILE AS $$
+    UPDATE outbox o SET refused = r.reason FROM unnest(a_ids, a_reasons) r (id, reason)
+    WHERE o.id = r.id
+$$;
+
+-- And is tried once more.
+CREATE FUNCTION retry@() RETURNS void LANGUAGE sql VOLATILE AS $$
+    UPDATE outbox SET refused = NULL WHERE refused IS NOT NULL
 $$;
