@@ -55,6 +55,9 @@ class Directory:
     def renew(self, info: bytes) -> None:
         """See `INodeDirectory`."""
         self._info = info
+        if self._loop.running:
+            self._loop.reset()
+            self.say()
 
     def say(self) -> Deferred[None]:
         """A sign of life, with what this node last said of itself."""

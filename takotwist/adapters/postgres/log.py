@@ -39,7 +39,7 @@ from takotwist.core.outbox import Outgoing
 from takotwist.core.retention import Watched
 from takotwist.core.topic import Message, Topic
 from takotwist.errors import StoreUnavailable
-from takotwist.ports import ILogFollower, IOutbox, IReplayLog
+from takotwist.ports import ILogFollower, INodeDirectory, IOutbox, IReplayLog
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ T = TypeVar("T")
 READERS = 2
 
 
-@implementer(IReplayLog, IOutbox)
+@implementer(IReplayLog, INodeDirectory, IOutbox)
 class PostgresReplayLog:
     """See `IReplayLog`.
 
