@@ -73,7 +73,7 @@ def _channels(config: Config) -> list[Defined]:
 
     :raises DefinitionError: one cannot be read, or two have one name.
     """
-    return list(Registry.of([*config.channels, *read_channels(config).defined]))
+    return list(Registry.of([*config.defined, *read_channels(config).defined]))
 
 
 def _parts(

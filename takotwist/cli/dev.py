@@ -99,7 +99,7 @@ def _check(options: DevelopmentOptions) -> None:
     try:
         config = options.config()
         load_pages(config.app.pages, config.folder)
-        Registry.of([*config.channels, *read_channels(config).defined])
+        Registry.of([*config.defined, *read_channels(config).defined])
         read_functions(config)
     except TakoError as wrong:
         click.echo(str(wrong), err=True)

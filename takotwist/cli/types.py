@@ -65,7 +65,7 @@ def command(config: str | None, lang: str, output: str | None) -> None:
 
 def _channels(config: Config) -> Sequence[ChannelDefinition]:
     found = read_channels(config).defined
-    defined = sorted((*found, *config.channels), key=lambda one: one.definition.name)
+    defined = sorted((*found, *config.defined), key=lambda one: one.definition.name)
     return [one.definition for one in defined]
 
 

@@ -22,7 +22,8 @@ from takotwist.core.json_values import JsonObject
 from takotwist.errors import CursorInvalid
 
 
-def _spelled(value: object) -> str:
+def spelled(value: object) -> str:
+    """The value of a param as it stands in the name of a topic."""
     if value is True:
         return "true"
     if value is False:
@@ -52,7 +53,7 @@ class Topic:
     def of(cls, channel: str, params: JsonObject) -> Topic:
         """The topic of validated `params` (protocol, section 1)."""
         pairs = [
-            f"{quote_plus(name)}={quote_plus(_spelled(value))}"
+            f"{quote_plus(name)}={quote_plus(spelled(value))}"
             for name in sorted(params)
             for value in (
                 params[name] if isinstance(params[name], list | tuple) else [params[name]]

@@ -59,7 +59,7 @@ from takotwist.transports.live.routes import LiveRoutes
 from takotwist.transports.presence import PresenceTransport
 from takotwist.transports.publish.route import PublishTransport
 from takotwist.transports.responses import Responses
-from takotwist.transports.site import Answer, Routes
+from takotwist.transports.site import Answer, Facade, Routes
 from takotwist.transports.sse import SseTransport
 from takotwist.transports.websocket import WebSocketTransport
 
@@ -141,7 +141,13 @@ def compose(
         return WebSocketUpgrade(bounds, reactor, unfinished)
 
     # the three sentences
-    authorizing = AuthorizerService(registry, authorizer, metrics, seconds, reloadable, refresh)
+    asked = authorizer
+    if config.pusher.apps:
+        # Here, because most servers need none of it.
+        from takotwist.server.compose_pusher import PusherChannelAuthorizer, compose_pusher
+
+        asked = PusherChannelAuthorizer(authorizer, registry)
+    authorizing = AuthorizerService(registry, asked, metrics, seconds, reloadable, refresh)
     followed = FollowedTopics(log, tails, deadlines, seconds)
     reads = SharedReads(log, followed, tails, metrics)
     attacher = Attacher(log, followed, reads, fanout, tails, metrics, deadlines, wall, seconds)
@@ -163,7 +169,7 @@ def compose(
         attacher,
         publishing,
         authorizing,
-        authorizer,
+        asked,
         presence,
         deadlines,
         metrics,
@@ -219,6 +225,7 @@ def compose(
         pages: Mapping[str, IResource],
         live: LiveRoutes | None = None,
         elsewhere: IResource | None = None,
+        facade: Facade | None = None,
     ) -> Routes:
         sse = SseTransport(admission)
         return Routes(
@@ -248,6 +255,7 @@ def compose(
             live,
             elsewhere,
             check_access,
+            facade,
         )
 
     def gauges() -> Gauges:
@@ -265,10 +273,27 @@ def compose(
         peer_door = PeerDoor(peers.name, live.link, functions, deadlines)
     health_page = HealthPage(health)
     metrics_page = MetricsPage(metrics, gauges, log.stats, LiveCollector(live.sessions))
+
+    def publish_cost(sender: str, count: int) -> None:
+        rates.take_publish(sender, seconds(), count)
+
+    facade = None
+    if config.pusher.apps:
+        facade = compose_pusher(
+            config.pusher,
+            admission,
+            authorizing,
+            publishing,
+            deadlines,
+            reloadable,
+            upgrade,
+            publish_cost,
+            wall=wall,
+        )
     public = routes(
         admission,
         reloadable.check_key,
-        lambda sender, count: rates.take_publish(sender, seconds(), count),
+        publish_cost,
         access.check_public,
         {
             **public_pages(health_page),
@@ -277,6 +302,7 @@ def compose(
         },
         functions,
         elsewhere,
+        facade,
     )
     private = routes(
         trusted,

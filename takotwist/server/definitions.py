@@ -255,7 +255,7 @@ def _registry(config: Config, *others: Iterable[Defined]) -> Registry:
                 one.under_tokens()
                 if one.definition.verified and decides(one.definition.name)
                 else one
-                for one in config.channels
+                for one in config.defined
             ),
             *(
                 one.under_tokens() if decides(one.definition.name) else one

@@ -129,7 +129,7 @@ class World:
             random=lambda: random,
             new_id=lambda: f"c{next(names)}",
             log=log or InMemoryReplayLog(self.clock),
-            registry=Registry.of([*self.config.channels, *defined]),
+            registry=Registry.of([*self.config.defined, *defined]),
             authorizer=authorizer or local,
             pool=pool,
             health=lambda: Health(True, store=self.parts.publishing.storing),

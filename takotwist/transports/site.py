@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 import attrs
@@ -71,6 +71,19 @@ def read_path(path: bytes, bases: Sequence[str]) -> ChannelPath | None:
     return None
 
 
+class Facade(Protocol):
+    """Another system's protocol over the same topics, on paths of its own."""
+
+    def serves(self, path: bytes) -> bool:
+        """Tell whether a path is one of these."""
+
+    async def answer(self, request: BodyRequest) -> None:
+        """Answer a request, or an upgrade.
+
+        :raises Refusal: and then nothing has been written.
+        """
+
+
 @attrs.define(slots=True)
 class Routes:
     """Handlers behind the paths of one listener.
@@ -79,6 +92,7 @@ class Routes:
     :ivar pages: further routes below ``/_tako/``: rule and what answers it.
     :ivar live: functions and their live objects, where the app has any.
     :ivar elsewhere: what answers every other path, such as an app's own pages.
+    :ivar facade: another system's protocol, where one is configured.
     :ivar check_access: raises a `Refusal` for a request that this listener does not take at all.
     """
 
@@ -93,6 +107,7 @@ class Routes:
     live: LiveRoutes | None = None
     elsewhere: IResource | None = None
     check_access: Callable[[ReadableRequest], None] = lambda request: None
+    facade: Facade | None = None
 
 
 @implementer(IResource)
@@ -180,6 +195,9 @@ class Root(Resource):
             return routes.answers.run(request, lambda: live.answer(request))
         if request.path == CONNECT:
             return routes.answers.run(request, lambda: _upgrade_required(request))
+        facade = routes.facade
+        if facade is not None and facade.serves(request.path):
+            return routes.answers.run(request, lambda: facade.answer(request))
         if request.path.decode("latin-1") in routes.pages:
             return self._klein.render(request)
         if routes.elsewhere is not None and not request.path.startswith(b"/_tako/"):

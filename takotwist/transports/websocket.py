@@ -151,15 +151,7 @@ class WebSocketTransport:
 
         :raises Refusal: the handshake is not good.
         """
-        bad = check_handshake(request.method, request.clientproto, request.requestHeaders)
-        if bad is not None:
-            for name, value in bad.headers:
-                request.responseHeaders.setRawHeaders(name, [value])
-            if bad.status == 426:
-                raise UpgradeRequired(bad.sentence)
-            if bad.status == 405:
-                raise MethodNotAllowed(bad.sentence)
-            raise BodyInvalid(bad.sentence)
+        check_upgrade(request)
         offered = offered_subprotocols(request.requestHeaders)
         return choose_subprotocol((EXPLICIT,), offered) is not None
 
@@ -176,3 +168,17 @@ class WebSocketTransport:
                 # else; whoever looks at its frames finds which origin or host it was.
                 connection.send_text(error_frame(refusal))
             connection.close(refusal.close_code, refusal.code)
+
+
+def check_upgrade(request: Request) -> None:
+    """:raises Refusal: the handshake is not good."""
+    bad = check_handshake(request.method, request.clientproto, request.requestHeaders)
+    if bad is None:
+        return
+    for name, value in bad.headers:
+        request.responseHeaders.setRawHeaders(name, [value])
+    if bad.status == 426:
+        raise UpgradeRequired(bad.sentence)
+    if bad.status == 405:
+        raise MethodNotAllowed(bad.sentence)
+    raise BodyInvalid(bad.sentence)

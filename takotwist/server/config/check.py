@@ -18,6 +18,7 @@ from takotwist.errors import ConfigError
 from takotwist.server.config.config import KEYS, Config
 from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText, UdpAddress
 from takotwist.server.config.problems import Collected
+from takotwist.server.config.pusher import CHANNEL
 from takotwist.tls.certificate import as_address
 
 #: Shorter than this, a key can be guessed by trying.
@@ -47,6 +48,7 @@ def check(config: Config, problems: Collected) -> list[str]:
     _check_files(config, problems)
     _check_app(config, problems, warnings)
     _check_tokens(config, problems, warnings)
+    _check_pusher(config, problems)
     _check_sizes(config, problems)
     _warn_of_reach(config, warnings)
     return warnings
@@ -316,6 +318,38 @@ def _check_tokens(config: Config, problems: Collected, warnings: list[str]) -> N
             " tokens",
             key="tokens.jwks_url",
             source=_source(config, "tokens.jwks_url"),
+        )
+
+
+def _check_pusher(config: Config, problems: Collected) -> None:
+    pusher = config.pusher
+    if not pusher.apps:
+        if pusher.map:
+            problems.add(
+                "needs an app: [pusher.apps.NAME]",
+                key="pusher.map",
+                source=_source(config, "pusher.map"),
+            )
+        return
+    # Here, because most servers need none of it.
+    from takotwist.server.compose_pusher import pusher_apps
+
+    try:
+        pusher_apps(pusher)
+    except ConfigError as bad:
+        problems.add(bad.reason, key=bad.key, source=_source(config, bad.key or "pusher.apps"))
+    most = config.limits.max_message_bytes
+    if pusher.max_event_bytes > most:
+        problems.add(
+            f"must be at most limits.max_message_bytes, which is {most}",
+            key="pusher.max_event_bytes",
+            source=_source(config, "pusher.max_event_bytes", "limits.max_message_bytes"),
+        )
+    if any(one.definition.name == CHANNEL for one in config.channels):
+        problems.add(
+            "is the channel of names without a rule, where the Pusher protocol is configured",
+            key=f"channels.{CHANNEL}",
+            source=_source(config, "pusher.apps"),
         )
 
 

@@ -16,6 +16,7 @@ from takotwist.core.channel import Defined
 from takotwist.server.config.dev import Dev
 from takotwist.server.config.kind import Location
 from takotwist.server.config.limits import Limits, Live
+from takotwist.server.config.pusher import Pusher
 from takotwist.server.config.sections import (
     App,
     Http,
@@ -61,6 +62,7 @@ class Config:
     lifecycle: LifecycleDefaults = attrs.field(factory=LifecycleDefaults)
     limits: Limits = attrs.field(factory=Limits)
     live: Live = attrs.field(factory=Live)
+    pusher: Pusher = attrs.field(factory=Pusher)
     log: Log = attrs.field(factory=Log)
     dev: Dev = attrs.field(factory=Dev)
     channels: tuple[Defined, ...] = ()
@@ -68,6 +70,18 @@ class Config:
     folder: Path = Path()
     sources: Mapping[str, str] = attrs.field(factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def defined(self) -> tuple[Defined, ...]:
+        """The channels of the file, and those that come with what it configures."""
+        default = self.lifecycle.lifecycle()
+        return (
+            *self.channels,
+            *(
+                attrs.evolve(one, definition=one.definition.with_defaults(default))
+                for one in self.pusher.channels
+            ),
+        )
 
     def value(self, key: Key) -> Any:
         """The value of `key`."""
@@ -88,6 +102,7 @@ SECTIONS: Mapping[str, type[attrs.AttrsInstance]] = {
     "lifecycle": LifecycleDefaults,
     "limits": Limits,
     "live": Live,
+    "pusher": Pusher,
     "log": Log,
     "dev": Dev,
 }

@@ -123,6 +123,7 @@ def derive(
             _token(values, sources, problems),
             _of_file(values, sources, problems, "publish.keys", "publish.keys_file"),
             _of_file(values, sources, problems, "tokens.secrets", "tokens.secrets_file"),
+            _pusher(values, sources, problems),
         )
         if warning
     ]
@@ -207,6 +208,30 @@ def _token(values: dict[str, Any], sources: dict[str, str], problems: Collected)
     values["app.token"] = read.secrets[0]
     sources["app.token"] = source
     return read.warning
+
+
+def _pusher(values: dict[str, Any], sources: dict[str, str], problems: Collected) -> str | None:
+    """The secrets of apps of Pusher's out of their files."""
+    apps, warning = [], None
+    for app in values.get("pusher.apps", ()):
+        if app.secret_file is not None:
+            try:
+                read = read_secret_file(app.secret_file)
+                if len(read.secrets) != 1:
+                    raise ValueError(f"names {app.secret_file}, which must hold one secret")
+            except ValueError as bad:
+                problems.add(
+                    f"has {app.name}.secret_file, which {bad}",
+                    key="pusher.apps",
+                    source=sources["pusher.apps"],
+                )
+                continue
+            app = attrs.evolve(app, secret=read.secrets[0])
+            warning = read.warning or warning
+        apps.append(app)
+    if apps:
+        values["pusher.apps"] = tuple(apps)
+    return warning
 
 
 def _strength(source: str) -> int:

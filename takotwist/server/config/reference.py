@@ -12,10 +12,20 @@ from textwrap import fill, wrap
 
 from takotwist.server.config.channel import CHANNEL_KEYS
 from takotwist.server.config.config import KEYS, SECTIONS
+from takotwist.server.config.pusher import APP_KEYS, MAP_KEYS
 from takotwist.server.config.setting import Key
 
-#: The section, the sentence under its name.
-_CHANNEL = ("channels.NAME", "A channel without any code, one table each.")
+#: Tables of tables: the section, the sentence under its name, its keys.
+_TABLES = (
+    ("pusher.apps.NAME", "One app of the Pusher protocol, one table each.", APP_KEYS),
+    (
+        "pusher.map",
+        "A rule for names of Pusher channels: [[pusher.map]].",
+        MAP_KEYS,
+    ),
+    ("channels.NAME", "A channel without any code, one table each.", CHANNEL_KEYS),
+)
+_IN_TABLES = frozenset(name for name, _, _ in _TABLES)
 
 
 def toml_value(value: object) -> str:
@@ -48,7 +58,8 @@ def _sections() -> Iterator[tuple[str, str, list[Key]]]:
     for name, section in SECTIONS.items():
         sentence = (section.__doc__ or "").split("\n\n")[0]
         yield name, sentence, [key for key in KEYS.values() if key.section == name]
-    yield (*_CHANNEL, list(CHANNEL_KEYS.values()))
+    for name, sentence, tables in _TABLES:
+        yield name, sentence, list(tables.values())
 
 
 def _allowed(key: Key) -> str:
@@ -59,7 +70,7 @@ def _allowed(key: Key) -> str:
 
 def _facts(key: Key) -> list[tuple[str, str]]:
     facts = [("type", _allowed(key)), ("default", default_text(key))]
-    if key.section != _CHANNEL[0]:
+    if key.section not in _IN_TABLES:
         facts.append(("environment", key.environment))
     facts.append(("change", "on SIGHUP" if key.setting.live else "at a restart"))
     return facts
@@ -114,7 +125,7 @@ def as_toml() -> str:
     """A configuration file in which every key stands, commented out, with its default."""
     lines: list[str] = []
     for name, sentence, keys in _sections():
-        header = "# [channels.NAME]" if name == _CHANNEL[0] else f"[{name}]"
+        header = f"# [{name}]" if name in _IN_TABLES else f"[{name}]"
         lines += [f"# {sentence}", *([header] if name else []), ""]
         for key in keys:
             lines += wrap(key.setting.meaning, 88, initial_indent="# ", subsequent_indent="# ")

@@ -6,6 +6,7 @@ import re
 
 from takotwist.server.config import KEYS
 from takotwist.server.config.channel import CHANNEL_KEYS
+from takotwist.server.config.pusher import APP_KEYS, MAP_KEYS
 from takotwist.server.config.reference import as_markdown, as_text, as_toml
 from tests.server.config.folder import FolderTestCase
 
@@ -16,7 +17,8 @@ class ReferenceTests(FolderTestCase):
     def test_every_key_is_in_every_form(self) -> None:
         """No key can be added and forgotten here."""
         text, markdown, toml = as_text(), as_markdown(), as_toml()
-        for key in [*KEYS.values(), *CHANNEL_KEYS.values()]:
+        tables = [*APP_KEYS.values(), *MAP_KEYS.values(), *CHANNEL_KEYS.values()]
+        for key in [*KEYS.values(), *tables]:
             self.assertIn(f"\n  {key.name}\n", text)
             self.assertIn(f"### `{key.name}`", markdown)
             self.assertIn(f"#{key.name} = ", toml)
@@ -30,7 +32,9 @@ class ReferenceTests(FolderTestCase):
 
     def test_file_with_every_default(self) -> None:
         """With its marks taken off, each key that has a plain default says that default."""
-        toml = re.sub(r"(?m)^#(\w+ = (?!\"\"|\{\}).+)$", r"\1", as_toml().split("# [channels")[0])
+        toml = re.sub(
+            r"(?m)^#(\w+ = (?!\"\"|\{\}).+)$", r"\1", as_toml().split("# [pusher.apps")[0]
+        )
         config = self.load(toml)
         defaults = [key for key in KEYS.values() if key.dotted in config.sources]
         self.assertGreater(len(defaults), 40)

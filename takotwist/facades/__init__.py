@@ -1,0 +1,1 @@
+"""Protocols of other systems, spoken over the same topics."""

@@ -1,0 +1,171 @@
+"""The parts list of the Pusher protocol.  Imported where an app of it is configured."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from takotwist.core.authorization import AuthRequest, Frame, Grant, Verdict
+from takotwist.core.channel import Registry
+from takotwist.core.deadlines import Deadlines
+from takotwist.errors import ConfigError, Refusal, VerifyRejected
+from takotwist.facades.pusher.api import PusherApi
+from takotwist.facades.pusher.apps import PusherApp, PusherSettings
+from takotwist.facades.pusher.hub import Hub
+from takotwist.facades.pusher.names import CHANNEL, Name, Names, Rule
+from takotwist.facades.pusher.routes import PusherRoutes
+from takotwist.facades.pusher.socket import PusherSockets
+from takotwist.flow.authorize import AuthorizerService
+from takotwist.flow.publish import PublisherService
+from takotwist.ports import IAuthorizer
+from takotwist.server.config.pusher import Pusher, PusherAppKeys
+from takotwist.server.reloadable import Reloadable
+from takotwist.streams.http.peer import OriginPolicy
+from takotwist.streams.websocket.upgrade import WebSocketUpgrade
+from takotwist.transports.admission import Admission
+
+#: The parts of a socket id, the process and the connection in it, are below this.
+SOCKET_ID_PART = 2**31
+
+
+def pusher_apps(config: Pusher) -> list[PusherApp]:
+    """The apps of a configuration.
+
+    :raises ConfigError: a rule cannot be used; says which.
+    """
+    rules: list[tuple[Rule, tuple[str, ...]]] = []
+    known = {app.name for app in config.apps}
+    for number, one in enumerate(config.map, 1):
+        strangers = set(one.apps) - known
+        if strangers:
+            raise ConfigError(
+                f"table {number} names the app {min(strangers)!r}, which is not configured",
+                key="pusher.map",
+            )
+        try:
+            rule = Rule(one.pattern, one.channel, one.trust_signature, one.store_client_events)
+        except ValueError as bad:
+            raise ConfigError(
+                f"table {number} has a pattern, which {bad}", key="pusher.map"
+            ) from None
+        rules.append((rule, one.apps or tuple(known)))
+    return [_app(app, [rule for rule, apps in rules if app.name in apps]) for app in config.apps]
+
+
+def _app(app: PusherAppKeys, rules: list[Rule]) -> PusherApp:
+    try:
+        names = Names.of(app.name, rules)
+    except ValueError as bad:
+        raise ConfigError(f"{bad} (app {app.name})", key="pusher.map") from None
+    return PusherApp(
+        name=app.name,
+        id=app.id,
+        key=app.key,
+        secret=app.secret or "",
+        names=names,
+        enabled=app.enabled,
+        client_events=app.client_events,
+        store_client_events=app.store_client_events,
+        subscription_count=app.subscription_count,
+        max_connections=app.max_connections,
+        tls_only=app.tls_only,
+    )
+
+
+@implementer(IAuthorizer)
+@attrs.define(slots=True)
+class PusherChannelAuthorizer:
+    """Decides about the channel of names without a rule, and leaves all others to `behind`.
+
+    Public names are for everybody.  A private one is followed by Pusher's clients, which show a
+    signature; by others with a token, where tokens decide about the channel.
+    """
+
+    behind: IAuthorizer
+    _registry: Registry
+
+    def authorize(self, request: AuthRequest) -> Deferred[Grant]:
+        """Implement `IAuthorizer`."""
+        if request.channel != CHANNEL or self._registry.get(CHANNEL).by_token:
+            return self.behind.authorize(request)
+        try:
+            name = Name.of(request.params["name"])
+        except Refusal as bad:
+            return fail(VerifyRejected(bad.sentence))
+        if name.signed or name.user is not None:
+            return fail(VerifyRejected("Private names are for Pusher's clients, or need a token."))
+        return succeed(Grant())
+
+    def dispatch(self, frame: Frame) -> Deferred[Verdict]:
+        """Implement `IAuthorizer`."""
+        return self.behind.dispatch(frame)
+
+
+def compose_pusher(
+    config: Pusher,
+    admission: Admission,
+    authorizing: AuthorizerService,
+    publishing: PublisherService,
+    deadlines: Deadlines,
+    settings: Reloadable,
+    upgrade: Callable[[int], WebSocketUpgrade],
+    cost: Callable[[str, int], None],
+    *,
+    wall: Callable[[], float],
+    below: Callable[[int], int] = secrets.randbelow,
+) -> PusherRoutes:
+    """The Pusher protocol, over the server's sentences.
+
+    :param cost: counts events against the rate of an app.
+    :param below: a random number below another.
+    """
+    bounds = PusherSettings(
+        path=config.path,
+        activity_timeout=config.activity_timeout_seconds,
+        max_event_bytes=config.max_event_bytes,
+        max_channels=config.max_channels_per_event,
+        max_batch=config.max_batch,
+        max_members=config.max_members,
+        max_user_info_bytes=config.max_user_info_bytes,
+        client_event_rate=config.client_event_rate,
+    )
+    hubs = [
+        Hub(
+            app,
+            bounds,
+            authorizing,
+            publishing,
+            admission.flush_batch,
+            deadlines,
+            admission.seconds,
+        )
+        for app in pusher_apps(config)
+    ]
+    by_key = {hub.app.key: hub for hub in hubs}
+    process = below(SOCKET_ID_PART) + 1
+
+    def is_secure(request: Any) -> bool:
+        return (settings.peer(request).origin or "").startswith("https:")
+
+    sockets = PusherSockets(
+        admission,
+        by_key,
+        upgrade,
+        OriginPolicy.of(config.allowed_origins),
+        is_secure,
+        lambda: f"{process}.{below(SOCKET_ID_PART)}",
+    )
+    api = PusherApi(
+        admission.answers,
+        {hub.app.id: hub for hub in hubs},
+        by_key,
+        config.path,
+        wall,
+        lambda app, count: cost(f"pusher {app}", count),
+    )
+    return PusherRoutes(sockets, api, config.path.encode())
