@@ -54,6 +54,8 @@ class IReplayLog(Interface):
         `head` is the newest id there is, and `follow`, `unfollow` and `newest` do nothing."""
     )
 
+    keyed: bool = Attribute("""`True` where it knows `Append.keys` and `Append.kept`.""")
+
     def start(follower: ILogFollower | None = None) -> Deferred[None]:
         """Open the store.  One that cannot be opened yet is no error: calls fail until it can.
 

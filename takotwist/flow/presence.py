@@ -11,7 +11,7 @@ and is back must not join again; and what could not be stored is stored later, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Protocol
@@ -54,6 +54,9 @@ from takotwist.ports import IReplayLog
 
 #: Seconds after which it is tried again to read or to store.
 RETRY_SECONDS = 1.0
+
+#: Seconds after which what nodes that are gone have left is looked for.
+LEFT_SECONDS = 10.0
 
 #: How long leaves are kept at least, in milliseconds: a client that is away for less has them.
 LEAST_WINDOW_MS = 60_000
@@ -116,6 +119,9 @@ class PresenceService:
     :ivar later: calls a function after so many seconds, and can be cancelled.
     :ivar node: this node's name, the same after a restart; nothing where it has its log alone.
         No space may be in it.
+    :ivar nodes: the names of all that this node answers for: what others than these have left
+        in the log is ended, as of a server that had more workers once.  `None` where another
+        node looks after that.
     :ivar told: called with each change that was stored, and its message.
     """
 
@@ -128,11 +134,13 @@ class PresenceService:
     wall: Callable[[], float]
     later: Callable[..., Any]
     node: str = ""
+    nodes: Collection[str] | None = None
     told: Callable[[Topic, Change, Message], None] | None = None
     _rooms: dict[str, _Room] = attrs.field(factory=dict, init=False)
     _heap: list[tuple[float, int, _Room]] = attrs.field(factory=list, init=False)
     _order: count[int] = attrs.field(factory=count, init=False)
     _timer: Any = attrs.field(default=None, init=False)
+    _noted: bool = attrs.field(default=False, init=False)
     _ready: bool = attrs.field(default=False, init=False)
     _stopped: bool = attrs.field(default=False, init=False)
     _logger: Logger = attrs.field(factory=Logger, init=False)
@@ -155,6 +163,14 @@ class PresenceService:
     async def _start(self) -> None:
         if self._stopped:
             return
+        if not self.log.keyed:
+            defined = [one.definition for one in self.authorizing.registry]
+            if named := sorted(one.name for one in defined if one.presence is not None):
+                self._logger.warn(
+                    "presence of {channels} is off: this replay log cannot hold it yet",
+                    channels=", ".join(named),
+                )
+            return
         try:
             for topic in await self._index_of(self.node):
                 room = self._room(topic, self._rules(topic.channel))
@@ -170,6 +186,26 @@ class PresenceService:
         self._ready = not self._stopped
         for room in list(self._rooms.values()):
             self._look(room)
+        if self.nodes is not None:
+            # Their members have the grace too, to come to one that is there.
+            self.later(LEFT_SECONDS, self._look_for_left)
+
+    def _look_for_left(self) -> None:
+        ensureDeferred(self._end_left()).addErrback(self._not_ended)
+
+    async def _end_left(self) -> None:
+        assert self.nodes is not None
+        for message in await self._all(_NODES):
+            node = msgspec.json.decode(message.data, type=str)
+            if message.type == "there" and node not in self.nodes and not self._stopped:
+                await self.take_over(node, lambda: not self._stopped)
+                await self._note(node, there=False)
+
+    def _not_ended(self, failure: Failure) -> None:
+        if not failure.check(Refusal):
+            self._logger.failure("ending what a node has left failed", failure)
+        if not self._stopped:
+            self.later(LEFT_SECONDS, self._look_for_left)
 
     async def take_over(self, node: str, is_gone: Callable[[], bool]) -> int:
         """End what a node that is gone has left in rosters, unless it has come back by then.
@@ -198,7 +234,7 @@ class PresenceService:
     def entered(self, connection: str, admitted: Authorized) -> None:
         """A connection follows a topic of a channel with presence; `left` follows."""
         rules, asked = admitted.asked.definition.presence, admitted.asked
-        if asked.roster or rules is None:
+        if asked.roster or rules is None or not self.log.keyed:
             return
         grant, room = admitted.grant, self._room(asked.topic, rules)
         info = None if grant.info is None else msgspec.json.encode(grant.info)
@@ -271,6 +307,7 @@ class PresenceService:
         :raises ReplayTooOld: who left since the first page may be missing; begin again.
         :raises CursorInvalid: no page ended there. :raises StoreUnavailable: the log failed.
         """
+        self.check()
         page = await self.log.read(roster_of(topic), after, limit, MAX_BYTES)
         page = page.up_to(max(self.log.head, as_of))
         if as_of > page.head or (after and after > page.head):
@@ -287,6 +324,11 @@ class PresenceService:
                 members.append(entry)
         more = page.messages[-1].id if page.more and page.messages else None
         return RosterPage(members, guests, as_of or page.head, more)
+
+    def check(self) -> None:
+        """:raises TransportNotEnabled: the replay log cannot hold rosters."""
+        if not self.log.keyed:
+            raise TransportNotEnabled("The server's replay log cannot hold who is here yet.")
 
     def __len__(self) -> int:
         """Topics with members or guests of this node."""
@@ -406,6 +448,9 @@ class PresenceService:
     def _name(self, room: _Room) -> None:
         """Have the index name it: else nobody would look for its members after a restart."""
         if self._rooms.get(room.topic.key) is room and not self._stopped:
+            if not self._noted:
+                self._noted = True
+                self._note(self.node, there=True).addErrback(self._not_noted)
             storing = self._index(self.node, room.topic, there=True)
             storing.addErrback(lambda _: self.later(RETRY_SECONDS, self._name, room))
 
@@ -426,6 +471,19 @@ class PresenceService:
             keys=(topic.key,),
             kept=there,
         )
+
+    def _note(self, node: str, *, there: bool) -> Deferred[Any]:
+        """Have the log know that there is such a node."""
+        return self.publishing.publish(
+            _NODES,
+            [Draft("there" if there else "gone", msgspec.json.encode(node))],
+            Lifecycle(replay_window_ms=LEAST_WINDOW_MS),
+            keys=(node,),
+            kept=there,
+        )
+
+    def _not_noted(self, failure: Failure) -> None:
+        self._noted = False
 
     async def _index_of(self, node: str) -> list[Topic]:
         topics = []
@@ -471,6 +529,7 @@ async def follow_roster(
     :param cursor: `None` for all who are there.
     :raises TransportNotEnabled: the channel's rosters can only be asked for.
     """
+    session.presence.check()
     rules = admitted.asked.definition.presence
     if rules is None or not rules.events:
         raise TransportNotEnabled("The changes of who is here cannot be followed in this channel.")
@@ -482,6 +541,10 @@ async def follow_roster(
         on_end,
         on_live=on_live,
     )
+
+
+#: The names of all nodes that had members.
+_NODES = Topic.of(INDEX, {})
 
 
 def _index_topic(node: str) -> Topic:

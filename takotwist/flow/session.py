@@ -24,6 +24,7 @@ from takotwist.flow.authorize import Authorized
 from takotwist.flow.client_frames import ClientFrames
 
 if TYPE_CHECKING:
+    from takotwist.flow.presence import PresenceService
     from takotwist.flow.sessions import Sessions
 
 #: Called at the beginning of a subscription with the cursor, and with the refusal that a
@@ -318,6 +319,11 @@ class Session:
         self._sessions.closed(self, why)
         # Whoever closes a session ends its connection, which knows the session.
         self.end = _nothing_more
+
+    @property
+    def presence(self) -> PresenceService:
+        """Presence of the topics that it follows."""
+        return self._sessions.presence
 
     @property
     def closed(self) -> bool:

@@ -6,7 +6,7 @@ the parts are put together; what runs is started by `server.service`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -107,6 +107,7 @@ def compose(
     more_pages: Mapping[str, IResource] | None = None,
     peers: Peers | None = None,
     node: str = "",
+    nodes: Collection[str] | None = ("",),
 ) -> Parts:
     """Put the server together.
 
@@ -122,7 +123,8 @@ def compose(
     :param refresh: see `AuthorizerService`.
     :param elsewhere: the resource of all paths that are not ours.
     :param peers: the other nodes, where there are several.
-    :param node: the name of this node among those that share the log, the same in its next run.
+    :param node: the name of this node among those that share the log, the same in its next
+        run, and `nodes`: see `PresenceService`.
     :param more_pages: public pages beside ours, by their paths, or in the place of one of ours.
     """
     limits, seconds = config.limits, reactor.seconds
@@ -160,7 +162,16 @@ def compose(
     # who is connected
     connection_limits = ConnectionLimits(reloadable)
     presence = PresenceService(
-        log, publishing, authorizing, fanout, reloadable, seconds, wall, reactor.callLater, node
+        log,
+        publishing,
+        authorizing,
+        fanout,
+        reloadable,
+        seconds,
+        wall,
+        reactor.callLater,
+        node,
+        nodes,
     )
     sessions = Sessions(
         connection_limits,

@@ -10,10 +10,10 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import attrs
 import msgspec
@@ -49,6 +49,21 @@ from takotwist.server.tuning import raise_open_files
 if TYPE_CHECKING:
     from takotwist.server.notify import Notify
     from takotwist.server.worker import Worker
+
+
+class _Names(TypedDict):
+    node: str
+    nodes: Collection[str] | None
+
+
+def _names(worker: Worker | None) -> _Names:
+    """How this process is called among those that share its log, in each of its runs."""
+    if worker is None:
+        return {"node": "", "nodes": ("",)}
+    all_of_them = [f"w{number}" for number in range(1, worker.count + 1)]
+    first = worker.number == 1
+    return {"node": f"w{worker.number}", "nodes": all_of_them if first else None}
+
 
 #: Seconds for storing what was taken and closing the log, after the drain.
 FLUSH_SECONDS = 5.0
@@ -129,6 +144,7 @@ class TakoService(MultiService):
             random=random.random,
             new_id=lambda: secrets.token_urlsafe(9),
             log=log,
+            **_names(worker),
             peers=self._cluster.peers if self._cluster is not None else None,
             registry=self.definitions.registry,
             authorizer=self.definitions.authorizer,

@@ -95,6 +95,11 @@ class ManualLog:
         return counting
 
     @property
+    def keyed(self) -> bool:
+        """Implement `IReplayLog`."""
+        return bool(self.inner.keyed)
+
+    @property
     def everything(self) -> bool:
         """Implement `IReplayLog`."""
         return bool(self.inner.everything)

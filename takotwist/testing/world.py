@@ -16,7 +16,7 @@ happens but by a call of the test, and no time passes but by `advance`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import count
 from typing import Any
 
@@ -88,7 +88,8 @@ class World:
         several worlds share.
     :param clock: of another world: time passes for both.
     :param peers: the other worlds, for live objects of pages that come by another one.
-    :param node: the name of this one among those that share `log`.
+    :param node: the name of this one among those that share `log`, and `nodes`: of those that
+        are to be.
     :param authorizer: who is asked in place of the channels' own functions.
     :param pages: what answers every path that is not the server's.
     :param functions: that pages may call, as `takotwist.live.functions.function` returned them.
@@ -109,6 +110,7 @@ class World:
         clock: WorldClock | None = None,
         peers: Peers | None = None,
         node: str = "",
+        nodes: Collection[str] | None = None,
     ) -> None:
         self.clock = clock or WorldClock()
         if clock is None:
@@ -138,6 +140,7 @@ class World:
             elsewhere=pages,
             peers=peers,
             node=node,
+            nodes=nodes,
         )
         self.live: LiveParts = self.parts.live
         set_default_broadcasts(self.live.services.broadcasts)

@@ -13,7 +13,8 @@ from takotwist.adapters.sqlite import SqliteReplayLog
 from takotwist.core.log import Append, Appended
 from tests.adapters.shared.pump import Writer
 from tests.adapters.sqlite.inline_pool import InlinePool
-from tests.contracts.replay_log import NOW, SECOND, ReplayLogContract
+from tests.contracts.replay_log import NOW, SECOND
+from tests.contracts.replay_log_keys import KeysContract
 
 
 class _Swept(WorkerLog):
@@ -29,7 +30,7 @@ class _Swept(WorkerLog):
         return doing.addCallback(lambda _: self.writer.log.sweep(now_us, used))
 
 
-class WorkerContract(ReplayLogContract, SynchronousTestCase):
+class WorkerContract(KeysContract, SynchronousTestCase):
     """The contract."""
 
     def make_log(self, clock: Clock) -> WorkerLog:

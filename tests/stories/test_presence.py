@@ -236,8 +236,9 @@ class PresenceTests(PresenceCase):
         moves = [one for one in watcher.socket.messages if one["type"] == "tako.update"]
         self.assertLess(len(moves), 60)
         self.assertGreater(len(moves), 40)
+        # Its roster, and what is remembered over a restart.
         stats = self.successResultOf(self.log.stats())
-        self.assertEqual((stats.messages, stats.topics), (2, 2))
+        self.assertEqual((stats.messages, stats.topics), (3, 3))
         self.assertEqual(ada.socket.ops[-1], {"op": "ack", "ref": 3})
 
     def test_bad_state(self) -> None:
@@ -479,6 +480,20 @@ class NodesTests(SynchronousTestCase):
         self.advance(20)
         self.assertEqual(watcher.read(), ["ada"])
         self.assertNotIn(("leave", "ada"), watcher.events)
+
+    def test_fewer_nodes(self) -> None:
+        """What nodes have left that are not to be any more is ended after the grace."""
+        watcher = Watcher(self.two).follow()
+        self.one.subscribe(ROOM, {"Authorization": "ada"})
+        self.two.subscribe(ROOM, {"Authorization": "bob"})
+        self.advance(1)
+        self.one.parts.presence.stop()
+        log = MemoryNode(self.store, "n3")
+        World(chat(), log=log, clock=self.clock, node="n3", nodes=("n2", "n3"))
+        self.advance(9)
+        self.assertEqual(watcher.read(), ["ada", "bob"])
+        self.advance(2)
+        self.assertEqual(watcher.read(), ["bob"])
 
     def test_dead_node(self) -> None:
         """What a dead node left is ended once, whoever finds it and how many do."""

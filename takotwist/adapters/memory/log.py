@@ -114,6 +114,7 @@ class InMemoryReplayLog:
     """
 
     everything = True
+    keyed = True
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock

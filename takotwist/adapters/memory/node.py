@@ -76,6 +76,7 @@ class MemoryNode:
     """
 
     everything = False
+    keyed = True
 
     def __init__(self, store: MemoryStore, name: str, *, at_once: bool = True) -> None:
         self.head = 0

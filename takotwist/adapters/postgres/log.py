@@ -60,6 +60,7 @@ class PostgresReplayLog:
     """
 
     everything = False
+    keyed = False
     log = Logger()
 
     def __init__(

@@ -36,6 +36,8 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
     bounds: Bounds
     idempotency_key: bytes | None
     numbered: bool
+    keys: list[bytes] = []
+    kept: bool = False
 
 
 class Hello(msgspec.Struct, array_like=True, frozen=True, tag=1):
@@ -257,6 +259,8 @@ def entry_of(append: Append) -> Entry:
         bounds_of(append.lifecycle),
         None if key is None else data_of(key),
         append.numbered,
+        list(map(data_of, append.keys)),
+        append.kept,
     )
 
 
@@ -269,6 +273,8 @@ def append_of(entry: Entry) -> Append:
         lifecycle_of(entry.bounds),
         None if key is None else text(key),
         entry.numbered,
+        tuple(map(text, entry.keys)),
+        entry.kept,
     )
 
 

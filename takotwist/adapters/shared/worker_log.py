@@ -90,6 +90,7 @@ class WorkerLog:
     """
 
     everything = False
+    keyed = True
     _logger = Logger()
 
     def __init__(

@@ -63,6 +63,7 @@ class SqliteReplayLog:
 
     log = Logger()
     everything = True
+    keyed = True
 
     def __init__(
         self,
