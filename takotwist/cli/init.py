@@ -17,40 +17,30 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
-#: name -> what it is, and the folders of templates that make it, each with the folder that it is
-#: put into.
+#: Folders of templates, each with the folder of the project that it is put into: a page without a
+#: bundler, and the same with a login.
+_PAGE = (("all", ""), ("page", ""), ("style", "pages"))
+_OPEN = (*_PAGE, ("open", ""))
+_LOGIN = (*_PAGE, ("login", ""), ("secret", ""))
+
+#: name -> what it is, and the folders that make it; a later one wins.
 TEMPLATES: Mapping[str, tuple[str, tuple[tuple[str, str], ...]]] = {
-    "plain": (
-        "a channel and a page; no login",
-        (("all", ""), ("open", ""), ("page", ""), ("style", "pages"), ("plain", "")),
-    ),
+    "plain": ("a channel and a page; no login", (*_OPEN, ("plain", ""))),
     "fastapi": (
         "the channel in a FastAPI app, with a login",
-        (
-            *(("all", ""), ("login", ""), ("page", ""), ("style", "pages"), ("secret", "")),
-            *(("people", ""), ("fastapi", "")),
-        ),
+        (*_LOGIN, ("people", ""), ("fastapi", "")),
     ),
     "django": (
         "the channel in a Django project, by its sessions",
-        (
-            *(("all", ""), ("login", ""), ("page", ""), ("style", "pages"), ("secret", "")),
-            ("django", ""),
-        ),
+        (*_LOGIN, ("django", "")),
     ),
     "flask": (
         "the channel in a Flask app, with a login",
-        (
-            *(("all", ""), ("login", ""), ("page", ""), ("style", "pages"), ("secret", "")),
-            *(("people", ""), ("flask", "")),
-        ),
+        (*_LOGIN, ("people", ""), ("flask", "")),
     ),
     "klein": (
         "the page and a login in the server's own process (Twisted)",
-        (
-            *(("all", ""), ("login", ""), ("page", ""), ("style", "pages"), ("secret", "")),
-            *(("people", ""), ("klein", "")),
-        ),
+        (*_LOGIN, ("people", ""), ("klein", "")),
     ),
     "react": (
         "a page in React and TypeScript, by Vite",
