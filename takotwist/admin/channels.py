@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import msgspec
 from twisted.web.resource import Resource
 
+from takotwist.admin.nodes import NodeInfo, OtherNodes
+from takotwist.admin.page import WaitingPage
+from takotwist.admin.together import joined_channels
 from takotwist.core.channel import Registry
 from takotwist.core.fanout import FanOut
-from takotwist.streams.http.interface import Request
+from takotwist.streams.http.interface import BodyRequest
 
 #: Path of the page, on the private listener.
 CHANNELS_PATH = "/_tako/admin/channels"
@@ -18,18 +22,39 @@ CHANNELS_PATH = "/_tako/admin/channels"
 MAX_TOPICS = 1_000
 
 
-class ChannelsPage(Resource):
-    """``GET /_tako/admin/channels``: each channel with its topics that have subscribers."""
+class ChannelsPage(WaitingPage):
+    """``GET /_tako/admin/channels``: each channel with its topics that have subscribers.
 
-    isLeaf = True
+    :param own: what this node says of itself.
+    :param others: the other nodes; `None` where there is one process.
+    """
 
-    def __init__(self, registry: Registry, fanout: FanOut) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        fanout: FanOut,
+        own: Callable[[], NodeInfo],
+        others: OtherNodes | None,
+    ) -> None:
         Resource.__init__(self)
         self._registry = registry
         self._fanout = fanout
+        self._own = own
+        self._others = others
 
-    def render_GET(self, request: Request) -> bytes:
-        """Implement `IResource`."""
+    async def content(self, request: BodyRequest) -> bytes:
+        """See `WaitingPage`."""
+        own = await self.own_content()
+        if self._others is None:
+            return own
+        pages = [(self._own().label, msgspec.json.decode(own))]
+        for one in await self._others.ask("channels"):
+            if one.body is not None:
+                pages.append((one.info.label, msgspec.json.decode(one.body)))
+        return msgspec.json.encode(joined_channels(pages, MAX_TOPICS))
+
+    async def own_content(self) -> bytes:
+        """What is on this node."""
         subscribers: Counter[str] = Counter()
         topics = []
         for audience in self._fanout.audiences():
@@ -37,7 +62,6 @@ class ChannelsPage(Resource):
             subscribers[audience.topic.channel] += count
             topics.append((count, audience.topic))
         topics.sort(key=lambda pair: (-pair[0], pair[1].key))
-        request.setHeader(b"Content-Type", b"application/json")
         return msgspec.json.encode(
             {
                 "channels": [

@@ -7,8 +7,7 @@ those that are defined; keys of broadcasts and ids of objects are on no page.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -20,16 +19,17 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
 
+from takotwist.admin.nodes import NodeInfo, OtherNodes
+from takotwist.admin.page import WaitingPage
+from takotwist.admin.together import JoinedMetrics
 from takotwist.core.log import LogStats
 from takotwist.core.metrics import Histogram, Metrics
 from takotwist.errors import StoreUnavailable
 from takotwist.live.sessions import LiveSessions
-from takotwist.streams.http.interface import Request
+from takotwist.streams.http.interface import BodyRequest
 
 #: Path of the page, on the private listener.
 METRICS_PATH = "/_tako/metrics"
@@ -158,53 +158,73 @@ class MetricsCollector(Collector):
                 yield GaugeMetricFamily(name, text, value)
 
 
-class MetricsPage(Resource):
+class MetricsPage(WaitingPage):
     """``GET /_tako/metrics``.
 
+    Of several nodes each is shown, by the label `node`; with ``?nodes=sum`` they are shown as
+    one, and with ``?nodes=own`` only this one.
+
     :param stats: reads the size of the log; may fail.
-    :param others: further collectors.
+    :param collectors: further ones.
+    :param own: what this node says of itself.
+    :param others: the other nodes; `None` where there is one process.
     """
 
-    isLeaf = True
-    _log = Logger()
+    content_type = CONTENT_TYPE_LATEST.encode()
 
     def __init__(
         self,
         metrics: Metrics,
         gauges: Callable[[], Gauges],
         stats: Callable[[], Deferred[LogStats]],
-        *others: Collector,
+        *collectors: Collector,
+        own: Callable[[], NodeInfo] | None = None,
+        others: OtherNodes | None = None,
     ) -> None:
         Resource.__init__(self)
+        self._own, self._others = own, others
         self._read_stats = stats
         self._stats: LogStats | None = None
         self._registry = CollectorRegistry()
-        for collector in (MetricsCollector(metrics, gauges, lambda: self._stats), *others):
+        for collector in (MetricsCollector(metrics, gauges, lambda: self._stats), *collectors):
             self._registry.register(collector)
         ProcessCollector(registry=self._registry)
 
-    def render_GET(self, request: Request) -> int:
-        """Implement `IResource`."""
-        gone = request.notifyFinish()
-        answering = ensureDeferred(self._answer(request))
-        gone.addErrback(lambda _: answering.cancel())
-        answering.addErrback(self._failed)
-        return NOT_DONE_YET
+    async def content(self, request: BodyRequest) -> bytes:
+        """See `WaitingPage`."""
+        [wanted, *_] = request.args.get(b"nodes", [b"each"])
+        text = await self.own_content()
+        if self._others is None or self._own is None or wanted == b"own":
+            return text
+        texts = [(self._own().label, text.decode())]
+        up = GaugeMetricFamily("tako_node_up", "Whether the node answers.", labels=["node"])
+        up.add_metric([self._own().label], 1)
+        for one in await self._others.ask("metrics"):
+            up.add_metric([one.info.label], one.body is not None)
+            if one.body is not None:
+                texts.append((one.info.label, one.body.decode()))
+        registry = CollectorRegistry()
+        registry.register(_Given([*JoinedMetrics(texts, each=wanted != b"sum").collect(), up]))
+        return generate_latest(registry)
 
-    async def _answer(self, request: Request) -> None:
+    async def own_content(self) -> bytes:
+        """The metrics of this node."""
         try:
             self._stats = await self._read_stats()
         except StoreUnavailable:
             self._stats = None
-        body = generate_latest(self._registry)
-        request.setHeader(b"Content-Type", CONTENT_TYPE_LATEST.encode())
-        request.setHeader(b"Content-Length", b"%d" % len(body))
-        request.write(body)
-        request.finish()
+        return generate_latest(self._registry)
 
-    def _failed(self, failure: Any) -> None:
-        if not failure.check(CancelledError):
-            self._log.failure("the metrics page failed", failure)
+
+class _Given(Collector):
+    """Metrics that are there already."""
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Sequence[Metric]:
+        """Implement `Collector`."""
+        return self._metrics
 
 
 # live objects

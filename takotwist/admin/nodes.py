@@ -1,21 +1,41 @@
-"""What a node says of itself to the others."""
+"""The nodes of a server: what each says of itself, what their pages say together, and a page
+that lists them.
+
+Each node says a little of itself every few seconds, for the others to find it.  What its pages
+show it is asked for when somebody looks, so it is of that moment, and nobody pays for pages
+that nobody reads.  Rule: a node that does not answer in time is shown as such, and keeps
+nothing of the others from being shown.
+"""
 
 from __future__ import annotations
 
-import msgspec
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import version
+from typing import Protocol
 
+import attrs
+import msgspec
+from twisted.web.resource import Resource
+
+from takotwist.admin.page import WaitingPage
 from takotwist.core.node import Node
+from takotwist.errors import StoreUnavailable
+from takotwist.streams.http.interface import BodyRequest
+
+#: Path of the page, on the private listener.
+NODES_PATH = "/_tako/nodes"
 
 
 class NodeInfo(msgspec.Struct, frozen=True):
     """One node, by its own words.
 
-    Small, because each node says it every few seconds: what its pages show is asked of it.
-
     :ivar id: stands in the ids of the live objects that it holds.
     :ivar label: of the node in metrics; the same after a restart.
     :ivar peer: where it listens for other nodes: ``unix:PATH`` or ``tcp:HOST:PORT``.
     :ivar worker: its number among the workers of its server.
+    :ivar since: when it started, by unix time in seconds.
     :ivar head: the id up to which the log has reported to it.
     :ivar topics: that have subscribers on it.
     """
@@ -27,11 +47,26 @@ class NodeInfo(msgspec.Struct, frozen=True):
     worker: int
     pid: int
     version: str
+    since: float = 0.0
     ready: bool = False
     head: int = 0
     connections: int = 0
     subscriptions: int = 0
     topics: int = 0
+
+
+def this_process(id: str = "", worker: int = 1, peer: str = "") -> NodeInfo:
+    """What can be said of this process as soon as it runs."""
+    host = socket.gethostname()
+    return NodeInfo(
+        id=id,
+        label=f"{host}:{worker}",
+        host=host,
+        peer=peer,
+        worker=worker,
+        pid=os.getpid(),
+        version=version("takotwist"),
+    )
 
 
 _INFO = msgspec.msgpack.Decoder(NodeInfo)
@@ -43,3 +78,84 @@ def read_info(node: Node) -> NodeInfo | None:
         return _INFO.decode(node.info)
     except (msgspec.MsgspecError, ValueError):
         return None
+
+
+@attrs.frozen(slots=True)
+class Answered:
+    """One of the other nodes, and its answer.
+
+    :ivar info: as the directory has it.
+    :ivar body: `None` where it did not answer.
+    """
+
+    info: NodeInfo
+    body: bytes | None
+
+
+class OtherNodes(Protocol):
+    """The other nodes, as the pages need them."""
+
+    def ask(self, what: str) -> Awaitable[Sequence[Answered]]:
+        """Ask all of them for one of their own pages.  Raises nothing."""
+
+
+class NodesPage(WaitingPage):
+    """``GET /_tako/nodes``: who is there, since when, and how far behind the log.
+
+    :param own: what this node says of itself now.
+    :param newest: asks for the store's newest id.
+    :param others: `None` where there is one process.
+    """
+
+    def __init__(
+        self,
+        own: Callable[[], NodeInfo],
+        newest: Callable[[], Awaitable[int]],
+        others: OtherNodes | None,
+    ) -> None:
+        Resource.__init__(self)
+        self._own = own
+        self._newest = newest
+        self._others = others
+
+    async def own_content(self) -> bytes:
+        """What another node is told."""
+        return msgspec.msgpack.encode(self._own())
+
+    async def content(self, request: BodyRequest) -> bytes:
+        """See `WaitingPage`."""
+        newest: int | None
+        try:
+            newest = await self._newest()
+        except StoreUnavailable:
+            newest = None
+        own = self._own()
+        shown = [_shown(own, newest, answered=True, here=True)]
+        for one in [] if self._others is None else await self._others.ask("node"):
+            info = one.info if one.body is None else _INFO.decode(one.body)
+            shown.append(_shown(info, newest, answered=one.body is not None, here=False))
+        shown.sort(key=lambda one: (str(one["host"]), one["worker"], one["since"]))
+        return msgspec.json.encode({"nodes": shown, "store_available": newest is not None})
+
+
+def _shown(
+    info: NodeInfo, newest: int | None, *, answered: bool, here: bool
+) -> dict[str, str | int | float | bool | None]:
+    # An id is a time in microseconds.  What is asked after the head may be above it.
+    behind = None if newest is None else max(0, newest - info.head) / 1_000_000
+    return {
+        "node": info.label,
+        "id": info.id,
+        "host": info.host,
+        "worker": info.worker,
+        "pid": info.pid,
+        "version": info.version,
+        "since": info.since,
+        "ready": info.ready,
+        "answered": answered,
+        "here": here,
+        "behind_seconds": behind,
+        "connections": info.connections,
+        "subscriptions": info.subscriptions,
+        "topics": info.topics,
+    }

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "types": ("types", "Write the channels as TypeScript or Python types."),
     "log": ("log", "Back up, move or check the replay log."),
     "channels": ("channels", "Show what is defined and who is connected."),
+    "nodes": ("nodes", "Show the nodes of a running server."),
     "health": ("health", "Ask a running server how it is."),
     "check-config": ("check_config", "Check the configuration and show what would run."),
     "config-doc": ("config_doc", "Explain every key of the configuration."),

@@ -7,12 +7,10 @@ import json
 import click
 
 from takotwist.admin.channels import CHANNELS_PATH
-from takotwist.app.http_address import Address
-from takotwist.app.http_exchange import Deadline, HttpExchange
 from takotwist.cli.configured import config_option
-from takotwist.cli.publish import server_option, server_url
+from takotwist.cli.private_page import private_page
+from takotwist.cli.publish import server_option
 from takotwist.core.json_values import Json
-from takotwist.errors import TakoError
 
 
 @click.command("channels")
@@ -22,31 +20,18 @@ from takotwist.errors import TakoError
 def command(config: str | None, server: str | None, as_json: bool) -> None:
     """Show what a running server has defined, and who is connected.
 
-    Asks the server on this machine through its private listener.
+    Asks the server on this machine through its private listener; any node answers for all.
 
     \b
     Examples:
       tako channels
       tako channels --json | jq .topics
     """
-    url = server_url(config, server)
-    try:
-        exchange = HttpExchange(Address.of(url))
-    except TakoError as unusable:
-        raise click.ClickException(str(unusable)) from None
-    try:
-        answer = exchange("GET", CHANNELS_PATH, {}, b"", Deadline.within(5.0))
-    except OSError as failure:
-        reason = failure.strerror or failure
-        raise click.ClickException(f"no server answers at {url}: {reason}") from None
-    finally:
-        exchange.close()
-    if answer.status != 200:
-        raise click.ClickException(f"{url} answered {answer.status}; is it the private listener?")
+    body = private_page(config, server, CHANNELS_PATH)
     if as_json:
-        click.echo(answer.body.decode())
+        click.echo(body.decode())
         return
-    _show(json.loads(answer.body))
+    _show(json.loads(body))
 
 
 def _show(said: dict[str, Json]) -> None:
@@ -57,11 +42,18 @@ def _show(said: dict[str, Json]) -> None:
         transports = f"SSE and WebSocket (clients send: {sends})" if one["websocket"] else "SSE"
         params = ", ".join(one["params"])
         click.echo(f"{one['channel']}({params}): {access}, {transports}")
-        click.echo(f"    {one['subscribers']} subscribers, defined in {one['place']}")
+        click.echo(f"    {one['subscribers']} subscribers{_spread(one)}, defined in {one['place']}")
     if said["topics"]:
         click.echo("\nTopics with subscribers:")
     for topic in said["topics"]:
-        click.echo(f"{topic['subscribers']:8}  {topic['topic']}")
+        click.echo(f"{topic['subscribers']:8}  {topic['topic']}{_spread(topic)}")
     left = said["topics_in_all"] - len(said["topics"])
     if left:
         click.echo(f"          and {left} more")
+
+
+def _spread(one: dict[str, Json]) -> str:
+    """How many subscribers are on which node, where there are several."""
+    nodes = one.get("nodes") or {}
+    spread = ", ".join(f"{node} {count}" for node, count in sorted(nodes.items()) if count)
+    return f" ({spread})" if spread else ""

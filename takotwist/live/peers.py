@@ -79,17 +79,25 @@ class Leave(Greeting, frozen=True, tag=True):
     session: str
 
 
+class Show(Greeting, frozen=True, tag=True):
+    """One of the node's own pages is wanted."""
+
+    what: str
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """How something ended.
 
     :ivar code: of the refusal; empty where all is well.
     :ivar gone: the node that was meant is not there.
+    :ivar body: what was asked for, where that was something.
     """
 
     code: str = ""
     sentence: str = ""
     status: int = 0
     gone: bool = False
+    body: bytes = b""
 
 
 class PeerStream(Protocol):

@@ -7,17 +7,18 @@ node is in no directory has ended.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from importlib.metadata import version
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.task import LoopingCall
 
-from takotwist.admin.nodes import NodeInfo
+from takotwist.admin.nodes import Answered, NodeInfo, this_process
+from takotwist.errors import Refusal
+from takotwist.live.peers import NodeGone, Show, ask
 from takotwist.ports import INodeDirectory, IReplayLog
 from takotwist.server.config import Config
 from takotwist.server.peers import NodePeers
@@ -26,21 +27,27 @@ from takotwist.transports.live.peer_door import PeerDoor
 #: How often a node says what it is.
 RENEW_SECONDS = 5.0
 
+#: Seconds for which a page waits for another node.
+ASK_SECONDS = 3.0
+
 
 class Cluster(Service):
-    """The node's part in it.
+    """The node's part in it; asks the others for the administrator's pages (`OtherNodes`).
 
     :ivar peers: the way to the others.
-    :ivar directory: where all are listed.
+    :ivar info: what there is to say of this one as soon as it runs.
     """
 
-    def __init__(self, reactor: Any, directory: INodeDirectory, peers: NodePeers, worker: int):
+    def __init__(
+        self, reactor: Any, directory: INodeDirectory, peers: NodePeers, worker: int
+    ) -> None:
         self.peers = peers
-        self.directory = directory
-        self._worker = worker
+        self.info = this_process(peers.name, worker, peers.address)
+        self._directory = directory
+        self._reactor = reactor
         self._door: PeerDoor | None = None
-        self._count: Callable[[NodeInfo], NodeInfo] = lambda info: info
-        self._loop = LoopingCall(self.renew)
+        self._now: Callable[[], NodeInfo] = lambda: self.info
+        self._loop = LoopingCall(self._renew)
         self._loop.clock = reactor
 
     @classmethod
@@ -54,31 +61,34 @@ class Cluster(Service):
         directory: Any = log
         return cls(reactor, directory, NodePeers.of(config, reactor, directory, worker), worker)
 
-    def serve(self, door: PeerDoor, count: Callable[[NodeInfo], NodeInfo]) -> None:
+    def serve(self, door: PeerDoor, now: Callable[[], NodeInfo]) -> None:
         """Serve the others by `door`.
 
-        :param count: puts the numbers of the moment into an info.
+        :param now: what this node says of itself at the moment.
         """
-        self._door, self._count = door, count
+        self._door, self._now = door, now
 
-    @property
-    def info(self) -> NodeInfo:
-        """What this node says of itself now."""
-        peers = self.peers
-        said = NodeInfo(
-            id=peers.name,
-            label=f"{peers.host}:{self._worker}",
-            host=peers.host,
-            peer=peers.address,
-            worker=self._worker,
-            pid=os.getpid(),
-            version=version("takotwist"),
-        )
-        return self._count(said)
+    async def ask(self, what: str) -> Sequence[Answered]:
+        """See `OtherNodes`."""
+        infos = await self.peers.other_nodes()
+        return await gatherResults([self._ask(one, what) for one in infos])
 
-    def renew(self) -> None:
-        """Say what this node is."""
-        self.directory.renew(msgspec.msgpack.encode(self.info))
+    def _ask(self, info: NodeInfo, what: str) -> Deferred[Answered]:
+        async def answer() -> Answered:
+            outcome = await ask(self.peers, Show(info.id, what))
+            return Answered(info, None if outcome.code else outcome.body)
+
+        asking: Deferred[Answered] = Deferred.fromCoroutine(answer())
+        asking.addTimeout(ASK_SECONDS, self._reactor)
+
+        def unanswered(failure: Any) -> Answered:
+            failure.trap(NodeGone, Refusal, DeferredTimeout)
+            return Answered(info, None)
+
+        return asking.addErrback(unanswered)
+
+    def _renew(self) -> None:
+        self._directory.renew(msgspec.msgpack.encode(self._now()))
 
     def startService(self) -> None:
         """Be there for the others.

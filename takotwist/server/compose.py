@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import attrs
+import msgspec
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import IResource
@@ -20,6 +21,7 @@ from takotwist.adapters.callable_runner import CallableRunner
 from takotwist.admin.channels import ChannelsPage
 from takotwist.admin.health import Health, HealthPage
 from takotwist.admin.metrics import Gauges, LiveCollector, MetricsPage
+from takotwist.admin.nodes import NodeInfo, NodesPage, OtherNodes, this_process
 from takotwist.core.channel import Registry
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut
@@ -106,6 +108,8 @@ def compose(
     elsewhere: IResource | None = None,
     more_pages: Mapping[str, IResource] | None = None,
     peers: Peers | None = None,
+    others: OtherNodes | None = None,
+    info: NodeInfo | None = None,
     node: str = "",
     nodes: Collection[str] | None = ("",),
 ) -> Parts:
@@ -123,6 +127,8 @@ def compose(
     :param refresh: see `AuthorizerService`.
     :param elsewhere: the resource of all paths that are not ours.
     :param peers: the other nodes, where there are several.
+    :param others: the same, as the administrator's pages need them.
+    :param info: what there is to say of this node; left out, of this process.
     :param node: the name of this node among those that share the log, the same in its next
         run, and `nodes`: see `PresenceService`.
     :param more_pages: public pages beside ours, by their paths, or in the place of one of ours.
@@ -278,12 +284,34 @@ def compose(
             timers=len(reactor.getDelayedCalls()) + len(deadlines),
         )
 
+    began = wall()
+
+    def node_info() -> NodeInfo:
+        return msgspec.structs.replace(
+            info or this_process(),
+            since=began,
+            ready=health().ready,
+            head=log.head,
+            connections=len(sessions),
+            subscriptions=metrics.subscriptions,
+            topics=len(fanout.keys()),
+        )
+
     functions = live_routes(live, admission, config.live, peers)
+    health_page = HealthPage(health)
+    metrics_page = MetricsPage(
+        metrics, gauges, log.stats, LiveCollector(live.sessions), own=node_info, others=others
+    )
+    channels_page = ChannelsPage(registry, fanout, node_info, others)
+    nodes_page = NodesPage(node_info, log.newest, others)
     peer_door = None
     if peers is not None:
-        peer_door = PeerDoor(peers.name, live.link, functions, deadlines)
-    health_page = HealthPage(health)
-    metrics_page = MetricsPage(metrics, gauges, log.stats, LiveCollector(live.sessions))
+        own_pages = {
+            "metrics": metrics_page.own_content,
+            "channels": channels_page.own_content,
+            "node": nodes_page.own_content,
+        }
+        peer_door = PeerDoor(peers.name, live.link, functions, deadlines, own_pages)
 
     def publish_cost(sender: str, count: int) -> None:
         rates.take_publish(sender, seconds(), count)
@@ -320,7 +348,7 @@ def compose(
         lambda request: None,
         lambda sender, count: None,
         access.check_private,
-        private_pages(health_page, metrics_page, ChannelsPage(registry, fanout)),
+        private_pages(health_page, metrics_page, channels_page, nodes_page),
     )
 
     return Parts(
@@ -345,6 +373,7 @@ def compose(
         store=storing(authorizing, publishing),
         live=live,
         peer_door=peer_door,
+        node_info=node_info,
         public=public,
         private=private,
     )

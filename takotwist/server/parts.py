@@ -6,9 +6,12 @@ nothing is set on it from outside; what SIGHUP changes is in `reloadable`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 
 from takotwist.adapters.authorize_local import Store
+from takotwist.admin.nodes import NodeInfo
 from takotwist.core.channel import Registry
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut
@@ -40,6 +43,7 @@ class Parts:
     :ivar limits: of connections.
     :ivar admissions: of the public listeners and of the private one.
     :ivar peer_door: answers the other nodes, where there are several.
+    :ivar node_info: what this node says of itself now.
     :ivar store: stores on one topic, for the app's code in this process.
     """
 
@@ -64,6 +68,7 @@ class Parts:
     store: Store
     live: LiveParts
     peer_door: PeerDoor | None
+    node_info: Callable[[], NodeInfo]
     public: Routes
     private: Routes
 

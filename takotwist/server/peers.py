@@ -129,8 +129,12 @@ class NodePeers:
 
     async def others(self) -> Sequence[str]:
         """See `Peers`."""
+        return [info.id for info in await self.other_nodes()]
+
+    async def other_nodes(self) -> Sequence[NodeInfo]:
+        """The others that are there, by what they say of themselves."""
         await self._look()
-        return [name for name in self._known if name != self.name]
+        return [info for info in self._known.values() if info.id != self.name]
 
     async def _info_of(self, name: str) -> NodeInfo:
         if name not in self._known or self._seconds() - self._known_at > KNOWN_SECONDS:

@@ -16,7 +16,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import attrs
-import msgspec
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
@@ -26,7 +25,6 @@ from twisted.web.resource import IResource
 
 from takotwist.adapters.authorize_local import LocalPublishing
 from takotwist.admin.health import Health
-from takotwist.admin.nodes import NodeInfo
 from takotwist.errors import StoreUnavailable, TakoError
 from takotwist.flow.outbox import OutboxMover
 from takotwist.live.broadcast.broadcast import set_default_broadcasts
@@ -136,7 +134,7 @@ class TakoService(MultiService):
         self.functions: Mapping[str, Function[..., Any]] = {}
         more = beside(self) if beside is not None else Beside()
         log = make_log(config, reactor, wall)
-        self._cluster = Cluster.of(config, reactor, log, worker.number if worker else 1)
+        cluster = self._cluster = Cluster.of(config, reactor, log, worker.number if worker else 1)
         self.parts: Parts = compose(
             config,
             reactor=reactor,
@@ -145,7 +143,9 @@ class TakoService(MultiService):
             new_id=lambda: secrets.token_urlsafe(9),
             log=log,
             **_names(worker),
-            peers=self._cluster.peers if self._cluster is not None else None,
+            peers=cluster.peers if cluster is not None else None,
+            others=cluster,
+            info=cluster.info if cluster is not None else None,
             registry=self.definitions.registry,
             authorizer=self.definitions.authorizer,
             refresh=self.definitions.refresh,
@@ -158,7 +158,7 @@ class TakoService(MultiService):
         )
         self.live = self.parts.live
         if self._cluster is not None and self.parts.peer_door is not None:
-            self._cluster.serve(self.parts.peer_door, self._counted)
+            self._cluster.serve(self.parts.peer_door, self.parts.node_info)
         set_default_broadcasts(self.live.services.broadcasts)
         self.definitions.bind(LocalPublishing(reactor, self.parts.store))
         self._serve_functions(self.definitions.load())
@@ -269,17 +269,6 @@ class TakoService(MultiService):
                 ended=ended,
                 pages=pages,
             )
-
-    def _counted(self, info: NodeInfo) -> NodeInfo:
-        parts = self.parts
-        return msgspec.structs.replace(
-            info,
-            ready=self.ready,
-            head=parts.log.head,
-            connections=len(parts.sessions),
-            subscriptions=parts.metrics.subscriptions,
-            topics=len(parts.fanout.keys()),
-        )
 
     def _message_bytes(self) -> int:
         return self.parts.reloadable.limits.max_message_bytes

@@ -19,6 +19,7 @@ from twisted.web.server import NOT_DONE_YET
 from takotwist.admin.channels import CHANNELS_PATH, ChannelsPage
 from takotwist.admin.health import HEALTH_PATH, HealthPage
 from takotwist.admin.metrics import METRICS_PATH, MetricsPage
+from takotwist.admin.nodes import NODES_PATH, NodesPage
 from takotwist.app.code_errors import code_error
 from takotwist.errors import REFUSALS, ConfigError, Refusal, TakoError
 from takotwist.server.reloadable import Reloadable
@@ -144,10 +145,15 @@ def public_pages(health: HealthPage) -> Mapping[str, IResource]:
 
 
 def private_pages(
-    health: HealthPage, metrics: MetricsPage, channels: ChannelsPage
+    health: HealthPage, metrics: MetricsPage, channels: ChannelsPage, nodes: NodesPage
 ) -> Mapping[str, IResource]:
-    """Health, metrics and who is connected."""
-    return {HEALTH_PATH: health, METRICS_PATH: metrics, CHANNELS_PATH: channels}
+    """Health, metrics, who is connected, and which nodes there are."""
+    return {
+        HEALTH_PATH: health,
+        METRICS_PATH: metrics,
+        CHANNELS_PATH: channels,
+        NODES_PATH: nodes,
+    }
 
 
 def load_pages(source: Path | str | None, folder: Path) -> IResource | None:

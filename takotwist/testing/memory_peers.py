@@ -21,6 +21,7 @@ from takotwist.live.peers import (
     NodeGone,
     PeerListener,
     PeerStream,
+    Show,
 )
 
 
@@ -67,7 +68,9 @@ class MemoryPeers:
         self.network.streams.append((here, there))
         here.listener = listener
         # As on the way of a real one.
-        sent = msgspec.msgpack.decode(msgspec.msgpack.encode(greeting), type=Carry | Lines | Leave)
+        sent = msgspec.msgpack.decode(
+            msgspec.msgpack.encode(greeting), type=Carry | Lines | Leave | Show
+        )
         there.listener = door.accept(sent, there)
         there.pump()
         return here

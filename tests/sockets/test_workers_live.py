@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -111,3 +115,34 @@ class WorkersTests(SynchronousTestCase):
                 heard = [page.until("live", do="published") for _ in said]
                 self.assertEqual([(one["data"], one["info"]["seq"]) for one in heard], said)
                 page.leave()
+
+    def test_pages(self) -> None:
+        """The private listener of any worker answers for all; `tako` prints what it says."""
+        page = LivePage(self.server)
+        names = self.objects(page)
+        page.attach(*names)
+        with self.server.private(timeout=30) as private:
+            for _ in range(2):
+                nodes = private.get("/_tako/nodes").json()["nodes"]
+                self.assertEqual([one["worker"] for one in nodes], [1, 2])
+                self.assertTrue(all(one["answered"] and one["ready"] for one in nodes))
+                self.assertEqual(sum(one["connections"] for one in nodes), 1)
+                text = private.get("/_tako/metrics").text
+                objects = re.findall(
+                    r'tako_live_objects\{kind="channel",node="[^"]+:([12])"\} ([0-9.]+)', text
+                )
+                self.assertEqual(sorted(worker for worker, _ in objects), ["1", "2"])
+                self.assertTrue(all(float(count) >= 1 for _, count in objects), text)
+            summed = private.get("/_tako/metrics?nodes=sum").text
+            counts = [float(count) for _, count in objects]
+            self.assertIn(f'tako_live_objects{{kind="channel"}} {sum(counts)}', summed)
+        shown = subprocess.run(
+            [Path(sys.executable).with_name("tako"), "nodes"],
+            cwd=self.server.folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        self.assertEqual(len(shown.splitlines()), 3, shown)
+        self.assertEqual(shown.count("ready"), 2)
+        page.leave()

@@ -27,6 +27,7 @@ from takotwist.live.peers import (
     Lines,
     PeerListener,
     PeerStream,
+    Show,
 )
 
 #: Answers a greeting with what listens to the connection.
@@ -35,7 +36,7 @@ Accept = Callable[[Greeting, PeerStream], PeerListener]
 #: Seconds within which a greeting has to come, and what was sent before a close has to go.
 PATIENCE = 10.0
 
-_GREETING = msgspec.msgpack.Decoder(Carry | Lines | Leave)
+_GREETING = msgspec.msgpack.Decoder(Carry | Lines | Leave | Show)
 
 
 @implementer(IPushProducer)

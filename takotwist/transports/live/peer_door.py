@@ -9,7 +9,7 @@ believed, and what they counted (connections, rates) is not counted again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import attrs
@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from takotwist.core.deadlines import Deadline, Deadlines
-from takotwist.errors import Refusal, ShuttingDown
+from takotwist.errors import NotFound, Refusal, ShuttingDown
 from takotwist.flow.authorize import RequestCredentials
 from takotwist.flow.refusal import refusal_of
 from takotwist.live.link import Link, LiveWire
@@ -32,6 +32,7 @@ from takotwist.live.peers import (
     Outcome,
     PeerListener,
     PeerStream,
+    Show,
 )
 from takotwist.transports.live.frames import LiveFrames
 from takotwist.transports.live.routes import LiveRoutes
@@ -56,12 +57,14 @@ class PeerDoor:
 
     :ivar name: of this node.
     :ivar link: makes the speaker of live objects on a wire.
+    :ivar pages: this node's own pages, by what they are asked for as.
     """
 
     name: str
     link: Callable[[LiveWire, RequestCredentials, str], Link]
     routes: LiveRoutes
     deadlines: Deadlines
+    pages: Mapping[str, Callable[[], Awaitable[bytes]]]
     wires: set[PeerWire] = attrs.field(factory=set, init=False)
 
     def stop(self) -> None:
@@ -82,22 +85,32 @@ class PeerDoor:
             self._answer(stream, self._lines(greeting))
         elif isinstance(greeting, Leave):
             self._answer(stream, self._leave(greeting))
+        elif isinstance(greeting, Show):
+            self._answer(stream, self._show(greeting))
         return _Deaf()
 
-    async def _lines(self, said: Lines) -> None:
+    async def _lines(self, said: Lines) -> bytes:
         await self.routes.sse.take(said.key, said.content_type, said.body)
+        return b""
 
-    async def _leave(self, said: Leave) -> None:
+    async def _leave(self, said: Leave) -> bytes:
         self.routes.leaving.sessions.leave(said.session)
+        return b""
 
-    def _answer(self, stream: PeerStream, work: Coroutine[Any, Any, None]) -> None:
+    async def _show(self, said: Show) -> bytes:
+        page = self.pages.get(said.what)
+        if page is None:
+            raise NotFound
+        return await page()
+
+    def _answer(self, stream: PeerStream, work: Coroutine[Any, Any, bytes]) -> None:
         async def answer() -> None:
             try:
-                await work
+                body = await work
             except Exception:
                 _say(stream, _outcome_of(refusal_of(Failure(), _log, "answering a node failed")))
             else:
-                _say(stream, Outcome())
+                _say(stream, Outcome(body=body))
 
         ensureDeferred(answer())
 
