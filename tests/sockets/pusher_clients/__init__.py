@@ -1,0 +1,1 @@
+"""Clients and libraries for the Pusher protocol that other people wrote, driven line by line."""

@@ -1,0 +1,93 @@
+// Clients and a library of npm, as their own pages show them: a command a line comes in, what
+// happens goes out, both JSON.
+//
+//   node clients.mjs PORT APP_ID KEY SECRET
+
+import { createInterface } from "node:readline";
+import { createRequire } from "node:module";
+import Echo from "laravel-echo";
+import Backend from "pusher";
+
+const require = createRequire(import.meta.url);
+const Pusher = require("pusher-js");
+
+const [port, appId, key, secret] = process.argv.slice(2);
+const say = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
+
+const backend = new Backend({ appId, key, secret, host: "127.0.0.1", port, useTLS: false });
+
+function connect(user) {
+  const pusher = new Pusher(key, {
+    wsHost: "127.0.0.1",
+    wsPort: port,
+    forceTLS: false,
+    enabledTransports: ["ws"],
+    cluster: "",
+    channelAuthorization: {
+      customHandler: ({ socketId, channelName }, done) => {
+        const member = { user_id: user, user_info: { name: `user ${user}` } };
+        const data = channelName.startsWith("presence-") ? member : undefined;
+        done(null, backend.authorizeChannel(socketId, channelName, data));
+      },
+    },
+    userAuthentication: {
+      customHandler: ({ socketId }, done) => done(null, backend.authenticateUser(socketId, { id: user })),
+    },
+  });
+  pusher.connection.bind("state_change", ({ current }) => say({ user, state: current, at: Date.now() }));
+  pusher.connection.bind("error", (error) => say({ user, error: error.error?.data ?? error.data ?? null }));
+  pusher.bind_global((event, data) => say({ user, global: event, data }));
+  return pusher;
+}
+
+const clients = {};
+const echoes = {};
+
+const commands = {
+  connect: ({ user }) => (clients[user] = connect(user)),
+  subscribe: ({ user, name }) => {
+    const channel = clients[user].subscribe(name);
+    channel.bind_global((event, data) => {
+      const shown = event === "pusher:subscription_succeeded" && data?.members ? data.members : data;
+      say({ user, channel: name, event, data: shown });
+    });
+  },
+  unsubscribe: ({ user, name }) => clients[user].unsubscribe(name),
+  say: ({ user, name, event, data }) => clients[user].channel(name).trigger(event, data),
+  signin: ({ user }) => {
+    clients[user].user.bind_global((event, data) => say({ user, own: event, data }));
+    clients[user].signin();
+  },
+  disconnect: ({ user }) => clients[user].disconnect(),
+  echo: ({ user }) => {
+    const echo = (echoes[user] = new Echo({ broadcaster: "pusher", client: connect(user) }));
+    echo.channel("orders").listen(".shipped", (data) => say({ echo: user, shipped: data }));
+    echo.channel("orders").listen("OrderPaid", (data) => say({ echo: user, paid: data }));
+    echo
+      .private("chat")
+      .listenForWhisper("typing", (data) => say({ echo: user, whisper: data }))
+      .subscribed(() => say({ echo: user, ready: "chat" }));
+    echo
+      .join("room")
+      .here((members) => say({ echo: user, here: members }))
+      .joining((member) => say({ echo: user, joining: member }))
+      .leaving((member) => say({ echo: user, leaving: member }));
+  },
+  whisper: ({ user, data }) => echoes[user].private("chat").whisper("typing", data),
+  leave: ({ user }) => echoes[user].leave("room"),
+  trigger: async ({ channels, event, data, params }) => (await backend.trigger(channels, event, data, params)).status,
+  batch: async ({ events }) => (await backend.triggerBatch(events)).status,
+  get: async ({ path, params }) => (await backend.get({ path, params })).json(),
+  send: async ({ to, event, data }) => (await backend.sendToUser(to, event, data)).status,
+  terminate: async ({ to }) => (await backend.terminateUserConnections(to)).status,
+};
+
+createInterface({ input: process.stdin }).on("line", async (line) => {
+  const command = JSON.parse(line);
+  try {
+    const answer = await commands[command.do](command);
+    if (typeof answer === "number" || (answer && "n" in command)) say({ n: command.n, answer });
+  } catch (error) {
+    say({ n: command.n, failed: String(error), status: error.status ?? null, body: error.body ?? null });
+  }
+});
