@@ -137,7 +137,8 @@ class Start:
     serves: bool
     reactor: str
     flags: Mapping[str, Any]
-    held: Mapping[str, Any]
+    #: An address in it may have a password.
+    held: Mapping[str, Any] = attrs.field(repr=False)
     modules: Sequence[str]
     slots: int
     counts: int
