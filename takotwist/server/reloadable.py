@@ -101,7 +101,7 @@ def _own_hosts(config: Config) -> list[str]:
     """Hosts that are ours where none are configured: pages of theirs are let in anyway."""
     origins = config.http.allowed_origins
     named = [one if one == "*" else urlsplit(one).hostname or "" for one in origins]
-    return [*config.tls.hosts, *filter(None, named)]
+    return [*config.tls.hosts, *config.tls.domains, *filter(None, named)]
 
 
 @attrs.define(slots=True)

@@ -155,13 +155,15 @@ class DoorTests(SynchronousTestCase):
         self.assertEqual(self.world().get(NEWS, forged, address=LOCAL).code, "host-rejected")
 
     def test_public_own_hosts(self) -> None:
-        """Hosts of pages that may connect, and of the development certificate, are ours."""
+        """Hosts of pages that may connect, and of the certificate, are ours."""
         config = Config(
-            http=Http(allowed_origins=("http://app.example:3000",)), tls=Tls(hosts=("dev.test",))
+            http=Http(allowed_origins=("http://app.example:3000",)),
+            tls=Tls(hosts=("dev.test",), domains=("chat.example",)),
         )
         world = self.world(config)
-        for host, status in (("app.example", 200), ("dev.test", 200), ("evil.example", 403)):
-            self.assertEqual(world.get(NEWS, {"Host": host}, address=LOCAL).status, status)
+        for host in ("app.example", "dev.test", "chat.example"):
+            self.assertEqual(world.get(NEWS, {"Host": host}, address=LOCAL).status, 200)
+        self.assertEqual(world.get(NEWS, {"Host": "evil.example"}, address=LOCAL).status, 403)
 
     def test_public_list(self) -> None:
         """Where hosts are listed they are asked of everybody, as the client behind a proxy."""

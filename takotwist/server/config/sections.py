@@ -290,8 +290,8 @@ class Http:
         "Hosts that a request may name, beside localhost and addresses; *.example.com is all"
         ' below it, "*" is every host. Empty: every host, but for requests from this machine'
         " that came through no trusted proxy, and with the development certificate; there it is"
-        " those of tls.hosts and allowed_origins, because a page may have its own name lead here"
-        " (DNS rebinding).",
+        " those of tls.hosts, tls.domains and allowed_origins, because a page may have its own name"
+        " lead here (DNS rebinding).",
         live=True,
     )
     redirect_to_tls: bool = setting(

@@ -6,6 +6,7 @@
     challenges/TOKEN      the answer to an http-01 challenge
     challenges/NAME.pem   the certificate that answers a tls-alpn-01 challenge
     lock                  held by whoever asks the authority
+    certificate.lock      held while the certificate is written
 
 Rules: all of it is for its owner alone; a file is written whole or not at all; an answer is
 read when it is asked for, so a challenge that meets another process is answered as well.
@@ -19,7 +20,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -76,11 +77,12 @@ class AcmeFolder:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 if folder.stat().st_mode & 0o077:
                     folder.chmod(0o700)
-            with self.locked(wait=True):
+            # Not the lock of orders: one may be under way, and wait for this process to serve.
+            with self._flocked("certificate.lock", fcntl.LOCK_EX):
                 try:
                     self.pair()
                 except ConfigError:
-                    self.write_certificate(_for_now(self.domains, now))
+                    self._write_certificate(_self_signed(self.domains, now, None))
         except OSError as failure:
             raise ConfigError(
                 f"cannot be used: {failure.strerror}", key="tls.acme_folder", source=str(self.path)
@@ -92,17 +94,24 @@ class AcmeFolder:
 
     def write_certificate(self, pair: CertificatePair) -> None:
         """Put another one in its place."""
+        with self._flocked("certificate.lock", fcntl.LOCK_EX):
+            self._write_certificate(pair)
+
+    def _write_certificate(self, pair: CertificatePair) -> None:
         self._write("certificate.pem", pair.key_pem + pair.chain_pem)
 
-    @contextmanager
-    def locked(self, *, wait: bool = False) -> Iterator[bool]:
-        """Keep the other processes from doing the same.
+    def locked(self) -> AbstractContextManager[bool]:
+        """Keep the other processes from asking the authority.
 
-        :return: whether it could be had; `False` where another has it.
+        :return: whether that could be had; `False` where another has it.
         """
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return self._flocked("lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    @contextmanager
+    def _flocked(self, name: str, how: int) -> Iterator[bool]:
+        descriptor = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(descriptor, how)
         except OSError as failure:
             os.close(descriptor)
             if failure.errno not in (errno.EAGAIN, errno.EACCES):
@@ -210,10 +219,6 @@ class AcmeFolder:
             with suppress(OSError):
                 fresh.unlink()
             raise
-
-
-def _for_now(domains: Sequence[str], now: datetime) -> CertificatePair:
-    return _self_signed(domains, now, None)
 
 
 def _self_signed(domains: Sequence[str], now: datetime, digest: bytes | None) -> CertificatePair:

@@ -89,6 +89,13 @@ class FolderTests(SynchronousTestCase):
         with other.locked() as theirs:
             self.assertTrue(theirs)
 
+    def test_begins_beside_an_order(self) -> None:
+        """A process need not wait for the order of another, which may wait for it to serve."""
+        self.folder.certificate.unlink()
+        with self.folder.locked():
+            AcmeFolder(self.path, DIRECTORY, NAMES).prepare(NOW)
+        self.assertEqual(self.folder.pair().names, NAMES)
+
     def test_record(self) -> None:
         """It is of one authority and its names; for others there is none."""
         record = Record().failed(T, 0, 0, "why")
