@@ -60,6 +60,7 @@ def needs_asyncio(channels: Iterable[Channel[Any]]) -> list[NeedsLoop]:
     for channel in channels:
         functions = [("verify", channel.verifier)] if channel.verifier else []
         functions += [(f"handler of {kind!r}", one) for kind, one in channel.handlers.items()]
+        functions += [(f"on_{kind}", one) for kind, one in channel.hooks.items()]
         for what, function in functions:
             package = _told_by(function) if waits(function) else None
             if package is not None:

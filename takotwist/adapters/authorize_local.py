@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import msgspec
@@ -47,6 +47,8 @@ from takotwist.core.topic import Draft, Message
 from takotwist.errors import AuthUnavailable, ChannelUnknown
 from takotwist.ports import IAuthorizer
 from takotwist.trampoline import started, wants_asyncio
+
+T = TypeVar("T")
 
 #: Advice to an operator about code that needs asyncio.
 REMEDY = "this reactor does not run it; start with `tako serve` or `twistd --reactor=asyncio tako`"
@@ -143,6 +145,18 @@ Store = Callable[[str, JsonObject, Sequence[Draft], str | None], Deferred[Sequen
 
 
 @attrs.frozen(slots=True)
+class Rosters:
+    """Who is at a topic, by channel and params.
+
+    :ivar members: what the roster says of each.
+    :ivar kick: takes a subject out; the number of its connections.
+    """
+
+    members: Callable[[str, JsonObject], Deferred[Sequence[bytes]]]
+    kick: Callable[[str, JsonObject, str], Deferred[int]]
+
+
+@attrs.frozen(slots=True)
 class LocalPublishing:
     """Publisher of the app's code in this process, straight to the log; see `Channel.bind`.
 
@@ -154,6 +168,7 @@ class LocalPublishing:
     _reactor: Any
     _store: Store
     _in_reactor: Callable[[], bool] = isInIOThread
+    _rosters: Rosters | None = attrs.field(default=None, kw_only=True)
 
     def publish_soon(
         self,
@@ -171,12 +186,20 @@ class LocalPublishing:
             raise RuntimeError(
                 "publish() is for coroutines; in a plain function use publish_sync()"
             )
-        stored = self._stored(channel, params, drafts, idempotency_key)
-        try:
-            task = asyncio.current_task()
-        except RuntimeError:
-            return stored
-        return stored if task is None else stored.asFuture(task.get_loop())
+        return _awaitable(self._stored(channel, params, drafts, idempotency_key))
+
+    def members_soon(self, channel: str, params: JsonObject) -> Awaitable[Sequence[bytes]]:
+        """Implement `Publishing`."""
+        return _awaitable(self._known("presence").members(channel, params))
+
+    def kick_soon(self, channel: str, params: JsonObject, subject: str) -> Awaitable[int]:
+        """Implement `Publishing`."""
+        return _awaitable(self._known("kick").kick(channel, params, subject))
+
+    def _known(self, what: str) -> Rosters:
+        if not self._in_reactor() or self._rosters is None:
+            raise RuntimeError(f"{what}() is for coroutines in the server's process")
+        return self._rosters
 
     def publish_now(
         self,
@@ -213,3 +236,12 @@ class LocalPublishing:
                 for message in messages
             ]
         )
+
+
+def _awaitable(doing: Deferred[T]) -> Awaitable[T]:
+    """What the caller can await; see `LocalPublishing.publish_soon`."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return doing
+    return doing if task is None else doing.asFuture(task.get_loop())

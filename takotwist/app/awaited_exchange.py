@@ -15,6 +15,7 @@ import attrs
 
 from takotwist.app.http_address import Address, request_bytes
 from takotwist.app.publish_tries import Tries
+from takotwist.app.publish_wire import read_answer
 from takotwist.app.published import Published
 from takotwist.codecs.http_answer import HttpAnswer
 
@@ -29,7 +30,7 @@ MAX_WAITING = 10_000
 
 @attrs.frozen(slots=True)
 class Request:
-    """One publish, ready to be sent as often as it takes.
+    """One publish, or a question, ready to be sent as often as it takes.
 
     :ivar tries: how often that is.
     """
@@ -38,6 +39,7 @@ class Request:
     headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
     tries: Tries
+    method: str = "POST"
 
 
 @attrs.define(slots=True, eq=False)
@@ -58,6 +60,10 @@ class AwaitedExchange(ABC):
         self._address = address
 
     async def published(self, request: Request) -> list[Published]:
+        """Wait until the messages are stored; as `answered`."""
+        return await self.answered(request, read_answer)
+
+    async def answered(self, request: Request, read: Callable[[HttpAnswer], T]) -> T:
         """Wait for a turn, then try until it is answered.
 
         :raises Refusal: :raises Unreachable: as `Tries.published`.
@@ -70,8 +76,8 @@ class AwaitedExchange(ABC):
             except TimeoutError as crowd:
                 raise tries.crowded_out(str(crowd)) from None
             try:
-                return await tries.published(
-                    lambda seconds: self._ask(request, seconds), self._sleep, self.now
+                return await tries.answered(
+                    lambda seconds: self._ask(request, seconds), self._sleep, self.now, read
                 )
             finally:
                 give_back()
@@ -102,7 +108,9 @@ class AwaitedExchange(ABC):
         :param seconds: for all of it.
         :raises OSError: no connection, or it broke, or no HTTP came; `TimeoutError` included.
         """
-        data = request_bytes(self._address, "POST", request.target, request.headers, request.body)
+        data = request_bytes(
+            self._address, request.method, request.target, request.headers, request.body
+        )
         try:
             return await self._in_time(self._exchanged(data), seconds)
         except TimeoutError:

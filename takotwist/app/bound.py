@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import attrs
 
+from takotwist.app.presence import Member
 from takotwist.app.published import Published, Publishing
 from takotwist.app.publisher import environment_publisher
 from takotwist.app.type_parameters import M, OfPayloads
@@ -111,6 +112,24 @@ class BoundChannel(OfPayloads[M]):
         return self._publishing().publish_now(
             self.channel.name, self.params, drafts, idempotency_key
         )
+
+    async def presence(self) -> list[Member[Any, Any]]:
+        """Who is at the topic: in order of their last changes.
+
+        :raises TransportNotEnabled: the channel has no presence.
+        :raises StoreUnavailable: the server's log cannot be read.
+        """
+        said = await self._publishing().members_soon(self.channel.name, self.params)
+        return [self.channel.read_member(one) for one in said]
+
+    async def kick(self, subject: str) -> int:
+        """Take a member out: it leaves at once, and its subscriptions to the topic end.
+
+        Whether it may come back is what `verify` decides.
+
+        :return: how many connections it had on this node.
+        """
+        return await self._publishing().kick_soon(self.channel.name, self.params, subject)
 
     def _drafts(self, messages: Iterable[object]) -> tuple[Draft, ...]:
         return tuple(

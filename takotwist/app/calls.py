@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, Literal, NoReturn, Protocol, TypeVar
 from uuid import UUID
 
 import attrs
@@ -27,6 +27,7 @@ from takotwist.core.authorization import (
 )
 from takotwist.core.authorization import Reject as Rejected
 from takotwist.core.channel import Lifecycle
+from takotwist.core.roster import JOIN, LEAVE
 from takotwist.errors import AuthUnavailable, BodyInvalid, TakoError, VerifyRejected
 
 A = TypeVar("A", covariant=True)
@@ -151,6 +152,8 @@ def handler_call(channel: Channel[Any], frame: Frame) -> HandlerCall | Verdict:
     :raises BodyInvalid: the payload does not fit; names the path.
     :raises ParamsInvalid: the declared type refuses what its schema let through.
     """
+    if frame.type in (JOIN, LEAVE):
+        return _hook_call(channel, frame)
     handler = channel.handlers.get(frame.type)
     if handler is None and not channel.definition.forward_unhandled:
         return Drop()
@@ -173,6 +176,17 @@ def handler_call(channel: Channel[Any], frame: Frame) -> HandlerCall | Verdict:
 
     what = f"handler of {frame.type!r} of channel {channel.name!r}"
     return HandlerCall(what, handler, (data, context), write)
+
+
+def _hook_call(channel: Channel[Any], frame: Frame) -> HandlerCall | Verdict:
+    """The call that tells of a member."""
+    kind: Literal["join", "leave"] = "join" if frame.type == JOIN else "leave"
+    hook = channel.hooks.get(kind)
+    if hook is None:
+        return Drop()
+    event = channel.member_event(kind, channel.read_params(frame.params), frame.data)
+    what = f"on_{kind} of channel {channel.name!r}"
+    return HandlerCall(what, hook, (event,), lambda result: b"null")
 
 
 def answered(call: Call[A], result: object, log: Callable[[Call[Any], BaseException], None]) -> A:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast, overload
+from typing import Any, Literal, TypeVar, cast, overload
 
 import attrs
 import msgspec
 
 from takotwist.app.bound import BoundChannel
+from takotwist.app.presence import Member, MemberEvent
 from takotwist.app.published import Publishing
 from takotwist.app.signatures import check_takes
 from takotwist.app.type_parameters import M, OfChannel, Q, R, T, V
@@ -32,6 +33,7 @@ from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in
 from takotwist.core.channel import ChannelDefinition, Credentials
 from takotwist.core.json_values import Json
 from takotwist.core.params import PayloadSchema
+from takotwist.core.roster import read_entry
 from takotwist.core.topic import MAX_TYPE_LENGTH, RESERVED_TYPE_PREFIX
 from takotwist.errors import BodyInvalid, DefinitionError, ParamsInvalid, TakoError
 
@@ -101,6 +103,7 @@ class Channel(OfChannel[P, Q, M]):
     _verify: Callable[..., Any] | None = None
     _handlers: dict[str, Callable[..., Any]] = attrs.field(factory=dict)
     _publishing: Publishing | None = None
+    _hooks: dict[str, Callable[..., Any]] = attrs.field(factory=dict, init=False)
     _info: Declared | None = attrs.field(default=None, kw_only=True)
     _state: Declared | None = attrs.field(default=None, kw_only=True)
 
@@ -274,6 +277,64 @@ class Channel(OfChannel[P, Q, M]):
             return handler
 
         return decorate
+
+    def on_join(self, hook: F, /) -> F:
+        """Decorate the function that is told who joins a topic: at least once, in order.
+
+        It gets one `MemberEvent`.  What it returns is not looked at; what it raises is logged.
+
+        :raises DefinitionError: there is one already, the channel has no presence, or the
+            function cannot take an event.
+        """
+        return self._hooked("join", hook)
+
+    def on_leave(self, hook: F, /) -> F:
+        """Decorate the function that is told who has left; see `on_join`."""
+        return self._hooked("leave", hook)
+
+    def _hooked(self, kind: str, hook: F) -> F:
+        rules = self._definition.presence
+        if rules is None:
+            raise DefinitionError(f"channel {self.name!r} has no presence: nobody joins or leaves")
+        if kind in self._hooks:
+            raise DefinitionError(f"channel {self.name!r} has an on_{kind} already")
+        check_takes(hook, "event", what=f"channel {self.name!r}: its on_{kind}")
+        self._hooks[kind] = hook
+        rules = attrs.evolve(rules, hooks=frozenset(self._hooks))
+        self._definition = attrs.evolve(self._definition, presence=rules)
+        return hook
+
+    def member_event(
+        self, kind: Literal["join", "leave"], params: P, data: bytes
+    ) -> MemberEvent[P]:
+        """What a hook is called with.
+
+        :param data: the id, and what the roster says of the member.
+        """
+        return MemberEvent(
+            str(msgspec.json.decode(data)["id"]), kind, self.name, params, self.read_member(data)
+        )
+
+    def read_member(self, data: bytes) -> Member[Any, Any]:
+        """A member, with what is said of it as the declared types.
+
+        :param data: as the roster says it.
+        """
+        said = read_entry(data)
+
+        def typed(value: bytes | None, declared: Declared | None) -> Any:
+            if value is None or declared is None:
+                return None if value is None else msgspec.json.decode(value)
+            return declared.read(value)
+
+        assert said.subject is not None
+        info, state = typed(said.info, self._info), typed(said.state, self._state)
+        return Member(said.subject, info, state, said.since / 1000)
+
+    @property
+    def hooks(self) -> Mapping[str, Callable[..., Any]]:
+        """The functions that `on_join` and `on_leave` decorated, by ``join`` and ``leave``."""
+        return self._hooks
 
     def bind(self, publishing: Publishing | None) -> None:
         """Say how this channel's messages leave this process.

@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import attrs
 
-from takotwist.app.types import Declared, declare
+from takotwist.app.types import Declared, P, declare
 from takotwist.core.channel import PresenceRules
 from takotwist.core.params import PayloadSchema, Schema
 from takotwist.errors import DefinitionError
@@ -58,6 +58,23 @@ class Member(Generic[N, S]):
     info: N
     state: S
     since: float
+
+
+@attrs.frozen(slots=True)
+class MemberEvent(Generic[P]):
+    """A member came or left; what `Channel.on_join` and `Channel.on_leave` are called with.
+
+    :ivar id: the same when it is told again.
+    :ivar kind: ``join`` or ``leave``.
+    :ivar params: of the topic, as the declared type.
+    :ivar member: of a leave the subject alone is known.
+    """
+
+    id: str
+    kind: Literal["join", "leave"]
+    channel: str
+    params: P
+    member: Member[Any, Any]
 
 
 def rules_of(

@@ -129,6 +129,16 @@ class Tries:
         sleep: Callable[[float], Awaitable[None]],
         clock: Callable[[], float],
     ) -> list[Published]:
+        """Try until the messages are stored; as `answered`."""
+        return await self.answered(ask, sleep, clock, read_answer)
+
+    async def answered(
+        self,
+        ask: Callable[[float], Awaitable[HttpAnswer]],
+        sleep: Callable[[float], Awaitable[None]],
+        clock: Callable[[], float],
+        read: Callable[[HttpAnswer], T],
+    ) -> T:
         """Try until it is answered.
 
         :param ask: one attempt, within so many seconds.
@@ -140,7 +150,7 @@ class Tries:
             refused: Refusal | None = None
             wait = pause * (0.5 + self.jitter())
             try:
-                published = read_answer(await ask(min(ATTEMPT_SECONDS, left)))
+                answer = read(await ask(min(ATTEMPT_SECONDS, left)))
             except Refusal as no:
                 if no.retry is not Retry.WITH_BACKOFF:
                     self.trouble.over()
@@ -157,7 +167,7 @@ class Tries:
                     raise self.unreachable() from None
             else:
                 self.trouble.over()
-                return published
+                return answer
             self.trouble.reason = self.reason
             if clock() + wait >= self.give_up_at:
                 if refused is not None:

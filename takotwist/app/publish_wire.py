@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -38,6 +39,13 @@ def target_of(base: str, channel: str, params: Mapping[str, object]) -> str:
     name = quote(check_channel(channel), safe="")
     query = urlencode(query_of(params))
     return f"{base}{name}{'?' if query else ''}{query}"
+
+
+def presence_of(target: str, **fields: str) -> str:
+    """Path and query of who is at the topic whose address is `target`."""
+    path, _, query = target.partition("?")
+    more = "&".join([part for part in (query, urlencode(fields)) if part])
+    return f"{path}/presence{'?' if more else ''}{more}"
 
 
 def body_of(drafts: Sequence[Draft]) -> bytes:
@@ -94,12 +102,41 @@ def read_answer(answer: HttpAnswer) -> list[Published]:
     :raises Refusal: it is a no.
     :raises Foreign: it is not that of a takotwist server.
     """
+    found: list[_Stored] = _read(answer, list[_Stored])
+    return [Published(one.id, one.channel, one.type, one.data) for one in found]
+
+
+class MembersPage(msgspec.Struct):
+    """A page of who is at a topic.
+
+    :ivar after: what the request for the next page says; `None` where this is the last.
+    """
+
+    members: list[msgspec.Raw]
+    after: str | None = None
+
+
+def read_members(answer: HttpAnswer) -> MembersPage:
+    """A page of members; raises as `read_answer`."""
+    page: MembersPage = _read(answer, MembersPage)
+    return page
+
+
+class _Ended(msgspec.Struct):
+    connections: int
+
+
+def read_ended(answer: HttpAnswer) -> int:
+    """How many connections a member had that was taken out; raises as `read_answer`."""
+    ended: _Ended = _read(answer, _Ended)
+    return ended.connections
+
+
+def _read(answer: HttpAnswer, kind: Any) -> Any:
     try:
-        value = msgspec.json.decode(answer.body)
         if answer.status == 200:
-            found = msgspec.convert(value, list[_Stored])
-            return [Published(one.id, one.channel, one.type, one.data) for one in found]
-        refused = msgspec.convert(value, _Refused)
+            return msgspec.json.decode(answer.body, type=kind)
+        refused = msgspec.json.decode(answer.body, type=_Refused)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise Foreign(_sentence_of(answer), retry_after(answer)) from None
     refusal = refusal_for(refused.code, refused.error)

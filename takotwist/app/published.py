@@ -49,3 +49,11 @@ class Publishing(Protocol):
         idempotency_key: str | None,
     ) -> list[Published]:
         """The same for whoever cannot: blocks the thread it is called in."""
+
+    def members_soon(
+        self, channel: str, params: Mapping[str, object]
+    ) -> Awaitable[Sequence[bytes]]:
+        """What is said of each member of a topic; for whoever can await."""
+
+    def kick_soon(self, channel: str, params: Mapping[str, object], subject: str) -> Awaitable[int]:
+        """Take a member of a topic out; the number of its connections."""

@@ -19,12 +19,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from takotwist.app.awaited_exchange import Request
+import msgspec
+
+from takotwist.app.awaited_exchange import AwaitedExchange, Request
 from takotwist.app.http_address import Address
 from takotwist.app.http_exchange import Deadline, HttpExchange
 from takotwist.app.http_exchange_asyncio import AsyncioExchange
 from takotwist.app.publish_tries import Tries, Trouble, without_waiting
-from takotwist.app.publish_wire import body_of, draft_of, drafts_of, target_of
+from takotwist.app.publish_wire import (
+    body_of,
+    draft_of,
+    drafts_of,
+    presence_of,
+    read_ended,
+    read_members,
+    target_of,
+)
 from takotwist.app.published import Published
 from takotwist.codecs.http_answer import HttpAnswer
 from takotwist.codecs.query import check_key
@@ -223,6 +233,31 @@ class Publisher:
         tries = Tries(now, self._patience, server, key, self._trouble, self._jitter)
         return Request(target, headers, body_of(drafts), tries)
 
+    async def members_soon(self, channel: str, params: Mapping[str, object]) -> Sequence[bytes]:
+        """As `Publishing.members_soon`, for asyncio."""
+        return await members_of(
+            lambda after: self.question("GET", channel, params, self._on_loops.now(), **after),
+            self._on_loops,
+        )
+
+    async def kick_soon(self, channel: str, params: Mapping[str, object], subject: str) -> int:
+        """As `Publishing.kick_soon`, for asyncio."""
+        now = self._on_loops.now()
+        request = self.question("DELETE", channel, params, now, subject=subject)
+        return await self._on_loops.answered(request, read_ended)
+
+    def question(
+        self, method: str, channel: str, params: Mapping[str, object], now: float, **fields: str
+    ) -> Request:
+        """HTTP request about who is at a topic.
+
+        :param now: as of `request`.
+        """
+        target = presence_of(target_of(self._base, channel, params), **fields)
+        server = self.address.server
+        tries = Tries(now, self._patience, server, "", self._trouble, self._jitter)
+        return Request(target, self._authorization, b"", tries, method)
+
     def close(self) -> None:
         """Close the idle connections of plain functions; the next publish makes new ones."""
         if isinstance(self._exchange, HttpExchange):
@@ -231,6 +266,25 @@ class Publisher:
     async def close_async(self) -> None:
         """Close the idle connections of the running loop."""
         await self._on_loops.close()
+
+
+async def members_of(
+    ask: Callable[[dict[str, str]], Request], exchange: AwaitedExchange
+) -> Sequence[bytes]:
+    """All pages of who is at a topic, each member once.
+
+    :param ask: a request for the page that the fields tell.
+    """
+    newest: dict[str, bytes] = {}
+    after: str | None = ""
+    while after is not None:
+        fields = {"limit": "1000", **({"after": after} if after else {})}
+        page = await exchange.answered(ask(fields), read_members)
+        for member in page.members:
+            # Pages go from the oldest change to the newest.
+            newest[msgspec.json.decode(member)["subject"]] = bytes(member)
+        after = page.after
+    return list(newest.values())
 
 
 def _authorization(key: str | None) -> dict[str, str]:

@@ -14,9 +14,9 @@ from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred, succ
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from takotwist.app.http_exchange_twisted import TwistedExchange
-from takotwist.app.publish_wire import drafts_of
+from takotwist.app.publish_wire import drafts_of, read_ended
 from takotwist.app.published import Published
-from takotwist.app.publisher import Publisher
+from takotwist.app.publisher import Publisher, members_of
 from takotwist.core.topic import Draft
 
 
@@ -88,6 +88,23 @@ class DeferredPublisher:
     ) -> list[Published]:
         """As `Publishing.publish_now`: for a function that runs in a thread."""
         return self._publisher.publish_now(channel, params, drafts, idempotency_key)
+
+    def members_soon(self, channel: str, params: Mapping[str, object]) -> Deferred[Sequence[bytes]]:
+        """As `Publishing.members_soon`."""
+        publisher, exchange = self._publisher, self._exchange
+        return ensureDeferred(
+            members_of(
+                lambda after: publisher.question("GET", channel, params, exchange.now(), **after),
+                exchange,
+            )
+        )
+
+    def kick_soon(self, channel: str, params: Mapping[str, object], subject: str) -> Deferred[int]:
+        """As `Publishing.kick_soon`."""
+        now = self._exchange.now()
+        return maybeDeferred(
+            self._publisher.question, "DELETE", channel, params, now, subject=subject
+        ).addCallback(lambda request: ensureDeferred(self._exchange.answered(request, read_ended)))
 
     def close(self) -> None:
         """Close the idle connections; the next publish makes new ones."""

@@ -31,6 +31,9 @@ class _Auth(msgspec.Struct, rename="camel", omit_defaults=True):
     query_token: bool = False
 
 
+_HOOKS: tuple[Literal["join"], Literal["leave"]] = ("join", "leave")
+
+
 class _Presence(msgspec.Struct, rename="camel", omit_defaults=True):
     info_schema: dict[str, Json] | bool | None = None
     state_schema: dict[str, Json] | bool | None = None
@@ -38,6 +41,7 @@ class _Presence(msgspec.Struct, rename="camel", omit_defaults=True):
     max_members: int = 1_000
     events: bool = True
     count: bool = False
+    hooks: list[Literal["join", "leave"]] = []
 
 
 class _Entry(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -105,6 +109,7 @@ def _rules(said: _Presence) -> PresenceRules:
         max_members=said.max_members,
         events=said.events,
         counts_all=said.count,
+        hooks=frozenset(said.hooks),
     )
 
 
@@ -119,6 +124,7 @@ def _presence(rules: PresenceRules) -> _Presence:
         rules.max_members,
         rules.events,
         rules.counts_all,
+        [kind for kind in _HOOKS if kind in rules.hooks],
     )
 
 

@@ -104,6 +104,7 @@ class PresenceRules:
     :ivar max_members: of one topic on one node; who comes then is counted, and is no member.
     :ivar events: whether changes may be followed; else the list can be asked for alone.
     :ivar counts_all: nobody is a member, and only the number of connections is said.
+    :ivar hooks: the app is told who joins and leaves: ``join``, ``leave``.
     """
 
     info: PayloadSchema | None = None
@@ -112,6 +113,7 @@ class PresenceRules:
     max_members: int = 1_000
     events: bool = True
     counts_all: bool = False
+    hooks: frozenset[str] = frozenset()
 
     #: name -> (least, most) that a definition may say.
     BOUNDS: ClassVar = {"grace_ms": (0, 10 * MINUTE_MS), "max_members": (1, 100_000)}

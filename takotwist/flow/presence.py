@@ -32,6 +32,7 @@ from takotwist.core.roster import (
     Change,
     Entry,
     Roster,
+    View,
     ended,
     read_entry,
     roster_of,
@@ -47,6 +48,7 @@ from takotwist.errors import (
     TransportNotEnabled,
 )
 from takotwist.flow.authorize import Authorized, AuthorizerService, TopicRequest
+from takotwist.flow.presence_hooks import PresenceHooks
 from takotwist.flow.publish import PublisherService
 from takotwist.flow.read_log import MAX_BYTES, PAGE_MESSAGES
 from takotwist.flow.session import OnOpen, Session, Subscribed
@@ -122,7 +124,7 @@ class PresenceService:
     :ivar nodes: the names of all that this node answers for: what others than these have left
         in the log is ended, as of a server that had more workers once.  `None` where another
         node looks after that.
-    :ivar told: called with each change that was stored, and its message.
+    :ivar hooks: the way to tell the app.
     """
 
     log: IReplayLog
@@ -135,7 +137,7 @@ class PresenceService:
     later: Callable[..., Any]
     node: str = ""
     nodes: Collection[str] | None = None
-    told: Callable[[Topic, Change, Message], None] | None = None
+    hooks: PresenceHooks | None = None
     _rooms: dict[str, _Room] = attrs.field(factory=dict, init=False)
     _heap: list[tuple[float, int, _Room]] = attrs.field(factory=list, init=False)
     _order: count[int] = attrs.field(factory=count, init=False)
@@ -156,6 +158,8 @@ class PresenceService:
         """Store no more: who is cut off by the stop comes back after it."""
         self._stopped = True
         self._ready = False
+        if self.hooks is not None:
+            self.hooks.stop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -184,6 +188,9 @@ class PresenceService:
             # As it is, who is there is told as if nobody had been there before.
             self._logger.failure("reading who was here failed")
         self._ready = not self._stopped
+        if self.hooks is not None:
+            # What was not told before the restart.
+            self.hooks.wake()
         for room in list(self._rooms.values()):
             self._look(room)
         if self.nodes is not None:
@@ -297,6 +304,19 @@ class PresenceService:
 
     # the list
 
+    async def everybody(self, topic: Topic) -> list[bytes]:
+        """All members, each once: what their rosters say of them.
+
+        :raises StoreUnavailable: the log failed.
+        """
+        self.check()
+        view, newest = View(), {}
+        for message in await self._all(roster_of(topic)):
+            view.apply(message.id, message.type, message.data)
+            if (subject := read_entry(message.data).subject) is not None:
+                newest[subject] = message.data
+        return [newest[subject] for subject in view.members]
+
     async def page(
         self, topic: Topic, limit: int, after: int = EVERYTHING, as_of: int = 0
     ) -> RosterPage:
@@ -409,6 +429,9 @@ class PresenceService:
         if not room.indexed:
             room.indexed = True
             self._name(room)
+        rules = self._rules(room.topic.channel)
+        if self.hooks is not None and rules is not None and rules.hooks:
+            self.hooks.put(room.topic, changes)
         for kept in (True, False):
             some = [change for change in changes if change.kept is kept]
             if some:
@@ -434,9 +457,6 @@ class PresenceService:
 
     def _stored(self, appended: Any, room: _Room, changes: Sequence[Change]) -> None:
         room.roster.stored(changes)
-        if self.told is not None:
-            for change, message in zip(changes, appended.messages, strict=True):
-                self.told(room.topic, change, message)
         self._look(room)
 
     def _failed(self, failure: Failure, room: _Room, changes: Sequence[Change]) -> None:

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import IResource
 
-from takotwist.adapters.authorize_local import Store
+from takotwist.adapters.authorize_local import Rosters, Store
 from takotwist.adapters.callable_runner import CallableRunner
 from takotwist.admin.channels import ChannelsPage
 from takotwist.admin.health import Health, HealthPage
@@ -36,6 +36,7 @@ from takotwist.flow.authorize import AuthorizerService
 from takotwist.flow.follow import Follower
 from takotwist.flow.followed import FollowedTopics
 from takotwist.flow.presence import PresenceService
+from takotwist.flow.presence_hooks import PresenceHooks
 from takotwist.flow.publish import PublisherService, at_once, validate
 from takotwist.flow.read_log import SharedReads
 from takotwist.flow.sessions import Sessions
@@ -58,7 +59,7 @@ from takotwist.transports.admission import Admission
 from takotwist.transports.history import HistoryTransport
 from takotwist.transports.live.peer_door import PeerDoor
 from takotwist.transports.live.routes import LiveRoutes
-from takotwist.transports.presence import PresenceTransport
+from takotwist.transports.presence import PresenceTransport, remove
 from takotwist.transports.publish.route import PublishTransport
 from takotwist.transports.responses import Responses
 from takotwist.transports.site import Answer, Facade, Routes
@@ -87,6 +88,27 @@ def storing(authorizing: AuthorizerService, publishing: PublisherService) -> Sto
         return ensureDeferred(stored(channel, params, drafts, key))
 
     return store
+
+
+def rosters(
+    authorizing: AuthorizerService, presence: PresenceService, sessions: Sessions
+) -> Rosters:
+    """Who is here, for the app's code in this process."""
+
+    async def members(channel: str, params: Mapping[str, object]) -> Sequence[bytes]:
+        asked = authorizing.bind(await authorizing.find(channel), params)
+        asked.of_roster()
+        return await presence.everybody(asked.topic)
+
+    async def kick(channel: str, params: Mapping[str, object], subject: str) -> int:
+        asked = authorizing.bind(await authorizing.find(channel), params)
+        asked.of_roster()
+        return remove(presence, sessions, asked, subject)
+
+    return Rosters(
+        lambda channel, params: ensureDeferred(members(channel, params)),
+        lambda channel, params, subject: ensureDeferred(kick(channel, params, subject)),
+    )
 
 
 def compose(
@@ -178,6 +200,7 @@ def compose(
         reactor.callLater,
         node,
         nodes,
+        PresenceHooks(log, publishing, authorizer, reactor.callLater, node),
     )
     sessions = Sessions(
         connection_limits,
@@ -371,6 +394,7 @@ def compose(
         unfinished=unfinished,
         admissions=(admission, trusted),
         store=storing(authorizing, publishing),
+        rosters=rosters(authorizing, presence, sessions),
         live=live,
         peer_door=peer_door,
         node_info=node_info,

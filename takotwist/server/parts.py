@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import attrs
 
-from takotwist.adapters.authorize_local import Store
+from takotwist.adapters.authorize_local import Rosters, Store
 from takotwist.admin.nodes import NodeInfo
 from takotwist.core.channel import Registry
 from takotwist.core.deadlines import Deadlines
@@ -44,7 +44,8 @@ class Parts:
     :ivar admissions: of the public listeners and of the private one.
     :ivar peer_door: answers the other nodes, where there are several.
     :ivar node_info: what this node says of itself now.
-    :ivar store: stores on one topic, for the app's code in this process.
+    :ivar store: stores on one topic, for the app's code in this process; `rosters`: who is
+        there.
     """
 
     reloadable: Reloadable
@@ -66,6 +67,7 @@ class Parts:
     unfinished: Unfinished
     admissions: tuple[Admission, Admission]
     store: Store
+    rosters: Rosters
     live: LiveParts
     peer_door: PeerDoor | None
     node_info: Callable[[], NodeInfo]

@@ -160,7 +160,9 @@ class TakoService(MultiService):
         if self._cluster is not None and self.parts.peer_door is not None:
             self._cluster.serve(self.parts.peer_door, self.parts.node_info)
         set_default_broadcasts(self.live.services.broadcasts)
-        self.definitions.bind(LocalPublishing(reactor, self.parts.store))
+        self.definitions.bind(
+            LocalPublishing(reactor, self.parts.store, rosters=self.parts.rosters)
+        )
         self._serve_functions(self.definitions.load())
         self._certificate = certificate_of(config, reactor, wall)
         if self._certificate is not None:

@@ -146,7 +146,11 @@ class World:
         set_default_broadcasts(self.live.services.broadcasts)
         self.live.replace({one.name: one for one in functions})
         for channel in channels:
-            channel.bind(LocalPublishing(self.clock, self.parts.store, lambda: True))
+            parts = self.parts
+            local_publishing = LocalPublishing(
+                self.clock, parts.store, lambda: True, rosters=parts.rosters
+            )
+            channel.bind(local_publishing)
         self.parts.log.start(self.parts.follower)
         self.live.feed.start()
         self.parts.presence.start()
