@@ -47,6 +47,11 @@ def command(config: str | None) -> None:
             load_pages(checked.app.pages, checked.folder)
             channels = _channels(checked)
             functions = read_functions(checked)
+        if checked.tokens.wanted:
+            # Here, because what it imports is an extra.
+            from takotwist.server.tokens import fixed_keys
+
+            fixed_keys(checked.tokens)
     except TakoError as bad:
         click.echo(str(bad), err=True)
         raise SystemExit(1) from None

@@ -15,7 +15,7 @@ from takotwist.adapters.app_agent import app_agent
 from takotwist.adapters.authorize_token import TokenAuthorizer
 from takotwist.adapters.jwks import Jwks
 from takotwist.adapters.revocations import Revocations
-from takotwist.adapters.token_keys import UnusableKey, read_key_file, secret_key
+from takotwist.adapters.token_keys import Keys, UnusableKey, read_key_file, secret_key
 from takotwist.core.token import TokenRules
 from takotwist.errors import ConfigError
 from takotwist.server.config.sections import Tokens
@@ -40,6 +40,20 @@ class TokenParts:
             self._connections.closeCachedConnections()
 
 
+def fixed_keys(config: Tokens) -> Keys:
+    """The keys of the configuration.
+
+    :raises ConfigError: one cannot be used.
+    """
+    try:
+        keys = [secret_key(secret) for secret in config.secrets]
+    except UnusableKey as bad:
+        raise ConfigError(str(bad), key="tokens.secrets") from None
+    if config.keys_file is not None:
+        keys += read_key_file(config.keys_file, "tokens.keys_file")
+    return tuple(keys)
+
+
 def token_parts(
     config: Tokens, reactor: object, wall: Callable[[], float], before: TokenParts | None = None
 ) -> TokenParts:
@@ -49,16 +63,11 @@ def token_parts(
         that a reload makes nobody wait.
     :raises ConfigError: a file cannot be used.
     """
-    try:
-        fixed = [secret_key(secret) for secret in config.secrets]
-    except UnusableKey as bad:
-        raise ConfigError(str(bad), key="tokens.secrets") from None
-    if config.keys_file is not None:
-        fixed += read_key_file(config.keys_file, "tokens.keys_file")
+    fixed = fixed_keys(config)
     revocations = Revocations(config.revoked_file)
     jwks, connections = _jwks(config, reactor, before)
     rules = TokenRules(config.audience, config.issuer, config.leeway_seconds)
-    authorizer = TokenAuthorizer(rules, config.claim, tuple(fixed), jwks, revocations, wall)
+    authorizer = TokenAuthorizer(rules, config.claim, fixed, jwks, revocations, wall)
     return TokenParts(config, authorizer, connections)
 
 

@@ -126,3 +126,11 @@ class CheckConfigTests(CommandTestCase):
         """Checking leaves the folder as it was."""
         self.run_command("check-config", TAKO_TLS_LISTEN="tcp:8443")
         self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_keys_of_tokens(self) -> None:
+        """A key that cannot check tokens is found before a start; no secret is shown."""
+        self.write("tako.toml", '[tokens]\nchannels = ["*"]\nsecrets = ["too-short-a-secret"]\n')
+        done = self.run_command("check-config")
+        self.assertEqual(done.exit_code, 1)
+        self.assertIn("tokens.secrets: has a secret of 18 bytes; HS256 needs 32", done.stderr)
+        self.assertNotIn("too-short", done.output)
