@@ -102,12 +102,12 @@ class TlsSocketTests(TestCase):
         context = self._context()
         old = await self._in_thread(lambda: self._connect(port, context))
         self.addCleanup(old.close)
-        ensure_development_certificate(self.folder, ["app.test"], datetime.now(UTC))
+        ensure_development_certificate(self.folder, ["app.localhost"], datetime.now(UTC))
         self.assertTrue(self.tls.reload())
         new = await self._in_thread(lambda: self._connect(port, context))
         self.addCleanup(new.close)
         self.assertNotEqual(old.getpeercert(), new.getpeercert())
-        self.assertIn(("DNS", "app.test"), new.getpeercert()["subjectAltName"])
+        self.assertIn(("DNS", "app.localhost"), new.getpeercert()["subjectAltName"])
 
         def talk(client: ssl.SSLSocket) -> bytes:
             client.sendall(b"hello")
