@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
@@ -180,7 +181,7 @@ def _write(folder: Path, made: Mapping[str, str]) -> None:
 
 def _next(folder: Path, template: str) -> str:
     """What to type now."""
-    lines = [] if folder.absolute() == Path.cwd() else [f"cd {folder}"]
+    lines = [] if folder.absolute() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
     lines += ["python3 -m venv .venv && . .venv/bin/activate", "pip install -r requirements.txt"]
     lines += ["npm install"] if template == "react" else []
     lines += ["tako dev"]

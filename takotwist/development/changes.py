@@ -63,11 +63,11 @@ class Project:
         :param loaded: all modules by name, as `sys.modules`.
         """
         named = (config.file, config.app.token_file, config.publish.keys_file)
-        # A folder that is looked for by default is one as soon as it is made.
-        sources = (
-            config.app.channels or config.folder / CHANNELS_FOLDER,
-            config.app.functions or config.folder / FUNCTIONS_FOLDER,
-        )
+        # A folder that is looked for by default is one as soon as it is made; that of an app
+        # elsewhere is read by the app.
+        sources = [config.app.functions or config.folder / FUNCTIONS_FOLDER]
+        if config.app.channels is not None or config.app.url is None:
+            sources.append(config.app.channels or config.folder / CHANNELS_FOLDER)
         definitions = tuple(place for source in sources for place in _places(source, loaded))
         others = {
             Path(file).resolve(): module

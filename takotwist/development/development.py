@@ -55,6 +55,7 @@ class Development:
     commands: Callable[[], object] = lambda: None
     _pending: set[Path] = attrs.field(factory=set, init=False)
     _checking: bool = attrs.field(default=False, init=False)
+    _app_silent: bool = attrs.field(default=False, init=False)
 
     @property
     def config(self) -> Config:
@@ -71,7 +72,8 @@ class Development:
         project = Project.of(self.config, sys.modules)
         effect = project.effect(files)
         code = any(one.suffix == ".py" for one in files)
-        if self.browsers.problem is not None and (code or effect >= Effect.DEFINITIONS):
+        wrong = self.browsers.problem is not None and not self._app_silent
+        if wrong and (code or effect >= Effect.DEFINITIONS):
             # What is missing may have come in a file that nobody has read yet.
             files |= self._pending
             effect = max(project.effect(files), Effect.DEFINITIONS)
@@ -100,7 +102,8 @@ class Development:
             self.service.reload(config)
         except TakoError as bad:
             self._wrong(str(bad))
-        except Exception as failure:
+        except BaseException as failure:
+            # Ctrl-C comes by the reactor, so even a KeyboardInterrupt is of the code that was read.
             log.failure("taking up a change failed")
             self._wrong(f"{type(failure).__name__}: {failure}")
         else:
@@ -167,19 +170,37 @@ class Development:
             self.say(f"{file}: not written: {failure}", True)
 
     def _read_registry(self) -> None:
-        async def read() -> None:
-            await self.service.definitions.read_elsewhere()
+        async def read(last: bool) -> None:
+            self._app_answered(await self.service.definitions.read_elsewhere(), last)
             self._write_types()
 
-        def soon() -> None:
+        def soon(last: bool) -> None:
             if self.service.running:
-                ensureDeferred(read()).addErrback(
+                ensureDeferred(read(last)).addErrback(
                     lambda failure: log.failure("reading the registry failed", failure)
                 )
 
         clock: IReactorTime = self.reactor
         for seconds in REGISTRY_SECONDS:
-            clock.callLater(seconds, soon)
+            clock.callLater(seconds, soon, seconds == REGISTRY_SECONDS[-1])
+
+    def _app_answered(self, answered: bool, last: bool) -> None:
+        """Say once that the app has no answer since a save, and once that it has one again.
+
+        :param last: true where the app has had its time to start over.
+        """
+        if answered and self._app_silent:
+            self._app_silent = False
+            self.browsers.well()
+            self.say("The app answers again.", False)
+        elif not answered and last and not self._app_silent:
+            text = (
+                f"the app at {self.config.app.url} does not say its channels since the last"
+                " change; its own lines in the terminal say why"
+            )
+            self._app_silent = True
+            self.browsers.wrong(Problem.of(text))
+            self.say(text, True)
 
 
 def _own_keys(running: Config, wanted: Config) -> list[str]:

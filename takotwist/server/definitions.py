@@ -171,21 +171,24 @@ class Definitions:
             self._name_unknown()
         return functions if tokens is None else _under_tokens(functions, tokens)
 
-    async def read_elsewhere(self) -> None:
+    async def read_elsewhere(self) -> bool:
         """Read what is elsewhere: the app's registry, and the keys of tokens.
 
         What cannot be read now is read later; the keys are not waited for.
+
+        :return: false where the app could not say its channels.
         """
         if self._tokens is not None and self._tokens.authorizer.jwks is not None:
             self._tokens.authorizer.jwks.start()
         if self._elsewhere is None:
-            return
+            return True
         try:
             await self._elsewhere.reload()
         except AuthUnavailable:
-            return  # the client has said so in the log
+            return False  # the client has said so in the log
         self._merge()
         self._name_unknown()
+        return True
 
     async def refresh(self) -> bool:
         """Read it because a channel is unknown; see `AuthorizerService`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,13 @@ class InitTests(CommandTestCase):
         self.assertIn("<title>My Shop 1</title>", made["index.html"])
         self.assertIn('"name": "my-shop-1"', made["package.json"])
         self.assertIn("<h1>chat</h1>", dict(project_files("plain", "///"))["pages/index.html"])
+
+    def test_next_can_be_typed(self) -> None:
+        """What it says to type next is right for a shell, whatever the folder is called."""
+        for name in ("a b", "it's $x"):
+            said = self.run_command("init", name).output
+            [line] = [line for line in said.splitlines() if line.startswith("    cd ")]
+            self.assertEqual(shlex.split(line), ["cd", name])
 
     def test_asked_in_a_terminal(self) -> None:
         """In a terminal it asks what to begin with."""

@@ -28,7 +28,8 @@ class Service:
         self.functions: dict[str, Any] = {}
         self.running = True
         self.reloaded = self.read = 0
-        self.wrong: Exception | None = None
+        self.answers = True
+        self.wrong: BaseException | None = None
         self.definitions = self
         self.registry = Registry()
 
@@ -38,9 +39,9 @@ class Service:
             raise self.wrong
         self.config = config
 
-    def read_elsewhere(self) -> Deferred[None]:
+    def read_elsewhere(self) -> Deferred[bool]:
         self.read += 1
-        return succeed(None)
+        return succeed(self.answers)
 
 
 class DevelopmentTests(SynchronousTestCase):
@@ -119,11 +120,12 @@ class DevelopmentTests(SynchronousTestCase):
 
     def test_failure_of_ours(self) -> None:
         """What nobody thought of is said too, with its trace in the log, and ends nothing."""
-        self.service.wrong = ValueError("odd")
-        self.change("channels/chat.py")
-        assert self.browsers.problem is not None
-        self.assertEqual(self.browsers.problem.text, "ValueError: odd")
-        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        for odd in (ValueError, KeyboardInterrupt):
+            self.service.wrong = odd("odd")
+            self.change("channels/chat.py")
+            assert self.browsers.problem is not None
+            self.assertEqual(self.browsers.problem.text, f"{odd.__name__}: odd")
+            self.assertEqual(len(self.flushLoggedErrors(odd)), 1)
 
     def test_module(self) -> None:
         """Another module is checked first, and then the process starts over."""
@@ -191,6 +193,27 @@ class DevelopmentTests(SynchronousTestCase):
         self.clock.pump([1.0] * 10)
         self.assertEqual(self.service.read, len(REGISTRY_SECONDS))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_app_elsewhere_that_a_save_broke(self) -> None:
+        """Its channels are never said to be taken up; its silence is said, and the end of that."""
+        self.wanted = Config(
+            folder=self.folder, app=App(url="http://127.0.0.1:1", name="a", token="t")
+        )
+        self.service.config = self.wanted
+        self.service.answers = False
+        for _ in range(2):
+            self.change("channels/chat.py")
+            self.clock.pump([1.0] * 10)
+        [(said, wrong)] = self.said
+        self.assertIn("the app at http://127.0.0.1:1 does not say its channels", said)
+        assert self.browsers.problem is not None
+        self.assertEqual((self.browsers.problem.text, wrong), (said, True))
+        self.service.answers = True
+        self.change("channels/chat.py")
+        self.clock.pump([1.0] * 10)
+        self.assertIsNone(self.browsers.problem)
+        self.assertEqual(self.said[1:], [("The app answers again.", False)])
+        self.assertEqual(self.service.reloaded, 0)
 
     def test_types(self) -> None:
         """They are written at the start and after each change; what hinders it is said."""

@@ -47,6 +47,8 @@ OTHER_VARIABLES = frozenset(
 #: What Kubernetes sets in every container beside a service that is called tako-something.
 _KUBERNETES = re.compile(r"TAKO(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)\w*)?)")
 
+_TOML_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
+
 #: flag -> the key that it sets; `None` where it sets none of its own.
 FLAGS: Mapping[str, str | None] = {
     "config": None,
@@ -90,7 +92,11 @@ def read_file(path: Path, problems: Collected) -> dict[str, Said]:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as failure:
-        problems.add(f"is no TOML: {failure}", source=source)
+        # "what (at line 3, column 5)": the place goes where that of every other problem is.
+        what, line = str(failure), _TOML_LINE.search(str(failure))
+        if line is not None:
+            what, source = what[: line.start()], f"{source}:{line[1]}"
+        problems.add(f"is no TOML: {what}", source=source)
         return {}
     said: dict[str, Said] = {}
     for name, value in document.items():

@@ -115,9 +115,10 @@ class LoadTests(FolderTestCase):
 
     def test_no_toml(self) -> None:
         """A file that cannot be parsed is told with the line."""
-        [problem] = self.problems("a = \nb = 1")
-        self.assertTrue(problem.startswith("tako.toml: is no TOML: "), problem)
-        self.assertIn("line 1", problem)
+        [problem] = self.problems("b = 1\na = \n")
+        self.assertEqual(problem, "tako.toml:2: is no TOML: Invalid value")
+        [problem] = self.problems("b = [1,\n2")
+        self.assertEqual(problem, "tako.toml: is no TOML: Unclosed array (at end of document)")
 
     def test_every_key_by_environment(self) -> None:
         """Each key with a plain default can be said in the environment, and comes out the same."""
