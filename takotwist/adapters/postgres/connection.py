@@ -8,6 +8,7 @@ extra has a ceiling, and `tests/streams/seams/test_versions.py` knows them.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
@@ -105,7 +106,10 @@ class Connection:
         self._writes = False
         self._trouble: Trouble | None = None
         self._prepared: set[bytes] = set()
-        self._descriptor = _Descriptor(pgconn.socket, self._ready)
+        # A descriptor of our own: libpq closes its one within a call when it finds the connection
+        # cut, and a reactor must be told before.
+        self._number = os.dup(pgconn.socket)
+        self._descriptor = _Descriptor(self._number, self._ready)
         pgconn.notify_handler = lambda notify: self.notified(notify)
         # From now on always: an idle connection hears notifications, and its end.
         reactor.addReader(self._descriptor)
@@ -255,9 +259,9 @@ class Connection:
             return
         self._trouble = trouble
         self._cancel_timer()
-        # While the descriptor is still that of the socket.
         self._reactor.removeReader(self._descriptor)
         self._reactor.removeWriter(self._descriptor)
+        os.close(self._number)
         running, self._running = self._running, None
         if running is not None:
             running.close()

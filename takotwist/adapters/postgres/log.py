@@ -281,7 +281,7 @@ class PostgresReplayLog:
         :param patient: wait also for an engine that is known to be away.
         """
         while True:
-            left = until - self._reactor.seconds()
+            left = max(until - self._reactor.seconds(), 0)
             try:
                 return await self._writer.use(left)
             except Trouble as trouble:

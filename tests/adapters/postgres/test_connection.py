@@ -302,6 +302,27 @@ class RealReactorTests(TestCase):
 
         return ensureDeferred(check())
 
+    def test_cut(self) -> None:
+        """A connection that the engine ends leaves nothing with the reactor, whatever has its
+        descriptor's number next."""
+
+        async def check() -> None:
+            [string] = await Address.of(engine().url()).attempts(reactor, lambda: 0.0)
+            counts = set()
+            for _ in range(4):
+                connection = await open_connection(reactor, string, connect_timeout=5, timeout=5)
+                lost: Deferred[Trouble] = Deferred()
+                connection.lost = lost.callback
+                await connection.script("SELECT 1")
+                with engine().connect() as by_hand:
+                    pid = connection.pgconn.backend_pid
+                    by_hand.execute("SELECT pg_terminate_backend(%s)", [pid])
+                await lost
+                counts.add(len(reactor.getReaders()))
+            self.assertEqual(len(counts), 1, counts)
+
+        return ensureDeferred(check())
+
     def test_call(self) -> None:
         """The epoll reactor drives a connection."""
         self.assertIsInstance(reactor, epollreactor.EPollReactor)

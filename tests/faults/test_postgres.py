@@ -1,0 +1,226 @@
+"""Two servers on one PostgreSQL, all of which are killed and stopped while messages go through."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import uuid
+from random import Random
+
+import httpx
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.adapters.postgres.engine import FAST as FAST_ENGINE
+from tests.adapters.postgres.engine import Engine
+from tests.faults.seen import say
+from tests.sockets.readers import READERS, Cut, Reader, SseReader
+from tests.sockets.server_process import FAST, ServerProcess, wait_until
+
+ROOM = {"roomId": "lobby"}
+
+
+class Publishing(threading.Thread):
+    """Publishes one message after the other, each again until it is acknowledged."""
+
+    def __init__(self, server: ServerProcess, name: str) -> None:
+        super().__init__(daemon=True)
+        self.server, self.label = server, name
+        self.acknowledged: dict[str, str] = {}
+        self.refused = 0
+        self.slowest = 0.0
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        number = 0
+        with self.server.private(timeout=30) as private:
+            while not self.over.is_set():
+                name = f"{self.label}/{number}"
+                self.acknowledged[name] = self.until_acknowledged(private, name)
+                number += 1
+
+    def until_acknowledged(self, private: httpx.Client, name: str) -> str:
+        key = str(uuid.uuid4())
+        while True:
+            began = time.monotonic()
+            try:
+                answer = private.post(
+                    "/channels/chat?roomId=lobby",
+                    json={"type": "msg", "data": {"name": name}},
+                    headers={"Idempotency-Key": key},
+                )
+            except httpx.TransportError:
+                time.sleep(0.02)
+                continue
+            self.slowest = max(self.slowest, time.monotonic() - began)
+            if answer.status_code == 200:
+                return str(answer.json()["id"])
+            assert answer.status_code == 503, answer.text
+            assert "store-unavailable" in answer.text, answer.text
+            self.refused += 1
+            time.sleep(0.05)
+
+
+class Reading(threading.Thread):
+    """Reads through everything."""
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__(daemon=True)
+        self.reader = reader
+        self.last: str | None = None
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        reader = self.reader
+        try:
+            while self.last is None or int(reader.cursor or 0) < int(self.last):
+                try:
+                    if not reader.connected:
+                        reader.connect()
+                    reader.read(timeout=0.5)
+                except (Cut, ConnectionError) as cut:
+                    # Not ready, or the store is away for who comes now.
+                    assert getattr(cut, "status", 0) in (0, 503), cut
+                    assert getattr(cut, "code", 0) in (0, 1001, 1006, 1013), cut
+                    time.sleep(0.05)
+                except TimeoutError:
+                    pass
+        except BaseException as failure:
+            self.failure = failure
+        finally:
+            reader.close()
+
+
+class PostgresFaultTests(SynchronousTestCase):
+    """What an acknowledgement is worth, on whichever server."""
+
+    def setUp(self) -> None:
+        # What is committed outlives `kill -9`, though not the machine.
+        self.engine = Engine({**FAST_ENGINE, "synchronous_commit": "on"})
+        self.addCleanup(self.engine.close)
+        self.random = Random("servers on a PostgreSQL")
+
+    def server(self, url: str = "") -> ServerProcess:
+        replay = f'[replay]\nurl = "{url or self.engine.url()}"\nstatement_timeout_seconds = 1\n'
+        server = ServerProcess(f"{FAST}\n{replay}connect_timeout_seconds = 1\n")
+        self.addCleanup(server.close)
+        return server.start()
+
+    def finish(self, publishing: list[Publishing], reading: list[Reading]) -> None:
+        for one in publishing:
+            one.over.set()
+        for one in publishing:
+            one.join(60)
+            self.assertFalse(one.is_alive())
+        last = ""
+        with publishing[0].server.private(timeout=30) as private:
+            last = publishing[0].until_acknowledged(private, "last")
+        for reader in reading:
+            reader.last = last
+        for reader in reading:
+            reader.join(60)
+            if reader.failure is not None:
+                raise reader.failure
+            self.assertFalse(reader.is_alive(), "a message that does not come")
+        acknowledged = {
+            name: number for one in publishing for name, number in one.acknowledged.items()
+        }
+        say(
+            "two servers on one PostgreSQL, under faults",
+            f"{len(acknowledged)} acknowledged, {sum(one.refused for one in publishing)} times"
+            f" refused for a while, the longest answer after"
+            f" {max(one.slowest for one in publishing):.1f} s",
+        )
+        for reader in reading:
+            ids = [int(message["id"]) for message in reader.reader.messages]
+            self.assertEqual(ids, sorted(set(ids)), "doubled or out of order")
+            seen = {message["data"]["name"]: message["id"] for message in reader.reader.messages}
+            self.assertEqual(len(seen), len(ids), "a repeated publish was stored twice")
+            del seen["last"]
+            self.assertEqual(seen, acknowledged)
+
+    def test_all_are_killed(self) -> None:
+        """Servers and the engine are killed in turn, and the engine is stopped for seconds: no
+        acknowledged message is lost, doubled or out of order for anybody, and who publishes is
+        answered in a bounded time."""
+        servers = [self.server(), self.server()]
+        publishing = [
+            Publishing(server, f"{at}.{worker}")
+            for at, server in enumerate(servers)
+            for worker in range(2)
+        ]
+        reading = [
+            Reading(kind(server.port, "chat", ROOM, cursor="0"))
+            for server in servers
+            for kind in READERS.values()
+        ]
+        for thread in (*publishing, *reading):
+            thread.start()
+        for fault in ("server", "engine", "server", "stopped", "engine", "server"):
+            time.sleep(self.random.uniform(0.5, 1.2))
+            if fault == "server":
+                server = servers[self.random.randrange(2)]
+                server.kill()
+                server.start()
+            elif fault == "engine":
+                self.engine.kill()
+                time.sleep(0.3)
+                self.engine.start()
+            else:
+                self.engine.signal(signal.SIGSTOP)
+                time.sleep(4)
+                self.engine.signal(signal.SIGCONT)
+        time.sleep(1)
+        self.finish(publishing, reading)
+        self.assertLess(max(one.slowest for one in publishing), 15)
+        self.assertGreater(min(len(one.acknowledged) for one in publishing), 5)
+        for server in servers:
+            server.assert_clean()
+
+    def test_idle_subscriber_after_a_failover(self) -> None:
+        """A replica takes over: who is connected and idle is told that its cursor is too old,
+        because nobody knows what was lost, and gets the next message when it goes on."""
+        replica = Engine(FAST_ENGINE, copy_of=self.engine)
+        self.addCleanup(replica.close)
+        both = f"postgresql://tako@/postgres?host={self.engine.folder},{replica.folder}"
+        server = self.server(both)
+        reader = SseReader(server.port, "chat", ROOM, cursor="").begin()
+        self.addCleanup(reader.close)
+        self.engine.kill()
+        replica.promote()
+        with self.assertRaises(Cut):
+            while True:
+                reader.read()
+        wait_until(lambda: "replay-too-old" in server.log, server.log)
+        # The store itself may be away for another moment.
+        wait_until(lambda: self.begins(reader), "a subscription without a cursor")
+        with server.private(timeout=30) as private:
+            Publishing(server, "after").until_acknowledged(private, "next")
+        reader.read_until(1)
+        self.assertEqual(reader.messages[0]["data"], {"name": "next"})
+        server.assert_clean()
+
+    def begins(self, reader: Reader) -> bool:
+        reader.cursor = ""
+        try:
+            reader.begin()
+        except Cut:
+            return False
+        return True
+
+    def test_engine_that_comes_later(self) -> None:
+        """A server that starts before its engine says what is wrong, and serves when it is there;
+        the password is in no line."""
+        self.engine.stop()
+        folder = self.engine.folder
+        server = self.server(f"postgresql://tako:geheim@/postgres?host={folder}")
+        wait_until(lambda: "it cannot be reached" in server.log, server.log)
+        self.engine.start()
+        publishing = Publishing(server, "x")
+        with server.private(timeout=30) as private:
+            publishing.until_acknowledged(private, "a")
+        self.assertIn("is available again", server.log)
+        self.assertEqual(server.stop(), 0)
+        server.assert_clean("geheim")
+        self.assertEqual(os.listdir(server.folder / "state").count("replay.sqlite"), 0)
