@@ -14,7 +14,8 @@ import { execFileSync } from "node:child_process";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
-export const BUDGET = 8500;
+/** Of which presence has one thousand: it is a part of each channel, and so it is in here. */
+export const BUDGET = 9500;
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const served = here("../../takotwist/static/");
 const { version } = JSON.parse(readFileSync(here("package.json"), "utf8"));

@@ -49,7 +49,8 @@ def python_stub(channels: Iterable[ChannelDefinition]) -> str:
     """A module with the params and messages of every channel.
 
     For ``chat``: ``ChatParams``, one type for each message's data (``ChatMsg``), and
-    ``ChatType``, the names of its messages.
+    ``ChatType``, the names of its messages; where it has presence ``ChatPresenceInfo`` and
+    ``ChatPresenceState``.
     """
     out, taken = [HEAD], Names(*_IMPORTED)
     for channel in channels:
@@ -59,6 +60,12 @@ def python_stub(channels: Iterable[ChannelDefinition]) -> str:
         for kind, payload in channel.messages.items():
             data = taken.take(f"{name}{pascal(kind)}")
             _Writer(data, taken, out).write(Shapes.of(payload.schema.document))
+        rules = channel.presence
+        schemas = () if rules is None else (("info", rules.info), ("state", rules.state))
+        for said, schema in schemas:
+            if schema is not None:
+                kind = taken.take(f"{name}Presence{pascal(said)}")
+                _Writer(kind, taken, out).write(Shapes.of(schema.schema.document))
         known = ", ".join(repr(kind) for kind in channel.messages)
         out.append(f"{kinds} = {f'Literal[{known}]' if known else 'str'}\n")
     return "\n".join(out)

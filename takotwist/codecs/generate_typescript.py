@@ -71,7 +71,8 @@ def typescript(
 ) -> str:
     """A ``.d.ts`` module: params and messages of every channel, and a table of them.
 
-    For ``chat``: ``ChatParams``, ``ChatMessages`` (type to data), and ``Channels["chat"]``.
+    For ``chat``: ``ChatParams``, ``ChatMessages`` (type to data), where it has presence
+    ``ChatPresenceInfo`` and ``ChatPresenceState``, and ``Channels["chat"]``.
     `channel` of the package ``takotwist`` and its hooks have the types of the table.
 
     :param functions: what the module has besides; see `typescript_functions`.
@@ -86,7 +87,10 @@ def typescript(
             data = taken.take(f"{pascal(channel.name)}{pascal(kind)}")
             out += _declared(data, Shapes.of(payload.schema.document), taken)
             members.append(f"  {key(kind)}: {data};\n")
-        table.append(f"  {key(channel.name)}: {{ params: {params}; messages: {messages} }};\n")
+        said = [f"params: {params}", f"messages: {messages}"]
+        if channel.presence is not None:
+            said.append(f"presence: {_presence(channel, taken, out)}")
+        table.append(f"  {key(channel.name)}: {{ {'; '.join(said)} }};\n")
         body = f"{{\n{''.join(members)}}}" if members else "Record<string, unknown>"
         out.append(f"export type {messages} = {body};\n")
     out.append(f"export type Channels = {{\n{''.join(table)}}};\n")
@@ -95,6 +99,19 @@ def typescript(
         out.insert(1, _LOADED)
     out[1:1] = functions(taken)
     return "\n".join(out)
+
+
+def _presence(channel: ChannelDefinition, taken: Names, out: list[str]) -> str:
+    """What members of a channel are: ``info`` and ``state``."""
+    assert channel.presence is not None
+    members = []
+    for name, schema in (("info", channel.presence.info), ("state", channel.presence.state)):
+        kind = "unknown"
+        if schema is not None:
+            kind = taken.take(f"{pascal(channel.name)}Presence{pascal(name)}")
+            out += _declared(kind, Shapes.of(schema.schema.document), taken)
+        members.append(f"{name}: {kind}")
+    return f"{{ {'; '.join(members)} }}"
 
 
 def _declared(name: str, shapes: Shapes, taken: Names) -> Iterator[str]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
+from takotwist.codecs.generate_python import python_stub
 from takotwist.codecs.generate_typescript import typescript
+from takotwist.core.channel import PresenceRules
+from takotwist.core.params import PayloadSchema, Schema
 from tests.codecs.typed_channels import channel
 
 
@@ -71,6 +75,18 @@ declare module "takotwist" {
 }
 """,
         )
+
+    def test_presence(self) -> None:
+        """What the members of a channel are, as far as it is declared."""
+        number = {"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}
+        state = PayloadSchema(Schema.of(number, "state"))
+        chat = attrs.evolve(
+            channel("chat", {"type": "object"}), presence=PresenceRules(state=state)
+        )
+        text = typescript([chat])
+        self.assertIn("export type ChatPresenceState = {\n  readonly x: number;\n};", text)
+        self.assertIn("presence: { info: unknown; state: ChatPresenceState } };", text)
+        self.assertIn("ChatPresenceState = TypedDict(", python_stub([chat]))
 
     def test_none(self) -> None:
         """Without a channel nothing is registered, so `channel` takes any name."""

@@ -11,16 +11,17 @@ import { ambient, type Environment } from "./environment.js";
 import { createHandle } from "./handle.js";
 import { createMux, type Mux } from "./mux.js";
 import { errorOf, NO_CREDENTIALS, type Outcome } from "./outcome.js";
+import { createPresence } from "./presence.js";
 import { exchange } from "./stream.js";
 import { createSubscription, type Subscription } from "./subscription.js";
 import { channelUrl, connectUrl, topicName } from "./topic.js";
 import type {
   Channel,
   ChannelName,
+  ChannelOf,
   ChannelOptions,
   HistoryOptions,
   HistoryPage,
-  MessagesOf,
   NameFor,
   OptionsOf,
   Registered,
@@ -47,7 +48,7 @@ export interface Client<Channels extends object = Registered> {
   channel<Name extends ChannelName<Channels>>(
     name: Name,
     ...options: OptionsOf<Name, Channels>
-  ): Channel<MessagesOf<Name, Channels>>;
+  ): ChannelOf<Name, Channels>;
 }
 
 /** A client with connections of its own; `createClient<Channels>()` where its server is not the page's own. */
@@ -88,27 +89,31 @@ export function createClient(defaults: ClientOptions = {}): Client {
     const topic = topicName(name, params);
     // Functions count as the same: the newest listener's is asked.
     const auth = typeof credentials === "function" ? "" : credentials;
-    const key = [base, topic, transport, gone, header, auth, invalid?.message].join();
+    const shared = [base, topic, transport, gone, header, auth, invalid?.message].join();
 
-    function subscription(): Subscription {
+    function subscription(presence = false): Subscription {
       // A cursor of its own is no place that others can join.
-      const known = cursor ? undefined : subscriptions.get(key);
+      const from = presence ? undefined : cursor;
+      const name_ = presence ? `~${topic}` : topic;
+      const key = presence ? `~${shared}` : shared;
+      const known = from ? undefined : subscriptions.get(key);
       if (known) return known;
       const made = createSubscription({
         ...settings,
         channel: name,
         params,
-        name: topic,
+        name: name_,
         transport,
-        cursor,
-        gone,
-        mux: environment.WebSocket && (() => join(url, topic)),
+        cursor: from,
+        gone: presence ? "reset" : gone,
+        mux: environment.WebSocket && (() => join(url, name_)),
         watcher: diagnose(base as string, topic),
+        presence,
         onEnd() {
           if (subscriptions.get(key) === made) subscriptions.delete(key);
         },
       });
-      if (!cursor) subscriptions.set(key, made);
+      if (!from) subscriptions.set(key, made);
       return made;
     }
 
@@ -124,7 +129,9 @@ export function createClient(defaults: ClientOptions = {}): Client {
       throw errorOf(answer);
     }
 
-    return createHandle(name, all, subscription, history);
+    return createHandle(name, all, subscription, history, (room, until) =>
+      createPresence(environment, credentials, () => subscription(true), room, until),
+    );
   }
 
   // The map of types is the caller's word; at run time every message is the same.

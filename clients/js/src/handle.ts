@@ -6,6 +6,7 @@
  */
 
 import { ChannelClosedError, ChannelOverflowError, type TakoError } from "./errors.js";
+import type { Presence } from "./member.js";
 import type { Listener, Subscription } from "./subscription.js";
 import type { Channel, ChannelOptions, HistoryOptions, HistoryPage, Incoming, State } from "./types.js";
 
@@ -17,6 +18,7 @@ export function createHandle(
   options: ChannelOptions,
   subscribe: () => Subscription,
   history: (until: AbortSignal, options?: HistoryOptions) => Promise<HistoryPage>,
+  presenceOf: (room: () => Subscription, until: AbortSignal) => Presence,
 ): Channel {
   const { credentials, onGone, bufferSize = 1000 } = options;
   const handlers = new Set<Handler>();
@@ -25,6 +27,7 @@ export function createHandle(
   let state: State = "connecting";
   let error: TakoError | undefined;
   let subscription: Subscription | undefined;
+  let presence: Presence | undefined;
 
   const listener: Listener = {
     credentials,
@@ -41,6 +44,12 @@ export function createHandle(
     state = subscription.state();
     error = subscription.error();
     subscription.attach(listener);
+  }
+
+  /** The subscription that makes one a member; of a channel that is closed, one that does nothing. */
+  function room(): Subscription {
+    start();
+    return subscription ?? subscribe();
   }
 
   function deliver(message: Incoming): void {
@@ -100,6 +109,9 @@ export function createHandle(
     },
     get error() {
       return error;
+    },
+    get presence() {
+      return (presence ??= presenceOf(room, ending.signal));
     },
     get cursor() {
       return subscription ? subscription.cursor() : options.cursor;

@@ -6,6 +6,7 @@ import type { AnyMessages, ChannelOptions } from "./types.js";
 export { type Client, type ClientOptions, createClient } from "./client.js";
 export type { EventSourceLike, WebSocketLike } from "./environment.js";
 export { ChannelClosedError, ChannelGoneError, ChannelOverflowError, TakoError } from "./errors.js";
+export { type Typing, type TypingIndicator, typingIndicator } from "./presence.js";
 export type * from "./types.js";
 
 let shared: Client | undefined;

@@ -18,6 +18,8 @@ export interface Request {
   readonly auth: string | undefined;
   /** An expired cursor is answered by a reset and the live tail. */
   readonly reset: boolean;
+  /** Who is at the topic is followed. */
+  readonly presence?: boolean;
 }
 
 export interface LinkEvents {
@@ -26,7 +28,10 @@ export interface LinkEvents {
    * @param socket the shared connection, which is open, where that is the link
    */
   request(socket?: WebSocketLike): Promise<Request>;
-  attached(): void;
+  /** @param subject who one is there, where the server says it */
+  attached(subject?: string): void;
+  /** Of a roster: all who were there have been named. */
+  synced?(): void;
   /** The cursor moved without a message. */
   moved(cursor: string): void;
   message(message: Message): void;
@@ -53,6 +58,8 @@ export interface Link {
   /** A publish has to wait for the answer to the one before. */
   readonly serial?: boolean;
   publish(draft: Draft, answer: (answer: Answer) => void): void;
+  /** Say something of oneself, as a member of the topic. */
+  say?(state: unknown): void;
   /** Subscribe anew after `ended`. A link without this is used once. */
   again?(): void;
   close(): void;

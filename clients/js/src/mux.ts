@@ -29,6 +29,7 @@ interface Frame {
   readonly reason?: string;
   readonly code?: string;
   readonly error?: string;
+  readonly subject?: string;
   readonly retryAfterMs?: unknown;
   readonly lifecycle?: { readonly keepaliveIntervalMs?: number };
 }
@@ -41,7 +42,7 @@ interface MuxTopic {
   /** Of the subscribe frame on this connection. */
   ref?: number | undefined;
   /** The subscribed channel and params, as all later frames name them. */
-  address?: { readonly channel: string; readonly params: Params };
+  address?: { readonly channel: string; readonly params: Params; readonly presence?: boolean };
   /** The topic's name in the server's ack; messages are matched by it. */
   key?: string | undefined;
   /** It ended and waits for `again`. */
@@ -63,6 +64,11 @@ export interface Mux {
   /** A topic of this name is here: a second subscription of it needs another connection. */
   has(name: string): boolean;
   join(name: string, events: LinkEvents): Link;
+}
+
+/** What a message is matched by: a topic and its roster have one channel and params. */
+function keyOf(channel: string, params: Params, presence = false): string {
+  return (presence ? "~" : "") + topicName(channel, params);
 }
 
 /** A close has no room for more than a code. */
@@ -163,14 +169,15 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
     if (before !== socket || !topics.has(topic) || topic.ref) return;
     if (!request) return end(topic, NO_CREDENTIALS);
     const { reset, ...more } = request;
-    const { channel, params } = more;
-    topic.address = { channel, params };
+    const { channel, params, presence } = more;
+    topic.address = presence ? { channel, params, presence } : { channel, params };
     topic.ref = send("subscribe", { ...more, stale: reset ? "reset" : undefined }, (frame) => {
       if (frame.op === "ack") {
-        topic.key = topicName(channel, frame.params ?? params);
-        topic.events.attached();
+        topic.key = keyOf(channel, frame.params ?? params, presence);
+        topic.events.attached(frame.subject);
         if (frame.cursor) topic.events.moved(frame.cursor);
       } else if (frame.op === "reset") topic.events.reset(frame);
+      else if (frame.op === "synced") topic.events.synced?.();
       else end(topic, ofCode(frame.code, frame.error, frame.retryAfterMs));
     });
   }
@@ -220,7 +227,7 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
       // Before the server's `open` nothing says that it is ours.
       if (!message) return lost(open ? BROKEN : LOST);
       retries.succeeded();
-      const key = topicName(message.channel, message.params ?? {});
+      const key = keyOf(message.channel, message.params ?? {}, message.type.startsWith("tako."));
       for (const topic of [...topics]) if (topic.key === key) topic.events.message(message);
     }
   }
@@ -239,6 +246,9 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
             inFlight.delete(ref);
             answer(frame.op === "ack" ? (frame.id ?? null) : ofCode(frame.code, frame.error, frame.retryAfterMs));
           });
+        },
+        say(state) {
+          const ref = send("presence", { ...topic.address, state }, () => inFlight.delete(ref));
         },
         again() {
           if (topic.ended && open) void subscribe(topic);

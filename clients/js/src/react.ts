@@ -11,6 +11,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { ChannelClosedError, ChannelGoneError, type TakoError } from "./errors.js";
 import { channel as sharedChannel } from "./index.js";
+import type { Member } from "./member.js";
 import { newer, topicName } from "./topic.js";
 import type {
   AnyMessages,
@@ -21,6 +22,7 @@ import type {
   MessagesOf,
   NameFor,
   OptionsOf,
+  PresenceOf,
   Registered,
   State,
   TypeOf,
@@ -161,6 +163,68 @@ export function useChannelEvent(
     },
     type,
   );
+}
+
+export interface UsePresenceResult<Info = unknown, MemberState = unknown> {
+  /** In the order in which they came. A member is the same object until something of it changes. */
+  readonly members: readonly Member<Info, MemberState>[];
+  readonly me: Member<Info, MemberState> | undefined;
+  /** Connections that are no members. */
+  readonly guests: number;
+  /** The list is whole. */
+  readonly synced: boolean;
+  /** As `update` of a channel's presence; always the same function. */
+  readonly update: (state: MemberState | ((last: MemberState | undefined) => MemberState)) => void;
+}
+
+const NOBODY: UsePresenceResult & { readonly of: string } = {
+  of: "",
+  members: [],
+  me: undefined,
+  guests: 0,
+  synced: false,
+  update: () => {},
+};
+
+/**
+ * Who is at a topic; to have it mounted is to be there. Options as those of `useChannel`, with which
+ * it shares the subscription.
+ */
+export function usePresence<Info = unknown, MemberState = unknown>(
+  name: NameFor<AnyMessages>,
+  options?: UseChannelOptions,
+): UsePresenceResult<Info, MemberState>;
+export function usePresence<Name extends ChannelName>(
+  name: Name,
+  ...options: OptionsOf<Name, Registered, UseChannelOptions>
+): UsePresenceResult<PresenceOf<Name>["info"], PresenceOf<Name>["state"]>;
+export function usePresence(name: string, options: UseChannelOptions = {}): UsePresenceResult {
+  const [view, setView] = useState<typeof NOBODY>(NOBODY);
+  const opened = useRef<Channel | undefined>(undefined);
+  const update = useCallback<UsePresenceResult["update"]>((state) => opened.current?.presence.update(state), []);
+
+  const of = useOpened(
+    name,
+    options,
+    (channel, key) => {
+      const { presence } = channel;
+      opened.current = channel;
+      const show = (): void => {
+        const { members, me, guests, synced } = presence;
+        setView({ of: key, members, me, guests, synced, update });
+      };
+      const end = presence.subscribe(show);
+      setView({ ...NOBODY, of: key });
+      return () => {
+        end();
+        opened.current = undefined;
+      };
+    },
+    "presence",
+  );
+  const shown = view.of === of ? view : NOBODY;
+  const { members, me, guests, synced } = shown;
+  return { members, me, guests, synced, update };
 }
 
 /**

@@ -80,6 +80,9 @@ export function openStream(settings: StreamSettings, events: LinkEvents): Link {
   const abort = new AbortController();
   const { signal } = abort;
   const watchdog = watch(environment, keepaliveMs, () => end(SILENT));
+  /** The server's name for this stream. */
+  let connection: string | undefined;
+  let unsaid: { readonly state: unknown } | undefined;
 
   function close(): void {
     watchdog.stop();
@@ -92,8 +95,9 @@ export function openStream(settings: StreamSettings, events: LinkEvents): Link {
     events.ended(outcome);
   }
 
-  async function read({ channel, params, cursor, auth, reset }: Request): Promise<Outcome> {
+  async function read({ channel, params, cursor, auth, reset, presence }: Request): Promise<Outcome> {
     const url = channelUrl(base, channel, params, { stale: reset ? "reset" : undefined });
+    if (presence) url.pathname += "/presence";
     const headers: Record<string, string> = { accept: "text/event-stream" };
     if (cursor) headers["last-event-id"] = cursor;
     const response = await sendRequest(settings, url, auth, { headers, signal });
@@ -105,12 +109,16 @@ export function openStream(settings: StreamSettings, events: LinkEvents): Link {
     let broken = false;
     const push = eventStream(({ event = "message", data, id }) => {
       if (broken || signal.aborted) return;
+      if (event === "tako.open" || event === "tako.reset") named(data);
       if (data !== undefined && event === "message") {
         const message = readMessage(parse(data));
         if (message) events.message(message);
         else broken = true;
       } else if (event === "tako.reset") events.reset((parse(data) ?? {}) as object);
-      else if (id) events.moved(id);
+      else {
+        if (id) events.moved(id);
+        if (event === "tako.synced") events.synced?.();
+      }
     }, events.retry);
     const decoder = new TextDecoder();
     const reader = body.getReader();
@@ -120,6 +128,24 @@ export function openStream(settings: StreamSettings, events: LinkEvents): Link {
       watchdog.heard();
       if (!push(decoder.decode(value, { stream: true })) || broken) return BROKEN;
     }
+  }
+
+  /** The first block names the connection, where one can speak of oneself. */
+  function named(data: string | undefined): void {
+    connection = connectionOf(data) ?? connection;
+    const first = unsaid;
+    unsaid = undefined;
+    if (first) void say(first.state);
+  }
+
+  async function say(state: unknown): Promise<void> {
+    if (!connection) return void (unsaid = { state });
+    const { channel, params, auth } = await events.request();
+    const url = channelUrl(base, channel, params);
+    url.pathname += "/presence";
+    const headers = { "content-type": "application/json" };
+    const init = { method: "POST", headers, body: JSON.stringify({ connection, state }) };
+    await exchange(settings, url, auth, (json) => json, signal, init);
   }
 
   async function post({ type, data, key }: Draft): Promise<Answer> {
@@ -141,6 +167,13 @@ export function openStream(settings: StreamSettings, events: LinkEvents): Link {
   return {
     serial: true,
     publish: (draft, answer) => void post(draft).then(answer, () => answer(LOST)),
+    say: (state) => void say(state).catch(() => {}),
     close,
   };
+}
+
+function connectionOf(data: string | undefined): string | undefined {
+  const value = parse(data) as { connection?: unknown; data?: { connection?: unknown } } | undefined;
+  const named = value?.data?.connection ?? value?.connection;
+  return typeof named === "string" ? named : undefined;
 }

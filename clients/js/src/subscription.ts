@@ -26,6 +26,8 @@ export interface Listener {
   message(message: Message): void;
   /** Continuity ended, and the subscription has gone on live. */
   reset(gone: Gone): void;
+  /** Of a roster: all who were there have been named. */
+  synced?(): void;
   /** Continuity ended: from where to go on? Only in the mode `ask`. */
   ask(gone: Gone): unknown;
   state(state: State, error: TakoError | undefined): void;
@@ -44,6 +46,8 @@ export interface SubscriptionSettings extends StreamSettings {
   /** Called with each state, whoever listens. */
   readonly watcher: Watcher;
   readonly onEnd: () => void;
+  /** Who is at the topic is followed. */
+  readonly presence?: boolean;
 }
 
 export interface Subscription {
@@ -52,12 +56,16 @@ export interface Subscription {
   /** The reason why it is not open. */
   readonly error: () => TakoError | undefined;
   readonly cursor: () => string | undefined;
+  /** Who one is there. */
+  readonly subject: () => string | undefined;
+  /** Say something of oneself; said again on each new connection. */
+  say(state: unknown): void;
   attach(listener: Listener): void;
   detach(listener: Listener): void;
 }
 
 export function createSubscription(settings: SubscriptionSettings): Subscription {
-  const { environment, transport, gone, channel, params } = settings;
+  const { environment, transport, gone, channel, params, presence } = settings;
   const listeners = new Set<Listener>();
   const retries = createRetries(environment);
   const publishes = createPublishQueue(environment);
@@ -79,6 +87,8 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
   let refused = false;
   /** The reason of a reset that listeners get once the topic is attached again. */
   let resetReason: string | undefined;
+  let subject: string | undefined;
+  let said: { readonly state: unknown } | undefined;
 
   function connect(): void {
     cancelRetry = undefined;
@@ -106,10 +116,12 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
           release(stream);
           stream = undefined;
         }
-        return { channel, params, cursor, auth, reset: gone === "reset" };
+        return { channel, params, cursor, auth, reset: gone === "reset", ...(presence && { presence }) };
       },
-      attached() {
+      attached(who) {
         activeLink = self();
+        subject = who ?? subject;
+        if (said) activeLink?.say?.(said.state);
         everAttached = true;
         refused = false;
         retries.opened();
@@ -130,6 +142,7 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
         resetReason = reason;
         notifyReset();
       },
+      synced: () => notify((listener) => listener.synced?.()),
       retry: retries.rebase,
       lost(outcome) {
         release(self());
@@ -231,6 +244,11 @@ export function createSubscription(settings: SubscriptionSettings): Subscription
     state: () => state,
     error: () => error,
     cursor: () => cursor,
+    subject: () => subject,
+    say(state) {
+      said = { state };
+      activeLink?.say?.(state);
+    },
     attach(listener) {
       listeners.add(listener);
       // A turn later, so that what is opened and closed at once, as in React's strict mode, connects once.

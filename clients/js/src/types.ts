@@ -10,8 +10,10 @@ import type { TakoError } from "./errors.js";
 import type { Link, LinkEvents } from "./link.js";
 import type { AnyMessages, Gone, Incoming, Message, Params, ResetMessage, State, TypeOf } from "./message.js";
 import type { Mux } from "./mux.js";
+import type { Presence } from "./member.js";
 import type { StreamSettings } from "./stream.js";
 
+export type * from "./member.js";
 export type * from "./message.js";
 
 /**
@@ -41,6 +43,20 @@ export type MessagesOf<Name extends ChannelName<Channels>, Channels extends obje
 }
   ? Messages
   : AnyMessages;
+
+/** What a channel's members are, of a table of channels: `info` and `state`. */
+export type PresenceOf<Name extends ChannelName<Channels>, Channels extends object = Registered> = Channels[Name] extends {
+  presence: { info: infer Info; state: infer MemberState };
+}
+  ? { readonly info: Info; readonly state: MemberState }
+  : { readonly info: unknown; readonly state: unknown };
+
+/** A channel of a table of channels. */
+export type ChannelOf<Name extends ChannelName<Channels>, Channels extends object = Registered> = Channel<
+  MessagesOf<Name, Channels>,
+  PresenceOf<Name, Channels>["info"],
+  PresenceOf<Name, Channels>["state"]
+>;
 
 /** Options with a channel's own params; they may be left out where none is required. */
 export type OptionsOf<
@@ -137,7 +153,7 @@ export interface HistoryPage<Messages extends object = AnyMessages> {
 }
 
 /** One channel with one binding of its params. Connects with the first handler, iteration or publish. */
-export interface Channel<Messages extends object = AnyMessages> extends AsyncIterable<Incoming<Messages>> {
+export interface Channel<Messages extends object = AnyMessages, Info = unknown, MemberState = unknown> extends AsyncIterable<Incoming<Messages>> {
   readonly name: string;
   readonly state: State;
   /** The reason why it is reconnecting or closed. */
@@ -162,6 +178,8 @@ export interface Channel<Messages extends object = AnyMessages> extends AsyncIte
    * Kept while there is no connection and sent once there is, with one idempotency key.
    */
   publish<Type extends TypeOf<Messages>>(type: Type, data: Messages[Type]): Promise<string | null>;
+  /** Who is at the topic. Followed while anybody listens to it; to have the channel open is to be there. */
+  readonly presence: Presence<Info, MemberState>;
   /** Messages of the replay window (protocol, section 8). */
   history(options?: HistoryOptions): Promise<HistoryPage<Messages>>;
   /** Ends everything; publishes without an answer fail. */

@@ -24,6 +24,7 @@ test("the served file is one module that needs no other", async () => {
     "TakoError",
     "channel",
     "createClient",
+    "typingIndicator",
   ]);
 });
 
