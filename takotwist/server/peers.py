@@ -61,6 +61,7 @@ class NodePeers:
     host: str = attrs.field(factory=socket.gethostname)
     _known: dict[str, NodeInfo] = attrs.field(factory=dict, init=False)
     _known_at: float = attrs.field(default=float("-inf"), init=False)
+    _looking: list[Deferred[bool]] = attrs.field(factory=list, init=False)
     _port: IListeningPort | None = attrs.field(default=None, init=False)
     _folders: dict[str, int] = attrs.field(factory=dict, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
@@ -128,8 +129,10 @@ class NodePeers:
         return connection
 
     async def others(self) -> Sequence[str]:
-        """See `Peers`."""
-        return [info.id for info in await self.other_nodes()]
+        """See `Peers`.  As known: pages leave often, and a node that is new holds little."""
+        if self._seconds() - self._known_at > KNOWN_SECONDS:
+            await self._look()
+        return [name for name in self._known if name != self.name]
 
     async def other_nodes(self) -> Sequence[NodeInfo]:
         """The others that are there, by what they say of themselves."""
@@ -144,7 +147,20 @@ class NodePeers:
         return self._known[name]
 
     async def _look(self) -> bool:
-        """Ask who is there; tell whether there was an answer."""
+        """Ask who is there; tell whether there was an answer.
+
+        Whoever asks meanwhile shares it: a page may name a thousand nodes at once.
+        """
+        mine: Deferred[bool] = Deferred()
+        self._looking.append(mine)
+        if len(self._looking) == 1:
+            answered = await self._asked()
+            looking, self._looking = self._looking, []
+            for one in looking:
+                one.callback(answered)
+        return await mine
+
+    async def _asked(self) -> bool:
         try:
             nodes: Sequence[Node] = await self._directory.nodes()
         except StoreUnavailable:

@@ -140,6 +140,27 @@ class ElsewhereTests(Elsewhere):
             self.assertEqual(answer.result(), f"down {number}")
         self.assertEqual([end.opened for end in ends], [1, 1, 1])
 
+    def test_answer_first(self) -> None:
+        """Nothing of an object comes before the answer that says that it is here, whichever node
+        answers first."""
+        for world in (self.a, self.c):
+            self.on(world)
+        for channel in self.channels:
+            channel.send("waits")
+        self.wire_at(self.b)
+        late = self.on(self.a)
+        self.channels[-1].send("late")
+        self.page.pump()
+        ops = [op for op in self.wire_ops() if op in ("live", "live.attached", "live.opened")]
+        self.assertEqual(ops[:3], ["live.attached", "live", "live"])
+        self.assertLess(ops.index("live.opened"), len(ops) - 1)
+        self.assertEqual(late.heard, ["late"])
+
+    def wire_ops(self) -> list[str]:
+        """The ops of all frames that came down the wire."""
+        assert self.page.socket is not None
+        return [frame["op"] for frame in self.page.socket.frames]
+
     def test_opened_later(self) -> None:
         """An object of another node, on a wire that is there already; the second one too."""
         self.wire_at(self.b)
