@@ -1,7 +1,8 @@
 """The app's own pages behind ``tako dev``, as a proxy in front serves them in production.
 
 So a page and its channels have one origin, over HTTPS, and cookies and redirects are what they
-will be.  Rule: for development; it keeps no connection to the app, and knows no upgrade.
+will be.  A WebSocket, such as that of a bundler's hot reload, is passed on too: see `app_upgrade`.
+Rule: for development; it keeps no connection to the app.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from takotwist.adapters.app_agent import app_agent
+from takotwist.development.app_upgrade import asks_for_websocket, pass_on_upgrade
 from takotwist.streams.http.interface import BodyRequest
 
 #: Fields of one connection (RFC 9110, section 7.6.1), and the length, which the agent says.
@@ -44,7 +46,7 @@ class AppPages(Resource):
 
     def __init__(self, url: str, reactor: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._url = url
+        self._url, self._reactor = url, reactor
         self._agent: IAgent
         self._agent, self._base, self._connections = app_agent(reactor, url, connections=8)
 
@@ -54,14 +56,12 @@ class AppPages(Resource):
 
     def render(self, request: BodyRequest) -> int:
         """Implement `IResource`."""
-        headers = Headers()
-        for name, values in request.requestHeaders.getAllRawHeaders():
-            if name.lower() not in _HOP:
-                headers.setRawHeaders(name, list(values))
-        headers.setRawHeaders(b"x-forwarded-proto", [b"https" if request.isSecure() else b"http"])
-        peer = getattr(request.client, "host", None)
-        if peer is not None:
-            headers.setRawHeaders(b"x-forwarded-for", [str(peer).encode()])
+        headers = _headers(request)
+        if asks_for_websocket(request):
+            pass_on_upgrade(
+                self._reactor, self._url, request, headers, lambda why: self._down(why, request)
+            )
+            return NOT_DONE_YET
         body = request.content.read()
         producer = (
             FileBodyProducer(BytesIO(body))
@@ -94,6 +94,19 @@ class AppPages(Resource):
         request.setHeader("Cache-Control", "no-store")
         request.write(page.encode())
         request.finish()
+
+
+def _headers(request: BodyRequest) -> Headers:
+    """What the app is told of the request."""
+    headers = Headers()
+    for name, values in request.requestHeaders.getAllRawHeaders():
+        if name.lower() not in _HOP:
+            headers.setRawHeaders(name, list(values))
+    headers.setRawHeaders(b"x-forwarded-proto", [b"https" if request.isSecure() else b"http"])
+    peer = getattr(request.client, "host", None)
+    if peer is not None:
+        headers.setRawHeaders(b"x-forwarded-for", [str(peer).encode()])
+    return headers
 
 
 def _pass_on(response: IResponse, request: BodyRequest) -> None:

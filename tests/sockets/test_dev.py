@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import time
+from threading import Thread
 
 import httpx
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,6 +21,8 @@ import http.server, json, os, sys
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        if self.headers.get("upgrade"):
+            return self.upgrade()
         length = int(self.headers.get("content-length") or 0)
         body = json.dumps({
             "path": self.path, "method": self.command, "body": self.rfile.read(length).decode(),
@@ -33,6 +37,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     do_POST = do_GET
+
+    def upgrade(self):
+        self.close_connection = True
+        if self.path != "/hot?a=b" or self.headers["connection"] != "Upgrade":
+            return self.send_error(403)
+        self.protocol_version = "HTTP/1.1"
+        self.send_response(101)
+        self.send_header("sec-websocket-accept", self.headers["sec-websocket-key"])
+        self.end_headers()
+        self.wfile.write(b"hello ")
+        while data := self.rfile.read1():
+            self.wfile.write(data.upper())
+            if b"bye" in data:
+                break
 
 print("the app is up", flush=True)
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
@@ -257,6 +275,50 @@ class AppElsewhereTests(DevTestCase):
         )
         self.assertEqual(answer.headers["set-cookie"], "a=1")
         self.dev.assert_clean()
+
+    def test_websocket(self) -> None:
+        """A WebSocket of the app is its own: what either writes, and its end, are passed on."""
+        self.dev.until_said("the app is up")
+        with self._handshake("/hot?a=b", b"bye") as page:
+            read = page.makefile("rb")
+            self.assertEqual(read.readline(), b"HTTP/1.1 101 Switching Protocols\r\n")
+            fields = list(iter(read.readline, b"\r\n"))
+            self.assertIn(b"sec-websocket-accept: a-key\r\n", fields)
+            self.assertEqual(read.read(), b"hello BYE")
+        with self._handshake("/other") as page:
+            self.assertEqual(page.makefile("rb").readline(), b"HTTP/1.1 403 Forbidden\r\n")
+        # A page that leaves in the midst is not in the way of the next.
+        self._handshake("/hot?a=b", b"x").close()
+        with self._handshake("/hot?a=b", b"bye") as page:
+            self.assertTrue(page.makefile("rb").read().endswith(b"hello BYE"))
+        self.dev.assert_clean()
+
+    def test_websocket_at_a_pace(self) -> None:
+        """More than the connections have room for waits until it is read, and all of it comes."""
+        self.dev.until_said("the app is up")
+        sent = b"x" * 5_000_000 + b" bye"
+        with self._handshake("/hot?a=b", tls=False) as page:
+            sending = Thread(target=page.sendall, args=(sent,))
+            sending.start()
+            # Long enough for it to come to a stop, and right too where it has not.
+            sending.join(0.5)
+            got = page.makefile("rb").read()
+            sending.join()
+        self.assertTrue(got.endswith(b"hello " + sent.upper()))
+
+    def _handshake(self, target: str, more: bytes = b"", *, tls: bool = True) -> socket.socket:
+        """A connection on which a WebSocket was asked for, and `more` was sent behind that."""
+        port = self.dev.tls_port if tls else self.dev.port
+        page = socket.create_connection(("localhost", port), timeout=30)
+        if tls:
+            page = self.dev.trust.wrap_socket(page, server_hostname="localhost")
+        head = (
+            f"GET {target} HTTP/1.1\r\nHost: localhost:{port}\r\n"
+            "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: a-key\r\n\r\n"
+        )
+        page.sendall(head.encode() + more)
+        return page
 
     def test_app_away(self) -> None:
         """While the app does not answer, a page says so and asks again."""

@@ -105,8 +105,7 @@ class WebSocketUpgrade:
         if deflate is not None:
             protocol.compress_by(deflate)
         extension = None if deflate is None else deflate.get_extension_string()
-        transport, early = _take(request, protocol)
-        _give(transport, protocol)
+        transport, early = take_over(request, protocol)
         connection.opened(protocol)
         connection.write_frames(accept_handshake(key, subprotocol, extension, headers or {}))
         transport.registerProducer(connection, True)
@@ -133,16 +132,16 @@ def _is_there(channel: object) -> bool:
     return channel is not None and channel.transport is not None
 
 
-def _take(request: Request, protocol: AutobahnProtocol) -> tuple[Any, bytes]:
-    """Take the transport, and what came behind the handshake."""
+def take_over(request: Request, protocol: Any) -> tuple[Any, bytes]:
+    """Put `protocol` in the place of HTTP's on the connection of `request`, without an answer.
+
+    :return: the transport, and what came behind the handshake.
+    """
     channel = request.channel
     if isinstance(request, DirectRequest):
-        return channel.transport, channel.give_to(protocol)
-    return take_transport(channel, protocol.dataReceived)
-
-
-def _give(transport: Any, protocol: AutobahnProtocol) -> None:
-    """Put `protocol` in the place of HTTP's on `transport`."""
+        transport, early = channel.transport, channel.give_to(protocol)
+    else:
+        transport, early = take_transport(channel, protocol.dataReceived)
     if isinstance(transport, ProtocolWrapper):
         transport.wrappedProtocol = protocol
     elif isinstance(getattr(transport, "protocol", None), ProtocolWrapper):
@@ -153,3 +152,4 @@ def _give(transport: Any, protocol: AutobahnProtocol) -> None:
     if ITCPTransport.providedBy(transport):
         # Ours has set it; a channel of another site may have not.
         transport.setTcpNoDelay(True)
+    return transport, early
