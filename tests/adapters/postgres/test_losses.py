@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.postgres.log import PostgresReplayLog
@@ -123,6 +124,28 @@ class LossTests(LossCase):
         self.url = replica.url()
         log, _ = self.node()
         self.too_old(log, *seen)
+
+    def test_numbered(self) -> None:
+        """Numbers that may have been given to what was lost are given to nothing else: the count
+        begins anew, in a greater epoch."""
+        log, _ = self.node()
+
+        def place() -> tuple[int, int] | None:
+            one = msgspec.structs.replace(entry(LOBBY, "x"), numbered=True)
+            [answer] = self.reactor.wait(log.append([one], 0))
+            return answer.messages[0].place
+
+        kept = place()
+        dump = self.engine.dump("takotwist")
+        lost = place()
+        assert kept is not None and lost is not None
+        self.assertEqual(lost, (kept[0], kept[1] + 1))
+        self.do("DROP SCHEMA takotwist CASCADE")
+        self.engine.restore(dump)
+        after, later = place(), place()
+        assert after is not None and later is not None
+        self.assertEqual((after[1], later), (1, (after[0], 2)))
+        self.assertGreater(after[0], lost[0])
 
     def test_restored_dump(self) -> None:
         """A dump that is brought back, in the same engine or in another one."""

@@ -68,6 +68,8 @@ BEGIN
     ON CONFLICT (only_row) DO UPDATE SET head = excluded.head, removed = excluded.removed,
         floor = excluded.floor, fence = excluded.fence;
     DELETE FROM batch;
+    -- Numbers that may have been given to what is lost are given to nothing else.
+    UPDATE topic SET epoch = 0, seq = 0 WHERE seq > 0;
     IF held.fence IS NULL OR split_part(held.fence, '/', 3) <> split_part(now_fence, '/', 3) THEN
         -- Tables were emptied or filled by hand: the numbers beside the messages anew.
         UPDATE topic t SET messages = a.n, bytes = a.size, oldest = a.oldest, due_us = 0
