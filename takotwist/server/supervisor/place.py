@@ -22,7 +22,8 @@ import attrs
 
 from takotwist.states import Transitions, moved
 
-#: The first pause before a process that ended is started again, and the longest.
+#: The first pause before a process that ended is started again, and the longest.  None is longer
+#: than the process served: who is killed now and then is missed no longer than it was there.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
 #: Who served for so long has not failed at its start: the next pause is a first one.
@@ -30,6 +31,10 @@ STABLE_SECONDS = 60.0
 
 #: Failed starts in a row that make a place hopeless: a minute of pauses.
 TRIES = 8
+
+#: Who served for so long was started well, however it ended: that is no sign that the next
+#: one will not serve.
+STARTED_SECONDS = 1.0
 
 
 class PlaceState(Enum):
@@ -63,16 +68,18 @@ class Place:
 
     :ivar state: changed by the methods alone.
     :ivar failures: ends in a row of processes that did not serve for `STABLE_SECONDS`.
+    :ivar failed_starts: those in a row, up to now, that did not serve for `STARTED_SECONDS`.
     """
 
     state: PlaceState = attrs.field(default=PlaceState.EMPTY, init=False)
     failures: int = attrs.field(default=0, init=False)
+    failed_starts: int = attrs.field(default=0, init=False)
     _serving_since: float | None = attrs.field(default=None, init=False)
 
     @property
     def hopeless(self) -> bool:
         """Whether starting it again has failed so often that it will not get better."""
-        return self.failures >= TRIES
+        return self.failed_starts >= TRIES
 
     @property
     def serves(self) -> bool:
@@ -95,9 +102,14 @@ class Place:
         """
         self._enter(PlaceState.PAUSED)
         since, self._serving_since = self._serving_since, None
-        stable = since is not None and now - since >= STABLE_SECONDS
-        self.failures = 1 if stable else self.failures + 1
-        return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (self.failures - 1))
+        served = 0.0 if since is None else now - since
+        self.failures = 1 if served >= STABLE_SECONDS else self.failures + 1
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (self.failures - 1))
+        if served < STARTED_SECONDS:
+            self.failed_starts += 1
+            return pause
+        self.failed_starts = 0
+        return min(pause, served)
 
     def restarting(self) -> None:
         """The only process ended, as it was told, for another to be started at once."""

@@ -54,6 +54,27 @@ class PlaceTests(SynchronousTestCase):
         self.assertEqual(self.place.ended(200.0 + STABLE_SECONDS), 0.5)
         self.assertEqual(self.place.failures, 1)
 
+    def test_killed_again_and_again(self) -> None:
+        """Who served for a while each time is away no longer than that, and is never hopeless."""
+        pauses = []
+        for _ in range(2 * TRIES):
+            self._serve()
+            pauses.append(self.place.ended(2.5))
+            self.assertFalse(self.place.hopeless)
+        self.assertEqual(pauses[:4], [0.5, 1.0, 2.0, 2.5])
+        self.assertEqual(max(pauses), 2.5)
+
+    def test_fails_after_all(self) -> None:
+        """What cannot start any more is hopeless, however often its like was killed before."""
+        for _ in range(TRIES):
+            self._serve()
+            self.place.ended(2.5)
+        for _ in range(TRIES):
+            self.assertFalse(self.place.hopeless)
+            self._serve()
+            self.place.ended(0.5)
+        self.assertTrue(self.place.hopeless)
+
     def test_replaced(self) -> None:
         """Both serve in a rolling restart; the successor's time counts from its own start."""
         self._serve()
