@@ -16,14 +16,23 @@ import argparse
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from random import Random
 from typing import Any, Literal
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ServerEndpoint
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ServerEndpoint,
+    UNIXServerEndpoint,
+)
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IPushProducer, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IPushProducer,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -190,8 +199,10 @@ class Pair:
             )
             self._lanes.append(lane)
             source.lane = lane
-            # What is taken apart here is not to be put together by the kernel.
-            sink.transport.setTcpNoDelay(True)
+            # What is taken apart here is not to be put together by the kernel; a Unix socket
+            # does not do that.
+            with suppress(OSError):
+                sink.transport.setTcpNoDelay(True)
             sink.transport.registerProducer(lane, True)
             for data in source.early:
                 lane.put(data)
@@ -263,12 +274,17 @@ class CuttingProxy:
 
     async def listen(self, port: int = 0) -> int:
         """Begin; gives the port on 127.0.0.1."""
+        await self._listen(TCP4ServerEndpoint(self.reactor, port, interface="127.0.0.1"))
+        return int(self._port.getHost().port)
+
+    async def listen_unix(self, path: str) -> None:
+        """Begin, on a Unix socket."""
+        await self._listen(UNIXServerEndpoint(self.reactor, path))
+
+    async def _listen(self, endpoint: IStreamServerEndpoint) -> None:
         factory = Factory.forProtocol(self._accept)
         factory.noisy = False
-        self._port = await TCP4ServerEndpoint(self.reactor, port, interface="127.0.0.1").listen(
-            factory
-        )
-        return int(self._port.getHost().port)
+        self._port = await endpoint.listen(factory)
 
     async def stop(self) -> None:
         """Cut all, and wait until nothing is left."""

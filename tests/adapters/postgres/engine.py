@@ -109,9 +109,14 @@ class Engine:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def pids(self) -> list[int]:
+        """Of all its processes."""
+        return [self.pid, *self._family()]
+
     def signal(self, number: int) -> None:
         """To it and all its processes."""
-        for pid in [self.pid, *self._family()]:
+        for pid in self.pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
