@@ -293,8 +293,8 @@ class Crew:
         self._is_replaced(member, well=False)
         if member.place.hopeless and needed:
             self._on_hopeless(
-                f"{member.label} {how}, as {member.place.failed_starts} times in a row; it is not tried"
-                " again. What it said before its end is above."
+                f"{member.label} {how}, as {member.place.failed_starts} times in a row; it is not"
+                " tried again. What it said before its end is above."
             )
             return
         self._log.error(
