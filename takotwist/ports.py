@@ -7,7 +7,7 @@ the same contract suite (``tests/contracts``).  Time is Twisted's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
@@ -150,6 +150,21 @@ class IOutbox(Interface):
 
     def retry() -> Deferred[None]:
         """Take up once more what was put aside."""
+
+
+class IWebhookSender(Interface):
+    """Posts an event to an endpoint that somebody has configured."""
+
+    def post(
+        url: str, headers: Mapping[str, str], body: bytes, private: bool
+    ) -> Deferred[tuple[int, float]]:
+        """Send a request, and let go of its answer but for the head.
+
+        :param private: whether the address may be one that is not public.
+        :return: the status, which is no success where it is a redirect, and the seconds of
+            ``Retry-After``, or 0.
+        :raises Unreachable: there was no answer in time, or the address may not be asked.
+        """
 
 
 class IAuthorizer(Interface):

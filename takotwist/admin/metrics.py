@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import attrs
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -91,7 +92,7 @@ class MetricsCollector(Collector):
         ever = CounterMetricFamily(
             "tako_connected", "Connections accepted since the start.", labels=["transport"]
         )
-        for transport in ("sse", "websocket", "mux", "mux-sse", "webtransport"):
+        for transport in ("sse", "websocket", "mux", "mux-sse", "webtransport", "pusher"):
             now.add_metric([transport], self._metrics.connections[transport])
             ever.add_metric([transport], self._metrics.connected[transport])
         yield now
@@ -156,6 +157,46 @@ class MetricsCollector(Collector):
                 ("tako_stored_bytes", "Payload bytes in the replay log.", stats.bytes),
             ):
                 yield GaugeMetricFamily(name, text, value)
+
+
+class Delivering(Protocol):
+    """One endpoint of webhooks."""
+
+    @property
+    def counts(self) -> Counter[str]: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+
+
+class WebhooksCollector(Collector):
+    """Collector of webhooks.
+
+    :param couriers: one for each endpoint.
+    """
+
+    def __init__(self, couriers: Sequence[Delivering]) -> None:
+        self._couriers = couriers
+
+    def collect(self) -> Iterator[Metric]:
+        """Implement `Collector`."""
+        events = CounterMetricFamily(
+            "tako_webhook_events",
+            "Events for webhooks: stored, delivered, failed attempts, dropped.",
+            labels=["endpoint", "outcome"],
+        )
+        waiting = GaugeMetricFamily(
+            "tako_webhook_waiting",
+            "Events in memory that an endpoint has not taken yet.",
+            labels=["endpoint"],
+        )
+        for courier in self._couriers:
+            for outcome in ("stored", "delivered", "failed", "dropped"):
+                events.add_metric([courier.name, outcome], courier.counts[outcome])
+            waiting.add_metric([courier.name], courier.waiting)
+        yield events
+        yield waiting
 
 
 class MetricsPage(WaitingPage):

@@ -125,6 +125,7 @@ class PresenceService:
         in the log is ended, as of a server that had more workers once.  `None` where another
         node looks after that.
     :ivar hooks: the way to tell the app.
+    :ivar told: called with changes that are about to be stored, in the same turn.
     """
 
     log: IReplayLog
@@ -138,6 +139,7 @@ class PresenceService:
     node: str = ""
     nodes: Collection[str] | None = None
     hooks: PresenceHooks | None = None
+    told: Callable[[Topic, Sequence[Change]], None] | None = None
     _rooms: dict[str, _Room] = attrs.field(factory=dict, init=False)
     _heap: list[tuple[float, int, _Room]] = attrs.field(factory=list, init=False)
     _order: count[int] = attrs.field(factory=count, init=False)
@@ -430,6 +432,8 @@ class PresenceService:
             room.indexed = True
             self._name(room)
         rules = self._rules(room.topic.channel)
+        if self.told is not None:
+            self.told(room.topic, changes)
         if self.hooks is not None and rules is not None and rules.hooks:
             self.hooks.put(room.topic, changes)
         for kept in (True, False):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import msgspec
+from prometheus_client.registry import Collector
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import IResource
@@ -20,7 +21,7 @@ from takotwist.adapters.authorize_local import Rosters, Store
 from takotwist.adapters.callable_runner import CallableRunner
 from takotwist.admin.channels import ChannelsPage
 from takotwist.admin.health import Health, HealthPage
-from takotwist.admin.metrics import Gauges, LiveCollector, MetricsPage
+from takotwist.admin.metrics import Gauges, LiveCollector, MetricsPage, WebhooksCollector
 from takotwist.admin.nodes import NodeInfo, NodesPage, OtherNodes, this_process
 from takotwist.core.channel import Registry
 from takotwist.core.deadlines import Deadlines
@@ -42,7 +43,7 @@ from takotwist.flow.read_log import SharedReads
 from takotwist.flow.sessions import Sessions
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.peers import Peers
-from takotwist.ports import IAuthorizer, IReplayLog
+from takotwist.ports import IAuthorizer, IReplayLog, IWebhookSender
 from takotwist.server.compose_live import compose_live, live_routes
 from takotwist.server.config import Config
 from takotwist.server.listener_access import ListenerAccess
@@ -65,6 +66,9 @@ from takotwist.transports.responses import Responses
 from takotwist.transports.site import Answer, Facade, Routes
 from takotwist.transports.sse import SseTransport
 from takotwist.transports.websocket import WebSocketTransport
+
+if TYPE_CHECKING:
+    from takotwist.server.compose_webhooks import Webhooks
 
 #: What a frame of a live object has beside its data, in bytes.
 LIVE_ENVELOPE_BYTES = 4 * 1024
@@ -129,6 +133,7 @@ def compose(
     refresh: Callable[[], Awaitable[bool]] | None = None,
     elsewhere: IResource | None = None,
     more_pages: Mapping[str, IResource] | None = None,
+    webhook_sender: IWebhookSender | None = None,
     peers: Peers | None = None,
     others: OtherNodes | None = None,
     info: NodeInfo | None = None,
@@ -148,6 +153,7 @@ def compose(
     :param beside: runs the channels' functions on the same threads.
     :param refresh: see `AuthorizerService`.
     :param elsewhere: the resource of all paths that are not ours.
+    :param webhook_sender: in the place of the one that posts.
     :param peers: the other nodes, where there are several.
     :param others: the same, as the administrator's pages need them.
     :param info: what there is to say of this node; left out, of this process.
@@ -187,6 +193,26 @@ def compose(
     follower = Follower(fanout, tails, attacher, followed, flush_batch, metrics, wall, seconds)
     publishing = PublisherService(log, follower, flush_batch, metrics, wall, seconds, group, soon)
 
+    webhooks: Webhooks | None = None
+    if config.webhooks.endpoints or any(app.webhook_url for app in config.pusher.apps):
+        # Here, because most servers need none of it.
+        from takotwist.adapters.webhook_sender import WebhookSender
+        from takotwist.server.compose_webhooks import compose_webhooks
+
+        timeout = config.webhooks.timeout_seconds
+        sender = webhook_sender or WebhookSender(reactor, timeout)
+        webhooks = compose_webhooks(
+            config,
+            publishing,
+            fanout,
+            metrics,
+            deadlines,
+            random,
+            sender,
+            node,
+            f"{node} {new_id()}",
+        )
+
     # who is connected
     connection_limits = ConnectionLimits(reloadable)
     presence = PresenceService(
@@ -201,6 +227,7 @@ def compose(
         node,
         nodes,
         PresenceHooks(log, publishing, authorizer, reactor.callLater, node),
+        None if webhooks is None else webhooks.changing,
     )
     sessions = Sessions(
         connection_limits,
@@ -322,8 +349,11 @@ def compose(
 
     functions = live_routes(live, admission, config.live, peers)
     health_page = HealthPage(health)
+    collectors: list[Collector] = [LiveCollector(live.sessions)]
+    if webhooks is not None:
+        collectors.append(WebhooksCollector(webhooks.couriers))
     metrics_page = MetricsPage(
-        metrics, gauges, log.stats, LiveCollector(live.sessions), own=node_info, others=others
+        metrics, gauges, log.stats, *collectors, own=node_info, others=others
     )
     channels_page = ChannelsPage(registry, fanout, node_info, others)
     nodes_page = NodesPage(node_info, log.newest, others)
@@ -350,6 +380,7 @@ def compose(
             reloadable,
             upgrade,
             publish_cost,
+            webhooks,
             wall=wall,
         )
     public = routes(
@@ -388,6 +419,7 @@ def compose(
         publishing=publishing,
         authorizing=authorizing,
         presence=presence,
+        webhooks=webhooks,
         sessions=sessions,
         limits=connection_limits,
         answers=answers,

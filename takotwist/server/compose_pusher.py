@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
@@ -16,7 +16,7 @@ from takotwist.core.deadlines import Deadlines
 from takotwist.errors import ConfigError, Refusal, VerifyRejected
 from takotwist.facades.pusher.api import PusherApi
 from takotwist.facades.pusher.apps import PusherApp, PusherSettings
-from takotwist.facades.pusher.hub import Hub
+from takotwist.facades.pusher.hub import Hub, Nobody
 from takotwist.facades.pusher.names import CHANNEL, Name, Names, Rule
 from takotwist.facades.pusher.routes import PusherRoutes
 from takotwist.facades.pusher.socket import PusherSockets
@@ -28,6 +28,9 @@ from takotwist.server.reloadable import Reloadable
 from takotwist.streams.http.peer import OriginPolicy
 from takotwist.streams.websocket.upgrade import WebSocketUpgrade
 from takotwist.transports.admission import Admission
+
+if TYPE_CHECKING:
+    from takotwist.server.compose_webhooks import Webhooks
 
 #: The parts of a socket id, the process and the connection in it, are below this.
 SOCKET_ID_PART = 2**31
@@ -115,6 +118,7 @@ def compose_pusher(
     settings: Reloadable,
     upgrade: Callable[[int], WebSocketUpgrade],
     cost: Callable[[str, int], None],
+    webhooks: Webhooks | None,
     *,
     wall: Callable[[], float],
     below: Callable[[int], int] = secrets.randbelow,
@@ -122,6 +126,7 @@ def compose_pusher(
     """The Pusher protocol, over the server's sentences.
 
     :param cost: counts events against the rate of an app.
+    :param webhooks: who is told what happens.
     :param below: a random number below another.
     """
     bounds = PusherSettings(
@@ -143,9 +148,13 @@ def compose_pusher(
             admission.flush_batch,
             deadlines,
             admission.seconds,
+            told=(webhooks and webhooks.app_events(app.name)) or Nobody(),
         )
         for app in pusher_apps(config)
     ]
+    for hub in hubs if webhooks is not None else ():
+        assert webhooks is not None
+        webhooks.watch_app(hub.app.name, hub.roster.names, hub.roster.members)
     by_key = {hub.app.key: hub for hub in hubs}
     process = below(SOCKET_ID_PART) + 1
 

@@ -7,6 +7,7 @@ nothing is set on it from outside; what SIGHUP changes is in `reloadable`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -34,6 +35,9 @@ from takotwist.transports.live.peer_door import PeerDoor
 from takotwist.transports.responses import Responses
 from takotwist.transports.site import Routes
 
+if TYPE_CHECKING:
+    from takotwist.server.compose_webhooks import Webhooks
+
 
 @attrs.frozen(slots=True, eq=False, kw_only=True)
 class Parts:
@@ -44,6 +48,7 @@ class Parts:
     :ivar admissions: of the public listeners and of the private one.
     :ivar peer_door: answers the other nodes, where there are several.
     :ivar node_info: what this node says of itself now.
+    :ivar webhooks: who is told what happens; `None` where nobody is.
     :ivar store: stores on one topic, for the app's code in this process; `rosters`: who is
         there.
     """
@@ -61,6 +66,7 @@ class Parts:
     publishing: PublisherService
     authorizing: AuthorizerService
     presence: PresenceService
+    webhooks: Webhooks | None
     sessions: Sessions
     limits: ConnectionLimits
     answers: Responses

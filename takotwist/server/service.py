@@ -234,6 +234,8 @@ class TakoService(MultiService):
         self.parts.presence.start().addErrback(
             lambda failure: self.log.failure("reading who was here failed", failure)
         )
+        if self.parts.webhooks is not None:
+            self.parts.webhooks.start()
         self.ready = True
         for address in self.listeners.read():
             if self._worker is None:
@@ -334,6 +336,8 @@ class TakoService(MultiService):
             # and would come back in one moment.
             self.listeners.leave()
             await within(self._reactor, FLUSH_SECONDS, leaving)
+            if self.parts.webhooks is not None:
+                self.parts.webhooks.stop()
             await within(self._reactor, FLUSH_SECONDS, self.parts.publishing.stop())
             await within(self._reactor, FLUSH_SECONDS, MultiService.stopService(self))
             await within(self._reactor, FLUSH_SECONDS, self.parts.log.stop())

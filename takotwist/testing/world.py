@@ -38,7 +38,7 @@ from takotwist.live.broadcast.broadcast import set_default_broadcasts
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.functions.function import Function
 from takotwist.live.peers import Peers
-from takotwist.ports import IAuthorizer, IReplayLog
+from takotwist.ports import IAuthorizer, IReplayLog, IWebhookSender
 from takotwist.server.compose import compose
 from takotwist.server.compose_live import LiveParts
 from takotwist.server.config import Config
@@ -93,6 +93,7 @@ class World:
     :param authorizer: who is asked in place of the channels' own functions.
     :param pages: what answers every path that is not the server's.
     :param functions: that pages may call, as `takotwist.live.functions.function` returned them.
+    :param webhook_sender: takes what webhooks would post.
     :ivar clock: the time; turn it with `advance`.
     :ivar parts: the server, put together.
     :ivar live: its live objects.
@@ -111,6 +112,7 @@ class World:
         peers: Peers | None = None,
         node: str = "",
         nodes: Collection[str] | None = None,
+        webhook_sender: IWebhookSender | None = None,
     ) -> None:
         self.clock = clock or WorldClock()
         if clock is None:
@@ -141,6 +143,7 @@ class World:
             peers=peers,
             node=node,
             nodes=nodes,
+            webhook_sender=webhook_sender,
         )
         self.live: LiveParts = self.parts.live
         set_default_broadcasts(self.live.services.broadcasts)
@@ -154,6 +157,8 @@ class World:
         self.parts.log.start(self.parts.follower)
         self.live.feed.start()
         self.parts.presence.start()
+        if self.parts.webhooks is not None:
+            self.parts.webhooks.start()
         parts = self.parts
         self._public = site(parts.public, parts.reloadable, self.clock, parts.unfinished)
         self._private = site(parts.private, parts.reloadable, self.clock, parts.unfinished)

@@ -42,12 +42,12 @@ PAGE_MESSAGES, PAGE_BYTES = 512, 256 * 1024
 
 
 class Happenings(Protocol):
-    """Whoever is told what happens in an app's channels."""
+    """Whoever is told what happens in an app's channels, but for who comes and goes."""
 
     def happened(self, kind: str, name: str, **more: str) -> None:
         """Take note.
 
-        :param kind: as Pusher's webhooks call it, such as ``channel_occupied``.
+        :param kind: as Pusher's webhooks call it, such as ``cache_miss``.
         """
 
 
@@ -249,7 +249,6 @@ class Hub:
                 change.member.info,
             )
             self._tell(name.text, "member_added", joined, speaker)
-            self.told.happened("member_added", name.text, user_id=change.member.user_id)
         self._occupancy(name, change)
         return {"presence": self.roster.get(name.text).presence()} if name.presence else {}
 
@@ -259,7 +258,6 @@ class Hub:
         if change.member is not None:
             gone = b'{"user_id":%b}' % _text(change.member.user_id)
             self._tell(name.text, "member_removed", gone, None)
-            self.told.happened("member_removed", name.text, user_id=change.member.user_id)
         self._occupancy(name, change)
 
     def _tell(self, name: str, event: str, data: bytes, but: PusherSpeaker | None) -> None:
@@ -267,10 +265,7 @@ class Hub:
         self.deliver(name, _json(said), but, must=True)
 
     def _occupancy(self, name: Name, change: Change) -> None:
-        if change.occupied:
-            self.told.happened("channel_occupied", name.text)
         if change.vacated:
-            self.told.happened("channel_vacated", name.text)
             waiting = self._counting.pop(name.text, None)
             if waiting is not None:
                 waiting.cancel()

@@ -6,7 +6,7 @@ makes it one, and the last takes it away.  Rule: a channel that nobody follows h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 import attrs
@@ -50,11 +50,10 @@ class Followed(Generic[C]):
 class Change:
     """What the coming or going of a connection has changed.
 
-    :ivar occupied: the channel was empty before; `vacated`: it is now.
+    :ivar vacated: nobody follows the channel any more.
     :ivar member: who has joined or left by it.
     """
 
-    occupied: bool = False
     vacated: bool = False
     member: Member[object] | None = None
 
@@ -73,7 +72,6 @@ class Roster(Generic[C]):
         :param user_id: in a presence channel.
         """
         followed = self._by_name.get(name)
-        occupied = followed is None
         if followed is None:
             followed = self._by_name[name] = Followed()
         followed.connections[connection] = user_id
@@ -83,7 +81,7 @@ class Roster(Generic[C]):
             if member is None:
                 member = joined = followed.members[user_id] = Member(user_id, info)
             member.connections.add(connection)
-        return Change(occupied=occupied, member=joined)  # type: ignore[arg-type]
+        return Change(member=joined)  # type: ignore[arg-type]
 
     def leave(self, name: str, connection: C) -> Change:
         """It does so no longer.  Harmless where it did not."""
@@ -108,6 +106,16 @@ class Roster(Generic[C]):
     def items(self) -> Iterator[tuple[str, Followed[C]]]:
         """All that are followed."""
         return iter(self._by_name.items())
+
+    def names(self) -> Iterable[str]:
+        """Channels that are followed."""
+        return self._by_name.keys()
+
+    def members(self) -> Iterator[tuple[str, str]]:
+        """Channels and their members."""
+        for name, followed in self._by_name.items():
+            for user_id in followed.members:
+                yield name, user_id
 
     def __contains__(self, name: str) -> bool:
         return name in self._by_name

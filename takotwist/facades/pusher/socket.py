@@ -110,7 +110,6 @@ class PusherSockets:
     def _connect(self, request: Request, hub: Hub) -> None:
         admission, app = self.admission, hub.app
         if app.max_connections and len(hub.sockets) >= app.max_connections:
-            hub.told.happened("connection_refused", "", reason="over capacity")
             raise Refused(OVER_CAPACITY, "The app has as many connections as it may.")
         with admission.enter(request) as slot:
             wire = PusherWire(admission)

@@ -31,6 +31,7 @@ from takotwist.server.config.sections import (
     Tokens,
 )
 from takotwist.server.config.setting import Key, keys_of, setting
+from takotwist.server.config.webhooks import Webhooks
 
 
 @attrs.frozen(kw_only=True)
@@ -63,6 +64,7 @@ class Config:
     limits: Limits = attrs.field(factory=Limits)
     live: Live = attrs.field(factory=Live)
     pusher: Pusher = attrs.field(factory=Pusher)
+    webhooks: Webhooks = attrs.field(factory=Webhooks)
     log: Log = attrs.field(factory=Log)
     dev: Dev = attrs.field(factory=Dev)
     channels: tuple[Defined, ...] = ()
@@ -103,6 +105,7 @@ SECTIONS: Mapping[str, type[attrs.AttrsInstance]] = {
     "limits": Limits,
     "live": Live,
     "pusher": Pusher,
+    "webhooks": Webhooks,
     "log": Log,
     "dev": Dev,
 }

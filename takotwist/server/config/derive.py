@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from takotwist.codecs.webhook import read_secret
 from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText
 from takotwist.server.config.kind import Unfit
 from takotwist.server.config.problems import Collected
@@ -124,6 +125,7 @@ def derive(
             _of_file(values, sources, problems, "publish.keys", "publish.keys_file"),
             _of_file(values, sources, problems, "tokens.secrets", "tokens.secrets_file"),
             _pusher(values, sources, problems),
+            _webhooks(values, sources, problems),
         )
         if warning
     ]
@@ -231,6 +233,32 @@ def _pusher(values: dict[str, Any], sources: dict[str, str], problems: Collected
         apps.append(app)
     if apps:
         values["pusher.apps"] = tuple(apps)
+    return warning
+
+
+def _webhooks(values: dict[str, Any], sources: dict[str, str], problems: Collected) -> str | None:
+    """The secrets of endpoints out of their files."""
+    endpoints, warning = [], None
+    for one in values.get("webhooks.endpoints", ()):
+        if one.secret_file is not None:
+            try:
+                read = read_secret_file(one.secret_file)
+                if not read.secrets:
+                    raise ValueError(f"names {one.secret_file}, which has no secret")
+                for secret in read.secrets:
+                    read_secret(secret)
+            except ValueError as bad:
+                problems.add(
+                    f"has {one.name}.secret_file, which {bad}",
+                    key="webhooks.endpoints",
+                    source=sources["webhooks.endpoints"],
+                )
+                continue
+            one = attrs.evolve(one, secrets=read.secrets)
+            warning = read.warning or warning
+        endpoints.append(one)
+    if endpoints:
+        values["webhooks.endpoints"] = tuple(endpoints)
     return warning
 
 

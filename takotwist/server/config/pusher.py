@@ -6,23 +6,43 @@ in no error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
 
 import attrs
 
 from takotwist.core.channel import ChannelDefinition, Defined
 from takotwist.core.params import Params
-from takotwist.server.config.kind import Flag, Kind, Listed, Location, Number, Text, Unfit, Whole
-from takotwist.server.config.problems import did_you_mean
+from takotwist.server.config.kind import (
+    Choice,
+    Flag,
+    Kind,
+    Listed,
+    Location,
+    Number,
+    Text,
+    Unfit,
+    Whole,
+)
 from takotwist.server.config.setting import Key, keys_of, setting
-from takotwist.server.config.web_kind import TOKEN, Origin
+from takotwist.server.config.tables import read_table, read_tables
+from takotwist.server.config.web_kind import TOKEN, HttpUrl, Origin
 
 #: The channel whose topics are the names without a rule.
 CHANNEL = "pusher"
 
 _CHANNEL_NAME = Text(r"[A-Za-z0-9][A-Za-z0-9._~:@-]{0,127}", "a channel's name")
+
+
+#: As Pusher's webhooks call them.
+PUSHER_EVENTS = (
+    "channel_occupied",
+    "channel_vacated",
+    "member_added",
+    "member_removed",
+    "client_event",
+    "cache_miss",
+    "subscription_count",
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -67,6 +87,15 @@ class PusherAppKeys:
         unit="connections",
     )
     tls_only: bool = setting(Flag(), False, "Whether who comes without TLS is turned away.")
+    webhook_url: str | None = setting(
+        HttpUrl(), None, "Where the app is told what happens in its channels, in Pusher's form."
+    )
+    webhook_events: tuple[str, ...] = setting(
+        Listed(Choice(PUSHER_EVENTS)), (), "The events that it is told of.", derived="all"
+    )
+    webhook_private: bool = setting(
+        Flag(), False, "Whether that may be at an address that is not public, such as 10.0.0.7."
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -102,25 +131,6 @@ class PusherMapKeys:
 APP_KEYS: dict[str, Key] = {key.name: key for key in keys_of(PusherAppKeys, "pusher.apps.NAME")}
 MAP_KEYS: dict[str, Key] = {key.name: key for key in keys_of(PusherMapKeys, "pusher.map")}
 
-_T = TypeVar("_T")
-
-
-def _read(
-    kind: type[_T], keys: Mapping[str, Key], table: object, folder: Path, what: str, **more: str
-) -> _T:
-    """One table.  :raises Unfit: names what is wrong in it, and no value."""
-    if not isinstance(table, dict):
-        raise Unfit(f"{what} must be a table")
-    said: dict[str, Any] = {}
-    for name, value in table.items():
-        if name not in keys:
-            raise Unfit(f"{what} has {name!r}, which is unknown{did_you_mean(name, keys)}")
-        try:
-            said[name] = keys[name].setting.kind.read(value, folder)
-        except Unfit as unfit:
-            raise Unfit(f"{what} has {name}, which {unfit.needs}") from None
-    return kind(**said, **more)
-
 
 @attrs.frozen(slots=True)
 class Apps(Kind):
@@ -129,21 +139,12 @@ class Apps(Kind):
     word = "table of tables"
 
     def read(self, value: object, folder: Path) -> tuple[PusherAppKeys, ...]:
-        if value == []:
-            return ()
-        if not isinstance(value, dict):
-            raise Unfit("must be tables, such as [pusher.apps.main]")
-        apps = []
-        for name, table in value.items():
-            what = f"pusher.apps.{name}"
-            if not (isinstance(name, str) and name.isascii() and len(name) <= 64 and name):
-                raise Unfit("has a name that is not 1 to 64 ASCII characters")
-            app = _read(PusherAppKeys, APP_KEYS, table, folder, what, name=name)
+        apps = read_tables(PusherAppKeys, APP_KEYS, value, folder, "pusher.apps")
+        for app in apps:
             if not (app.id and app.key):
-                raise Unfit(f"{what} needs id and key")
+                raise Unfit(f"pusher.apps.{app.name} needs id and key")
             if (app.secret is None) == (app.secret_file is None):
-                raise Unfit(f"{what} needs secret_file or secret, and not both")
-            apps.append(app)
+                raise Unfit(f"pusher.apps.{app.name} needs secret_file or secret, and not both")
         for field in ("id", "key"):
             if len({getattr(app, field) for app in apps}) != len(apps):
                 raise Unfit(f"has two apps with one {field}")
@@ -161,7 +162,7 @@ class Rules(Kind):
             raise Unfit("must be tables, each [[pusher.map]]")
         rules = []
         for number, table in enumerate(value, 1):
-            rule = _read(PusherMapKeys, MAP_KEYS, table, folder, f"table {number}")
+            rule = read_table(PusherMapKeys, MAP_KEYS, table, folder, f"table {number}")
             if not (rule.pattern and rule.channel):
                 raise Unfit(f"table {number} needs pattern and channel")
             if rule.trust_signature and not rule.pattern.startswith(("private-", "presence-")):

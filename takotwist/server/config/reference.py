@@ -14,6 +14,7 @@ from takotwist.server.config.channel import CHANNEL_KEYS
 from takotwist.server.config.config import KEYS, SECTIONS
 from takotwist.server.config.pusher import APP_KEYS, MAP_KEYS
 from takotwist.server.config.setting import Key
+from takotwist.server.config.webhooks import ENDPOINT_KEYS
 
 #: Tables of tables: the section, the sentence under its name, its keys.
 _TABLES = (
@@ -23,6 +24,7 @@ _TABLES = (
         "A rule for names of Pusher channels: [[pusher.map]].",
         MAP_KEYS,
     ),
+    ("webhooks.endpoints.NAME", "One endpoint of webhooks, one table each.", ENDPOINT_KEYS),
     ("channels.NAME", "A channel without any code, one table each.", CHANNEL_KEYS),
 )
 _IN_TABLES = frozenset(name for name, _, _ in _TABLES)

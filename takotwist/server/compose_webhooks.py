@@ -1,0 +1,262 @@
+"""The parts list of webhooks.  Imported where an endpoint is configured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+from urllib.parse import unquote_plus
+
+import attrs
+import msgspec
+
+from takotwist.codecs.webhook import Happening, of_pusher, read_secret, standard
+from takotwist.core.channel import Lifecycle
+from takotwist.core.deadlines import Deadline, Deadlines
+from takotwist.core.fanout import FanOut
+from takotwist.core.metrics import Metrics
+from takotwist.core.roster import JOIN, LEAVE, Change
+from takotwist.core.topic import Topic
+from takotwist.flow.occupancy import Occupancy
+from takotwist.flow.publish import PublisherService
+from takotwist.flow.webhooks import Courier, Endpoint, Lease
+from takotwist.ports import IWebhookSender
+from takotwist.server.config.config import Config
+from takotwist.server.config.pusher import PusherAppKeys
+from takotwist.server.config.webhooks import EndpointKeys
+
+#: Seconds between two looks at what is occupied, and at the store.
+LOOK_SECONDS = 1.0
+
+#: Seconds whose refusals are one event.
+REFUSED_SECONDS = 10.0
+
+#: Order among events that are about no topic.
+SERVER = "~server"
+
+
+@attrs.define(slots=True, eq=False)
+class AppEvents:
+    """What an app of Pusher's is told (`takotwist.facades.pusher.hub.Happenings`)."""
+
+    courier: Courier
+
+    def happened(self, kind: str, name: str, **more: str) -> None:
+        """See `Happenings`."""
+        said: dict[str, object] = {"channel": name, **more}
+        if "subscription_count" in more:
+            said["subscription_count"] = int(more["subscription_count"])
+        self.courier.put(kind, msgspec.json.encode(said), name)
+
+
+@attrs.define(slots=True, eq=False)
+class Webhooks:
+    """All endpoints, and what they are told of.
+
+    :ivar native: couriers of endpoints that are told of the whole server.
+    :ivar of_apps: by the names of apps of Pusher's.
+    :ivar node: the name of this node, where there are several.
+    """
+
+    native: tuple[Courier, ...]
+    of_apps: Mapping[str, Courier]
+    sender: IWebhookSender
+    publishing: PublisherService
+    fanout: FanOut
+    metrics: Metrics
+    deadlines: Deadlines
+    node: str
+    _watched: list[Occupancy] = attrs.field(factory=list, init=False)
+    _next: Deadline | None = attrs.field(default=None, init=False)
+    _refused: Counter[str] = attrs.field(factory=Counter, init=False)
+    _refused_at: float = attrs.field(default=0.0, init=False)
+    _failing_since: float | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        if self.native:
+            self._watch("topics", self._topics, self._topic)
+
+    @property
+    def couriers(self) -> tuple[Courier, ...]:
+        """All of them."""
+        return (*self.native, *self.of_apps.values())
+
+    def app_events(self, app: str) -> AppEvents | None:
+        """Who is told what happens in an app of Pusher's."""
+        courier = self.of_apps.get(app)
+        return None if courier is None else AppEvents(courier)
+
+    def watch_app(
+        self,
+        app: str,
+        channels: Callable[[], Iterable[str]],
+        members: Callable[[], Iterable[tuple[str, str]]],
+    ) -> None:
+        """Tell an app what is occupied, and who comes and goes.
+
+        :param members: pairs of channel and user.
+        """
+        courier = self.of_apps.get(app)
+        if courier is None:
+            return
+        events = AppEvents(courier)
+
+        def channel(name: str, occupied: bool) -> None:
+            events.happened("channel_occupied" if occupied else "channel_vacated", name)
+
+        def member(key: str, is_there: bool) -> None:
+            name, _, user_id = key.partition("\n")
+            kind = "member_added" if is_there else "member_removed"
+            events.happened(kind, name, user_id=user_id)
+
+        self._watch(f"channels {app}", lambda: frozenset(channels()), channel)
+        self._watch(
+            f"members {app}",
+            lambda: frozenset(f"{name}\n{user_id}" for name, user_id in members()),
+            member,
+        )
+
+    def start(self) -> None:
+        """Begin."""
+        for courier in self.couriers:
+            courier.start()
+        self._refused = Counter(self.metrics.refusals)
+        self._refused_at = self.publishing.seconds()
+        self._look()
+
+    def stop(self) -> None:
+        """End: what was not taken is in the log."""
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        for courier in self.couriers:
+            courier.stop()
+
+    def changing(self, topic: Topic, changes: Sequence[Change]) -> None:
+        """Changes of a roster are about to be stored (`PresenceService.told`)."""
+        for change in changes:
+            kind = {JOIN: "member.joined", LEAVE: "member.left"}.get(change.type)
+            if kind is not None:
+                member = msgspec.Raw(change.data)
+                said = {"topic": topic.key, "channel": topic.channel, "member": member}
+                # Where it is not stored the change is not either, and both come again.
+                self._tell(kind, said, topic.key, again=False)
+
+    def _watch(
+        self, name: str, source: Callable[[], frozenset[str]], tell: Callable[[str, bool], None]
+    ) -> None:
+        # Each node knows of its own alone.
+        whole = f"{name} {self.node}" if self.node else name
+        self._watched.append(Occupancy(whole, source, tell, self.publishing))
+
+    def _look(self) -> None:
+        now = self.publishing.seconds()
+        self._next = self.deadlines.at(now + LOOK_SECONDS, self._look)
+        self._look_at_store()
+        for one in self._watched:
+            one.look()
+        if now >= self._refused_at + REFUSED_SECONDS:
+            self._look_at_refusals(now)
+
+    def _look_at_store(self) -> None:
+        wall = self.publishing.wall()
+        if not self.publishing.storing:
+            if self._failing_since is None:
+                self._failing_since = wall
+                # Nothing may be published while it fails, so this is what finds out that it
+                # does not any more.
+                self._tell("store.unavailable", {"since": wall}, SERVER)
+        else:
+            self._failing_since = None
+
+    def _look_at_refusals(self, now: float) -> None:
+        self._refused_at = now
+        since, self._refused = self._refused, Counter(self.metrics.refusals)
+        fresh = {code: n - since[code] for code, n in self._refused.items() if n > since[code]}
+        if fresh:
+            self._tell("connection.refused", {"refusals": fresh}, SERVER)
+
+    def _topics(self) -> frozenset[str]:
+        keys = (audience.topic.key for audience in self.fanout.audiences())
+        # Those of the server's own, and rosters, begin with what no channel's name does.
+        return frozenset(key for key in keys if not key.startswith("~"))
+
+    def _topic(self, key: str, occupied: bool) -> None:
+        channel = unquote_plus(key.partition("?")[0])
+        kind = "topic.occupied" if occupied else "topic.vacated"
+        self._tell(kind, {"topic": key, "channel": channel}, key)
+
+    def _tell(
+        self, kind: str, said: Mapping[str, object], order: str, *, again: bool = True
+    ) -> None:
+        data = msgspec.json.encode({**said, "node": self.node} if self.node else said)
+        for courier in self.native:
+            courier.put(kind, data, order, again=again)
+
+
+def compose_webhooks(
+    config: Config,
+    publishing: PublisherService,
+    fanout: FanOut,
+    metrics: Metrics,
+    deadlines: Deadlines,
+    random: Callable[[], float],
+    sender: IWebhookSender,
+    node: str,
+    process: str,
+) -> Webhooks:
+    """Webhooks of a configuration.
+
+    :param node: the name of this node among those that share the log; empty where there is one.
+    :param process: a name of this process that no other has.
+    """
+    keys = config.webhooks
+    lifecycle = Lifecycle(
+        replay_window_ms=round(keys.keep_seconds * 1000),
+        replay_max_messages=keys.max_events,
+        replay_max_bytes=keys.max_bytes,
+    )
+    lease = Lease(publishing, process)
+
+    def courier(endpoint: Endpoint) -> Courier:
+        return Courier(endpoint, publishing, sender, deadlines, random, lease)
+
+    native = tuple(courier(_native(one, lifecycle)) for one in keys.endpoints)
+    of_apps = {
+        app.name: courier(_of_app(app, lifecycle)) for app in config.pusher.apps if app.webhook_url
+    }
+    return Webhooks(native, of_apps, sender, publishing, fanout, metrics, deadlines, node)
+
+
+def _native(one: EndpointKeys, lifecycle: Lifecycle) -> Endpoint:
+    secrets = tuple(map(read_secret, one.secrets))
+
+    def form(happening: Happening, now: float) -> tuple[bytes, Mapping[str, str]]:
+        return standard(secrets, happening, now)
+
+    return Endpoint(
+        name=one.name,
+        url=one.url,
+        form=form,
+        events=frozenset(one.events),
+        private=one.private,
+        lifecycle=lifecycle,
+    )
+
+
+def _of_app(app: PusherAppKeys, lifecycle: Lifecycle) -> Endpoint:
+    sign: Any = partial(of_pusher, app.key, app.secret or "")
+
+    def form(happening: Happening, now: float) -> tuple[bytes, Mapping[str, str]]:
+        made: tuple[bytes, Mapping[str, str]] = sign(happening)
+        return made
+
+    return Endpoint(
+        name=f"pusher {app.name}",
+        url=app.webhook_url or "",
+        form=form,
+        events=frozenset(app.webhook_events),
+        private=app.webhook_private,
+        lifecycle=lifecycle,
+    )
