@@ -95,7 +95,7 @@ class Elsewhere:
     _auth: str | None = attrs.field(default=None, init=False, repr=False)
     _relays: dict[str, Relay] = attrs.field(factory=dict, init=False)
     _ends: int = attrs.field(default=0, init=False)
-    #: Answers are awaited one after the other, so each is about all that was asked before.
+    #: What is asked is answered before anything else is: what a relay brings belongs to one.
     _turns: DeferredLock = attrs.field(factory=DeferredLock, init=False)
 
     def concerns(self, op: Op) -> bool:
@@ -110,12 +110,20 @@ class Elsewhere:
         self._session, self._auth = op.session, op.auth
         return await self._ask(op.open)
 
-    async def open(self, op: Op) -> FarAnswer:
-        """Ask the other nodes to open what they hold; as `attach`."""
-        return await self._ask(op.open)
+    async def open(self, op: Op, answer: Callable[[FarAnswer], None]) -> None:
+        """Ask the other nodes to open what they hold; as `attach`.
+
+        :param answer: tells the page, before anything else is asked.
+        """
+        await self._turns.acquire()
+        try:
+            answer(await self._ask(op.open))
+            self.flow()
+        finally:
+            self._turns.release()
 
     def flow(self) -> None:
-        """The page has its answer: let through what follows it."""
+        """The page has the answer to what was asked: let through what follows it."""
         for relay in self._relays.values():
             relay.answered = False
             relay.hold(self.blocked)
@@ -186,15 +194,11 @@ class Elsewhere:
                 by_node.setdefault(node_of(entry.id) or "", []).append(entry)
         if not by_node:
             return NOTHING_FAR
-        await self._turns.acquire()
+        asking = [ensureDeferred(self._ask_one(*one)) for one in by_node.items()]
         try:
-            asking = [ensureDeferred(self._ask_one(*one)) for one in by_node.items()]
-            try:
-                answers = await gatherResults(asking, consumeErrors=True)
-            except FirstError as first:
-                first.subFailure.raiseException()
-        finally:
-            self._turns.release()
+            answers = await gatherResults(asking, consumeErrors=True)
+        except FirstError as first:
+            first.subFailure.raiseException()
         return FarAnswer(
             [one for answer in answers for one in answer.here],
             [one for answer in answers for one in answer.ended],

@@ -300,6 +300,8 @@ class Link:
             if name not in listed and one.was_attached:
                 one.lose(NetworkError())
         self._answer("live.attached", op, far, settings=self._settings.told)
+        if self._far is not None:
+            self._far.flow()
         self.heard()
         self._beat_later()
 
@@ -325,10 +327,12 @@ class Link:
         return None
 
     async def _open_far(self, elsewhere: Elsewhere, op: Op) -> None:
-        try:
-            far = await elsewhere.open(op)
+        def answer(far: FarAnswer) -> None:
             if self._session is not None:
                 self._answer("live.opened", op, far)
+
+        try:
+            await elsewhere.open(op, answer)
         except Refusal as refusal:
             # An answer can only say "here" or "ended", and neither is known: it comes again.
             self._wire.abort(refusal.code)
@@ -349,8 +353,6 @@ class Link:
                 return
         if self._wire.paused:
             self.block(True)
-        if self._far is not None:
-            self._far.flow()
 
     def _beat_later(self) -> None:
         when = self._sessions.services.seconds() + self._settings.ping_interval

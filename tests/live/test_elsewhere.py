@@ -156,6 +156,28 @@ class ElsewhereTests(Elsewhere):
         self.assertLess(ops.index("live.opened"), len(ops) - 1)
         self.assertEqual(late.heard, ["late"])
 
+    def test_answers_apart(self) -> None:
+        """While one node has not answered yet, nothing of another one's comes before the answer to
+        the same question, whatever else is asked and answered meanwhile."""
+        self.wire_at(self.b)
+        first = [self.on(self.a), self.on(self.c)]
+        self.page.cut()
+        for channel in self.channels:
+            channel.send("waits")
+        self.page.ends.clear()
+        self.wire_at(self.b)
+        held = self.c.parts.peer_door
+        assert held is not None
+        self.network.doors["c"] = _HoldingDoor(held)
+        entries = [{"id": end.id, "seq": 0, "bytes": 1 << 20, "messages": 99} for end in first]
+        self.page.ends.update({end.id: end for end in first})
+        self.page.say({"op": "live.open", "ref": 7, "open": entries})
+        self.page.say({"op": "live.open", "ref": 8, "open": []})
+        self.assertEqual(self.wire_ops()[-1], "live.opened")
+        self.assertNotIn("live", self.wire_ops())
+        self.network.streams[-1][1].hold(False)
+        self.assertEqual(self.wire_ops()[-3:], ["live.opened", "live", "live"])
+
     def wire_ops(self) -> list[str]:
         """The ops of all frames that came down the wire."""
         assert self.page.socket is not None
@@ -486,6 +508,18 @@ class NodesThatGoTests(Elsewhere):
         """A node that accepts, and does nothing."""
         door: Any = _MuteDoor()
         self.network.doors[name] = door
+
+
+class _HoldingDoor:
+    """A node that reads nothing until it is told to."""
+
+    def __init__(self, door: Any) -> None:
+        self.door = door
+
+    def accept(self, greeting: Any, stream: Any) -> Any:
+        """Accept, and hold."""
+        stream.hold(True)
+        return self.door.accept(greeting, stream)
 
 
 class _MuteDoor:
