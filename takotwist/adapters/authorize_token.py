@@ -97,6 +97,9 @@ class TokenAuthorizer:
             # Taken out first, so that it does not stay when it has expired.
             self._forget(digest)
             if cached.keys is self.fixed or (self.jwks and cached.keys is self.jwks.keys):
+                if self.jwks is not None:
+                    # Who comes back and back must not keep a key that the provider took out.
+                    self.jwks.refresh_when_due()
                 self.rules.check(cached.claims, self.wall())
                 self._remember(digest, cached)
                 return cached.claims

@@ -69,6 +69,11 @@ class Jwks:
         """Read the set again after so many seconds, from now on."""
         self._refresh = seconds
 
+    def refresh_when_due(self) -> None:
+        """Read the set again where it is old enough, and wait for nothing."""
+        if self._clock.seconds() - self._read_at >= self._refresh:
+            self._begin()
+
     def start(self) -> None:
         """Read it now, so that the first client need not wait for it."""
         self._begin()
@@ -81,8 +86,7 @@ class Jwks:
         keys, now = self.keys, self._clock.seconds()
         if keys is not None:
             found = choose(keys)
-            if now - self._read_at >= self._refresh:
-                self._begin()
+            self.refresh_when_due()
             if found:
                 return found
             if self._reading is None and now - self._asked_at < LEAST_INTERVAL:

@@ -179,10 +179,19 @@ def _write(folder: Path, made: Mapping[str, str]) -> None:
         raise
 
 
+def _build_client(checkout: Path | None) -> list[str]:
+    """What makes the JavaScript package of a checkout, where nobody has: git has its source."""
+    client = checkout / "clients/js" if checkout else None
+    if client is None or (client / "dist/react.js").exists():
+        return []
+    return [f"(cd {shlex.quote(str(client))} && npm ci && npm run build)"]
+
+
 def _next(folder: Path, template: str) -> str:
     """What to type now."""
     lines = [] if folder.absolute() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
     lines += ["python3 -m venv .venv && . .venv/bin/activate", "pip install -r requirements.txt"]
-    lines += ["npm install"] if template == "react" else []
+    if template == "react":
+        lines += [*_build_client(_checkout()), "npm install"]
     lines += ["tako dev"]
     return "Now:\n\n" + "".join(f"    {line}\n" for line in lines)

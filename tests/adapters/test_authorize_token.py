@@ -215,6 +215,20 @@ class TokenAuthorizerTests(SynchronousTestCase):
         self.granted(token(new, "e2", exp=NOW + 10_000))
         self.refused(VerifyRejected, mine)
 
+    def test_key_withdrawn_while_tokens_are_remembered(self) -> None:
+        """The set is read again when it is due, though nobody comes with a token that is new."""
+        mine = token(self.key, "e1", exp=NOW + 100_000)
+        self.granted(mine)
+        new = ECKey.generate_key("P-256", {"kid": "e2"})
+        self.provider.body = json.dumps({"keys": [new.as_dict(private=False)]}).encode()
+        self.clock.advance(3599)
+        self.granted(mine)
+        self.assertEqual(self.agent.requests, 1)
+        self.clock.advance(1)
+        self.granted(mine)
+        self.assertEqual(self.agent.requests, 2)
+        self.refused(VerifyRejected, mine)
+
     def test_revoked(self) -> None:
         """Older tokens of a subject are void, newer ones and those of others count."""
         old, bare, of_bob = token(iat=NOW), token(), token(sub="bob", iat=NOW)

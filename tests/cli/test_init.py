@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from takotwist.cli import init
 from takotwist.cli.init import TEMPLATES, project_files
 from tests.cli.command import CommandTestCase
 
@@ -104,6 +105,19 @@ class InitTests(CommandTestCase):
             said = self.run_command("init", name).output
             [line] = [line for line in said.splitlines() if line.startswith("    cd ")]
             self.assertEqual(shlex.split(line), ["cd", name])
+
+    def test_client_of_a_checkout(self) -> None:
+        """A page in React needs the JavaScript package; where it is not built, that comes first."""
+        checkout = Path("check out").absolute()
+        client = checkout / "clients/js"
+        self.patch(init, "_checkout", lambda: checkout)
+        build = f"    (cd '{client}' && npm ci && npm run build)\n    npm install\n"
+        self.assertIn(build, self.run_command("init", "a", "-t", "react").output)
+        self.assertNotIn("npm", self.run_command("init", "b").output)
+        (client / "dist").mkdir(parents=True)
+        (client / "dist/react.js").touch()
+        said = self.run_command("init", "c", "-t", "react").output
+        self.assertIn("requirements.txt\n    npm install\n", said)
 
     def test_asked_in_a_terminal(self) -> None:
         """In a terminal it asks what to begin with."""

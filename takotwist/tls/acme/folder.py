@@ -126,9 +126,18 @@ class AcmeFolder:
     # what is remembered
 
     def record(self) -> Record:
-        """What became of the tries so far, for this authority and these names."""
+        """What became of the tries so far, for this authority and these names.
+
+        Of tries for others with a name among these it has what the authority remembers as well.
+        """
         said = self._read_json("record.json")
-        return Record.of_json(said.get("record")) if said.get("for") == self._purpose else Record()
+        record, purpose = Record.of_json(said.get("record")), said.get("for")
+        if purpose == self._purpose:
+            return record
+        if not isinstance(purpose, list) or purpose[:1] != [self.directory]:
+            return Record()
+        shared = any(name in self.domains for name in purpose[1:])
+        return record.for_other_names() if shared else Record()
 
     def write_record(self, record: Record) -> None:
         """Remember it."""

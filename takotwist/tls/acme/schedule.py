@@ -8,6 +8,7 @@ after a failure it is hours until the next try, because authorities count failur
 from __future__ import annotations
 
 from collections.abc import Collection
+from math import isfinite
 from typing import Any, Literal
 
 import attrs
@@ -66,7 +67,7 @@ class Record:
         kept: dict[str, Any] = {}
         for name in ("tried_at", "next_try", "renew_at", "advised_at"):
             value = said.get(name)
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
                 kept[name] = float(value)
         failures, reason = said.get("failures"), said.get("reason")
         if isinstance(failures, int) and not isinstance(failures, bool) and failures >= 0:
@@ -81,6 +82,17 @@ class Record:
         Whatever makes the new certificate seem to be old, there is not one each minute.
         """
         return Record(tried_at=now, next_try=now + FIRST_PAUSE)
+
+    def for_other_names(self) -> Record:
+        """The record for a list of names that shares some with that of before.
+
+        Authorities count failures by the name, so whoever edits the list again and again has no
+        more tries than whoever asks again and again.
+        """
+        if self.failures == 0 or self.tried_at is None or self.next_try is None:
+            return Record()
+        at = min(self.next_try, self.tried_at + ASKED_PAUSE)
+        return Record(tried_at=self.tried_at, next_try=at, reason=self.reason)
 
     def failed(self, now: float, chance: float, retry_after: float, reason: str) -> Record:
         """The record after a failure.

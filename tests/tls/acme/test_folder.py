@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from hashlib import sha256
@@ -12,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.errors import ConfigError
 from takotwist.tls.acme.folder import AcmeFolder
-from takotwist.tls.acme.schedule import Record
+from takotwist.tls.acme.schedule import ASKED_PAUSE, Record, may_try
 from tests.tls.acme.certificates import NOW, T, signed
 
 NAMES = ("chat.example.com", "www.example.com")
@@ -102,12 +103,24 @@ class FolderTests(SynchronousTestCase):
         self.folder.write_record(record)
         self.assertEqual(self.folder.record(), record)
         self.assertEqual(AcmeFolder(self.path, DIRECTORY, NAMES[::-1]).record(), record)
-        self.assertEqual(AcmeFolder(self.path, DIRECTORY, NAMES[:1]).record(), Record())
+        self.assertEqual(AcmeFolder(self.path, DIRECTORY, ("else.test",)).record(), Record())
         self.assertEqual(AcmeFolder(self.path, "https://other/", NAMES).record(), Record())
-        for broken in ("", "[]", "{", '{"for": 7}', "\x00", "[" * 100_000):
+        strange = json.dumps({"for": [DIRECTORY, *NAMES], "record": {"next_try": float("nan")}})
+        of_things = json.dumps({"for": [DIRECTORY, {}], "record": {}})
+        broken_ones = ("", "[]", "{", '{"for": 7}', "\x00", "[" * 100_000, strange, of_things)
+        for broken in broken_ones:
             (self.path / "record.json").write_text(broken)
             self.assertEqual(self.folder.record(), Record())
         self.check_private()
+
+    def test_record_of_an_edited_list(self) -> None:
+        """A list of names that is edited has no tries more: the authority counts by the name."""
+        self.folder.write_record(Record().failed(T, 0, 0, "why"))
+        edited = AcmeFolder(self.path, DIRECTORY, NAMES[:1])
+        self.assertFalse(may_try(edited.record(), T + ASKED_PAUSE - 1, asked=True))
+        self.assertTrue(may_try(edited.record(), T + ASKED_PAUSE))
+        self.folder.write_record(Record().succeeded(T))
+        self.assertEqual(edited.record(), Record())
 
     def test_account(self) -> None:
         """An account is with one authority."""
