@@ -40,6 +40,11 @@ class Append(msgspec.Struct, frozen=True, gc=False):
         the topic's bounds remove them, they count for no bound, and the topic is not dropped.
         A message of the same key that is not kept ends that, and goes with the window as any
         other does, raising the watermark: after it is gone no cursor before it is taken.
+    :ivar after: store it only where the topic has had no message, and lost none, with an id
+        above this one: by whom the topic was read up to there, whoever else writes to it.
+        Otherwise nothing of it is stored, nor are its bounds taken, and no messages are
+        answered; so too, where a log likes, behind another entry of the topic in the same
+        call.  Such an append has drafts, and neither keys nor an idempotency key.
     """
 
     topic: Topic
@@ -49,6 +54,7 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     numbered: bool = False
     keys: tuple[str, ...] = ()
     kept: bool = False
+    after: int | None = None
 
     @property
     def size(self) -> int:
@@ -62,7 +68,7 @@ class Append(msgspec.Struct, frozen=True, gc=False):
 class Appended(msgspec.Struct, frozen=True, gc=False):
     """The answer to one `Append`, given after its transaction committed.
 
-    :ivar messages: as stored, in order.
+    :ivar messages: as stored, in order; none where its condition (`Append.after`) did not hold.
     :ivar repeated: the key was known; `messages` are those of the first time.
     """
 

@@ -200,6 +200,11 @@ class Held:
         )
 
     @property
+    def newest(self) -> int:
+        """The highest id that the topic has had, or may have had and lost."""
+        return max(self.head, self.removed)
+
+    @property
     def window_us(self) -> int:
         """The time for which a message is kept."""
         return self.lifecycle.replay_window_ms * 1000

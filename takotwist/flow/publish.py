@@ -90,6 +90,7 @@ class PublisherService:
         numbered: bool = False,
         keys: tuple[str, ...] = (),
         kept: bool = False,
+        after: int | None = None,
     ) -> Deferred[Appended]:
         """Store validated `drafts` on `topic`, all or none, and deliver them.
 
@@ -99,7 +100,7 @@ class PublisherService:
             was stored, too much waits. :raises ShuttingDown: we are stopping.
         """
         one = _Publish(
-            Append(topic, tuple(drafts), lifecycle, idempotency_key, numbered, keys, kept)
+            Append(topic, tuple(drafts), lifecycle, idempotency_key, numbered, keys, kept, after)
         )
         try:
             if self._stopping is not None:

@@ -7,10 +7,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.memory import InMemoryReplayLog
 from takotwist.adapters.memory.node import MemoryNode, MemoryStore
+from tests.contracts.replay_log_conditions import ConditionsContract
 from tests.contracts.replay_log_keys import KeysContract
 
 
-class MemoryContract(KeysContract, SynchronousTestCase):
+class MemoryContract(KeysContract, ConditionsContract, SynchronousTestCase):
     """The contract."""
 
     def make_log(self, clock: Clock) -> InMemoryReplayLog:
@@ -20,7 +21,7 @@ class MemoryContract(KeysContract, SynchronousTestCase):
         return log
 
 
-class NodeContract(KeysContract, SynchronousTestCase):
+class NodeContract(KeysContract, ConditionsContract, SynchronousTestCase):
     """The contract, of a node on a store that it shares."""
 
     def make_log(self, clock: Clock) -> MemoryNode:

@@ -10,10 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.adapters.postgres.clocked import ClockedLog, World
 from tests.adapters.postgres.pumped import PumpedReactor
-from tests.contracts.replay_log import SECOND, ReplayLogContract
+from tests.contracts.replay_log import SECOND
+from tests.contracts.replay_log_conditions import ConditionsContract
 
 
-class PostgresContract(ReplayLogContract, SynchronousTestCase):
+class PostgresContract(ConditionsContract, SynchronousTestCase):
     """The contract, on a real engine whose clock is the test's."""
 
     def setUp(self) -> None:

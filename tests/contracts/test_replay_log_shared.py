@@ -14,6 +14,7 @@ from takotwist.core.log import Append, Appended
 from tests.adapters.shared.pump import Writer
 from tests.adapters.sqlite.inline_pool import InlinePool
 from tests.contracts.replay_log import NOW, SECOND
+from tests.contracts.replay_log_conditions import ConditionsContract
 from tests.contracts.replay_log_keys import KeysContract
 
 
@@ -30,7 +31,7 @@ class _Swept(WorkerLog):
         return doing.addCallback(lambda _: self.writer.log.sweep(now_us, used))
 
 
-class WorkerContract(KeysContract, SynchronousTestCase):
+class WorkerContract(KeysContract, ConditionsContract, SynchronousTestCase):
     """The contract."""
 
     def make_log(self, clock: Clock) -> WorkerLog:

@@ -7,10 +7,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.sqlite import SqliteReplayLog
 from tests.adapters.sqlite.inline_pool import InlinePool
+from tests.contracts.replay_log_conditions import ConditionsContract
 from tests.contracts.replay_log_keys import KeysContract
 
 
-class SqliteContract(KeysContract, SynchronousTestCase):
+class SqliteContract(KeysContract, ConditionsContract, SynchronousTestCase):
     """The contract, on a real file, with the SQL in the test's own thread."""
 
     def make_log(self, clock: Clock) -> SqliteReplayLog:

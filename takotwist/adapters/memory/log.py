@@ -191,6 +191,9 @@ class InMemoryReplayLog:
         appended = []
         for entry in entries:
             kept = self._topics.get(entry.topic.key)
+            if entry.after is not None and kept is not None and kept.held.newest > entry.after:
+                appended.append(Appended(()))
+                continue
             if kept is None:
                 if not entry.drafts:
                     appended.append(Appended(()))

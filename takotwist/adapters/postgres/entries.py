@@ -86,8 +86,12 @@ class Batch:
         self._topics: dict[str, _Topic] = {}
         #: Entry -> an earlier one with the same key.
         self._again: dict[int, int] = {}
+        #: Conditional entries that are not asked about.
+        self._refused: set[int] = set()
         self._keys: list[tuple[int, int, bytes]] = []
         self._messages: list[tuple[int, int, int, bytes, bytes]] = []
+        #: Entry, place of its topic, and the id of `Append.after`.
+        self._conditions: list[tuple[int, int, int]] = []
         self._collect()
 
     def _collect(self) -> None:
@@ -96,6 +100,12 @@ class Batch:
         add = self._messages.append
         for number, entry in enumerate(self.entries):
             key = entry.topic.key
+            if entry.after is not None:
+                if key in places:
+                    # What stands before it in the batch may be newer than its condition.
+                    self._refused.add(number)
+                    continue
+                self._conditions.append((number, len(places) + 1, entry.after))
             place = places.setdefault(key, len(places) + 1)
             topic = self._topics.get(key)
             if topic is None:
@@ -154,6 +164,9 @@ class Batch:
             byteas(kind),
             byteas(data),
             int8s(outbox),
+            int4s([one[0] for one in self._conditions]),
+            int4s([one[1] for one in self._conditions]),
+            int8s([one[2] for one in self._conditions]),
         ]
 
     def read(self, result: PGresult) -> Stored:
@@ -171,6 +184,8 @@ class Batch:
             if number in self._again:
                 first = appended[self._again[number]]
                 appended.append(Appended(first.messages, repeated=True))
+            elif entry.after is not None and (number in self._refused or number in repeated):
+                appended.append(Appended(()))
             elif number in repeated:
                 appended.append(Appended(tuple(old.get(number, ())), repeated=True))
             else:

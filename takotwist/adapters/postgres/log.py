@@ -92,7 +92,7 @@ class PostgresReplayLog:
         self._watched = Watched()
         self._number = 0
         self._running = False
-        self._append = self.engine.function("append", 20)
+        self._append = self.engine.function("append", 23)
         self._page = self.engine.function("page", 4)
         self._due = self.engine.function("due", 0)
         self._sweep = self.engine.function("sweep", 4)

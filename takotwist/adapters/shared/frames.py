@@ -38,6 +38,7 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
     numbered: bool
     keys: list[bytes] = []
     kept: bool = False
+    after: int | None = None
 
 
 class Hello(msgspec.Struct, array_like=True, frozen=True, tag=1):
@@ -261,6 +262,7 @@ def entry_of(append: Append) -> Entry:
         append.numbered,
         list(map(data_of, append.keys)),
         append.kept,
+        append.after,
     )
 
 
@@ -275,6 +277,7 @@ def append_of(entry: Entry) -> Append:
         entry.numbered,
         tuple(map(text, entry.keys)),
         entry.kept,
+        entry.after,
     )
 
 

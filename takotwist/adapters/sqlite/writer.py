@@ -96,6 +96,10 @@ class Transaction:
         return appended, self._head
 
     def _store(self, entry: Append) -> Appended:
+        if entry.after is not None:
+            row = self._known.topic(self._db, entry.topic.key)
+            if row is not None and row.held.newest > entry.after:
+                return Appended(())
         topic = self._topic(entry)
         if topic is None:
             return Appended(())

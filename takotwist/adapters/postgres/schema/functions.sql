@@ -102,7 +102,7 @@ CREATE FUNCTION append@(
     t_most_bytes bigint[], t_gets integer[], t_numbered integer[],
     k_entry integer[], k_topic integer[], k_key bytea[],
     m_entry integer[], m_topic integer[], m_size bigint[], m_type bytea[], m_data bytea[],
-    a_outbox bigint[],
+    a_outbox bigint[], c_entry integer[], c_topic integer[], c_after bigint[],
     OUT prev bigint, OUT head bigint, OUT base bigint, OUT repeated bigint[],
     OUT rows bigint[], OUT epochs bigint[], OUT seqs bigint[],
     OUT r_entry bigint[], OUT r_id bigint[], OUT r_epoch bigint[], OUT r_seq bigint[], OUT r_type bytea[],
@@ -121,6 +121,9 @@ DECLARE
     touched text;
     moved bigint;
     large bigint[];
+    failed bigint[] := '{}';
+    -- Topics of which this batch has nothing but a failed condition.
+    untold integer[] := '{}';
     plain boolean := cardinality(k_entry) = 0 AND NOT 1 = ANY (t_numbered);
 BEGIN
     held := hold@(seen);
@@ -167,6 +170,23 @@ BEGIN
         GET DIAGNOSTICS moved = ROW_COUNT;
         IF moved <> cardinality(a_outbox) THEN
             RAISE EXCEPTION 'another node has moved it' USING ERRCODE = 'TK003';
+        END IF;
+    END IF;
+
+    IF cardinality(c_entry) > 0 THEN
+        SELECT coalesce(array_agg(c.entry), '{}') INTO failed
+        FROM unnest(c_entry, c_topic, c_after) c (entry, topic, after)
+        JOIN topic t ON t.id = rows[c.topic]
+        WHERE greatest(t.head, t.removed, held.floor) > c.after;
+        IF cardinality(failed) > 0 THEN
+            plain := false;
+            repeated := repeated || failed;
+            SELECT coalesce(array_agg(c.topic), '{}') INTO untold
+            FROM unnest(c_entry, c_topic) c (entry, topic)
+            WHERE c.entry = ANY (failed) AND NOT EXISTS (
+                SELECT FROM unnest(m_entry, m_topic) m (entry, topic)
+                WHERE m.topic = c.topic AND m.entry <> c.entry
+            );
         END IF;
     END IF;
 
@@ -236,10 +256,10 @@ BEGIN
                     WHEN d.ttl = 0 THEN now_us + greatest(:DAY_US, :WINDOWS_REMEMBERED * d.w * 1000)
                 END,
                 CASE WHEN d.ttl > 0 THEN now_us + d.ttl * 1000 END)
-        FROM unnest(rows, were, t_digest, t_window, t_ttl, t_most, t_most_bytes)
-            d (row, was, digest, w, ttl, most, size)
+        FROM unnest(rows, were, t_digest, t_window, t_ttl, t_most, t_most_bytes) WITH ORDINALITY
+            d (row, was, digest, w, ttl, most, size, i)
         LEFT JOIN sums a ON a.topic = d.row
-        WHERE t.id = d.row
+        WHERE t.id = d.row AND d.i <> ALL (untold)
         RETURNING t.id, a.last,
             t.id || CASE WHEN d.was = 0 THEN ':' || encode(substr(d.digest, 1, 4), 'hex')
                 ELSE '' END AS touch,
