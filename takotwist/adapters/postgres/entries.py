@@ -22,6 +22,9 @@ from takotwist.core.channel import Lifecycle
 from takotwist.core.log import Append, Appended, numbered
 from takotwist.core.topic import MESSAGE_BYTES, Message, Topic
 
+#: What the function ``append`` is given: see `Batch.parameters`.
+PARAMETERS = 23
+
 
 def digest_of(key: str) -> bytes:
     """By which the store finds a topic: a key may be longer than an index takes."""

@@ -19,7 +19,7 @@ from zope.interface import implementer
 from takotwist.adapters.postgres.connection import Connection
 from takotwist.adapters.postgres.directory import Directory
 from takotwist.adapters.postgres.engine import AGAIN, FENCED, Engine, Times
-from takotwist.adapters.postgres.entries import Batch, Stored, digest_of, message_of
+from takotwist.adapters.postgres.entries import PARAMETERS, Batch, Stored, digest_of, message_of
 from takotwist.adapters.postgres.errors import Kind, Trouble
 from takotwist.adapters.postgres.following import Following
 from takotwist.adapters.postgres.link import Link
@@ -92,7 +92,7 @@ class PostgresReplayLog:
         self._watched = Watched()
         self._number = 0
         self._running = False
-        self._append = self.engine.function("append", 23)
+        self._append = self.engine.function("append", PARAMETERS)
         self._page = self.engine.function("page", 4)
         self._due = self.engine.function("due", 0)
         self._sweep = self.engine.function("sweep", 4)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from takotwist.adapters.postgres.engine import Engine
-from takotwist.adapters.postgres.entries import Batch
+from takotwist.adapters.postgres.entries import PARAMETERS, Batch
 from takotwist.adapters.postgres.link import Link
 from takotwist.adapters.postgres.values import (
     int8,
@@ -38,7 +38,7 @@ class PostgresOutbox:
         self._node = f"{node}/outbox"
         self._number = 0
         self._outgoing = engine.function("outgoing", 3)
-        self._append = engine.function("append", 20)
+        self._append = engine.function("append", PARAMETERS)
         self._refuse = engine.function("refuse", 2)
         self._retry = engine.function("retry", 0)
 
