@@ -209,6 +209,32 @@ class PostgresFaultTests(SynchronousTestCase):
             return False
         return True
 
+    def test_transaction_of_an_application(self) -> None:
+        """What an application publishes within its transaction reaches subscribers, and both
+        servers know of each other."""
+        server, other = self.server(), self.server()
+        reader = SseReader(other.port, "chat", ROOM, cursor="").begin()
+        self.addCleanup(reader.close)
+        publish = (
+            "SELECT takotwist.tako_publish('chat', json_build_object('roomId', 'lobby'), 'msg',"
+            " json_build_object('n', %s::integer))"
+        )
+        with self.engine.connect() as app:
+            for number in range(3):
+                with app.transaction():
+                    app.execute(publish, [number])
+        reader.read_until(3)
+        self.assertEqual([one["data"]["n"] for one in reader.messages], [0, 1, 2])
+
+        def nodes() -> int:
+            with server.private() as private:
+                return len(private.get("/_tako/nodes").json()["nodes"])
+
+        wait_until(lambda: nodes() == 2, "a server that knows the other one")
+        self.assertEqual((server.stop(), other.stop()), (0, 0))
+        server.assert_clean()
+        other.assert_clean()
+
     def test_engine_that_comes_later(self) -> None:
         """A server that starts before its engine says what is wrong, and serves when it is there;
         the password is in no line."""

@@ -77,6 +77,7 @@ class Following:
     ) -> None:
         self.head = 0
         self.follower: ILogFollower | None = None
+        self._outbox_name = engine.outbox_name.encode()
         self.outbox_grew: Callable[[], object] = lambda: None
         self._reactor = reactor
         self._engine = engine
@@ -180,7 +181,7 @@ class Following:
 
     def _notification(self, notify: PGnotify) -> None:
         # Called by libpq's side: nothing may be raised into it.
-        if notify.relname == self._engine.outbox_name.encode():
+        if notify.relname == self._outbox_name:
             self._reactor.callLater(0, self.outbox_grew)
             return
         try:

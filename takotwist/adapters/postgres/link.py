@@ -104,14 +104,6 @@ class Link:
 
         return waiting.addBoth(settled)
 
-    def drop(self, trouble: Trouble) -> None:
-        """What the connection leads to is not what it should be: make another one."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.lost = lambda _: None
-            connection.close()
-            self._lost(trouble)
-
     def _give_up(self, waiting: Deferred[Connection]) -> None:
         self._waiting.remove(waiting)
         waiting.errback(Trouble(Kind.UNREACHABLE, "no connection in time"))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import attrs
+import msgspec
 
 from takotwist.adapters.postgres.entries import digest_of
 from takotwist.core.log import Reported
 
 
-@attrs.frozen(slots=True, eq=False)
-class Range:
+class Range(msgspec.Struct, frozen=True, eq=False):
     """Consecutive ids, from behind the head before it.
 
     :ivar head: the last one.

@@ -122,13 +122,3 @@ class LinkTests(SynchronousTestCase):
         self.dials[-1].errback(self.away())
         self.link.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_drop(self) -> None:
-        """A connection that leads astray is closed, and another one is made."""
-        self.link.start()
-        connection = FakeConnection()
-        self.dials[0].callback(connection)
-        self.link.drop(self.away())
-        self.assertFalse(connection.usable)
-        self.clock.advance(FIRST)
-        self.assertEqual(len(self.dials), 2)

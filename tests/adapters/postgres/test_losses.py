@@ -187,6 +187,14 @@ class LossTests(LossCase):
             other, _ = self.node()
             self.too_old(other, *before)
 
+    def test_said_by_hand(self) -> None:
+        """An operator who knows of a loss says so, and no message that is left is lost by it."""
+        log, _ = self.node()
+        kept = self.append(log, "kept")
+        self.do("VACUUM FULL store")
+        self.too_old(log, *kept)
+        self.assertEqual([one.id for one in self.read(log).messages], kept)
+
     def test_node_that_is_ahead_of_the_engine(self) -> None:
         """A crash with synchronous_commit off loses the last commits on the same timeline: a node
         that saw them tells."""
