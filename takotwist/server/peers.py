@@ -86,9 +86,11 @@ class NodePeers:
         factory = PeerFactory(lambda: PeerConnection(self._reactor, self._longest, None, accept))
         path = self._endpoint.path
         if path is not None:
-            remove_dead(Path(path).parent, "peer-*.sock")
             endpoint = self._endpoint.at(self._reachable(path))
             with binding(endpoint):
+                # One node after the other: a socket that does not listen yet would be taken
+                # for a dead one.
+                remove_dead(Path(path).parent, "peer-*.sock")
                 self._open(endpoint, factory)
         else:
             self._open(self._endpoint, factory)
@@ -101,7 +103,8 @@ class NodePeers:
         if not IListeningPort.providedBy(port):
             reason = getattr(port, "value", port)
             raise ConfigError(
-                f"cannot listen on {self._endpoint}: {reason}", key="server.peer_listen"
+                f"cannot listen on {said}: {reason}",
+                key="server.peer_listen" if said.path is None else "state_dir",
             )
         self._port = port
 

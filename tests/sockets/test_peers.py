@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
 import tempfile
 from collections.abc import Sequence
@@ -28,6 +30,7 @@ from takotwist.live.peers import (
     ask,
     tell,
 )
+from takotwist.server import peers
 from takotwist.server.config import Config
 from takotwist.server.config.limits import Live
 from takotwist.server.config.sections import Server
@@ -283,6 +286,26 @@ class UnixPeersTests(PeersTests):
         self.assertTrue(path.exists())
         await self.two.close()
         self.assertFalse(path.exists())
+
+    async def test_start_at_once(self) -> None:
+        """Nodes that start at once clear and bind one after the other: what is bound and does not
+        listen yet is not dead."""
+        seen: list[str] = []
+
+        def looked(folder: Path, pattern: str) -> None:
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                seen.append(pattern)
+            finally:
+                os.close(descriptor)
+
+        self.patch(peers, "remove_dead", looked)
+        node = self.node(3)
+        node.listen(Door().accept)
+        await node.close()
+        self.assertEqual(seen, ["peer-*.sock"])
 
     async def test_deep_folder(self) -> None:
         """A state folder whose path is longer than a socket's may be."""
