@@ -46,6 +46,35 @@ class ChatTests(SynchronousTestCase):
         self.server.assert_clean()
 
 
+class PeopleTests(ChatTests):
+    """Who is here, and who types."""
+
+    def test_people(self) -> None:
+        """Two tabs of one person are one; another comes, types, stops, and goes."""
+        here = "document.getElementById('count').textContent"
+        typing = "document.getElementById('typing').textContent"
+        for tab in (self.one, self.other):
+            tab.page.until(f"{here} === 'only you here'")
+        another = Browser(self.server.authority)
+        self.addCleanup(another.close)
+        bob = another.open(self.server.tls_url)
+        bob.until("document.getElementById('login')?.hidden === false")
+        bob.run(
+            """(document.querySelector("#login input").value = "bob",
+            document.getElementById("login").requestSubmit())"""
+        )
+        for page in (self.one.page, self.other.page, bob):
+            page.until(f"{here} === '2 people here'")
+        bob.run("void document.getElementById('say').dispatchEvent(new Event('input'))")
+        self.one.page.until(f"{typing} === 'bob is typing…'")
+        self.one.page.until(f"{typing}.trim() === ''", 20)
+        bob.run("void (location.href = 'about:blank')")
+        self.one.page.until(f"{here} === 'only you here'", 30)
+        for tab in (self.one, self.other):
+            self.assertEqual(tab.page.errors, [])
+        self.server.assert_clean()
+
+
 class FaultTests(ChatTests):
     """Whatever happens, each message once and in order."""
 

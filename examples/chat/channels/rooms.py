@@ -1,12 +1,13 @@
 """The one channel of this chat: a topic for each room."""
 
 from typing import Literal
+from zlib import crc32
 
 from chat.messages import messages
 from chat.sessions import sessions
 from msgspec import Struct
 
-from takotwist import Grant, Reject, define_channel
+from takotwist import Grant, Presence, Reject, define_channel
 
 
 class Room(Struct, rename="camel"):
@@ -22,17 +23,29 @@ class Said(Struct):
     at: float = 0.0
 
 
-class Typing(Struct):
-    author: str = ""
+class Person(Struct):
+    """What the app says of who is here."""
+
+    name: str
+    hue: int
 
 
-rooms = define_channel("rooms", params=Room, messages={"said": Said, "typing": Typing})
+class Doing(Struct):
+    """What they say of themselves: above 0 while they type."""
+
+    typing: int = 0
+
+
+people = Presence(info=Person, state=Doing)
+rooms = define_channel("rooms", params=Room, messages={"said": Said}, presence=people)
 
 
 @rooms.verify(cookie="chat_session")
 def verify(request):
     name = sessions.name_in(request.cookie)
-    return Grant(subject=name) if name else False
+    if not name:
+        return False
+    return Grant(subject=name, info=Person(name, crc32(name.encode()) % 360))
 
 
 @rooms.on("said")
@@ -41,8 +54,3 @@ def said(data: Said, context) -> Said:
     if not 1 <= len(text) <= 2000:
         raise Reject("A message has 1 to 2000 characters.")
     return messages.add(context.params.room_id, context.subject, text, Said)
-
-
-@rooms.on("typing")
-def typing(data: Typing, context) -> Typing:
-    return Typing(author=context.subject)

@@ -1,11 +1,10 @@
 // The page.  The channel delivers; what is kept for good comes from /messages.
-import { channel } from "/_tako/client.js";
+import { channel, typingIndicator } from "/_tako/client.js";
 
 const ROOMS = ["lobby", "random"];
 const $ = (id) => document.getElementById(id);
 const shown = new Map(); // message id -> its list item, so that nothing is shown twice
 let room;
-let me;
 
 function item({ id, author, text, at }) {
   if (shown.has(id)) return;
@@ -37,16 +36,37 @@ async function load(name) {
   if (room?.name === name) kept.forEach(item);
 }
 
+// Who is here, newest last, and who types.
+function showPeople({ feed, indicator }) {
+  const { members } = feed.presence;
+  $("people").replaceChildren(
+    ...members.slice(0, 8).map(({ subject, info, state }) => {
+      const avatar = document.createElement("i");
+      avatar.textContent = [...info.name].slice(0, 2).join("");
+      avatar.title = subject;
+      avatar.style.setProperty("--hue", info.hue);
+      avatar.classList.toggle("types", !!state?.typing);
+      return avatar;
+    }),
+  );
+  $("count").textContent = members.length === 1 ? "only you here" : `${members.length} people here`;
+  const names = indicator.who().map(({ info }) => info.name);
+  const verb = names.length > 1 ? "are" : "is";
+  $("typing").textContent = names.length ? `${names.join(", ")} ${verb} typing…` : "\u00a0";
+}
+
 function enter(name) {
+  room?.indicator.close();
   room?.feed.close();
   shown.clear();
   $("messages").replaceChildren();
   for (const button of $("rooms").children)
     button.setAttribute("aria-current", String(button.textContent === name));
   const feed = channel("rooms", { params: { roomId: name } });
-  room = { name, feed };
+  const indicator = typingIndicator(feed.presence);
+  const here = (room = { name, feed, indicator });
   feed.on("said", item);
-  feed.on("typing", ({ author }) => author !== me && typing(author));
+  feed.presence.subscribe(() => room === here && showPeople(here));
   // Away for longer than the replay window: what was missed is in the app's own table.
   feed.on("tako.reset", () => {
     notice("You were away for long. What was said meanwhile has been loaded.");
@@ -60,15 +80,7 @@ function enter(name) {
   load(name);
 }
 
-let quiet;
-function typing(author) {
-  $("typing").textContent = `${author} is typing…`;
-  clearTimeout(quiet);
-  quiet = setTimeout(() => ($("typing").textContent = "\u00a0"), 3000);
-}
-
-function begin(name) {
-  me = name;
+function begin() {
   $("login").hidden = true;
   $("chat").hidden = false;
   $("rooms").replaceChildren(
@@ -87,7 +99,7 @@ $("login").onsubmit = async (event) => {
   const name = new FormData(event.target).get("name");
   const headers = { "content-type": "application/json" };
   const answer = await fetch("login", { method: "POST", headers, body: JSON.stringify({ name }) });
-  if (answer.ok) begin((await answer.json()).name);
+  if (answer.ok) begin();
 };
 
 $("say").onsubmit = async (event) => {
@@ -95,6 +107,7 @@ $("say").onsubmit = async (event) => {
   const field = event.target.elements.text;
   const text = field.value;
   field.value = "";
+  room.indicator.stopped();
   try {
     await room.feed.publish("said", { text });
   } catch (refused) {
@@ -103,12 +116,7 @@ $("say").onsubmit = async (event) => {
   }
 };
 
-let told = 0;
-$("say").oninput = () => {
-  if (Date.now() - told < 2000) return;
-  told = Date.now();
-  room.feed.publish("typing", {}).catch(() => {});
-};
+$("say").oninput = () => room.indicator.typed();
 
 const { name } = await (await fetch("me")).json();
-name ? begin(name) : ($("login").hidden = false);
+name ? begin() : ($("login").hidden = false);

@@ -1,18 +1,25 @@
 /** The board: who is here, where they point, where they clicked. */
 
-import { type PointerEvent, useState } from "react";
-import { useChannel, useChannelEvent } from "takotwist/react";
-import { type Pointer, usePointers } from "./pointers";
-import { useSteadily } from "./steadily";
+import { memo, type PointerEvent, useState } from "react";
+import { type Member } from "takotwist";
+import { useChannel, useChannelEvent, usePresence } from "takotwist/react";
 
-interface Messages {
-  move: Pointer;
-  click: Pointer;
+interface Place {
+  /** Shares of the board, from 0 to 1. */
+  x: number;
+  y: number;
 }
 
-const NAMES = ["Otter", "Heron", "Lynx", "Wren", "Ibex", "Newt", "Stoat", "Tern", "Vole", "Ray"];
+interface Visitor {
+  name: string;
+}
+
+interface Messages {
+  click: Place & { who: string };
+}
+
+/** Who this tab is; a real app has its own users, and names them in `verify`. */
 const me = crypto.randomUUID();
-const myName = NAMES[parseInt(me.slice(0, 4), 16) % NAMES.length] as string;
 
 /** The same for everybody who sees this pointer. */
 const color = (who: string) => `hsl(${parseInt(who.slice(0, 6), 16) % 360} 65% 50%)`;
@@ -21,14 +28,25 @@ const color = (who: string) => `hsl(${parseInt(who.slice(0, 6), 16) % 360} 65% 5
 const RING_MS = 800;
 const RINGS = 50;
 
-export function Board({ boardId }: { boardId: string }) {
-  const options = { params: { boardId } };
-  // Nothing is shown by message, so none is kept; the last place of each pointer is.
-  const { status, send } = useChannel<Messages>("board", { ...options, limit: 1 });
-  const { pointers, moved } = usePointers();
-  const [rings, setRings] = useState<{ id: string; at: Pointer }[]>([]);
+/** A pointer that moves is drawn, and the others are left alone: each member is one object until it changes. */
+const Pointer = memo(({ member: { subject, info, state } }: { member: Member<Visitor, Place> }) =>
+  state ? (
+    <div className="pointer" style={{ left: `${state.x * 100}%`, top: `${state.y * 100}%`, color: color(subject) }}>
+      <svg width="22" height="24" viewBox="0 0 22 24">
+        <path d="M2 2 L20 12 L11 13.5 L7 22 Z" fill="currentColor" stroke="white" strokeWidth="1.5" />
+      </svg>
+      <span>{info?.name}</span>
+    </div>
+  ) : null,
+);
 
-  useChannelEvent<Messages, "move">("board", "move", (at) => at.who !== me && moved(at), options);
+export function Board({ boardId }: { boardId: string }) {
+  const options = { params: { boardId }, credentials: me };
+  // Nothing is shown by message, so none is kept.
+  const { status, send } = useChannel<Messages>("board", { ...options, limit: 0 });
+  const { members, me: myself, update } = usePresence<Visitor, Place>("board", options);
+  const [rings, setRings] = useState<{ id: string; at: Messages["click"] }[]>([]);
+
   useChannelEvent<Messages, "click">(
     "board",
     "click",
@@ -39,35 +57,36 @@ export function Board({ boardId }: { boardId: string }) {
     options,
   );
 
-  /** A pointer that could not be told is a pointer that has moved on. */
-  const tell = (type: keyof Messages, at: Pointer) => void send(type, at).catch(() => {});
-  const steadily = useSteadily((at: Pointer) => status === "open" && tell("move", at));
-  const place = ({ clientX, clientY, currentTarget }: PointerEvent): Pointer => {
+  const place = ({ clientX, clientY, currentTarget }: PointerEvent): Place => {
     const { left, top, width, height } = currentTarget.getBoundingClientRect();
     const share = (value: number) => Math.min(Math.max(value, 0), 1);
-    return { who: me, name: myName, x: share((clientX - left) / width), y: share((clientY - top) / height) };
+    return { x: share((clientX - left) / width), y: share((clientY - top) / height) };
   };
+  const others = members.filter((member) => member !== myself);
 
   return (
     <>
       <header>
         <h1>takotwist cursors</h1>
+        <span className="people">
+          {members.slice(0, 12).map(({ subject, info }) => (
+            <i key={subject} title={info?.name} style={{ background: color(subject) }}>
+              {info?.name.slice(0, 2)}
+            </i>
+          ))}
+        </span>
         <span>
-          You are <b style={{ color: color(me) }}>{myName}</b>
-          {pointers.length > 0 && `, with ${pointers.length} more`}
+          You are <b style={{ color: color(me) }}>{myself?.info?.name ?? "…"}</b>
+          {others.length > 0 && `, ${members.length} people here`}
         </span>
         <span id="state" data-state={status}>{status}</span>
       </header>
-      <main onPointerMove={(event) => steadily(place(event))} onPointerDown={(event) => tell("click", place(event))}>
+      <main
+        onPointerMove={(event) => update(place(event))}
+        onPointerDown={(event) => void send("click", { ...place(event), who: me }).catch(() => {})}
+      >
         <p>Open this page in another window, and move.</p>
-        {pointers.map((at) => (
-          <div key={at.who} className="pointer" style={{ left: `${at.x * 100}%`, top: `${at.y * 100}%`, color: color(at.who) }}>
-            <svg width="22" height="24" viewBox="0 0 22 24">
-              <path d="M2 2 L20 12 L11 13.5 L7 22 Z" fill="currentColor" stroke="white" strokeWidth="1.5" />
-            </svg>
-            <span>{at.name}</span>
-          </div>
-        ))}
+        {others.map((member) => <Pointer key={member.subject} member={member} />)}
         {rings.map(({ id, at }) => (
           <i key={id} className="ring" style={{ left: `${at.x * 100}%`, top: `${at.y * 100}%`, color: color(at.who) }} />
         ))}
