@@ -10,12 +10,13 @@ Rule: a test holds the pages equal to this, so nobody edits them by hand.
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import click
 
-from takotwist.admin.metrics import Gauges, LiveCollector, MetricsCollector
+from takotwist.admin.metrics import Gauges, LiveCollector, MetricsCollector, WebhooksCollector
 from takotwist.cli import main
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.log import LogStats
@@ -268,6 +269,13 @@ def _plugin_options() -> Iterator[str]:
         yield f"| `--{name}{'=' if takes_value else ''}` | {text} |"
 
 
+class _Endpoint:
+    """One endpoint of webhooks, for the names of its metrics."""
+
+    name, waiting = "app", 0
+    counts: Counter[str] = Counter()
+
+
 def metrics() -> str:
     """The table of ``docs/howto/monitoring.md``."""
     metrics = Metrics()
@@ -279,7 +287,8 @@ def metrics() -> str:
     home = LiveServices(Bounds(), lambda: 0.0, Deadlines(), Broadcasts(Bus()), Backlog(0))
     live = LiveCollector(LiveSessions(home, 1, str))
     live.sessions.tally.calls["onJoin", "ok"] = 1
-    for metric in (*collector.collect(), *live.collect()):
+    webhooks = WebhooksCollector([_Endpoint()])
+    for metric in (*collector.collect(), *live.collect(), *webhooks.collect()):
         suffix = "_total" if metric.type == "counter" else ""
         labels = sorted({name for sample in metric.samples for name in sample.labels} - {"le"})
         shown = f"{{{','.join(labels)}}}" if labels else ""

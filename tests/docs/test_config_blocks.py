@@ -16,6 +16,7 @@ from tests.docs.page import blocks, write_project
 _ELSEWHERE = ("/etc/takotwist/", "/etc/tako/", "/etc/letsencrypt/live/chat.example.com/")
 
 _SECRET = "a-secret-of-forty-characters-0123456789ab"
+_SIGNING = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 
 
 def _made(folder: Path, said: dict[str, Any]) -> None:
@@ -23,6 +24,14 @@ def _made(folder: Path, said: dict[str, Any]) -> None:
     for folder_name in (app.get("channels"), app.get("pages")):
         if folder_name and ":" not in folder_name:
             (folder / folder_name).mkdir(parents=True, exist_ok=True)
+    for apps, secret in (
+        (said.get("pusher", {}).get("apps", {}), _SECRET),
+        (said.get("webhooks", {}).get("endpoints", {}), _SIGNING),
+    ):
+        for one in apps.values():
+            if "secret_file" in one:
+                (folder / one["secret_file"]).write_text(secret)
+                (folder / one["secret_file"]).chmod(0o600)
     for file in (app.get("token_file"), publish.get("keys_file"), tokens.get("secrets_file")):
         if file and not Path(file).is_absolute():
             (folder / file).write_text(_SECRET)
