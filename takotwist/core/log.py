@@ -207,6 +207,11 @@ class Sized(Protocol):
 T = TypeVar("T", bound=Sized)
 
 
+#: Most entries and bytes in one transaction of a store that several servers share: the others
+#: wait for it, some milliseconds.
+SHARED_BATCH, SHARED_BATCH_BYTES = 128, 512 * 1024
+
+
 @attrs.define(slots=True)
 class GroupCommit(Generic[T]):
     """Collects entries into batches.

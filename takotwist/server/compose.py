@@ -27,7 +27,7 @@ from takotwist.core.channel import Registry
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut
 from takotwist.core.limits import ConnectionLimits, TopicNames
-from takotwist.core.log import GroupCommit
+from takotwist.core.log import SHARED_BATCH, SHARED_BATCH_BYTES, GroupCommit
 from takotwist.core.metrics import Metrics
 from takotwist.core.send_queue import FlushBatch
 from takotwist.core.tail import Tails
@@ -190,6 +190,8 @@ def compose(
     group: GroupCommit[Any] = GroupCommit(
         max_waiting=limits.pending_appends, max_waiting_bytes=limits.pending_append_bytes
     )
+    if config.replay.url is not None:
+        group.max_batch, group.max_batch_bytes = SHARED_BATCH, SHARED_BATCH_BYTES
     follower = Follower(fanout, tails, attacher, followed, flush_batch, metrics, wall, seconds)
     publishing = PublisherService(log, follower, flush_batch, metrics, wall, seconds, group, soon)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from psycopg.pq.abc import PGresult
 from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
@@ -40,8 +40,6 @@ from takotwist.core.retention import Watched
 from takotwist.core.topic import Message, Topic
 from takotwist.errors import StoreUnavailable
 from takotwist.ports import ILogFollower, INodeDirectory, IOutbox, IReplayLog
-
-T = TypeVar("T")
 
 #: Connections for reading.
 READERS = 2

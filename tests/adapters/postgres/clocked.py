@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
 from collections.abc import Collection, Sequence
@@ -45,6 +46,7 @@ class World:
         if not _hands or _hands[0].closed:
             _hands[:] = [engine().connect()]
             _hands[0].execute("SET client_min_messages = error")
+            atexit.register(_hands[0].close)
         cursor = _hands[0].execute(f"SET search_path = {self.schema}").execute(sql)
         return [] if cursor.description is None else cursor.fetchall()
 
