@@ -124,7 +124,10 @@ def secret_key(secret: str) -> VerificationKey:
     """
     key = secret.encode()
     if len(key) < SECRET_BYTES:
-        raise UnusableKey(f"has a secret of {len(key)} bytes; HS256 needs {SECRET_BYTES}")
+        raise UnusableKey(
+            f"has a secret of {len(key)} bytes; HS256 needs {SECRET_BYTES}"
+            ": `tako keys new` makes one"
+        )
     return VerificationKey("HS256", key)
 
 

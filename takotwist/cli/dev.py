@@ -6,6 +6,7 @@ Rule: the reactor is chosen before anything imports one, and watchfiles is asked
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -201,7 +202,9 @@ def _run(options: DevelopmentOptions, show: bool) -> None:
     def make(config: Config, reactor: Any) -> TakoService:
         return TakoService(config, reactor, beside=beside)
 
+    hangup = signal.getsignal(signal.SIGHUP)
     service: TakoService = _begin(lambda: make_service(options, reactor, make), folder)
+    _end_with_terminal(hangup)
     running = commands(config.dev.run, folder, _environ(config), _say_of)
 
     def start_commands() -> None:
@@ -242,6 +245,18 @@ def _run(options: DevelopmentOptions, show: bool) -> None:
     if over:
         os.environ[STARTED_OVER] = str(browsers.generation)
         _start_over()
+
+
+def _end_with_terminal(before: Any) -> None:
+    """Let SIGHUP end it: files are watched, so what it says is that the terminal is closed.
+
+    :param before: what SIGHUP did at the start; where it was ignored (nohup), it still is.
+    """
+
+    def end(number: int, frame: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if before is signal.SIG_IGN else end)
 
 
 def _start_over() -> NoReturn:

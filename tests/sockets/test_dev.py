@@ -353,6 +353,13 @@ class AppElsewhereTests(DevTestCase):
         self.assertEqual(self.dev.stop(), 0)
         self.assertRaises(httpx.ConnectError, httpx.get, f"http://127.0.0.1:{self.dev.app_port}/")
 
+    def test_ends_with_its_terminal(self) -> None:
+        """A terminal that is closed leaves neither on its ports."""
+        self.dev.until_said("the app is up")
+        self.dev.signal(signal.SIGHUP)
+        self.assertEqual(self.dev.wait(), 0)
+        self.assertRaises(httpx.ConnectError, httpx.get, f"http://127.0.0.1:{self.dev.app_port}/")
+
 
 class TypesTests(DevTestCase):
     """TypeScript types are written again with each change."""
