@@ -32,8 +32,8 @@ from takotwist.live.peers import Carry, Kind, NodeGone, Outcome, Peers, PeerStre
 #: Seconds for which another node's answer is waited for: a page gives up after ten.
 ANSWER_SECONDS = 8.0
 
-#: Seconds of silence after which a node is taken for dead; it pings more often.
-SILENT_SECONDS = 20.0
+#: Pings of a node that may be missed before it is taken for dead.
+SILENT_PINGS = 4
 
 #: How a frame of an object begins, as every node writes it.
 _LIVE = b'{"op":"live",'
@@ -80,6 +80,7 @@ class Elsewhere:
     :ivar headers: of the wire, and its cookies: other nodes verify by them.
     :ivar address: of the client.
     :ivar seconds: the clock of `deadlines`.
+    :ivar ping_interval: of all nodes, in seconds.
     """
 
     peers: Peers
@@ -90,6 +91,7 @@ class Elsewhere:
     headers: Mapping[str, str | None] = attrs.field(repr=False)
     cookies: Mapping[str, str] = attrs.field(repr=False)
     address: str
+    ping_interval: float
     blocked: bool = attrs.field(default=False, init=False)
     _session: str | None = attrs.field(default=None, init=False, repr=False)
     _auth: str | None = attrs.field(default=None, init=False, repr=False)
@@ -360,12 +362,13 @@ class Relay:
             self._settle().errback(Overloaded())
 
     def _watch_later(self) -> None:
-        when = self._owner.seconds() + SILENT_SECONDS / 2
+        when = self._owner.seconds() + SILENT_PINGS * self._owner.ping_interval / 2
         self._watch = self._owner.deadlines.at(when, self._look)
 
     def _look(self) -> None:
         owner = self._owner
-        if not self._held and owner.seconds() - self._heard_at >= SILENT_SECONDS:
+        silent = owner.seconds() - self._heard_at
+        if not self._held and silent >= SILENT_PINGS * owner.ping_interval:
             assert self.stream is not None
             self.stream.abort()
             self.lost()

@@ -51,15 +51,18 @@ class Cluster(Service):
         self._loop.clock = reactor
 
     @classmethod
-    def of(cls, config: Config, reactor: Any, log: IReplayLog, worker: int = 1) -> Cluster | None:
+    def of(
+        cls, config: Config, reactor: Any, log: IReplayLog, worker: int = 1, slot: int = 0
+    ) -> Cluster | None:
         """The cluster of a server whose log is shared; `None` where it has its log alone.
 
         :param worker: its number.
+        :param slot: see `Worker`.
         """
         if log.everything or not INodeDirectory.providedBy(log):
             return None
         directory: Any = log
-        return cls(reactor, directory, NodePeers.of(config, reactor, directory, worker), worker)
+        return cls(reactor, directory, NodePeers.of(config, reactor, directory, slot), worker)
 
     def serve(self, door: PeerDoor, now: Callable[[], NodeInfo]) -> None:
         """Serve the others by `door`.

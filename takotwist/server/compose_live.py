@@ -156,7 +156,15 @@ def compose_live(
             assert peers is not None
             headers, cookies = presented.whole
             return Elsewhere(
-                peers, attacher.deadlines, reactor.seconds, wire, page, headers, cookies, address
+                peers,
+                attacher.deadlines,
+                reactor.seconds,
+                wire,
+                page,
+                headers,
+                cookies,
+                address,
+                config.ping_interval_seconds,
             )
 
         return Link(wire, sessions, for_links, verify, None if peers is None else far)

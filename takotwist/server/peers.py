@@ -67,15 +67,15 @@ class NodePeers:
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     @classmethod
-    def of(cls, config: Config, reactor: Any, directory: INodeDirectory, worker: int) -> NodePeers:
-        """:param worker: its number, from 1 on.
+    def of(cls, config: Config, reactor: Any, directory: INodeDirectory, slot: int) -> NodePeers:
+        """:param slot: of this process among those of its server, from 0 on.
 
         :raises ConfigError: names the key.
         """
         # Short: it is part of each object's id.
         name = secrets.token_hex(4)
         longest = 4 * config.live.max_message_bytes + 2**20
-        endpoint, address = _where(config, name, worker)
+        endpoint, address = _where(config, name, slot)
         return cls(reactor, directory, endpoint, address, longest, name)
 
     def listen(self, accept: Accept) -> None:
@@ -205,7 +205,7 @@ class NodePeers:
         return float(self._reactor.seconds())
 
 
-def _where(config: Config, name: str, worker: int) -> tuple[EndpointText, str]:
+def _where(config: Config, name: str, slot: int) -> tuple[EndpointText, str]:
     """The endpoint of this node's listener, and how others reach it."""
     server = config.server
     if server.peer_listen is None:
@@ -221,9 +221,10 @@ def _where(config: Config, name: str, worker: int) -> tuple[EndpointText, str]:
             " server.peer_listen an interface=",
             key="server.peer_url",
         )
-    # Each worker has its own: what is meant for one must not come to another.
-    options = {**said.options, "port": str(said.port + worker - 1)}
+    # Each has its own, a worker and its successor too: what is meant for one must not come to
+    # another.
+    options = {**said.options, "port": str(said.port + slot)}
     if said.interface:
         options["interface"] = said.interface
     endpoint = attrs.evolve(said, arguments=(), options=options)
-    return endpoint, f"tcp:{host}:{int(port) + worker - 1}"
+    return endpoint, f"tcp:{host}:{int(port) + slot}"

@@ -134,7 +134,8 @@ class TakoService(MultiService):
         self.functions: Mapping[str, Function[..., Any]] = {}
         more = beside(self) if beside is not None else Beside()
         log = make_log(config, reactor, wall)
-        cluster = self._cluster = Cluster.of(config, reactor, log, worker.number if worker else 1)
+        place = () if worker is None else (worker.number, worker.slot)
+        cluster = self._cluster = Cluster.of(config, reactor, log, *place)
         self.parts: Parts = compose(
             config,
             reactor=reactor,

@@ -52,6 +52,7 @@ class Worker:
     """This worker, as the server in it sees it.
 
     :ivar number: from 1 on, of `count`.
+    :ivar slot: of it among all workers that may be there at once, from 0 on.
     :ivar listeners: what takes the connections of each listener, in the order of the server's.
     :ivar quic: its UDP ports, where the server has any.
     :ivar ready: says that it serves.
@@ -59,6 +60,7 @@ class Worker:
 
     number: int
     count: int
+    slot: int
     listeners: Sequence[IStreamServerEndpoint]
     ready: Callable[[], None]
     quic: WorkerQuic | None = None
@@ -131,7 +133,7 @@ def serving(
         from takotwist.server.supervisor.quic import WorkerQuic
 
         quic = WorkerQuic.of(reactor, start.slot, start.quic, counts)
-    worker = Worker(start.number, start.count, handed, child.ready, quic)
+    worker = Worker(start.number, start.count, start.slot, handed, child.ready, quic)
     service = WorkerService(config, reactor, worker, make_log)
     child.on_leave = service.listeners.hand_over
     return service

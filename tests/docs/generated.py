@@ -158,7 +158,7 @@ These refuse nobody:
 - `limits.tail_bytes` and `limits.tail_total_bytes` are messages kept in memory; what they do not hold comes from the log.
 - Short of file descriptors, accepting pauses: who connects waits in the kernel's queue, and who is there is served.
 - A page whose live object is on another node waits 8 s for that node's answer, and is told to try again; a node that
-  says nothing for 20 s on such a connection is taken for dead, and the page comes back.
+  misses four pings on such a connection is taken for dead, and the page comes back.
 - What is published on a broadcast that is not durable is kept for 10 seconds where the server has several nodes.
 - Counters of 10,000 keys of broadcasts that nobody listens to are kept; one that was dropped begins anew, with another
   `epoch`.

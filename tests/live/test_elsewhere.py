@@ -11,7 +11,7 @@ from takotwist.adapters.memory.log import InMemoryReplayLog
 from takotwist.adapters.memory.node import MemoryNode, MemoryStore
 from takotwist.live import BroadcastChannel, Channel, NetworkError, PageLeft, function
 from takotwist.live.broadcast.broadcast import default_broadcasts, set_default_broadcasts
-from takotwist.live.elsewhere import ANSWER_SECONDS, SILENT_SECONDS
+from takotwist.live.elsewhere import ANSWER_SECONDS, SILENT_PINGS
 from takotwist.live.peers import name_on, node_of
 from takotwist.server.config import Config
 from takotwist.server.config.limits import Live
@@ -462,7 +462,7 @@ class NodesThatGoTests(Elsewhere):
         self.wire_at(self.b)
         [(here, _)] = self.network.streams
         here.listener = _Mute()
-        self.page.advance(SILENT_SECONDS * 2)
+        self.page.advance(2 * SILENT_PINGS * self.config.live.ping_interval_seconds)
         assert self.page.socket is not None
         self.assertTrue(self.page.socket.ended)
 

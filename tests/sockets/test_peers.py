@@ -131,8 +131,8 @@ class PeersTests(TestCase):
             path.unlink()
         self.folder.rmdir()
 
-    def node(self, worker: int) -> NodePeers:
-        return NodePeers.of(self.config, reactor, self.directory, worker)
+    def node(self, number: int) -> NodePeers:
+        return NodePeers.of(self.config, reactor, self.directory, number - 1)
 
     async def connected(self) -> tuple[Any, Heard, Any, Heard]:
         """A connection, by its two ends."""

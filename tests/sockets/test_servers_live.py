@@ -22,7 +22,8 @@ class ServersTests(SynchronousTestCase):
         self.servers = []
         for _ in range(2):
             server = ServerProcess(
-                f'{FAST}\n[live]\ncall_rate = 0\n[replay]\nurl = "{engine.url()}"\n'
+                f"{FAST}\n[live]\ncall_rate = 0\nping_interval_seconds = 60\n"
+                f'[replay]\nurl = "{engine.url()}"\n'
                 f'[server]\npeer_listen = "tcp:{free_port()}:interface=127.0.0.1"\n',
                 None,
                 serve=True,

@@ -14,7 +14,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.faults.live_client import LivePage
-from tests.sockets.server_process import FAST, ServerProcess, wait_until
+from tests.sockets.server_process import FAST, ServerProcess, free_port, wait_until
 
 FUNCTIONS = """
 import os
@@ -43,8 +43,15 @@ class WorkersTests(SynchronousTestCase):
     """Two workers, and pages that come to either."""
 
     def setUp(self) -> None:
+        self.serve()
+
+    def serve(self, more: str = "") -> None:
+        """Start a server."""
         self.server = ServerProcess(
-            FAST + "[live]\ncall_rate = 0\n", None, serve=True, arguments=("--workers", "2")
+            f"{FAST}drain_seconds = 1\n{more}[live]\ncall_rate = 0\nping_interval_seconds = 60\n",
+            None,
+            serve=True,
+            arguments=("--workers", "2"),
         )
         self.server.READY = "ready, with"
         self.addCleanup(self.server.close)
@@ -115,6 +122,30 @@ class WorkersTests(SynchronousTestCase):
                 heard = [page.until("live", do="published") for _ in said]
                 self.assertEqual([(one["data"], one["info"]["seq"]) for one in heard], said)
                 page.leave()
+
+    def test_rolling_restart(self) -> None:
+        """A successor listens for the others beside whom it replaces, on a port too; objects that
+        were there end for their page, and new ones of both workers are on one wire."""
+        self.server.close()
+        peers = f'[server]\npeer_listen = "tcp:{free_port()}:interface=127.0.0.1"\n'
+        self.serve(peers)
+        page = LivePage(self.server)
+        names = self.objects(page)
+        self.assertEqual(len(page.attach(*names)["open"]), 2)
+        self.server.signal(signal.SIGUSR2)
+        wait_until(lambda: "rolling restart: done" in self.server.log, "the restart", 60)
+        page.end()
+        again = page.attach(*names)
+        self.assertEqual(
+            sorted((one["id"], one["error"]["code"]) for one in again["ended"]),
+            sorted((name, "network") for name in names),
+        )
+        page.leave()
+        new = LivePage(self.server)
+        names = self.objects(new)
+        self.assertEqual(len(new.attach(*names)["open"]), 2)
+        self.assertEqual(len({self.ask(new, one, "hello") for one in names}), 2)
+        new.leave()
 
     def test_pages(self) -> None:
         """The private listener of any worker answers for all; `tako` prints what it says."""

@@ -141,8 +141,9 @@ class Server:
         None,
         'Where this server listens for other servers on the same store, such as "tcp:7070:'
         'interface=10.0.0.5", in a network that only they can reach: what comes in is believed,'
-        " and not encrypted. Worker N takes the port N - 1 above. Without it, workers of this"
-        " machine listen for each other in the state folder, and nobody else.",
+        " and not encrypted. Workers take the ports from there on, one each, and as many more while"
+        " a rolling restart replaces them. Without it, workers of this machine listen for each"
+        " other in the state folder, and nobody else.",
     )
     peer_url: str | None = setting(
         Text(r"[^\s/]+:[0-9]{1,5}", "host:port"),
