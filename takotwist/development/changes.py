@@ -102,6 +102,9 @@ class Project:
             if _within(file, self.definitions):
                 return Effect.PROCESS if self.holds else Effect.DEFINITIONS
             return Effect.PROCESS if file in self.modules else Effect.NOTHING
+        if file in self.definitions:
+            # The folder itself: it came, or went away.
+            return Effect.PROCESS if self.holds else Effect.DEFINITIONS
         return Effect.PAGES if file.suffix in WEB else Effect.NOTHING
 
 

@@ -71,6 +71,12 @@ class ProjectTests(SynchronousTestCase):
         vars(self.web)["chat"] = define_channel("chat")
         self.assertEqual(self.effect("channels/chat.py"), Effect.PROCESS)
 
+    def test_folder(self) -> None:
+        """A folder of definitions that comes or goes has them read again; another one does not."""
+        self.assertEqual(self.effect("channels"), Effect.DEFINITIONS)
+        self.assertEqual(self.effect("functions"), Effect.DEFINITIONS)
+        self.assertEqual(self.effect("pages"), Effect.NOTHING)
+
     def test_dotted(self) -> None:
         """Definitions by a dotted name are in the folder of its package, or in its file."""
         package = self.module("app.live", self.folder / "package.py")
