@@ -88,7 +88,14 @@ class Engine:
         # With its own hands it writes down what it says, so that a failure can be looked into.
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(
-                [*self._user, str(programs() / "postgres"), "-D", str(self.data)],
+                # It ends with the tests, also where those are killed.
+                [
+                    *(self._user or ["setpriv"]),
+                    "--pdeathsig=QUIT",
+                    str(programs() / "postgres"),
+                    "-D",
+                    str(self.data),
+                ],
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
