@@ -144,6 +144,10 @@ With several [workers](../howto/scale-out.md) these are shared out among them, s
 
 These refuse nobody:
 
+- Events for one endpoint of webhooks past `webhooks.max_events`, `webhooks.max_bytes` or `webhooks.keep_seconds`: the oldest
+  are dropped, and counted. 1,000 are in memory at once, and 1,000 that the log does not take; 16 are posted at once.
+- A client of Pusher's for whom too much waits is given no client events of others meanwhile; where it could not be told of
+  a member it is closed with 4100.
 - A connection with many topics has 32 frames answered at once, a subscription has 64 that wait for its handler, or
   for the app to say whether this client may publish; past that its socket is not read until some are done.
 - Of the calls of your app that may be under way (16 threads, 1,000 coroutines, `app.max_concurrency` requests), one

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tests.faults import reaching, reaching_http3, reaching_presence, reaching_unfinished
 from tests.faults.limit import Limit
 from tests.faults.live_limits import LIVE_LIMITS
+from tests.faults.pusher_limits import PUSHER_LIMITS
 
 _OVERLOADED = ("503 overloaded", "close 1013 overloaded")
 _LIMITED = ("429 rate-limited", "close 4429 rate-limited")
@@ -359,4 +360,5 @@ LIMITS: tuple[Limit, ...] = (
         tls=True,
     ),
     *LIVE_LIMITS,
+    *PUSHER_LIMITS,
 )
