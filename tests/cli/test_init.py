@@ -45,6 +45,26 @@ class InitTests(CommandTestCase):
         """The configuration of a project."""
         return (self.folder / name / "tako.toml").read_text()
 
+    def test_secret_is_made_once(self) -> None:
+        """Processes that begin together sign by one secret, which is whole and its owner's."""
+        self.run_command("init", "a", "-t", "flask")
+        program = "import own_secret, sys; sys.stdout.buffer.write(own_secret.own_secret())"
+        environ = {name: value for name, value in os.environ.items() if name != "SECRET_KEY"}
+        running = [
+            subprocess.Popen(
+                [sys.executable, "-c", program],
+                cwd=self.folder / "a",
+                env=environ,
+                stdout=subprocess.PIPE,
+            )
+            for _ in range(6)
+        ]
+        [secret] = {one.communicate()[0] for one in running}
+        self.assertEqual(len(secret), 64)
+        self.assertEqual(self.files("a/state"), {"cookie-secret"})
+        mode = (self.folder / "a/state/cookie-secret").stat().st_mode
+        self.assertEqual(mode & 0o077, 0)
+
     def test_readme_names_files(self) -> None:
         """Files that a README names are there."""
         for template in TEMPLATES:

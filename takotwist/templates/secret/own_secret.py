@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -15,10 +16,13 @@ def own_secret():
     if given:
         return given.encode()
     FILE.parent.mkdir(mode=0o700, exist_ok=True)
-    try:
-        descriptor = os.open(FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return FILE.read_bytes()
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_hex(32).encode())
+    if not FILE.exists():
+        # Put there whole: of several processes that begin together one makes it, and none of
+        # them reads an empty file.
+        made = FILE.with_name(f"{FILE.name}.{os.getpid()}")
+        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+        with suppress(FileExistsError):
+            os.link(made, FILE)
+        made.unlink()
     return FILE.read_bytes()
