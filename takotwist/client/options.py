@@ -44,7 +44,7 @@ def _is_choice(options: object, attribute: object, choice: GoneChoice) -> None:
 class SubscriptionOptions:
     """One topic, and how it is wanted; see `takotwist.client.asyncio.subscribe`.
 
-    `transport`, `header` and `auth_frame` are of a connection of its own.
+    `transport`, `header`, `auth_frame` and `presence` are of a connection of its own.
 
     :raises ValueError: `on_gone` is none, or a header of fixed credentials cannot be sent.
     :raises Refusal: a channel, params or cursor that cannot be sent; names it.
@@ -58,6 +58,7 @@ class SubscriptionOptions:
     transport: Transport = "auto"
     header: str = "authorization"
     auth_frame: bool = False
+    presence: bool = False
 
     def __attrs_post_init__(self) -> None:
         # What is fixed would be refused at each connection alike.
@@ -72,7 +73,7 @@ class SubscriptionOptions:
             policy=policy,
             random=random,
             make_key=_key,
-            transport=self.transport,
+            transport="sse" if self.presence else self.transport,
             credentials=kind_of(self.credentials),
             on_gone=mode_of(self.on_gone),
         )
@@ -92,7 +93,12 @@ class SubscriptionOptions:
 
         :param value: the credentials of this moment.
         """
-        url = target.sse(self.channel, self.params, stale_reset=connect.stale_reset)
+        url = target.sse(
+            self.channel,
+            self.params,
+            stale_reset=connect.stale_reset,
+            presence=self.presence,
+        )
         headers = headers_of(value, self.header)
         if connect.cursor is not None:
             headers["Last-Event-ID"] = connect.cursor

@@ -54,9 +54,20 @@ class Target:
         path = parts.path.rstrip("/")
         return cls(f"{schemes[parts.scheme]}://{parts.netloc}", f"{path}/" if path else "")
 
-    def sse(self, channel: str, params: Mapping[str, object], *, stale_reset: bool = False) -> str:
-        """The URL of an SSE subscription; its cursor goes in ``Last-Event-ID``."""
-        return self._url(channel, "", query_of(params) + self._stale(stale_reset))
+    def sse(
+        self,
+        channel: str,
+        params: Mapping[str, object],
+        *,
+        stale_reset: bool = False,
+        presence: bool = False,
+    ) -> str:
+        """The URL of an SSE subscription; its cursor goes in ``Last-Event-ID``.
+
+        :param presence: to who is at the topic.
+        """
+        rest = "/presence" if presence else ""
+        return self._url(channel, rest, query_of(params) + self._stale(stale_reset))
 
     def websocket(
         self,

@@ -3,36 +3,54 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import signal
+from collections.abc import Sequence
 from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.app.publisher import Publisher
+from takotwist.client.asyncio import subscribe
+from takotwist.client.presence import Roster
 from tests.faults.presence_crowd import CROWD_CHANNEL, Tab, until
 from tests.faults.seen import say
 from tests.sockets.server_process import FAST, ServerProcess
-
-MEMBERS, CUTS, KILLS = 200, 500, 2
 
 #: Seconds within which all is quiet again, on a busy machine.
 QUIET = 90.0
 
 
-class PresenceTests(SynchronousTestCase):
-    """One server, one topic."""
+class PresenceCase(SynchronousTestCase):
+    """A topic, and a crowd at it."""
 
     timeout = 600
+    config = FAST
+    arguments: Sequence[str] = ()
+    members, cuts, kills = 200, 500, 2
+    known = 1
 
     def setUp(self) -> None:
         self.random = Random(14)
-        self.server = ServerProcess(FAST, {"crowd.py": CROWD_CHANNEL})
+        self.server = ServerProcess(
+            self.config, {"crowd.py": CROWD_CHANNEL}, arguments=self.arguments
+        )
         self.server.start()
         self.addCleanup(self.server.close)
+
+    def kill(self) -> None:
+        """What is to be survived."""
+        self.server.kill()
+
+    def come_back(self) -> None:
+        """After it."""
+        self.server.start()
 
     def tab(self, name: str, channel: str = "crowd") -> Tab:
         return Tab(self.server, name, self.random, channel)
 
-    def test_cuts_and_kills(self) -> None:
+    def check(self) -> None:
         """At every quiet point each client's list equals the truth; no ghost is left, nobody
         joins or leaves without its pair, and nothing comes twice."""
         asyncio.run(self._cuts_and_kills())
@@ -40,42 +58,55 @@ class PresenceTests(SynchronousTestCase):
 
     async def _cuts_and_kills(self) -> None:
         tabs: dict[str, list[Tab]] = {}
-        for number in range(MEMBERS):
+        for number in range(self.members):
             name = f"m{number}"
             tabs[name] = [self.tab(name)]
             if number % 20 == 0:
                 await asyncio.sleep(0.1)
         await self._all_agree(tabs, "after all have come")
-        for phase in range(KILLS + 1):
-            for _ in range(CUTS // (KILLS + 1)):
+        for phase in range(self.kills + 1):
+            for _ in range(self.cuts // (self.kills + 1)):
                 name = self.random.choice(sorted(tabs))
                 what = self.random.random()
                 if what < 0.7:
                     self.random.choice(tabs[name]).cut()
                 elif what < 0.85:
                     tabs[name].append(self.tab(name))
-                elif len(tabs[name]) > 1 or len(tabs) > MEMBERS // 2:
+                elif len(tabs[name]) > 1 or len(tabs) > self.members // 2:
                     await tabs[name].pop().close()
                     if not tabs[name]:
                         del tabs[name]
                 await asyncio.sleep(self.random.uniform(0, 0.02))
-            if phase < KILLS:
-                self.server.kill()
+            if phase < self.kills:
+                self.kill()
                 # Some go while it is down.
                 for name in self.random.sample(sorted(tabs), 5):
                     for each in tabs.pop(name):
                         await each.close()
-                await asyncio.to_thread(self.server.start)
+                await asyncio.to_thread(self.come_back)
             await self._all_agree(tabs, f"after phase {phase}")
         every = [each for of in tabs.values() for each in of]
         self.assertEqual([wrong for each in every for wrong in each.wrong], [])
         publisher = Publisher(f"unix:{self.server.private_socket}")
         listed = await publisher.members_soon("crowd", {})
         self.assertEqual(len(listed), len(tabs))
+        self.assertEqual(await self._seen_by_python(len(tabs)), set(tabs))
         victim = sorted(tabs)[0]
-        self.assertGreaterEqual(await publisher.kick_soon("crowd", {}, victim), 1)
+        # As many as that one process knows of.
+        self.assertGreaterEqual(await publisher.kick_soon("crowd", {}, victim), self.known)
         await publisher.close_async()
         await asyncio.gather(*[each.close() for each in every])
+
+    async def _seen_by_python(self, count: int) -> set[str]:
+        """Who the client for asyncio names."""
+        roster = Roster()
+        following = subscribe(self.server.url, "crowd", credentials="watcher", presence=True)
+        async with asyncio.timeout(QUIET), following as events:
+            async for event in events:
+                roster.take(event)
+                if len(roster.members) == count:
+                    break
+        return set(roster.members)
 
     async def _all_agree(self, tabs: dict[str, list[Tab]], when: str) -> None:
         truth = set(tabs)
@@ -89,3 +120,33 @@ class PresenceTests(SynchronousTestCase):
                     missing, ghosts = truth - each.members, each.members - truth
                     self.assertEqual((missing, ghosts), (set(), set()), f"{each.name} {when}")
         say(f"{len(truth)} members {when}", "all lists are right")
+
+
+class OneServerTests(PresenceCase):
+    """One process with its log alone."""
+
+    def test_cuts_and_kills(self) -> None:
+        """200 members, 500 cuts, reloads and tabs, and the server is killed twice."""
+        self.check()
+
+
+class WorkersTests(PresenceCase):
+    """Three workers on one log, of which each is killed."""
+
+    arguments = ("--workers", "3")
+    members, cuts, kills = 60, 240, 3
+    known = 0
+    _killed = 0
+
+    def kill(self) -> None:
+        ready = re.findall(r"worker[-\d]* is ready \(process (\d+)\)", self.server.log)
+        living = [int(pid) for pid in ready if os.path.exists(f"/proc/{pid}")]
+        os.kill(living[self._killed % len(living)], signal.SIGKILL)
+        self._killed += 1
+
+    def come_back(self) -> None:
+        """The supervisor does that."""
+
+    def test_cuts_and_kills(self) -> None:
+        """A member has tabs on several workers, and its list is one."""
+        self.check()

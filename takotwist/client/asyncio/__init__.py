@@ -34,6 +34,7 @@ def subscribe(
     transport: Transport = "auto",
     header: str = "authorization",
     auth_frame: bool = False,
+    presence: bool = False,
     ca_file: str | None = None,
     policy: Policy | None = None,
 ) -> Subscription:
@@ -50,6 +51,8 @@ def subscribe(
     :param transport: ``auto`` is WebSocket, and SSE where the channel has no handlers.
     :param header: the header that a credentials text goes into.
     :param auth_frame: send the text in the first WebSocket frame instead.
+    :param presence: follow who is at the topic (`takotwist.client.presence.Roster`), which is
+        over SSE, and begins with all who are there.
     :param ca_file: PEM of the only authority to trust, as for a development certificate.
     :raises ValueError: `url` or `on_gone` is none, or a header cannot be sent; no value of
         one is repeated.
@@ -57,7 +60,7 @@ def subscribe(
     """
     policy, target = policy or Policy(), Target.of(url)
     options = SubscriptionOptions(
-        channel, params, cursor, credentials, on_gone, transport, header, auth_frame
+        channel, params, cursor, credentials, on_gone, transport, header, auth_frame, presence
     )
     connection = OwnConnection.of(options, policy, random.random)
     driver = Driver(connection, policy, target, ca_file)

@@ -37,6 +37,7 @@ def subscribe(
     transport: Transport = "auto",
     header: str = "authorization",
     auth_frame: bool = False,
+    presence: bool = False,
     ca_file: str | None = None,
     policy: Policy | None = None,
     endpoint: IStreamClientEndpoint | None = None,
@@ -55,6 +56,8 @@ def subscribe(
     :param transport: ``auto`` is WebSocket, and SSE where the channel has no handlers.
     :param header: the header that a credentials text goes into.
     :param auth_frame: send the text in the first WebSocket frame instead.
+    :param presence: follow who is at the topic (`takotwist.client.presence.Roster`), which is
+        over SSE, and begins with all who are there.
     :param ca_file: PEM of the only authority to trust, as for a development certificate.
     :param endpoint: where the server is, if the URL alone does not say.
     :param random: gives a float in [0, 1), for the jitter.
@@ -64,7 +67,7 @@ def subscribe(
     """
     policy, target = policy or Policy(), Target.of(url)
     options = SubscriptionOptions(
-        channel, params, cursor, credentials, on_gone, transport, header, auth_frame
+        channel, params, cursor, credentials, on_gone, transport, header, auth_frame, presence
     )
     connection = OwnConnection.of(options, policy, random)
     driver = Driver.on(reactor, connection, policy, target, ca_file, endpoint)

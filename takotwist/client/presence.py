@@ -1,0 +1,90 @@
+"""Who is here, from the events of a roster (``subscribe(..., presence=True)``).
+
+::
+
+    roster = Roster()
+    async with subscribe(url, "chat", params={"roomId": "a"}, presence=True) as events:
+        async for event in events:
+            change = roster.take(event)
+            print(change, sorted(roster.members))
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+import msgspec
+
+from takotwist.client.events import Event, Reset
+from takotwist.core.json_values import Json
+from takotwist.core.roster import View
+
+#: Types of a roster's messages.
+_TYPES = frozenset({"tako.join", "tako.update", "tako.leave", "tako.count"})
+
+
+@attrs.frozen(slots=True)
+class Member:
+    """One who is here.
+
+    :ivar info: what the app says of them, and `state` what they say of themselves; `None`
+        where nothing was said.
+    :ivar since: when they came, unix time in seconds.
+    """
+
+    subject: str
+    info: Json
+    state: Json
+    since: float
+
+
+@attrs.frozen(slots=True)
+class Change:
+    """What an event has changed.
+
+    :ivar member: of a leave, as they were last.
+    """
+
+    kind: Literal["join", "update", "leave"]
+    member: Member
+
+
+@attrs.define(slots=True, eq=False)
+class Roster:
+    """The list, as far as events have said.
+
+    :ivar members: by subject.
+    """
+
+    members: dict[str, Member] = attrs.field(factory=dict, init=False)
+    _view: View = attrs.field(factory=View, init=False)
+
+    @property
+    def guests(self) -> int:
+        """Connections that are no members."""
+        return self._view.count
+
+    def take(self, event: Event) -> Change | None:
+        """The next event of the subscription; what it changes, if it does."""
+        if isinstance(event, Reset):
+            # What comes now is the list from its beginning.
+            self._view = View()
+            self.members.clear()
+            return None
+        if event.type not in _TYPES:
+            return None
+        change = self._view.apply(int(event.id), event.type, msgspec.json.encode(event.data))
+        if change is None:
+            return None
+        kind, subject = change
+        if kind == "leave":
+            return Change("leave", self.members.pop(subject))
+        said = self._view.newest(subject)
+        info, state = [
+            None if value is None else msgspec.json.decode(value)
+            for value in (said.info, said.state)
+        ]
+        member = Member(subject, info, state, said.since / 1000)
+        self.members[subject] = member
+        return Change("join" if kind == "join" else "update", member)
