@@ -48,6 +48,10 @@ class AnyNode:
         return self._random.choice(self._endpoints).connect(factory)
 
 
+#: Seconds in which nodes that start at once, on a busy machine, have to be ready.
+READY = 90.0
+
+
 class Cluster:
     """See the module.
 
@@ -170,7 +174,8 @@ class Workers(Cluster):
         await super().close()
 
     def start(self) -> None:
-        self.server.start()
+        self.server.start(ready=False)
+        self.server.wait_ready(READY)
 
     def pid_of(self, name: str) -> int | None:
         """Of the process that serves in this place, if one does."""
@@ -250,12 +255,12 @@ class Postgres(Cluster):
             server.write_config(f'{self.config}\n[replay]\nurl = "{url}"\n')
             server.start(ready=False)
         for server in self._servers:
-            server.wait_ready()
+            server.wait_ready(READY)
 
     def kill_node(self, number: int) -> None:
         server = self._servers[number]
         # It may not have come up again since it was killed the last time.
-        server.wait_ready()
+        server.wait_ready(READY)
         server.kill()
         server.start(ready=False)
 

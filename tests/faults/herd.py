@@ -57,6 +57,16 @@ class Herd(threading.Thread):
         """How many are open."""
         return sum(one.begun for one in self.streams)
 
+    def lacking(self, count: int) -> str:
+        """Who has fewer messages than `count`, and what is wrong, for who reads it."""
+        few = [one for one in self.streams if len(one.numbers) < count]
+        open_ = sum(one.begun for one in few)
+        return (
+            f"{len(few)} of {len(self.streams)} lack some of {count}, {open_} of them open, such as"
+            f" {[(one.cursor, one.numbers, one.rest[:80]) for one in few[:2]]}; wrong:"
+            f" {self.wrong[:3]}; {self.opened} opened, {self.sent_away} sent away"
+        )
+
     def run(self) -> None:
         try:
             while not self.over.is_set():
@@ -81,7 +91,7 @@ class Herd(threading.Thread):
             return
         one.begun, one.rest = False, b""
         cursor = f"Last-Event-ID: {one.cursor}\r\n" if one.cursor else ""
-        head = f"GET {self.path} HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n{cursor}\r\n"
+        head = f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\n{cursor}\r\n"
         one.socket.sendall(head.encode())
         one.socket.setblocking(False)
         self._selector.register(one.socket, selectors.EVENT_READ, one)

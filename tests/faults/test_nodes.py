@@ -171,6 +171,7 @@ class WorkerTests(Acceptance, TestCase):
         published = 0
         try:
             wait_until(lambda: herd.wrong or herd.reading == SUBSCRIBERS, "all to be there", 60)
+            self.assertEqual(herd.wrong, [])
             server.signal(signal.SIGUSR2)
             began = time.monotonic()
             until = began + 90.0
@@ -183,11 +184,14 @@ class WorkerTests(Acceptance, TestCase):
                     # A while longer, for those who come again.
                     done, until = True, time.monotonic() + 3.0
             assert done, f"it takes too long:\n{server.log}"
-            wait_until(
-                lambda: all(len(one.numbers) >= published for one in herd.streams),
-                "all to have all",
-                30,
-            )
+            try:
+                wait_until(
+                    lambda: all(len(one.numbers) >= published for one in herd.streams),
+                    "all to have all",
+                    30,
+                )
+            except AssertionError as late:
+                raise AssertionError(herd.lacking(published)) from late
         finally:
             herd.over.set()
             herd.join(30)

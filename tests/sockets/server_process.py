@@ -211,7 +211,7 @@ class ServerProcess:
             self.wait_ready()
         return self
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, seconds: float = 20.0) -> None:
         """Wait until it serves."""
 
         def ready() -> bool:
@@ -220,7 +220,7 @@ class ServerProcess:
                 raise AssertionError(f"the server ended:\n{self.log}")
             return self.READY in self.log[self._begun_at :]
 
-        wait_until(ready, f"a server that is ready:\n{self.log}")
+        wait_until(ready, f"a server that is ready:\n{self.log}", seconds)
 
     @property
     def pid(self) -> int:
