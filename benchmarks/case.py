@@ -14,6 +14,7 @@ import attrs
 
 from benchmarks.generator import Incorrect, folder_for
 from benchmarks.outcome import Outcome
+from benchmarks.peers.nodes import TakoPair, TakoWorkers
 from benchmarks.peers.others import Autobahn, Limit, Nchan, Node, NodeShared
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.tako import Tako
@@ -24,6 +25,9 @@ MAKERS: Mapping[str, Callable[[Path, Path | None], Peer]] = {
     "takotwist": Tako,
     "takotwist power": lambda folder, pem: Tako(folder, pem, durability="power"),
     "takotwist asyncio": lambda folder, pem: Tako(folder, pem, reactor="asyncio"),
+    "takotwist 1 worker": lambda folder, pem: TakoWorkers(folder, pem, workers=1),
+    "takotwist 2 workers": lambda folder, pem: TakoWorkers(folder, pem, workers=2),
+    "takotwist postgresql": TakoPair,
     "nchan": Nchan,
     "node": Node,
     "node-shared": NodeShared,

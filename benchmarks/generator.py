@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.build import generator
-from benchmarks.peers.peer import GENERATOR_CORE, Peer
+from benchmarks.peers.peer import GENERATOR_CORE, Peer, bound
 
 
 class Incorrect(Exception):
@@ -31,7 +32,12 @@ class Load:
                 value = file
             arguments.append(f"{name}={value}")
         self._process = subprocess.Popen(
-            ["taskset", "-c", GENERATOR_CORE, str(generator()), str(peer.port), *arguments],
+            [
+                *bound(GENERATOR_CORE if peer.core else ""),
+                str(generator()),
+                str(peer.port),
+                *arguments,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -93,7 +99,9 @@ def fan_out(
     """Subscribers, publishers, and everything that arrives checked.
 
     Of the result: ``core`` and ``generator`` are the share of a core that the server
-    and the generator were busy, ``cpu_us`` is the server's CPU for each delivery.
+    and the generator were busy, ``cpu_us`` is the server's CPU for each delivery, and
+    ``busiest_rate`` the deliveries in a second of CPU of its busiest process: what it would
+    do with a core for each.
 
     :param kind: of subscriber.
     :param publish: how it is published.
@@ -119,10 +127,11 @@ def fan_out(
         load.expect("READY")
         load.go()
         load.expect("BEGIN")
-        before = peer.cpu()
+        before = peer.cpu_each()
         load.go()
         load.expect("END")
-        used = peer.cpu() - before
+        used_each = used_since(peer, before)
+        used = sum(used_each)
         load.go()
         result = load.result()
     wrong = result["wrong"], result["missing"], result["failed"]
@@ -133,7 +142,14 @@ def fan_out(
     result["cpu_us"] = used / max(1, result["deliveries"]) * 1e6
     result["rate"] = result["deliveries"] / result["seconds"]
     result["published_rate"] = result["published"] / result["seconds"]
+    result["busiest_rate"] = result["deliveries"] / max(used_each)
+    result["busiest_published"] = result["published"] / max(used_each)
     return result
+
+
+def used_since(peer: Peer, before: Mapping[int, float]) -> list[float]:
+    """Seconds of CPU that each process of a server has used since `before`."""
+    return [now - before.get(pid, 0.0) for pid, now in peer.cpu_each().items()]
 
 
 def folder_for(root: Path, name: str) -> Path:

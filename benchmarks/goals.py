@@ -67,6 +67,13 @@ GOALS: Sequence[Goal] = (
     Goal("idle", "sse, CPU", 3),
     Goal("idle", "websocket, CPU", 3),
     Goal("mixed", "mixed", 1.05),
+    *(
+        Goal("nodes", case, 1.7, "takotwist 1 worker")
+        for case in ("TLS handshakes", "TLS, sse", "single POSTs", "sse, 5,000")
+    ),
+    Goal("nodes", "publishes of all", 1, "takotwist 1 worker"),
+    Goal("nodes", "a message that nobody follows", 5),
+    Goal("nodes", "a followed topic", 600),
 )
 
 

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from benchmarks import requests
-from benchmarks.generator import Incorrect, Load, fan_out
+from benchmarks.generator import Incorrect, Load, fan_out, used_since
 from benchmarks.peers.peer import Peer, Publish
 
 
@@ -26,12 +26,14 @@ def connects(peer: Peer, kind: str, seconds: float = 1.5) -> dict[str, Any]:
         load.expect("READY")
         load.go()
         load.expect("BEGIN")
-        before = peer.cpu()
+        before = peer.cpu_each()
         load.go()
         result = load.result()
-    used = peer.cpu() - before
+    used_each = used_since(peer, before)
+    used = sum(used_each)
     if result["failed"]:
         raise Incorrect(f"{peer.name}: {result['failed']} connections ended early")
+    result["busiest_rate"] = result["handshakes"] / max(used_each)
     result["rate"] = result["handshakes"] / result["seconds"]
     result["core"] = used / result["seconds"]
     result["cpu_us"] = used / max(1, result["handshakes"]) * 1e6

@@ -11,6 +11,7 @@ import attrs
 from benchmarks.case import Case
 from benchmarks.generator import fan_out
 from benchmarks.measures import connects, grows, holds, resumes
+from benchmarks.nodes import crosses, follows, passes_by
 
 _ALL = {
     "sse": ("takotwist", "nchan", "node", "limit"),
@@ -283,6 +284,103 @@ def _reactors() -> Sequence[Case]:
     return [attrs.evolve(case, peers=both) for case in taken]
 
 
+def _nodes() -> Sequence[Case]:
+    """Several nodes: two workers beside one, and from one node to another."""
+    workers = ("takotwist 2 workers", "takotwist 1 worker")
+    busiest = "busiest_rate"
+    # With the generator there are more processes than cores: the second of CPU of the
+    # busiest one says what they would do with a core for each.
+    of_cpu = "for a second of CPU of the busiest process"
+    spread = [
+        Case(
+            "TLS handshakes",
+            workers,
+            partial(connects, kind="sse"),
+            busiest,
+            f"handshakes {of_cpu}",
+            tls=True,
+        ),
+        Case(
+            "TLS, sse, 1,000 subscribers, 16 in flight",
+            workers,
+            partial(fan_out, kind="sse", subscribers=1000, publishers=16, seconds=_SHORT),
+            busiest,
+            f"deliveries {of_cpu}",
+            tls=True,
+        ),
+        Case(
+            "single POSTs, 64 publishers",
+            workers,
+            partial(
+                fan_out,
+                kind="sse",
+                subscribers=16,
+                topics=16,
+                publishers=64,
+                seconds=_SHORT,
+                wait_all=0,
+            ),
+            "busiest_published",
+            f"messages {of_cpu}",
+        ),
+        Case(
+            "sse, 5,000 topics of 2, 16 publishers",
+            workers,
+            partial(
+                fan_out,
+                kind="sse",
+                subscribers=10_000,
+                topics=5000,
+                publishers=16,
+                warm_units=10_000,
+                units=20_000,
+            ),
+            busiest,
+            f"deliveries {of_cpu}",
+        ),
+        Case(
+            "publishes of all, by the clock",
+            workers,
+            partial(
+                fan_out,
+                kind="sse",
+                subscribers=16,
+                topics=16,
+                publishers=64,
+                seconds=_SHORT,
+                wait_all=0,
+            ),
+            "published_rate",
+            "messages/s",
+        ),
+    ]
+    shared = ("takotwist 2 workers", "takotwist postgresql")
+    across = [
+        Case(
+            f"from node to node, {name}",
+            shared,
+            crosses,
+            name,
+            "ms",
+            lower=True,
+            scale=1000,
+        )
+        for name in ("p50", "p99")
+    ]
+    return [
+        *spread,
+        *across,
+        Case("publishes of PostgreSQL beside SQLite", (shared[1], shared[0]),
+             partial(fan_out, kind="sse", subscribers=16, topics=16, publishers=64,
+                     seconds=_SHORT, wait_all=0),
+             "published_rate", "messages/s"),
+        Case("a message that nobody follows on a node", shared, passes_by, "cpu_us",
+             "CPU µs of that node", lower=True),
+        Case("a followed topic", ("takotwist 2 workers",), follows, "bytes", "bytes of a node",
+             lower=True),
+    ]  # fmt: skip
+
+
 @attrs.frozen
 class Scenario:
     """Cases that belong together.
@@ -315,4 +413,5 @@ SCENARIOS: Mapping[str, Scenario] = {
     "slow": Scenario(_slow),
     "reactors": Scenario(_reactors, rounds=5),
     "mixed": Scenario(_mixed, rounds=1),
+    "nodes": Scenario(_nodes, rounds=5),
 }

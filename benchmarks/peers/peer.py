@@ -71,15 +71,23 @@ def allow_files(wanted: int = 65_536) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def bound(core: str) -> list[str]:
+    """What runs a command on one core."""
+    return ["taskset", "-c", core] if core else []
+
+
 class Peer:
     """One server.
 
     :param folder: its own, for files.
     :param certificate: PEM with chain and key, where it is to serve TLS.
     :ivar subscribes: the kinds of subscribers that it serves.
+    :ivar core: where it runs, with the generator elsewhere; "" for wherever there is room, for
+        both: a server of several processes wants more than one.
     """
 
     name = ""
+    core = SERVER_CORE
     subscribes: Sequence[str] = ("sse", "websocket")
     tls = True
     #: What the stream begins with when a subscriber is live.
@@ -116,7 +124,7 @@ class Peer:
         """Start it and wait until it listens."""
         log = (self.folder / f"{self.name}.log").open("ab")
         self._process = subprocess.Popen(
-            ["taskset", "-c", SERVER_CORE, *self.command()],
+            [*bound(self.core), *self.command()],
             cwd=self.folder,
             env={**os.environ, **self.environment()},
             stdout=log,
@@ -154,9 +162,23 @@ class Peer:
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         return [self._process.pid, *map(int, children.read_text().split())]
 
+    @property
+    def nodes(self) -> Sequence[int]:
+        """Those of them that serve clients."""
+        return self.pids
+
+    @property
+    def other_port(self) -> int:
+        """A port of another node than the one behind `port`, where there is one."""
+        return self.port
+
     def cpu(self) -> float:
         """Seconds of CPU that it has used: of all threads of all its processes."""
         return sum(map(_cpu_of, self.pids))
+
+    def cpu_each(self) -> Mapping[int, float]:
+        """The same of each process."""
+        return {pid: _cpu_of(pid) for pid in self.pids}
 
     def resident(self) -> int:
         """Bytes of memory that it has to itself and has written to.

@@ -39,6 +39,7 @@ rate = 1e6
 burst = 1000000
 [replay]
 durability = "{durability}"
+{url}
 [limits]
 max_connections = 50000
 max_connections_per_address = 50000
@@ -55,6 +56,8 @@ class Tako(Peer):
 
     :param durability: of the log.
     :param reactor: of Twisted.
+    :param workers: processes that serve; 0 for one, bound to its core.
+    :param replay_url: a PostgreSQL in place of the file.
     """
 
     name = "takotwist"
@@ -67,9 +70,14 @@ class Tako(Peer):
         certificate: Path | None = None,
         durability: str = "commit",
         reactor: str = "epoll",
+        workers: int = 0,
+        replay_url: str = "",
     ) -> None:
         super().__init__(folder, certificate)
         self._reactor = reactor
+        self._workers = workers
+        if workers or replay_url:
+            self.core = ""
         (folder / "channels").mkdir(exist_ok=True)
         (folder / "channels" / "bench.py").write_text(CHANNELS)
         listen = f'["tcp:{self.port}:interface=127.0.0.1:backlog=4096"]'
@@ -82,13 +90,17 @@ class Tako(Peer):
                 ),
                 key=KEY,
                 durability=durability,
+                url=f'url = "{replay_url}"' if replay_url else "",
             )
         )
 
     def command(self) -> list[str]:
         twistd = Path(sys.executable).parent / "twistd"
         options = ["--reactor", self._reactor, "--pidfile", "", "--logfile", "server.log"]
-        return [sys.executable, str(twistd), "-n", *options, "tako", "--config", "tako.toml"]
+        workers = ["--workers", str(self._workers)] if self._workers else []
+        return [
+            sys.executable, str(twistd), "-n", *options, "tako", "--config", "tako.toml", *workers,
+        ]  # fmt: skip
 
     def environment(self) -> Mapping[str, str]:
         return {name: "" for name in os.environ if name.startswith("TAKO_")}
