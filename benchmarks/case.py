@@ -14,7 +14,7 @@ import attrs
 
 from benchmarks.generator import Incorrect, folder_for
 from benchmarks.outcome import Outcome
-from benchmarks.peers.nodes import TakoPair, TakoWorkers
+from benchmarks.peers.nodes import Centrifugo, TakoPair, TakoWorkers
 from benchmarks.peers.others import Autobahn, Limit, Nchan, Node, NodeShared
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.tako import Tako
@@ -28,6 +28,7 @@ MAKERS: Mapping[str, Callable[[Path, Path | None], Peer]] = {
     "takotwist 1 worker": lambda folder, pem: TakoWorkers(folder, pem, workers=1),
     "takotwist 2 workers": lambda folder, pem: TakoWorkers(folder, pem, workers=2),
     "takotwist postgresql": TakoPair,
+    "centrifugo postgresql": Centrifugo,
     "nchan": Nchan,
     "node": Node,
     "node-shared": NodeShared,

@@ -69,8 +69,11 @@ GOALS: Sequence[Goal] = (
     Goal("mixed", "mixed", 1.05),
     *(
         Goal("nodes", case, 1.7, "takotwist 1 worker")
-        for case in ("TLS handshakes", "TLS, sse", "single POSTs", "sse, 5,000")
+        for case in ("TLS handshakes", "TLS, sse", "single POSTs, 64 publishers", "sse, 5,000")
     ),
+    Goal("nodes", "from node to node, p50", 3),
+    Goal("nodes", "from node to node, p99", 1, "centrifugo postgresql"),
+    Goal("nodes", "CPU of single POSTs", 1, "centrifugo postgresql"),
     Goal("nodes", "publishes of all", 1, "takotwist 1 worker"),
     Goal("nodes", "a message that nobody follows", 5),
     Goal("nodes", "a followed topic", 600),
