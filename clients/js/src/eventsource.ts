@@ -31,12 +31,14 @@ export const eventSource: TransportFactory = ({ environment, base }, events) => 
   }
 
   events.request().then(
-    ({ channel, params, cursor, auth }) => {
+    ({ channel, params, cursor, auth, presence }) => {
       if (over) return;
       const EventSource = environment.EventSource ?? globalThis.EventSource;
       if (!EventSource) return end({ action: "stop", code: "no-eventsource", message: "There is no EventSource here." });
       const extra = { access_token: auth, last_event_id: cursor, stale: "reset" };
-      const opened = new EventSource(channelUrl(base, channel, params, extra).href, { withCredentials: true });
+      const url = channelUrl(base, channel, params, extra);
+      if (presence) url.pathname += "/presence";
+      const opened = new EventSource(url.href, { withCredentials: true });
       source = opened;
       opened.onopen = () => events.attached();
       opened.onmessage = (event: { data: string }) => {
@@ -51,6 +53,7 @@ export const eventSource: TransportFactory = ({ environment, base }, events) => 
         const message = readMessage(parse(data));
         if (message) events.moved(message.id);
       });
+      opened.addEventListener("tako.synced", () => events.synced?.());
       opened.addEventListener("tako.reset", (event) => events.reset((parse(event.data) ?? {}) as object));
     },
     () => end(NO_CREDENTIALS),

@@ -2,6 +2,7 @@
 
 import { describe, expect, test, vi } from "vitest";
 import { createClient, type Member, type PresenceEvent, typingIndicator } from "../src/index.js";
+import { eventSource } from "../src/eventsource.js";
 import { createRosterView } from "../src/presence.js";
 import { World } from "./world.js";
 
@@ -128,6 +129,41 @@ describe("presence", () => {
     expect(seen).toEqual(["msg"]);
     expect(presence.members.length).toBe(1);
   });
+});
+
+test("over SSE the roster is a stream of its own, and a state is a request in the stream's name", async () => {
+  const world = new World();
+  const channel = createClient({ ...world.environment, url: "https://x.example", transport: "sse" }).channel("chat", { params });
+  const { presence } = channel;
+  presence.subscribe(() => {});
+  presence.update({ x: 1 });
+  await world.settle();
+  const [room, roster] = [...world.requests].sort((one, other) => one.url.pathname.length - other.url.pathname.length);
+  expect([room?.url.pathname, roster?.url.pathname]).toEqual(["/_tako/channels/chat", "/_tako/channels/chat/presence"]);
+  expect(roster?.headers.get("accept")).toBe("text/event-stream");
+  room?.stream();
+  roster?.stream();
+  await world.settle();
+  const join = JSON.stringify({ id: "7", channel: "chat", type: "tako.join", data: { subject: "ada", since: 1 } });
+  roster?.bytes(`id: 7\ndata: ${join}\n\nevent: tako.synced\nid: 7\ndata: {"cursor":"7"}\n\n`);
+  const opened = JSON.stringify({ id: "5", channel: "chat", type: "tako.open", data: { connection: "c7" } });
+  room?.bytes(`event: tako.open\nid: 5\ndata: ${opened}\n\n`);
+  await world.settle();
+  expect([presence.synced, presence.members.length]).toEqual([true, 1]);
+  expect([world.request.method, world.request.url.pathname]).toEqual(["POST", "/_tako/channels/chat/presence"]);
+  expect(JSON.parse(world.request.body)).toEqual({ connection: "c7", state: { x: 1 } });
+  channel.close();
+});
+
+test("over an EventSource too", async () => {
+  const world = new World();
+  const channel = createClient({ ...world.environment, url: "https://x.example", transport: eventSource }).channel("chat", { params });
+  channel.presence.subscribe(() => {});
+  await world.settle();
+  const roster = world.sources.find(({ url }) => url.includes("/chat/presence?"));
+  roster?.listeners.get("tako.synced")?.({ data: "{}" });
+  expect(channel.presence.synced).toBe(true);
+  channel.close();
 });
 
 describe("the list", () => {
