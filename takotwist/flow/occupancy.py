@@ -76,6 +76,10 @@ class Occupancy:
                 self._told.discard(key)
                 self._say(key, False)
 
+    def forget(self) -> None:
+        """Another node looks after it; it is read anew when this one does again."""
+        self._ready = False
+
     def _say(self, key: str, occupied: bool) -> None:
         self.tell(key, occupied)
         if self.publishing.log.keyed:

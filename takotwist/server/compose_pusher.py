@@ -18,6 +18,7 @@ from takotwist.facades.pusher.api import PusherApi
 from takotwist.facades.pusher.apps import PusherApp, PusherSettings
 from takotwist.facades.pusher.hub import Hub, Nobody
 from takotwist.facades.pusher.names import CHANNEL, Name, Names, Rule
+from takotwist.facades.pusher.nodes import OtherNodes
 from takotwist.facades.pusher.routes import PusherRoutes
 from takotwist.facades.pusher.socket import PusherSockets
 from takotwist.flow.authorize import AuthorizerService
@@ -139,6 +140,8 @@ def compose_pusher(
         max_user_info_bytes=config.max_user_info_bytes,
         client_event_rate=config.client_event_rate,
     )
+    number = below(SOCKET_ID_PART) + 1
+    process = str(number)
     hubs = [
         Hub(
             app,
@@ -152,11 +155,14 @@ def compose_pusher(
         )
         for app in pusher_apps(config)
     ]
-    for hub in hubs if webhooks is not None else ():
-        assert webhooks is not None
-        webhooks.watch_app(hub.app.name, hub.roster.names, hub.roster.members)
+    others: list[OtherNodes] = []
+    for hub in hubs:
+        if not publishing.log.everything:
+            hub.others = OtherNodes(process, hub, publishing, admission.attacher)
+            others.append(hub.others)
+        if webhooks is not None:
+            webhooks.watch_app(hub.app.name, hub.followed, hub.all_members)
     by_key = {hub.app.key: hub for hub in hubs}
-    process = below(SOCKET_ID_PART) + 1
 
     def is_secure(request: Any) -> bool:
         return (settings.peer(request).origin or "").startswith("https:")
@@ -167,7 +173,7 @@ def compose_pusher(
         upgrade,
         OriginPolicy.of(config.allowed_origins),
         is_secure,
-        lambda: f"{process}.{below(SOCKET_ID_PART)}",
+        lambda: f"{number}.{below(SOCKET_ID_PART)}",
     )
     api = PusherApi(
         admission.answers,
@@ -177,4 +183,4 @@ def compose_pusher(
         wall,
         lambda app, count: cost(f"pusher {app}", count),
     )
-    return PusherRoutes(sockets, api, config.path.encode())
+    return PusherRoutes(sockets, api, config.path.encode(), others)

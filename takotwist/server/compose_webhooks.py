@@ -67,7 +67,9 @@ class Webhooks:
     metrics: Metrics
     deadlines: Deadlines
     node: str
+    lease: Lease
     _watched: list[Occupancy] = attrs.field(factory=list, init=False)
+    _shared: list[Occupancy] = attrs.field(factory=list, init=False)
     _next: Deadline | None = attrs.field(default=None, init=False)
     _refused: Counter[str] = attrs.field(factory=Counter, init=False)
     _refused_at: float = attrs.field(default=0.0, init=False)
@@ -110,12 +112,16 @@ class Webhooks:
             kind = "member_added" if is_there else "member_removed"
             events.happened(kind, name, user_id=user_id)
 
-        self._watch(f"channels {app}", lambda: frozenset(channels()), channel)
-        self._watch(
-            f"members {app}",
-            lambda: frozenset(f"{name}\n{user_id}" for name, user_id in members()),
-            member,
-        )
+        # All nodes know of all, so one of them is enough: the one that delivers.
+        self._shared += [
+            Occupancy(f"channels {app}", lambda: frozenset(channels()), channel, self.publishing),
+            Occupancy(
+                f"members {app}",
+                lambda: frozenset(f"{name}\n{user_id}" for name, user_id in members()),
+                member,
+                self.publishing,
+            ),
+        ]
 
     def start(self) -> None:
         """Begin."""
@@ -156,6 +162,11 @@ class Webhooks:
         self._look_at_store()
         for one in self._watched:
             one.look()
+        for one in self._shared:
+            if self.lease.held:
+                one.look()
+            else:
+                one.forget()
         if now >= self._refused_at + REFUSED_SECONDS:
             self._look_at_refusals(now)
 
@@ -226,7 +237,7 @@ def compose_webhooks(
     of_apps = {
         app.name: courier(_of_app(app, lifecycle)) for app in config.pusher.apps if app.webhook_url
     }
-    return Webhooks(native, of_apps, sender, publishing, fanout, metrics, deadlines, node)
+    return Webhooks(native, of_apps, sender, publishing, fanout, metrics, deadlines, node, lease)
 
 
 def _native(one: EndpointKeys, lifecycle: Lifecycle) -> Endpoint:

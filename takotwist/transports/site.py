@@ -74,6 +74,12 @@ def read_path(path: bytes, bases: Sequence[str]) -> ChannelPath | None:
 class Facade(Protocol):
     """Another system's protocol over the same topics, on paths of its own."""
 
+    def start(self) -> None:
+        """The log can be used from now on."""
+
+    def stop(self) -> None:
+        """All connections were ended."""
+
     def serves(self, path: bytes) -> bool:
         """Tell whether a path is one of these."""
 

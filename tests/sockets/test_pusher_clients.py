@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pusher
@@ -116,14 +116,19 @@ class Clients:
 
 
 class PusherCase(SynchronousTestCase):
-    """One server, and clients of npm."""
+    """One server, and clients of npm.
+
+    :cvar more: of its configuration.
+    """
+
+    more: ClassVar[str] = ""
 
     @classmethod
     def setUpClass(cls) -> None:
         subprocess.run(["sh", str(INSTALL), str(FOLDER)], check=True, timeout=300)
 
     def setUp(self) -> None:
-        self.server = ServerProcess(FAST + APP)
+        self.server = ServerProcess(FAST + self.more + APP)
         self.addCleanup(self.server.close)
         self.server.start()
         self.clients = self.more_clients()
@@ -237,6 +242,45 @@ class PusherJsTests(PusherCase):
         self.assertGreater(times[-1] - times[-3], 500)
         self.clients.ask("trigger", channels="news", event="hi", data=1)
         self.assertEqual(self.clients.got("ann", "news", "hi"), 1)
+
+
+class WorkersTests(PusherCase):
+    """Several processes behind one port."""
+
+    more = "\n[server]\nworkers = 3\n"
+
+    def test_members(self) -> None:
+        """Whichever process a client has come to, it has the list of all, and hears of each."""
+        users = [f"u{number}" for number in range(8)]
+        self.connect(*users)
+        for user in users:
+            self.follow(user, "presence-x")
+
+        def members(user: str) -> list[str]:
+            return sorted(self.clients.ask("members", user=user, name="presence-x"))
+
+        for user in users:
+            self.clients.until(lambda user=user: members(user) == users)
+        self.clients.do("say", user="u0", name="presence-x", event="client-hi", data={"n": 1})
+        for user in users[1:]:
+            self.assertEqual(self.clients.got(user, "presence-x", "client-hi"), {"n": 1})
+        self.clients.do("disconnect", user="u7")
+        for user in users[:7]:
+            self.clients.until(lambda user=user: members(user) == users[:7])
+        library = pusher.Pusher(
+            app_id=ID, key=KEY, secret=SECRET, host="127.0.0.1", port=self.server.port, ssl=False
+        )
+        for number in range(6):
+            library.trigger("presence-x", "n", number)
+        for user in users[:7]:
+            self.clients.until(
+                lambda user=user: (
+                    [data for name, data in self.clients.events(user, "presence-x") if name == "n"]
+                    == list(range(6))
+                )
+            )
+        info = library.channel_info("presence-x", ["user_count", "subscription_count"])
+        self.assertEqual(info, {"occupied": True, "user_count": 7, "subscription_count": 7})
 
 
 class EchoTests(PusherCase):

@@ -27,7 +27,6 @@ from takotwist.errors import (
 from takotwist.facades.pusher.frames import check_event, shown, stored, stored_value
 from takotwist.facades.pusher.hub import Hub
 from takotwist.facades.pusher.names import Name
-from takotwist.facades.pusher.roster import Followed
 from takotwist.facades.pusher.signatures import Unsigned, check_request, raw_fields
 from takotwist.streams.http.interface import BodyRequest
 from takotwist.transports.responses import Responses
@@ -194,8 +193,7 @@ class PusherApi:
         self.cost(hub.app.name, len(found))
         storing: list[Deferred[Appended]] = []
         for place, _, one in found:
-            left_out = hub.sockets.get(one.socket_id or "")
-            storing.append(hub.trigger(place, one.event, one.data, left_out))
+            storing.append(hub.trigger(place, one.event, one.data, one.socket_id))
         # The first failure would leave the others unheard.
         stored = gatherResults(storing, consumeErrors=True)
         stored.addErrback(_first)
@@ -209,8 +207,8 @@ class PusherApi:
             raise BodyInvalid("user_count is for presence channels: filter_by_prefix=presence-")
         return {
             "channels": {
-                name: _counts(followed, info)
-                for name, followed in hub.roster.items()
+                name: _counts(hub, name, info)
+                for name in sorted(hub.followed())
                 if name.startswith(prefix)
             }
         }
@@ -218,7 +216,7 @@ class PusherApi:
     async def _channel(self, hub: Hub, name: Name, query: Mapping[str, str]) -> object:
         info = _info(query.get("info"))
         _check_info(name, info)
-        facts = {"occupied": name.text in hub.roster, **self._facts(hub, name, info)}
+        facts = {"occupied": hub.followers(name.text) > 0, **self._facts(hub, name, info)}
         if CACHE in info and name.cache:
             place = await hub.find(name)
             last = await hub.last(place.asked.topic)
@@ -229,19 +227,19 @@ class PusherApi:
     def _users(self, hub: Hub, name: Name) -> object:
         if not name.presence:
             raise BodyInvalid("Users are those of a presence channel.")
-        return {"users": [{"id": one} for one in hub.roster.get(name.text).members]}
+        return {"users": [{"id": one} for one in hub.members(name.text)]}
 
     @staticmethod
     def _facts(hub: Hub, name: Name, info: frozenset[str]) -> dict[str, object]:
-        return _counts(hub.roster.get(name.text), info)
+        return _counts(hub, name.text, info)
 
 
-def _counts(followed: Followed[Any], info: frozenset[str]) -> dict[str, object]:
+def _counts(hub: Hub, name: str, info: frozenset[str]) -> dict[str, object]:
     counts: dict[str, object] = {}
     if USER_COUNT in info:
-        counts[USER_COUNT] = len(followed.members)
+        counts[USER_COUNT] = len(hub.members(name))
     if SUBSCRIPTION_COUNT in info:
-        counts[SUBSCRIPTION_COUNT] = len(followed.connections)
+        counts[SUBSCRIPTION_COUNT] = hub.followers(name)
     return counts
 
 

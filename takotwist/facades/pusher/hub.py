@@ -9,7 +9,7 @@ is given the whole list when it is back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -27,6 +27,7 @@ from takotwist.errors import BodyInvalid, Overloaded, VerifyRejected
 from takotwist.facades.pusher.apps import PusherApp, PusherSettings
 from takotwist.facades.pusher.frames import event_frame, frame
 from takotwist.facades.pusher.names import Name, Rule
+from takotwist.facades.pusher.nodes import Deliver, LeaveOut, OtherNodes, Terminate
 from takotwist.facades.pusher.roster import Change, Roster
 from takotwist.flow.authorize import AuthorizerService, TopicRequest
 from takotwist.flow.publish import PublisherService, validate
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 #: Up to so many followers each change of their number is told at once, past it every so often.
 COUNTED_AT_ONCE, COUNT_SECONDS = 100, 5.0
+
+#: Seconds for which an event that another node has said is waited for.
+EXPECTED_SECONDS = 10.0
 
 #: Most messages and bytes of one page, where the last event of a topic is looked for.
 PAGE_MESSAGES, PAGE_BYTES = 512, 256 * 1024
@@ -75,6 +79,7 @@ class Hub:
 
     :ivar seconds: the clock of `deadlines`.
     :ivar told: who is told what happens.
+    :ivar others: the other nodes; `None` where there are none.
     :ivar form: in which its clients take messages.
     :ivar sockets: its connections here, by their ids; `users`: those that have signed in.
     """
@@ -87,6 +92,7 @@ class Hub:
     deadlines: Deadlines
     seconds: Callable[[], float]
     told: Happenings = attrs.field(factory=Nobody)
+    others: OtherNodes | None = None
     roster: Roster[PusherSpeaker] = attrs.field(factory=Roster, init=False)
     sockets: dict[str, PusherSpeaker] = attrs.field(factory=dict, init=False)
     users: dict[str, set[PusherSpeaker]] = attrs.field(factory=dict, init=False)
@@ -135,17 +141,22 @@ class Hub:
         validate(place.asked.definition, [Draft(event, data)])
 
     def trigger(
-        self, place: Place, event: str, data: bytes, left_out: PusherSpeaker | None = None
+        self, place: Place, event: str, data: bytes, left_out: str | None = None
     ) -> Deferred[Appended]:
         """Store an event that was checked, which is then delivered.
 
         :param data: as it stands in the log.
-        :param left_out: whoever is not given it.
+        :param left_out: the id of the connection that is not given it.
         """
         definition, topic = place.asked.definition, place.asked.topic
         undo: Callable[[], None] | None = None
         if left_out is not None:
-            undo = left_out.leave_out(self.app.names.name_of(topic), event, data)
+            name, speaker = self.app.names.name_of(topic), self.sockets.get(left_out)
+            if speaker is not None:
+                undo = speaker.leave_out(name, event, data)
+            elif self.others is not None:
+                others = self.others
+                others.say(LeaveOut(others.node, name, event, data.decode(), left_out))
         lifecycle = self.authorizing.lifecycle(definition)
         stored = self.publishing.publish(topic, (Draft(event, data),), lifecycle)
         if undo is not None:
@@ -171,6 +182,24 @@ class Hub:
                     del self._said_by[key]
 
         return forget
+
+    def said_elsewhere(self, name: str, event: str, data: bytes, user_id: str) -> None:
+        """The same, for the other nodes."""
+        if self.others is not None:
+            node = self.others.node
+            self.others.say(LeaveOut(node, name, event, data.decode(), user_id=user_id))
+
+    def expect(self, said: LeaveOut) -> None:
+        """What another node has just said is to come by the log."""
+        data = said.data.encode()
+        speaker = self.sockets.get(said.socket_id)
+        if speaker is not None:
+            speaker.leave_out(said.name, said.event, data, said.user_id)
+        here = next(iter(self.roster.get(said.name).connections), None)
+        topic = None if here is None else here.topic_of(said.name)
+        if said.user_id is not None and topic is not None:
+            forget = self.said_by(topic, said.event, data, said.user_id)
+            self.deadlines.at(self.seconds() + EXPECTED_SECONDS, forget)
 
     def _encoded(self, message: Message) -> bytes:
         topic = message.topic
@@ -209,6 +238,12 @@ class Hub:
 
     # what is not stored
 
+    def deliver_everywhere(self, name: str, payload: bytes, but: PusherSpeaker) -> None:
+        """Hand a frame to all who follow a channel, on whatever node."""
+        self.deliver(name, payload, but)
+        if self.others is not None:
+            self.others.say(Deliver(self.others.node, name, payload.decode()))
+
     def deliver(
         self, name: str, payload: bytes, but: PusherSpeaker | None = None, *, must: bool = False
     ) -> None:
@@ -243,46 +278,95 @@ class Hub:
         :return: what it is told of it.
         """
         change = self.roster.enter(name.text, speaker, user_id, info)
-        if change.member is not None:
-            joined = b'{"user_id":%b,"user_info":%b}' % (
-                _text(change.member.user_id),
-                change.member.info,
-            )
-            self._tell(name.text, "member_added", joined, speaker)
+        if change.member is not None and change.member.user_id not in self._away(name.text):
+            self._joined(name.text, change.member.user_id, change.member.info, speaker)
         self._occupancy(name, change)
-        return {"presence": self.roster.get(name.text).presence()} if name.presence else {}
+        return {"presence": self._presence(name.text)} if name.presence else {}
 
     def left(self, name: Name, speaker: PusherSpeaker) -> None:
         """It does so no longer."""
         change = self.roster.leave(name.text, speaker)
-        if change.member is not None:
-            gone = b'{"user_id":%b}' % _text(change.member.user_id)
-            self._tell(name.text, "member_removed", gone, None)
+        if change.member is not None and change.member.user_id not in self._away(name.text):
+            self._gone(name.text, change.member.user_id)
         self._occupancy(name, change)
+
+    def elsewhere_changed(
+        self, name: str, before: Mapping[str, bytes], after: Mapping[str, bytes]
+    ) -> None:
+        """Another node has said who follows a channel there.
+
+        :param before: and `after`: all members, and what they show.
+        """
+        if name not in self.roster:
+            return
+        for user_id, info in after.items():
+            if user_id not in before:
+                self._joined(name, user_id, info, None)
+        for user_id in before:
+            if user_id not in after:
+                self._gone(name, user_id)
+        self._count_soon(Name.of(name))
+
+    def _joined(self, name: str, user_id: str, info: bytes, but: PusherSpeaker | None) -> None:
+        joined = b'{"user_id":%b,"user_info":%b}' % (_text(user_id), info)
+        self._tell(name, "member_added", joined, but)
+
+    def _gone(self, name: str, user_id: str) -> None:
+        self._tell(name, "member_removed", b'{"user_id":%b}' % _text(user_id), None)
+
+    def _away(self, name: str) -> Mapping[str, msgspec.Raw]:
+        return {} if self.others is None else self.others.members(name)
+
+    def _presence(self, name: str) -> dict[str, object]:
+        """The members of all nodes, as who comes is told of them."""
+        members = self.members(name)
+        return {"ids": list(members), "hash": members, "count": len(members)}
+
+    def members(self, name: str) -> dict[str, msgspec.Raw]:
+        """The members of a channel, on whatever node, and what they show."""
+        here = self.roster.get(name).members.values()
+        return {**self._away(name), **{one.user_id: msgspec.Raw(one.info) for one in here}}
+
+    def followers(self, name: str) -> int:
+        """The connections that follow a channel, on whatever node."""
+        here = len(self.roster.get(name).connections)
+        return here if self.others is None else here + self.others.count(name)
+
+    def followed(self) -> set[str]:
+        """All channels that are followed, on whatever node."""
+        here = set(self.roster.names())
+        return here if self.others is None else here | self.others.names()
+
+    def all_members(self) -> set[tuple[str, str]]:
+        """Channels and their members, on whatever node."""
+        here = set(self.roster.members())
+        return here if self.others is None else here | set(self.others.all_members())
 
     def _tell(self, name: str, event: str, data: bytes, but: PusherSpeaker | None) -> None:
         said = {"event": f"pusher_internal:{event}", "channel": name, "data": data.decode()}
         self.deliver(name, _json(said), but, must=True)
 
     def _occupancy(self, name: Name, change: Change) -> None:
+        if self.others is not None:
+            self.others.changed(name.text)
         if change.vacated:
             waiting = self._counting.pop(name.text, None)
             if waiting is not None:
                 waiting.cancel()
-        elif self.app.subscription_count and not name.presence and name.text not in self._counting:
-            if len(self.roster.get(name.text).connections) <= COUNTED_AT_ONCE:
-                # When this turn's answers are out: who comes is told that it is in first.
-                self._counting[name.text] = self.deadlines.at(
-                    self.seconds(), lambda: self._count(name.text)
-                )
-            else:
-                self._counting[name.text] = self.deadlines.at(
-                    self.seconds() + COUNT_SECONDS, lambda: self._count(name.text)
-                )
+        else:
+            self._count_soon(name)
+
+    def _count_soon(self, name: Name) -> None:
+        if not self.app.subscription_count or name.presence or name.text in self._counting:
+            return
+        # When this turn's answers are out, at least: who comes is told that it is in first.
+        few = self.followers(name.text) <= COUNTED_AT_ONCE
+        when = self.seconds() + (0 if few else COUNT_SECONDS)
+        self._counting[name.text] = self.deadlines.at(when, lambda: self._count(name.text))
 
     def _count(self, name: str) -> None:
         self._counting.pop(name, None)
-        count = len(self.roster.get(name).connections)
+        count = self.followers(name)
         told = {"subscription_count": count}
         self.deliver(name, frame("pusher_internal:subscription_count", told, name))
         self.told.happened("subscription_count", name, subscription_count=str(count))
@@ -299,15 +383,16 @@ class Hub:
             if not of_user:
                 del self.users[user_id]
 
-    def terminate(self, user_id: str) -> int:
-        """End the connections of a user.
+    def terminate(self, user_id: str) -> None:
+        """End the connections of a user, on whatever node."""
+        self.terminate_here(user_id)
+        if self.others is not None:
+            self.others.say(Terminate(self.others.node, user_id))
 
-        :return: how many there were here.
-        """
-        ending = list(self.users.get(user_id, ()))
-        for speaker in ending:
+    def terminate_here(self, user_id: str) -> None:
+        """End those on this node."""
+        for speaker in list(self.users.get(user_id, ())):
             speaker.end(VerifyRejected("The app has ended the connections of this user."))
-        return len(ending)
 
 
 def _after(failure: Failure, undo: Callable[[], None]) -> Failure:

@@ -37,14 +37,6 @@ class Followed(Generic[C]):
     connections: dict[C, str | None] = attrs.field(factory=dict)
     members: dict[str, Member[C]] = attrs.field(factory=dict)
 
-    def presence(self) -> dict[str, object]:
-        """The members, as who comes is told of them."""
-        return {
-            "ids": list(self.members),
-            "hash": {one.user_id: msgspec.Raw(one.info) for one in self.members.values()},
-            "count": len(self.members),
-        }
-
 
 @attrs.frozen(slots=True)
 class Change:

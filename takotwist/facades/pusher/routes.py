@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import unquote
 
 import attrs
 
 from takotwist.errors import NotFound, UpgradeRequired
 from takotwist.facades.pusher.api import PusherApi
+from takotwist.facades.pusher.nodes import OtherNodes
 from takotwist.facades.pusher.socket import PusherSockets
 from takotwist.streams.http.interface import BodyRequest
 from takotwist.streams.websocket.handshake import is_upgrade
@@ -18,11 +20,23 @@ class PusherRoutes:
     """See `takotwist.transports.site.Facade`.
 
     :ivar path: what stands before the paths.
+    :ivar others: the other nodes, by app.
     """
 
     sockets: PusherSockets
     api: PusherApi
     path: bytes
+    others: Sequence[OtherNodes] = ()
+
+    def start(self) -> None:
+        """Begin to hear of the other nodes."""
+        for one in self.others:
+            one.start()
+
+    def stop(self) -> None:
+        """Tell them nothing more."""
+        for one in self.others:
+            one.stop()
 
     def serves(self, path: bytes) -> bool:
         """Tell whether a path is one of these."""

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from takotwist.codecs.websocket_frame import text_frame
 from takotwist.core.authorization import Grant
 from takotwist.core.log import Appended
-from takotwist.core.topic import Draft
+from takotwist.core.topic import Draft, Topic
 from takotwist.errors import (
     BodyInvalid,
     CredentialsMissing,
@@ -168,6 +168,11 @@ class PusherSpeaker:
         self._wire.send_queue.leave_out(expected)
         return partial(self._wire.send_queue.leave_in, expected)
 
+    def topic_of(self, name: str) -> Topic | None:
+        """The topic of a channel that the client follows."""
+        channel = self._channels.get(name)
+        return None if channel is None else channel.place.asked.topic
+
     # subscriptions
 
     def _about(self, said: ClientFrame, do: Callable[[Name, dict[str, Any]], Any]) -> None:
@@ -196,9 +201,8 @@ class PusherSpeaker:
         user_id, info = self._let_in(name, data)
         place = await hub.find(name)
         hub.check_trust(place, name)
-        followed = hub.roster.get(name.text)
-        full = len(followed.members) >= hub.settings.max_members
-        if name.presence and full and user_id not in followed.members:
+        members = hub.members(name.text) if name.presence else {}
+        if len(members) >= hub.settings.max_members and user_id not in members:
             raise Overloaded(f"A presence channel has {hub.settings.max_members} members at most.")
         cursor = None
         if name.cache:
@@ -313,7 +317,7 @@ class PusherSpeaker:
         if rule.store_client_events if rule is not None else hub.app.store_client_events:
             self._store(channel, event, data)
         else:
-            hub.deliver(name, event_frame(name, event, data, user_id), self)
+            hub.deliver_everywhere(name, event_frame(name, event, data, user_id), self)
             self._told(channel, event, data)
 
     def _store(self, channel: _Channel, event: str, data: bytes) -> None:
@@ -323,6 +327,7 @@ class PusherSpeaker:
         forget = None
         if channel.user_id is not None:
             forget = hub.said_by(topic, event, data, channel.user_id)
+            hub.said_elsewhere(name, event, data, channel.user_id)
 
         def outcome(result: Appended | Refusal | None) -> None:
             if forget is not None:

@@ -338,14 +338,6 @@ def _check_pusher(config: Config, problems: Collected) -> None:
         pusher_apps(pusher)
     except ConfigError as bad:
         problems.add(bad.reason, key=bad.key, source=_source(config, bad.key or "pusher.apps"))
-    if config.server.workers != 1 or config.replay.url is not None:
-        # Members, client events and counts are of the process that holds the connections.
-        problems.add(
-            "are served by one process that has its log alone: server.workers must be 1, and"
-            " replay.url absent",
-            key="pusher.apps",
-            source=_source(config, "pusher.apps"),
-        )
     most = config.limits.max_message_bytes
     if pusher.max_event_bytes > most:
         problems.add(

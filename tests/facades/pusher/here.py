@@ -83,11 +83,13 @@ class Here:
         rules: tuple[PusherMapKeys, ...] = (),
         config: Config | None = None,
         pusher: Mapping[str, Any] | None = None,
+        world: Mapping[str, Any] | None = None,
         **app: Any,
     ) -> Here:
-        """:param app: what differs in the app; `pusher`: in what holds for all."""
+        """:param app: what differs in the app; `pusher`: in what holds for all; `world`: beside."""
         keys = Pusher(apps=(attrs.evolve(APP, **app),), map=rules, **(pusher or {}))
-        return cls(World(*channels, config=attrs.evolve(config or Config(), pusher=keys)))
+        config = attrs.evolve(config or Config(), pusher=keys)
+        return cls(World(*channels, config=config, **(world or {})))
 
     def connect(self, query: str = "protocol=7&client=js&version=8.6.0", **more: Any) -> Client:
         """Connect as ``pusher-js`` does."""

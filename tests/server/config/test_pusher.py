@@ -67,10 +67,6 @@ class PusherTests(SynchronousTestCase):
         self.wrong(two + 'channel = "c"\n', "two patterns", "app main")
         self.wrong('[[pusher.map]]\npattern = "a"\nchannel = "c"', "needs an app")
 
-    def test_one_process(self) -> None:
-        """Several would each know of its own members alone."""
-        self.wrong("[server]\nworkers = 2\n" + APP, "one process")
-
     def test_sizes(self) -> None:
         text = "[pusher]\nmax_event_bytes = 100000\n" + APP
         self.wrong(text, "limits.max_message_bytes", "pusher.max_event_bytes")

@@ -54,6 +54,7 @@ const commands = {
   },
   unsubscribe: ({ user, name }) => clients[user].unsubscribe(name),
   say: ({ user, name, event, data }) => clients[user].channel(name).trigger(event, data),
+  members: ({ user, name }) => Object.keys(clients[user].channel(name).members.members),
   signin: ({ user }) => {
     clients[user].user.bind_global((event, data) => say({ user, own: event, data }));
     clients[user].signin();

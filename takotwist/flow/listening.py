@@ -1,0 +1,92 @@
+"""A topic that the server itself follows, as any subscriber does.
+
+Rule: what may have been missed is said (`again`), so that who listens asks for the whole.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.defer import ensureDeferred
+from twisted.logger import Logger
+
+from takotwist.codecs.wire_forms import WireForm
+from takotwist.core.channel import Lifecycle
+from takotwist.core.fanout import Subscription
+from takotwist.core.send_queue import FlushBatch, SendQueue
+from takotwist.core.topic import Topic
+from takotwist.errors import Refusal
+from takotwist.flow.attach import RETRY_SECONDS, Attacher
+
+_SIZE = struct.Struct("!I")
+
+#: The data of messages, each behind its length.
+FORM = WireForm("listening", lambda message: _SIZE.pack(len(message.data)) + message.data)
+
+#: Bytes that are joined for one turn.
+JOINED_BYTES = 64 * 1024
+
+
+@attrs.define(slots=True, eq=False)
+class Listening:
+    """One topic, from now on.
+
+    :ivar take: called with the data of each message, in order.
+    :ivar again: called when it begins, and when something may have been missed.
+    """
+
+    attacher: Attacher
+    flush_batch: FlushBatch
+    topic: Topic
+    lifecycle: Lifecycle
+    take: Callable[[bytes], object]
+    again: Callable[[], object]
+    _subscription: Subscription | None = attrs.field(default=None, init=False)
+    _stopped: bool = attrs.field(default=False, init=False)
+    _log: Logger = attrs.field(factory=Logger, init=False)
+
+    def start(self) -> None:
+        """Begin, and begin anew where the log fails."""
+        if self._stopped:
+            return
+        queue = SendQueue(JOINED_BYTES, self.flush_batch)
+        # At once: what it says is about what is handed to others in the same turn.
+        queue.connect(FORM, self._write, at_once=True)
+        window_us = self.lifecycle.replay_window_ms * 1000
+        mine = Subscription(self.topic, window_us, queue, self._opened, self._ended)
+        self._subscription = mine
+        self.attacher.attach(mine)
+        ensureDeferred(self._begin(mine)).addErrback(
+            lambda failure: self._log.failure("following a topic of the server failed", failure)
+        )
+
+    def stop(self) -> None:
+        """No more."""
+        self._stopped = True
+        if self._subscription is not None:
+            self.attacher.detach(self._subscription)
+
+    async def _begin(self, mine: Subscription) -> None:
+        try:
+            await self.attacher.start(mine, None, True)
+        except Refusal as refusal:
+            self._ended(refusal)
+
+    def _opened(self, cursor: int, reset: Refusal | None) -> None:
+        self.again()
+
+    def _ended(self, refusal: Refusal) -> None:
+        self.attacher.deadlines.at(self.attacher.seconds() + RETRY_SECONDS, self.start)
+
+    def _write(self, blob: bytes) -> None:
+        at = 0
+        while at < len(blob):
+            [size] = _SIZE.unpack_from(blob, at)
+            at += _SIZE.size
+            try:
+                self.take(blob[at : at + size])
+            except Exception:
+                self._log.failure("a message of the server to itself failed")
+            at += size
