@@ -113,7 +113,8 @@ class Hub:
         """
         channel, params, rule = self.app.names.place(name.text)
         definition = await self.authorizing.find(channel)
-        asked = self.authorizing.bind(definition, params)
+        # As a query has them: text, and remembered.
+        asked = self.authorizing.bind_query(definition, {key: [params[key]] for key in params})
         usual = self.app.names.name_of(asked.topic)
         if usual != name.text:
             # Its events would come under the usual name, which the client does not know.

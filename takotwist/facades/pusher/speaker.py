@@ -212,6 +212,8 @@ class PusherSpeaker:
             cursor = None if last is None else last.id - 1
         wire = self._wire
         subject = user_id or (self._user[0] if self._user is not None else None)
+        # Where the topic's channel has presence, its other clients see the member too.
+        shown = msgspec.json.decode(info) if name.presence else None
 
         def opened(_: int, reset: Refusal | None) -> None:
             told = hub.entered(name, self, user_id, info)
@@ -222,7 +224,7 @@ class PusherSpeaker:
 
         try:
             subscribed = await wire.session.subscribe(
-                Authorized(place.asked, Grant(subject=subject)),
+                Authorized(place.asked, Grant(subject=subject, info=shown)),
                 cursor,
                 True,
                 opened,

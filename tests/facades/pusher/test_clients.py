@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist import Grant, VerifyRequest, define_channel
+from takotwist import Grant, Presence, VerifyRequest, define_channel
 from takotwist.server.config import Config, Limits
 from takotwist.server.config.pusher import PusherMapKeys
 from takotwist.testing.world import World
@@ -414,6 +414,27 @@ class TopicTests(SynchronousTestCase):
         self.assertEqual([one["data"] for one in reader.messages], [{"a": 1}, {"b": 2}])
         self.assertEqual([one["data"] for one in client.events[1:]], ['{"a": 1}', '{"b":2}'])
         self.assertEqual({one["channel"] for one in client.events}, {"private-chat-lobby"})
+
+    def test_presence_of_channel(self) -> None:
+        """Members who come by Pusher's protocol are members of a channel with presence."""
+        room = define_channel(
+            "room",
+            params={"type": "object", "properties": {"id": {"type": "string"}}},
+            presence=Presence(grace=1),
+        )
+
+        @room.verify(header="authorization")
+        async def verify(request: VerifyRequest[Any]) -> Grant:
+            return Grant(subject=request.header.value)
+
+        rule = PusherMapKeys(pattern="presence-room-{id}", channel="room", trust_signature=True)
+        here = Here.of(room, rules=(rule,))
+        client = here.connect()
+        client.subscribe("presence-room-1", {"user_id": "ann", "user_info": {"n": 1}})
+        here.world.advance(1)
+        listed = here.world.get("/channels/room/presence?id=1", {"Authorization": "bob"}).json
+        members = [(one["subject"], one["info"]) for one in listed["members"]]
+        self.assertEqual(members, [("ann", {"n": 1})])
 
     def test_trust(self) -> None:
         rule = PusherMapKeys(pattern="private-chat-{roomId}", channel="chat")
