@@ -127,6 +127,7 @@ class Member:
     :ivar connections: by name.
     :ivar gone_at: when the last of them went, while it is waited for.
     :ivar stored: what of it the log holds; `None` where nothing is.
+    :ivar doubtful: whether the log may hold something else: it did not say.
     """
 
     since: int
@@ -135,6 +136,7 @@ class Member:
     connections: set[str] = attrs.field(factory=set)
     gone_at: float | None = None
     stored: bytes | None = None
+    doubtful: bool = False
 
     @property
     def here(self) -> bool:
@@ -203,6 +205,8 @@ class Roster:
                 return
             member = self.members[subject] = Member(now_ms)
         # Where its leave is not stored yet it has not gone.
+        # It may have been one too many, before others went.
+        self.guests.discard(connection)
         member.connections.add(connection)
         member.gone_at = None
         self._waiting.pop(subject, None)
@@ -320,6 +324,7 @@ class Roster:
                 continue
             member = self.members[change.subject]
             member.stored = change.data if change.kept else None
+            member.doubtful = False
             self._forget(change.subject, member)
 
     def failed(self, changes: Iterable[Change], again: float) -> None:
@@ -329,6 +334,7 @@ class Roster:
             del self._under_way[change.key]
             if change.subject is not None:
                 self._changed[change.subject] = None
+                self.members[change.subject].doubtful = True
 
     @property
     def empty(self) -> bool:
@@ -349,17 +355,17 @@ class Roster:
             if member is None:
                 continue
             data = self._data(subject, member)
-            if member.here and data != member.stored:
+            if member.here and (data != member.stored or member.doubtful):
                 kind = JOIN if member.stored is None else UPDATE
                 yield Change(self._key(subject), kind, data, True, subject)
-            elif not member.here and member.stored is not None:
+            elif not member.here and (member.stored is not None or member.doubtful):
                 data = _say(self.node, subject=subject)
                 yield Change(self._key(subject), LEAVE, data, False, subject)
             else:
                 self._forget(subject, member)
 
     def _forget(self, subject: str, member: Member) -> None:
-        if not member.here and member.stored is None:
+        if not member.here and member.stored is None and not member.doubtful:
             del self.members[subject]
 
     def _count(self) -> Change:

@@ -116,6 +116,33 @@ class RosterTests(SynchronousTestCase):
         [change] = self.roster.take(self.now + 1, 1)
         self.assertEqual((change.type, read_entry(change.data).state), (JOIN, b"1"))
 
+    def test_doubtful(self) -> None:
+        """What may have been stored is ended, also where nobody knows that it was."""
+        self.roster.enter("1", "ada", None, 0)
+        self.roster.failed(self.roster.take(self.now, 1), self.now)
+        self.roster.leave("1", self.now, for_good=True)
+        self.assertEqual(self.flush(), [(LEAVE, "ada")])
+        self.assertTrue(self.roster.empty)
+        self.roster.enter("2", "bob", None, 0)
+        self.flush()
+        self.roster.update("2", b"1")
+        self.now += 1
+        self.roster.failed(self.roster.take(self.now, 1), self.now)
+        self.roster.update("2", b"1")
+        self.assertEqual(self.flush(), [(UPDATE, "bob")])
+
+    def test_guest_becomes_a_member(self) -> None:
+        """Who comes again when there is a place is a member, and counted no longer."""
+        self.roster.max_members = 1
+        self.roster.enter("1", "ada", None, 0)
+        self.roster.enter("2", "bob", None, 0)
+        self.flush()
+        self.roster.leave("1", self.now, for_good=True)
+        self.flush()
+        self.roster.enter("2", "bob", None, 0)
+        self.assertEqual(self.flush(), [(JOIN, "bob"), (COUNT, None)])
+        self.assertEqual(self.roster.guests, set())
+
     def test_guests(self) -> None:
         """Who has no subject, or comes when there is no place, is counted."""
         self.roster.max_members = 1
@@ -294,6 +321,9 @@ class RosterMachine(RuleBasedStateMachine):
                 self.balance.setdefault(event[1], 0)
                 self.balance[event[1]] += 1 if event[0] == "join" else -1
         self.cursor = self.store.head
+
+    def teardown(self) -> None:
+        self.quiet()
 
     @invariant()
     def joins_and_leaves_are_pairs(self) -> None:
