@@ -16,14 +16,20 @@ from takotwist.codecs.wire_forms import WireForm
 from takotwist.core.channel import Lifecycle
 from takotwist.core.fanout import Subscription
 from takotwist.core.send_queue import FlushBatch, SendQueue
-from takotwist.core.topic import Topic
+from takotwist.core.topic import Message, Topic
 from takotwist.errors import Refusal
 from takotwist.flow.attach import RETRY_SECONDS, Attacher
 
-_SIZE = struct.Struct("!I")
+_SIZES = struct.Struct("!II")
 
-#: The data of messages, each behind its length.
-FORM = WireForm("listening", lambda message: _SIZE.pack(len(message.data)) + message.data)
+
+def _framed(message: Message) -> bytes:
+    kind = message.type.encode("utf-8", "surrogatepass")
+    return _SIZES.pack(len(kind), len(message.data)) + kind + message.data
+
+
+#: Type and data of messages, behind their lengths.
+FORM = WireForm("listening", _framed)
 
 #: Bytes that are joined for one turn.
 JOINED_BYTES = 64 * 1024
@@ -31,18 +37,20 @@ JOINED_BYTES = 64 * 1024
 
 @attrs.define(slots=True, eq=False)
 class Listening:
-    """One topic, from now on.
+    """One topic.
 
-    :ivar take: called with the data of each message, in order.
+    :ivar take: called with the type and the data of each message, in order.
     :ivar again: called when it begins, and when something may have been missed.
+    :ivar cursor: where it begins each time; `None` for what comes from then on.
     """
 
     attacher: Attacher
     flush_batch: FlushBatch
     topic: Topic
     lifecycle: Lifecycle
-    take: Callable[[bytes], object]
+    take: Callable[[str, bytes], object]
     again: Callable[[], object]
+    cursor: int | None = None
     _subscription: Subscription | None = attrs.field(default=None, init=False)
     _stopped: bool = attrs.field(default=False, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
@@ -70,7 +78,7 @@ class Listening:
 
     async def _begin(self, mine: Subscription) -> None:
         try:
-            await self.attacher.start(mine, None, True)
+            await self.attacher.start(mine, self.cursor, True)
         except Refusal as refusal:
             self._ended(refusal)
 
@@ -83,10 +91,11 @@ class Listening:
     def _write(self, blob: bytes) -> None:
         at = 0
         while at < len(blob):
-            [size] = _SIZE.unpack_from(blob, at)
-            at += _SIZE.size
+            length, size = _SIZES.unpack_from(blob, at)
+            at += _SIZES.size
+            kind, data = blob[at : at + length], blob[at + length : at + length + size]
+            at += length + size
             try:
-                self.take(blob[at : at + size])
+                self.take(kind.decode("utf-8", "surrogatepass"), data)
             except Exception:
                 self._log.failure("a message of the server to itself failed")
-            at += size

@@ -148,6 +148,7 @@ def compose_pusher(
             bounds,
             authorizing,
             publishing,
+            admission.attacher,
             admission.flush_batch,
             deadlines,
             admission.seconds,

@@ -26,9 +26,11 @@ from takotwist.core.topic import EVERYTHING, Draft, Message, Topic
 from takotwist.errors import BodyInvalid, Overloaded, VerifyRejected
 from takotwist.facades.pusher.apps import PusherApp, PusherSettings
 from takotwist.facades.pusher.frames import event_frame, frame
+from takotwist.facades.pusher.members import RosterMembers
 from takotwist.facades.pusher.names import Name, Rule
 from takotwist.facades.pusher.nodes import Deliver, LeaveOut, OtherNodes, Terminate
 from takotwist.facades.pusher.roster import Change, Roster
+from takotwist.flow.attach import Attacher
 from takotwist.flow.authorize import AuthorizerService, TopicRequest
 from takotwist.flow.publish import PublisherService, validate
 
@@ -88,6 +90,7 @@ class Hub:
     settings: PusherSettings
     authorizing: AuthorizerService
     publishing: PublisherService
+    attacher: Attacher
     flush_batch: FlushBatch
     deadlines: Deadlines
     seconds: Callable[[], float]
@@ -98,6 +101,7 @@ class Hub:
     users: dict[str, set[PusherSpeaker]] = attrs.field(factory=dict, init=False)
     form: WireForm = attrs.field(init=False)
     _said_by: dict[tuple[str, str, bytes], list[str]] = attrs.field(factory=dict, init=False)
+    _rosters: dict[str, RosterMembers] = attrs.field(factory=dict, init=False)
     _counting: dict[str, Deadline] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -272,13 +276,20 @@ class Hub:
     # who follows
 
     def entered(
-        self, name: Name, speaker: PusherSpeaker, user_id: str | None, info: bytes
+        self, name: Name, place: Place, speaker: PusherSpeaker, user_id: str | None, info: bytes
     ) -> dict[str, object]:
         """A connection follows a channel.
 
         :return: what it is told of it.
         """
         change = self.roster.enter(name.text, speaker, user_id, info)
+        has_presence = place.asked.definition.presence is not None and self.publishing.log.keyed
+        if name.presence and has_presence and name.text not in self._rosters:
+            of_channel = RosterMembers(
+                name.text, place.asked.topic, self, self.publishing, self.attacher
+            )
+            self._rosters[name.text] = of_channel
+            of_channel.start()
         if change.member is not None and change.member.user_id not in self._away(name.text):
             self._joined(name.text, change.member.user_id, change.member.info, speaker)
         self._occupancy(name, change)
@@ -291,18 +302,17 @@ class Hub:
             self._gone(name.text, change.member.user_id)
         self._occupancy(name, change)
 
-    def elsewhere_changed(
-        self, name: str, before: Mapping[str, bytes], after: Mapping[str, bytes]
-    ) -> None:
-        """Another node has said who follows a channel there.
+    def elsewhere_changed(self, name: str, before: Mapping[str, msgspec.Raw]) -> None:
+        """Something has changed in a channel that is not of its connections here.
 
-        :param before: and `after`: all members, and what they show.
+        :param before: all members before that.
         """
         if name not in self.roster:
             return
+        after = self.members(name)
         for user_id, info in after.items():
             if user_id not in before:
-                self._joined(name, user_id, info, None)
+                self._joined(name, user_id, bytes(info), None)
         for user_id in before:
             if user_id not in after:
                 self._gone(name, user_id)
@@ -316,7 +326,10 @@ class Hub:
         self._tell(name, "member_removed", b'{"user_id":%b}' % _text(user_id), None)
 
     def _away(self, name: str) -> Mapping[str, msgspec.Raw]:
-        return {} if self.others is None else self.others.members(name)
+        """Members that are there by something else than connections of this process."""
+        away = {} if self.others is None else self.others.members(name)
+        of_channel = self._rosters.get(name)
+        return away if of_channel is None else {**away, **of_channel.shown}
 
     def _presence(self, name: str) -> dict[str, object]:
         """The members of all nodes, as who comes is told of them."""
@@ -351,6 +364,9 @@ class Hub:
         if self.others is not None:
             self.others.changed(name.text)
         if change.vacated:
+            of_channel = self._rosters.pop(name.text, None)
+            if of_channel is not None:
+                of_channel.stop()
             waiting = self._counting.pop(name.text, None)
             if waiting is not None:
                 waiting.cancel()

@@ -11,7 +11,7 @@ node said counts until it has been silent for `SILENT_SECONDS`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 import msgspec
@@ -100,6 +100,13 @@ class Terminate(msgspec.Struct, tag="terminate"):
 
 Said = State | Ask | Deliver | LeaveOut | Terminate
 _SAID: msgspec.json.Decoder[Said] = msgspec.json.Decoder(Said)
+
+
+class MemberChanges(Protocol):
+    """A hub, as far as who looks after members elsewhere needs it."""
+
+    def members(self, name: str) -> dict[str, msgspec.Raw]: ...
+    def elsewhere_changed(self, name: str, before: Mapping[str, msgspec.Raw]) -> None: ...
 
 
 @attrs.define(slots=True, eq=False)
@@ -218,7 +225,7 @@ class OtherNodes:
 
     # what we hear
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, kind: str, data: bytes) -> None:
         said = _SAID.decode(data)
         if said.node == self.node:
             return
@@ -246,16 +253,10 @@ class OtherNodes:
         if said.whole:
             names |= set(own)
         for name in names:
-            before = self._present(name)
+            before = self.hub.members(name)
             now = said.channels.get(name)
             if now is None or not now.count:
                 own.pop(name, None)
             else:
                 own[name] = now
-            self.hub.elsewhere_changed(name, before, self._present(name))
-
-    def _present(self, name: str) -> dict[str, bytes]:
-        """All members of a channel, here and elsewhere."""
-        members = {user: bytes(info) for user, info in self.members(name).items()}
-        here = self.hub.roster.get(name).members
-        return {**members, **{user: one.info for user, one in here.items()}}
+            self.hub.elsewhere_changed(name, before)

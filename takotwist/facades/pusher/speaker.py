@@ -216,7 +216,7 @@ class PusherSpeaker:
         shown = msgspec.json.decode(info) if name.presence else None
 
         def opened(_: int, reset: Refusal | None) -> None:
-            told = hub.entered(name, self, user_id, info)
+            told = hub.entered(name, place, self, user_id, info)
             wire.send(frame("pusher_internal:subscription_succeeded", told, name.text))
             if name.cache and (cursor is None or reset is not None):
                 wire.send(frame("pusher:cache_miss", channel=name.text))

@@ -435,6 +435,23 @@ class TopicTests(SynchronousTestCase):
         listed = here.world.get("/channels/room/presence?id=1", {"Authorization": "bob"}).json
         members = [(one["subject"], one["info"]) for one in listed["members"]]
         self.assertEqual(members, [("ann", {"n": 1})])
+        # And the other way round: who comes by another client is shown to Pusher's.
+        reader = here.world.subscribe("/channels/room?id=1", {"Authorization": "bob"})
+        here.world.advance(1)
+        [added] = client.events[1:]
+        self.assertEqual(added["event"], "pusher_internal:member_added")
+        self.assertEqual(frame_data(added), {"user_id": "bob", "user_info": None})
+        late = here.connect()
+        late.subscribe("presence-room-1", {"user_id": "cy"})
+        here.world.advance(1)
+        later = {frame_data(one)["user_id"] for one in late.events[1:]}
+        told = frame_data(late.events[0])["presence"]["ids"]
+        self.assertEqual({*told, *later}, {"ann", "bob", "cy"})
+        reader.leave()
+        here.world.advance(3)
+        removed = client.events[-1]
+        self.assertEqual(removed["event"], "pusher_internal:member_removed")
+        self.assertEqual(frame_data(removed), {"user_id": "bob"})
 
     def test_trust(self) -> None:
         rule = PusherMapKeys(pattern="private-chat-{roomId}", channel="chat")

@@ -1,0 +1,93 @@
+"""Members of a channel with presence, as Pusher's clients see them.
+
+A rule may lead the name of a presence channel to a channel of the app's that has presence of its
+own.  Its roster, a topic of the log, is followed like any other: so who is there by whatever
+client is shown to Pusher's.  (A member by Pusher's protocol is in the roster too, and so leaves
+after the channel's grace.)
+"""
+
+from __future__ import annotations
+
+import attrs
+import msgspec
+
+from takotwist.core.channel import Lifecycle
+from takotwist.core.roster import COUNT, LEAVE, read_entry, roster_of
+from takotwist.core.topic import EVERYTHING, Topic
+from takotwist.facades.pusher.nodes import MemberChanges
+from takotwist.flow.attach import Attacher
+from takotwist.flow.listening import Listening
+from takotwist.flow.publish import PublisherService
+
+#: Seconds after which what was known before a beginning anew, and was not said again, is gone.
+STALE_SECONDS = 2.0
+
+
+@attrs.define(slots=True, eq=False)
+class RosterMembers:
+    """Who is in the roster of one topic.
+
+    :ivar name: of the channel.
+    :ivar hub: is told what has changed.
+    :ivar shown: members, and what they show.
+    """
+
+    name: str
+    topic: Topic
+    hub: MemberChanges
+    publishing: PublisherService
+    attacher: Attacher
+    shown: dict[str, msgspec.Raw] = attrs.field(factory=dict, init=False)
+    # By node and subject: a member may be on several.
+    _entries: dict[tuple[str, str], msgspec.Raw] = attrs.field(factory=dict, init=False)
+    _stale: set[tuple[str, str]] = attrs.field(factory=set, init=False)
+    _listening: Listening = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._listening = Listening(
+            self.attacher,
+            self.publishing.flush_batch,
+            roster_of(self.topic),
+            Lifecycle(),
+            self._take,
+            self._again,
+            EVERYTHING,
+        )
+
+    def start(self) -> None:
+        """Follow it."""
+        self._listening.start()
+
+    def stop(self) -> None:
+        """Nobody wants to know any more."""
+        self._listening.stop()
+
+    def _again(self) -> None:
+        self._stale = set(self._entries)
+        if self._stale:
+            when = self.publishing.seconds() + STALE_SECONDS
+            self.attacher.deadlines.at(when, self._drop_stale)
+
+    def _drop_stale(self) -> None:
+        stale, self._stale = self._stale, set()
+        self._change(dict.fromkeys(stale))
+
+    def _take(self, kind: str, data: bytes) -> None:
+        if kind == COUNT:
+            return
+        entry = read_entry(data)
+        if entry.subject is None:
+            return
+        key = (entry.on, entry.subject)
+        self._stale.discard(key)
+        self._change({key: None if kind == LEAVE else msgspec.Raw(entry.info or b"null")})
+
+    def _change(self, changes: dict[tuple[str, str], msgspec.Raw | None]) -> None:
+        before = self.hub.members(self.name)
+        for key, info in changes.items():
+            if info is None:
+                self._entries.pop(key, None)
+            else:
+                self._entries[key] = info
+        self.shown = {subject: info for (_, subject), info in self._entries.items()}
+        self.hub.elsewhere_changed(self.name, before)
