@@ -20,7 +20,18 @@ REFUSED_SECONDS = 10.0
 #: The last second of the year 9999, in unix seconds; what is later was meant otherwise.
 LATEST_EXPIRY = 253_402_300_799
 
-Operation = Literal["subscribe", "connect", "publish", "history", "presence", "call"]
+Operation = Literal[
+    "subscribe",
+    "connect",
+    "publish",
+    "history",
+    "presence",
+    "call",
+    "create",
+    "append",
+    "read",
+    "delete",
+]
 
 
 @attrs.frozen(slots=True)

@@ -294,7 +294,7 @@ def compose(
         pages: Mapping[str, IResource],
         live: LiveRoutes | None = None,
         elsewhere: IResource | None = None,
-        facade: Facade | None = None,
+        facades: Sequence[Facade] = (),
     ) -> Routes:
         sse = SseTransport(admission)
         return Routes(
@@ -324,7 +324,7 @@ def compose(
             live,
             elsewhere,
             check_access,
-            facade,
+            facades,
         )
 
     def gauges() -> Gauges:
@@ -371,20 +371,32 @@ def compose(
     def publish_cost(sender: str, count: int) -> None:
         rates.take_publish(sender, seconds(), count)
 
-    facade = None
+    facades: list[Facade] = []
+    private_facades: list[Facade] = []
     if config.pusher.apps:
-        facade = compose_pusher(
-            config.pusher,
-            admission,
-            authorizing,
-            publishing,
-            deadlines,
-            reloadable,
-            upgrade,
-            publish_cost,
-            webhooks,
-            wall=wall,
+        facades.append(
+            compose_pusher(
+                config.pusher,
+                admission,
+                authorizing,
+                publishing,
+                deadlines,
+                reloadable,
+                upgrade,
+                publish_cost,
+                webhooks,
+                wall=wall,
+            )
         )
+    if config.streams.path:
+        # Here, because most servers need none of it.
+        from takotwist.server.compose_streams import compose_streams
+
+        streams = compose_streams(
+            config.streams, log, followed, publishing, reloadable, wall=wall, random=random
+        )
+        facades.append(streams(admission, reloadable.check_key))
+        private_facades.append(streams(trusted, lambda request: None))
     public = routes(
         admission,
         reloadable.check_key,
@@ -397,7 +409,7 @@ def compose(
         },
         functions,
         elsewhere,
-        facade,
+        facades,
     )
     private = routes(
         trusted,
@@ -405,6 +417,7 @@ def compose(
         lambda sender, count: None,
         access.check_private,
         private_pages(health_page, metrics_page, channels_page, nodes_page),
+        facades=private_facades,
     )
 
     return Parts(

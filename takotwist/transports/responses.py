@@ -36,7 +36,7 @@ _logger = Logger()
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]{1,100}")
 
 #: Methods and headers that a page may use across origins.
-_CORS_METHODS = "GET, POST, OPTIONS"
+_CORS_METHODS = ("GET", "POST", "OPTIONS")
 _CORS_HEADERS = ("authorization", "content-type", "idempotency-key", "last-event-id")
 
 #: Fields that libraries add by themselves, for tracing and against caches.  None carries a
@@ -90,16 +90,27 @@ class Responses:
             headers.setRawHeaders("Access-Control-Allow-Credentials", ["true"])
             headers.setRawHeaders("Access-Control-Expose-Headers", ["Retry-After"])
 
-    def preflight(self, request: Request, extra_header: str | None = None) -> None:
-        """Answer an OPTIONS request."""
+    def preflight(
+        self,
+        request: Request,
+        extra_header: str | None = None,
+        methods: Collection[str] = _CORS_METHODS,
+        more: Collection[str] = (),
+    ) -> None:
+        """Answer an OPTIONS request.
+
+        :param more: further fields, in lower case, that a page may send here.
+        """
+        allowed_methods = ", ".join(methods)
         self.cors(request)
         headers = request.responseHeaders
         if headers.hasHeader("Access-Control-Allow-Origin"):
-            headers.setRawHeaders("Access-Control-Allow-Methods", [_CORS_METHODS])
-            allowed = ", ".join(self._request_headers(request, extra_header))
+            headers.setRawHeaders("Access-Control-Allow-Methods", [allowed_methods])
+            fields = (*self._request_headers(request, extra_header), *more)
+            allowed = ", ".join(dict.fromkeys(fields))
             headers.setRawHeaders("Access-Control-Allow-Headers", [allowed])
             headers.setRawHeaders("Access-Control-Max-Age", ["600"])
-        headers.setRawHeaders("Allow", [_CORS_METHODS])
+        headers.setRawHeaders("Allow", [allowed_methods])
         request.setResponseCode(204)
         request.finish()
 

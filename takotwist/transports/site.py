@@ -98,7 +98,7 @@ class Routes:
     :ivar pages: further routes below ``/_tako/``: rule and what answers it.
     :ivar live: functions and their live objects, where the app has any.
     :ivar elsewhere: what answers every other path, such as an app's own pages.
-    :ivar facade: another system's protocol, where one is configured.
+    :ivar facades: other systems' protocols, as far as they are configured.
     :ivar check_access: raises a `Refusal` for a request that this listener does not take at all.
     """
 
@@ -113,7 +113,7 @@ class Routes:
     live: LiveRoutes | None = None
     elsewhere: IResource | None = None
     check_access: Callable[[ReadableRequest], None] = lambda request: None
-    facade: Facade | None = None
+    facades: Sequence[Facade] = ()
 
 
 @implementer(IResource)
@@ -201,9 +201,9 @@ class Root(Resource):
             return routes.answers.run(request, lambda: live.answer(request))
         if request.path == CONNECT:
             return routes.answers.run(request, lambda: _upgrade_required(request))
-        facade = routes.facade
-        if facade is not None and facade.serves(request.path):
-            return routes.answers.run(request, lambda: facade.answer(request))
+        for facade in routes.facades:
+            if facade.serves(request.path):
+                return routes.answers.run(request, partial(facade.answer, request))
         if request.path.decode("latin-1") in routes.pages:
             return self._klein.render(request)
         if routes.elsewhere is not None and not request.path.startswith(b"/_tako/"):

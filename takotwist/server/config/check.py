@@ -49,6 +49,7 @@ def check(config: Config, problems: Collected) -> list[str]:
     _check_app(config, problems, warnings)
     _check_tokens(config, problems, warnings)
     _check_pusher(config, problems)
+    _check_streams(config, problems)
     _check_sizes(config, problems)
     _warn_of_reach(config, warnings)
     return warnings
@@ -350,6 +351,28 @@ def _check_pusher(config: Config, problems: Collected) -> None:
             "is the channel of names without a rule, where the Pusher protocol is configured",
             key=f"channels.{CHANNEL}",
             source=_source(config, "pusher.apps"),
+        )
+
+
+def _check_streams(config: Config, problems: Collected) -> None:
+    path = config.streams.path + "/"
+    if not config.streams.path:
+        return
+    taken = [*config.http.base_paths, "/_tako/"]
+    if config.pusher.apps:
+        taken += [f"{config.pusher.path}/app/", f"{config.pusher.path}/apps/"]
+    for other in taken:
+        if path.startswith(other) or other.startswith(path):
+            problems.add(
+                f"meets {other}, under which something else is served",
+                key="streams.path",
+                source=_source(config, "streams.path"),
+            )
+    if config.streams.max_append_bytes > config.streams.max_stream_bytes:
+        problems.add(
+            "must be at most streams.max_stream_bytes",
+            key="streams.max_append_bytes",
+            source=_source(config, "streams.max_append_bytes", "streams.max_stream_bytes"),
         )
 
 

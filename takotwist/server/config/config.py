@@ -31,6 +31,7 @@ from takotwist.server.config.sections import (
     Tokens,
 )
 from takotwist.server.config.setting import Key, keys_of, setting
+from takotwist.server.config.streams import Streams
 from takotwist.server.config.webhooks import Webhooks
 
 
@@ -65,6 +66,7 @@ class Config:
     live: Live = attrs.field(factory=Live)
     pusher: Pusher = attrs.field(factory=Pusher)
     webhooks: Webhooks = attrs.field(factory=Webhooks)
+    streams: Streams = attrs.field(factory=Streams)
     log: Log = attrs.field(factory=Log)
     dev: Dev = attrs.field(factory=Dev)
     channels: tuple[Defined, ...] = ()
@@ -106,6 +108,7 @@ SECTIONS: Mapping[str, type[attrs.AttrsInstance]] = {
     "live": Live,
     "pusher": Pusher,
     "webhooks": Webhooks,
+    "streams": Streams,
     "log": Log,
     "dev": Dev,
 }
