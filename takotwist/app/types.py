@@ -272,7 +272,8 @@ class VerifyRequest(Generic[P]):
     :ivar channel: the channel's name.
     :ivar operation: ``subscribe`` (to listen), ``connect`` (to a channel with handlers,
         where one may also speak), ``publish`` (asked once, when the first frame of a client
-        comes) or ``history``; ``call`` of a function.
+        comes) or ``history``; ``call`` of a function; ``create``, ``append``, ``read`` and
+        ``delete`` where this is the channel of durable streams.
     :ivar params: the validated params, as the declared type; a mapping where
         they were declared by a JSON Schema or not at all.
     :ivar header: the declared header, split into ``scheme`` and ``value``, or

@@ -6,10 +6,17 @@ on a real server.  Those of live objects have a file of their own.
 
 from __future__ import annotations
 
-from tests.faults import reaching, reaching_http3, reaching_presence, reaching_unfinished
+from tests.faults import (
+    reaching,
+    reaching_http3,
+    reaching_presence,
+    reaching_streams,
+    reaching_unfinished,
+)
 from tests.faults.limit import Limit
 from tests.faults.live_limits import LIVE_LIMITS
 from tests.faults.pusher_limits import PUSHER_LIMITS
+from tests.faults.reaching_streams import KEYS_TOML
 
 _OVERLOADED = ("503 overloaded", "close 1013 overloaded")
 _LIMITED = ("429 rate-limited", "close 4429 rate-limited")
@@ -358,6 +365,48 @@ LIMITS: tuple[Limit, ...] = (
         reaching_http3.http3_connections,
         f"{reaching_http3.HTTP3}[limits]\nmax_connections_per_address = 3",
         tls=True,
+    ),
+    Limit(
+        "what one request may append to a stream",
+        "streams.max_append_bytes",
+        ("413 message-too-large",),
+        reaching_streams.append,
+        f"{KEYS_TOML}max_append_bytes = 1024",
+    ),
+    Limit(
+        "what a stream may hold",
+        "streams.max_stream_bytes",
+        ("413 message-too-large",),
+        reaching_streams.stream,
+        f"{KEYS_TOML}max_stream_bytes = 4096\nmax_append_bytes = 1024",
+    ),
+    Limit(
+        "producers of a stream",
+        "streams.max_producers",
+        ("503 overloaded",),
+        reaching_streams.producers,
+        f"{KEYS_TOML}max_producers = 1",
+    ),
+    Limit(
+        "life of a stream",
+        "streams.lifetime_hours",
+        ("404 not-found",),
+        reaching_streams.lifetime,
+        f"{KEYS_TOML}lifetime_hours = 0.001",
+    ),
+    Limit(
+        "wait of a long-poll for a stream",
+        "streams.long_poll_seconds",
+        ("204",),
+        reaching_streams.long_poll,
+        f"{KEYS_TOML}long_poll_seconds = 1",
+    ),
+    Limit(
+        "an event stream of a stream",
+        "streams.sse_seconds",
+        ("ended",),
+        reaching_streams.events,
+        f"{KEYS_TOML}sse_seconds = 1",
     ),
     *LIVE_LIMITS,
     *PUSHER_LIMITS,

@@ -22,6 +22,8 @@ NOT_REFUSING = {
     "idle_timeout_seconds",
     "client_replay_bytes",
     "client_replay_bytes_binary",
+    "path",
+    "channel",
 }
 
 
@@ -60,12 +62,12 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(wrong, [])
 
     def test_none_is_left_out(self) -> None:
-        """Every key of [limits] and of [live] has its line."""
+        """Every key of [limits], of [live] and of [streams] has its line."""
         bounds = " ".join(f"{limit.bound} {limit.toml}" for limit in LIMITS)
         missing = [
             key.name
             for key in KEYS.values()
-            if key.section in ("limits", "live")
+            if key.section in ("limits", "live", "streams")
             and key.name not in bounds
             and key.name not in NOT_REFUSING
         ]

@@ -47,7 +47,7 @@ class Streams:
         unit="producers",
     )
     lifetime_hours: float = setting(
-        Number(0.01, 8_760),
+        Number(0.001, 8_760),
         168.0,
         "How long a stream lives after it was created, whatever is read or written.",
         unit="hours",

@@ -1,0 +1,1 @@
+Durable streams: bytes or JSON that are appended, kept with their offsets in the replay log, read from any offset, live, and definitely end; by the public Durable Streams protocol, so that its clients can be used as they are. Off until `streams.path` is set.
