@@ -91,7 +91,7 @@ class TokenJsonTests(SynchronousTestCase):
             ("channels", [{"channel": "a", "parms": {"roomId": "x"}}]),
             ("channels", [{"channel": "a", "params": {"roomId": None}}]),
             ("channels", [{"channel": "a", "params": {"roomId": {}}}]),
-            ("channels", [{"channel": "a", "operations": ["read"]}]),
+            ("channels", [{"channel": "a", "operations": ["listen"]}]),
             ("channels", [{"channel": "a"}] * (MAX_ENTRIES + 1)),
         ):
             refused = self.assertRaises(VerifyRejected, self.read, **{claim: value})

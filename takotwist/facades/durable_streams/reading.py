@@ -15,6 +15,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from takotwist.codecs.sse import SseEvent, encode
+from takotwist.core.deadlines import Comments, Pulse
 from takotwist.core.durable_stream import (
     CREATE,
     DATA,
@@ -286,6 +287,7 @@ class _Events:
         self._tail, self._ended = state.tail, state.ended
         self._to = after
         self._stream: EventStream | None = None
+        self._comments = Comments(KEEPALIVE_SECONDS)
 
     def opened(self, cursor: int, reset: Refusal | None) -> None:
         """Send the head, and where the reader is if there is nothing else to say."""
@@ -314,18 +316,15 @@ class _Events:
 
     def keep_alive(self) -> None:
         """Write a comment where nothing else was written for a while."""
-        admission = self._reader.admission
-        now = admission.seconds()
+        now = self._reader.admission.seconds()
         stream = self._stream
         if stream is None or stream.closed:
             return
-        due = self.send_queue.written_at + KEEPALIVE_SECONDS
-        if now >= due:
-            if not stream.paused:
-                stream.write(KEEPALIVE)
+        pulse, again = self._comments.check(now, self.send_queue.written_at)
+        if pulse is Pulse.SPEAK and not stream.paused:
+            stream.write(KEEPALIVE)
             self.send_queue.written_at = now
-            due = now + KEEPALIVE_SECONDS
-        self.session.later("keepalive", due, self.keep_alive)
+        self.session.later("keepalive", again, self.keep_alive)
 
     def _write(self, blob: bytes) -> None:
         stream = self._stream
