@@ -15,7 +15,7 @@ import msgspec
 from takotwist.core.authorization import Grant, Operation
 from takotwist.errors import CredentialsExpired, VerifyRejected
 
-#: What an entry allows where it names no operations: all but ``publish``.
+#: What an entry allows where it names no operations: all that only reads of channels, and calls.
 READING: frozenset[Operation] = frozenset({"subscribe", "connect", "history", "call", "read"})
 
 #: In place of a name: every channel, or every function.
