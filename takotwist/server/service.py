@@ -235,8 +235,8 @@ class TakoService(MultiService):
         self.parts.presence.start().addErrback(
             lambda failure: self.log.failure("reading who was here failed", failure)
         )
-        if self.parts.public.facade is not None:
-            self.parts.public.facade.start()
+        for facade in self.parts.public.facades:
+            facade.start()
         if self.parts.webhooks is not None:
             self.parts.webhooks.start()
         self.ready = True
@@ -339,8 +339,8 @@ class TakoService(MultiService):
             # and would come back in one moment.
             self.listeners.leave()
             await within(self._reactor, FLUSH_SECONDS, leaving)
-            if self.parts.public.facade is not None:
-                self.parts.public.facade.stop()
+            for facade in self.parts.public.facades:
+                facade.stop()
             if self.parts.webhooks is not None:
                 self.parts.webhooks.stop()
             await within(self._reactor, FLUSH_SECONDS, self.parts.publishing.stop())

@@ -157,8 +157,8 @@ class World:
         self.parts.log.start(self.parts.follower)
         self.live.feed.start()
         self.parts.presence.start()
-        if self.parts.public.facade is not None:
-            self.parts.public.facade.start()
+        for facade in self.parts.public.facades:
+            facade.start()
         if self.parts.webhooks is not None:
             self.parts.webhooks.start()
         parts = self.parts

@@ -98,6 +98,12 @@ class StreamRoutes:
     may_write: Callable[[ReadableRequest], None]
     origin: Callable[[ReadableRequest], str | None]
 
+    def start(self) -> None:
+        """See `Facade`: nothing runs by itself."""
+
+    def stop(self) -> None:
+        """See `Facade`."""
+
     def serves(self, path: bytes) -> bool:
         """See `Facade`."""
         return path.startswith(self.settings.path.encode() + b"/")
