@@ -38,6 +38,7 @@ from takotwist.flow.follow import Follower
 from takotwist.flow.followed import FollowedTopics
 from takotwist.flow.presence import PresenceService
 from takotwist.flow.presence_hooks import PresenceHooks
+from takotwist.flow.presence_kicks import PresenceKicks
 from takotwist.flow.publish import PublisherService, at_once, validate
 from takotwist.flow.read_log import SharedReads
 from takotwist.flow.sessions import Sessions
@@ -60,7 +61,7 @@ from takotwist.transports.admission import Admission
 from takotwist.transports.history import HistoryTransport
 from takotwist.transports.live.peer_door import PeerDoor
 from takotwist.transports.live.routes import LiveRoutes
-from takotwist.transports.presence import PresenceTransport, remove
+from takotwist.transports.presence import PresenceTransport
 from takotwist.transports.publish.route import PublishTransport
 from takotwist.transports.responses import Responses
 from takotwist.transports.site import Answer, Facade, Routes
@@ -95,7 +96,7 @@ def storing(authorizing: AuthorizerService, publishing: PublisherService) -> Sto
 
 
 def rosters(
-    authorizing: AuthorizerService, presence: PresenceService, sessions: Sessions
+    authorizing: AuthorizerService, presence: PresenceService, kicks: PresenceKicks
 ) -> Rosters:
     """Who is here, for the app's code in this process."""
 
@@ -107,7 +108,7 @@ def rosters(
     async def kick(channel: str, params: Mapping[str, object], subject: str) -> int:
         asked = authorizing.bind(await authorizing.find(channel), params)
         asked.of_roster()
-        return remove(presence, sessions, asked, subject)
+        return await kicks.kick(asked.topic, subject)
 
     return Rosters(
         lambda channel, params: ensureDeferred(members(channel, params)),
@@ -248,6 +249,8 @@ def compose(
         new_id,
     )
 
+    kicks = PresenceKicks(presence, sessions, attacher, publishing, reactor.callLater)
+
     # functions of the app, and the live objects that they hand out
     live = compose_live(
         config.live,
@@ -315,7 +318,7 @@ def compose(
             PresenceTransport(
                 admission,
                 presence,
-                sessions,
+                kicks,
                 sse,
                 lambda: reloadable.limits.max_presence_state_bytes,
                 may_publish,
@@ -434,6 +437,7 @@ def compose(
         publishing=publishing,
         authorizing=authorizing,
         presence=presence,
+        kicks=kicks,
         webhooks=webhooks,
         sessions=sessions,
         limits=connection_limits,
@@ -441,7 +445,7 @@ def compose(
         unfinished=unfinished,
         admissions=(admission, trusted),
         store=storing(authorizing, publishing),
-        rosters=rosters(authorizing, presence, sessions),
+        rosters=rosters(authorizing, presence, kicks),
         live=live,
         peer_door=peer_door,
         node_info=node_info,

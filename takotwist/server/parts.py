@@ -23,6 +23,7 @@ from takotwist.flow.attach import Attacher
 from takotwist.flow.authorize import AuthorizerService
 from takotwist.flow.follow import Follower
 from takotwist.flow.presence import PresenceService
+from takotwist.flow.presence_kicks import PresenceKicks
 from takotwist.flow.publish import PublisherService
 from takotwist.flow.sessions import Sessions
 from takotwist.ports import IAuthorizer, IReplayLog
@@ -66,6 +67,7 @@ class Parts:
     publishing: PublisherService
     authorizing: AuthorizerService
     presence: PresenceService
+    kicks: PresenceKicks
     webhooks: Webhooks | None
     sessions: Sessions
     limits: ConnectionLimits

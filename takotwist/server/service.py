@@ -232,6 +232,7 @@ class TakoService(MultiService):
                 seconds=self._ids_ahead(),
             )
         await self.definitions.read_elsewhere()
+        self.parts.kicks.start()
         self.parts.presence.start().addErrback(
             lambda failure: self.log.failure("reading who was here failed", failure)
         )
@@ -327,6 +328,7 @@ class TakoService(MultiService):
         self.parts.stop_admitting()
         # Who is cut off from here on comes back: nobody leaves by it.
         self.parts.presence.stop()
+        self.parts.kicks.stop()
         # HTTP/3 begins to leave before the drain, which ends what it waits for.
         leaving = await self.listeners.close()
         try:

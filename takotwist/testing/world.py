@@ -156,6 +156,7 @@ class World:
             channel.bind(local_publishing)
         self.parts.log.start(self.parts.follower)
         self.live.feed.start()
+        self.parts.kicks.start()
         self.parts.presence.start()
         for facade in self.parts.public.facades:
             facade.start()

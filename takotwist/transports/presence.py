@@ -25,7 +25,7 @@ from takotwist.errors import (
 )
 from takotwist.flow.authorize import TopicRequest
 from takotwist.flow.presence import PresenceService
-from takotwist.flow.sessions import Sessions
+from takotwist.flow.presence_kicks import PresenceKicks
 from takotwist.streams.http.interface import BodyRequest, ReadableRequest, Request
 from takotwist.transports.admission import Admission
 from takotwist.transports.history import read_limit
@@ -56,7 +56,7 @@ class PresenceTransport:
 
     admission: Admission
     presence: PresenceService
-    sessions: Sessions
+    kicks: PresenceKicks
     sse: SseTransport
     max_state_bytes: Callable[[], int]
     may_manage: Callable[[ReadableRequest], None]
@@ -121,7 +121,7 @@ class PresenceTransport:
         subject = channel_request.reserved("subject")
         if not subject:
             raise ParamsInvalid("subject is missing.")
-        ended = remove(self.presence, self.sessions, asked, subject)
+        ended = await self.kicks.kick(asked.topic, subject)
         self._json(request, {"connections": ended})
 
     async def _asked(self, request: Request, channel: str) -> tuple[TopicRequest, ChannelRequest]:
@@ -148,20 +148,6 @@ class PresenceTransport:
     def _json(self, request: Request, body: object) -> None:
         self.admission.answers.cors(request)
         self.admission.answers.json(request, msgspec.json.encode(body))
-
-
-def remove(presence: PresenceService, sessions: Sessions, asked: TopicRequest, subject: str) -> int:
-    """Take a member out, and end its subscriptions as if its grant had expired.
-
-    :return: how many connections that were.
-    """
-    connections = set(presence.kick(asked.topic, subject))
-    if connections:
-        for session in sessions:
-            subscribed = session.subscribed.get(asked.topic.key)
-            if session.id in connections and subscribed is not None:
-                subscribed.ended(VerifyRejected("You were taken out."))
-    return len(connections)
 
 
 def _wants_stream(request: ReadableRequest) -> bool:

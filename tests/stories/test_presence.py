@@ -484,6 +484,22 @@ class NodesTests(SynchronousTestCase):
         self.assertEqual(watcher.read(), ["ada"])
         self.assertNotIn(("leave", "ada"), watcher.events)
 
+    def test_kick(self) -> None:
+        """Who is taken out by one node is out on all of them, and may come again."""
+        watcher = Watcher(self.two).follow()
+        here = self.one.subscribe(ROOM, {"Authorization": "ada"})
+        there = [self.two.subscribe(ROOM, {"Authorization": "ada"}) for _ in range(2)]
+        other = self.two.subscribe(ROOM, {"Authorization": "bob"})
+        self.advance(1)
+        answer = self.one.request("DELETE", f"{WHO}&subject=ada", private=True)
+        self.assertEqual(answer.json, {"connections": 1})
+        self.advance(1)
+        self.assertEqual([each.ended for each in (here, *there, other)], [True] * 3 + [False])
+        self.assertEqual(watcher.read(), ["bob"])
+        self.two.subscribe(ROOM, {"Authorization": "ada"})
+        self.advance(1)
+        self.assertEqual(watcher.read(), ["ada", "bob"])
+
     def test_fewer_nodes(self) -> None:
         """What nodes have left that are not to be any more is ended after the grace."""
         watcher = Watcher(self.two).follow()
