@@ -12,9 +12,10 @@ from tests.adapters.postgres.clocked import ClockedLog, World
 from tests.adapters.postgres.pumped import PumpedReactor
 from tests.contracts.replay_log import SECOND
 from tests.contracts.replay_log_conditions import ConditionsContract
+from tests.contracts.replay_log_keys import KeysContract
 
 
-class PostgresContract(ConditionsContract, SynchronousTestCase):
+class PostgresContract(KeysContract, ConditionsContract, SynchronousTestCase):
     """The contract, on a real engine whose clock is the test's."""
 
     def setUp(self) -> None:

@@ -23,7 +23,7 @@ from takotwist.core.log import Append, Appended, numbered
 from takotwist.core.topic import MESSAGE_BYTES, Message, Topic
 
 #: What the function ``append`` is given: see `Batch.parameters`.
-PARAMETERS = 23
+PARAMETERS = 25
 
 
 def digest_of(key: str) -> bytes:
@@ -93,6 +93,12 @@ class Batch:
         self._refused: set[int] = set()
         self._keys: list[tuple[int, int, bytes]] = []
         self._messages: list[tuple[int, int, int, bytes, bytes]] = []
+        #: Of messages with a key: their place among the messages -> its digest.
+        self._named: dict[int, bytes] = {}
+        #: And 1 where it is kept, -1 where a later one of the batch replaces it.
+        self._kept: dict[int, int] = {}
+        #: Place of a topic, and a key's digest -> the latest message of both.
+        self._latest: dict[tuple[int, bytes], int] = {}
         #: Entry, place of its topic, and the id of `Append.after`.
         self._conditions: list[tuple[int, int, int]] = []
         self._collect()
@@ -125,10 +131,23 @@ class Batch:
             topic.gets = 1
             if entry.numbered:
                 topic.numbered = 1
+            if entry.keys:
+                self._name(entry, place)
             for draft in entry.drafts:
                 kind, data = draft.type, draft.data
                 size = len(data) + len(kind) + MESSAGE_BYTES
                 add((number, place, size, as_bytes(kind), data))
+
+    def _name(self, entry: Append, place: int) -> None:
+        """Take note of the keys of messages that are added next."""
+        latest = self._latest
+        for at, key in enumerate(map(digest_of, entry.keys), len(self._messages)):
+            before = latest.get((place, key))
+            if before is not None:
+                self._kept[before] = -1
+            latest[place, key] = at
+            self._named[at] = key
+            self._kept[at] = int(entry.kept)
 
     @property
     def lifecycles(self) -> dict[str, Lifecycle]:
@@ -146,6 +165,7 @@ class Batch:
         entry, place, size, kind, data = (
             zip(*self._messages, strict=True) if self._messages else ((), (), (), (), ())
         )
+        keyed = range(len(self._messages)) if self._named else ()
         return [
             node.encode(),
             int8(number),
@@ -166,6 +186,8 @@ class Batch:
             int8s(size),
             byteas(kind),
             byteas(data),
+            byteas([self._named.get(at) for at in keyed]),
+            int4s([self._kept.get(at, 0) for at in keyed]),
             int8s(outbox),
             int4s([one[0] for one in self._conditions]),
             int4s([one[1] for one in self._conditions]),

@@ -58,7 +58,7 @@ class PostgresReplayLog:
     """
 
     everything = False
-    keyed = False
+    keyed = True
     log = Logger()
 
     def __init__(

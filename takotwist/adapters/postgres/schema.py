@@ -42,8 +42,8 @@ _UNUSED_US = 30 * 24 * 3600 * 1_000_000
 #: Unix time in microseconds; the engine's clock is the one that counts.
 CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
-#: See function ``fence``.
-_FENCE = (
+#: An expression for the run of the engine: see function ``fence``.
+FENCE = (
     "(SELECT system_identifier FROM pg_control_system()) || '/'"
     " || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '/'"
     " || 'store'::regclass::oid || '.' || pg_relation_filenode('store') || '.'"
@@ -109,7 +109,7 @@ class Functions:
     """
 
     def __init__(self, clock: str = CLOCK) -> None:
-        constants = {**_CONSTANTS, "CLOCK": clock, "FENCE": _FENCE}
+        constants = {**_CONSTANTS, "CLOCK": clock, "FENCE": FENCE}
         text = re.sub(
             r":([A-Z_]{2,})",
             lambda found: str(constants.get(found[1], found[0])),
@@ -201,7 +201,7 @@ class Schema:
         else:
             # A step that writes a table anew gives it another file: that is no other run.
             script.append(
-                f"SELECT set_config('takotwist.same', (fence = {_FENCE})::text, true) FROM store"
+                f"SELECT set_config('takotwist.same', (fence = {FENCE})::text, true) FROM store"
             )
         for step in self._steps:
             if step.number > version:

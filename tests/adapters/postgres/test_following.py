@@ -8,11 +8,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.postgres import following, schema
 from takotwist.adapters.postgres.following import CHECK_SECONDS
+from takotwist.core import retention
 from takotwist.core.channel import Lifecycle
 from takotwist.core.log import Append
 from takotwist.core.topic import Draft, Topic
 from tests.adapters.postgres.clocked import ClockedLog, World
 from tests.contracts.replay_log import DAY, KITCHEN, LOBBY, NOW, SECOND, Listener, entry
+from tests.contracts.replay_log_keys import named
 
 
 class FollowingCase(SynchronousTestCase):
@@ -113,6 +115,81 @@ class FollowingTests(FollowingCase):
             self.append(self.one, entry(LOBBY, str(number)))
             self.reactor.pump()
         self.assertEqual((len(self.here.texts[LOBBY.key]), asked), (30, []))
+
+    def test_replaced(self) -> None:
+        """A node that comes later to what was replaced reports the later ones, each once and in
+        order; what is kept is there however late it comes."""
+        self.follow(self.other, LOBBY)
+        lifecycle = Lifecycle(replay_window_ms=1000)
+        self.deafen(self.other)
+        for number in range(3):
+            pairs = [(key, f"{key}{number}") for key in "ab"[: number + 1]]
+            self.append(self.one, named(LOBBY, True, *pairs, lifecycle=lifecycle))
+        self.append(self.one, named(LOBBY, False, ("a", "gone"), lifecycle=lifecycle))
+        self.append(self.one, named(LOBBY, True, ("c", "c1"), ("c", "c2"), lifecycle=lifecycle))
+        self.reactor.advance(CHECK_SECONDS)
+        self.caught_up()
+        self.assertEqual(self.there.texts, {LOBBY.key: ["b2", "gone", "c2"]})
+        for at in range(1, 4):
+            while self.reactor.wait(self.one.sweep(NOW + at * DAY, ())):
+                pass
+        self.assertEqual(self.world.do("SELECT count(*) FROM message"), [(2,)])
+        page = self.reactor.wait(self.other.read(LOBBY, 0, 10, 2**20))
+        self.assertEqual([one.data for one in page.messages], [b'"b2"', b'"c2"'])
+        self.assertEqual(self.there.skipped, [])
+
+    def test_pages_of_what_is_kept(self) -> None:
+        """What is kept and what is in the window come in one order, page by page."""
+        lifecycle = Lifecycle(replay_max_messages=3)
+        for number in range(5):
+            self.append(
+                self.one,
+                named(LOBBY, True, (f"{number}", f"k{number}"), lifecycle=lifecycle),
+                entry(LOBBY, f"{number}", lifecycle=lifecycle),
+            )
+        found, after, more = [], 0, True
+        while more:
+            page = self.reactor.wait(self.one.read(LOBBY, after, 2, 2**20))
+            found += [one.data.decode()[1:-1] for one in page.messages]
+            after, more = page.messages[-1].id, page.more
+        self.assertEqual(found, ["k0", "k1", "k2", "2", "k3", "3", "k4", "4"])
+
+    def test_counted_anew(self) -> None:
+        """Tables that were filled by hand: the numbers are those of what is there."""
+        self.append(self.one, named(LOBBY, True, ("a", "1"), ("b", "2")), entry(LOBBY, "x"))
+        self.world.do("UPDATE topic SET messages = 9, kept = 9, kept_bytes = 9")
+        self.world.do("UPDATE store SET fence = 'another/run/tables'")
+        self.append(self.one, entry(KITCHEN, "x"))
+        [[messages, kept, size]] = self.world.do(
+            f"SELECT messages, kept, bytes + kept_bytes FROM topic WHERE key = '{LOBBY.key}'"
+        )
+        self.assertEqual((messages, kept), (1, 2))
+        self.assertEqual(
+            [(size,)],
+            self.world.do(
+                "SELECT sum(size)::bigint FROM message m JOIN topic t ON t.id = m.topic"
+                f" WHERE t.key = '{LOBBY.key}'"
+            ),
+        )
+
+    def test_clock_set_back(self) -> None:
+        """All topics are planned anew, some in each sweep."""
+        self.append(self.one, entry(LOBBY, "x"), at=NOW + DAY)
+        most = retention.STEP_MESSAGES
+        self.world.do(
+            "INSERT INTO topic (digest, key, removed, doomed, purged, replay_window_ms,"
+            " inactivity_ttl_ms, replay_max_messages, replay_max_bytes)"
+            f" SELECT i::text::bytea, i, 0, 0, 0, 1, 0, 1, 1 FROM generate_series(1, {2 * most}) i"
+        )
+        state = (
+            "SELECT planned, (SELECT count(*)::integer FROM topic"
+            f" WHERE due_us = {retention.NEVER}) FROM store"
+        )
+        states = []
+        for _ in range(3):
+            self.assertTrue(self.reactor.wait(self.one.sweep(NOW, ())))
+            states += self.world.do(state)
+        self.assertEqual(states, [(most, most + 1), (2 * most, 1), (None, 0)])
 
     def test_first_message_of_a_topic(self) -> None:
         """A topic that was followed before it had a message; and one that was dropped since."""

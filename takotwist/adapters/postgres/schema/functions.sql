@@ -72,10 +72,14 @@ BEGIN
     UPDATE topic SET epoch = 0, seq = 0 WHERE seq > 0;
     IF held.fence IS NULL OR split_part(held.fence, '/', 3) <> split_part(now_fence, '/', 3) THEN
         -- Tables were emptied or filled by hand: the numbers beside the messages anew.
-        UPDATE topic t SET messages = a.n, bytes = a.size, oldest = a.oldest, due_us = 0
+        UPDATE topic t SET messages = a.n, bytes = a.size, oldest = a.oldest,
+            kept = a.kept, kept_bytes = a.kept_size, due_us = 0
         FROM topic o CROSS JOIN LATERAL (
-            SELECT count(*) AS n, coalesce(sum(size), 0) AS size, coalesce(min(id), 0) AS oldest
-            FROM message m WHERE m.topic = o.id AND m.id > o.removed
+            SELECT count(*) FILTER (WHERE kept IS NULL) AS n,
+                coalesce(sum(size) FILTER (WHERE kept IS NULL), 0) AS size,
+                coalesce(min(id) FILTER (WHERE kept IS NULL), 0) AS oldest,
+                count(kept) AS kept, coalesce(sum(size) FILTER (WHERE kept), 0) AS kept_size
+            FROM message m WHERE m.topic = o.id AND (m.id > o.removed OR m.kept)
         ) a WHERE o.id = t.id;
     END IF;
     PERFORM pg_notify(current_schema(), head || ' ' || head || ' *');
@@ -89,6 +93,8 @@ $$;
 --                 messages, whether they are numbered
 --   k_*           entries with an idempotency key: number of the entry, its topic, the key
 --   m_*           messages: entry, topic, and what is stored
+--                 m_key, m_kept are empty, or the digests of keys, null for messages without,
+--                 and 1 for what is kept, -1 for what a later message of the batch replaces
 --   a_outbox      what leaves the outbox with it
 -- The answer:
 --   prev, head    the ids before and after
@@ -102,7 +108,7 @@ CREATE FUNCTION append@(
     t_most_bytes bigint[], t_gets integer[], t_numbered integer[],
     k_entry integer[], k_topic integer[], k_key bytea[],
     m_entry integer[], m_topic integer[], m_size bigint[], m_type bytea[], m_data bytea[],
-    a_outbox bigint[], c_entry integer[], c_topic integer[], c_after bigint[],
+    m_key bytea[], m_kept integer[], a_outbox bigint[], c_entry integer[], c_topic integer[], c_after bigint[],
     OUT prev bigint, OUT head bigint, OUT base bigint, OUT repeated bigint[],
     OUT rows bigint[], OUT epochs bigint[], OUT seqs bigint[],
     OUT r_entry bigint[], OUT r_id bigint[], OUT r_epoch bigint[], OUT r_seq bigint[], OUT r_type bytea[],
@@ -124,7 +130,8 @@ DECLARE
     failed bigint[] := '{}';
     -- Topics of which this batch has nothing but a failed condition.
     untold integer[] := '{}';
-    plain boolean := cardinality(k_entry) = 0 AND NOT 1 = ANY (t_numbered);
+    plain boolean := cardinality(k_entry) = 0 AND cardinality(m_key) = 0
+        AND NOT 1 = ANY (t_numbered);
 BEGIN
     held := hold@(seen);
     now_us := clock@();
@@ -206,9 +213,17 @@ BEGIN
         LEFT JOIN topic t ON t.digest = d.digest;
     END IF;
 
+    IF cardinality(m_key) > 0 THEN
+        PERFORM replace@(array_agg(rows[m.topic]), array_agg(m.key))
+        FROM unnest(m_topic, m_key, m_kept) m (topic, key, kept)
+        WHERE m.key IS NOT NULL AND m.kept >= 0;
+    END IF;
+
     WITH stored AS (
-        INSERT INTO message (topic, id, epoch, seq, size, span, type, idempotency_key, data)
-        SELECT rows[m.topic], base + m.i - 1, 0, 0, m.size, NULL, m.type, NULL, m.data
+        INSERT INTO message (topic, id, epoch, seq, size, span, type, idempotency_key, data,
+            key, kept)
+        SELECT rows[m.topic], base + m.i - 1, 0, 0, m.size, NULL, m.type, NULL, m.data,
+            NULL::bytea, NULL::boolean
         FROM unnest(m_topic, m_size, m_type, m_data) WITH ORDINALITY m (topic, size, type, data, i)
         WHERE plain
         UNION ALL
@@ -222,20 +237,26 @@ BEGIN
             CASE WHEN k.key IS NOT NULL AND m.place = 1 THEN m.span END,
             m.type,
             CASE WHEN m.place = 1 THEN k.key END,
-            m.data
+            m.data,
+            m.key,
+            CASE WHEN m.kept = 1 THEN true END
         FROM (
             SELECT *, base + row_number() OVER (ORDER BY i) - 1 AS id,
                 row_number() OVER (PARTITION BY entry ORDER BY i) AS place,
                 count(*) OVER (PARTITION BY entry) AS span
-            FROM unnest(m_entry, m_topic, m_size, m_type, m_data) WITH ORDINALITY
-                m (entry, topic, size, type, data, i)
+            FROM unnest(m_entry, m_topic, m_size, m_type, m_data, m_key, m_kept) WITH ORDINALITY
+                m (entry, topic, size, type, data, key, kept, i)
             WHERE NOT plain AND entry <> ALL (repeated)
         ) m
         LEFT JOIN unnest(k_entry, k_key) k (entry, key) ON k.entry = m.entry
-        RETURNING topic, id, epoch, seq, size
+        WHERE m.kept IS DISTINCT FROM -1
+        RETURNING topic, id, epoch, seq, size, kept
     ), sums AS (
-        SELECT topic, count(*) AS n, sum(size) AS size, min(id) AS first, max(id) AS last,
-            max(epoch) AS epoch, max(seq) AS seq
+        SELECT topic, count(*) FILTER (WHERE kept IS NULL) AS n,
+            sum(size) FILTER (WHERE kept IS NULL) AS size,
+            min(id) FILTER (WHERE kept IS NULL) AS first, max(id) AS last,
+            max(epoch) AS epoch, max(seq) AS seq,
+            count(kept) AS kept, sum(size) FILTER (WHERE kept) AS kept_size
         FROM stored GROUP BY topic
     ), told AS (
         UPDATE topic t SET
@@ -245,6 +266,8 @@ BEGIN
             oldest = CASE WHEN t.oldest = 0 THEN coalesce(a.first, 0) ELSE t.oldest END,
             messages = t.messages + coalesce(a.n, 0),
             bytes = t.bytes + coalesce(a.size, 0),
+            kept = t.kept + coalesce(a.kept, 0),
+            kept_bytes = t.kept_bytes + coalesce(a.kept_size, 0),
             active_us = now_us,
             replay_window_ms = d.w,
             inactivity_ttl_ms = d.ttl,
@@ -291,6 +314,39 @@ BEGIN
 END
 $$;
 
+-- Messages go for later ones of their keys, which no watermark tells of: nodes that have not
+-- reported them yet report the later ones.
+CREATE FUNCTION replace@(a_rows bigint[], a_keys bytea[]) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    beheaded bigint[];
+BEGIN
+    WITH gone AS (
+        DELETE FROM message m USING unnest(a_rows, a_keys) k (topic, key), topic t
+        WHERE m.topic = k.topic AND m.key = k.key AND t.id = k.topic
+            AND (m.id > t.removed OR m.kept)
+        RETURNING m.topic, m.id, m.size, m.kept
+    ), sums AS (
+        SELECT topic, count(*) FILTER (WHERE kept IS NULL) AS n,
+            coalesce(sum(size) FILTER (WHERE kept IS NULL), 0) AS size,
+            min(id) FILTER (WHERE kept IS NULL) AS first,
+            count(kept) AS kept, coalesce(sum(size) FILTER (WHERE kept), 0) AS kept_size
+        FROM gone GROUP BY topic
+    ), told AS (
+        UPDATE topic t SET messages = t.messages - a.n, bytes = t.bytes - a.size,
+            kept = t.kept - a.kept, kept_bytes = t.kept_bytes - a.kept_size
+        FROM sums a WHERE t.id = a.topic
+        RETURNING t.id, t.oldest = a.first AS beheaded
+    )
+    SELECT array_agg(id) FILTER (WHERE beheaded) INTO beheaded FROM told;
+    IF beheaded IS NOT NULL THEN
+        UPDATE topic t SET oldest = coalesce((SELECT m.id FROM message m
+            WHERE m.topic = t.id AND m.id > t.oldest AND m.kept IS NULL ORDER BY m.id LIMIT 1), 0)
+        WHERE t.id = ANY (beheaded);
+    END IF;
+END
+$$;
+
 -- Remove what a topic has too much.  Messages stay in their table until nodes have reported them.
 CREATE FUNCTION trim@(a_topic bigint, now_us bigint) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -304,7 +360,8 @@ DECLARE
 BEGIN
     SELECT * INTO t FROM topic WHERE id = a_topic;
     FOR one IN
-        SELECT m.id, m.size FROM message m WHERE m.topic = a_topic AND m.id > t.removed
+        SELECT m.id, m.size FROM message m
+        WHERE m.topic = a_topic AND m.id > t.removed AND m.id >= t.oldest AND m.kept IS NULL
         ORDER BY m.id LIMIT :APPEND_MESSAGES + 1
     LOOP
         IF n = :APPEND_MESSAGES OR NOT (t.messages - n > t.replay_max_messages
@@ -342,7 +399,7 @@ BEGIN
         ORDER BY due_us LIMIT :STEP_TOPICS) t;
     SELECT ids IS NOT NULL OR s.ahead OR s.head > now_us + :AHEAD_US
         OR now_us NOT BETWEEN s.looked_us AND s.looked_us + 60000000
-        OR EXISTS (SELECT FROM mark)
+        OR s.planned IS NOT NULL OR EXISTS (SELECT FROM mark)
     INTO needed FROM store s;
     needed := coalesce(needed, false);
     stale := EXISTS (SELECT FROM trash) OR abs(now_us - coalesce(
@@ -362,6 +419,7 @@ DECLARE
     held store;
     now_us bigint;
     back boolean;
+    from_id bigint;
     latest bigint;
     room bigint := :STEP_MESSAGES;
     t topic;
@@ -408,8 +466,15 @@ BEGIN
                 WHERE i % 2 = 1 AND i <= :MAX_MARKS / 2);
         END IF;
     END IF;
-    IF back THEN
-        UPDATE topic SET due_us = now_us WHERE due_us > now_us;
+    from_id := CASE WHEN back THEN 0 ELSE held.planned END;
+    IF from_id IS NOT NULL THEN
+        WITH step AS (
+            SELECT id FROM topic WHERE id > from_id ORDER BY id LIMIT :STEP_MESSAGES
+        ), told AS (
+            UPDATE topic SET due_us = now_us WHERE id IN (SELECT id FROM step) AND due_us > now_us
+        )
+        SELECT CASE WHEN count(*) = :STEP_MESSAGES THEN max(id) END INTO from_id FROM step;
+        UPDATE store SET planned = from_id;
     END IF;
     UPDATE store SET looked_us = now_us, ahead = held.head > now_us + :AHEAD_US
     WHERE looked_us > now_us OR looked_us < now_us - 30000000 OR back
@@ -435,7 +500,7 @@ BEGIN
         t.active_us := least(t.active_us, now_us);
         t.doomed_us := least(t.doomed_us, now_us);
         used := CASE WHEN used > 0 THEN now_us ELSE 0 END;
-        drop_us := CASE
+        drop_us := CASE WHEN t.kept > 0 THEN NULL
             WHEN t.inactivity_ttl_ms > 0
                 THEN greatest(t.active_us, used, watched) + t.inactivity_ttl_ms * 1000
             WHEN t.messages = 0 THEN greatest(t.active_us, used)
@@ -447,7 +512,8 @@ BEGIN
         expired := greatest(expired, (SELECT max(id) FROM mark WHERE by_us <= expired));
         n := 0; size := 0; up_to := 0; first_left := 0;
         FOR had IN
-            SELECT m.id, m.size FROM message m WHERE m.topic = t.id AND m.id > t.removed
+            SELECT m.id, m.size FROM message m
+            WHERE m.topic = t.id AND m.id > t.removed AND m.id >= t.oldest AND m.kept IS NULL
             ORDER BY m.id LIMIT room + 1
         LOOP
             IF n = room OR NOT (dropped OR had.id <= expired
@@ -496,7 +562,7 @@ BEGIN
             SELECT least(t.oldest, coalesce((SELECT by_us FROM mark WHERE id >= t.oldest
                 ORDER BY id LIMIT 1), t.oldest)) INTO stored_us;
         END IF;
-        drop_us := CASE
+        drop_us := CASE WHEN t.kept > 0 THEN NULL
             WHEN t.inactivity_ttl_ms > 0
                 THEN greatest(t.active_us, used, watched) + t.inactivity_ttl_ms * 1000
             WHEN t.messages = 0 THEN greatest(t.active_us, used)
@@ -506,7 +572,8 @@ BEGIN
             removed = t.removed, oldest = t.oldest, messages = t.messages, bytes = t.bytes,
             doomed = t.doomed, doomed_us = t.doomed_us, purged = t.purged,
             active_us = t.active_us,
-            due_us = least(drop_us,
+            -- Or the column's default: a topic of which all is kept is not looked at.
+            due_us = least(drop_us, 4611686018427387904,
                 CASE WHEN t.doomed > t.purged THEN t.doomed_us + :KEEP_US END,
                 CASE WHEN t.messages > t.replay_max_messages
                         OR (t.bytes > t.replay_max_bytes AND t.messages > 1) THEN 0
@@ -514,7 +581,7 @@ BEGIN
         WHERE id = t.id;
     END LOOP;
 
-    more := back OR EXISTS (SELECT FROM topic WHERE due_us <= now_us);
+    more := back OR from_id IS NOT NULL OR EXISTS (SELECT FROM topic WHERE due_us <= now_us);
 END
 $$;
 
@@ -533,7 +600,7 @@ BEGIN
         AND (made_us < now_us - :KEEP_US OR made_us > now_us + :KEEP_US);
     FOR one IN SELECT * FROM trash LIMIT :STEP_TOPICS FOR UPDATE SKIP LOCKED LOOP
         DELETE FROM message WHERE topic = one.topic AND id IN (
-            SELECT id FROM message WHERE topic = one.topic AND id <= one.up_to
+            SELECT id FROM message WHERE topic = one.topic AND id <= one.up_to AND kept IS NULL
             ORDER BY id LIMIT room);
         GET DIAGNOSTICS gone = ROW_COUNT;
         room := room - gone;
@@ -629,8 +696,15 @@ RETURNS TABLE (
         FROM (
             SELECT o.*, row_number() OVER w AS i, sum(o.size) OVER w AS total
             FROM (
-                SELECT * FROM message o WHERE o.topic = t.id AND o.id > greatest(a_after, t.removed)
-                ORDER BY o.id LIMIT a_limit + 1
+                (SELECT * FROM message o
+                WHERE o.topic = t.id AND o.id > greatest(a_after, t.removed)
+                ORDER BY o.id LIMIT a_limit + 1)
+                UNION ALL
+                (SELECT * FROM message o
+                WHERE t.kept > 0 AND o.topic = t.id AND o.kept
+                    AND o.id > a_after AND o.id <= t.removed
+                ORDER BY o.id LIMIT a_limit + 1)
+                ORDER BY id LIMIT a_limit + 1
             ) o
             WINDOW w AS (ORDER BY o.id)
         ) n
@@ -679,7 +753,9 @@ $$;
 
 CREATE FUNCTION stats@(OUT topics bigint, OUT messages bigint, OUT size bigint)
 LANGUAGE sql STABLE AS $$
-    SELECT count(*), coalesce(sum(messages), 0)::bigint, coalesce(sum(bytes), 0)::bigint FROM topic
+    SELECT count(*), coalesce(sum(messages + kept), 0)::bigint,
+        coalesce(sum(bytes + kept_bytes), 0)::bigint
+    FROM topic
 $$;
 
 -- Who is there.
