@@ -16,7 +16,7 @@ from takotwist.core.authorization import Grant, Operation
 from takotwist.errors import CredentialsExpired, VerifyRejected
 
 #: What an entry allows where it names no operations: all that only reads of channels, and calls.
-READING: frozenset[Operation] = frozenset({"subscribe", "connect", "history", "call", "read"})
+READING: frozenset[Operation] = frozenset({"subscribe", "connect", "history", "call"})
 
 #: In place of a name: every channel, or every function.
 ANY = "*"
