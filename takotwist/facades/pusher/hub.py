@@ -75,6 +75,13 @@ class Place:
     rule: Rule | None
 
 
+@attrs.frozen(slots=True, eq=False)
+class _Sender:
+    """Who has sent one event; equal to itself alone."""
+
+    user_id: str
+
+
 @attrs.define(slots=True, eq=False)
 class Hub:
     """One app.
@@ -100,7 +107,7 @@ class Hub:
     sockets: dict[str, PusherSpeaker] = attrs.field(factory=dict, init=False)
     users: dict[str, set[PusherSpeaker]] = attrs.field(factory=dict, init=False)
     form: WireForm = attrs.field(init=False)
-    _said_by: dict[tuple[str, str, bytes], list[str]] = attrs.field(factory=dict, init=False)
+    _said_by: dict[tuple[str, str, bytes], list[_Sender]] = attrs.field(factory=dict, init=False)
     _rosters: dict[str, RosterMembers] = attrs.field(factory=dict, init=False)
     _counting: dict[str, Deadline] = attrs.field(factory=dict, init=False)
 
@@ -174,16 +181,15 @@ class Hub:
         :return: to be called when it has come, or will not.
         """
         key = (topic.key, event, data)
-        waiting = self._said_by.setdefault(key, [])
-        waiting.append(user_id)
-        count = len(waiting)
+        mine = _Sender(user_id)
+        self._said_by.setdefault(key, []).append(mine)
 
         def forget() -> None:
             # Where nobody follows it here it was never encoded.
-            left = self._said_by.get(key)
-            if left is not None and len(left) >= count:
-                left.pop()
-                if not left:
+            waiting = self._said_by.get(key, [])
+            if mine in waiting:
+                waiting.remove(mine)
+                if not waiting:
                     del self._said_by[key]
 
         return forget
@@ -213,7 +219,7 @@ class Hub:
             key = (topic.key, message.type, message.data)
             waiting = self._said_by.get(key)
             if waiting:
-                user_id = waiting.pop(0)
+                user_id = waiting.pop(0).user_id
                 if not waiting:
                     del self._said_by[key]
         name = self.app.names.name_of(topic)
@@ -231,9 +237,12 @@ class Hub:
             after = max(EVERYTHING, after - span)
             span *= 4
             page = await log.read(topic, after, PAGE_MESSAGES, PAGE_BYTES)
+            # What is not fanned out yet comes live.
+            page = page.up_to(log.head)
             newest = page.messages[-1] if page.messages else None
             while page.more and newest is not None:
                 page = await log.read(topic, newest.id, PAGE_MESSAGES, PAGE_BYTES)
+                page = page.up_to(log.head)
                 newest = page.messages[-1] if page.messages else newest
             if newest is not None:
                 return newest

@@ -8,9 +8,11 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import Grant, Presence, VerifyRequest, define_channel
+from takotwist.adapters.memory.log import InMemoryReplayLog
 from takotwist.server.config import Config, Limits
 from takotwist.server.config.pusher import PusherMapKeys
-from takotwist.testing.world import World
+from takotwist.testing.manual_log import ManualLog
+from takotwist.testing.world import BEGINNING, World, WorldClock
 from tests.facades.pusher.here import KEY, Client, Here, frame_data, signed
 
 SUCCEEDED = "pusher_internal:subscription_succeeded"
@@ -377,6 +379,22 @@ class ClientEventTests(SynchronousTestCase):
         target = "/channels/pusher/history?app=main&name=presence-x"
         stored = here.world.get(target, private=True).json["messages"]
         self.assertEqual([one["data"] for one in stored], [{"n": n} for n in range(3)])
+
+    def test_stored_alike(self) -> None:
+        """Two users who say the same, one transaction after the other, are told apart."""
+        clock = WorldClock()
+        clock.rightNow = BEGINNING
+        log = ManualLog(InMemoryReplayLog(clock))
+        here = Here.of(store_client_events=True, world={"log": log, "clock": clock})
+        clients = [here.connect() for _ in range(3)]
+        for client, name in zip(clients, ("ann", "bob", "cy"), strict=True):
+            client.subscribe("presence-x", {"user_id": name})
+        for client in clients[:2]:
+            client.say("client-x", {}, channel="presence-x")
+        for _ in range(2):
+            self.assertTrue(log.report())
+        said = [one["user_id"] for one in clients[2].events if one["event"] == "client-x"]
+        self.assertEqual(said, ["ann", "bob"])
 
 
 class TopicTests(SynchronousTestCase):
