@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import random
 import secrets
+import socket
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
+from zlib import crc32
 
 import attrs
 from twisted.application.internet import TimerService
@@ -54,8 +56,13 @@ class _Names(TypedDict):
     nodes: Collection[str] | None
 
 
-def _names(worker: Worker | None) -> _Names:
+def _names(config: Config, worker: Worker | None) -> _Names:
     """How this process is called among those that share its log, in each of its runs."""
+    if config.replay.url is not None:
+        # Which other servers there are is known to the store alone.
+        here = f"{socket.gethostname()}:{config.state_dir.resolve()}".encode()
+        number = 1 if worker is None else worker.number
+        return {"node": f"{crc32(here):08x}.{number}", "nodes": None}
     if worker is None:
         return {"node": "", "nodes": ("",)}
     all_of_them = [f"w{number}" for number in range(1, worker.count + 1)]
@@ -143,7 +150,7 @@ class TakoService(MultiService):
             random=random.random,
             new_id=lambda: secrets.token_urlsafe(9),
             log=log,
-            **_names(worker),
+            **_names(config, worker),
             peers=cluster.peers if cluster is not None else None,
             others=cluster,
             info=cluster.info if cluster is not None else None,
