@@ -50,26 +50,6 @@ if TYPE_CHECKING:
     from takotwist.server.notify import Notify
     from takotwist.server.worker import Worker
 
-
-class _Names(TypedDict):
-    node: str
-    nodes: Collection[str] | None
-
-
-def _names(config: Config, worker: Worker | None) -> _Names:
-    """How this process is called among those that share its log, in each of its runs."""
-    if config.replay.url is not None:
-        # Which other servers there are is known to the store alone.
-        here = f"{socket.gethostname()}:{config.state_dir.resolve()}".encode()
-        number = 1 if worker is None else worker.number
-        return {"node": f"{crc32(here):08x}.{number}", "nodes": None}
-    if worker is None:
-        return {"node": "", "nodes": ("",)}
-    all_of_them = [f"w{number}" for number in range(1, worker.count + 1)]
-    first = worker.number == 1
-    return {"node": f"w{worker.number}", "nodes": all_of_them if first else None}
-
-
 #: Seconds for storing what was taken and closing the log, after the drain.
 FLUSH_SECONDS = 5.0
 
@@ -359,3 +339,22 @@ class TakoService(MultiService):
         finally:
             self._threads.stop()
         self.log.info("stopped")
+
+
+class _Names(TypedDict):
+    node: str
+    nodes: Collection[str] | None
+
+
+def _names(config: Config, worker: Worker | None) -> _Names:
+    """How this process is called among those that share its log, in each of its runs."""
+    if config.replay.url is not None:
+        # Which other servers there are is known to the store alone.
+        here = f"{socket.gethostname()}:{config.state_dir.resolve()}".encode()
+        number = 1 if worker is None else worker.number
+        return {"node": f"{crc32(here):08x}.{number}", "nodes": None}
+    if worker is None:
+        return {"node": "", "nodes": ("",)}
+    all_of_them = [f"w{number}" for number in range(1, worker.count + 1)]
+    first = worker.number == 1
+    return {"node": f"w{worker.number}", "nodes": all_of_them if first else None}
