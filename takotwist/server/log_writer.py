@@ -13,17 +13,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.endpoints import UNIXClientEndpoint
-from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from takotwist.adapters.shared.host import LogHost
 from takotwist.adapters.shared.worker_log import WorkerLog
 from takotwist.adapters.sqlite.log import SqliteReplayLog
-from takotwist.errors import StoreUnavailable
+from takotwist.errors import StoreUnavailable, TakoError
 from takotwist.server.config import Config, needs_restart
+from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText
+from takotwist.server.listen import Listen
+from takotwist.server.open_sockets import OpenSockets
 from takotwist.server.state_folder import make_folder
 from takotwist.server.supervisor.child import Child
 from takotwist.server.timers import Sweeper, within
@@ -31,6 +34,9 @@ from takotwist.server.tuning import settle_garbage
 
 #: The socket of the writer, in the state folder; nobody but this user may connect.
 SOCKET = "writer.sock"
+
+#: How often it is looked whether that is still there.
+SOCKET_SECONDS = 2.0
 
 #: Seconds for what is under way at the end.
 FLUSH_SECONDS = 5.0
@@ -58,12 +64,18 @@ class LogWriter(MultiService):
         self._config = config
         self._reactor = reactor
         self._ready = ready
-        self._port: IListeningPort | None = None
-        self._path = _path(config)
         self.replay_log = SqliteReplayLog(
             config.replay.path, reactor=reactor, wall=wall, durability=config.replay.durability
         )
         self.host = LogHost(self.replay_log, wall)
+        self._socket = OpenSockets(
+            reactor,
+            [Listen(endpoint=_endpoint(_path(config)), factory=self.host, key="state_dir")],
+            lambda at, one: one.port.startReading(),
+        )
+        looking: Any = TimerService(SOCKET_SECONDS, self._look_after_socket)
+        looking.clock = reactor
+        looking.setServiceParent(self)
         interval = config.replay.sweep_interval_seconds
         sweeper = Sweeper(self.replay_log, self.host.in_use, wall, reactor, interval)
         sweeper.setServiceParent(self)  # type: ignore[no-untyped-call]
@@ -79,12 +91,20 @@ class LogWriter(MultiService):
         # A log that cannot be opened has said so itself, and tries again.
         with suppress(StoreUnavailable):
             await self.host.start()
-        # What a writer before this one left; there is one at a time.
-        with suppress(FileNotFoundError):
-            os.unlink(self._path)
-        self._port = self._reactor.listenUNIX(self._path, self.host, mode=0o600)
+        try:
+            self._socket.open()
+        except TakoError as bad:
+            self.log.critical("{bad}", bad=str(bad))
+            self._reactor.stop()
+            return
         settle_garbage()
         self._ready()
+
+    def _look_after_socket(self) -> Deferred[None]:
+        """A worker that starts finds no writer without it."""
+        return ensureDeferred(self._socket.look_after()).addErrback(
+            lambda failure: self.log.failure("looking after the writer's socket failed", failure)
+        )
 
     def reload(self, config: Config) -> None:
         """Take up a configuration: what concerns the log needs a restart."""
@@ -97,10 +117,7 @@ class LogWriter(MultiService):
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
-        if self._port is not None:
-            stopping: Any = self._port.stopListening()
-            if stopping is not None:
-                await within(self._reactor, FLUSH_SECONDS, stopping)
+        await within(self._reactor, FLUSH_SECONDS, ensureDeferred(self._socket.close()))
         await within(self._reactor, FLUSH_SECONDS, super().stopService())  # type: ignore[no-untyped-call]
         await within(self._reactor, FLUSH_SECONDS, self.replay_log.stop())
 
@@ -119,11 +136,18 @@ def worker_log(config: Config, reactor: Any, name: str, random: Callable[[], flo
 
 
 def _path(config: Config) -> str:
-    """The socket's path, by its folder's descriptor: a path of a socket has 107 bytes at most.
+    """The socket's path; by its folder's descriptor where it is longer than a socket's may be.
 
     The descriptor is kept for as long as the process runs.
     """
     folder = Path(config.state_dir)
     make_folder(folder)
+    path = os.path.abspath(folder / SOCKET)
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        return path
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     return f"/proc/self/fd/{descriptor}/{SOCKET}"
+
+
+def _endpoint(path: str) -> str:
+    return str(EndpointText("unix", (path,), {"mode": "600"}))

@@ -111,6 +111,48 @@ class SharedLogTests(TestCase):
         self.assertEqual(self.server.stop(), 0)
         self.server.assert_clean()
 
+    def test_writers_socket_removed(self) -> None:
+        """A worker that is started later finds the writer all the same."""
+        self.publish("a")
+        path = os.path.join(self.server.folder, "state", "writer.sock")
+        os.unlink(path)
+        wait_until(lambda: os.path.exists(path), "the socket to be there again")
+        [victim, *_] = self.processes("worker")
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: len(self.processes("worker")) == 2, "another worker")
+        for number in range(4):
+            self.publish(f"{number}")
+        texts = ["a", *map(str, range(4))]
+        wait_until(lambda: all(reader.texts == texts for reader in self.readers), "all to be told")
+        self.assertEqual(self.server.log.count("writer.sock was removed; it is served again"), 1)
+
+    def test_writer_hangs(self) -> None:
+        """Publishers are refused in time while the writer stands still, and all goes on after."""
+        self.publish("a")
+        [writer] = self.processes("writer")
+        os.kill(writer, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            answer = httpx.post(
+                self.server.url + TOPIC,
+                json={"type": "m", "data": "b"},
+                headers={"Authorization": f"Bearer {KEY}", "Idempotency-Key": "b"},
+                timeout=20,
+            )
+            self.assertEqual(
+                (answer.status_code, answer.json()["code"]), (503, "store-unavailable")
+            )
+            self.assertLess(time.monotonic() - began, 10, "a client has waited for long enough")
+        finally:
+            os.kill(writer, signal.SIGCONT)
+        self.publish("b")
+        self.publish("c")
+        # Stored by the writer after its publisher was told no, or by the publisher's second
+        # try: once in either case.
+        texts = ["a", "b", "c"]
+        wait_until(lambda: all(reader.texts == texts for reader in self.readers), "all to be told")
+        self.assertIn("the log's writer has not answered for", self.server.log)
+
     def test_killed(self) -> None:
         """The writer and the workers are killed in turn: nothing that was acknowledged is lost,
         doubled or out of order for anybody."""

@@ -6,8 +6,9 @@ worker's own were the alternative: they would have to find out again, each for i
 file was replaced, or holds what was reported to nobody.)
 
 Rules: a call that is under way when the writer goes away is made again, for a bounded time, and
-a batch by its number, so that it is stored once; and what was stored meanwhile is read from the
-log by whoever needs it, since the writer names the topics that changed.
+a batch by its number, so that it is stored once; what was stored meanwhile is read from the log
+by whoever needs it, since the writer names the topics that changed; and a writer that says
+nothing is as good as one that is away, so that nothing piles up for it.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ from takotwist.core.topic import Topic
 from takotwist.errors import StoreUnavailable
 from takotwist.ports import ILogFollower, INodeDirectory, IReplayLog
 
-#: Seconds for which a call is made again while the writer is away.
-PATIENCE_SECONDS = 10.0
+#: Seconds for which a call waits for the writer, and is made again while it is away.  Less than the
+#: ten that a client waits, which is to be told what is wrong.
+PATIENCE_SECONDS = 8.0
 
 #: Seconds between two tries to reach it, at first and at most; each is spread by a half.
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
@@ -208,7 +210,7 @@ class WorkerLog:
         self._next_call += 1
         number = self._next_call
         encoded = encode(frame(number))
-        late = self._reactor.callLater(PATIENCE_SECONDS, self._give_up, number)
+        late = self._reactor.callLater(PATIENCE_SECONDS, self._unanswered, number)
         answer: Deferred[Any] = Deferred()
         self._calls[number] = _Call(encoded, answer, late)
         if self._connection is not None and self._connection.welcomed:
@@ -226,6 +228,21 @@ class WorkerLog:
             if call.late.active():
                 call.late.cancel()
             call.answer.errback(Failure(StoreUnavailable()))
+
+    def _unanswered(self, number: int) -> None:
+        self._give_up(number)
+        connection = self._connection
+        if connection is None or not connection.welcomed:
+            return
+        if self.seconds() - connection.heard_at >= PATIENCE_SECONDS:
+            # Connected anew it is sent nothing until it has answered the greeting.
+            if not self._away:
+                self._away = True
+                self._logger.error(
+                    "the log's writer has not answered for {seconds:g} seconds; waiting for it",
+                    seconds=PATIENCE_SECONDS,
+                )
+            connection.abort()
 
     def _give_up_starting(self) -> None:
         started, self._started = self._started, []
@@ -258,6 +275,10 @@ class WorkerLog:
         pause = self._pause * (0.5 + self._random())
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         self._retry = self._reactor.callLater(pause, self._connect)
+
+    def seconds(self) -> float:
+        """The time, by the clock of the calls."""
+        return self._reactor.seconds()
 
     def opened(self, connection: _WriterConnection) -> None:
         """The writer was reached: say who this is."""
@@ -345,12 +366,14 @@ class _WriterConnection(Protocol):
     """The connection to the writer.
 
     :ivar welcomed: it has answered the greeting; from then on calls may be made.
+    :ivar heard_at: when something came last.
     """
 
     _logger = Logger()
 
     def __init__(self, log: WorkerLog) -> None:
         self.welcomed = False
+        self.heard_at = log.seconds()
         self._log = log
         self._transport: Any = None
         self._reader = FrameReader()
@@ -362,6 +385,7 @@ class _WriterConnection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """See `Protocol`."""
+        self.heard_at = self._log.seconds()
         try:
             for body in self._reader.feed(data):
                 self._log.told(self, TOLD.decode(body))
@@ -380,3 +404,7 @@ class _WriterConnection(Protocol):
     def leave(self) -> None:
         """Close it."""
         self._transport.loseConnection()
+
+    def abort(self) -> None:
+        """Drop it, with what the writer has not read."""
+        self._transport.abortConnection()

@@ -155,6 +155,47 @@ class WorkerTests(WorkersCase):
             self.later()
         self.successResultOf(one.append([entry(LOBBY, "b")], 0))
 
+    def test_writer_hangs(self) -> None:
+        """A writer that says nothing gets nothing more, and all goes on when it does again."""
+        one = self.writer.worker()
+        heard = self.started(one)
+        self.successResultOf(one.follow(LOBBY))
+        [wire] = self.writer.endpoint.wires
+        wire.at_once = self.writer.endpoint.at_once = False
+        with capturedLogs() as said:
+            storing = one.append([entry(LOBBY, "a")], 0)
+            self.later(PATIENCE_SECONDS + 1)
+            self.failureResultOf(storing, StoreUnavailable)
+            self.assertTrue(wire.is_cut)
+            for _ in range(100):
+                reading = one.read(LOBBY, 0, 10, 1000)
+                reading.addErrback(lambda failure: failure.trap(StoreUnavailable) and None)
+            self.later(3 * PATIENCE_SECONDS)
+        self.assertEqual([event["log_level"].name for event in said], ["error"])
+        [_, waiting] = self.writer.endpoint.wires
+        self.assertFalse(waiting.is_cut, "one connection waits for it")
+        self.assertLess(len(waiting.ends[0].written), 200, "nothing piles up but the greeting")
+        with capturedLogs() as said:
+            waiting.at_once = True
+            waiting.deliver()
+        self.assertEqual(len(said), 1)
+        self.successResultOf(one.append([entry(LOBBY, "b")], 0))
+        self.assertEqual(heard.texts, {LOBBY.key: ["b"]})
+
+    def test_slow_answer(self) -> None:
+        """One call that takes long does not cost the connection: the writer says other things."""
+        one, other = self.writer.worker(), self.writer.worker()
+        self.started(one)
+        self.started(other)
+        late = Deferred[Any]()
+        self.patch(self.writer.log, "read", lambda *arguments: late)
+        reading = one.read(LOBBY, 0, 10, 1000)
+        self.later(PATIENCE_SECONDS / 2)
+        self.successResultOf(other.append([entry(LOBBY, "a")], 0))
+        self.later(PATIENCE_SECONDS / 2 + 1)
+        self.failureResultOf(reading, StoreUnavailable)
+        self.assertFalse(self.writer.endpoint.wires[0].is_cut)
+
     def test_start_without_a_writer(self) -> None:
         """A worker waits for its writer for a while, and goes on trying."""
         self.writer.kill()
