@@ -238,12 +238,15 @@ class MetricsPage(WaitingPage):
         if self._others is None or self._own is None or wanted == b"own":
             return text
         texts = [(self._own().label, text.decode())]
-        up = GaugeMetricFamily("tako_node_up", "Whether the node answers.", labels=["node"])
-        up.add_metric([self._own().label], 1)
+        answers = {self._own().label: True}
         for one in await self._others.ask("metrics"):
-            up.add_metric([one.info.label], one.body is not None)
+            # A label may be there twice, as of a worker and its successor; a sample may not.
+            answers[one.info.label] = answers.get(one.info.label, False) or one.body is not None
             if one.body is not None:
                 texts.append((one.info.label, one.body.decode()))
+        up = GaugeMetricFamily("tako_node_up", "Whether the node answers.", labels=["node"])
+        for label, answered in answers.items():
+            up.add_metric([label], answered)
         registry = CollectorRegistry()
         registry.register(_Given([*JoinedMetrics(texts, each=wanted != b"sum").collect(), up]))
         return generate_latest(registry)

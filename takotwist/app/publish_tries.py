@@ -61,7 +61,7 @@ class Trouble:
             _log.warning(
                 "The takotwist server at %s has not answered yet: %s. Trying for %g s.",
                 self._server,
-                reason or "no answer",
+                reason.rstrip(".") or "no answer",
                 patience,
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -137,6 +138,15 @@ class MetricsTests(SynchronousTestCase):
         up = [samples["tako_node_up", f"box:{number}"] for number in (1, 2, 3)]
         self.assertEqual(up, [1, 1, 0])
         self.assertNotIn(("tako_publishes_total",), samples)
+
+    def test_label_twice(self) -> None:
+        """A worker and its successor have one label, and each sample is there once."""
+        replaced = msgspec.structs.replace(DEAD, label=OTHER.label)
+        self.patch(sys.modules[__name__], "DEAD", replaced)
+        lines = [one for one in get(self.both).decode().splitlines() if one[:1] != "#"]
+        names = [line.rpartition(" ")[0] for line in lines]
+        self.assertEqual(sorted(set(names)), sorted(names))
+        self.assertEqual(self.samples()["tako_node_up", "box:2"], 1)
 
     def test_sum(self) -> None:
         """As one: what adds up is added; the store is one; ready is who all are."""
