@@ -131,7 +131,6 @@ def compose_pusher(
     :param below: a random number below another.
     """
     bounds = PusherSettings(
-        path=config.path,
         activity_timeout=config.activity_timeout_seconds,
         max_event_bytes=config.max_event_bytes,
         max_channels=config.max_channels_per_event,

@@ -29,6 +29,9 @@ from takotwist.server.config.webhooks import EndpointKeys
 #: Seconds between two looks at what is occupied, and at the store.
 LOOK_SECONDS = 1.0
 
+#: Of the server's time no more than one part in so many is spent on that.
+LOOK_SHARE = 50
+
 #: Seconds whose refusals are one event.
 REFUSED_SECONDS = 10.0
 
@@ -158,7 +161,14 @@ class Webhooks:
 
     def _look(self) -> None:
         now = self.publishing.seconds()
-        self._next = self.deadlines.at(now + LOOK_SECONDS, self._look)
+        try:
+            self._look_at_all(now)
+        finally:
+            # Of a very large server what is looked at is looked at less often.
+            pause = max(LOOK_SECONDS, LOOK_SHARE * (self.publishing.seconds() - now))
+            self._next = self.deadlines.at(now + pause, self._look)
+
+    def _look_at_all(self, now: float) -> None:
         self._look_at_store()
         for one in self._watched:
             one.look()

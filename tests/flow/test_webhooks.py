@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from takotwist import Grant, Presence, VerifyRequest, define_channel
 from takotwist.adapters.memory.log import InMemoryReplayLog
-from takotwist.errors import Unreachable
+from takotwist.errors import StoreUnavailable, Unreachable
 from takotwist.ports import IWebhookSender
 from takotwist.server.config import Config
 from takotwist.server.config.pusher import Pusher
@@ -182,6 +182,30 @@ class NativeTests(SynchronousTestCase):
             here.subscribe("/channels/news")
         here.advance(60)
         self.assertEqual(len(receiver.got), 1)
+
+    def test_store(self) -> None:
+        """That the log failed is told when it works again, and nothing is lost by it."""
+
+        class Failing(InMemoryReplayLog):
+            broken = False
+
+            def append(self, entries: Any, now_us: int) -> Any:
+                if self.broken:
+                    return fail(StoreUnavailable())
+                return InMemoryReplayLog.append(self, entries, now_us)
+
+        clock, receiver = WorldClock(), Receiver()
+        clock.rightNow = 1_763_700_000.0
+        log = Failing(clock)
+        here = world(receiver, log=log, clock=clock)
+        here.advance(2)
+        log.broken = True
+        here.subscribe("/channels/news")
+        here.advance(30)
+        self.assertEqual(receiver.got, [])
+        log.broken = False
+        here.advance(10)
+        self.assertEqual(sorted(receiver.types), ["store.unavailable", "topic.occupied"])
 
     def test_members(self) -> None:
         """Who joins and leaves a channel with presence."""

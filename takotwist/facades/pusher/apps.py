@@ -38,7 +38,6 @@ class PusherApp:
 class PusherSettings:
     """What holds for all apps.
 
-    :ivar path: what stands before ``/app/`` and ``/apps/``.
     :ivar activity_timeout: after so many seconds of silence a client asks whether we are there.
     :ivar max_event_bytes: of an event's data.
     :ivar max_channels: that one request triggers; `max_batch`: events of one request.
@@ -46,7 +45,6 @@ class PusherSettings:
     :ivar client_event_rate: events a second of one connection; 0 is no limit.
     """
 
-    path: str = ""
     activity_timeout: float = 30.0
     max_event_bytes: int = 10_240
     max_channels: int = 100
