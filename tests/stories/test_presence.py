@@ -362,6 +362,13 @@ class PresenceTests(PresenceCase):
         self.assertEqual(len(again.read()), 29)
         self.assertEqual(again.events, [("leave", "user29")])
 
+    def test_seen_by_the_operator(self) -> None:
+        """A subscriber of a roster is not counted as one more of its channel."""
+        Watcher(self.world, "ada").join().follow()
+        listed = self.world.get("/_tako/admin/channels", private=True).json
+        self.assertEqual([one["subscribers"] for one in listed["channels"]], [1])
+        self.assertEqual([one["subscribers"] for one in listed["topics"]], [1])
+
     def test_calm_stop(self) -> None:
         """Nobody leaves by the stop of the server itself."""
         watcher = Watcher(self.world).follow()
