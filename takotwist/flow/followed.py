@@ -67,7 +67,9 @@ class FollowedTopics:
     #: Who waits for the log's head to reach an id, the lowest first.
     behind: list[tuple[int, int, Deferred[None], Deadline]] = attrs.field(factory=list, init=False)
     _names: count[int] = attrs.field(factory=count, init=False)
-    _asking: list[Deferred[int]] | None = attrs.field(default=None, init=False)
+    #: Who waits for the next question; and whether one is under way.
+    _asking: list[Deferred[int]] = attrs.field(factory=list, init=False)
+    _asked: bool = attrs.field(default=False, init=False)
 
     def enter(self, topic: Topic) -> Deferred[None] | None:
         """One more subscriber of `topic`.
@@ -118,7 +120,8 @@ class FollowedTopics:
         """
         if id <= self.log.head:
             return
-        if self.log.everything or id > await self._newest():
+        # Also where this process has its store alone: it may not have been opened yet.
+        if id > await self._newest():
             raise CursorInvalid("The cursor is newer than any message of this server.")
         if id <= self.log.head:
             return
@@ -138,21 +141,30 @@ class FollowedTopics:
                 reached.callback(None)
 
     def _newest(self) -> Deferred[int]:
-        """The store's newest id, asked for once for all who ask meanwhile."""
+        """The store's newest id, asked for once for all who ask meanwhile.
+
+        A question that is under way already is not theirs: its answer may be older than the
+        id that they were given, by another node.
+        """
         mine: Deferred[int] = Deferred()
-        if self._asking is not None:
-            self._asking.append(mine)
-            return mine
-        asking = self._asking = [mine]
+        self._asking.append(mine)
+        if not self._asked:
+            self._ask()
+        return mine
+
+    def _ask(self) -> None:
+        asking, self._asking = self._asking, []
+        self._asked = True
 
         def answer(result: int | Failure) -> None:
-            self._asking = None
+            self._asked = False
             for one in asking:
                 # A failure is raised as well.
                 one.callback(result)
+            if self._asking and not self._asked:
+                self._ask()
 
         self.log.newest().addBoth(answer)
-        return mine
 
     def _answered(self, failure: Failure | None, key: str, one: _Followed) -> None:
         one.followed = failure is None

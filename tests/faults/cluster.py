@@ -193,7 +193,10 @@ class Workers(Cluster):
             os.kill(pid, signal.SIGKILL)
 
     def kill_engine(self) -> None:
-        os.kill(self._writer(), signal.SIGKILL)
+        # Not as soon as it has come up: that is another fault, which a longer pause answers.
+        pid = self._writer()
+        time.sleep(1.0)
+        os.kill(pid, signal.SIGKILL)
 
     def pause_engine(self, seconds: float) -> None:
         pid = self._writer()

@@ -295,7 +295,7 @@ class WorkerConnection(Protocol):
         elif isinstance(asked, Hello):
             self._greet(asked)
         elif isinstance(asked, Newest):
-            self.tell(Number(asked.call, self._host.log.head))
+            self._answer(asked.call, self._host.log.newest(), Number)
         elif isinstance(asked, Renew):
             if self.node is not None:
                 self.node = attrs.evolve(self.node, info=asked.info)

@@ -167,7 +167,10 @@ class SqliteReplayLog:
 
     def newest(self) -> Deferred[int]:
         """See `IReplayLog`."""
-        return succeed(self.head)
+        if self.head:
+            return succeed(self.head)
+        # It could not be opened so far, and nobody knows what is in it.
+        return self._open().addCallback(lambda _: self.head)
 
     def read(self, topic: Topic, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
         """See `IReplayLog`."""

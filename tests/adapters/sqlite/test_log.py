@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
@@ -33,6 +35,16 @@ class LogTests(SynchronousTestCase):
         self.failureResultOf(log.read(LOBBY, 0, 1, 1), StoreUnavailable)
         self.failureResultOf(log.sweep(NOW, ()), StoreUnavailable)
         self.failureResultOf(log.stats(), StoreUnavailable)
+
+    def test_newest_of_what_was_never_opened(self) -> None:
+        """Nobody knows which ids it has given out, so no cursor is taken for one that it has not."""
+        path = self.mktemp()
+        log = SqliteReplayLog(f"{path}/replay", reactor=self.clock, make_pool=InlinePool)
+        self.addCleanup(log.stop)
+        self.successResultOf(log.start())
+        self.failureResultOf(log.newest(), StoreUnavailable)
+        os.mkdir(path)
+        self.assertEqual(self.successResultOf(log.newest()), NOW)
 
     def test_fault_of_our_own(self) -> None:
         """What should not happen is logged with its traceback; the caller sees the log
