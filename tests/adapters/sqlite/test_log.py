@@ -37,7 +37,7 @@ class LogTests(SynchronousTestCase):
         self.failureResultOf(log.stats(), StoreUnavailable)
 
     def test_newest_of_what_was_never_opened(self) -> None:
-        """Nobody knows which ids it has given out, so no cursor is taken for one that it has not."""
+        """Nobody knows which ids it gave out, so no cursor is taken for one that it did not."""
         path = self.mktemp()
         log = SqliteReplayLog(f"{path}/replay", reactor=self.clock, make_pool=InlinePool)
         self.addCleanup(log.stop)
