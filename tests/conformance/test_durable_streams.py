@@ -24,7 +24,7 @@ INSTALL = Path(__file__).parents[2] / "clients" / "js" / "install"
 #: The suite waits five seconds at most for a long-poll that nothing comes to, asks as a page of
 #: another origin, and appends 10 MB at once, which may be refused; but a client that sends on
 #: while it is refused may find the connection closed, and miss the answer.
-CONFIG = f"""{FAST}
+CONFIG = f"""{FAST}max_body_bytes = 16777216
 [http]
 allowed_origins = ["*"]
 [streams]

@@ -368,12 +368,14 @@ def _check_streams(config: Config, problems: Collected) -> None:
                 key="streams.path",
                 source=_source(config, "streams.path"),
             )
-    if config.streams.max_append_bytes > config.streams.max_stream_bytes:
-        problems.add(
-            "must be at most streams.max_stream_bytes",
-            key="streams.max_append_bytes",
-            source=_source(config, "streams.max_append_bytes", "streams.max_stream_bytes"),
-        )
+    for larger in ("streams.max_stream_bytes", "limits.max_body_bytes"):
+        most = config.value(KEYS[larger])
+        if config.streams.max_append_bytes > most:
+            problems.add(
+                f"must be at most {larger}, which is {most}",
+                key="streams.max_append_bytes",
+                source=_source(config, "streams.max_append_bytes", larger),
+            )
 
 
 def _is_safe(url: str) -> bool:

@@ -31,7 +31,8 @@ class Streams:
     max_append_bytes: int = setting(
         Whole(1 * KIB, 64 * MIB),
         1 * MIB,
-        "The most that one request may create a stream with, or append to it.",
+        "The most that one request may create a stream with, or append to it; at most"
+        " limits.max_body_bytes.",
         unit="bytes",
     )
     max_stream_bytes: int = setting(
