@@ -38,6 +38,7 @@ class NodeInfo(msgspec.Struct, frozen=True):
     :ivar since: when it started, by unix time in seconds.
     :ivar head: the id up to which the log has reported to it.
     :ivar topics: that have subscribers on it.
+    :ivar secret: that a connection of another node begins with; on no page.
     """
 
     id: str
@@ -53,9 +54,13 @@ class NodeInfo(msgspec.Struct, frozen=True):
     connections: int = 0
     subscriptions: int = 0
     topics: int = 0
+    secret: str = ""
+
+    def __repr__(self) -> str:
+        return f"<NodeInfo {self.label} {self.id}>"
 
 
-def this_process(id: str = "", worker: int = 1, peer: str = "") -> NodeInfo:
+def this_process(id: str = "", worker: int = 1, peer: str = "", secret: str = "") -> NodeInfo:
     """What can be said of this process as soon as it runs."""
     host = socket.gethostname()
     return NodeInfo(
@@ -66,6 +71,7 @@ def this_process(id: str = "", worker: int = 1, peer: str = "") -> NodeInfo:
         worker=worker,
         pid=os.getpid(),
         version=version("takotwist"),
+        secret=secret,
     )
 
 

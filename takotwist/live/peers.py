@@ -4,9 +4,11 @@ An object lives on the node whose function returned it, and its id begins with t
 name.  A page's wire may be on any node; what the page sends for an object elsewhere goes over
 a connection to its node, and what the object sends comes back on it.
 
-Rules: a connection carries one page, so one that reads slowly holds up nobody else; the node
-that the client reached passes on its credentials and its address, and the node that holds the
-object decides by them; and who is on no list of nodes, or refuses to be connected to, is gone.
+Rules: a node takes greetings with its secret alone, which is in the directory of nodes, so who
+reaches its port and not the store is nobody; a connection carries one page, so one that reads
+slowly holds up nobody else; the node that the client reached passes on its credentials and its
+address, and the node that holds the object decides by them; and who is on no list of nodes, or
+refuses to be connected to, is gone.
 (To hand the client's own connection over was the alternative.  A page has one wire, names its
 session only on it, and may have objects on several nodes.)
 """
@@ -44,10 +46,15 @@ class Kind(IntEnum):
     BROKEN = 5
 
 
-class Greeting(msgspec.Struct, frozen=True, tag=True):
+class _Proven(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    secret: str = ""
+
+
+class Greeting(_Proven, frozen=True, tag=True):
     """What a connection is for.
 
     :ivar node: who is meant: its address may have another's now.
+    :ivar secret: of that node; `Peers` adds it.
     """
 
     node: str
@@ -136,11 +143,14 @@ class PeerListener(Protocol):
 class Peers(Protocol):
     """The other nodes.
 
-    :ivar name: of this one.
+    :ivar name: of this one, and `secret`, which others have from the directory.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def secret(self) -> str: ...
 
     def connect(self, greeting: Greeting, listener: PeerListener) -> Awaitable[PeerStream]:
         """Connect to the node that `greeting` names.

@@ -42,7 +42,7 @@ class Cluster(Service):
         self, reactor: Any, directory: INodeDirectory, peers: NodePeers, worker: int
     ) -> None:
         self.peers = peers
-        self.info = this_process(peers.name, worker, peers.address)
+        self.info = this_process(peers.name, worker, peers.address, peers.secret)
         self._directory = directory
         self._reactor = reactor
         self._door: PeerDoor | None = None

@@ -369,7 +369,7 @@ def compose(
             "channels": channels_page.own_content,
             "node": nodes_page.own_content,
         }
-        peer_door = PeerDoor(peers.name, live.link, functions, deadlines, own_pages)
+        peer_door = PeerDoor(peers.name, peers.secret, live.link, functions, deadlines, own_pages)
 
     def publish_cost(sender: str, count: int) -> None:
         rates.take_publish(sender, seconds(), count)

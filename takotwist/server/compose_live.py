@@ -187,7 +187,7 @@ def live_routes(
     return LiveRoutes(
         functions,
         LiveSse(admission, BATCH_FACTOR * config.max_message_bytes, peers),
-        LiveLeave(admission, live.sessions, peers),
+        LiveLeave(admission, live.sessions, live.count_call, peers),
     )
 
 

@@ -1,9 +1,9 @@
 """The other nodes of this server: where they listen, and the listener for them.
 
 Workers of one box listen on Unix sockets in the state folder; boxes on `server.peer_listen`.
-Where a node listens it says in the directory of nodes.  Rule: nobody but nodes may reach these
-listeners, so a Unix socket is of the server's user alone, and a TCP port belongs into a private
-network: what comes in is believed.
+Where a node listens it says in the directory of nodes, and a secret that is new with each run.
+Rule: only who can read that directory is believed; but nothing is encrypted, so a TCP port
+belongs into a private network all the same, and a Unix socket is of the server's user alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import attrs
+import msgspec
 from twisted.internet import error as internet_error
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import (
@@ -50,6 +51,7 @@ class NodePeers:
     :param longest: most bytes of a frame.
     :ivar name: of this node, which stands in the ids of what it holds.
     :ivar address: where it listens for the others.
+    :ivar secret: that they begin with.
     """
 
     _reactor: Any
@@ -59,6 +61,7 @@ class NodePeers:
     _longest: int
     name: str
     host: str = attrs.field(factory=socket.gethostname)
+    secret: str = attrs.field(factory=secrets.token_urlsafe, init=False, repr=False)
     _known: dict[str, NodeInfo] = attrs.field(factory=dict, init=False)
     _known_at: float = attrs.field(default=float("-inf"), init=False)
     _looking: list[Deferred[bool]] = attrs.field(factory=list, init=False)
@@ -128,7 +131,7 @@ class NodePeers:
                 # Its socket went with it.
                 raise NodeGone from None
             raise Overloaded("Another node cannot be reached now.") from None
-        connection.greet(greeting)
+        connection.greet(msgspec.structs.replace(greeting, secret=info.secret))
         return connection
 
     async def others(self) -> Sequence[str]:

@@ -57,6 +57,7 @@ class MemoryPeers:
 
     network: MemoryNetwork
     name: str
+    secret: str = ""
 
     async def connect(self, greeting: Greeting, listener: PeerListener) -> PeerStream:
         """See `Peers`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import Grant, Reject, VerifyRequest
@@ -12,7 +13,7 @@ from takotwist.adapters.memory.node import MemoryNode, MemoryStore
 from takotwist.live import BroadcastChannel, Channel, NetworkError, PageLeft, function
 from takotwist.live.broadcast.broadcast import default_broadcasts, set_default_broadcasts
 from takotwist.live.elsewhere import ANSWER_SECONDS, SILENT_PINGS
-from takotwist.live.peers import name_on, node_of
+from takotwist.live.peers import NodeGone, Show, ask, name_on, node_of
 from takotwist.server.config import Config
 from takotwist.server.config.limits import Live
 from takotwist.testing.memory_peers import MemoryNetwork, MemoryPeers
@@ -308,6 +309,18 @@ class ElsewhereTests(Elsewhere):
         self.assertEqual([type(one) for one in self.closed], [PageLeft] * 6)
         self.assertEqual([len(world.live.sessions) for world in self.worlds], [0, 0, 0])
 
+    def test_leaves_at_a_rate(self) -> None:
+        """Who leaves more often than it may call is heard by one node, and no other is asked."""
+        self.config = Config(live=Live(call_rate=1, call_burst=2))
+        node = self.node("d")
+        statuses = []
+        for number in range(4):
+            body = {"session": f"{number}" * 32}
+            headers = {"Content-Type": "text/plain"}
+            statuses.append(node.request("POST", "/_tako/connect/leave", headers, body).status)
+        self.assertEqual(statuses, [204, 204, 429, 429])
+        self.assertEqual(len(self.network.streams), 2 * 3, "each of the three other nodes")
+
     def test_closed_as_left(self) -> None:
         """A wire that closes as one that has gone ends the objects on all nodes."""
         self.on(self.a)
@@ -430,6 +443,18 @@ class NodesThatGoTests(Elsewhere):
         self.network.doors["a"] = door
         self.wire_at(self.b)
         self.assertEqual([one.code for one in end.ended if one], ["network"])
+
+    def test_without_the_secret(self) -> None:
+        """Who reaches a node and does not know its secret is told nothing."""
+        door = self.a.parts.peer_door
+        assert door is not None
+        door.secret = "right"
+        peers = MemoryPeers(self.network, "stranger")
+        for secret in ("", "guess"):
+            asking = ensureDeferred(ask(peers, Show("a", "node", secret=secret)))
+            self.failureResultOf(asking, NodeGone)
+        asking = ensureDeferred(ask(peers, Show("a", "node", secret="right")))
+        self.assertIn(b"pid", self.successResultOf(asking).body)
 
     def test_stops(self) -> None:
         """A node that stops in order ends its objects, and the page keeps its wire."""

@@ -101,7 +101,7 @@ class Directory:
 
     @staticmethod
     def info(one: NodePeers) -> bytes:
-        said = NodeInfo(one.name, one.name, one.host, one.address, 1, 1, "1")
+        said = NodeInfo(one.name, one.name, one.host, one.address, 1, 1, "1", secret=one.secret)
         return msgspec.msgpack.encode(said)
 
 
@@ -141,7 +141,8 @@ class PeersTests(TestCase):
         stream = await self.one.connect(carry, mine)
         door = self.doors[1]
         await door.came
-        self.assertEqual(door.greetings, [carry])
+        said = msgspec.structs.replace(carry, secret=self.two.secret)
+        self.assertEqual(door.greetings, [said])
         return stream, mine, door.streams[0], door.heard[0]
 
     async def settle(self, true: Any) -> None:

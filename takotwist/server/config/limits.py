@@ -302,7 +302,8 @@ class Live:
     call_rate: float = setting(
         Number(0, 1e6),
         50.0,
-        "Calls a second from one address, and of one subject; 0 is no limit.",
+        "Calls a second from one address, and of one subject; 0 is no limit. With several nodes, a"
+        " page that says that it goes counts as a call of its address.",
         unit="calls a second",
         live=True,
     )

@@ -140,10 +140,10 @@ class Server:
         Endpoint(),
         None,
         'Where this server listens for other servers on the same store, such as "tcp:7070:'
-        'interface=10.0.0.5", in a network that only they can reach: what comes in is believed,'
-        " and not encrypted. Workers take the ports from there on, one each, and as many more while"
-        " a rolling restart replaces them. Without it, workers of this machine listen for each"
-        " other in the state folder, and nobody else.",
+        'interface=10.0.0.5", in a network that only they can reach: they know each other by a'
+        " secret in the store, but nothing is encrypted. Workers take the ports from there on, one"
+        " each, and as many more while a rolling restart replaces them. Without it, workers of this"
+        " machine listen for each other in the state folder, and nobody else.",
     )
     peer_url: str | None = setting(
         Text(r"[^\s/]+:[0-9]{1,5}", "host:port"),

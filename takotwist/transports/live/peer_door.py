@@ -3,13 +3,14 @@
 A page whose wire is on another node comes in as a wire of its own, with its client's
 credentials and address; so verification, limits and back-pressure are those of every wire.
 A POST of frames for an event stream that is here, and a page's leave, are answered by one
-`Outcome`.  Rule: only other nodes reach the listener, so what they say of a client is
-believed, and what they counted (connections, rates) is not counted again.
+`Outcome`.  Rule: who knows the secret of this node is another node, so what it says of a client
+is believed, and what it counted (connections, rates) is not counted again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from hmac import compare_digest
 from typing import Any
 
 import attrs
@@ -55,12 +56,13 @@ def _outcome_of(refusal: Refusal | None) -> Outcome:
 class PeerDoor:
     """Answers the other nodes.
 
-    :ivar name: of this node.
+    :ivar name: of this node; `secret` is what others know it by.
     :ivar link: makes the speaker of live objects on a wire.
     :ivar pages: this node's own pages, by what they are asked for as.
     """
 
     name: str
+    secret: str
     link: Callable[[LiveWire, RequestCredentials, str], Link]
     routes: LiveRoutes
     deadlines: Deadlines
@@ -74,7 +76,8 @@ class PeerDoor:
 
     def accept(self, greeting: Greeting, stream: PeerStream) -> PeerListener:
         """A connection of another node has said what it is for."""
-        if greeting.node != self.name:
+        proven = compare_digest(greeting.secret.encode(), self.secret.encode())
+        if greeting.node != self.name or not proven:
             _say(stream, Outcome(gone=True))
         elif isinstance(greeting, Carry):
             presented = RequestCredentials(greeting.headers.get, greeting.cookies.get)

@@ -7,6 +7,7 @@ knows a session's secret may end it, so nothing else is asked, and nothing is to
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import unquote
 
 import attrs
@@ -35,11 +36,13 @@ _BODY = msgspec.json.Decoder(_Body)
 class LiveLeave:
     """Endpoint for POSTs of pages that go.
 
+    :ivar cost: counts a leave that other nodes are told of as a call of its address.
     :ivar peers: the other nodes, which may hold objects of the page.
     """
 
     admission: Admission
     sessions: LiveSessions
+    cost: Callable[[str], None]
     peers: Peers | None = None
 
     async def leave(self, request: BodyRequest) -> None:
@@ -60,6 +63,9 @@ class LiveLeave:
             raise BodyInvalid(f"The body must name the session: {bad}.") from None
         self.sessions.leave(secret)
         if self.peers is not None:
+            # One small request costs each node a connection.  A page whose leave is not passed
+            # on ends there as one that does not come back.
+            self.cost(self.admission.address(request))
             for node in await self.peers.others():
                 tell(self.peers, Leave(node, secret))
         self.admission.answers.cors(request)
