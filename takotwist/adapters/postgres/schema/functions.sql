@@ -154,6 +154,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT m.topic, m.id, m.span FROM message m
             WHERE m.topic = rows[k.topic] AND m.idempotency_key = k.key AND m.id > floors[k.topic]
+                AND m.span IS NOT NULL
             ORDER BY m.id DESC LIMIT 1
         ) m
         WHERE before.number IS DISTINCT FROM a_number OR k.entry = ANY (before.repeated);
@@ -221,9 +222,8 @@ BEGIN
 
     WITH stored AS (
         INSERT INTO message (topic, id, epoch, seq, size, span, type, idempotency_key, data,
-            key, kept)
-        SELECT rows[m.topic], base + m.i - 1, 0, 0, m.size, NULL, m.type, NULL, m.data,
-            NULL::bytea, NULL::boolean
+            kept)
+        SELECT rows[m.topic], base + m.i - 1, 0, 0, m.size, NULL, m.type, NULL, m.data, NULL::boolean
         FROM unnest(m_topic, m_size, m_type, m_data) WITH ORDINALITY m (topic, size, type, data, i)
         WHERE plain
         UNION ALL
@@ -236,9 +236,8 @@ BEGIN
             m.size,
             CASE WHEN k.key IS NOT NULL AND m.place = 1 THEN m.span END,
             m.type,
-            CASE WHEN m.place = 1 THEN k.key END,
+            CASE WHEN m.key IS NOT NULL THEN m.key WHEN m.place = 1 THEN k.key END,
             m.data,
-            m.key,
             CASE WHEN m.kept = 1 THEN true END
         FROM (
             SELECT *, base + row_number() OVER (ORDER BY i) - 1 AS id,
@@ -323,8 +322,8 @@ DECLARE
 BEGIN
     WITH gone AS (
         DELETE FROM message m USING unnest(a_rows, a_keys) k (topic, key), topic t
-        WHERE m.topic = k.topic AND m.key = k.key AND t.id = k.topic
-            AND (m.id > t.removed OR m.kept)
+        WHERE m.topic = k.topic AND m.idempotency_key = k.key
+            AND m.span IS NULL AND t.id = k.topic AND (m.id > t.removed OR m.kept)
         RETURNING m.topic, m.id, m.size, m.kept
     ), sums AS (
         SELECT topic, count(*) FILTER (WHERE kept IS NULL) AS n,
