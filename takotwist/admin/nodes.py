@@ -35,6 +35,7 @@ class NodeInfo(msgspec.Struct, frozen=True):
     :ivar label: of the node in metrics; the same after a restart.
     :ivar peer: where it listens for other nodes: ``unix:PATH`` or ``tcp:HOST:PORT``.
     :ivar worker: its number among the workers of its server.
+    :ivar place: its name in rosters, the same after a restart.
     :ivar since: when it started, by unix time in seconds.
     :ivar head: the id up to which the log has reported to it.
     :ivar topics: that have subscribers on it.
@@ -48,6 +49,7 @@ class NodeInfo(msgspec.Struct, frozen=True):
     worker: int
     pid: int
     version: str
+    place: str = ""
     since: float = 0.0
     ready: bool = False
     head: int = 0

@@ -269,6 +269,13 @@ class Roster:
 
     # what the log is to hold
 
+    def say_again(self) -> None:
+        """What the log had of this node was ended by another one: store it anew."""
+        self._count_stored = 0
+        for subject, member in self.members.items():
+            member.stored = None
+            self._changed[subject] = None
+
     def due(self) -> float | None:
         """When there is something to do next: to let go of who did not come back, or to store.
 

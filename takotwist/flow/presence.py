@@ -11,7 +11,7 @@ and is back must not join again; and what could not be stored is stored later, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Protocol
@@ -65,6 +65,9 @@ LEAST_WINDOW_MS = 60_000
 
 #: Not a channel's name.  Topics of it: a node's index, and the names of all nodes.
 INDEX = "~presence"
+
+
+Living = Callable[[], Awaitable[Collection[str] | None]]
 
 
 class PresenceBounds(Protocol):
@@ -124,6 +127,8 @@ class PresenceService:
     :ivar nodes: the names of all that this node answers for: what others than these have left
         in the log is ended, as of a server that had more workers once.  `None` where another
         node looks after that.
+    :ivar living: where nodes come and go, gives the names of those that are there, or `None`
+        while that is not certain: what others have left is ended, by one of these.
     :ivar hooks: the way to tell the app.
     :ivar told: called with changes that are about to be stored, in the same turn.
     """
@@ -140,6 +145,9 @@ class PresenceService:
     nodes: Collection[str] | None = None
     hooks: PresenceHooks | None = None
     told: Callable[[Topic, Sequence[Change]], None] | None = None
+    living: Living | None = None
+    #: Nodes that had members and were not there at the last look.
+    _away: set[str] = attrs.field(factory=set, init=False)
     _rooms: dict[str, _Room] = attrs.field(factory=dict, init=False)
     _heap: list[tuple[float, int, _Room]] = attrs.field(factory=list, init=False)
     _order: count[int] = attrs.field(factory=count, init=False)
@@ -181,6 +189,8 @@ class PresenceService:
             for topic in await self._index_of(self.node):
                 room = self._room(topic, self._rules(topic.channel))
                 room.indexed = True
+                # Else nobody would have noticed that it is there after it was taken for dead.
+                self._noted = self.living is not None
                 for entry in await self._entries(topic, self.node):
                     room.roster.restore(entry, self.seconds())
         except StoreUnavailable:
@@ -195,7 +205,7 @@ class PresenceService:
             self.hooks.wake()
         for room in list(self._rooms.values()):
             self._look(room)
-        if self.nodes is not None:
+        if self.nodes is not None or self.living is not None:
             # Their members have the grace too, to come to one that is there.
             self.later(LEFT_SECONDS, self._look_for_left)
 
@@ -203,12 +213,38 @@ class PresenceService:
         ensureDeferred(self._end_left()).addErrback(self._not_ended)
 
     async def _end_left(self) -> None:
-        assert self.nodes is not None
-        for message in await self._all(_NODES):
-            node = msgspec.json.decode(message.data, type=str)
-            if message.type == "there" and node not in self.nodes and not self._stopped:
-                await self.take_over(node, lambda: not self._stopped)
-                await self._note(node, there=False)
+        there = self.nodes if self.living is None else await self.living()
+        if there is not None:
+            away = (await self._noted_nodes()).difference(there)
+            if self.living is not None:
+                # At two looks, so that their members had the grace; and one node is enough.
+                before, self._away = self._away, away
+                away = away & before if self.node == min(there, default=None) else set()
+            for node in sorted(away):
+                if not self._stopped:
+                    await self.take_over(node, lambda: not self._stopped)
+                    await self._note(node, there=False)
+        if self.living is not None and not self._stopped:
+            self.later(LEFT_SECONDS, self._look_for_left)
+
+    async def _noted_nodes(self) -> set[str]:
+        """Nodes that may have members."""
+        noted = {
+            msgspec.json.decode(message.data, type=str)
+            for message in await self._all(_NODES)
+            if message.type == "there"
+        }
+        if self.living is not None and self._noted and self.node not in noted:
+            self._say_again()
+        return noted
+
+    def _say_again(self) -> None:
+        """Another took this node for dead, and has ended what it had stored."""
+        self._noted = False
+        for room in list(self._rooms.values()):
+            room.roster.say_again()
+            room.indexed = False
+            self._look(room)
 
     def _not_ended(self, failure: Failure) -> None:
         if not failure.check(Refusal):
@@ -233,6 +269,7 @@ class PresenceService:
             changes = [ended(entry) for entry in left]
             lifecycle = self._lifecycle(topic.channel)
             if changes:
+                self._tell(topic, changes)
                 await self._append(roster_of(topic), changes, lifecycle)
                 number += len(changes)
             await self._index(node, topic, there=False)
@@ -431,11 +468,7 @@ class PresenceService:
         if not room.indexed:
             room.indexed = True
             self._name(room)
-        rules = self._rules(room.topic.channel)
-        if self.told is not None:
-            self.told(room.topic, changes)
-        if self.hooks is not None and rules is not None and rules.hooks:
-            self.hooks.put(room.topic, changes)
+        self._tell(room.topic, changes)
         for kept in (True, False):
             some = [change for change in changes if change.kept is kept]
             if some:
@@ -446,6 +479,14 @@ class PresenceService:
                     callbackArgs=(room, some),
                     errbackArgs=(room, some),
                 )
+
+    def _tell(self, topic: Topic, changes: Sequence[Change]) -> None:
+        """Tell others than readers of changes that are about to be stored."""
+        rules = self._rules(topic.channel)
+        if self.told is not None:
+            self.told(topic, changes)
+        if self.hooks is not None and rules is not None and rules.hooks:
+            self.hooks.put(topic, changes)
 
     def _append(
         self, topic: Topic, changes: Sequence[Change], lifecycle: Lifecycle

@@ -7,7 +7,7 @@ node is in no directory has ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.task import LoopingCall
 
-from takotwist.admin.nodes import Answered, NodeInfo, this_process
+from takotwist.admin.nodes import Answered, NodeInfo, read_info, this_process
 from takotwist.errors import Refusal
 from takotwist.live.peers import NodeGone, Show, ask
 from takotwist.ports import INodeDirectory, IReplayLog
@@ -75,6 +75,12 @@ class Cluster(Service):
         """See `OtherNodes`."""
         infos = await self.peers.other_nodes()
         return await gatherResults([self._ask(one, what) for one in infos])
+
+    async def places(self) -> Collection[str] | None:
+        """The places of all nodes that are there; `None` while one has not said its own."""
+        infos = [read_info(node) for node in await self._directory.nodes()]
+        places = {info.place if info is not None else "" for info in infos}
+        return None if "" in places else places
 
     def _ask(self, info: NodeInfo, what: str) -> Deferred[Answered]:
         async def answer() -> Answered:

@@ -36,7 +36,7 @@ from takotwist.flow.attach import Attacher
 from takotwist.flow.authorize import AuthorizerService
 from takotwist.flow.follow import Follower
 from takotwist.flow.followed import FollowedTopics
-from takotwist.flow.presence import PresenceService
+from takotwist.flow.presence import Living, PresenceService
 from takotwist.flow.presence_hooks import PresenceHooks
 from takotwist.flow.presence_kicks import PresenceKicks
 from takotwist.flow.publish import PublisherService, at_once, validate
@@ -140,6 +140,7 @@ def compose(
     info: NodeInfo | None = None,
     node: str = "",
     nodes: Collection[str] | None = ("",),
+    living: Living | None = None,
 ) -> Parts:
     """Put the server together.
 
@@ -159,7 +160,7 @@ def compose(
     :param others: the same, as the administrator's pages need them.
     :param info: what there is to say of this node; left out, of this process.
     :param node: the name of this node among those that share the log, the same in its next
-        run, and `nodes`: see `PresenceService`.
+        run, `nodes` and `living`: see `PresenceService`.
     :param more_pages: public pages beside ours, by their paths, or in the place of one of ours.
     """
     limits, seconds = config.limits, reactor.seconds
@@ -231,6 +232,7 @@ def compose(
         nodes,
         PresenceHooks(log, publishing, authorizer, reactor.callLater, node),
         None if webhooks is None else webhooks.changing,
+        living,
     )
     sessions = Sessions(
         connection_limits,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from zlib import crc32
 
 import attrs
+import msgspec
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
@@ -123,6 +124,9 @@ class TakoService(MultiService):
         log = make_log(config, reactor, wall)
         place = () if worker is None else (worker.number, worker.slot)
         cluster = self._cluster = Cluster.of(config, reactor, log, *place)
+        names = _names(config, worker)
+        if cluster is not None:
+            cluster.info = msgspec.structs.replace(cluster.info, place=names["node"])
         self.parts: Parts = compose(
             config,
             reactor=reactor,
@@ -130,7 +134,8 @@ class TakoService(MultiService):
             random=random.random,
             new_id=lambda: secrets.token_urlsafe(9),
             log=log,
-            **_names(config, worker),
+            **names,
+            living=cluster.places if cluster is not None and config.replay.url else None,
             peers=cluster.peers if cluster is not None else None,
             others=cluster,
             info=cluster.info if cluster is not None else None,
@@ -349,7 +354,7 @@ class _Names(TypedDict):
 def _names(config: Config, worker: Worker | None) -> _Names:
     """How this process is called among those that share its log, in each of its runs."""
     if config.replay.url is not None:
-        # Which other servers there are is known to the store alone.
+        # Which other servers there are the store knows alone (`Cluster.places`).
         here = f"{socket.gethostname()}:{config.state_dir.resolve()}".encode()
         number = 1 if worker is None else worker.number
         return {"node": f"{crc32(here):08x}.{number}", "nodes": None}

@@ -34,6 +34,7 @@ from takotwist.admin.health import Health
 from takotwist.app.channel import Channel
 from takotwist.app.discovery import Discovered
 from takotwist.core.channel import Registry
+from takotwist.flow.presence import Living
 from takotwist.live.broadcast.broadcast import set_default_broadcasts
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.functions.function import Function
@@ -90,6 +91,7 @@ class World:
     :param peers: the other worlds, for live objects of pages that come by another one.
     :param node: the name of this one among those that share `log`, and `nodes`: of those that
         are to be.
+    :param living: names the nodes that are there, in place of `nodes`, where they come and go.
     :param authorizer: who is asked in place of the channels' own functions.
     :param pages: what answers every path that is not the server's.
     :param functions: that pages may call, as `takotwist.live.functions.function` returned them.
@@ -112,6 +114,7 @@ class World:
         peers: Peers | None = None,
         node: str = "",
         nodes: Collection[str] | None = None,
+        living: Living | None = None,
         webhook_sender: IWebhookSender | None = None,
     ) -> None:
         self.clock = clock or WorldClock()
@@ -143,6 +146,7 @@ class World:
             peers=peers,
             node=node,
             nodes=nodes,
+            living=living,
             webhook_sender=webhook_sender,
         )
         self.live: LiveParts = self.parts.live

@@ -538,6 +538,80 @@ class NodesTests(SynchronousTestCase):
         self.assertEqual(watcher.events.count(("leave", "ada")), 1)
 
 
+class ComingNodesTests(SynchronousTestCase):
+    """Nodes that come and go: which of them are there is asked."""
+
+    def setUp(self) -> None:
+        first = World(chat())
+        self.clock = first.clock
+        inner = InMemoryReplayLog(self.clock)
+        inner.start()
+        self.store = MemoryStore(inner)
+        self.there: list[str] | None = ["n1", "n2", "n3"]
+        self.one, self.two, _ = (self.node(name) for name in ("n1", "n2", "n3"))
+        self.watcher = Watcher(self.two).follow()
+        self.one.subscribe(ROOM, {"Authorization": "ada"})
+        self.one.subscribe(ROOM, {"Authorization": "guest"})
+        self.two.subscribe(ROOM, {"Authorization": "bob"})
+        self.two.advance(3)
+        self.assertEqual((self.watcher.read(), self.watcher.view.count), (["ada", "bob"], 1))
+
+    def node(self, name: str) -> World:
+        async def living() -> list[str] | None:
+            return self.there
+
+        log = MemoryNode(self.store, name)
+        return World(chat(), log=log, clock=self.clock, node=name, living=living)
+
+    def leaves(self) -> int:
+        self.watcher.read()
+        return self.watcher.events.count(("leave", "ada"))
+
+    def test_dies(self) -> None:
+        """What it left is ended once, after the grace."""
+        self.one.parts.presence.stop()
+        self.there = ["n2", "n3"]
+        self.two.advance(10)
+        self.assertEqual(self.leaves(), 0)
+        self.two.advance(10)
+        self.assertEqual((self.watcher.read(), self.watcher.view.count), (["bob"], 0))
+        self.two.advance(60)
+        self.assertEqual(self.leaves(), 1)
+
+    def test_not_certain(self) -> None:
+        """While it is not known who is there nobody is taken for dead; nor who is away for
+        one look alone."""
+        self.there = None
+        self.two.advance(60)
+        self.there = ["n2", "n3"]
+        self.two.advance(10)
+        self.there = ["n1", "n2", "n3"]
+        self.two.advance(10)
+        self.there = ["n2", "n3"]
+        self.two.advance(9)
+        self.assertEqual((self.watcher.read(), self.leaves()), (["ada", "bob"], 0))
+
+    def test_was_not_dead(self) -> None:
+        """A node that is back after it was taken for dead has its members again."""
+        self.there = ["n2", "n3"]
+        self.two.advance(21)
+        self.assertEqual(self.leaves(), 1)
+        self.there = ["n1", "n2", "n3"]
+        self.two.advance(11)
+        self.assertEqual((self.watcher.read(), self.watcher.view.count), (["ada", "bob"], 1))
+
+    def test_restarted(self) -> None:
+        """So too where it has restarted in between, and knew them from the log."""
+        self.one.parts.presence.stop()
+        self.there = ["n2", "n3"]
+        again = self.node("n1")
+        again.subscribe(ROOM, {"Authorization": "ada"})
+        self.two.advance(21)
+        self.there = ["n1", "n2", "n3"]
+        self.two.advance(11)
+        self.assertEqual(self.watcher.read(), ["ada", "bob"])
+
+
 class AppTests(SynchronousTestCase):
     """What the app asks and is told."""
 
