@@ -169,6 +169,7 @@ def compose_pusher(
 
     sockets = PusherSockets(
         admission,
+        bounds,
         by_key,
         upgrade,
         OriginPolicy.of(config.allowed_origins),

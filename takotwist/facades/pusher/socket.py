@@ -12,6 +12,7 @@ import attrs
 
 from takotwist.codecs.websocket_frame import close_reason
 from takotwist.errors import BodyInvalid, Overloaded, RateLimited, Refusal
+from takotwist.facades.pusher.apps import PusherSettings
 from takotwist.facades.pusher.frames import error_frame
 from takotwist.facades.pusher.hub import Hub
 from takotwist.facades.pusher.speaker import PusherSpeaker
@@ -60,6 +61,7 @@ class PusherSockets:
     """
 
     admission: Admission
+    settings: PusherSettings
     by_key: dict[str, Hub]
     upgrade: Callable[[int], WebSocketUpgrade]
     origins: OriginPolicy
@@ -120,13 +122,13 @@ class PusherSockets:
                 # No lifetime: its client carries no cursor, and would miss what comes meanwhile.
                 return speaker
 
-            size = FRAME_FACTOR * hub.settings.max_event_bytes + ENVELOPE_BYTES
-            wire.open(request, self.upgrade(size), None, slot, "pusher", hub.form, speak)
+            wire.open(request, self._upgrade(), None, slot, "pusher", hub.form, speak)
+
+    def _upgrade(self) -> WebSocketUpgrade:
+        return self.upgrade(FRAME_FACTOR * self.settings.max_event_bytes + ENVELOPE_BYTES)
 
     def _close(self, request: Request, refused: Refused) -> None:
-        connection = self.upgrade(ENVELOPE_BYTES).upgrade(
-            request, on_message=lambda payload, is_binary: None
-        )
+        connection = self._upgrade().upgrade(request, on_message=lambda payload, is_binary: None)
         if connection is not None:
             message = str(refused)
             connection.send_text(error_frame(message, refused.code))
