@@ -64,6 +64,25 @@ class TestPrograms(SynchronousTestCase):
         self.assertIn("does not allow", running.run(asked.replace("lobby", "cellar")))
         self.assertNotIn(running.said("ann.jwt").strip(), running.said("log"))
 
+    def test_token_stream(self) -> None:
+        """A restart in the middle of an answer: its reader has all of it, and is told its end."""
+        page = "howto/token-stream.md"
+        running = Running(DOCS / page)
+        self.addCleanup(running.close)
+        running.write("write.py", running.ours((running.folder / "write.py").read_text()))
+        server = running.serve(one(page, "serve").text)
+        written = running.start("python write.py", "written", errors_too=True)
+        mine = "curl -s -H 'Authorization: Bearer ann' http://localhost:8080/streams/ann/1"
+        eventually(lambda: "token 5" in running.run(mine, check=False), "the first tokens")
+        running.stop(server)
+        running.serve("tako serve")
+        self.assertEqual(written.wait(30), 0, running.said("written"))
+        whole = "".join(f"token {number}\n" for number in range(50))
+        self.assertEqual(running.run(mine), whole)
+        self.assertIn("Stream-Closed: true", running.run(f"{mine} -I"))
+        other = running.run(mine.replace("Bearer ann", "Bearer eve"))
+        self.assertIn("verify-rejected", other)
+
     def test_testing(self) -> None:
         """The tests on the page about testing pass."""
         page = "howto/testing-your-channels.md"
