@@ -41,7 +41,8 @@ class Condition:
     def failed(self, side: str, trouble: Trouble) -> None:
         """A call failed.
 
-        :param side: ``write`` or ``read``: a full disk stops one and not the other.
+        :param side: ``write``, ``read`` or ``sweep``: a full disk stops the first and neither a
+            read nor a sweep that finds nothing to remove.
         """
         known = trouble.kind in self._troubles.values()
         self._troubles[side] = trouble.kind

@@ -185,7 +185,7 @@ class SqliteReplayLog:
         work = partial(
             removal.sweep, now_us=now_us, in_use=used, watched=self._watched, known=self._known
         )
-        return self._write(work)
+        return self._write(work, side="sweep")
 
     def stats(self) -> Deferred[LogStats]:
         """See `IReplayLog`."""
@@ -203,10 +203,12 @@ class SqliteReplayLog:
         self,
         work: Callable[[sqlite3.Connection], tuple[T, int]],
         head_of: Callable[[tuple[T, int]], int] | None = itemgetter(1),
+        side: str = "write",
     ) -> Deferred[T]:
         """Do `work`, which returns an answer and the head after it, in the writer's thread.
 
         :param head_of: `None` for work that only looks.
+        :param side: what its outcome shows the condition of.
         """
         if self._writing is None:
             return fail(StoreUnavailable())
@@ -214,7 +216,7 @@ class SqliteReplayLog:
         doing: Deferred[tuple[T, int]] = self._writing.do(
             lambda connection: connection.run(work, self._committed, head_of)
         )
-        return doing.addCallbacks(self._wrote, self._failed_writing)
+        return doing.addCallbacks(self._wrote, self._failed_writing, (side,), errbackArgs=(side,))
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
         """Do `work` in a reader's thread; a file that is gone is first made anew."""
@@ -252,13 +254,13 @@ class SqliteReplayLog:
         # In the writer's thread, before anything else can go wrong.
         self._known.settle()
 
-    def _wrote(self, result: tuple[T, int]) -> T:
+    def _wrote(self, result: tuple[T, int], side: str) -> T:
         self._finished(1)
         answer, head = result
         self.head = max(self.head, head)
         if self._file.notices:
             self._tell()
-        self._condition.worked("write")
+        self._condition.worked(side)
         return answer
 
     def _report(self, appended: list[Appended], entries: Sequence[Append]) -> list[Appended]:
@@ -276,9 +278,9 @@ class SqliteReplayLog:
             self._follower.reported(Report.of(self.head, entries, appended))
         return answers
 
-    def _failed_writing(self, failure: Failure) -> Failure:
+    def _failed_writing(self, failure: Failure, side: str) -> Failure:
         self._finished(1)
-        return self._failed(failure, "write")
+        return self._failed(failure, side)
 
     def _has_read(self, result: T) -> T:
         self._condition.worked("read")

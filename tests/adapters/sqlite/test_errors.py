@@ -79,6 +79,16 @@ class ConditionTests(SynchronousTestCase):
         self.condition.failed("read", LOCKED)
         self.assertEqual(len(self.said), 1)
 
+    def test_sweeps_do_not_end_a_trouble_of_writes(self) -> None:
+        """Nor because there was nothing to remove from it, each second while publishes fail."""
+        for _ in range(3):
+            self.condition.failed("write", FULL)
+            self.condition.worked("sweep")
+        self.assertEqual(len(self.said), 1)
+        self.condition.failed("sweep", FULL)
+        self.condition.worked("write")
+        self.assertEqual(len(self.said), 2)
+
     def test_reads_do_not_end_a_trouble_of_writes(self) -> None:
         """A disk that is full for publishes is not available again because it can be read."""
         self.condition.failed("write", FULL)
