@@ -63,7 +63,7 @@ class NodeInfo(msgspec.Struct, frozen=True):
 
 
 def this_process(id: str = "", worker: int = 1, peer: str = "", secret: str = "") -> NodeInfo:
-    """What can be said of this process as soon as it runs."""
+    """Facts of this process that are known as soon as it runs."""
     host = socket.gethostname()
     return NodeInfo(
         id=id,
@@ -81,7 +81,7 @@ _INFO = msgspec.msgpack.Decoder(NodeInfo)
 
 
 def read_info(node: Node) -> NodeInfo | None:
-    """What a node says; `None` where it has said nothing yet that we could read."""
+    """Description of a node, by itself; `None` where it has said nothing yet that we could read."""
     try:
         return _INFO.decode(node.info)
     except (msgspec.MsgspecError, ValueError):
@@ -127,7 +127,7 @@ class NodesPage(WaitingPage):
         self._others = others
 
     async def own_content(self) -> bytes:
-        """What another node is told."""
+        """Answer to another node that asks."""
         return msgspec.msgpack.encode(self._own())
 
     async def content(self, request: BodyRequest) -> bytes:

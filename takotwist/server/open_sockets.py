@@ -103,7 +103,7 @@ class OpenSockets:
                 await maybeDeferred(one.port.stopListening)
 
     def _is_ours(self, one: Listening) -> bool:
-        """Whether what is at a listener's Unix path, if it has one, is its socket."""
+        """True if the file at a listener's Unix path, where it has one, is its socket."""
         return one.path is None or file_id(one.path) == self._socket_files.get(one.path)
 
     def _note(self, at: int, one: Listening) -> None:

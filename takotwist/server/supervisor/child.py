@@ -21,7 +21,7 @@ from takotwist.server.supervisor.kinds import Start
 
 
 class ChildService(Protocol):
-    """What an entry (`Kind.entry`) makes: ``make(child, reactor)``.
+    """Result of an entry (`Kind.entry`), ``make(child, reactor)``.
 
     It calls `Child.ready` once it does its work.
     """

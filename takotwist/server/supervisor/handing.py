@@ -45,7 +45,7 @@ LYING = 8
 
 
 class SharedCounts:
-    """What each worker has taken and closed of connections, in memory that all of them share.
+    """Counts of connections that each worker has taken and closed, in memory that all share.
 
     Each number has one writer, so there is no lock, and a connection that comes or goes costs the
     worker no system call.
@@ -131,7 +131,7 @@ class Taker:
         self._counts.lives[self.slot] = lives
 
     def give_no_more(self) -> None:
-        """What it was given it still finds, and then the end."""
+        """Close its channels: it still finds what it was given, and then the end."""
         for one in self._ours:
             one.close()
 
@@ -166,7 +166,7 @@ def receive(channel: socket.socket) -> int | None:
 
 @attrs.define(slots=True, eq=False)
 class Handing:
-    """Who takes connections, and the listeners whose connections they are."""
+    """The takers of connections, and the listeners whose connections they are."""
 
     _reactor: IReactorTime
     #: Told when somebody more, or fewer, takes connections.

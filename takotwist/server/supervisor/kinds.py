@@ -63,7 +63,7 @@ def workers(count: int) -> Kind:
 
 
 def count_of(config: Config) -> int:
-    """How many workers are wanted."""
+    """Number of workers that are wanted."""
     said = config.server.workers
     return available_cpus() if said == "auto" else said
 

@@ -78,12 +78,12 @@ class Place:
 
     @property
     def hopeless(self) -> bool:
-        """Whether starting it again has failed so often that it will not get better."""
+        """True when starting it has failed so often that it will not get better."""
         return self.failed_starts >= TRIES
 
     @property
     def serves(self) -> bool:
-        """Whether its process takes new connections."""
+        """True while its process takes new connections."""
         return self.state in (PlaceState.SERVING, PlaceState.REPLACING)
 
     def started(self) -> None:

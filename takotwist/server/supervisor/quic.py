@@ -122,7 +122,7 @@ class QuicPorts:
         ]
 
     def told(self, number: int, slot: int) -> dict[str, Any]:
-        """What a worker is told of them; the descriptors are in it."""
+        """Description of them for a worker; the descriptors are in it."""
         return {
             "sockets": [
                 (sockets[number - 1].fileno(), int(sockets[number - 1].family))

@@ -63,7 +63,7 @@ def supervise(config: Config, options: Options, reactor: Any) -> Supervisor:
 
 
 def listens(config: Config) -> list[Listen]:
-    """What the supervisor listens on, in the order of a server's listeners.
+    """Listeners of the supervisor, in the order of a server's listeners.
 
     :raises ConfigError: one is of a kind whose connections cannot be handed on.
     """

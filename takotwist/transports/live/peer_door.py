@@ -1,4 +1,4 @@
-"""What other nodes ask of this one: the door behind the listener for peers.
+"""Requests of other nodes to this one: the door behind the listener for peers.
 
 A page whose wire is on another node comes in as a wire of its own, with its client's
 credentials and address; so verification, limits and back-pressure are those of every wire.
