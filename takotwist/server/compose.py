@@ -400,8 +400,8 @@ def compose(
         streams = compose_streams(
             config.streams, log, followed, publishing, reloadable, wall=wall, random=random
         )
-        facades.append(streams(admission, reloadable.check_key))
-        private_facades.append(streams(trusted, lambda request: None))
+        facades.append(streams(admission, reloadable.check_key, publish_cost))
+        private_facades.append(streams(trusted, lambda request: None, lambda sender, count: None))
     public = routes(
         admission,
         reloadable.check_key,

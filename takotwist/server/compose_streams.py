@@ -26,10 +26,13 @@ def compose_streams(
     *,
     wall: Callable[[], float],
     random: Callable[[], float],
-) -> Callable[[Admission, Callable[[ReadableRequest], None]], StreamRoutes]:
+) -> Callable[
+    [Admission, Callable[[ReadableRequest], None], Callable[[str, int], None]], StreamRoutes
+]:
     """The streams of a server.
 
-    :return: makes the routes of a listener, by who is let in and who may write there.
+    :return: makes the routes of a listener, by who is let in, who may write there, and how
+        that is counted.
     """
     bounds = StreamBounds(
         max_bytes=config.max_stream_bytes,
@@ -38,7 +41,11 @@ def compose_streams(
     )
     streams = StreamService(log, followed, publishing, bounds, wall)
 
-    def routes(admission: Admission, may_write: Callable[[ReadableRequest], None]) -> StreamRoutes:
+    def routes(
+        admission: Admission,
+        may_write: Callable[[ReadableRequest], None],
+        cost: Callable[[str, int], None],
+    ) -> StreamRoutes:
         reader = StreamReader(admission, streams, config, random)
         return StreamRoutes(
             admission,
@@ -46,6 +53,7 @@ def compose_streams(
             reader,
             config,
             may_write,
+            cost,
             lambda request: settings.peer(request).origin,
         )
 

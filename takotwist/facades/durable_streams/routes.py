@@ -88,6 +88,7 @@ class StreamRoutes:
 
     :ivar may_write: raises a `Refusal` where a request shows no publish key; does nothing on the
         private listener.
+    :ivar cost: counts changes against the rate of a publish key, as publishes are counted.
     :ivar origin: of the server as this client has reached it, where it is known.
     """
 
@@ -96,6 +97,7 @@ class StreamRoutes:
     reader: StreamReader
     settings: StreamSettings
     may_write: Callable[[ReadableRequest], None]
+    cost: Callable[[str, int], None]
     origin: Callable[[ReadableRequest], str | None]
 
     def start(self) -> None:
@@ -174,6 +176,8 @@ class StreamRoutes:
         except (CredentialsMissing, VerifyRejected) as refusal:
             no_key = refusal
         if no_key is None:
+            if operation != "read":
+                self.cost(request.getHeader("authorization") or "", 1)
             return self._of(TopicRequest(definition, {"path": path}, topic))
         if not settings.channel:
             raise no_key
@@ -184,6 +188,9 @@ class StreamRoutes:
             return self._of(attrs.evolve(asked, topic=topic))
         presented = read_channel_request(request).presented
         address = admission.address(request)
+        if operation != "read":
+            # As a client's frame, by address.
+            admission.frame_cost(address, 1.0)
         admitted = await admission.authorize(asked, operation, presented, address)
         return attrs.evolve(admitted, asked=attrs.evolve(asked, topic=topic))
 

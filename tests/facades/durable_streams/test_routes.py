@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import Grant, define_channel
 from takotwist.adapters.memory import InMemoryReplayLog
 from takotwist.adapters.memory.node import MemoryNode, MemoryStore
 from takotwist.app.channel import Channel
-from takotwist.server.config import Config
+from takotwist.server.config import Config, Limits
 from takotwist.server.config.sections import Http, Publish
 from takotwist.server.config.streams import Streams
 from takotwist.testing.memory_peer import HttpPeer
@@ -246,6 +247,23 @@ class BoundsTests(SynchronousTestCase):
         statuses = [here.ask("POST", body=b"x" * 900).status for _ in range(5)]
         self.assertEqual(statuses, [204, 204, 204, 204, 413])
         self.assertEqual(len(here.ask("GET").body), 3_600)
+
+    def test_rate(self) -> None:
+        """Changes by key count as publishes, those of clients as frames of their address; reads
+        and the private listener do not count."""
+        config = attrs.evolve(
+            Here.config(channel="streams"),
+            limits=Limits(publish_rate=1, publish_burst=2),
+            publish=Publish(keys=(KEY,), rate=1, burst=3),
+        )
+        here = Here(world=World(streams_channel(), config=config))
+        self.assertEqual(here.ask("PUT").status, 201)
+        for headers in (ALLOWED, {"X-User": "ann"}):
+            told = [here.ask("POST", body=b"x", headers=headers).status for _ in range(3)]
+            self.assertEqual(told, [204, 204, 429])
+        self.assertEqual([here.ask("GET").status for _ in "12345"], [200] * 5)
+        private = here.world.request("POST", "/streams/ann/1", TEXT, b"x", private=True)
+        self.assertEqual(private.status, 204)
 
     def test_producers(self) -> None:
         """That a stream remembers."""
