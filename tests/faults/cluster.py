@@ -20,7 +20,7 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
@@ -82,7 +82,7 @@ class Cluster:
     async def open(self) -> None:
         """The proxies; then `start` may be called in a thread."""
         ends: list[IStreamClientEndpoint] = [
-            HostnameEndpoint(self._reactor, "127.0.0.1", one.port) for one in self.servers
+            TCP4ClientEndpoint(self._reactor, "127.0.0.1", one.port) for one in self.servers
         ]
         # Nobody else is to learn of a node that is away: it is only cut where it shall be.
         life = CLIENT_LIFE if self._cutting else (3600.0, 3600.0)
@@ -193,10 +193,14 @@ class Workers(Cluster):
             os.kill(pid, signal.SIGKILL)
 
     def kill_engine(self) -> None:
-        # Not as soon as it has come up: that is another fault, which a longer pause answers.
+        # Not as soon as it has come up: that is another fault, which longer pauses answer, and
+        # nobody would be served in between.
         pid = self._writer()
-        time.sleep(1.0)
+        time.sleep(3.0)
         os.kill(pid, signal.SIGKILL)
+        # Nobody answers on the socket of a writer that is dead, and ours would: the next
+        # one would take it for another server's.
+        self._socket.unlink(missing_ok=True)
 
     def pause_engine(self, seconds: float) -> None:
         pid = self._writer()

@@ -124,7 +124,7 @@ class OwnPublishing(Publishing):
 
     def publish(self, names: list[list[object]], key: str) -> list[int]:
         if self._publisher is None:
-            self._publisher = Publisher(f"http://127.0.0.1:{self.port}", key=KEY, patience=60.0)
+            self._publisher = Publisher(f"http://127.0.0.1:{self.port}", key=KEY, patience=120.0)
         drafts = [("msg", name) for name in names]
         stored = self._publisher.publish_many("chat", PARAMS, drafts, idempotency_key=key)
         return [int(one.id) for one in stored]

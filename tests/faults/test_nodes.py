@@ -106,7 +106,7 @@ class Acceptance:
         def kill(cluster: Cluster) -> None:
             if left[0]:
                 left[0] -= 1
-                time.sleep(2.0)
+                time.sleep(1.0)
                 cluster.kill_engine()
             else:
                 raise Done
