@@ -150,7 +150,9 @@ def _shown(
     info: NodeInfo, newest: int | None, *, answered: bool, here: bool
 ) -> dict[str, str | int | float | bool | None]:
     # An id is a time in microseconds.  What is asked after the head may be above it.
-    behind = None if newest is None else max(0, newest - info.head) / 1_000_000
+    # Without a head it has said nothing since the log was opened.
+    unknown = newest is None or not info.head
+    behind = None if unknown else max(0, (newest or 0) - info.head) / 1_000_000
     return {
         "node": info.label,
         "id": info.id,

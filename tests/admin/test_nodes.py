@@ -34,7 +34,7 @@ from takotwist.core.send_queue import FlushBatch
 from takotwist.errors import StoreUnavailable
 from takotwist.testing.world import BEGINNING, World
 
-OWN = NodeInfo("a", "box:1", "box", "unix:a", 1, 10, "1", 100.0, True, 5_000_000, 3, 2, 1)
+OWN = NodeInfo("a", "box:1", "box", "unix:a", 1, 10, "1", "p", 100.0, True, 5_000_000, 3, 2, 1)
 OTHER = msgspec.structs.replace(OWN, id="b", label="box:2", worker=2, pid=11, head=2_000_000)
 DEAD = msgspec.structs.replace(OWN, id="c", label="box:3", worker=3, pid=12, ready=False)
 
@@ -80,6 +80,12 @@ class NodesPageTests(SynchronousTestCase):
         shown = json.loads(get(NodesPage(lambda: OWN, lambda: away, None)))
         [own] = shown["nodes"]
         self.assertEqual((shown["store_available"], own["behind_seconds"]), (False, None))
+
+    def test_not_heard_of_yet(self) -> None:
+        """How far a node is behind that has told no head is unknown, and not its whole past."""
+        new = msgspec.structs.replace(OWN, head=0)
+        [own] = json.loads(get(NodesPage(lambda: new, lambda: succeed(6_000_000), None)))["nodes"]
+        self.assertIsNone(own["behind_seconds"])
 
     def test_one_process(self) -> None:
         """A server of one process is one node; the public listeners have no such page."""
