@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from takotwist.adapters.postgres import log
 from tests.adapters.postgres.clocked import ClockedLog, World
 from tests.adapters.postgres.pumped import PumpedReactor
 from tests.contracts.replay_log import SECOND
@@ -20,6 +21,8 @@ class PostgresContract(KeysContract, ConditionsContract, SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor = PumpedReactor()
+        # A new log for each of hundreds of stories, whose price is its connections.
+        self.patch(log, "READERS", 1)
         super().setUp()
 
     def make_log(self, clock: Clock) -> ClockedLog:

@@ -47,6 +47,7 @@ class Engine:
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="tako-pg-"))
         self.data = self.folder / "data"
+        self.port = (settings or {}).get("port", "5432")
         self._process: subprocess.Popen[bytes] | None = None
         # It refuses to run as root.
         self._user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
@@ -174,7 +175,7 @@ class Engine:
 
     def url(self, user: str = "tako", database: str = "postgres", **more: str) -> str:
         """For `replay.url`."""
-        keys = {"host": str(self.folder), **more}
+        keys = {"host": str(self.folder), "port": self.port, **more}
         query = "&".join(f"{name}={value}" for name, value in keys.items())
         return f"postgresql://{user}@/{database}?{query}"
 
