@@ -130,7 +130,10 @@ class KnownHeads:
     def remember(self, head: bytes, answer: FastAnswer) -> None:
         """Answer heads of the shape of `head` that way from now on."""
         # The authority of an absolute target stands for a Host that may be wrong elsewhere.
-        parts = _parts(head) if head.startswith(b"POST /") else None
+        # Who expects to be told to go on waits for it with the body; the request has no such
+        # field any more where that was left to whoever takes the body.
+        plain = head.startswith(b"POST /") and b"\r\nexpect:" not in head.lower()
+        parts = _parts(head) if plain else None
         shape = None if parts is None else self._shape.of(parts[0])
         if parts is None or shape is None:
             return
@@ -177,6 +180,5 @@ def may_be_known(request: Request) -> bool:
         and request.clientproto == b"HTTP/1.1"
         and len(headers.getRawHeaders(b"content-length") or ()) == 1
         and not headers.hasHeader(b"transfer-encoding")
-        and not headers.hasHeader(b"expect")
         and all(stays)
     )

@@ -351,6 +351,17 @@ _SENT = st.builds(
 class AgreementTests(SynchronousTestCase):
     """No client can tell by an answer whether its head is known."""
 
+    def test_told_to_go_on(self) -> None:
+        """Who expects it is told each time, and not left to wait with the body."""
+        listener = Listener()
+        asked = head(b"Expect: 100-continue")
+        for _ in range(3):
+            listener.connect()
+            ((status, _, _),) = listener.send(asked)
+            self.assertIn(b" 100 ", status)
+            ((status, _, _),) = listener.send(BODY)
+            self.assertIn(b" 200 ", status)
+
     def test_agreement(self) -> None:
         """Heads of every kind are answered, stored and counted as on the whole way."""
         answer, short = KnownHeadPublish.answer, []
