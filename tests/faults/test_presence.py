@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.app.publisher import Publisher
 from takotwist.client.asyncio import subscribe
 from takotwist.client.presence import Roster
+from tests.adapters.postgres.engine import Engine
 from tests.faults.presence_crowd import CROWD_CHANNEL, Tab, until
 from tests.faults.seen import say
 from tests.sockets.server_process import FAST, ServerProcess
@@ -150,3 +151,33 @@ class WorkersTests(PresenceCase):
     def test_cuts_and_kills(self) -> None:
         """A member has tabs on several workers, and its list is one."""
         self.check()
+
+
+class ServersTests(SynchronousTestCase):
+    """Two servers on one PostgreSQL, one of which dies for good."""
+
+    def test_dead_server(self) -> None:
+        """Its members leave once, for who follows another server."""
+        engine = Engine()
+        self.addCleanup(engine.close)
+        servers = []
+        for _ in range(2):
+            config = f'{FAST}\n[replay]\nurl = "{engine.url()}"\n'
+            server = ServerProcess(config, {"crowd.py": CROWD_CHANNEL})
+            self.addCleanup(server.close)
+            servers.append(server.start())
+        asyncio.run(self._dies(*servers))
+
+    async def _dies(self, first: ServerProcess, second: ServerProcess) -> None:
+        random = Random(13)
+        here = [Tab(first, "ada", random), Tab(first, "bob", random)]
+        there = [Tab(second, "bob", random), Tab(second, "eve", random)]
+        watcher = there[1]
+        self.assertTrue(await until(lambda: watcher.members == {"ada", "bob", "eve"}, QUIET))
+        first.kill()
+        self.assertTrue(await until(lambda: watcher.members == {"bob", "eve"}, QUIET))
+        self.assertEqual(watcher.wrong, [])
+        self.assertEqual([watcher.balance.get(name, 0) for name in ("ada", "bob")], [0, 1])
+        for tab in here + there:
+            await tab.close()
+        second.assert_clean()
