@@ -500,7 +500,7 @@ class Replay:
     url: str | None = setting(
         Text(
             r"postgres(ql)?://[^\x00-\x20\x7f]+",
-            "an address such as postgresql://user@host/database",
+            "an address such as postgresql://host/database",
         ),
         None,
         "A PostgreSQL that several servers share, in place of the file. Keys of libpq may follow as"
