@@ -13,7 +13,7 @@ from takotwist.admin.page import WaitingPage
 from takotwist.admin.together import joined_channels
 from takotwist.core.channel import Registry
 from takotwist.core.fanout import FanOut
-from takotwist.core.roster import is_roster
+from takotwist.core.topic import INTERNAL
 from takotwist.streams.http.interface import BodyRequest
 
 #: Path of the page, on the private listener.
@@ -59,8 +59,8 @@ class ChannelsPage(WaitingPage):
         subscribers: Counter[str] = Counter()
         topics = []
         for audience in self._fanout.audiences():
-            if is_roster(audience.topic):
-                # Who looks at who is there is at the topic too, as a rule.
+            if audience.topic.key.startswith(INTERNAL):
+                # The server's own: rosters, broadcasts, streams.
                 continue
             count = len(audience.members)
             subscribers[audience.topic.channel] += count

@@ -72,6 +72,9 @@ class Topic:
         return self.key
 
 
+#: Begins the names of the server's own channels, which no channel of an app can have.
+INTERNAL = "~"
+
 #: The largest id there can be: what a double holds exactly (RFC 8259, section 6).
 MAX_ID = 2**53 - 1
 

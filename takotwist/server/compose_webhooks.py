@@ -17,7 +17,7 @@ from takotwist.core.deadlines import Deadline, Deadlines
 from takotwist.core.fanout import FanOut
 from takotwist.core.metrics import Metrics
 from takotwist.core.roster import JOIN, LEAVE, Change
-from takotwist.core.topic import Topic
+from takotwist.core.topic import INTERNAL, Topic
 from takotwist.flow.occupancy import Occupancy
 from takotwist.flow.publish import PublisherService
 from takotwist.flow.webhooks import Courier, Endpoint, Lease
@@ -201,7 +201,7 @@ class Webhooks:
     def _topics(self) -> frozenset[str]:
         keys = (audience.topic.key for audience in self.fanout.audiences())
         # Those of the server's own, and rosters, begin with what no channel's name does.
-        return frozenset(key for key in keys if not key.startswith("~"))
+        return frozenset(key for key in keys if not key.startswith(INTERNAL))
 
     def _topic(self, key: str, occupied: bool) -> None:
         channel = unquote_plus(key.partition("?")[0])

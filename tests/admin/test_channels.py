@@ -9,6 +9,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist import define_channel
 from takotwist.admin import channels
 from takotwist.admin.channels import CHANNELS_PATH
+from takotwist.codecs.wire_forms import WEBSOCKET
+from takotwist.core.fanout import Subscription
+from takotwist.core.send_queue import SendQueue
+from takotwist.core.topic import INTERNAL, Topic
 from takotwist.testing.world import World
 
 ROOM = {"type": "object", "properties": {"room": {"type": "string"}}, "required": ["room"]}
@@ -46,6 +50,18 @@ class ChannelsPageTests(SynchronousTestCase):
         page = self.page()
         self.assertEqual(([one["topic"] for one in page["topics"]]), ["chat?room=a"])
         self.assertEqual(page["topics_in_all"], 2)
+
+    def test_own_topics(self) -> None:
+        """Topics of the server's own channels are not named: broadcasts, rosters, streams."""
+        before = self.page()
+        queue = SendQueue(1000, self.world.parts.flush_batch)
+        queue.connect(WEBSOCKET, lambda blob: None)
+        own = Topic.of(f"{INTERNAL}own", {"key": "prices"})
+        reader = Subscription(own, 1, queue, lambda *_: None, lambda *_: None)
+        self.world.parts.attacher.attach(reader)
+        self.addCleanup(self.world.parts.attacher.detach, reader)
+        self.assertIn(own.key, self.world.parts.fanout)
+        self.assertEqual(self.page(), before)
 
     def test_private(self) -> None:
         """The public listeners have no such page."""
