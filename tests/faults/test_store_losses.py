@@ -122,7 +122,7 @@ class Place:
         globalLogPublisher.addObserver(
             lambda event: (
                 said.append(formatEvent(event))
-                if "sqlite" in str(event.get("log_namespace"))
+                if "takotwist.adapters" in str(event.get("log_namespace"))
                 else None
             )
         )

@@ -76,8 +76,9 @@ class ReleaseTests(_Folder):
         (wheel,) = (made / "dist").glob("*.whl")
         (npm,) = (made / "dist-npm").glob("*.tgz")
         with tarfile.open(sdist) as archive:
-            inside = {name.partition("/")[2] for name in archive.getnames()}
-        packages = {name for name in inside if re.match(r"(takotwist|twisted)/.*\.\w+$", name)}
+            files = [member.name for member in archive if member.isfile()]
+        inside = {name.partition("/")[2] for name in files}
+        packages = {name for name in inside if name.startswith(("takotwist/", "twisted/"))}
         names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
         self.assertEqual(names, packages)
         self.assertIn("takotwist/static/client.js", names)
