@@ -114,7 +114,7 @@ class TakoService(MultiService):
         # The supervisor of several workers has it for all of them.
         self._lock = None if worker is not None else lock_for(config)
         self.config = config
-        self.ready = False
+        self.ready = self._stopping = False
         self._reactor = reactor
         self._wall = wall
         self._threads = ThreadPool(0, APP_THREADS, name="takotwist-app")
@@ -224,6 +224,9 @@ class TakoService(MultiService):
                 seconds=self._ids_ahead(),
             )
         await self.definitions.read_elsewhere()
+        if self._stopping:
+            # Told to stop while it waited: its listeners are closed.
+            return
         self.parts.kicks.start()
         self.parts.presence.start().addErrback(
             lambda failure: self.log.failure("reading who was here failed", failure)
@@ -314,6 +317,7 @@ class TakoService(MultiService):
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
+        self._stopping = True
         self.ready = False
         if self._notify is not None:
             self._notify.stopping()
