@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -86,17 +87,14 @@ class Engine:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        # It ends with the tests, also where those are killed.  Linux takes the end of the thread
+        # that started it for that of the process, so it is said in the main thread alone.
+        ends = threading.current_thread() is threading.main_thread()
+        before = [*(self._user or ["setpriv"]), "--pdeathsig=QUIT"] if ends else self._user
         # With its own hands it writes down what it says, so that a failure can be looked into.
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(
-                # It ends with the tests, also where those are killed.
-                [
-                    *(self._user or ["setpriv"]),
-                    "--pdeathsig=QUIT",
-                    str(programs() / "postgres"),
-                    "-D",
-                    str(self.data),
-                ],
+                [*before, str(programs() / "postgres"), "-D", str(self.data)],
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
