@@ -108,15 +108,21 @@ class LivePage:
         self.wire: ClientConnection | None = None
         self._seq: dict[str, int] = {}
 
-    def call(self, name: str, *args: Any, **headers: str) -> httpx.Response:
-        """Call a function."""
+    def call(
+        self, name: str, *args: Any, client: httpx.Client | None = None, **headers: str
+    ) -> httpx.Response:
+        """Call a function.
+
+        :param client: over its connection, which stays open.
+        """
         url = f"{self.server.url}/_tako/functions/{name}"
         session = {"Tako-Session": self.secret, **headers}
-        return httpx.post(url, json={"args": args}, headers=session, timeout=30)
+        post = httpx.post if client is None else client.post
+        return post(url, json={"args": args}, headers=session, timeout=30)
 
-    def get(self, name: str, *args: Any) -> str:
+    def get(self, name: str, *args: Any, client: httpx.Client | None = None) -> str:
         """Call a function that returns one object; its id."""
-        answer = self.call(name, *args)
+        answer = self.call(name, *args, client=client)
         assert answer.status_code == 200, answer.text
         [live] = answer.json()["live"]
         return str(live["id"])
