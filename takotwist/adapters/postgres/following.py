@@ -14,7 +14,7 @@ from the log.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from psycopg.pq import PGnotify
@@ -36,6 +36,7 @@ from takotwist.adapters.postgres.values import (
 )
 from takotwist.core.channel import Lifecycle
 from takotwist.core.log import ALL, Report, Reported
+from takotwist.core.retention import lifecycle_of
 from takotwist.core.topic import Message
 from takotwist.errors import StoreUnavailable
 from takotwist.ports import ILogFollower
@@ -48,16 +49,6 @@ MAX_HEARD = 4096
 
 #: Batches, and messages and bytes of them, that one query brings.
 PAGE_BATCHES, PAGE_MESSAGES, PAGE_BYTES = 512, 5000, 4 * 2**20
-
-
-@lru_cache(maxsize=256)
-def _lifecycle(window: int, ttl: int, most: int, most_bytes: int) -> Lifecycle:
-    return Lifecycle(
-        replay_window_ms=window,
-        inactivity_ttl_ms=ttl,
-        replay_max_messages=most,
-        replay_max_bytes=most_bytes,
-    )
 
 
 class Following:
@@ -397,8 +388,13 @@ class Following:
                 if followed is None:
                     continue
                 self.topics.place(followed, row)
-                bounds = [read_int8(get(at, column)) for column in range(9, 13)]
-                topics[row] = (followed, _lifecycle(*bounds), [])
+                bounds = (
+                    read_int8(get(at, 9)),
+                    read_int8(get(at, 10)),
+                    read_int8(get(at, 11)),
+                    read_int8(get(at, 12)),
+                )
+                topics[row] = (followed, lifecycle_of(bounds), [])
                 if read_int8(get(at, 8)) > self.head:
                     # Removed and gone before this node had it.
                     skipped.append(key)
