@@ -256,9 +256,10 @@ class PostgresTests(Acceptance, TestCase):
         )
         self.assertTrue(lost, "nothing was lost, so nothing was tried")
         crowd.judge(whole=False)
-        # Twice, who came back to a node that had not heard of it yet.
-        for one in crowd.reading:
-            self.assertIn(len(one.stretches), (2, 3), one.name)
+        # Again, who came back to a node that had not heard of it yet: at most once by each node.
+        told = {one.name: len(one.stretches) - 1 for one in crowd.reading}
+        self.assertLessEqual(max(told.values()), NODES, told)
+        self.assertGreaterEqual(min(told.values()), 1, told)
         cluster.assert_clean()
 
 
