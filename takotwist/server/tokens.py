@@ -18,7 +18,7 @@ from takotwist.adapters.revocations import Revocations
 from takotwist.adapters.token_keys import Keys, UnusableKey, read_key_file, secret_key
 from takotwist.core.token import TokenRules
 from takotwist.errors import ConfigError
-from takotwist.server.config.sections import Tokens
+from takotwist.server.config.tokens import Tokens
 
 
 @attrs.define(slots=True, eq=False)

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.adapters.app_client import TOKEN_HEADER
 from takotwist.errors import ConfigError
 from takotwist.server.config import Config
-from takotwist.server.config.sections import App
+from takotwist.server.config.app import App
 from takotwist.server.definitions import Definitions
 
 

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist import define_channel
 from takotwist.live import function
 from takotwist.server.config import Config
-from takotwist.server.config.sections import Http, Private, Tls
+from takotwist.server.config.listeners import Http, Private, Tls
 from takotwist.testing.memory_peer import HttpPeer
 from takotwist.testing.world import World
 

@@ -9,7 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist import Channel, Grant, define_channel
 from takotwist.server.config import Config
 from takotwist.server.config.limits import Limits
-from takotwist.server.config.sections import Http, Publish
+from takotwist.server.config.listeners import Http
+from takotwist.server.config.sections import Publish
 from takotwist.testing.world import World
 
 KEY = "a-publish-key-of-these-stories"

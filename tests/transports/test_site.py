@@ -8,7 +8,7 @@ from twisted.web.static import Data
 from takotwist import define_channel
 from takotwist.errors import ChannelUnknown, NotFound
 from takotwist.server.config import Config
-from takotwist.server.config.sections import Http
+from takotwist.server.config.listeners import Http
 from takotwist.streams.http.head import HeadFields
 from takotwist.testing.world import World
 from takotwist.transports.site import CONNECT, ChannelPath, Root, read_path

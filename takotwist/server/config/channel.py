@@ -16,8 +16,8 @@ from takotwist.core.channel import ChannelDefinition, Credentials, Defined, Life
 from takotwist.core.params import Params, PayloadSchema
 from takotwist.errors import DefinitionError
 from takotwist.server.config.kind import Flag, Kind, Listed, Table, Text, Unfit
+from takotwist.server.config.lifecycle import LifecycleDefaults, over
 from takotwist.server.config.problems import did_you_mean
-from takotwist.server.config.sections import LifecycleDefaults, over
 from takotwist.server.config.setting import Key, keys_of, setting
 
 _HEADER = Text(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "a header or cookie name")

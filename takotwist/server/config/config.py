@@ -13,25 +13,17 @@ from typing import Any
 import attrs
 
 from takotwist.core.channel import Defined
+from takotwist.server.config.app import App
 from takotwist.server.config.dev import Dev
 from takotwist.server.config.kind import Location
+from takotwist.server.config.lifecycle import LifecycleDefaults
 from takotwist.server.config.limits import Limits, Live
+from takotwist.server.config.listeners import Http, Http3, Private, Tls
 from takotwist.server.config.pusher import Pusher
-from takotwist.server.config.sections import (
-    App,
-    Http,
-    Http3,
-    LifecycleDefaults,
-    Log,
-    Private,
-    Publish,
-    Replay,
-    Server,
-    Tls,
-    Tokens,
-)
+from takotwist.server.config.sections import Log, Publish, Replay, Server
 from takotwist.server.config.setting import Key, keys_of, setting
 from takotwist.server.config.streams import Streams
+from takotwist.server.config.tokens import Tokens
 from takotwist.server.config.webhooks import Webhooks
 
 

@@ -25,8 +25,8 @@ from takotwist.server.config.check import check
 from takotwist.server.config.config import KEYS, SECTIONS, Config
 from takotwist.server.config.derive import derive
 from takotwist.server.config.kind import Unfit
+from takotwist.server.config.lifecycle import LifecycleDefaults
 from takotwist.server.config.problems import Collected, did_you_mean
-from takotwist.server.config.sections import LifecycleDefaults
 from takotwist.server.config.text_file import decode_text
 from takotwist.server.config.toml_lines import line_of
 

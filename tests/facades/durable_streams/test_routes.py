@@ -14,7 +14,8 @@ from takotwist.adapters.memory import InMemoryReplayLog
 from takotwist.adapters.memory.node import MemoryNode, MemoryStore
 from takotwist.app.channel import Channel
 from takotwist.server.config import Config, Limits
-from takotwist.server.config.sections import Http, Publish
+from takotwist.server.config.listeners import Http
+from takotwist.server.config.sections import Publish
 from takotwist.server.config.streams import Streams
 from takotwist.testing.memory_peer import HttpPeer
 from takotwist.testing.world import World, WorldClock

@@ -14,7 +14,8 @@ from takotwist import define_channel
 from takotwist.adapters.memory.log import InMemoryReplayLog
 from takotwist.codecs.frames import MAX_KEY_LENGTH
 from takotwist.server.config import Config
-from takotwist.server.config.sections import Http, Private, Publish
+from takotwist.server.config.listeners import Http, Private
+from takotwist.server.config.sections import Publish
 from takotwist.server.sites import site
 from takotwist.streams.http.request import StreamRequest
 from takotwist.testing.manual_log import ManualLog
