@@ -17,10 +17,11 @@ from takotwist.core.authorization import Drop, Fanout, Frame, Reject
 from takotwist.core.log import Appended
 from takotwist.core.topic import Draft
 from takotwist.errors import BodyInvalid, InternalError, Refusal, VerifyRejected
-from takotwist.flow.authorize import AuthorizerService, TopicRequest
+from takotwist.flow.authorize import AuthorizerService
 from takotwist.flow.back_pressure import MAX_FRAMES_QUEUED
 from takotwist.flow.publish import PublisherService, validate
 from takotwist.flow.publish_grant import PublishGrant
+from takotwist.flow.topic_request import TopicRequest
 from takotwist.ports import IAuthorizer
 from takotwist.trampoline import started
 

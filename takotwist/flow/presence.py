@@ -47,11 +47,12 @@ from takotwist.errors import (
     StoreUnavailable,
     TransportNotEnabled,
 )
-from takotwist.flow.authorize import Authorized, AuthorizerService, TopicRequest
+from takotwist.flow.authorize import Authorized, AuthorizerService
 from takotwist.flow.presence_hooks import PresenceHooks
 from takotwist.flow.publish import PublisherService
 from takotwist.flow.read_log import MAX_BYTES, PAGE_MESSAGES
 from takotwist.flow.session import OnOpen, Session, Subscribed
+from takotwist.flow.topic_request import TopicRequest
 from takotwist.ports import IReplayLog
 
 #: Seconds after which it is tried again to read or to store.

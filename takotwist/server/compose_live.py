@@ -19,8 +19,8 @@ from twisted.python.threadpool import ThreadPool
 from takotwist.adapters.callable_runner import CallableRunner, DeadlinePassed, Raised
 from takotwist.core.limits import Rate, network_of
 from takotwist.flow.attach import Attacher
-from takotwist.flow.authorize import RequestCredentials
 from takotwist.flow.publish import PublisherService
+from takotwist.flow.topic_request import RequestCredentials
 from takotwist.live.broadcast.broadcast import Broadcasts, default_broadcasts
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.broadcast.durable import Durable

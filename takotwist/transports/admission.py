@@ -16,17 +16,12 @@ from takotwist.codecs.frames import Bad, ClientFrame, OnTopic, Send
 from takotwist.core.authorization import Grant, Operation
 from takotwist.core.limits import LimitSettings
 from takotwist.core.send_queue import FlushBatch, SendQueue
-from takotwist.errors import (
-    CredentialsMissing,
-    OriginRejected,
-    RateLimited,
-    Refusal,
-    ShuttingDown,
-)
+from takotwist.errors import CredentialsMissing, OriginRejected, RateLimited, Refusal, ShuttingDown
 from takotwist.flow.attach import Attacher
-from takotwist.flow.authorize import Authorized, AuthorizerService, RequestCredentials, TopicRequest
+from takotwist.flow.authorize import Authorized, AuthorizerService
 from takotwist.flow.session import Session
 from takotwist.flow.sessions import Sessions
+from takotwist.flow.topic_request import RequestCredentials, TopicRequest
 from takotwist.live.link import Link, LiveWire
 from takotwist.streams.http.interface import ReadableRequest
 from takotwist.transports.request import ChannelRequest

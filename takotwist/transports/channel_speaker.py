@@ -39,9 +39,10 @@ from takotwist.errors import (
     MessageTooLarge,
     Refusal,
 )
-from takotwist.flow.authorize import Authorized, RequestCredentials, TopicRequest
+from takotwist.flow.authorize import Authorized
 from takotwist.flow.refusal import refusal_of
 from takotwist.flow.session import Subscribed
+from takotwist.flow.topic_request import RequestCredentials, TopicRequest
 from takotwist.streams.coroutine import begin
 from takotwist.transports.admission import Admission, RateRefusals
 from takotwist.transports.wire import WebSocketWire

@@ -8,9 +8,9 @@ from twisted.internet.defer import DeferredSemaphore
 from takotwist.codecs.tako_json import encode_messages
 from takotwist.core.topic import EVERYTHING, parse_cursor
 from takotwist.errors import MethodNotAllowed, Overloaded, ParamsInvalid
-from takotwist.flow.authorize import TopicRequest
 from takotwist.flow.followed import FollowedTopics
 from takotwist.flow.read_log import DEFAULT_LIMIT, MAX_LIMIT, read_history
+from takotwist.flow.topic_request import TopicRequest
 from takotwist.ports import IReplayLog
 from takotwist.streams.http.interface import Request
 from takotwist.transports.admission import Admission

@@ -23,9 +23,9 @@ from takotwist.errors import (
     Refusal,
     VerifyRejected,
 )
-from takotwist.flow.authorize import TopicRequest
 from takotwist.flow.presence import PresenceService
 from takotwist.flow.presence_kicks import PresenceKicks
+from takotwist.flow.topic_request import TopicRequest
 from takotwist.streams.http.interface import BodyRequest, ReadableRequest, Request
 from takotwist.transports.admission import Admission
 from takotwist.transports.history import read_limit

@@ -17,7 +17,7 @@ from takotwist.codecs.cookie import read_cookies
 from takotwist.core.channel import CURSOR_QUERY_KEYS, RESERVED_QUERY_KEYS
 from takotwist.core.topic import parse_cursor
 from takotwist.errors import CursorInvalid, MessageTooLarge, Overloaded, ParamsInvalid, Refusal
-from takotwist.flow.authorize import RequestCredentials
+from takotwist.flow.topic_request import RequestCredentials
 from takotwist.streams.http.interface import BodyRequest, ReadableRequest
 from takotwist.streams.unfinished import REFUSED, Cut, Incoming
 

@@ -19,9 +19,9 @@ from takotwist.core.deadlines import Comments, Pulse
 from takotwist.core.send_queue import SendQueue
 from takotwist.core.topic import Message, Topic
 from takotwist.errors import InternalError, MethodNotAllowed, Refusal
-from takotwist.flow.authorize import TopicRequest
 from takotwist.flow.presence import follow_roster
 from takotwist.flow.session import Session
+from takotwist.flow.topic_request import TopicRequest
 from takotwist.streams.http.interface import Request
 from takotwist.streams.sse.stream import EventStream
 from takotwist.transports.admission import Admission

@@ -13,30 +13,16 @@ from takotwist.core.authorization import AuthRequest, Frame, Grant, HeaderCreden
 from takotwist.core.channel import ChannelDefinition, Credentials, Defined, Registry
 from takotwist.core.metrics import Metrics
 from takotwist.core.params import Params
-from takotwist.core.topic import Topic
 from takotwist.errors import ChannelUnknown, CredentialsMissing, ParamsInvalid, VerifyRejected
-from takotwist.flow import authorize as bindings
-from takotwist.flow.authorize import (
-    NO_CREDENTIALS,
-    AuthorizerService,
-    QueryCache,
-    RequestCredentials,
-    TopicRequest,
-)
+from takotwist.flow.authorize import AuthorizerService
+from takotwist.flow.topic_request import NO_CREDENTIALS, RequestCredentials
 from takotwist.ports import IAuthorizer
+from tests.flow.test_topic_request import presented
 from tests.settings import change_limits, limited
 
 ROOM = Params.of(
     {"type": "object", "properties": {"room": {"type": "string"}, "count": {"type": "integer"}}}
 )
-
-
-def presented(header: str | None = None, cookie: str | None = None) -> RequestCredentials:
-    """Credentials as a request has them."""
-    return RequestCredentials(
-        lambda name: header if name == "authorization" else None,
-        lambda name: cookie if name == "session" else None,
-    )
 
 
 @implementer(IAuthorizer)
@@ -242,86 +228,3 @@ class TestAuthorizing(SynchronousTestCase):
         self.authorizing.refresh = refresh
         found = self.successResultOf(ensureDeferred(self.authorizing.find("c")))
         self.assertEqual(found.name, "c")
-
-
-class TestPresented(SynchronousTestCase):
-    """Credentials, kept apart from their request."""
-
-    def test_kept(self) -> None:
-        """A connection keeps what its channel names, and nothing of the request."""
-        asked: list[str] = []
-
-        def header(name: str) -> str | None:
-            asked.append(name)
-            return "Bearer x"
-
-        definition = ChannelDefinition(
-            name="c", verified=True, credentials=Credentials(header_name="authorization")
-        )
-        kept = RequestCredentials(header, lambda name: None).kept_for(definition)
-        self.assertEqual((kept.header("authorization"), asked), ("Bearer x", ["authorization"]))
-        self.assertEqual(asked, ["authorization"])
-
-    def test_a_frame_wins(self) -> None:
-        """Credentials of a frame stand for the header; the cookie stays."""
-        mixed = presented("Bearer old", "y").or_text("Bearer new")
-        self.assertEqual(mixed.header("authorization"), "Bearer new")
-        self.assertEqual(mixed.cookie("session"), "y")
-        self.assertNotIn("new", repr(mixed))
-
-
-def _definition() -> ChannelDefinition:
-    return ChannelDefinition(name="chat", params=Params.none())
-
-
-class BindingsTests(SynchronousTestCase):
-    """What was valid once need not be validated again."""
-
-    def setUp(self) -> None:
-        self.bindings = QueryCache()
-        self.definition = _definition()
-
-    def _remember(self, query: dict[str, list[str]]) -> Any:
-        key = self.bindings.key(self.definition, query)
-        assert key is not None
-        asked = TopicRequest(self.definition, {}, Topic.of("chat", {}))
-        self.bindings.remember(key, asked)
-        return asked
-
-    def _find(self, query: dict[str, list[str]]) -> Any:
-        key = self.bindings.key(self.definition, query)
-        assert key is not None
-        return self.bindings.find(self.definition, key)
-
-    def test_known(self) -> None:
-        """The same query is known, another one is not."""
-        asked = self._remember({"room": ["a"], "x": [""]})
-        self.assertIs(self._find({"room": ["a"], "x": [""]}), asked)
-        self.assertIsNone(self._find({"room": ["a"]}))
-        self.assertIsNone(self._find({"room": ["a"], "x": ["b"]}))
-
-    def test_another_definition(self) -> None:
-        """A definition that was read anew knows nothing of what the old one found valid."""
-        self._remember({"room": ["a"]})
-        self.definition = _definition()
-        self.assertIsNone(self._find({"room": ["a"]}))
-
-    def test_not_remembered(self) -> None:
-        """Long queries, those of many fields and those with repeated ones are not remembered."""
-        for query in (
-            {"room": ["a" * 300]},
-            {"room": ["a", "b"]},
-            {str(number): ["a"] for number in range(9)},
-        ):
-            self.assertIsNone(self.bindings.key(self.definition, query))
-
-    def test_bounded(self) -> None:
-        """The oldest is forgotten first, and all of them when definitions are read again."""
-        self.patch(bindings, "MAX_QUERIES", 3)
-        for number in range(5):
-            self._remember({"room": [str(number)]})
-        self.assertEqual(len(self.bindings), 3)
-        self.assertIsNone(self._find({"room": ["1"]}))
-        self.assertIsNotNone(self._find({"room": ["4"]}))
-        self.bindings.forget()
-        self.assertEqual(len(self.bindings), 0)

@@ -15,10 +15,11 @@ from takotwist.core.metrics import Metrics
 from takotwist.core.params import PayloadSchema
 from takotwist.core.topic import Draft, Topic
 from takotwist.errors import AuthUnavailable, BodyInvalid, InternalError, VerifyRejected
-from takotwist.flow.authorize import Authorized, AuthorizerService, TopicRequest
+from takotwist.flow.authorize import Authorized, AuthorizerService
 from takotwist.flow.back_pressure import MAX_FRAMES_QUEUED
 from takotwist.flow.client_frames import ClientFrames
 from takotwist.flow.publish_grant import PublishGrant
+from takotwist.flow.topic_request import TopicRequest
 from takotwist.ports import IAuthorizer
 from tests.settings import limited
 

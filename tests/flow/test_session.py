@@ -21,9 +21,10 @@ from takotwist.errors import (
     ReplayTooOld,
     StoreUnavailable,
 )
-from takotwist.flow.authorize import Authorized, AuthorizerService, TopicRequest
+from takotwist.flow.authorize import Authorized, AuthorizerService
 from takotwist.flow.session import Session, Subscribed
 from takotwist.flow.sessions import SHOWN_SUBJECT, Sessions
+from takotwist.flow.topic_request import TopicRequest
 from tests.flow.delivery_world import PLAIN, DeliveryWorld
 from tests.settings import limited
 

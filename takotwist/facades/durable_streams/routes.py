@@ -24,8 +24,9 @@ from takotwist.errors import (
 )
 from takotwist.facades.durable_streams.fields import SENT, SHOWN, read_create, read_write
 from takotwist.facades.durable_streams.reading import StreamReader
-from takotwist.flow.authorize import Authorized, TopicRequest
+from takotwist.flow.authorize import Authorized
 from takotwist.flow.durable_streams import Outcome, StreamService
+from takotwist.flow.topic_request import TopicRequest
 from takotwist.streams.http.interface import BodyRequest, ReadableRequest, Request
 from takotwist.transports.admission import Admission
 from takotwist.transports.request import read_channel_request, whole_body

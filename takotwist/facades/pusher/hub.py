@@ -31,8 +31,9 @@ from takotwist.facades.pusher.names import Name, Rule
 from takotwist.facades.pusher.nodes import Deliver, LeaveOut, OtherNodes, Terminate
 from takotwist.facades.pusher.roster import Change, Roster
 from takotwist.flow.attach import Attacher
-from takotwist.flow.authorize import AuthorizerService, TopicRequest
+from takotwist.flow.authorize import AuthorizerService
 from takotwist.flow.publish import PublisherService, validate
+from takotwist.flow.topic_request import TopicRequest
 
 if TYPE_CHECKING:
     from takotwist.facades.pusher.speaker import PusherSpeaker

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
-from ipaddress import ip_address
 from pathlib import Path
 from pwd import getpwuid
 from stat import S_ISDIR, S_ISREG
 from urllib.parse import urlsplit
 
 from takotwist.errors import ConfigError
+from takotwist.server.config.check_listeners import check_listeners
 from takotwist.server.config.config import KEYS, Config
-from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText, UdpAddress
 from takotwist.server.config.problems import Collected
 from takotwist.server.config.pusher import CHANNEL
 from takotwist.tls.certificate import as_address
@@ -41,9 +40,7 @@ def check(config: Config, problems: Collected) -> list[str]:
     :return: warnings.
     """
     warnings: list[str] = []
-    _check_listeners(config, problems, warnings)
-    _check_certificate(config, problems, warnings)
-    _check_http3(config, problems)
+    check_listeners(config, problems, warnings)
     _check_replay(config, problems)
     _check_files(config, problems)
     _check_app(config, problems, warnings)
@@ -55,144 +52,11 @@ def check(config: Config, problems: Collected) -> list[str]:
     return warnings
 
 
-def _source(config: Config, *keys: str) -> str | None:
-    return next((config.sources[key] for key in keys if key in config.sources), None)
-
-
-def _check_listeners(config: Config, problems: Collected, warnings: list[str]) -> None:
-    taken: dict[str, str] = {}
-    if not (config.http.listen or config.tls.listen):
-        problems.add(
-            "is empty and so is tls.listen: nothing would be served",
-            key="http.listen",
-            source=_source(config, "http.listen"),
-        )
-    for key, listen in (
-        ("http.listen", config.http.listen),
-        ("tls.listen", config.tls.listen),
-        ("private.listen", config.private.listen),
-    ):
-        for text in listen:
-            endpoint = EndpointText.parse(text)
-            source = _source(config, key)
-            if text in taken and endpoint.port != 0:
-                where = "twice" if taken[text] == key else f"and {taken[text]} has it too"
-                problems.add(f"has {text} {where}", key=key, source=source)
-            taken[text] = key
-            if len((endpoint.path or "").encode()) > LONGEST_SOCKET_PATH:
-                problems.add(
-                    f"has a socket path of more than {LONGEST_SOCKET_PATH} bytes, which the system"
-                    f" does not take: {endpoint.path}",
-                    key=key,
-                    source=source,
-                )
-    for text in config.private.listen:
-        _check_private(config, EndpointText.parse(text), problems, warnings)
-
-
-def _check_private(
-    config: Config, endpoint: EndpointText, problems: Collected, warnings: list[str]
-) -> None:
-    """Check that no network reaches the private listener, whose clients may publish anything."""
-    if endpoint.interface == "":
-        problems.add(
-            f"has {endpoint}, which every network would reach: add :interface=127.0.0.1",
-            key="private.listen",
-            source=_source(config, "private.listen"),
-        )
-    elif endpoint.interface and not ip_address(endpoint.interface.partition("%")[0]).is_loopback:
-        warnings.append(
-            f"private.listen has {endpoint}: whoever reaches it may publish without a key"
-        )
-
-
-def _check_certificate(config: Config, problems: Collected, warnings: list[str]) -> None:
-    tls = config.tls
-    if (tls.certificate is None) != (tls.key is None):
-        has, lacks = ("key", "certificate") if tls.certificate is None else ("certificate", "key")
-        problems.add(
-            f"is said and tls.{lacks} is not; they go together",
-            key=f"tls.{has}",
-            source=_source(config, f"tls.{has}"),
-        )
-    if not tls.is_development and tls.hosts:
-        warnings.append("tls.hosts is for the development certificate and has no effect here")
-    _check_domains(config, problems)
-    if tls.is_development and tls.strict_transport_security:
-        warnings.append(
-            "tls.strict_transport_security is not sent with the development certificate: browsers"
-            " would ask for TLS of everything else on localhost"
-        )
-    if config.http.redirect_to_tls and not (tls.listen or config.http.allowed_hosts):
-        problems.add(
-            "needs tls.listen, or, behind a proxy that has the certificate, http.allowed_hosts",
-            key="http.redirect_to_tls",
-            source=_source(config, "http.redirect_to_tls"),
-        )
-    if tls.certificate is not None and not tls.listen:
-        warnings.append("tls.certificate has no effect, because tls.listen is empty")
-
-
-def _check_domains(config: Config, problems: Collected) -> None:
-    tls, source = config.tls, _source(config, "tls.domains")
-    if not tls.domains:
-        return
-    if tls.certificate is not None or tls.key is not None:
-        problems.add(
-            "is said beside tls.certificate: obtain a certificate, or name one",
-            key="tls.domains",
-            source=source,
-        )
-    if not tls.listen:
-        problems.add(
-            "needs tls.listen, whose certificate is obtained", key="tls.domains", source=source
-        )
-    if find_spec("acme") is None:
-        problems.add(
-            "needs the acme package: pip install 'takotwist[acme]'",
-            key="tls.domains",
-            source=source,
-        )
-    if tls.acme_challenge == "http-01" and not config.http.listen:
-        problems.add(
-            "is http-01, which is answered by http.listen, and that is empty",
-            key="tls.acme_challenge",
-            source=_source(config, "tls.acme_challenge"),
-        )
-    if urlsplit(tls.acme_directory).scheme != "https":
-        problems.add(
-            "must be https, because who can change the answer can have certificates made",
-            key="tls.acme_directory",
-            source=_source(config, "tls.acme_directory"),
-        )
-
-
-def _check_http3(config: Config, problems: Collected) -> None:
-    if not config.http3.listen:
-        return
-    source = _source(config, "http3.listen")
-    if not config.tls.listen:
-        problems.add(
-            "needs tls.listen too, whose certificate it shows and whose answers announce it",
-            key="http3.listen",
-            source=source,
-        )
-    if find_spec("aioquic") is None:
-        problems.add(
-            "needs aioquic: pip install 'takotwist[webtransport]'",
-            key="http3.listen",
-            source=source,
-        )
-    ports = [text for text in config.http3.listen if UdpAddress.parse(text).port]
-    for text in {text for text in ports if ports.count(text) > 1}:
-        problems.add(f"has {text} twice", key="http3.listen", source=source)
-
-
 def _check_replay(config: Config, problems: Collected) -> None:
     """Check the address of PostgreSQL, which only libpq can read."""
     if config.replay.url is None:
         return
-    source = _source(config, "replay.url")
+    source = config.source("replay.url")
     try:
         from takotwist.adapters.postgres.address import Address
 
@@ -217,19 +81,19 @@ def _check_files(config: Config, problems: Collected) -> None:
     ):
         fault = None if path is None else _fault_of_file(path)
         if fault is not None:
-            problems.add(f"names {path}, which {fault}", key=key, source=_source(config, key))
+            problems.add(f"names {path}, which {fault}", key=key, source=config.source(key))
     fault = _fault_of_folder(config.state_dir)
     if fault is not None:
         problems.add(
             f"names {config.state_dir}, which {fault}",
             key="state_dir",
-            source=_source(config, "state_dir"),
+            source=config.source("state_dir"),
         )
     if config.replay.url is None and os.path.isdir(config.replay.path):
         problems.add(
             f"names {config.replay.path}, which is a folder and no file",
             key="replay.path",
-            source=_source(config, "replay.path"),
+            source=config.source("replay.path"),
         )
 
 
@@ -279,7 +143,7 @@ def _check_app(config: Config, problems: Collected, warnings: list[str]) -> None
         problems.add(
             "is missing: server and app show each other a secret; set it or app.token_file",
             key="app.token",
-            source=_source(config, "app.url"),
+            source=config.source("app.url"),
         )
     if not _is_safe(app.url):
         warnings.append("app.url is http to another machine: credentials cross the network open")
@@ -296,7 +160,7 @@ def _check_tokens(config: Config, problems: Collected, warnings: list[str]) -> N
             )
         return
     key = "tokens.channels" if tokens.channels else "tokens.functions"
-    source = _source(config, key)
+    source = config.source(key)
     if find_spec("jwt") is None:
         problems.add("needs PyJWT: pip install 'takotwist[tokens]'", key=key, source=source)
     if not has_keys:
@@ -318,7 +182,7 @@ def _check_tokens(config: Config, problems: Collected, warnings: list[str]) -> N
             "must be https or lead to this machine, because who can change the answer can make"
             " tokens",
             key="tokens.jwks_url",
-            source=_source(config, "tokens.jwks_url"),
+            source=config.source("tokens.jwks_url"),
         )
 
 
@@ -329,7 +193,7 @@ def _check_pusher(config: Config, problems: Collected) -> None:
             problems.add(
                 "needs an app: [pusher.apps.NAME]",
                 key="pusher.map",
-                source=_source(config, "pusher.map"),
+                source=config.source("pusher.map"),
             )
         return
     # Here, because most servers need none of it.
@@ -338,19 +202,19 @@ def _check_pusher(config: Config, problems: Collected) -> None:
     try:
         pusher_apps(pusher)
     except ConfigError as bad:
-        problems.add(bad.reason, key=bad.key, source=_source(config, bad.key or "pusher.apps"))
+        problems.add(bad.reason, key=bad.key, source=config.source(bad.key or "pusher.apps"))
     most = config.limits.max_message_bytes
     if pusher.max_event_bytes > most:
         problems.add(
             f"must be at most limits.max_message_bytes, which is {most}",
             key="pusher.max_event_bytes",
-            source=_source(config, "pusher.max_event_bytes", "limits.max_message_bytes"),
+            source=config.source("pusher.max_event_bytes", "limits.max_message_bytes"),
         )
     if any(one.definition.name == CHANNEL for one in config.channels):
         problems.add(
             "is the channel of names without a rule, where the Pusher protocol is configured",
             key=f"channels.{CHANNEL}",
-            source=_source(config, "pusher.apps"),
+            source=config.source("pusher.apps"),
         )
 
 
@@ -366,7 +230,7 @@ def _check_streams(config: Config, problems: Collected) -> None:
             problems.add(
                 f"meets {other}, under which something else is served",
                 key="streams.path",
-                source=_source(config, "streams.path"),
+                source=config.source("streams.path"),
             )
     for larger in ("streams.max_stream_bytes", "limits.max_body_bytes"):
         most = config.value(KEYS[larger])
@@ -374,7 +238,7 @@ def _check_streams(config: Config, problems: Collected) -> None:
             problems.add(
                 f"must be at most {larger}, which is {most}",
                 key="streams.max_append_bytes",
-                source=_source(config, "streams.max_append_bytes", larger),
+                source=config.source("streams.max_append_bytes", larger),
             )
 
 
@@ -397,7 +261,7 @@ def _check_sizes(config: Config, problems: Collected) -> None:
             problems.add(
                 f"must be at least {smaller}, which is {least}",
                 key=larger,
-                source=_source(config, larger, smaller),
+                source=config.source(larger, smaller),
             )
 
 

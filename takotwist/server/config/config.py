@@ -79,6 +79,10 @@ class Config:
             ),
         )
 
+    def source(self, *keys: str) -> str | None:
+        """The source of the first of `keys` that was given a value."""
+        return next((self.sources[key] for key in keys if key in self.sources), None)
+
     def value(self, key: Key) -> Any:
         """The value of `key`."""
         return getattr(getattr(self, key.section) if key.section else self, key.name)

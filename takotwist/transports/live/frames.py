@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 import attrs
 import msgspec
 
-from takotwist.flow.authorize import RequestCredentials
+from takotwist.flow.topic_request import RequestCredentials
 from takotwist.live.link import Link, LiveWire
 from takotwist.transports.admission import Admission
 from takotwist.transports.wire import Wire

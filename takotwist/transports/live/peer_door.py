@@ -21,8 +21,8 @@ from twisted.python.failure import Failure
 
 from takotwist.core.deadlines import Deadline, Deadlines
 from takotwist.errors import NotFound, Refusal, ShuttingDown
-from takotwist.flow.authorize import RequestCredentials
 from takotwist.flow.refusal import refusal_of
+from takotwist.flow.topic_request import RequestCredentials
 from takotwist.live.link import Link, LiveWire
 from takotwist.live.peers import (
     Carry,

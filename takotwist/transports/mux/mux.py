@@ -34,16 +34,12 @@ from takotwist.core.authorization import Operation
 from takotwist.core.channel import Lifecycle
 from takotwist.core.log import Appended
 from takotwist.core.topic import Topic
-from takotwist.errors import (
-    BodyInvalid,
-    NotFound,
-    Refusal,
-    TransportNotEnabled,
-)
-from takotwist.flow.authorize import Authorized, RequestCredentials, TopicRequest
+from takotwist.errors import BodyInvalid, NotFound, Refusal, TransportNotEnabled
+from takotwist.flow.authorize import Authorized
 from takotwist.flow.client_frames import ClientFrames
 from takotwist.flow.presence import follow_roster
 from takotwist.flow.refusal import refusal_of
+from takotwist.flow.topic_request import RequestCredentials, TopicRequest
 from takotwist.transports.admission import Admission, RateRefusals
 from takotwist.transports.live.frames import live_frames
 from takotwist.transports.mux.topics import PublishGrants, TopicQueues

@@ -26,9 +26,10 @@ from twisted.python.failure import Failure
 
 from takotwist.core.authorization import REFUSED_SECONDS
 from takotwist.errors import VerifyRejected
-from takotwist.flow.authorize import Authorized, TopicRequest
+from takotwist.flow.authorize import Authorized
 from takotwist.flow.back_pressure import MAX_FRAMES_IN_FLIGHT
 from takotwist.flow.client_frames import ClientFrames
+from takotwist.flow.topic_request import TopicRequest
 from takotwist.states import Transitions, moved
 from takotwist.transports.admission import Admission
 from takotwist.transports.wire import Wire

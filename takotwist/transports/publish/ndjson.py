@@ -22,8 +22,8 @@ from takotwist.core.deadlines import Comments, Deadline, Pulse
 from takotwist.core.log import Appended
 from takotwist.core.topic import Draft
 from takotwist.errors import MessageTooLarge, Refusal, ShuttingDown
-from takotwist.flow.authorize import TopicRequest
 from takotwist.flow.refusal import refusal_of
+from takotwist.flow.topic_request import TopicRequest
 from takotwist.streams.http.interface import BodyRequest
 from takotwist.streams.unfinished import Cut, Incoming
 from takotwist.transports.request import refusal_of_cut

@@ -27,8 +27,9 @@ from takotwist.core.deadlines import Deadlines
 from takotwist.core.log import Appended
 from takotwist.core.topic import Draft
 from takotwist.errors import BodyInvalid, CredentialsMissing, Refusal, VerifyRejected
-from takotwist.flow.authorize import AuthorizerService, TopicRequest
+from takotwist.flow.authorize import AuthorizerService
 from takotwist.flow.publish import PublisherService, validate
+from takotwist.flow.topic_request import TopicRequest
 from takotwist.streams.http.interface import BodyRequest, ReadableRequest, Request
 from takotwist.transports.admission import MessageBounds
 from takotwist.transports.publish.known_head import KnownHeadPublish
