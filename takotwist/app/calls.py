@@ -27,7 +27,7 @@ from takotwist.core.authorization import (
 )
 from takotwist.core.authorization import Reject as Rejected
 from takotwist.core.channel import Lifecycle
-from takotwist.core.roster import JOIN, LEAVE
+from takotwist.core.roster_messages import JOIN, LEAVE
 from takotwist.errors import AuthUnavailable, BodyInvalid, TakoError, VerifyRejected
 
 A = TypeVar("A", covariant=True)

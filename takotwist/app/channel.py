@@ -33,7 +33,7 @@ from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in
 from takotwist.core.channel import ChannelDefinition, Credentials
 from takotwist.core.json_values import Json
 from takotwist.core.params import PayloadSchema
-from takotwist.core.roster import read_entry
+from takotwist.core.roster_messages import read_entry
 from takotwist.core.topic import MAX_TYPE_LENGTH, RESERVED_TYPE_PREFIX
 from takotwist.errors import BodyInvalid, DefinitionError, ParamsInvalid, TakoError
 

@@ -18,7 +18,7 @@ import msgspec
 
 from takotwist.client.events import Event, Reset
 from takotwist.core.json_values import Json
-from takotwist.core.roster import View
+from takotwist.core.roster_view import View
 
 #: Types of a roster's messages.
 _TYPES = frozenset({"tako.join", "tako.update", "tako.leave", "tako.count"})

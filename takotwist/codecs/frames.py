@@ -17,7 +17,7 @@ import msgspec
 from takotwist.codecs.tako_json import check_type, payload
 from takotwist.core.channel import Lifecycle
 from takotwist.core.json_values import Json, JsonObject
-from takotwist.core.roster import is_roster
+from takotwist.core.roster_messages import is_roster
 from takotwist.core.topic import Draft, Topic, parse_cursor
 from takotwist.errors import BodyInvalid, MessageTooLarge, Refusal
 

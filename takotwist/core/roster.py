@@ -6,28 +6,27 @@ is wanted here and what the log holds are kept apart: a *change* is the differen
 two when it is stored, so who joins and leaves between two transactions was never there, and a
 cursor that moved a hundred times has moved once.
 
-Each node writes messages of its own alone, with its name in them and in their keys
-(`Append.keys`), so no two ever write one key, and nobody has to agree on anything: a member is
-here while any node says so.  (One message a member, with the nodes in it, was the alternative:
-it needs a compare-and-set and a retry for each tab that is opened on another node.)
-
 Rule: no time passes in here but by an argument, in seconds of the caller's clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 import attrs
 import msgspec
 
-from takotwist.core.topic import Topic
-
-JOIN: Final = "tako.join"
-UPDATE: Final = "tako.update"
-LEAVE: Final = "tako.leave"
-COUNT: Final = "tako.count"
+from takotwist.core.roster_messages import (
+    COUNT,
+    JOIN,
+    LEAVE,
+    UPDATE,
+    Change,
+    Entry,
+    key_of,
+    read_entry,
+    say,
+)
 
 #: Seconds between two transactions of one roster at least: ten a second.
 INTERVAL = 0.1
@@ -42,79 +41,6 @@ DELIVERIES_PER_SECOND = 100_000
 
 #: But nobody waits longer than so many seconds to be seen.
 MAX_INTERVAL = 5.0
-
-#: Begins the keys of rosters, and no key of a channel's topic.
-PREFIX = "~presence:"
-
-
-def roster_of(topic: Topic) -> Topic:
-    """The companion topic that holds the changes of who is at `topic`."""
-    return Topic(topic.channel, topic.params, PREFIX + topic.key)
-
-
-def is_roster(topic: Topic) -> bool:
-    """`True` where a topic is the companion of another."""
-    return topic.key.startswith(PREFIX)
-
-
-class Change(msgspec.Struct, frozen=True, gc=False):
-    """One message for a roster's topic.
-
-    :ivar key: what it replaces the earlier one of.
-    :ivar data: JSON.
-    :ivar kept: it says what is; else, what has ended.
-    :ivar subject: of the member; `None` of a count.
-    """
-
-    key: str
-    type: str
-    data: bytes
-    kept: bool
-    subject: str | None
-
-
-class _Said(msgspec.Struct):
-    """The data of each message: which fields there are depends on its type."""
-
-    subject: str | None = None
-    on: str = ""
-    since: int = 0
-    info: msgspec.Raw = msgspec.Raw()
-    state: msgspec.Raw = msgspec.Raw()
-    count: int | None = None
-
-
-_SAID = msgspec.json.Decoder(_Said)
-
-
-def _say(node: str, **fields: object) -> bytes:
-    """The data of a message; what is `None` is left out, and the name of the only node."""
-    said = {**({"on": node} if node else {}), **fields}
-    return msgspec.json.encode({name: one for name, one in said.items() if one is not None})
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """What one message of a roster says.
-
-    :ivar on: the node that said it.
-    :ivar since: when the member came, unix time in milliseconds.
-    :ivar info: and `state`: JSON, `None` where there is none.
-    :ivar count: of connections that are no members; `None` of a member's message.
-    """
-
-    subject: str | None
-    on: str
-    since: int
-    info: bytes | None
-    state: bytes | None
-    count: int | None
-
-
-def read_entry(data: bytes) -> Entry:
-    """What the data of a roster's message says."""
-    said = _SAID.decode(data)
-    info, state = bytes(said.info) or None, bytes(said.state) or None
-    return Entry(said.subject, said.on, said.since, info, state, said.count)
 
 
 @attrs.define(slots=True, eq=False)
@@ -348,13 +274,6 @@ class Roster:
         """Nobody is here, nobody is waited for, and the log knows it."""
         return not (self.members or self.guests or self._count_stored or self._under_way)
 
-    @property
-    def holds(self) -> bool:
-        """The log holds messages of this node, or soon will."""
-        return bool(self._count_stored or self._under_way) or any(
-            member.stored is not None for member in self.members.values()
-        )
-
     def _differences(self) -> Iterator[Change]:
         changed, self._changed = self._changed, {}
         for subject in changed:
@@ -364,10 +283,10 @@ class Roster:
             data = self._data(subject, member)
             if member.here and (data != member.stored or member.doubtful):
                 kind = JOIN if member.stored is None else UPDATE
-                yield Change(self._key(subject), kind, data, True, subject)
+                yield Change(key_of(self.node, subject), kind, data, True, subject)
             elif not member.here and (member.stored is not None or member.doubtful):
-                data = _say(self.node, subject=subject)
-                yield Change(self._key(subject), LEAVE, data, False, subject)
+                data = say(self.node, subject=subject)
+                yield Change(key_of(self.node, subject), LEAVE, data, False, subject)
             else:
                 self._forget(subject, member)
 
@@ -377,69 +296,9 @@ class Roster:
 
     def _count(self) -> Change:
         count = len(self.guests)
-        data = _say(self.node, count=count)
+        data = say(self.node, count=count)
         return Change(self.node, COUNT, data, count > 0, None)
-
-    def _key(self, subject: str) -> str:
-        # A node's name has no space, so this is no key of a count either.
-        return f"{self.node} {subject}"
 
     def _data(self, subject: str, of: Member | Entry) -> bytes:
         info, state = [one and msgspec.Raw(one) for one in (of.info, of.state)]
-        return _say(self.node, subject=subject, since=of.since, info=info, state=state)
-
-
-def ended(entry: Entry) -> Change:
-    """What takes an entry of a node that is gone out of a roster."""
-    if entry.subject is None:
-        return Change(entry.on, COUNT, _say(entry.on, count=0), False, None)
-    data = _say(entry.on, subject=entry.subject)
-    return Change(f"{entry.on} {entry.subject}", LEAVE, data, False, entry.subject)
-
-
-@attrs.define(slots=True, eq=False)
-class View:
-    """Who is here, as one who reads a roster's messages knows it, in whatever order of keys.
-
-    A member is here while any node says so; what counts of it is said by the newest message.
-
-    :ivar members: subject -> node -> the entry, and the id of its message.
-    :ivar counts: connections that are no members, by node.
-    """
-
-    members: dict[str, dict[str, tuple[int, Entry]]] = attrs.field(factory=dict, init=False)
-    counts: dict[str, int] = attrs.field(factory=dict, init=False)
-
-    def apply(self, id: int, kind: str, data: bytes) -> tuple[str, str] | None:
-        """Take the next message.
-
-        :return: what it changes for who looks at members: ``join``, ``leave`` or ``update``,
-            and the subject; `None` where that is nothing.
-        """
-        entry = read_entry(data)
-        if entry.count is not None:
-            self.counts[entry.on] = entry.count
-            if not entry.count:
-                del self.counts[entry.on]
-            return None
-        assert entry.subject is not None
-        subject, nodes = entry.subject, self.members.get(entry.subject)
-        if kind == LEAVE:
-            if nodes is None or nodes.pop(entry.on, None) is None or nodes:
-                return None
-            del self.members[subject]
-            return "leave", subject
-        if nodes is None:
-            self.members[subject] = {entry.on: (id, entry)}
-            return "join", subject
-        nodes[entry.on] = id, entry
-        return "update", subject
-
-    def newest(self, subject: str) -> Entry:
-        """What counts of a member."""
-        return max(self.members[subject].values(), key=lambda one: one[0])[1]
-
-    @property
-    def count(self) -> int:
-        """All connections that are no members."""
-        return sum(self.counts.values())
+        return say(self.node, subject=subject, since=of.since, info=info, state=state)

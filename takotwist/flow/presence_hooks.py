@@ -21,7 +21,7 @@ from twisted.logger import Logger
 
 from takotwist.core.authorization import Drop, Frame
 from takotwist.core.channel import Lifecycle
-from takotwist.core.roster import JOIN, LEAVE, Change
+from takotwist.core.roster_messages import JOIN, LEAVE, Change
 from takotwist.core.topic import EVERYTHING, Draft, Message, Topic
 from takotwist.errors import AuthUnavailable, Refusal, StoreUnavailable
 from takotwist.flow.publish import PublisherService

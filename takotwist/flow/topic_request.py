@@ -13,7 +13,7 @@ import attrs
 
 from takotwist.core.channel import ChannelDefinition
 from takotwist.core.json_values import JsonObject
-from takotwist.core.roster import roster_of
+from takotwist.core.roster_messages import roster_of
 from takotwist.core.topic import Topic
 from takotwist.errors import TransportNotEnabled
 

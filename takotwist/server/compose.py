@@ -36,9 +36,12 @@ from takotwist.flow.attach import Attacher
 from takotwist.flow.authorize import AuthorizerService
 from takotwist.flow.follow import Follower
 from takotwist.flow.followed import FollowedTopics
-from takotwist.flow.presence import Living, PresenceService
+from takotwist.flow.presence import PresenceService
 from takotwist.flow.presence_hooks import PresenceHooks
 from takotwist.flow.presence_kicks import PresenceKicks
+from takotwist.flow.presence_list import PresenceLists
+from takotwist.flow.presence_nodes import Living
+from takotwist.flow.presence_store import RosterStore
 from takotwist.flow.publish import PublisherService, at_once, validate
 from takotwist.flow.read_log import SharedReads
 from takotwist.flow.sessions import Sessions
@@ -95,15 +98,13 @@ def storing(authorizing: AuthorizerService, publishing: PublisherService) -> Sto
     return store
 
 
-def rosters(
-    authorizing: AuthorizerService, presence: PresenceService, kicks: PresenceKicks
-) -> Rosters:
+def rosters(authorizing: AuthorizerService, lists: PresenceLists, kicks: PresenceKicks) -> Rosters:
     """Who is here, for the app's code in this process."""
 
     async def members(channel: str, params: Mapping[str, object]) -> Sequence[bytes]:
         asked = authorizing.bind(await authorizing.find(channel), params)
         asked.of_roster()
-        return await presence.everybody(asked.topic)
+        return await lists.everybody(asked.topic)
 
     async def kick(channel: str, params: Mapping[str, object], subject: str) -> int:
         asked = authorizing.bind(await authorizing.find(channel), params)
@@ -219,21 +220,17 @@ def compose(
 
     # who is connected
     connection_limits = ConnectionLimits(reloadable)
-    presence = PresenceService(
+    roster_store = RosterStore(
         log,
         publishing,
         authorizing,
-        fanout,
-        reloadable,
-        seconds,
-        wall,
-        reactor.callLater,
-        node,
-        nodes,
         PresenceHooks(log, publishing, authorizer, reactor.callLater, node),
         None if webhooks is None else webhooks.changing,
-        living,
     )
+    presence = PresenceService(
+        roster_store, fanout, reloadable, seconds, wall, reactor.callLater, node, nodes, living
+    )
+    lists = PresenceLists(log)
     sessions = Sessions(
         connection_limits,
         reloadable,
@@ -320,6 +317,7 @@ def compose(
             PresenceTransport(
                 admission,
                 presence,
+                lists,
                 kicks,
                 sse,
                 lambda: reloadable.limits.max_presence_state_bytes,
@@ -447,7 +445,7 @@ def compose(
         unfinished=unfinished,
         admissions=(admission, trusted),
         store=storing(authorizing, publishing),
-        rosters=rosters(authorizing, presence, kicks),
+        rosters=rosters(authorizing, lists, kicks),
         live=live,
         peer_door=peer_door,
         node_info=node_info,

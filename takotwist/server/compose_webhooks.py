@@ -16,7 +16,7 @@ from takotwist.core.channel import Lifecycle
 from takotwist.core.deadlines import Deadline, Deadlines
 from takotwist.core.fanout import FanOut
 from takotwist.core.metrics import Metrics
-from takotwist.core.roster import JOIN, LEAVE, Change
+from takotwist.core.roster_messages import JOIN, LEAVE, Change
 from takotwist.core.topic import INTERNAL, Topic
 from takotwist.flow.occupancy import Occupancy
 from takotwist.flow.publish import PublisherService

@@ -34,7 +34,7 @@ from takotwist.admin.health import Health
 from takotwist.app.channel import Channel
 from takotwist.app.discovery import Discovered
 from takotwist.core.channel import Registry
-from takotwist.flow.presence import Living
+from takotwist.flow.presence_nodes import Living
 from takotwist.live.broadcast.broadcast import set_default_broadcasts
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.functions.function import Function

@@ -12,7 +12,7 @@ import attrs
 import msgspec
 
 from takotwist.codecs.tako_json import payload
-from takotwist.core.roster import Entry
+from takotwist.core.roster_messages import Entry
 from takotwist.core.topic import EVERYTHING, parse_cursor
 from takotwist.errors import (
     BodyInvalid,
@@ -25,6 +25,7 @@ from takotwist.errors import (
 )
 from takotwist.flow.presence import PresenceService
 from takotwist.flow.presence_kicks import PresenceKicks
+from takotwist.flow.presence_list import PresenceLists
 from takotwist.flow.topic_request import TopicRequest
 from takotwist.streams.http.interface import BodyRequest, ReadableRequest, Request
 from takotwist.transports.admission import Admission
@@ -56,6 +57,7 @@ class PresenceTransport:
 
     admission: Admission
     presence: PresenceService
+    lists: PresenceLists
     kicks: PresenceKicks
     sse: SseTransport
     max_state_bytes: Callable[[], int]
@@ -85,7 +87,7 @@ class PresenceTransport:
             await self._authorize(request, asked, channel_request)
         limit = read_limit(channel_request.reserved("limit"))
         as_of, after = _place(channel_request.reserved("after"))
-        page = await self.presence.page(asked.topic, limit, after, as_of)
+        page = await self.lists.page(asked.topic, limit, after, as_of)
         following = None if page.after is None else f"{page.cursor}-{page.after}"
         body = {
             "members": [_member(entry) for entry in page.members],

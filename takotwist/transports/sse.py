@@ -19,7 +19,7 @@ from takotwist.core.deadlines import Comments, Pulse
 from takotwist.core.send_queue import SendQueue
 from takotwist.core.topic import Message, Topic
 from takotwist.errors import InternalError, MethodNotAllowed, Refusal
-from takotwist.flow.presence import follow_roster
+from takotwist.flow.presence_list import follow_roster
 from takotwist.flow.session import Session
 from takotwist.flow.topic_request import TopicRequest
 from takotwist.streams.http.interface import Request

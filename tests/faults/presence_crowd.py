@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
-from takotwist.core.roster import View
+from takotwist.core.roster_view import View
 from tests.sockets.server_process import ServerProcess
 
 #: A token is a name, and the grace is short enough for a test.

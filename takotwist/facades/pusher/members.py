@@ -12,7 +12,7 @@ import attrs
 import msgspec
 
 from takotwist.core.channel import Lifecycle
-from takotwist.core.roster import COUNT, LEAVE, read_entry, roster_of
+from takotwist.core.roster_messages import COUNT, LEAVE, read_entry, roster_of
 from takotwist.core.topic import EVERYTHING, Topic
 from takotwist.facades.pusher.nodes import MemberChanges
 from takotwist.flow.attach import Attacher

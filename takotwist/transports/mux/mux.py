@@ -37,7 +37,7 @@ from takotwist.core.topic import Topic
 from takotwist.errors import BodyInvalid, NotFound, Refusal, TransportNotEnabled
 from takotwist.flow.authorize import Authorized
 from takotwist.flow.client_frames import ClientFrames
-from takotwist.flow.presence import follow_roster
+from takotwist.flow.presence_list import follow_roster
 from takotwist.flow.refusal import refusal_of
 from takotwist.flow.topic_request import RequestCredentials, TopicRequest
 from takotwist.transports.admission import Admission, RateRefusals

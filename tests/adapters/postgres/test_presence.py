@@ -8,13 +8,13 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.postgres.schema import LIVES_US
-from takotwist.flow.presence import LEFT_SECONDS
+from takotwist.flow.presence_nodes import LEFT_SECONDS
 from takotwist.testing.world import BEGINNING, World
 from tests.adapters.postgres.clocked import ClockedLog
 from tests.adapters.postgres.clocked import World as Store
 from tests.adapters.postgres.pumped import PumpedReactor
 from tests.contracts.replay_log import SECOND
-from tests.stories.test_presence import ROOM, Watcher, chat
+from tests.stories.presence_room import ROOM, Watcher, chat
 
 NOW = int(BEGINNING) * SECOND
 

@@ -1,0 +1,177 @@
+"""Who is here on several nodes: one list, members that move, nodes that die and come back."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist.adapters.memory.log import InMemoryReplayLog
+from takotwist.adapters.memory.node import MemoryNode, MemoryStore
+from takotwist.testing.world import World
+from takotwist.trampoline import started
+from tests.stories.presence_room import ROOM, WHO, Watcher, chat
+
+
+class NodesTests(SynchronousTestCase):
+    """Two nodes over one store."""
+
+    def setUp(self) -> None:
+        first = World(chat())
+        self.clock = first.clock
+        inner = InMemoryReplayLog(self.clock)
+        inner.start()
+        self.store = MemoryStore(inner)
+        self.one, self.two = self.node("n1"), self.node("n2")
+
+    def node(self, name: str, run: str = "") -> World:
+        return World(chat(), log=MemoryNode(self.store, name + run), clock=self.clock, node=name)
+
+    def advance(self, seconds: float) -> None:
+        self.one.advance(seconds)
+
+    def test_one_list(self) -> None:
+        """Who is on two nodes is one member, and leaves with the last of its connections."""
+        here, there = Watcher(self.one).follow(), Watcher(self.two).follow()
+        first = self.one.subscribe(ROOM, {"Authorization": "ada"})
+        second = self.two.subscribe(ROOM, {"Authorization": "ada"})
+        self.advance(1)
+        for watcher in (here, there):
+            self.assertEqual(watcher.read(), ["ada"])
+        first.leave()
+        self.advance(15)
+        self.assertEqual([here.read(), there.read()], [["ada"], ["ada"]])
+        second.leave()
+        self.advance(15)
+        self.assertEqual([here.read(), there.read()], [[], []])
+        self.assertEqual([one for one, _ in here.events if one != "update"], ["join", "leave"])
+
+    def test_handover(self) -> None:
+        """Who moves to another node within the grace has not been away."""
+        watcher = Watcher(self.two).follow()
+        ada = self.one.subscribe(ROOM, {"Authorization": "ada"})
+        self.advance(1)
+        ada.leave()
+        self.advance(2)
+        self.two.subscribe(ROOM, {"Authorization": "ada"})
+        self.advance(20)
+        self.assertEqual(watcher.read(), ["ada"])
+        self.assertNotIn(("leave", "ada"), watcher.events)
+
+    def test_kick(self) -> None:
+        """Who is taken out by one node is out on all of them, and may come again."""
+        watcher = Watcher(self.two).follow()
+        here = self.one.subscribe(ROOM, {"Authorization": "ada"})
+        there = [self.two.subscribe(ROOM, {"Authorization": "ada"}) for _ in range(2)]
+        other = self.two.subscribe(ROOM, {"Authorization": "bob"})
+        self.advance(1)
+        answer = self.one.request("DELETE", f"{WHO}&subject=ada", private=True)
+        self.assertEqual(answer.json, {"connections": 1})
+        self.advance(1)
+        self.assertEqual([each.ended for each in (here, *there, other)], [True] * 3 + [False])
+        self.assertEqual(watcher.read(), ["bob"])
+        self.two.subscribe(ROOM, {"Authorization": "ada"})
+        self.advance(1)
+        self.assertEqual(watcher.read(), ["ada", "bob"])
+
+    def test_fewer_nodes(self) -> None:
+        """What nodes have left that are not to be any more is ended after the grace."""
+        watcher = Watcher(self.two).follow()
+        self.one.subscribe(ROOM, {"Authorization": "ada"})
+        self.two.subscribe(ROOM, {"Authorization": "bob"})
+        self.advance(1)
+        self.one.parts.presence.stop()
+        log = MemoryNode(self.store, "n3")
+        World(chat(), log=log, clock=self.clock, node="n3", nodes=("n2", "n3"))
+        self.advance(9)
+        self.assertEqual(watcher.read(), ["ada", "bob"])
+        self.advance(2)
+        self.assertEqual(watcher.read(), ["bob"])
+
+    def test_dead_node(self) -> None:
+        """What a dead node left is ended once, whoever finds it and how many do."""
+        watcher = Watcher(self.two).follow()
+        self.one.subscribe(ROOM, {"Authorization": "ada"})
+        self.two.subscribe(ROOM, {"Authorization": "bob"})
+        self.advance(1)
+        self.one.parts.presence.stop()
+        dead_nodes = self.two.parts.presence.dead_nodes
+        kept = self.successResultOf(started(dead_nodes.take_over("n1", lambda: False)))
+        self.assertEqual((kept, watcher.read()), (0, ["ada", "bob"]))
+        for ended in (1, 0):
+            number = self.successResultOf(started(dead_nodes.take_over("n1", lambda: True)))
+            self.assertEqual(number, ended)
+        self.assertEqual(watcher.read(), ["bob"])
+        self.assertEqual(watcher.events.count(("leave", "ada")), 1)
+
+
+class ComingNodesTests(SynchronousTestCase):
+    """Nodes that come and go: which of them are there is asked."""
+
+    def setUp(self) -> None:
+        first = World(chat())
+        self.clock = first.clock
+        inner = InMemoryReplayLog(self.clock)
+        inner.start()
+        self.store = MemoryStore(inner)
+        self.there: list[str] | None = ["n1", "n2", "n3"]
+        self.one, self.two, _ = (self.node(name) for name in ("n1", "n2", "n3"))
+        self.watcher = Watcher(self.two).follow()
+        self.one.subscribe(ROOM, {"Authorization": "ada"})
+        self.one.subscribe(ROOM, {"Authorization": "guest"})
+        self.two.subscribe(ROOM, {"Authorization": "bob"})
+        self.two.advance(3)
+        self.assertEqual((self.watcher.read(), self.watcher.view.count), (["ada", "bob"], 1))
+
+    def node(self, name: str) -> World:
+        async def living() -> list[str] | None:
+            return self.there
+
+        log = MemoryNode(self.store, name)
+        return World(chat(), log=log, clock=self.clock, node=name, living=living)
+
+    def leaves(self) -> int:
+        self.watcher.read()
+        return self.watcher.events.count(("leave", "ada"))
+
+    def test_dies(self) -> None:
+        """What it left is ended once, after the grace."""
+        self.one.parts.presence.stop()
+        self.there = ["n2", "n3"]
+        self.two.advance(10)
+        self.assertEqual(self.leaves(), 0)
+        self.two.advance(10)
+        self.assertEqual((self.watcher.read(), self.watcher.view.count), (["bob"], 0))
+        self.two.advance(60)
+        self.assertEqual(self.leaves(), 1)
+
+    def test_not_certain(self) -> None:
+        """While it is not known who is there nobody is taken for dead; nor who is away for
+        one look alone."""
+        self.there = None
+        self.two.advance(60)
+        self.there = ["n2", "n3"]
+        self.two.advance(10)
+        self.there = ["n1", "n2", "n3"]
+        self.two.advance(10)
+        self.there = ["n2", "n3"]
+        self.two.advance(9)
+        self.assertEqual((self.watcher.read(), self.leaves()), (["ada", "bob"], 0))
+
+    def test_was_not_dead(self) -> None:
+        """A node that is back after it was taken for dead has its members again."""
+        self.there = ["n2", "n3"]
+        self.two.advance(21)
+        self.assertEqual(self.leaves(), 1)
+        self.there = ["n1", "n2", "n3"]
+        self.two.advance(11)
+        self.assertEqual((self.watcher.read(), self.watcher.view.count), (["ada", "bob"], 1))
+
+    def test_restarted(self) -> None:
+        """So too where it has restarted in between, and knew them from the log."""
+        self.one.parts.presence.stop()
+        self.there = ["n2", "n3"]
+        again = self.node("n1")
+        again.subscribe(ROOM, {"Authorization": "ada"})
+        self.two.advance(21)
+        self.there = ["n1", "n2", "n3"]
+        self.two.advance(11)
+        self.assertEqual(self.watcher.read(), ["ada", "bob"])
