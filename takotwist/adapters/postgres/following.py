@@ -27,13 +27,9 @@ from takotwist.adapters.postgres.engine import Engine
 from takotwist.adapters.postgres.entries import Batch, Stored, message_of
 from takotwist.adapters.postgres.errors import Trouble
 from takotwist.adapters.postgres.link import Link
-from takotwist.adapters.postgres.ranges import Range
+from takotwist.adapters.postgres.ranges import MAX_HEARD, HeardRanges, Range
 from takotwist.adapters.postgres.topics import PAGE_TOPICS, FollowedTopic, FollowedTopics
-from takotwist.adapters.postgres.values import (
-    int8,
-    int8s,
-    read_int8,
-)
+from takotwist.adapters.postgres.values import int8, int8s, read_int8
 from takotwist.core.channel import Lifecycle
 from takotwist.core.log import ALL, Report, Reported
 from takotwist.core.retention import lifecycle_of
@@ -43,9 +39,6 @@ from takotwist.ports import ILogFollower
 
 #: Seconds between two looks at the table of batches: what a lost last notification costs.
 CHECK_SECONDS = 2.0
-
-#: Ranges that may wait, more than a page; past these they are forgotten and read from the table.
-MAX_HEARD = 4096
 
 #: Batches, and messages and bytes of them, that one query brings.
 PAGE_BATCHES, PAGE_MESSAGES, PAGE_BYTES = 512, 5000, 4 * 2**20
@@ -74,8 +67,7 @@ class Following:
         self._engine = engine
         self._link = link
         self.topics = FollowedTopics(reactor, engine, readers, node)
-        #: Where a range begins -> the range.
-        self._heard: dict[int, Range] = {}
+        self._heard = HeardRanges()
         #: The end of the newest range that was notified, which are in order.
         self._notified = 0
         self._behind = False
@@ -200,12 +192,8 @@ class Following:
     def _hear(self, prev: int, one: Range) -> None:
         if one.head <= self.head:
             return
-        if len(self._heard) >= MAX_HEARD:
-            self._heard.clear()
+        if not self._heard.hear(prev, one):
             self._behind = True
-        known = self._heard.get(prev)
-        if known is None or known.own is None:
-            self._heard[prev] = one
 
     def _advance(self, own: int = 0) -> None:
         """Report what is next for as long as nothing has to be read for it.
@@ -215,21 +203,21 @@ class Following:
         if self._working:
             return
         reported = False
-        while (one := self._heard.get(self.head)) is not None:
+        while (one := self._heard.after(self.head)) is not None:
             if one.own is not None:
-                del self._heard[self.head]
+                self._heard.take(self.head)
                 topics = [topic for topic in one.own if topic.key in self.topics]
                 self._report(one.head, topics)
                 reported = reported or one.head != own
             elif self.topics.touches(one):
                 break
             else:
-                del self._heard[self.head]
+                self._heard.take(self.head)
                 self._report(one.head, ())
                 reported = True
         if reported:
             self._settle()
-        if self._heard.get(self.head) is not None or self._behind or self._notified > self.head:
+        if self._heard.after(self.head) is not None or self._behind or self._notified > self.head:
             self._work()
 
     def _report(self, head: int, topics: Sequence[Reported], skipped: Any = ()) -> None:
@@ -260,7 +248,7 @@ class Following:
     async def _read_on(self) -> None:
         try:
             while (connection := self._link.connection) is not None:
-                if self._heard.get(self.head) is not None:
+                if self._heard.after(self.head) is not None:
                     await self._read_news(connection)
                 elif self._behind or self._asking or self._notified > self.head:
                     await self._read_batches(connection)
@@ -277,7 +265,7 @@ class Following:
 
     def _advance_again(self) -> None:
         # What came in while the last answer was looked at.
-        if self._heard.get(self.head) is not None and self._link.connection is not None:
+        if self._heard.after(self.head) is not None and self._link.connection is not None:
             self._advance()
 
     async def _read_batches(self, connection: Connection) -> None:
@@ -302,16 +290,15 @@ class Following:
             self._notified = self.head
             return
         self._notified = max(self._notified, store_head)
-        if len(self._heard) + result.ntuples > MAX_HEARD:
-            # What was heard is in the table as well.
-            self._heard.clear()
+        # What was heard is in the table as well.
+        self._heard.make_room(result.ntuples)
         for at in range(result.ntuples):
             if result.get_value(at, 3) is None:
                 break
             prev = read_int8(result.get_value(at, 2))
             touched = (result.get_value(at, 4) or b"").decode("ascii")
             self._hear(prev, Range.of(read_int8(result.get_value(at, 3)), touched))
-        if self._heard.get(self.head) is None:
+        if self._heard.after(self.head) is None:
             # It was away for longer than batches are kept, or the engine was replaced.
             await self._start_over(store_head)
         else:
@@ -324,17 +311,17 @@ class Following:
             self.begin_at(head)
             return
         await self.topics.resolve_all()
-        self._heard = {prev: later for prev, later in self._heard.items() if prev >= head}
+        self._heard.begin_at(head)
         self._notified = max(self._notified, head)
         self._report(head, (), ALL)
         self._settle()
 
     def _take_untouched(self) -> None:
         reported = False
-        while (one := self._heard.get(self.head)) is not None:
+        while (one := self._heard.after(self.head)) is not None:
             if one.own is None and self.topics.touches(one):
                 break
-            del self._heard[self.head]
+            self._heard.take(self.head)
             topics = [topic for topic in one.own or () if topic.key in self.topics]
             self._report(one.head, topics)
             reported = True
@@ -343,12 +330,12 @@ class Following:
 
     async def _read_news(self, connection: Connection) -> None:
         """The messages of the next ranges."""
-        rows, to = self._next_rows(PAGE_TOPICS)
+        rows, to = self._heard.rows(self.head, self.topics.rows_of, PAGE_TOPICS)
         if to == self.head:
             self._take_untouched()
             return
         if not rows:
-            self._drop_heard(to)
+            self._heard.drop(self.head, to)
             self._report(to, ())
             self._settle()
             return
@@ -356,23 +343,9 @@ class Following:
             self._news,
             [int8s(sorted(rows)), int8(self.head), int8(to), int8(PAGE_MESSAGES), int8(PAGE_BYTES)],
         )
-        if self._next_rows(PAGE_TOPICS, to)[0] <= rows:
+        if self._heard.rows(self.head, self.topics.rows_of, PAGE_TOPICS, to)[0] <= rows:
             self._report_news(result, rows, to)
         # Else a topic was followed meanwhile, and from this head on: all of it once more.
-
-    def _next_rows(self, most: int, end: int | None = None) -> tuple[set[int], int]:
-        """Rows that the next ranges touch, of about that many topics; and where those end.
-
-        :param end: go on up to this.
-        """
-        rows: set[int] = set()
-        to = self.head
-        while (one := self._heard.get(to)) is not None and one.own is None and to != end:
-            rows |= self.topics.rows_of(one)
-            to = one.head
-            if end is None and len(rows) > most:
-                break
-        return rows, to
 
     def _report_news(self, result: Any, rows: set[int], to: int) -> None:
         topics: dict[int, tuple[FollowedTopic, Lifecycle, list[Message]]] = {}
@@ -412,9 +385,9 @@ class Following:
                 skipped.append(gone.topic.key)
         if messages and (messages < total or total == PAGE_MESSAGES):
             # The rest of the ranges is left for the next query.
-            to = self._split(last, to)
+            to = self._heard.split(self.head, last)
         else:
-            self._drop_heard(to)
+            self._heard.drop(self.head, to)
         reported = [
             Reported(followed.topic.key, lifecycle, found)
             for followed, lifecycle, found in topics.values()
@@ -423,19 +396,3 @@ class Following:
         self._report(to, reported, tuple(skipped))
         self._settle()
         self.topics.lease(unleased)
-
-    def _drop_heard(self, to: int) -> None:
-        head = self.head
-        while head < to:
-            head = self._heard.pop(head).head
-
-    def _split(self, last: int, to: int) -> int:
-        """Have the ranges go on after `last`, in the middle of one; where they do."""
-        head = self.head
-        while head < last:
-            one = self._heard.pop(head)
-            if one.head > last:
-                self._heard[last] = one
-                return last
-            head = one.head
-        return head

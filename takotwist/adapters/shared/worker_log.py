@@ -17,21 +17,18 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import attrs
-import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from takotwist.adapters.shared.frames import (
-    TOLD,
     AppendBatch,
     Asked,
     Failed,
     Follow,
-    FrameReader,
     Hello,
     Newest,
     Nodes,
@@ -54,6 +51,7 @@ from takotwist.adapters.shared.frames import (
     text,
     topic_report_of,
 )
+from takotwist.adapters.shared.writer_connection import WriterConnection
 from takotwist.core.log import Append, Appended, LogStats, Page, Report, Reported
 from takotwist.core.node import Node
 from takotwist.core.retention import lifecycle_of
@@ -114,7 +112,7 @@ class WorkerLog:
         self._info = b""
         self._pause = FIRST_PAUSE
         self._running = False
-        self._connection: _WriterConnection | None = None
+        self._connection: WriterConnection | None = None
         self._coming: Deferred[Any] | None = None
         self._retry: IDelayedCall | None = None
         self._started: list[tuple[Deferred[None], IDelayedCall]] = []
@@ -253,10 +251,10 @@ class WorkerLog:
 
     def _connect(self) -> None:
         self._retry = None
-        self._coming = self._endpoint.connect(Factory.forProtocol(lambda: _WriterConnection(self)))
+        self._coming = self._endpoint.connect(Factory.forProtocol(lambda: WriterConnection(self)))
         self._coming.addCallbacks(self._connected, self._unreachable)
 
-    def _connected(self, connection: _WriterConnection) -> None:
+    def _connected(self, connection: WriterConnection) -> None:
         self._coming = None
 
     def _unreachable(self, failure: Failure) -> None:
@@ -280,7 +278,7 @@ class WorkerLog:
         """The time, by the clock of the calls."""
         return self._reactor.seconds()
 
-    def opened(self, connection: _WriterConnection) -> None:
+    def opened(self, connection: WriterConnection) -> None:
         """The writer was reached: say who this is."""
         if not self._running:
             connection.leave()
@@ -288,7 +286,7 @@ class WorkerLog:
         self._connection = connection
         connection.send(encode(Hello(self.name, self.head, list(map(data_of, self._topics)))))
 
-    def closed(self, connection: _WriterConnection) -> None:
+    def closed(self, connection: WriterConnection) -> None:
         """The way to the writer is gone."""
         if self._connection is not connection:
             return
@@ -299,7 +297,7 @@ class WorkerLog:
                 self._logger.warn("the log's writer has gone; waiting for the next")
             self._come_again()
 
-    def told(self, connection: _WriterConnection, frame: Told) -> None:
+    def told(self, connection: WriterConnection, frame: Told) -> None:
         """The writer says something.
 
         :raises ValueError: it cannot be.
@@ -332,7 +330,7 @@ class WorkerLog:
         else:
             call.answer.callback(frame)
 
-    def _greeted(self, connection: _WriterConnection, welcome: Welcome) -> None:
+    def _greeted(self, connection: WriterConnection, welcome: Welcome) -> None:
         if self._away:
             self._away = False
             self._logger.info("the log's writer is there again")
@@ -360,51 +358,3 @@ class WorkerLog:
     def _not_followed(self, failure: Failure, key: str) -> Failure:
         self.unfollow(key)
         return failure
-
-
-class _WriterConnection(Protocol):
-    """The connection to the writer.
-
-    :ivar welcomed: it has answered the greeting; from then on calls may be made.
-    :ivar heard_at: when something came last.
-    """
-
-    _logger = Logger()
-
-    def __init__(self, log: WorkerLog) -> None:
-        self.welcomed = False
-        self.heard_at = log.seconds()
-        self._log = log
-        self._transport: Any = None
-        self._reader = FrameReader()
-
-    def connectionMade(self) -> None:
-        """See `Protocol`."""
-        self._transport = self.transport
-        self._log.opened(self)
-
-    def dataReceived(self, data: bytes) -> None:
-        """See `Protocol`."""
-        self.heard_at = self._log.seconds()
-        try:
-            for body in self._reader.feed(data):
-                self._log.told(self, TOLD.decode(body))
-        except (ValueError, msgspec.MsgspecError):
-            self._logger.failure("the log's writer sent what cannot be")
-            self._transport.abortConnection()
-
-    def connectionLost(self, reason: Failure = Failure(ConnectionError())) -> None:  # noqa: B008
-        """See `Protocol`."""
-        self._log.closed(self)
-
-    def send(self, frame: bytes) -> None:
-        """Send a frame with its length."""
-        self._transport.write(frame)
-
-    def leave(self) -> None:
-        """Close it."""
-        self._transport.loseConnection()
-
-    def abort(self) -> None:
-        """Drop it, with what the writer has not read."""
-        self._transport.abortConnection()

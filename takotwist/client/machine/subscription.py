@@ -22,7 +22,7 @@ connection that is over, change nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Literal
 
@@ -38,7 +38,6 @@ from takotwist.client.machine.machine import (
     Connect,
     Deliver,
     Machine,
-    Move,
     Send,
     Settle,
     Stop,
@@ -47,7 +46,8 @@ from takotwist.client.machine.machine import (
 from takotwist.client.machine.outcome import ENDED, Action, Outcome, foreign
 from takotwist.client.machine.outgoing import Outgoing
 from takotwist.client.machine.policy import CredentialsKind, OnGone, Policy, Transport
-from takotwist.client.wire import Block, EventStream, RetrySaid
+from takotwist.client.machine.stream_reader import StreamReader
+from takotwist.client.wire import EventStream, RetrySaid
 from takotwist.errors import TakoError, TransportNotEnabled
 from takotwist.states import Transitions, moved
 
@@ -373,34 +373,3 @@ class SubscriptionMachine(Machine):
         self._enter(Phase.CLOSED)
         self._intents += self._outgoing.give_up(error)
         self._intents.append(Stop(error))
-
-
-@attrs.define(slots=True)
-class StreamReader:
-    """Reader of one SSE response: bytes in, events and cursor moves out (protocol, section 4)."""
-
-    _delivery: Delivery
-    _params: Mapping[str, object]
-    _stream: EventStream
-
-    def feed(self, data: bytes) -> Iterator[Deliver | Move | RetrySaid]:
-        """The steps that `data` completed, in order.
-
-        :raises ProtocolBroken: a block is no message.  What came before it was given out.
-        """
-        for said in self._stream.feed(data):
-            if isinstance(said, RetrySaid):
-                yield said
-            elif said.data is None or said.event not in ("", "message", "tako.reset"):
-                yield from self._moved(said)
-            elif said.event == "tako.reset":
-                value = read_object(said.data)
-                cursor = said.id or value.get("cursor")
-                yield self._delivery.was_reset(str(value.get("reason")), cursor)
-            else:
-                message = read_message(read_object(said.data), self._params)
-                yield from self._delivery.received(message)
-
-    def _moved(self, block: Block) -> list[Deliver | Move]:
-        # An empty id would have a browser forget its cursor; nobody may ask that of us.
-        return self._delivery.attached(block.id) if block.id else []

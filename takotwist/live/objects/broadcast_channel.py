@@ -15,7 +15,6 @@ from takotwist.core.topic import parse_cursor
 from takotwist.errors import Refusal, ReplayTooOld
 from takotwist.live.broadcast.broadcast import (
     Broadcasts,
-    Membership,
     Receipt,
     Unsubscribe,
     default_broadcasts,
@@ -26,6 +25,7 @@ from takotwist.live.broadcast.broadcast import (
 )
 from takotwist.live.broadcast.bus import Publication, check_key
 from takotwist.live.broadcast.durable import Replay
+from takotwist.live.broadcast.membership import Membership
 from takotwist.live.errors import ReplayError, UsageError, ValidationError, as_trouble
 from takotwist.live.machine.frames import Frame, Info, Trouble
 from takotwist.live.objects.live_object import LiveObject, Overflow

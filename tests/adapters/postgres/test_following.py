@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.adapters.postgres import following, schema
+from takotwist.adapters.postgres import following, ranges, schema
 from takotwist.adapters.postgres.following import CHECK_SECONDS
 from takotwist.core import retention
 from takotwist.core.channel import Lifecycle
@@ -373,6 +373,7 @@ class GapTests(FollowingCase):
     def test_bounded(self) -> None:
         """However much is heard while nothing can be read, only so much is remembered."""
         self.patch(following, "MAX_HEARD", 5)
+        self.patch(ranges, "MAX_HEARD", 5)
         self.patch(following, "PAGE_BATCHES", 4)
         self.follow(self.other, LOBBY)
         connection = self.other._listener.connection
