@@ -27,15 +27,15 @@ from takotwist.core.deadlines import Deadline, Deadlines
 from takotwist.core.lanes import Lanes, lane_of
 from takotwist.core.topic import EVERYTHING, Draft, Topic
 from takotwist.errors import Refusal, ReplayTooOld, Unreachable
+from takotwist.flow.lease import Lease
 from takotwist.flow.publish import PublisherService
 from takotwist.ports import IWebhookSender
 
 #: Topics of outboxes.  Not channels' names: those begin with a letter or a digit.
-OUTBOX, DONE, LEASE = "~webhooks", "~webhooks-done", "~webhooks-lease"
+OUTBOX, DONE = "~webhooks", "~webhooks-done"
 
 #: Of what was done the newest message counts.
 DONE_LIFECYCLE = Lifecycle(replay_window_ms=366 * 24 * 60 * MINUTE_MS, replay_max_messages=1)
-LEASE_LIFECYCLE = Lifecycle(replay_window_ms=10 * MINUTE_MS, replay_max_messages=1000)
 
 #: Events of one endpoint in memory at most; the others wait in the log.
 HELD = 1_000
@@ -45,9 +45,6 @@ UNSTORED = 1_000
 
 #: Seconds between two looks at a log that others write to as well, and at one that failed.
 LOOK_SECONDS, RETRY_SECONDS = 2.0, 1.0
-
-#: Seconds for which the lease is given at a time.
-SLOT_SECONDS = 10.0
 
 #: An endpoint that is no more (Standard Webhooks).
 GONE = 410
@@ -95,46 +92,6 @@ class Endpoint:
     def wants(self, type: str) -> bool:
         """`True` where it is to be told of such events."""
         return not self.events or type in self.events
-
-
-@attrs.define(slots=True, eq=False)
-class Lease:
-    """The right to deliver, which one node has at a time.
-
-    The first to store the key of a slot of time has the slot; the one that has it is earlier for
-    the next one.  Two clocks that differ may give it to two for a moment, and then an event is
-    delivered twice, which may happen anyway.
-    """
-
-    _publishing: PublisherService
-    _node: str
-    _until: float = attrs.field(default=0.0, init=False)
-    _slot: int = attrs.field(default=-1, init=False)
-
-    @property
-    def held(self) -> bool:
-        """`True` while this node may deliver."""
-        return self._publishing.log.everything or self._publishing.wall() < self._until
-
-    async def renew(self) -> bool:
-        """Ask for it, where it is time to.
-
-        :return: whether it is held.
-        """
-        if self._publishing.log.everything:
-            return True
-        now = self._publishing.wall()
-        slot = int(now // SLOT_SECONDS)
-        if self.held and now > (slot + 0.5) * SLOT_SECONDS:
-            slot += 1
-        if slot > self._slot:
-            draft = Draft("lease", msgspec.json.encode(self._node))
-            topic = Topic.of(LEASE, {})
-            answer = await self._publishing.publish(topic, [draft], LEASE_LIFECYCLE, f"{slot}")
-            self._slot = slot
-            if msgspec.json.decode(answer.messages[0].data) == self._node:
-                self._until = (slot + 1) * SLOT_SECONDS
-        return self.held
 
 
 @attrs.define(slots=True, eq=False)

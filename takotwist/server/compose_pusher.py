@@ -16,7 +16,8 @@ from takotwist.core.deadlines import Deadlines
 from takotwist.errors import ConfigError, Refusal, VerifyRejected
 from takotwist.facades.pusher.api import PusherApi
 from takotwist.facades.pusher.apps import PusherApp, PusherSettings
-from takotwist.facades.pusher.hub import Hub, Nobody
+from takotwist.facades.pusher.channels import Nobody
+from takotwist.facades.pusher.hub import Hub
 from takotwist.facades.pusher.names import CHANNEL, Name, Names, Rule
 from takotwist.facades.pusher.nodes import OtherNodes
 from takotwist.facades.pusher.routes import PusherRoutes
@@ -158,10 +159,10 @@ def compose_pusher(
     others: list[OtherNodes] = []
     for hub in hubs:
         if not publishing.log.everything:
-            hub.others = OtherNodes(process, hub, publishing, admission.attacher)
-            others.append(hub.others)
+            others.append(OtherNodes(process, hub, publishing, admission.attacher))
+            hub.join(others[-1])
         if webhooks is not None:
-            webhooks.watch_app(hub.app.name, hub.followed, hub.all_members)
+            webhooks.watch_app(hub.app.name, hub.channels.followed, hub.channels.all_members)
     by_key = {hub.app.key: hub for hub in hubs}
 
     def is_secure(request: Any) -> bool:

@@ -18,9 +18,10 @@ from takotwist.core.fanout import FanOut
 from takotwist.core.metrics import Metrics
 from takotwist.core.roster_messages import JOIN, LEAVE, Change
 from takotwist.core.topic import INTERNAL, Topic
+from takotwist.flow.lease import Lease
 from takotwist.flow.occupancy import Occupancy
 from takotwist.flow.publish import PublisherService
-from takotwist.flow.webhooks import Courier, Endpoint, Lease
+from takotwist.flow.webhooks import Courier, Endpoint
 from takotwist.ports import IWebhookSender
 from takotwist.server.config.config import Config
 from takotwist.server.config.pusher import PusherAppKeys

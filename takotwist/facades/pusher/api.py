@@ -124,7 +124,7 @@ class PusherApi:
                 return self._users(hub, Name.of(name))
             case ["users", user_id, last] if last == _TERMINATE:
                 _only(request, b"POST")
-                hub.terminate(user_id)
+                hub.users.terminate(user_id)
                 return {}
             case ["connections"]:
                 _only(request, b"GET")
@@ -208,7 +208,7 @@ class PusherApi:
         return {
             "channels": {
                 name: _counts(hub, name, info)
-                for name in sorted(hub.followed())
+                for name in sorted(hub.channels.followed())
                 if name.startswith(prefix)
             }
         }
@@ -216,7 +216,7 @@ class PusherApi:
     async def _channel(self, hub: Hub, name: Name, query: Mapping[str, str]) -> object:
         info = _info(query.get("info"))
         _check_info(name, info)
-        facts = {"occupied": hub.followers(name.text) > 0, **self._facts(hub, name, info)}
+        facts = {"occupied": hub.channels.followers(name.text) > 0, **self._facts(hub, name, info)}
         if CACHE in info and name.cache:
             place = await hub.find(name)
             last = await hub.last(place.asked.topic)
@@ -227,7 +227,7 @@ class PusherApi:
     def _users(self, hub: Hub, name: Name) -> object:
         if not name.presence:
             raise BodyInvalid("Users are those of a presence channel.")
-        return {"users": [{"id": one} for one in hub.members(name.text)]}
+        return {"users": [{"id": one} for one in hub.channels.members(name.text)]}
 
     @staticmethod
     def _facts(hub: Hub, name: Name, info: frozenset[str]) -> dict[str, object]:
@@ -237,9 +237,9 @@ class PusherApi:
 def _counts(hub: Hub, name: str, info: frozenset[str]) -> dict[str, object]:
     counts: dict[str, object] = {}
     if USER_COUNT in info:
-        counts[USER_COUNT] = len(hub.members(name))
+        counts[USER_COUNT] = len(hub.channels.members(name))
     if SUBSCRIPTION_COUNT in info:
-        counts[SUBSCRIPTION_COUNT] = hub.followers(name)
+        counts[SUBSCRIPTION_COUNT] = hub.channels.followers(name)
     return counts
 
 

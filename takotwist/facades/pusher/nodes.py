@@ -200,7 +200,7 @@ class OtherNodes:
         self.say(State(self.node, {name: self._here(name) for name in changed}))
 
     def _here(self, name: str) -> Away:
-        followed = self.hub.roster.get(name)
+        followed = self.hub.channels.roster.get(name)
         members = {one.user_id: msgspec.Raw(one.info) for one in followed.members.values()}
         return Away(len(followed.connections), members)
 
@@ -237,7 +237,7 @@ class OtherNodes:
             else:
                 self.say(Ask(self.node))
         elif isinstance(said, Ask):
-            names = [name for name, _ in self.hub.roster.items()]
+            names = [name for name, _ in self.hub.channels.roster.items()]
             state = {name: self._here(name) for name in names}
             self.say(State(self.node, state, whole=True))
         elif isinstance(said, Deliver):
@@ -245,7 +245,7 @@ class OtherNodes:
         elif isinstance(said, LeaveOut):
             self.hub.expect(said)
         else:
-            self.hub.terminate_here(said.user_id)
+            self.hub.users.terminate_here(said.user_id)
 
     def _state(self, said: State) -> None:
         own = self._channels.setdefault(said.node, {})
@@ -253,10 +253,10 @@ class OtherNodes:
         if said.whole:
             names |= set(own)
         for name in names:
-            before = self.hub.members(name)
+            before = self.hub.channels.members(name)
             now = said.channels.get(name)
             if now is None or not now.count:
                 own.pop(name, None)
             else:
                 own[name] = now
-            self.hub.elsewhere_changed(name, before)
+            self.hub.channels.elsewhere_changed(name, before)
