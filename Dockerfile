@@ -45,6 +45,6 @@ EXPOSE 8080 8443
 # A number, so that Kubernetes can see that it is not root.
 USER 10001:10001
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["tako", "health"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["tako", "health", "--live"]
 ENTRYPOINT ["tako"]
 CMD ["serve"]

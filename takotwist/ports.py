@@ -56,6 +56,13 @@ class IReplayLog(Interface):
 
     keyed: bool = Attribute("""`True` where it knows `Append.keys` and `Append.kept`.""")
 
+    available: bool = Attribute(
+        """`False` while the store is known to be away, so that what is asked would fail: before
+        `start` has found it, after `stop`, and in between by the log's own looking, also where
+        nobody asks for anything; it becomes `True` by itself.  A store that only refuses to be
+        written, as on a full disk, is there: who knows that of it is who appends."""
+    )
+
     def start(follower: ILogFollower | None = None) -> Deferred[None]:
         """Open the store.  One that cannot be opened yet is no error: calls fail until it can.
 

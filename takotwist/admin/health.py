@@ -1,7 +1,8 @@
 """Health of the server: liveness and readiness, for monitoring and load balancers.
 
-Rule: "ready" means that new connections are served; a log that cannot be
-written is told apart, because live connections go on without it.
+Rule: "ready" means that who comes now is served, so it is not said while the log is away.  A log
+that can be read and not written is told apart: subscribers are served, and only the next publish
+would show that it can be written again, which does not come where nobody is sent.
 """
 
 from __future__ import annotations
@@ -25,14 +26,24 @@ HEALTH_PATH = "/_tako/health"
 class Health:
     """State of the server.
 
-    :ivar ready: true while it serves new connections.
-    :ivar store: true if the replay log has been opened and its last write went well.
+    :ivar ready: true while it serves new connections, for which it needs the replay log.
+    :ivar store: true if the replay log is there and its last write went well.
     :ivar ids_ahead: by how many seconds the newest id is ahead of the clock.
     """
 
     ready: bool
     store: bool
     ids_ahead: int = 0
+
+    @classmethod
+    def of(cls, serving: bool, log_there: bool, storing: bool, ids_ahead: int = 0) -> Health:
+        """The state of a server.
+
+        :param serving: it has started, and does not stop.
+        :param log_there: see `IReplayLog.available`.
+        :param storing: the last write went well.
+        """
+        return cls(serving and log_there, log_there and storing, ids_ahead)
 
 
 class HealthPage(Resource):

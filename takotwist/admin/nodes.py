@@ -37,6 +37,7 @@ class NodeInfo(msgspec.Struct, frozen=True):
     :ivar worker: its number among the workers of its server.
     :ivar place: its name in rosters, the same after a restart.
     :ivar since: when it started, by unix time in seconds.
+    :ivar ready: it serves who comes now; `store_available`: it can store, too.
     :ivar head: the id up to which the log has reported to it.
     :ivar topics: that have subscribers on it.
     :ivar secret: that a connection of another node begins with; on no page.
@@ -57,6 +58,7 @@ class NodeInfo(msgspec.Struct, frozen=True):
     subscriptions: int = 0
     topics: int = 0
     secret: str = ""
+    store_available: bool = True
 
     def __repr__(self) -> str:
         return f"<NodeInfo {self.label} {self.id}>"
@@ -162,6 +164,7 @@ def _shown(
         "version": info.version,
         "since": info.since,
         "ready": info.ready,
+        "store_available": info.store_available,
         "answered": answered,
         "here": here,
         "behind_seconds": behind,

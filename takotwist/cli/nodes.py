@@ -40,6 +40,8 @@ def _show(said: dict[str, Json], now: float) -> None:
     for one in said["nodes"]:
         behind = one["behind_seconds"]
         state = "ready" if one["ready"] else "not ready"
+        if not one.get("store_available", True):
+            state += ", no store"
         rows.append(
             (
                 one["node"] + (" *" if one["here"] else ""),

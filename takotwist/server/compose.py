@@ -346,6 +346,7 @@ def compose(
             info or this_process(),
             since=began,
             ready=health().ready,
+            store_available=health().store,
             head=log.head,
             connections=len(sessions),
             subscriptions=metrics.subscriptions,

@@ -277,7 +277,10 @@ class TakoService(MultiService):
         return self.parts.reloadable.limits.max_message_bytes
 
     def _health(self) -> Health:
-        return Health(self.ready, self.parts.publishing.storing, self._ids_ahead())
+        parts = self.parts
+        return Health.of(
+            self.ready, parts.log.available, parts.publishing.storing, self._ids_ahead()
+        )
 
     def _ids_ahead(self) -> int:
         seconds = int(self.parts.log.head / 1_000_000 - self._wall())

@@ -100,6 +100,11 @@ class ManualLog:
         return bool(self.inner.keyed)
 
     @property
+    def available(self) -> bool:
+        """Implement `IReplayLog`."""
+        return bool(self.inner.available) and not self.broken
+
+    @property
     def everything(self) -> bool:
         """Implement `IReplayLog`."""
         return bool(self.inner.everything)

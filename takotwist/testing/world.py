@@ -139,7 +139,7 @@ class World:
             registry=Registry.of([*self.config.defined, *defined]),
             authorizer=authorizer or local,
             pool=pool,
-            health=lambda: Health(True, store=self.parts.publishing.storing),
+            health=lambda: Health.of(True, self.parts.log.available, self.parts.publishing.storing),
             bus=Bus(self.clock.seconds),
             beside=local.runner,
             elsewhere=pages,

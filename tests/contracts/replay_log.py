@@ -126,6 +126,12 @@ class ReplayLogContract:
         self.successResultOf(self.log.start())
         self.addCleanup(lambda: self.log.stop())
 
+    def test_available(self) -> None:
+        """It is there from its start to its stop."""
+        self.assertTrue(self.log.available)
+        self.successResultOf(self.log.stop())
+        self.assertFalse(self.log.available)
+
     def listen(self) -> Listener:
         """Have the running log report to a new listener."""
         listener = Listener(self.log)

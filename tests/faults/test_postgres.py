@@ -201,6 +201,13 @@ class PostgresFaultTests(SynchronousTestCase):
         self.assertEqual(reader.messages[0]["data"], {"name": "next"})
         server.assert_clean()
 
+    def health(self, server: ServerProcess) -> tuple[int, int]:
+        """Readiness and liveness."""
+        ready, live = (
+            httpx.get(f"{server.url}/_tako/health{query}").status_code for query in ("", "?live")
+        )
+        return ready, live
+
     def begins(self, reader: Reader) -> bool:
         reader.cursor = ""
         try:
@@ -242,11 +249,18 @@ class PostgresFaultTests(SynchronousTestCase):
         folder = self.engine.folder
         server = self.server(f"postgresql://tako:geheim@/postgres?host={folder}")
         wait_until(lambda: "it cannot be reached" in server.log, server.log)
+        self.assertEqual(self.health(server), (503, 200))
         self.engine.start()
         publishing = Publishing(server, "x")
         with server.private(timeout=30) as private:
             publishing.until_acknowledged(private, "a")
         self.assertIn("is available again", server.log)
+        self.assertEqual(self.health(server), (200, 200))
+        # Nobody asks for anything, and a load balancer learns of it all the same.
+        self.engine.kill()
+        wait_until(lambda: self.health(server) == (503, 200), "readiness that goes")
+        self.engine.start()
+        wait_until(lambda: self.health(server) == (200, 200), "readiness that comes back")
         self.assertEqual(server.stop(), 0)
         server.assert_clean("geheim")
         self.assertEqual(os.listdir(server.folder / "state").count("replay.sqlite"), 0)

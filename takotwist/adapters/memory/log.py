@@ -128,6 +128,11 @@ class InMemoryReplayLog:
         self._watched = Watched()
         self._ages = Ages()
 
+    @property
+    def available(self) -> bool:
+        """See `IReplayLog`."""
+        return self._running
+
     def start(self, follower: ILogFollower | None = None) -> Deferred[None]:
         """See `IReplayLog`.  A second start goes on with what the first one held."""
         self._follower = follower

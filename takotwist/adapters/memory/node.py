@@ -92,6 +92,11 @@ class MemoryNode:
         self._topics: dict[str, Topic] = {}
         self._waiting: deque[tuple[int, Report]] = deque()
 
+    @property
+    def available(self) -> bool:
+        """See `IReplayLog`."""
+        return self._running and not self.is_cut
+
     def start(self, follower: ILogFollower | None = None) -> Deferred[None]:
         """See `IReplayLog`."""
         self._follower = follower
@@ -127,7 +132,7 @@ class MemoryNode:
 
     def append(self, entries: Sequence[Append], now_us: int) -> Deferred[list[Appended]]:
         """See `IReplayLog`."""
-        if not self._running or self.is_cut:
+        if not self.available:
             return fail(StoreUnavailable())
         self._batch += 1
         stored = self.store.append(self.name, self._batch, entries, now_us)
@@ -218,8 +223,7 @@ class MemoryNode:
             self._follower.settled()
 
     def _reach(self, work: Callable[[], T]) -> Deferred[T]:
-        reachable = self._running and not self.is_cut
-        return succeed(work()) if reachable else fail(StoreUnavailable())
+        return succeed(work()) if self.available else fail(StoreUnavailable())
 
     def _pass_on(self, ask: Callable[[], Deferred[Any]]) -> Deferred[Any]:
-        return ask() if self._running and not self.is_cut else fail(StoreUnavailable())
+        return ask() if self.available else fail(StoreUnavailable())

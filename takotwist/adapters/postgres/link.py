@@ -60,6 +60,11 @@ class Link:
         connection = self._connection
         return connection if connection is not None and connection.usable else None
 
+    @property
+    def away(self) -> bool:
+        """Who asks for it now is refused, without waiting."""
+        return self.connection is None and (self._away is not None or not self._running)
+
     def start(self) -> None:
         """Connect, and keep connected."""
         self._running = True

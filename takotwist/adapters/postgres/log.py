@@ -102,6 +102,13 @@ class PostgresReplayLog:
         """See `IReplayLog`."""
         return self._following.head
 
+    @property
+    def available(self) -> bool:
+        """See `IReplayLog`.  Connections are kept, and one that an engine which says nothing is
+        behind is found by the next look at its batches."""
+        needed = (self._writer, self._listener, self.reader())
+        return self.head > 0 and not any(link.away for link in needed)
+
     def start(self, follower: ILogFollower | None = None) -> Deferred[None]:
         """See `IReplayLog`."""
         self._following.follower = follower

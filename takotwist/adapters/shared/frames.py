@@ -98,8 +98,10 @@ class Stats(msgspec.Struct, array_like=True, frozen=True, tag=7):
 
 
 class Renew(msgspec.Struct, array_like=True, frozen=True, tag=8):
-    """What this worker has to say of itself to the others."""
+    """What this worker has to say of itself to the others.  Answered by `Done`, so that a writer
+    that hangs is noticed by a worker that asks for nothing."""
 
+    call: int
     info: bytes
 
 

@@ -299,6 +299,7 @@ class WorkerConnection(Protocol):
         elif isinstance(asked, Renew):
             if self.node is not None:
                 self.node = attrs.evolve(self.node, info=asked.info)
+            self.tell(Done(asked.call))
         elif isinstance(asked, Stats):
             self._answer(asked.call, self._host.log.stats(), _stats_read)
         elif isinstance(asked, Nodes):

@@ -63,6 +63,10 @@ from takotwist.ports import ILogFollower, INodeDirectory, IReplayLog
 #: ten that a client waits, which is to be told what is wrong.
 PATIENCE_SECONDS = 8.0
 
+#: Seconds for which a writer that has gone is taken to be there: as long as it takes to start
+#: another one, also on a busy machine.  Whoever calls meanwhile waits for it.
+RESTART_SECONDS = 3.0
+
 #: Seconds between two tries to reach it, at first and at most; each is spread by a half.
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
@@ -110,6 +114,7 @@ class WorkerLog:
         self._calls: dict[int, _Call] = {}
         self._next_call = self._batch = 0
         self._info = b""
+        self._renewing = False
         self._pause = FIRST_PAUSE
         self._running = False
         self._connection: WriterConnection | None = None
@@ -117,8 +122,16 @@ class WorkerLog:
         self._retry: IDelayedCall | None = None
         self._started: list[tuple[Deferred[None], IDelayedCall]] = []
         self._away = False
+        #: Until when a writer that has gone is taken to be there.
+        self._expected_until = 0.0
 
     # IReplayLog
+
+    @property
+    def available(self) -> bool:
+        """See `IReplayLog`.  A writer that hangs does not answer what this worker says of itself
+        every few seconds."""
+        return self._running and (self._welcomed or self.seconds() < self._expected_until)
 
     def start(self, follower: ILogFollower | None = None) -> Deferred[None]:
         """See `IReplayLog`."""
@@ -190,7 +203,7 @@ class WorkerLog:
     def renew(self, info: bytes) -> None:
         """See `INodeDirectory`."""
         self._info = info
-        self._say(Renew(info))
+        self._renew()
 
     def nodes(self) -> Deferred[Sequence[Node]]:
         """See `INodeDirectory`."""
@@ -219,6 +232,18 @@ class WorkerLog:
         # Without a connection the next greeting says it.
         if self._connection is not None and self._connection.welcomed:
             self._connection.send(encode(frame))
+
+    def _renew(self) -> None:
+        # One at a time.  Without a connection the next greeting is followed by it.
+        if self._renewing or not self._welcomed:
+            return
+        self._renewing = True
+        info = self._info
+
+        def renewed(_: object) -> None:
+            self._renewing = False
+
+        self._ask(lambda call: Renew(call, info)).addBoth(renewed)
 
     def _give_up(self, number: int) -> None:
         call = self._calls.pop(number, None)
@@ -294,6 +319,7 @@ class WorkerLog:
         if self._running:
             if connection.welcomed and not self._away:
                 self._away = True
+                self._expected_until = self.seconds() + RESTART_SECONDS
                 self._logger.warn("the log's writer has gone; waiting for the next")
             self._come_again()
 
@@ -339,11 +365,11 @@ class WorkerLog:
         if welcome.head > self.head:
             changed = [key for key in map(text, welcome.changed) if key in self._topics]
             self._report(Report(welcome.head, (), changed or ()))
-        if self._info:
-            connection.send(encode(Renew(self._info)))
         # In the order in which they were made: a batch has its place.
         for call in list(self._calls.values()):
             connection.send(call.frame)
+        if self._info:
+            self._renew()
         started, self._started = self._started, []
         for one, late in started:
             late.cancel()

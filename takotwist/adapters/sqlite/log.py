@@ -90,6 +90,11 @@ class SqliteReplayLog:
         self._under_way = 0
         self._idle: Deferred[None] | None = None
 
+    @property
+    def available(self) -> bool:
+        """See `IReplayLog`.  A file that could not be opened is tried by each sweep."""
+        return bool(self._pools) and self.head > 0
+
     def start(self, follower: ILogFollower | None = None) -> Deferred[None]:
         """See `IReplayLog`.  It is answered once the reactor runs: adbapi waits for that."""
         self._follower = follower

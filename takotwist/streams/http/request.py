@@ -111,7 +111,7 @@ class StreamRequest(_Request):  # type: ignore[misc]
             uri = slash + rest or b"/"
         self.method, self.uri, self.clientproto = method, uri, version
         self.path, _, query = uri.partition(b"?")
-        self.args = parse_qs(query, True) if query else {}
+        self.args = _arguments(query) if query else {}
 
     def _host_fault(self, version: bytes) -> str:
         hosts = self.requestHeaders.getRawHeaders(b"host") or ()
@@ -389,3 +389,10 @@ class StreamRequest(_Request):  # type: ignore[misc]
         """It is over.  Klein's closures keep it until Python looks for cycles, and it would keep
         the transport with all that its client has not read."""
         self.transport = self._body = None
+
+
+def _arguments(query: bytes) -> dict[bytes, list[bytes]]:
+    """The parts of a query, with those that are a name alone, which `parse_qs` leaves out."""
+    named = [one if b"=" in one else one + b"=" for one in query.split(b"&") if one]
+    arguments: dict[bytes, list[bytes]] = parse_qs(b"&".join(named), True)
+    return arguments

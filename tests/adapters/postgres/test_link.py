@@ -68,6 +68,24 @@ class LinkTests(SynchronousTestCase):
         self.trouble(self.link.use(5))
         self.assertEqual(len(self.failed), 1)
 
+    def test_away(self) -> None:
+        """It is away once a try has failed, and not while a lost one is made again."""
+        self.assertTrue(self.link.away)
+        self.link.start()
+        self.assertFalse(self.link.away)
+        self.dials[-1].errback(self.away())
+        self.assertTrue(self.link.away)
+        self.clock.advance(FIRST)
+        connection = FakeConnection()
+        self.dials[-1].callback(connection)
+        self.assertFalse(self.link.away)
+        connection.lost(self.away())
+        self.assertFalse(self.link.away)
+        self.clock.advance(FIRST)
+        self.dials[-1].errback(self.away())
+        self.assertTrue(self.link.away)
+        self.link.stop()
+
     def test_comes_again(self) -> None:
         """It is tried at growing distances, and the first try after a success comes soon again."""
         self.link.start()

@@ -14,7 +14,12 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.shared.frames import MAX_FRAME, FrameReader, Newest, encode
-from takotwist.adapters.shared.worker_log import LONGEST_PAUSE, PATIENCE_SECONDS, WorkerLog
+from takotwist.adapters.shared.worker_log import (
+    LONGEST_PAUSE,
+    PATIENCE_SECONDS,
+    RESTART_SECONDS,
+    WorkerLog,
+)
 from takotwist.adapters.sqlite import SqliteReplayLog
 from takotwist.core.channel import Lifecycle
 from takotwist.core.log import Report
@@ -181,6 +186,44 @@ class WorkerTests(WorkersCase):
         self.assertEqual(len(said), 1)
         self.successResultOf(one.append([entry(LOBBY, "b")], 0))
         self.assertEqual(heard.texts, {LOBBY.key: ["b"]})
+
+    def test_away(self) -> None:
+        """A writer that is started again at once was never away for who comes; one that is not
+        is, and by itself no longer."""
+        one = self.writer.worker()
+        self.assertFalse(one.available)
+        self.started(one)
+        self.assertTrue(one.available)
+        with capturedLogs():
+            self.writer.kill()
+            self.clock.advance(RESTART_SECONDS - 0.1)
+            self.assertTrue(one.available)
+            self.clock.advance(0.2)
+            self.assertFalse(one.available)
+            self.writer.start()
+            self.later()
+            self.assertTrue(one.available)
+        self.successResultOf(one.stop())
+        self.assertFalse(one.available)
+
+    def test_away_and_nobody_asks(self) -> None:
+        """A writer that hangs is noticed by a worker that only says now and then what it is."""
+        one = self.writer.worker()
+        self.started(one)
+        [wire] = self.writer.endpoint.wires
+        wire.at_once = self.writer.endpoint.at_once = False
+        with capturedLogs():
+            for _ in range(10):
+                one.renew(b"it")
+            self.assertLess(len(wire.ends[0].written), 100, "one at a time")
+            self.later(PATIENCE_SECONDS + 0.1)
+            self.assertFalse(one.available)
+            [_, waiting] = self.writer.endpoint.wires
+            waiting.at_once = True
+            waiting.deliver()
+        self.assertTrue(one.available)
+        [node] = self.successResultOf(one.nodes())
+        self.assertEqual(node.info, b"it")
 
     def test_slow_answer(self) -> None:
         """One call that takes long does not cost the connection: the writer says other things."""
