@@ -33,6 +33,7 @@ from takotwist.errors import (
     NotFound,
     Refusal,
     StoreUnavailable,
+    VerifyRejected,
 )
 from takotwist.flow.authorize import Authorized
 from takotwist.flow.presence_nodes import DeadNodes, Living
@@ -211,10 +212,21 @@ class PresenceService:
             raise NotFound("This connection is no member's: it has no subject, or does not follow.")
         self._look(room)
 
-    def member_of(self, topic: Topic, connection: str) -> str | None:
-        """The subject whose connection it is at `topic`."""
-        room = self._rooms.get(topic.key)
-        return None if room is None else room.roster.subject_of(connection)
+    def update_as(
+        self, asked: TopicRequest, connection: str, subject: str | None, state: bytes
+    ) -> None:
+        """As `update`, where somebody names the connection who may not be its owner.
+
+        :param subject: who they are; `None` for who may speak for anybody.
+        :raises VerifyRejected: the connection is another's.
+        """
+        room = self._rooms.get(asked.topic.key)
+        owner = None if room is None else room.roster.subject_of(connection)
+        if owner is None:
+            raise NotFound("connection: there is none of this name here that is a member's.")
+        if subject is not None and owner != subject:
+            raise VerifyRejected("connection: it is somebody else's.")
+        self.update(asked, connection, state)
 
     def kick(self, topic: Topic, subject: str) -> list[str]:
         """Take a member of this node out.

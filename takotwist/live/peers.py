@@ -1,4 +1,4 @@
-"""The other nodes of the server, as live objects need them: the port of connections to them.
+"""The other nodes of the server, for what one of them holds: the port of connections to them.
 
 An object lives on the node whose function returned it, and its id begins with that node's
 name.  A page's wire may be on any node; what the page sends for an object elsewhere goes over
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from enum import IntEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -90,6 +90,25 @@ class Show(Greeting, frozen=True, tag=True):
     """One of the node's own pages is wanted."""
 
     what: str
+
+
+class Say(Greeting, frozen=True, tag=True):
+    """A member of a topic says something of itself; its event stream is there.
+
+    :ivar connection: the name of the event stream.
+    :ivar subject: whose that must be; `None` where who says it may do so for anybody.
+    :ivar state: JSON.
+    """
+
+    channel: str
+    params: Mapping[str, Any]
+    connection: str
+    subject: str | None
+    state: bytes
+
+
+#: All of them, as a node reads one.
+AnyGreeting = Carry | Lines | Leave | Show | Say
 
 
 class Outcome(msgspec.Struct, frozen=True):

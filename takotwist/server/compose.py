@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import IResource
 
-from takotwist.adapters.authorize_local import Rosters, Store
+from takotwist.adapters.authorize_local import Store
 from takotwist.adapters.callable_runner import CallableRunner
 from takotwist.admin.channels import ChannelsPage
 from takotwist.admin.health import Health, HealthPage
@@ -46,9 +46,10 @@ from takotwist.flow.publish import PublisherService, at_once, validate
 from takotwist.flow.read_log import SharedReads
 from takotwist.flow.sessions import Sessions
 from takotwist.live.broadcast.bus import Bus
-from takotwist.live.peers import Peers
+from takotwist.live.peers import Peers, name_on
 from takotwist.ports import IAuthorizer, IReplayLog, IWebhookSender
 from takotwist.server.compose_live import compose_live, live_routes
+from takotwist.server.compose_presence import rosters, saying
 from takotwist.server.config import Config
 from takotwist.server.listener_access import ListenerAccess
 from takotwist.server.parts import Parts
@@ -96,25 +97,6 @@ def storing(authorizing: AuthorizerService, publishing: PublisherService) -> Sto
         return ensureDeferred(stored(channel, params, drafts, key))
 
     return store
-
-
-def rosters(authorizing: AuthorizerService, lists: PresenceLists, kicks: PresenceKicks) -> Rosters:
-    """Who is here, for the app's code in this process."""
-
-    async def members(channel: str, params: Mapping[str, object]) -> Sequence[bytes]:
-        asked = authorizing.bind(await authorizing.find(channel), params)
-        asked.of_roster()
-        return await lists.everybody(asked.topic)
-
-    async def kick(channel: str, params: Mapping[str, object], subject: str) -> int:
-        asked = authorizing.bind(await authorizing.find(channel), params)
-        asked.of_roster()
-        return await kicks.kick(asked.topic, subject)
-
-    return Rosters(
-        lambda channel, params: ensureDeferred(members(channel, params)),
-        lambda channel, params, subject: ensureDeferred(kick(channel, params, subject)),
-    )
 
 
 def compose(
@@ -245,7 +227,7 @@ def compose(
         seconds,
         wall,
         random,
-        new_id,
+        new_id if peers is None else lambda: name_on(peers.name, new_id()),
     )
 
     kicks = PresenceKicks(presence, sessions, attacher, publishing, reactor.callLater)
@@ -322,6 +304,7 @@ def compose(
                 sse,
                 lambda: reloadable.limits.max_presence_state_bytes,
                 may_publish,
+                peers,
             ),
             pages,
             live,
@@ -370,7 +353,15 @@ def compose(
             "channels": channels_page.own_content,
             "node": nodes_page.own_content,
         }
-        peer_door = PeerDoor(peers.name, peers.secret, live.link, functions, deadlines, own_pages)
+        peer_door = PeerDoor(
+            peers.name,
+            peers.secret,
+            live.link,
+            functions,
+            deadlines,
+            own_pages,
+            saying(authorizing, presence),
+        )
 
     def publish_cost(sender: str, count: int) -> None:
         rates.take_publish(sender, seconds(), count)

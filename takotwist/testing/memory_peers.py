@@ -12,17 +12,7 @@ from typing import Protocol
 import attrs
 import msgspec
 
-from takotwist.live.peers import (
-    Carry,
-    Greeting,
-    Kind,
-    Leave,
-    Lines,
-    NodeGone,
-    PeerListener,
-    PeerStream,
-    Show,
-)
+from takotwist.live.peers import AnyGreeting, Greeting, Kind, NodeGone, PeerListener, PeerStream
 
 
 class Door(Protocol):
@@ -69,9 +59,7 @@ class MemoryPeers:
         self.network.streams.append((here, there))
         here.listener = listener
         # As on the way of a real one.
-        sent = msgspec.msgpack.decode(
-            msgspec.msgpack.encode(greeting), type=Carry | Lines | Leave | Show
-        )
+        sent = msgspec.msgpack.decode(msgspec.msgpack.encode(greeting), type=AnyGreeting)
         there.listener = door.accept(sent, there)
         there.pump()
         return here

@@ -22,13 +22,15 @@ from takotwist.errors import (
     ParamsInvalid,
     Refusal,
     VerifyRejected,
+    refusal_for,
 )
 from takotwist.flow.presence import PresenceService
 from takotwist.flow.presence_kicks import PresenceKicks
 from takotwist.flow.presence_list import PresenceLists
 from takotwist.flow.topic_request import TopicRequest
+from takotwist.live.peers import NodeGone, Peers, Say, ask, node_of
 from takotwist.streams.http.interface import BodyRequest, ReadableRequest, Request
-from takotwist.transports.admission import Admission
+from takotwist.transports.admission import CONTROL_TOKENS, Admission
 from takotwist.transports.history import read_limit
 from takotwist.transports.request import ChannelRequest, read_channel_request, whole_body
 from takotwist.transports.sse import SseTransport
@@ -53,6 +55,7 @@ class PresenceTransport:
 
     :ivar max_state_bytes: of a member's state now.
     :ivar may_manage: checks a request's right to do what the app may do: a publish key.
+    :ivar peers: the other nodes, where there are any: one may hold the stream of a POST's member.
     """
 
     admission: Admission
@@ -62,6 +65,7 @@ class PresenceTransport:
     sse: SseTransport
     max_state_bytes: Callable[[], int]
     may_manage: Callable[[ReadableRequest], None]
+    peers: Peers | None = None
 
     async def answer(self, request: BodyRequest, channel: str) -> None:
         """Answer one request.
@@ -102,19 +106,37 @@ class PresenceTransport:
     async def _say(self, request: BodyRequest, channel: str) -> None:
         asked, channel_request = await self._asked(request, channel)
         asked.of_roster()
-        grant = await self._authorize(request, asked, channel_request)
+        subject = await self._authorize(request, asked, channel_request)
+        # As a frame that says the same.
+        self.admission.frame_cost(self.admission.address(request), CONTROL_TOKENS)
         body = await whole_body(request, self.max_state_bytes() + ENVELOPE_BYTES)
         try:
             said = _SAID.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
             raise BodyInvalid(f"The body must be {{'connection','state'}}: {bad}") from None
-        subject = self.presence.member_of(asked.topic, said.connection)
-        if subject is None:
-            raise NotFound("connection: there is none of this name here that is a member's.")
-        if not self.admission.trusted and grant != subject:
+        if subject is None and not self.admission.trusted:
             raise VerifyRejected("connection: it is somebody else's.")
-        self.presence.update(asked, said.connection, payload(said.state, "state"))
+        state = payload(said.state, "state")
+        node = node_of(said.connection)
+        if self.peers is None or node in (None, self.peers.name):
+            self.presence.update_as(asked, said.connection, subject, state)
+        else:
+            await self._pass_on(node, asked, said.connection, subject, state)
         self._json(request, {})
+
+    async def _pass_on(
+        self, node: str, asked: TopicRequest, connection: str, subject: str | None, state: bytes
+    ) -> None:
+        """Have the node say it that holds the connection."""
+        assert self.peers is not None
+        topic = asked.topic
+        say = Say(node, topic.channel, topic.params, connection, subject, state)
+        try:
+            outcome = await ask(self.peers, say)
+        except NodeGone:
+            raise NotFound("connection: the node that held it is gone.") from None
+        if outcome.code:
+            raise refusal_for(outcome.code, outcome.sentence)
 
     async def _remove(self, request: Request, channel: str) -> None:
         asked, channel_request = await self._asked(request, channel)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.memory.log import InMemoryReplayLog
 from takotwist.adapters.memory.node import MemoryNode, MemoryStore
+from takotwist.testing.memory_peer import HttpPeer
+from takotwist.testing.memory_peers import MemoryNetwork, MemoryPeers
 from takotwist.testing.world import World
 from takotwist.trampoline import started
 from tests.stories.presence_room import ROOM, WHO, Watcher, chat
@@ -101,6 +105,61 @@ class NodesTests(SynchronousTestCase):
             self.assertEqual(number, ended)
         self.assertEqual(watcher.read(), ["bob"])
         self.assertEqual(watcher.events.count(("leave", "ada")), 1)
+
+
+class StreamElsewhereTests(SynchronousTestCase):
+    """A member whose event stream is on one node, and whose POSTs come to another."""
+
+    def setUp(self) -> None:
+        self.clock = World(chat()).clock
+        inner = InMemoryReplayLog(self.clock)
+        inner.start()
+        self.store, self.network = MemoryStore(inner), MemoryNetwork()
+        self.one, self.two = self.node("n1"), self.node("n2")
+        ada = self.one.subscribe(ROOM, {"Authorization": "ada"})
+        self.one.advance(0.5)
+        opened: Any = ada.events[0].data
+        self.connection = opened["data"]["connection"]
+
+    def node(self, name: str) -> World:
+        peers = MemoryPeers(self.network, name)
+        log = MemoryNode(self.store, name)
+        world = World(chat(), log=log, clock=self.clock, node=name, peers=peers)
+        assert world.parts.peer_door is not None
+        self.network.doors[name] = world.parts.peer_door
+        return world
+
+    def say(self, name: str, state: object, **more: str) -> HttpPeer:
+        body = {"connection": self.connection, "state": state, **more}
+        return self.two.request("POST", WHO, {"Authorization": name}, body)
+
+    def test_says(self) -> None:
+        """What it says is passed on, and comes to all."""
+        watcher = Watcher(self.two).follow()
+        self.assertTrue(self.connection.startswith("n1."))
+        answer = self.say("ada", {"x": 7})
+        self.assertEqual((answer.status, answer.json), (200, {}))
+        self.one.advance(0.5)
+        watcher.read()
+        self.assertEqual(watcher.view.newest("ada").state, b'{"x":7}')
+
+    def test_refused(self) -> None:
+        """It is judged as it would be there: another's, too large, no state, no connection."""
+        for name, state, more, code in (
+            ("bob", {"x": 1}, {}, "verify-rejected"),
+            ("guest", {"x": 1}, {}, "verify-rejected"),
+            ("ada", {"x": "y"}, {}, "body-invalid"),
+            ("ada", {"x": 1, "y": "y" * 2500}, {}, "message-too-large"),
+            ("ada", {"x": 1}, {"connection": "n1.none"}, "not-found"),
+            ("ada", {"x": 1}, {"connection": "n9.none"}, "not-found"),
+        ):
+            self.assertEqual(self.say(name, state, **more).code, code)
+
+    def test_node_gone(self) -> None:
+        """Where the node that held the stream is gone there is none of that name."""
+        self.network.kill("n1")
+        answer = self.say("ada", {"x": 7})
+        self.assertEqual((answer.status, answer.code), (404, "not-found"))
 
 
 class ComingNodesTests(SynchronousTestCase):

@@ -19,16 +19,7 @@ from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from takotwist.live.peers import (
-    Carry,
-    Greeting,
-    Kind,
-    Leave,
-    Lines,
-    PeerListener,
-    PeerStream,
-    Show,
-)
+from takotwist.live.peers import AnyGreeting, Greeting, Kind, PeerListener, PeerStream
 
 #: Answers a greeting with what listens to the connection.
 Accept = Callable[[Greeting, PeerStream], PeerListener]
@@ -36,7 +27,7 @@ Accept = Callable[[Greeting, PeerStream], PeerListener]
 #: Seconds within which a greeting has to come, and what was sent before a close has to go.
 PATIENCE = 10.0
 
-_GREETING = msgspec.msgpack.Decoder(Carry | Lines | Leave | Show)
+_GREETING = msgspec.msgpack.Decoder(AnyGreeting)
 
 
 @implementer(IPushProducer)

@@ -2,9 +2,9 @@
 
 A page whose wire is on another node comes in as a wire of its own, with its client's
 credentials and address; so verification, limits and back-pressure are those of every wire.
-A POST of frames for an event stream that is here, and a page's leave, are answered by one
-`Outcome`.  Rule: who knows the secret of this node is another node, so what it says of a client
-is believed, and what it counted (connections, rates) is not counted again.
+A POST of frames for an event stream that is here, or of a member's state, and a page's leave,
+are answered by one `Outcome`.  Rule: who knows the secret of this node is another node, so what
+it says of a client is believed, and what it counted (connections, rates) is not counted again.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from takotwist.live.peers import (
     Outcome,
     PeerListener,
     PeerStream,
+    Say,
     Show,
 )
 from takotwist.transports.live.frames import LiveFrames
@@ -59,6 +60,7 @@ class PeerDoor:
     :ivar name: of this node; `secret` is what others know it by.
     :ivar link: makes the speaker of live objects on a wire.
     :ivar pages: this node's own pages, by what they are asked for as.
+    :ivar say: lets a member say something of itself.
     """
 
     name: str
@@ -67,6 +69,7 @@ class PeerDoor:
     routes: LiveRoutes
     deadlines: Deadlines
     pages: Mapping[str, Callable[[], Awaitable[bytes]]]
+    say: Callable[[Say], Awaitable[None]]
     wires: set[PeerWire] = attrs.field(factory=set, init=False)
 
     def stop(self) -> None:
@@ -90,6 +93,8 @@ class PeerDoor:
             self._answer(stream, self._leave(greeting))
         elif isinstance(greeting, Show):
             self._answer(stream, self._show(greeting))
+        elif isinstance(greeting, Say):
+            self._answer(stream, self._said(greeting))
         return _Deaf()
 
     async def _lines(self, said: Lines) -> bytes:
@@ -105,6 +110,10 @@ class PeerDoor:
         if page is None:
             raise NotFound
         return await page()
+
+    async def _said(self, said: Say) -> bytes:
+        await self.say(said)
+        return b""
 
     def _answer(self, stream: PeerStream, work: Coroutine[Any, Any, bytes]) -> None:
         async def answer() -> None:
