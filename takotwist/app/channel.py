@@ -15,6 +15,7 @@ import attrs
 import msgspec
 
 from takotwist.app.bound import BoundChannel
+from takotwist.app.payloads import Payloads, check_type
 from takotwist.app.presence import Member, MemberEvent
 from takotwist.app.published import Publishing
 from takotwist.app.signatures import check_takes
@@ -25,17 +26,14 @@ from takotwist.app.types import (
     DoesNotFit,
     P,
     VerifyRequest,
-    declare,
     to_builtins,
     to_json,
 )
-from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, fault_in
+from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in
 from takotwist.core.channel import ChannelDefinition, Credentials
 from takotwist.core.json_values import Json
-from takotwist.core.params import PayloadSchema
 from takotwist.core.roster_messages import read_entry
-from takotwist.core.topic import MAX_TYPE_LENGTH, RESERVED_TYPE_PREFIX
-from takotwist.errors import BodyInvalid, DefinitionError, ParamsInvalid, TakoError
+from takotwist.errors import DefinitionError, ParamsInvalid
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,32 +50,11 @@ def _token(name: str, what: str) -> str:
     return name
 
 
-def check_type(type: str) -> str:
-    """A message type that may be used (protocol, section 2).
-
-    :raises DefinitionError: names the type.
-    """
-    if not isinstance(type, str) or not 1 <= len(type) <= MAX_TYPE_LENGTH:
-        raise DefinitionError(f"message type {type!r} must be 1 to {MAX_TYPE_LENGTH} characters")
-    if type.startswith(RESERVED_TYPE_PREFIX):
-        raise DefinitionError(f"message type {type!r}: the prefix 'tako.' belongs to the server")
-    return type
-
-
 def _plain(value: object, place: str) -> Any:
     try:
         return to_builtins(value)
     except ENCODING_ERRORS as failed:
         raise ParamsInvalid(f"{failed_in(value, place, to_builtins, failed)}.") from None
-
-
-def types_of(messages: Mapping[str, object]) -> dict[type, list[str]]:
-    """The message types of each class of payload; a JSON Schema has none."""
-    found: dict[type, list[str]] = {}
-    for name, kind in messages.items():
-        if isinstance(kind, type):
-            found.setdefault(kind, []).append(name)
-    return found
 
 
 @attrs.define(slots=True, eq=False, repr=False)
@@ -97,9 +74,8 @@ class Channel(OfChannel[P, Q, M]):
     place: str
     _definition: ChannelDefinition
     _params: Declared
-    _messages: Mapping[str, Declared]
+    _payloads: Payloads
     _params_kind: Callable[..., Any] | None = None
-    _types: dict[type, list[str]] = attrs.field(factory=dict)
     _verify: Callable[..., Any] | None = None
     _handlers: dict[str, Callable[..., Any]] = attrs.field(factory=dict)
     _publishing: Publishing | None = None
@@ -138,19 +114,12 @@ class Channel(OfChannel[P, Q, M]):
         :param payload: its class.
         :raises DefinitionError: when the type is declared already, or cannot be.
         """
-        if check_type(type) in self._messages:
-            raise DefinitionError(f"channel {self.name!r} has a message type {type!r} already")
         if self._handlers:
             raise DefinitionError(
                 f"channel {self.name!r}: declare message type {type!r} before the first handler"
             )
-        declared = declare(payload, f"message type {type!r}")
-        schema = PayloadSchema.of(declared.document, type)
-        self._messages = {**self._messages, type: declared}
-        self._types.setdefault(payload, []).append(type)
-        self._definition = attrs.evolve(
-            self._definition, messages={**self._definition.messages, type: schema}
-        )
+        self._payloads.add(type, payload)
+        self._definition = attrs.evolve(self._definition, messages=dict(self._payloads.schemas))
         return cast("Channel[P, Q, M | T]", self)
 
     def type_of(self, message: object) -> str:
@@ -158,22 +127,7 @@ class Channel(OfChannel[P, Q, M]):
 
         :raises BodyInvalid: none is, or several are.
         """
-        for kind in message.__class__.__mro__:
-            if kind in self._types:
-                return self._only(kind, BodyInvalid)
-        return self._only(message.__class__, BodyInvalid)
-
-    def _only(self, kind: type, error: Callable[[str], TakoError]) -> str:
-        found = self._types.get(kind, ())
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise error(f"{kind.__name__} is the payload of {', '.join(found)}: say which one.")
-        known = ", ".join(f"{one.__name__} of {names[0]!r}" for one, names in self._types.items())
-        raise error(
-            f"{kind.__name__} is the payload of no message type of channel {self.name!r}"
-            f" (its payloads: {known or 'none; say the type, then the data'})."
-        )
+        return self._payloads.type_of(message)
 
     @overload
     def verify(
@@ -259,12 +213,15 @@ class Channel(OfChannel[P, Q, M]):
         :raises DefinitionError: when the type has a handler already or is not
             among the declared messages, or the function cannot take data and context.
         """
-        kind = self._only(message, DefinitionError) if isinstance(message, type) else message
+        kind = message
+        if isinstance(message, type):
+            kind = self._payloads.only(message, DefinitionError)
         check_type(kind)
-        if self._messages and kind not in self._messages:
+        declared = self._definition.messages
+        if declared and kind not in declared:
             raise DefinitionError(
                 f"channel {self.name!r} declares no message type {kind!r}"
-                f" (its types: {', '.join(self._messages)})"
+                f" (its types: {', '.join(declared)})"
             )
         if kind in self._handlers:
             raise DefinitionError(f"channel {self.name!r} has a handler for {kind!r} already")
@@ -407,13 +364,7 @@ class Channel(OfChannel[P, Q, M]):
         :param data: one JSON value, encoded.
         :raises BodyInvalid: names the path inside ``data``.
         """
-        declared = self._checked(type, data)
-        if declared is None:
-            return msgspec.json.decode(data)
-        try:
-            return declared.read(data)
-        except DoesNotFit as misfit:
-            raise BodyInvalid(f"data{misfit.path}: {misfit.reason}") from None
+        return self._payloads.read(type, data)
 
     def write_data(self, type: str, data: object) -> bytes:
         """A payload as JSON.
@@ -421,26 +372,7 @@ class Channel(OfChannel[P, Q, M]):
         :param data: of the declared type, or what JSON would carry.
         :raises BodyInvalid: names the path inside ``data``.
         """
-        place = f"data of message type {type!r}"
-        # A declared class says what its sets and bytes are; nobody says it of plain data.
-        fault = None if self._messages else fault_in(data, place)
-        if fault is not None:
-            raise BodyInvalid(f"{fault}.")
-        try:
-            encoded = to_json(data)
-        except ENCODING_ERRORS as failed:
-            raise BodyInvalid(f"{failed_in(data, place, to_json, failed)}.") from None
-        self._checked(type, encoded)
-        return encoded
-
-    def _checked(self, type: str, data: bytes) -> Declared | None:
-        if not self._messages:
-            return None
-        if type not in self._messages:
-            known = ", ".join(self._messages)
-            raise BodyInvalid(f"type {type!r} is none of this channel's types ({known}).")
-        self._definition.messages[type].check(data)
-        return self._messages[type]
+        return self._payloads.write(type, data)
 
     def __repr__(self) -> str:
         return f"<Channel {self.name!r} defined in {self.place}>"

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Literal, overload
 
-from takotwist.app.channel import Channel, check_type, types_of
+from takotwist.app.channel import Channel
+from takotwist.app.payloads import Payloads
 from takotwist.app.presence import Presence, rules_of
 from takotwist.app.type_parameters import M, Q
 from takotwist.app.types import Declared, P, SchemaOnly, declare
 from takotwist.core.channel import ChannelDefinition, Lifecycle
 from takotwist.core.json_values import JsonObject
-from takotwist.core.params import Params, PayloadSchema
+from takotwist.core.params import Params
 from takotwist.errors import DefinitionError
 
 #: A length of time: seconds, or a `timedelta`.
@@ -199,15 +200,12 @@ def define_channel(
     else:
         declared = declare(params, "params")
         schema = Params.of(declared.document)
-    payloads = {
-        check_type(key): declare(kind, f"message type {key!r}")
-        for key, kind in (messages or {}).items()
-    }
+    payloads = Payloads.of(name, messages or {})
     rules, info, state = rules_of(presence)
     definition = ChannelDefinition(
         name=name,
         params=schema,
-        messages={key: PayloadSchema.of(one.document, key) for key, one in payloads.items()},
+        messages=dict(payloads.schemas),
         forward_unhandled=forward_unhandled,
         partition_by=_partition(partition_by, declared),
         lifecycle=Lifecycle(**lifecycle),
@@ -215,8 +213,7 @@ def define_channel(
         said=frozenset(lifecycle),
     )
     kinds = params if callable(params) else None
-    types = types_of(messages or {})
-    return Channel(place, definition, declared, payloads, kinds, types, info=info, state=state)
+    return Channel(place, definition, declared, payloads, kinds, info=info, state=state)
 
 
 def _milliseconds(name: str, said: Duration) -> int:

@@ -20,16 +20,18 @@ from takotwist.core.durable_stream import (
     CREATE,
     DATA,
     DELETE,
+    StreamBounds,
+    StreamState,
+    topic_of,
+)
+from takotwist.core.log import Page
+from takotwist.core.stream_change import (
     Change,
     Decision,
     NoteRead,
     Result,
-    StreamBounds,
-    StreamState,
     Write,
-    topic_of,
 )
-from takotwist.core.log import Page
 from takotwist.core.topic import Draft, Message, Topic
 from takotwist.errors import Overloaded, ReplayTooOld, StoreUnavailable
 from takotwist.flow.followed import FollowedTopics

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import msgspec
 
 from takotwist.codecs.wire_forms import WireForm
-from takotwist.core.durable_stream import Spec, joined, offset_of
+from takotwist.core.durable_stream import Spec, offset_of
+from takotwist.core.stream_change import joined
 from takotwist.core.topic import Message
 
 #: What a parser takes for the end of a line.

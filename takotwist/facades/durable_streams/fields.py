@@ -8,7 +8,8 @@ from datetime import datetime
 
 import attrs
 
-from takotwist.core.durable_stream import Create, Producer, Spec, Write
+from takotwist.core.durable_stream import Producer, Spec
+from takotwist.core.stream_change import Create, Write
 from takotwist.core.topic import MAX_ID
 from takotwist.errors import BodyInvalid, CursorInvalid, ParamsInvalid
 from takotwist.streams.http.interface import ReadableRequest

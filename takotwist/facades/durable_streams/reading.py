@@ -23,11 +23,11 @@ from takotwist.core.durable_stream import (
     END,
     Spec,
     StreamState,
-    joined,
     offset_of,
 )
 from takotwist.core.replay import Gate
 from takotwist.core.send_queue import SendQueue
+from takotwist.core.stream_change import joined
 from takotwist.errors import NotFound, Refusal, ReplayTooOld
 from takotwist.facades.durable_streams.cursors import cursor
 from takotwist.facades.durable_streams.events import FORM, control_event, data_event, messages

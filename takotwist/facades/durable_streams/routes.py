@@ -11,7 +11,8 @@ import msgspec
 
 from takotwist.core.authorization import Grant, Operation
 from takotwist.core.channel import ChannelDefinition
-from takotwist.core.durable_stream import Create, Delete, Result, Write, offset_of, topic_of
+from takotwist.core.durable_stream import offset_of, topic_of
+from takotwist.core.stream_change import Create, Delete, Result, Write
 from takotwist.errors import (
     CredentialsMissing,
     MessageTooLarge,
