@@ -13,51 +13,37 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import msgspec
 from prometheus_client.registry import Collector
-from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import IResource
 
-from takotwist.adapters.authorize_local import Store
 from takotwist.adapters.callable_runner import CallableRunner
-from takotwist.admin.channels import ChannelsPage
-from takotwist.admin.health import Health, HealthPage
-from takotwist.admin.metrics import Gauges, LiveCollector, MetricsPage, WebhooksCollector
-from takotwist.admin.nodes import NodeInfo, NodesPage, OtherNodes, this_process
+from takotwist.admin.health import Health
+from takotwist.admin.metrics import Gauges, LiveCollector, WebhooksCollector
+from takotwist.admin.nodes import NodeInfo, OtherNodes, this_process
 from takotwist.core.channel import Registry
-from takotwist.core.deadlines import Deadlines
-from takotwist.core.fanout import FanOut
 from takotwist.core.limits import ConnectionLimits, TopicNames
-from takotwist.core.log import SHARED_BATCH, SHARED_BATCH_BYTES, GroupCommit
-from takotwist.core.metrics import Metrics
-from takotwist.core.send_queue import FlushBatch
-from takotwist.core.tail import Tails
-from takotwist.core.topic import Draft, Message
-from takotwist.flow.attach import Attacher
-from takotwist.flow.authorize import AuthorizerService
-from takotwist.flow.follow import Follower
-from takotwist.flow.followed import FollowedTopics
 from takotwist.flow.presence import PresenceService
 from takotwist.flow.presence_hooks import PresenceHooks
 from takotwist.flow.presence_kicks import PresenceKicks
 from takotwist.flow.presence_list import PresenceLists
 from takotwist.flow.presence_nodes import Living
 from takotwist.flow.presence_store import RosterStore
-from takotwist.flow.publish import PublisherService, at_once, validate
-from takotwist.flow.read_log import SharedReads
+from takotwist.flow.publish import at_once
 from takotwist.flow.sessions import Sessions
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.peers import Peers, name_on
 from takotwist.ports import IAuthorizer, IReplayLog, IWebhookSender
 from takotwist.server.compose_live import compose_live, live_routes
+from takotwist.server.compose_pages import compose_pages
 from takotwist.server.compose_presence import rosters, saying
+from takotwist.server.compose_sentences import compose_sentences
 from takotwist.server.config import Config
+from takotwist.server.in_process import storing
 from takotwist.server.listener_access import ListenerAccess
 from takotwist.server.parts import Parts
 from takotwist.server.reloadable import Rates, Reloadable
-from takotwist.server.sites import private_pages, public_pages
 from takotwist.server.start_page import StartPage
 from takotwist.streams.http.interface import ReadableRequest
-from takotwist.streams.seams.socket import blocked_sends
 from takotwist.streams.unfinished import Unfinished
 from takotwist.streams.websocket.config import WebSocketConfig
 from takotwist.streams.websocket.upgrade import WebSocketUpgrade
@@ -77,26 +63,6 @@ if TYPE_CHECKING:
 
 #: What a frame of a live object has beside its data, in bytes.
 LIVE_ENVELOPE_BYTES = 4 * 1024
-
-
-def storing(authorizing: AuthorizerService, publishing: PublisherService) -> Store:
-    """Publisher for the app's code in this process: the second sentence, without HTTP."""
-
-    async def stored(
-        channel: str, params: Mapping[str, object], drafts: Sequence[Draft], key: str | None
-    ) -> Sequence[Message]:
-        definition = await authorizing.find(channel)
-        asked = authorizing.bind(definition, params)
-        validate(definition, drafts)
-        lifecycle = authorizing.lifecycle(definition)
-        return (await publishing.publish(asked.topic, drafts, lifecycle, key)).messages
-
-    def store(
-        channel: str, params: Mapping[str, object], drafts: Sequence[Draft], key: str | None
-    ) -> Deferred[Sequence[Message]]:
-        return ensureDeferred(stored(channel, params, drafts, key))
-
-    return store
 
 
 def compose(
@@ -146,20 +112,9 @@ def compose(
         run, `nodes` and `living`: see `PresenceService`.
     :param more_pages: public pages beside ours, by their paths, or in the place of one of ours.
     """
-    limits, seconds = config.limits, reactor.seconds
-
-    # what all of them count, wait for and send through
-    metrics, deadlines, flush_batch = Metrics(), Deadlines(), FlushBatch()
-    fanout = FanOut(flush_batch, blocked_sends(reactor))
-    tails = Tails(limits.tail_bytes, limits.tail_total_bytes)
+    seconds = reactor.seconds
     reloadable = Reloadable.of(config)
     rates = Rates(reloadable)
-    unfinished = Unfinished(reactor, reloadable, lambda why: metrics.cuts.update((why.value,)))
-
-    @lru_cache(maxsize=4)
-    def upgrade(size: int) -> WebSocketUpgrade:
-        bounds = WebSocketConfig(max_frame_size=size, max_message_size=size)
-        return WebSocketUpgrade(bounds, reactor, unfinished)
 
     # the three sentences
     asked = authorizer
@@ -168,17 +123,17 @@ def compose(
         from takotwist.server.compose_pusher import PusherChannelAuthorizer, compose_pusher
 
         asked = PusherChannelAuthorizer(authorizer, registry)
-    authorizing = AuthorizerService(registry, asked, metrics, seconds, reloadable, refresh)
-    followed = FollowedTopics(log, tails, deadlines, seconds)
-    reads = SharedReads(log, followed, tails, metrics)
-    attacher = Attacher(log, followed, reads, fanout, tails, metrics, deadlines, wall, seconds)
-    group: GroupCommit[Any] = GroupCommit(
-        max_waiting=limits.pending_appends, max_waiting_bytes=limits.pending_append_bytes
+    sentences = compose_sentences(
+        config, reloadable, registry, asked, log, refresh, soon, reactor=reactor, wall=wall
     )
-    if config.replay.url is not None:
-        group.max_batch, group.max_batch_bytes = SHARED_BATCH, SHARED_BATCH_BYTES
-    follower = Follower(fanout, tails, attacher, followed, flush_batch, metrics, wall, seconds)
-    publishing = PublisherService(log, follower, flush_batch, metrics, wall, seconds, group, soon)
+    unfinished = Unfinished(
+        reactor, reloadable, lambda why: sentences.metrics.cuts.update((why.value,))
+    )
+
+    @lru_cache(maxsize=4)
+    def upgrade(size: int) -> WebSocketUpgrade:
+        bounds = WebSocketConfig(max_frame_size=size, max_message_size=size)
+        return WebSocketUpgrade(bounds, reactor, unfinished)
 
     webhooks: Webhooks | None = None
     if config.webhooks.endpoints or any(app.webhook_url for app in config.pusher.apps):
@@ -188,55 +143,54 @@ def compose(
 
         timeout = config.webhooks.timeout_seconds
         sender = webhook_sender or WebhookSender(reactor, timeout)
-        webhooks = compose_webhooks(
-            config,
-            publishing,
-            fanout,
-            metrics,
-            deadlines,
-            random,
-            sender,
-            node,
-            f"{node} {new_id()}",
-        )
+        webhooks = compose_webhooks(config, sentences, random, sender, node, f"{node} {new_id()}")
 
     # who is connected
     connection_limits = ConnectionLimits(reloadable)
     roster_store = RosterStore(
         log,
-        publishing,
-        authorizing,
-        PresenceHooks(log, publishing, authorizer, reactor.callLater, node),
+        sentences.publishing,
+        sentences.authorizing,
+        PresenceHooks(log, sentences.publishing, authorizer, reactor.callLater, node),
         None if webhooks is None else webhooks.changing,
     )
     presence = PresenceService(
-        roster_store, fanout, reloadable, seconds, wall, reactor.callLater, node, nodes, living
+        roster_store,
+        sentences.fanout,
+        reloadable,
+        seconds,
+        wall,
+        reactor.callLater,
+        node,
+        nodes,
+        living,
     )
     lists = PresenceLists(log)
     sessions = Sessions(
         connection_limits,
         reloadable,
         TopicNames(reloadable),
-        attacher,
-        publishing,
-        authorizing,
+        sentences.attacher,
+        sentences.publishing,
+        sentences.authorizing,
         asked,
         presence,
-        deadlines,
-        metrics,
+        sentences.deadlines,
+        sentences.metrics,
         seconds,
         wall,
         random,
         new_id if peers is None else lambda: name_on(peers.name, new_id()),
     )
 
-    kicks = PresenceKicks(presence, sessions, attacher, publishing, reactor.callLater)
+    kicks = PresenceKicks(
+        presence, sessions, sentences.attacher, sentences.publishing, reactor.callLater
+    )
 
     # functions of the app, and the live objects that they hand out
     live = compose_live(
         config.live,
-        attacher,
-        publishing,
+        sentences,
         reloadable,
         reactor=reactor,
         pool=pool,
@@ -248,18 +202,18 @@ def compose(
 
     # how they come in: the public listeners, and the private one where all is allowed
     access = ListenerAccess.of(reloadable, seconds)
-    answers = Responses(metrics, reloadable.allows, lambda: reloadable.headers)
-    private_answers = Responses(metrics, access.private_allows)
+    answers = Responses(sentences.metrics, reloadable.allows, lambda: reloadable.headers)
+    private_answers = Responses(sentences.metrics, access.private_allows)
     admission = Admission(
-        authorizing,
-        attacher,
+        sentences.authorizing,
+        sentences.attacher,
         sessions,
         answers,
-        flush_batch,
+        sentences.flush_batch,
         reloadable.allows,
         reloadable.address,
         seconds,
-        limits.outbox_bytes,
+        config.limits.outbox_bytes,
         reloadable,
         lambda address, tokens: rates.take_frame(address, seconds(), tokens),
         access.origin_refused,
@@ -287,15 +241,15 @@ def compose(
             sse,
             WebSocketTransport(admission, upgrade, max_live_frame_bytes),
             PublishTransport(
-                authorizing,
-                publishing,
+                sentences.authorizing,
+                sentences.publishing,
                 admission.answers,
                 may_publish,
                 reloadable,
                 cost,
-                deadlines,
+                sentences.deadlines,
             ),
-            HistoryTransport(admission, log, followed),
+            HistoryTransport(admission, log, sentences.followed),
             PresenceTransport(
                 admission,
                 presence,
@@ -313,13 +267,18 @@ def compose(
             facades,
         )
 
+    functions = live_routes(live, admission, config.live, peers)
+    collectors: list[Collector] = [LiveCollector(live.sessions)]
+    if webhooks is not None:
+        collectors.append(WebhooksCollector(webhooks.couriers))
+
     def gauges() -> Gauges:
         return Gauges(
-            topics=len(fanout.keys()),
-            pending_appends=group.waiting,
-            tail_bytes=tails.bytes,
+            topics=len(sentences.fanout.keys()),
+            pending_appends=sentences.group.waiting,
+            tail_bytes=sentences.tails.bytes,
             ready=health().ready,
-            timers=len(reactor.getDelayedCalls()) + len(deadlines),
+            timers=len(reactor.getDelayedCalls()) + len(sentences.deadlines),
         )
 
     began = wall()
@@ -332,35 +291,21 @@ def compose(
             store_available=health().store,
             head=log.head,
             connections=len(sessions),
-            subscriptions=metrics.subscriptions,
-            topics=len(fanout.keys()),
+            subscriptions=sentences.metrics.subscriptions,
+            topics=len(sentences.fanout.keys()),
         )
 
-    functions = live_routes(live, admission, config.live, peers)
-    health_page = HealthPage(health)
-    collectors: list[Collector] = [LiveCollector(live.sessions)]
-    if webhooks is not None:
-        collectors.append(WebhooksCollector(webhooks.couriers))
-    metrics_page = MetricsPage(
-        metrics, gauges, log.stats, *collectors, own=node_info, others=others
-    )
-    channels_page = ChannelsPage(registry, fanout, node_info, others)
-    nodes_page = NodesPage(node_info, log.newest, others)
+    pages = compose_pages(health, sentences, gauges, collectors, registry, node_info, others)
     peer_door = None
     if peers is not None:
-        own_pages = {
-            "metrics": metrics_page.own_content,
-            "channels": channels_page.own_content,
-            "node": nodes_page.own_content,
-        }
         peer_door = PeerDoor(
             peers.name,
             peers.secret,
             live.link,
             functions,
-            deadlines,
-            own_pages,
-            saying(authorizing, presence),
+            sentences.deadlines,
+            pages.for_peers(),
+            saying(sentences.authorizing, presence),
         )
 
     def publish_cost(sender: str, count: int) -> None:
@@ -373,9 +318,7 @@ def compose(
             compose_pusher(
                 config.pusher,
                 admission,
-                authorizing,
-                publishing,
-                deadlines,
+                sentences,
                 reloadable,
                 upgrade,
                 publish_cost,
@@ -387,9 +330,7 @@ def compose(
         # Here, because most servers need none of it.
         from takotwist.server.compose_streams import compose_streams
 
-        streams = compose_streams(
-            config.streams, log, followed, publishing, reloadable, wall=wall, random=random
-        )
+        streams = compose_streams(config.streams, sentences, reloadable, wall=wall, random=random)
         facades.append(streams(admission, reloadable.check_key, publish_cost))
         private_facades.append(streams(trusted, lambda request: None, lambda sender, count: None))
     public = routes(
@@ -398,7 +339,7 @@ def compose(
         publish_cost,
         access.check_public,
         {
-            **public_pages(health_page),
+            **pages.public(),
             **({} if elsewhere is not None else {"/": Answer(answers, StartPage(reloadable))}),
             **(more_pages or {}),
         },
@@ -411,7 +352,7 @@ def compose(
         lambda request: None,
         lambda sender, count: None,
         access.check_private,
-        private_pages(health_page, metrics_page, channels_page, nodes_page),
+        pages.private(),
         facades=private_facades,
     )
 
@@ -420,14 +361,14 @@ def compose(
         registry=registry,
         authorizer=authorizer,
         log=log,
-        metrics=metrics,
-        deadlines=deadlines,
-        flush_batch=flush_batch,
-        fanout=fanout,
-        attacher=attacher,
-        follower=follower,
-        publishing=publishing,
-        authorizing=authorizing,
+        metrics=sentences.metrics,
+        deadlines=sentences.deadlines,
+        flush_batch=sentences.flush_batch,
+        fanout=sentences.fanout,
+        attacher=sentences.attacher,
+        follower=sentences.follower,
+        publishing=sentences.publishing,
+        authorizing=sentences.authorizing,
         presence=presence,
         kicks=kicks,
         webhooks=webhooks,
@@ -436,8 +377,8 @@ def compose(
         answers=answers,
         unfinished=unfinished,
         admissions=(admission, trusted),
-        store=storing(authorizing, publishing),
-        rosters=rosters(authorizing, lists, kicks),
+        store=storing(sentences.authorizing, sentences.publishing),
+        rosters=rosters(sentences.authorizing, lists, kicks),
         live=live,
         peer_door=peer_door,
         node_info=node_info,

@@ -18,8 +18,6 @@ from twisted.python.threadpool import ThreadPool
 
 from takotwist.adapters.callable_runner import CallableRunner, DeadlinePassed, Raised
 from takotwist.core.limits import Rate, network_of
-from takotwist.flow.attach import Attacher
-from takotwist.flow.publish import PublisherService
 from takotwist.flow.topic_request import RequestCredentials
 from takotwist.live.broadcast.broadcast import Broadcasts, default_broadcasts
 from takotwist.live.broadcast.bus import Bus
@@ -35,6 +33,7 @@ from takotwist.live.machine.send import Backlog
 from takotwist.live.peers import Peers, name_on
 from takotwist.live.services import LiveServices
 from takotwist.live.sessions import LiveSessions
+from takotwist.server.compose_sentences import Sentences
 from takotwist.server.config.limits import Live as LiveConfig
 from takotwist.server.live_log import LiveLog
 from takotwist.server.reloadable import Reloadable
@@ -68,8 +67,7 @@ class LiveParts:
 
 def compose_live(
     config: LiveConfig,
-    attacher: Attacher,
-    publishing: PublisherService,
+    sentences: Sentences,
     settings: Reloadable,
     *,
     reactor: Any,
@@ -92,8 +90,8 @@ def compose_live(
         bus = default_broadcasts().bus
     durable = Durable(
         LiveLog(
-            attacher,
-            publishing,
+            sentences.attacher,
+            sentences.publishing,
             lambda: settings.lifecycle,
             config.max_message_bytes,
             lambda call: reactor.callLater(0, call),
@@ -108,7 +106,7 @@ def compose_live(
     services = LiveServices(
         bounds_of(config),
         reactor.seconds,
-        attacher.deadlines,
+        sentences.deadlines,
         broadcasts,
         Backlog(config.buffer_total_bytes),
     )
@@ -157,7 +155,7 @@ def compose_live(
             headers, cookies = presented.whole
             return Elsewhere(
                 peers,
-                attacher.deadlines,
+                sentences.deadlines,
                 reactor.seconds,
                 wire,
                 page,

@@ -12,7 +12,6 @@ from zope.interface import implementer
 
 from takotwist.core.authorization import AuthRequest, Frame, Grant, Verdict
 from takotwist.core.channel import Registry
-from takotwist.core.deadlines import Deadlines
 from takotwist.errors import ConfigError, Refusal, VerifyRejected
 from takotwist.facades.pusher.api import PusherApi
 from takotwist.facades.pusher.apps import PusherApp, PusherSettings
@@ -22,9 +21,8 @@ from takotwist.facades.pusher.names import CHANNEL, Name, Names, Rule
 from takotwist.facades.pusher.nodes import OtherNodes
 from takotwist.facades.pusher.routes import PusherRoutes
 from takotwist.facades.pusher.socket import PusherSockets
-from takotwist.flow.authorize import AuthorizerService
-from takotwist.flow.publish import PublisherService
 from takotwist.ports import IAuthorizer
+from takotwist.server.compose_sentences import Sentences
 from takotwist.server.config.pusher import Pusher, PusherAppKeys
 from takotwist.server.reloadable import Reloadable
 from takotwist.streams.http.peer import OriginPolicy
@@ -114,9 +112,7 @@ class PusherChannelAuthorizer:
 def compose_pusher(
     config: Pusher,
     admission: Admission,
-    authorizing: AuthorizerService,
-    publishing: PublisherService,
-    deadlines: Deadlines,
+    sentences: Sentences,
     settings: Reloadable,
     upgrade: Callable[[int], WebSocketUpgrade],
     cost: Callable[[str, int], None],
@@ -140,17 +136,18 @@ def compose_pusher(
         max_user_info_bytes=config.max_user_info_bytes,
         client_event_rate=config.client_event_rate,
     )
+    publishing = sentences.publishing
     number = below(SOCKET_ID_PART) + 1
     process = str(number)
     hubs = [
         Hub(
             app,
             bounds,
-            authorizing,
+            sentences.authorizing,
             publishing,
-            admission.attacher,
-            admission.flush_batch,
-            deadlines,
+            sentences.attacher,
+            sentences.flush_batch,
+            sentences.deadlines,
             admission.seconds,
             told=(webhooks and webhooks.app_events(app.name)) or Nobody(),
         )
@@ -159,7 +156,7 @@ def compose_pusher(
     others: list[OtherNodes] = []
     for hub in hubs:
         if not publishing.log.everything:
-            others.append(OtherNodes(process, hub, publishing, admission.attacher))
+            others.append(OtherNodes(process, hub, publishing, sentences.attacher))
             hub.join(others[-1])
         if webhooks is not None:
             webhooks.watch_app(hub.app.name, hub.channels.followed, hub.channels.all_members)

@@ -8,9 +8,7 @@ from takotwist.core.durable_stream import StreamBounds
 from takotwist.facades.durable_streams.reading import StreamReader
 from takotwist.facades.durable_streams.routes import StreamRoutes
 from takotwist.flow.durable_streams import StreamService
-from takotwist.flow.followed import FollowedTopics
-from takotwist.flow.publish import PublisherService
-from takotwist.ports import IReplayLog
+from takotwist.server.compose_sentences import Sentences
 from takotwist.server.config.streams import Streams
 from takotwist.server.reloadable import Reloadable
 from takotwist.streams.http.interface import ReadableRequest
@@ -19,9 +17,7 @@ from takotwist.transports.admission import Admission
 
 def compose_streams(
     config: Streams,
-    log: IReplayLog,
-    followed: FollowedTopics,
-    publishing: PublisherService,
+    sentences: Sentences,
     settings: Reloadable,
     *,
     wall: Callable[[], float],
@@ -34,12 +30,13 @@ def compose_streams(
     :return: makes the routes of a listener, by who is let in, who may write there, and how
         that is counted.
     """
+    publishing = sentences.publishing
     bounds = StreamBounds(
         max_bytes=config.max_stream_bytes,
         lifetime_us=int(config.lifetime_hours * 3600 * 1_000_000),
         max_producers=config.max_producers,
     )
-    streams = StreamService(log, followed, publishing, bounds, wall)
+    streams = StreamService(publishing.log, sentences.followed, publishing, bounds, wall)
 
     def routes(
         admission: Admission,

@@ -23,6 +23,7 @@ from takotwist.flow.occupancy import Occupancy
 from takotwist.flow.publish import PublisherService
 from takotwist.flow.webhooks import Courier, Endpoint
 from takotwist.ports import IWebhookSender
+from takotwist.server.compose_sentences import Sentences
 from takotwist.server.config.config import Config
 from takotwist.server.config.pusher import PusherAppKeys
 from takotwist.server.config.webhooks import EndpointKeys
@@ -219,10 +220,7 @@ class Webhooks:
 
 def compose_webhooks(
     config: Config,
-    publishing: PublisherService,
-    fanout: FanOut,
-    metrics: Metrics,
-    deadlines: Deadlines,
+    sentences: Sentences,
     random: Callable[[], float],
     sender: IWebhookSender,
     node: str,
@@ -233,7 +231,7 @@ def compose_webhooks(
     :param node: the name of this node among those that share the log; empty where there is one.
     :param process: a name of this process that no other has.
     """
-    keys = config.webhooks
+    keys, publishing, deadlines = config.webhooks, sentences.publishing, sentences.deadlines
     lifecycle = Lifecycle(
         replay_window_ms=round(keys.keep_seconds * 1000),
         replay_max_messages=keys.max_events,
@@ -248,7 +246,17 @@ def compose_webhooks(
     of_apps = {
         app.name: courier(_of_app(app, lifecycle)) for app in config.pusher.apps if app.webhook_url
     }
-    return Webhooks(native, of_apps, sender, publishing, fanout, metrics, deadlines, node, lease)
+    return Webhooks(
+        native,
+        of_apps,
+        sender,
+        publishing,
+        sentences.fanout,
+        sentences.metrics,
+        deadlines,
+        node,
+        lease,
+    )
 
 
 def _native(one: EndpointKeys, lifecycle: Lifecycle) -> Endpoint:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,10 +16,6 @@ import msgspec
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from takotwist.admin.channels import CHANNELS_PATH, ChannelsPage
-from takotwist.admin.health import HEALTH_PATH, HealthPage
-from takotwist.admin.metrics import METRICS_PATH, MetricsPage
-from takotwist.admin.nodes import NODES_PATH, NodesPage
 from takotwist.app.code_errors import code_error
 from takotwist.errors import REFUSALS, ConfigError, Refusal, TakoError
 from takotwist.server.reloadable import Reloadable
@@ -30,7 +26,6 @@ from takotwist.streams.http.known_heads import KnownHeads
 from takotwist.streams.http.limits import Body, HttpLimits
 from takotwist.streams.http.site import HttpSite, make_site
 from takotwist.streams.unfinished import Unfinished
-from takotwist.transports.client_script import client_scripts
 from takotwist.transports.publish.known_head import VALUES_READ
 from takotwist.transports.site import Root, Routes, read_path
 
@@ -137,23 +132,6 @@ def error_body(status: int, sentence: str) -> tuple[bytes, bytes]:
     code = _CODES.get(status, Refusal.code)
     assert code in REFUSALS
     return b"application/json", msgspec.json.encode({"error": sentence, "code": code})
-
-
-def public_pages(health: HealthPage) -> Mapping[str, IResource]:
-    """Health and the client's script."""
-    return {HEALTH_PATH: health, **client_scripts()}
-
-
-def private_pages(
-    health: HealthPage, metrics: MetricsPage, channels: ChannelsPage, nodes: NodesPage
-) -> Mapping[str, IResource]:
-    """Health, metrics, who is connected, and which nodes there are."""
-    return {
-        HEALTH_PATH: health,
-        METRICS_PATH: metrics,
-        CHANNELS_PATH: channels,
-        NODES_PATH: nodes,
-    }
 
 
 def load_pages(source: Path | str | None, folder: Path) -> IResource | None:

@@ -14,7 +14,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.server.config import check
+from takotwist.server.config import check_listeners
 from takotwist.server.config.endpoint_text import EndpointText, UdpAddress
 from tests.server.config.folder import FolderTestCase
 
@@ -157,7 +157,7 @@ class Http3Tests(FolderTestCase):
 
     def test_without_aioquic(self) -> None:
         """Without the extra the error says how to get it."""
-        self.patch(check, "find_spec", lambda name: None)
+        self.patch(check_listeners, "find_spec", lambda name: None)
         tls = '[tls]\nlisten = ["tcp:8443"]\n'
         [problem] = self.problems(f'{tls}[http3]\nlisten = ["udp:8443"]')
         self.assertIn("http3.listen: needs aioquic: pip install 'takotwist[webtransport]'", problem)
