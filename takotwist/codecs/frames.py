@@ -63,6 +63,19 @@ class State:
 
 
 @attrs.frozen(slots=True)
+class FollowRoster:
+    """Who is at the connection's own topic is to be told, or not any more.
+
+    :ivar op: ``subscribe`` or ``unsubscribe``.
+    """
+
+    op: str
+    ref: Ref = None
+    cursor: int | None = None
+    reset_when_stale: bool = False
+
+
+@attrs.frozen(slots=True)
 class OnTopic:
     """A frame that names its topic.
 
@@ -106,7 +119,7 @@ class Bad:
     auth: bool = False
 
 
-ClientFrame = Authenticate | Send | State | OnTopic | Ping | Bad
+ClientFrame = Authenticate | Send | State | FollowRoster | OnTopic | Ping | Bad
 
 
 class _Wire(msgspec.Struct):
@@ -207,14 +220,18 @@ def _frame(wire: _Wire, max_bytes: int) -> ClientFrame:
         return State(_state(wire), wire.ref)
     if wire.stale not in (None, "reset"):
         raise BodyInvalid("stale must be 'reset' where it is given.")
+    reset = wire.stale == "reset"
+    cursor = _cursor(wire.cursor, "cursor", foreign=reset)
+    if wire.presence and wire.channel is None and wire.op in ("subscribe", "unsubscribe"):
+        return FollowRoster(wire.op, wire.ref, cursor, reset)
     return OnTopic(
         wire.op,
         wire.ref,
         _required("channel", wire.channel),
         wire.params,
-        _cursor(wire.cursor, "cursor", foreign=wire.stale == "reset"),
+        cursor,
         _required("auth", wire.auth) if wire.op == "auth" else wire.auth,
-        wire.stale == "reset",
+        reset,
         _draft(wire, max_bytes) if wire.op == "publish" else None,
         wire.idempotencyKey,
         wire.presence,

@@ -18,6 +18,7 @@ from takotwist.codecs.frames import (
     Authenticate,
     Bad,
     ClientFrame,
+    FollowRoster,
     OnTopic,
     Ping,
     Ref,
@@ -45,6 +46,7 @@ from takotwist.flow.session import Subscribed
 from takotwist.flow.topic_request import RequestCredentials, TopicRequest
 from takotwist.streams.coroutine import begin
 from takotwist.transports.admission import Admission, RateRefusals
+from takotwist.transports.channel_roster import ChannelRoster
 from takotwist.transports.wire import WebSocketWire
 
 _logger = Logger()
@@ -69,6 +71,7 @@ class ChannelSpeaker:
         "_limited",
         "_presented",
         "_reset_when_stale",
+        "_roster",
         "_started",
         "_subscribed",
         "_wire",
@@ -95,6 +98,7 @@ class ChannelSpeaker:
         self._busy: Deferred[None] | None = None
         self._started = False
         self._limited: RateRefusals | None = None
+        self._roster: ChannelRoster | None = None
 
     def begin(self, admitted: Authorized | None) -> None:
         """Follow the topic, or wait for the frame that brings the credentials."""
@@ -127,6 +131,8 @@ class ChannelSpeaker:
             self._send(frame)
         elif isinstance(frame, State):
             self._say(frame)
+        elif isinstance(frame, FollowRoster):
+            self._follow_roster(frame)
         elif isinstance(frame, Ping):
             if self._explicit:
                 self._wire.send(pong_frame(frame.ref))
@@ -141,6 +147,8 @@ class ChannelSpeaker:
         """The connection has gone."""
         if self._busy is not None:
             self._busy.cancel()
+        if self._roster is not None:
+            self._roster.lost()
 
     def _first(self, frame: ClientFrame) -> None:
         self._wire.session.cancel("auth frame")
@@ -171,7 +179,9 @@ class ChannelSpeaker:
     async def _authorize(self, frame: Authenticate) -> Authorized:
         presented = self._presented.or_text(frame.token)
         address = self._wire.session.address
-        return await self._admission.authorize(self._asked, "connect", presented, address)
+        admitted = await self._admission.authorize(self._asked, "connect", presented, address)
+        self._presented = presented
+        return admitted
 
     async def _follow(self, admitted: Authorized) -> None:
         lifecycle = admitted.lifecycle
@@ -194,6 +204,8 @@ class ChannelSpeaker:
             admitted = await self._authorize(frame)
             if not self._wire.session.closed:
                 self._wire.session.refresh(subscribed, admitted)
+                if self._roster is not None:
+                    self._roster.renew(self._presented)
 
     def _over_rate(self, frame: ClientFrame) -> bool:
         limited = self._admission.over_rate(self._wire.session.address, frame)
@@ -227,6 +239,21 @@ class ChannelSpeaker:
         else:
             if self._explicit and frame.ref is not None:
                 self._wire.send(ack_frame(frame.ref))
+
+    def _follow_roster(self, frame: FollowRoster) -> None:
+        try:
+            if self._subscribed is None:
+                raise BodyInvalid("The connection is not open yet.")
+            if not self._explicit:
+                raise BodyInvalid("Who is here can be followed with tako.v1 alone.")
+            if self._roster is None:
+                self._roster = ChannelRoster(
+                    self._wire, self._admission, self._asked, self._presented
+                )
+        except Refusal as refusal:
+            self._refused(refusal, frame.ref)
+        else:
+            self._roster.take(frame)
 
     def _answer(self, ref: Ref, result: Appended | Refusal | None) -> None:
         if isinstance(result, Refusal):

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from takotwist.codecs.frames import (
     Authenticate,
     Bad,
+    FollowRoster,
     OnTopic,
     Ping,
     Ref,
@@ -99,7 +100,7 @@ class Mux:
             self._wire.send(pong_frame(frame.ref))
         elif isinstance(frame, Bad):
             self._refused(frame.refusal, frame.ref)
-        elif isinstance(frame, State):
+        elif isinstance(frame, State | FollowRoster):
             self._refused(BodyInvalid("channel is missing."), frame.ref)
         elif isinstance(frame, Send):
             self._refused(BodyInvalid("op is missing: this connection has many topics."), frame.ref)
