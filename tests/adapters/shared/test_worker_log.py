@@ -216,7 +216,7 @@ class WorkerTests(WorkersCase):
             for _ in range(10):
                 one.renew(b"it")
             self.assertLess(len(wire.ends[0].written), 100, "one at a time")
-            self.later(PATIENCE_SECONDS + 0.1)
+            self.later(PATIENCE_SECONDS + 1)
             self.assertFalse(one.available)
             [_, waiting] = self.writer.endpoint.wires
             waiting.at_once = True
