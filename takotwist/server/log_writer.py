@@ -18,6 +18,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from takotwist.adapters.shared.host import LogHost
 from takotwist.adapters.shared.worker_log import WorkerLog
@@ -47,9 +48,11 @@ class LogWriter(MultiService):
 
     :param wall: unix time in seconds.
     :param ready: says that workers may connect.
+    :ivar exit_code: of the process, at its end.
     """
 
     log = Logger()
+    exit_code = 0
 
     def __init__(
         self,
@@ -83,22 +86,24 @@ class LogWriter(MultiService):
     def startService(self) -> None:
         """Open the log, and listen."""
         super().startService()  # type: ignore[no-untyped-call]
-        ensureDeferred(self._start()).addErrback(
-            lambda failure: self.log.failure("starting failed", failure)
-        )
+        ensureDeferred(self._start()).addErrback(self._not_started)
 
     async def _start(self) -> None:
         # A log that cannot be opened has said so itself, and tries again.
         with suppress(StoreUnavailable):
             await self.host.start()
-        try:
-            self._socket.open()
-        except TakoError as bad:
-            self.log.critical("{bad}", bad=str(bad))
-            self._reactor.stop()
-            return
+        self._socket.open()
         settle_garbage()
         self._ready()
+
+    def _not_started(self, failure: Failure) -> None:
+        """End; the supervisor tries again, or gives up."""
+        if failure.check(TakoError):
+            self.log.critical("{bad}", bad=failure.getErrorMessage())
+        else:
+            self.log.failure("starting failed", failure)
+        self.exit_code = 1
+        self._reactor.stop()
 
     def _look_after_socket(self) -> Deferred[None]:
         """A worker that starts finds no writer without it."""

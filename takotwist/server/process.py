@@ -15,8 +15,10 @@ handler of a signal only passes the news on to the reactor.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -126,7 +128,23 @@ def makeService(options: Options) -> TakoService | Supervisor:
     """
     from twisted.internet import reactor
 
-    return make_service(options, reactor)
+    service = make_service(options, reactor)
+
+    def ended() -> None:
+        if service.exit_code:
+            # `twistd` ends with 0 after a calm stop, and a service manager would take it for one.
+            atexit.register(_exit, service.exit_code)
+
+    added: Any = reactor
+    added.addSystemEventTrigger("after", "shutdown", ended)
+    return service
+
+
+def _exit(code: int) -> None:
+    """End with this code, when all else has been done."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def make_service(

@@ -23,6 +23,7 @@ from twisted.application.internet import TimerService
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import IResource
 
@@ -207,9 +208,7 @@ class TakoService(MultiService):
             raise SystemExit(f"takotwist: {bad}") from None
         self._threads.start()
         MultiService.startService(self)
-        ensureDeferred(self._become_ready()).addErrback(
-            lambda failure: self.log.failure("starting failed", failure)
-        )
+        ensureDeferred(self._become_ready()).addErrback(self._not_started)
 
     async def _become_ready(self) -> None:
         # A log that cannot be opened has said so itself, and tries again.
@@ -245,6 +244,13 @@ class TakoService(MultiService):
             self._worker.ready()
         if self._notify is not None:
             self._notify.ready("serving")
+
+    def _not_started(self, failure: Failure) -> None:
+        """End: what does not serve and does not say so helps nobody."""
+        self.log.failure("starting failed", failure)
+        if not self._stopping:
+            self.exit_code = 1
+            self._reactor.stop()
 
     def _look_after_sockets(self) -> Deferred[None] | None:
         if not self.ready:

@@ -70,3 +70,40 @@ class WorkersTests(SynchronousTestCase):
             "takotwist.server.notify",
         )
         self.assertEqual([one for one in ours if one.startswith(unwanted)], [])
+
+
+#: A server a part of which fails as it starts.
+FAILING = """
+import sys
+from takotwist.flow.presence_kicks import PresenceKicks
+def start(self):
+    raise ValueError("a fault of ours")
+PresenceKicks.start = start
+if sys.argv[1] == "serve":
+    from takotwist.cli import main
+    main()
+else:
+    from twisted.scripts.twistd import run
+    run()
+"""
+
+
+class StartTests(SynchronousTestCase):
+    """A start that fails for a reason that nobody thought of."""
+
+    def test_exit_code(self) -> None:
+        """The process ends, and its exit code says that it was no calm end."""
+        folder = os.path.abspath(self.mktemp())
+        options = ["--state-dir", folder, "--listen", "tcp:0:interface=127.0.0.1"]
+        for command in (["serve"], ["-n", "tako"]):
+            ran = subprocess.run(
+                [sys.executable, "-c", FAILING, *command, *options],
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            said = ran.stdout + ran.stderr
+            self.assertEqual(ran.returncode, 1, said)
+            self.assertIn("starting failed", said)
+            self.assertIn("a fault of ours", said)
+            self.assertNotIn("ready, channels", said)

@@ -42,6 +42,7 @@ class Writer:
     """A process that the workers need, and that does nothing."""
 
     log = Logger()
+    exit_code = 0
 
     def __init__(self, child: Child) -> None:
         self._child = child

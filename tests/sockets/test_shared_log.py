@@ -126,6 +126,19 @@ class SharedLogTests(TestCase):
         wait_until(lambda: all(reader.texts == texts for reader in self.readers), "all to be told")
         self.assertEqual(self.server.log.count("writer.sock was removed; it is served again"), 1)
 
+    def test_writer_cannot_listen(self) -> None:
+        """The server ends, with a sentence that says what to do and exit codes that say it too."""
+        self.assertEqual(self.server.stop(), 0)
+        path = self.server.folder / "state" / "writer.sock"
+        path.write_text("a file of somebody's")
+        self.server.start(ready=False)
+        self.assertEqual(self.server.wait(), 1)
+        self.assertIn(f"{path}: state_dir: is there already and is no socket", self.server.log)
+        self.assertIn("move it away", self.server.log)
+        self.assertIn("writer ended (exit code 1) before the server was ready", self.server.log)
+        self.assertEqual(path.read_text(), "a file of somebody's")
+        self.server.assert_clean()
+
     def test_writer_hangs(self) -> None:
         """Publishers are refused in time while the writer stands still, and all goes on after."""
         self.publish("a")

@@ -24,7 +24,11 @@ class ChildService(Protocol):
     """Result of an entry (`Kind.entry`), ``make(child, reactor)``.
 
     It calls `Child.ready` once it does its work.
+
+    :ivar exit_code: of the process, at the end of its reactor.
     """
+
+    exit_code: int
 
     def startService(self) -> None:
         """Begin.  A `SystemExit` says why it cannot."""
@@ -125,7 +129,7 @@ def _run(control: socket.socket, start: Start) -> int:
     child = Child(start, config, channel.send)
     use_monotonic_time(reactor)
     try:
-        service = getattr(import_module(module), function)(child, reactor)
+        service: ChildService = getattr(import_module(module), function)(child, reactor)
     except TakoError as wrong:
         sys.stderr.write(f"{start.name}: {wrong}\n")
         return 1
@@ -135,7 +139,7 @@ def _run(control: socket.socket, start: Start) -> int:
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
     flush()
-    return 0
+    return service.exit_code
 
 
 if __name__ == "__main__":

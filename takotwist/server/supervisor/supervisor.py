@@ -7,7 +7,6 @@ the other.  Rule: it reads nothing that a client sends, so nothing that a client
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import socket
@@ -317,8 +316,6 @@ class Supervisor(MultiService):
             return
         self.exit_code = 1
         self.log.critical("{why}. The server ends.", why=why)
-        # `twistd` ends with 0 after a calm stop, and a service manager would take it for one.
-        atexit.register(_exit, 1)
         # As if told from outside: it is minded once, whoever was first.
         signal.raise_signal(signal.SIGTERM)
 
@@ -346,10 +343,3 @@ def _described(one: Listening, channel: socket.socket) -> tuple[int, int, Any]:
         # An abstract name of a Unix socket.
         address = os.fsdecode(address)
     return channel.fileno(), int(opened.family), address
-
-
-def _exit(code: int) -> None:
-    """End with this code, when all else has been done."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
