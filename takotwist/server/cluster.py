@@ -96,6 +96,10 @@ class Cluster(Service):
 
         return asking.addErrback(unanswered)
 
+    async def look_after_socket(self) -> None:
+        """See `NodePeers.look_after`."""
+        await self.peers.look_after()
+
     def _renew(self) -> None:
         self._directory.renew(msgspec.msgpack.encode(self._now()))
 

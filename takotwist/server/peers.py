@@ -18,13 +18,8 @@ from typing import Any, cast
 import attrs
 import msgspec
 from twisted.internet import error as internet_error
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import (
-    HostnameEndpoint,
-    UNIXClientEndpoint,
-    serverFromString,
-)
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.logger import Logger
 
 from takotwist.admin.nodes import NodeInfo, read_info
@@ -34,7 +29,9 @@ from takotwist.live.peers import Greeting, NodeGone, PeerListener
 from takotwist.ports import INodeDirectory
 from takotwist.server.config import Config
 from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText
-from takotwist.server.sockets import binding, remove_dead
+from takotwist.server.listen import Listen
+from takotwist.server.open_sockets import OpenSockets
+from takotwist.server.sockets import remove_dead
 from takotwist.transports.live.peer_connection import Accept, PeerConnection, PeerFactory
 
 #: Seconds for a connection to another box.
@@ -65,7 +62,7 @@ class NodePeers:
     _known: dict[str, NodeInfo] = attrs.field(factory=dict, init=False)
     _known_at: float = attrs.field(default=float("-inf"), init=False)
     _looking: list[Deferred[bool]] = attrs.field(factory=list, init=False)
-    _port: IListeningPort | None = attrs.field(default=None, init=False)
+    _sockets: OpenSockets | None = attrs.field(default=None, init=False)
     _folders: dict[str, int] = attrs.field(factory=dict, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
@@ -87,35 +84,26 @@ class NodePeers:
         :raises ConfigError: that is not possible; says why.
         """
         factory = PeerFactory(lambda: PeerConnection(self._reactor, self._longest, None, accept))
-        path = self._endpoint.path
+        path, endpoint, key = self._endpoint.path, self._endpoint, "server.peer_listen"
         if path is not None:
-            endpoint = self._endpoint.at(self._reachable(path))
-            with binding(endpoint):
-                # One node after the other: a socket that does not listen yet would be taken
-                # for a dead one.
-                remove_dead(Path(path).parent, "peer-*.sock")
-                self._open(endpoint, factory)
-        else:
-            self._open(self._endpoint, factory)
+            remove_dead(Path(path).parent, "peer-*.sock")
+            endpoint, key = endpoint.at(self._reachable(path)), "state_dir"
+        self._sockets = OpenSockets(
+            self._reactor,
+            [Listen(endpoint=str(endpoint), factory=factory, key=key)],
+            lambda at, one: one.port.startReading(),
+        )
+        self._sockets.open()
 
-    def _open(self, said: EndpointText, factory: PeerFactory) -> None:
-        opened: list[object] = []
-        endpoint = serverFromString(self._reactor, str(said))
-        endpoint.listen(factory).addBoth(opened.append)
-        [port] = opened
-        if not IListeningPort.providedBy(port):
-            reason = getattr(port, "value", port)
-            raise ConfigError(
-                f"cannot listen on {said}: {reason}",
-                key="server.peer_listen" if said.path is None else "state_dir",
-            )
-        self._port = port
+    async def look_after(self) -> None:
+        """Listen again where the socket was removed: who tidies up temporary files removes it."""
+        if self._sockets is not None:
+            await self._sockets.look_after()
 
     def close(self) -> Deferred[None]:
         """Listen no more."""
-        port, self._port = self._port, None
-        stopping = None if port is None else port.stopListening()
-        return succeed(None) if stopping is None else stopping
+        sockets, self._sockets = self._sockets, None
+        return succeed(None) if sockets is None else ensureDeferred(sockets.close())
 
     async def connect(self, greeting: Greeting, listener: PeerListener) -> PeerConnection:
         """See `Peers`."""

@@ -255,9 +255,14 @@ class TakoService(MultiService):
     def _look_after_sockets(self) -> Deferred[None] | None:
         if not self.ready:
             return None
-        return ensureDeferred(self.listeners.look_after_sockets()).addErrback(
+        return ensureDeferred(self._look()).addErrback(
             lambda failure: self.log.failure("looking after the Unix sockets failed", failure)
         )
+
+    async def _look(self) -> None:
+        await self.listeners.look_after_sockets()
+        if self._cluster is not None:
+            await self._cluster.look_after_socket()
 
     def _end_revoked(self) -> None:
         """End what was let in by tokens that are void now."""

@@ -165,10 +165,8 @@ def binding(endpoint: EndpointText) -> Iterator[None]:
         )
     folder = os.path.dirname(path) or "."
     os.makedirs(folder, mode=0o750, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     mode = endpoint.options.get("mode")
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with _locked(folder):
         _clear(path)
         # bind() makes the file with what the mask leaves, and only then is its mode set.
         before = os.umask(0o777 & ~int(mode, 8)) if mode else None
@@ -177,6 +175,15 @@ def binding(endpoint: EndpointText) -> Iterator[None]:
         finally:
             if before is not None:
                 os.umask(before)
+
+
+@contextmanager
+def _locked(folder: str | Path) -> Iterator[None]:
+    """Keep out others who clear or bind in this folder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)
 
@@ -191,17 +198,22 @@ def file_id(path: str) -> FileId | None:
 
 
 def remove_dead(folder: Path, pattern: str) -> None:
-    """Remove the sockets of processes that were killed, and whose names nobody has again."""
-    for path in folder.glob(pattern):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.setblocking(False)
-            try:
-                probe.connect(str(path))
-            except ConnectionRefusedError:
-                path.unlink(missing_ok=True)
-            except OSError:
-                # It is gone already, or its queue is full.
-                continue
+    """Remove the sockets of processes that were killed, and whose names nobody has again.
+
+    One process after the other, and none while another one binds: a socket that does not listen
+    yet would be taken for a dead one.
+    """
+    with _locked(folder):
+        for path in folder.glob(pattern):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.setblocking(False)
+                try:
+                    probe.connect(str(path))
+                except ConnectionRefusedError:
+                    path.unlink(missing_ok=True)
+                except OSError:
+                    # It is gone already, or its queue is full.
+                    continue
 
 
 def reserve_path(path: str) -> None:

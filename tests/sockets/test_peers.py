@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import socket
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,12 +29,12 @@ from takotwist.live.peers import (
     ask,
     tell,
 )
-from takotwist.server import peers
 from takotwist.server.config import Config
+from takotwist.server.config.endpoint_text import EndpointText
 from takotwist.server.config.limits import Live
 from takotwist.server.config.sections import Server
 from takotwist.server.peers import NodePeers
-from takotwist.server.sockets import remove_dead
+from takotwist.server.sockets import binding, remove_dead
 from tests.sockets.server_process import free_port
 
 
@@ -291,22 +290,42 @@ class UnixPeersTests(PeersTests):
     async def test_start_at_once(self) -> None:
         """Nodes that start at once clear and bind one after the other: what is bound and does not
         listen yet is not dead."""
-        seen: list[str] = []
+        path = self.folder / "peer-new.sock"
+        clearing = threading.Thread(target=remove_dead, args=(self.folder, "peer-*.sock"))
+        with socket.socket(socket.AF_UNIX) as new:
+            with binding(EndpointText.parse(f"unix:{path}:mode=600")):
+                new.bind(str(path))
+                clearing.start()
+                clearing.join(0.2)
+                self.assertTrue(clearing.is_alive() and path.exists())
+                new.listen()
+            clearing.join(20)
+            self.assertFalse(clearing.is_alive())
+            self.assertTrue(path.exists())
 
-        def looked(folder: Path, pattern: str) -> None:
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                seen.append(pattern)
-            finally:
-                os.close(descriptor)
-
-        self.patch(peers, "remove_dead", looked)
-        node = self.node(3)
-        node.listen(Door().accept)
-        await node.close()
-        self.assertEqual(seen, ["peer-*.sock"])
+    async def test_removed(self) -> None:
+        """A socket that somebody removes is made anew, and leads to the same node; one that lies
+        in its place is left alone."""
+        path = Path(self.two.address.removeprefix("unix:"))
+        path.unlink()
+        with self.assertRaises(NodeGone):
+            await self.one.connect(Carry(self.two.name, {}, {}, ""), Heard())
+        await self.two.look_after()
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+        stream, mine, _, theirs = await self.connected()
+        # Whoever is connected loses nothing by it.
+        path.unlink()
+        await self.two.look_after()
+        stream.send(Kind.TEXT, b"x")
+        await self.settle(lambda: theirs.frames)
+        stream.close()
+        await mine.gone
+        await theirs.gone
+        path.unlink()
+        path.write_text("another's")
+        await self.two.look_after()
+        await self.two.close()
+        self.assertEqual(path.read_text(), "another's")
 
     async def test_deep_folder(self) -> None:
         """A state folder whose path is longer than a socket's may be."""

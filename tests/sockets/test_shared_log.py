@@ -111,12 +111,19 @@ class SharedLogTests(TestCase):
         self.assertEqual(self.server.stop(), 0)
         self.server.assert_clean()
 
-    def test_writers_socket_removed(self) -> None:
-        """A worker that is started later finds the writer all the same."""
+    def test_sockets_removed(self) -> None:
+        """Somebody tidies up: a worker that is started later finds the writer all the same, and
+        the workers find each other."""
         self.publish("a")
-        path = os.path.join(self.server.folder, "state", "writer.sock")
-        os.unlink(path)
-        wait_until(lambda: os.path.exists(path), "the socket to be there again")
+        state = self.server.folder / "state"
+        removed = [state / "writer.sock", *state.glob("peer-*.sock")]
+        self.assertEqual(len(removed), 3)
+        for path in removed:
+            path.unlink()
+        wait_until(lambda: all(path.exists() for path in removed), "the sockets to be there again")
+        with self.server.private() as private:
+            nodes = private.get("/_tako/nodes").json()["nodes"]
+        self.assertEqual([one["answered"] for one in nodes], [True, True])
         [victim, *_] = self.processes("worker")
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: len(self.processes("worker")) == 2, "another worker")
