@@ -8,7 +8,7 @@ waits for another's future.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -54,10 +54,14 @@ class Turns:
 
 
 class AwaitedExchange(ABC):
-    """Exchanges with one server."""
+    """Exchanges with one server.
 
-    def __init__(self, address: Address) -> None:
+    :param in_flight: requests at once on one loop or reactor; others wait for their turn.
+    """
+
+    def __init__(self, address: Address, in_flight: int = MAX_IN_FLIGHT) -> None:
         self._address = address
+        self._in_flight = in_flight
 
     async def published(self, request: Request) -> list[Published]:
         """Wait until the messages are stored; as `answered`."""
@@ -96,7 +100,7 @@ class AwaitedExchange(ABC):
         try:
             await self._in_time(turns.semaphore.acquire(), until - self.now())
         except TimeoutError:
-            raise TimeoutError(f"{MAX_IN_FLIGHT} publishes before it had no answer") from None
+            raise TimeoutError(f"{self._in_flight} publishes before it had no answer") from None
         finally:
             turns.waiting -= 1
         release: Callable[[], object] = turns.semaphore.release
@@ -115,6 +119,14 @@ class AwaitedExchange(ABC):
             return await self._in_time(self._exchanged(data), seconds)
         except TimeoutError:
             raise TimeoutError("no answer in time") from None
+
+    @abstractmethod
+    def close(self) -> Awaitable[None] | None:
+        """Close what is idle, on this loop."""
+
+    @abstractmethod
+    def spawn(self, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
+        """Begin a coroutine that is awaited later."""
 
     @abstractmethod
     def now(self) -> float:

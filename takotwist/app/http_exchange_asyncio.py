@@ -11,8 +11,8 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import attrs
 
@@ -34,18 +34,22 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class _Lane:
     """State of one loop: idle connections, and turns."""
 
+    turns: Turns
     idle: list[Streams] = attrs.field(factory=list)
-    turns: Turns = attrs.field(factory=lambda: Turns(asyncio.Semaphore(MAX_IN_FLIGHT)))
 
 
 class AsyncioExchange(AwaitedExchange):
     """Exchanges with one server, from any loop."""
 
-    def __init__(self, address: Address) -> None:
-        super().__init__(address)
+    def __init__(self, address: Address, in_flight: int = MAX_IN_FLIGHT) -> None:
+        super().__init__(address, in_flight)
         self._lookup = NameLookup(address.host, address.port)
         self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
         self._lock = threading.Lock()
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
+        """A task."""
+        return asyncio.get_running_loop().create_task(work)
 
     def now(self) -> float:
         """The loop's clock."""
@@ -104,7 +108,7 @@ class AsyncioExchange(AwaitedExchange):
                 self._lanes = {
                     one: lane for one, lane in self._lanes.items() if not one.is_closed()
                 }
-                self._lanes[loop] = _Lane()
+                self._lanes[loop] = _Lane(Turns(asyncio.Semaphore(self._in_flight)))
             return self._lanes[loop]
 
     @staticmethod

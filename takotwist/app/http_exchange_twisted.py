@@ -7,7 +7,7 @@ reactor, and whose answers would have to be brought into the publisher's form.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, cast
 
 from OpenSSL.SSL import Error as TlsError
@@ -106,13 +106,21 @@ class TwistedExchange(AwaitedExchange):
     """
 
     def __init__(
-        self, reactor: Any, address: Address, endpoint: IStreamClientEndpoint | None = None
+        self,
+        reactor: Any,
+        address: Address,
+        endpoint: IStreamClientEndpoint | None = None,
+        in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
-        super().__init__(address)
+        super().__init__(address, in_flight)
         self._reactor = reactor
         self._endpoint = endpoint or _endpoint_of(reactor, address)
-        self._own_turns = Turns(DeferredSemaphore(MAX_IN_FLIGHT))
+        self._own_turns = Turns(DeferredSemaphore(in_flight))
         self._idle: list[_Connection] = []
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
+        """A Deferred."""
+        return ensureDeferred(work)
 
     def now(self) -> float:
         """The reactor's clock."""

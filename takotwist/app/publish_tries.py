@@ -85,6 +85,8 @@ class Tries:
     :ivar key: the idempotency key of every attempt.
     :ivar trouble: shared by all publishes to that server.
     :ivar reason: why there was no answer, the last time.
+    :ivar attempt: seconds for one attempt.
+    :ivar reminded_after: seconds after which it is said that there was no answer yet.
     """
 
     begun: float
@@ -94,6 +96,8 @@ class Tries:
     trouble: Trouble
     jitter: Callable[[], float]
     reason: str = ""
+    attempt: float = ATTEMPT_SECONDS
+    reminded_after: float = REMIND_SECONDS
 
     @property
     def give_up_at(self) -> float:
@@ -103,7 +107,7 @@ class Tries:
     @property
     def remind_at(self) -> float:
         """Time at which to call `remind`, if it still waits."""
-        return self.begun + REMIND_SECONDS
+        return self.begun + self.reminded_after
 
     def remind(self) -> None:
         """It has waited for a while."""
@@ -150,7 +154,7 @@ class Tries:
             refused: Refusal | None = None
             wait = pause * (0.5 + self.jitter())
             try:
-                answer = read(await ask(min(ATTEMPT_SECONDS, left)))
+                answer = read(await ask(min(self.attempt, left)))
             except Refusal as no:
                 if no.retry is not Retry.WITH_BACKOFF:
                     self.trouble.over()

@@ -24,9 +24,13 @@ from takotwist.core.topic import Draft
 from takotwist.errors import (
     REFUSALS,
     BodyInvalid,
+    Refusal,
     Retry,
     refusal_for,
 )
+
+#: What reading JSON of anybody may raise.
+_NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def target_of(base: str, channel: str, params: Mapping[str, object]) -> str:
@@ -133,17 +137,30 @@ def read_ended(answer: HttpAnswer) -> int:
 
 
 def _read(answer: HttpAnswer, kind: Any) -> Any:
-    try:
-        if answer.status == 200:
+    if answer.status == 200:
+        try:
             return msgspec.json.decode(answer.body, type=kind)
+        except _NO_JSON:
+            raise foreign(answer) from None
+    raise no_of(answer)
+
+
+def foreign(answer: HttpAnswer) -> Foreign:
+    """Error of an answer that is none of a takotwist server."""
+    return Foreign(_sentence_of(answer), retry_after(answer))
+
+
+def no_of(answer: HttpAnswer) -> Refusal | Foreign:
+    """What an answer that is no yes is: the server's no, or not that of a takotwist server."""
+    try:
         refused = msgspec.json.decode(answer.body, type=_Refused)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise Foreign(_sentence_of(answer), retry_after(answer)) from None
+    except _NO_JSON:
+        return foreign(answer)
     refusal = refusal_for(refused.code, refused.error)
     if refused.code not in REFUSALS and (answer.status == 429 or answer.status >= 500):
         refusal.retry = Retry.WITH_BACKOFF
     refusal.retry_after = retry_after(answer) or refusal.retry_after
-    raise refusal
+    return refusal
 
 
 def _sentence_of(answer: HttpAnswer) -> str:

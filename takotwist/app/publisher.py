@@ -87,7 +87,7 @@ class Publisher:
         self._on_loops = AsyncioExchange(self.address)
         base = self.address.base_path
         self._base = base.rstrip("/") + "/" if base.strip("/") else DEFAULT_BASE_PATH
-        self._authorization = _authorization(key)
+        self._authorization = authorization_of(key)
         if not isinstance(patience, int | float) or not 0 < patience < math.inf:
             raise ConfigError("must be seconds, above 0", key="patience", source="Publisher")
         self._patience = patience
@@ -287,7 +287,7 @@ async def members_of(
     return list(newest.values())
 
 
-def _authorization(key: str | None) -> dict[str, str]:
+def authorization_of(key: str | None) -> dict[str, str]:
     """The header of a publish key, checked here: a library would repeat it in its error."""
     source = "Publisher" if key else "TAKO_PUBLISH_KEY"
     said = key or os.environ.get("TAKO_PUBLISH_KEY")
