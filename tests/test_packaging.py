@@ -78,7 +78,7 @@ class TestWheel(TestCase):
 WITHOUT_EXTRAS = """
 import importlib, pkgutil, sys
 EXTRAS = (
-    "acme aiohttp aioquic django fastapi flask httpx josepy jwt psycopg pydantic pylsqpack"
+    "acme aiohttp aioquic django fastapi flask httpx josepy jwt mcp psycopg pydantic pylsqpack"
     " requests watchfiles"
 )
 for name in EXTRAS.split():
@@ -96,6 +96,7 @@ OF_EXTRAS = (
     "takotwist.server.acme",
     "takotwist.tls.acme.order",
     "takotwist.tls.acme.renewal",
+    "takotwist.app.mcp",
     "takotwist.adapters.authorize_token",
     "takotwist.adapters.jwks",
     "takotwist.adapters.postgres",

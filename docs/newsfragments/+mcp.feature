@@ -1,0 +1,1 @@
+`takotwist.app.mcp.LogEventStore` keeps the events of an MCP server in durable streams, so that an unmodified client whose connection is cut in the middle of an answer is given the rest (extra `mcp`).
