@@ -18,6 +18,8 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
 
+from takotwist.interfaces import Coro
+
 A = TypeVar("A")
 
 #: The steps of a coroutine: what it waits for comes out, what came of that goes in.
@@ -56,7 +58,7 @@ def drive(awaitable: Awaitable[A]) -> Deferred[A]:
     return Deferred.fromFuture(loop.create_task(_with_both(awaitable, loop)))
 
 
-def started(steps: Steps[A] | Coroutine[Any, Any, A]) -> Deferred[A]:
+def started(steps: Steps[A] | Coro[A]) -> Deferred[A]:
     """As `Deferred.fromCoroutine`, at a third of the price where nothing is waited for.
 
     :param steps: waits for Deferreds only.
@@ -72,7 +74,7 @@ def started(steps: Steps[A] | Coroutine[Any, Any, A]) -> Deferred[A]:
     return context.run(Deferred.fromCoroutine, resumed(steps, waits_for))
 
 
-def resumed(steps: Steps[A] | Coroutine[Any, Any, A], waits_for: object) -> Steps[A]:
+def resumed(steps: Steps[A] | Coro[A], waits_for: object) -> Steps[A]:
     """The rest of what has begun and waits for something."""
     try:
         while True:

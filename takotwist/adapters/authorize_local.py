@@ -45,6 +45,7 @@ from takotwist.core.authorization import AuthRequest, Frame, Grant, Verdict
 from takotwist.core.json_values import JsonObject
 from takotwist.core.topic import Draft, Message
 from takotwist.errors import AuthUnavailable, ChannelUnknown
+from takotwist.interfaces import IReactor
 from takotwist.ports import IAuthorizer
 from takotwist.trampoline import started, wants_asyncio
 
@@ -70,7 +71,7 @@ class LocalAuthorizer:
     def __init__(
         self,
         channels: Iterable[Channel[object]],
-        reactor: object,
+        reactor: IReactor,
         pool: ThreadPool,
         *,
         deadline: float = DEADLINE,
@@ -165,7 +166,7 @@ class LocalPublishing:
     :param in_reactor: true in the reactor's thread.
     """
 
-    _reactor: Any
+    _reactor: IReactor
     _store: Store
     _in_reactor: Callable[[], bool] = isInIOThread
     _rosters: Rosters | None = attrs.field(default=None, kw_only=True)

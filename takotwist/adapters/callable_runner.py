@@ -21,6 +21,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from takotwist.adapters.concurrency_limit import ConcurrencyLimit
+from takotwist.interfaces import IReactor
 from takotwist.trampoline import drive
 
 #: Seconds for one call of the app (protocol, section 9).
@@ -76,7 +77,7 @@ class CallableRunner:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactor,
         pool: ThreadPool,
         *,
         deadline: float = DEADLINE,

@@ -28,6 +28,7 @@ from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from takotwist.errors import Unreachable
+from takotwist.interfaces import IReactor
 from takotwist.ports import IWebhookSender
 
 #: Of an answer's body so much is read; an endpoint may log what it could not write.
@@ -83,7 +84,7 @@ class _PublicResolver:
 class _PublicReactor:
     """The reactor, but for names that lead to no public address."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: IReactor) -> None:
         self._reactor = reactor
         self.nameResolver = _PublicResolver(reactor.nameResolver)
 
@@ -93,7 +94,7 @@ class _PublicReactor:
 
 @implementer(IAgentEndpointFactory)
 class _Endpoints:
-    def __init__(self, reactor: Any, timeout: float) -> None:
+    def __init__(self, reactor: IReactor | _PublicReactor, timeout: float) -> None:
         self._reactor, self._timeout = reactor, timeout
 
     def endpointForURI(self, uri: URI) -> Any:
@@ -128,7 +129,7 @@ class _Body:
 class _Rest(Protocol):
     """Reads the body of an answer, up to a bound in size and time, and keeps nothing."""
 
-    def __init__(self, reactor: Any, timeout: float) -> None:
+    def __init__(self, reactor: IReactor, timeout: float) -> None:
         self._size = 0
         self._late = reactor.callLater(timeout, self._leave)
 
@@ -154,7 +155,7 @@ class WebhookSender:
     :param timeout: seconds for one request.
     """
 
-    def __init__(self, reactor: Any, timeout: float) -> None:
+    def __init__(self, reactor: IReactor, timeout: float) -> None:
         self._reactor, self._timeout = reactor, timeout
         # A connection for each: one that is kept is closed by the other end just when it is used,
         # as a rule, and then nobody knows whether the event has arrived.

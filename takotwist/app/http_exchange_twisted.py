@@ -173,7 +173,7 @@ class TwistedExchange(AwaitedExchange):
         return None
 
 
-def _endpoint_of(reactor: object, address: Address) -> IStreamClientEndpoint:
+def _endpoint_of(reactor: Any, address: Address) -> IStreamClientEndpoint:
     if address.unix_path is not None:
         return UNIXClientEndpoint(reactor, address.unix_path)
     host, port = address.host, address.port

@@ -11,8 +11,8 @@ import logging
 import os
 import ssl
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import attrs
 
@@ -20,6 +20,7 @@ from takotwist.app.publish_wire import Foreign, read_answer
 from takotwist.app.published import Published
 from takotwist.codecs.http_answer import HttpAnswer
 from takotwist.errors import Refusal, Retry, Unreachable
+from takotwist.interfaces import Coro
 
 T = TypeVar("T")
 
@@ -190,7 +191,7 @@ def _reason_of(broken: OSError) -> str:
     return broken.strerror or str(broken) or type(broken).__name__
 
 
-def without_waiting(work: Coroutine[Any, Any, T]) -> T:
+def without_waiting(work: Coro[T]) -> T:
     """The result of a coroutine whose awaitables block instead of waiting."""
     try:
         work.send(None)

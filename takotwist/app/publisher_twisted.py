@@ -30,7 +30,7 @@ class DeferredPublisher:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: object,
         publisher: Publisher | None = None,
         endpoint: IStreamClientEndpoint | None = None,
     ) -> None:

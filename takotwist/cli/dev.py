@@ -18,6 +18,7 @@ import click
 
 from takotwist.cli.configured import config_option
 from takotwist.errors import TakoError
+from takotwist.interfaces import IReactor
 
 if TYPE_CHECKING:
     from takotwist.development.options import DevelopmentOptions
@@ -163,7 +164,6 @@ def _offer_trust(config: Config) -> None:
 
 
 def _run(options: DevelopmentOptions, show: bool) -> None:
-    from twisted.internet import reactor as installed
     from twisted.internet.task import LoopingCall
 
     from takotwist.development.browser import Browsers, pages
@@ -171,10 +171,10 @@ def _run(options: DevelopmentOptions, show: bool) -> None:
     from takotwist.development.development import Development
     from takotwist.development.watch import FileWatch
     from takotwist.server.log import start_logging
-    from takotwist.server.process import make_service
+    from takotwist.server.process import installed_reactor, make_service
     from takotwist.server.service import Beside, TakoService
 
-    reactor: Any = installed
+    reactor = installed_reactor()
     config = options.config()
     folder = config.folder.resolve()
     flush = start_logging(options.log())
@@ -199,7 +199,7 @@ def _run(options: DevelopmentOptions, show: bool) -> None:
         over = True
         reactor.stop()
 
-    def make(config: Config, reactor: Any) -> TakoService:
+    def make(config: Config, reactor: IReactor) -> TakoService:
         return TakoService(config, reactor, beside=beside)
 
     hangup = signal.getsignal(signal.SIGHUP)

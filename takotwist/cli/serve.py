@@ -63,12 +63,10 @@ def command(reactor: str, **flags: object) -> None:
 
 
 def _run(flags: dict[str, Any]) -> int:
-    from twisted.internet import reactor as installed
-
     from takotwist.errors import ConfigError
     from takotwist.server.log import start_logging
     from takotwist.server.options import Options
-    from takotwist.server.process import make_service
+    from takotwist.server.process import installed_reactor, make_service
 
     options = Options()
     options.update({name.replace("_", "-"): value for name, value in flags.items()})
@@ -78,7 +76,7 @@ def _run(flags: dict[str, Any]) -> int:
         click.echo(str(bad), err=True)
         return 1
     flush = start_logging(options.log())
-    reactor: Any = installed
+    reactor = installed_reactor()
     service = make_service(options, reactor)
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)

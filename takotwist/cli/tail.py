@@ -14,6 +14,7 @@ from takotwist.cli.configured import config_option
 from takotwist.cli.publish import read_params, server_option, server_url
 from takotwist.cli.standard_output import give_up, is_unread
 from takotwist.core.json_values import Json
+from takotwist.interfaces import IReactor
 
 #: How soon after a cut somebody at the terminal is told of it.
 LOOK_SECONDS = 1.0
@@ -63,7 +64,7 @@ def command(
 
 
 async def _follow(
-    reactor: Any,
+    reactor: IReactor,
     url: str,
     channel: str,
     params: dict[str, Json],

@@ -7,7 +7,7 @@ way to wait.  Rule: intents are carried out here and decided nowhere here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -30,6 +30,7 @@ from takotwist.client.machine.machine import (
 from takotwist.client.machine.policy import OnGone, Policy
 from takotwist.client.receive_queue import ReceiveQueue
 from takotwist.client.target import Target
+from takotwist.interfaces import Coro
 
 #: What a caller wants when continuity ends: a word, or a callable that gets the
 #: `Gone` and gives the cursor to go on from, or `None` for live; it may be awaited.
@@ -201,7 +202,7 @@ class Driver(ABC):
         """Call a function of the caller's, whose result may have to be waited for."""
 
     @abstractmethod
-    def run(self, work: Coroutine[Any, Any, None]) -> object:
+    def run(self, work: Coro[None]) -> object:
         """Run a coroutine that ends with us; what fails in it is given up."""
 
     @abstractmethod

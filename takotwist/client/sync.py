@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from takotwist.client import asyncio as on_asyncio
 from takotwist.client.errors import SubscriptionClosed
 from takotwist.client.events import Event, History
 from takotwist.client.machine.link import State
+from takotwist.interfaces import Coro
 
 __all__ = ["History", "Subscription", "history", "subscribe"]
 
@@ -51,7 +52,7 @@ class Subscription:
     async def _open(*args: Any, **options: Any) -> on_asyncio.Subscription:
         return await on_asyncio.subscribe(*args, **options).__aenter__()
 
-    def _run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+    def _run(self, work: Coro[T], timeout: float | None = None) -> T:
         if not self._thread.is_alive():
             work.close()
             raise SubscriptionClosed("The subscription is closed.")
@@ -64,7 +65,7 @@ class Subscription:
             raise
 
     @staticmethod
-    async def _within(timeout: float | None, work: Coroutine[Any, Any, T]) -> T:
+    async def _within(timeout: float | None, work: Coro[T]) -> T:
         # Counted in the loop and not by the future: an event that was taken in the
         # very moment of a time-out would be lost between the threads.
         async with asyncio.timeout(timeout):

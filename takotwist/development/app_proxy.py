@@ -23,6 +23,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from takotwist.adapters.app_agent import app_agent
 from takotwist.development.app_upgrade import asks_for_websocket, pass_on_upgrade
+from takotwist.interfaces import IReactor
 from takotwist.streams.http.interface import BodyRequest
 
 #: Fields of one connection (RFC 9110, section 7.6.1), and the length, which the agent says.
@@ -44,7 +45,7 @@ class AppPages(Resource):
 
     isLeaf = True
 
-    def __init__(self, url: str, reactor: Any) -> None:
+    def __init__(self, url: str, reactor: IReactor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._url, self._reactor = url, reactor
         self._agent: IAgent

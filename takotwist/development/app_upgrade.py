@@ -27,6 +27,7 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 
 from takotwist.adapters.app_agent import CONNECT_TIMEOUT
+from takotwist.interfaces import IReactor
 from takotwist.streams.http.interface import BodyRequest
 from takotwist.streams.websocket.upgrade import take_over
 
@@ -41,7 +42,7 @@ def asks_for_websocket(request: BodyRequest) -> bool:
 
 
 def pass_on_upgrade(
-    reactor: Any,
+    reactor: IReactor,
     url: str,
     request: BodyRequest,
     headers: Headers,
@@ -68,7 +69,7 @@ def pass_on_upgrade(
     request.notifyFinish().addErrback(page_gone)
 
 
-def _endpoint(reactor: Any, url: str) -> IStreamClientEndpoint:
+def _endpoint(reactor: IReactor, url: str) -> IStreamClientEndpoint:
     if url.startswith("unix:"):
         path = url.removeprefix("unix:").removeprefix("//")
         return UNIXClientEndpoint(reactor, path, timeout=CONNECT_TIMEOUT)

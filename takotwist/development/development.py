@@ -24,6 +24,7 @@ from takotwist.development.changes import Effect, Project
 from takotwist.development.problem import Problem
 from takotwist.development.typescript import types_of, write_types
 from takotwist.errors import TakoError
+from takotwist.interfaces import IReactor
 from takotwist.live.functions.function import Function
 from takotwist.server.config import Config, needs_restart
 from takotwist.server.service import TakoService
@@ -51,7 +52,7 @@ class Development:
     check: Sequence[str]
     start_over: Callable[[], object]
     say: Callable[[str, bool], object]
-    reactor: Any
+    reactor: IReactor
     commands: Callable[[], object] = lambda: None
     _pending: set[Path] = attrs.field(factory=set, init=False)
     _checking: bool = attrs.field(default=False, init=False)

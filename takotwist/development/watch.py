@@ -11,11 +11,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
 
 from twisted.application.service import Service
 from twisted.logger import Logger
 from watchfiles import watch
+
+from takotwist.interfaces import IReactor
 
 #: Folders of tools, which have nothing that an author writes.
 NOT_WATCHED = frozenset(
@@ -72,7 +73,7 @@ class FileWatch(Service):
         self,
         root: Path,
         without: Iterable[Path],
-        reactor: Any,
+        reactor: IReactor,
         changed: Callable[[frozenset[Path]], object],
     ) -> None:
         self._root, self._without = root.resolve(), frozenset(one.resolve() for one in without)

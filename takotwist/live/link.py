@@ -20,7 +20,7 @@ ATTACHING or REPLACED are dropped: their client asks for them again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
@@ -28,6 +28,7 @@ import attrs
 import msgspec
 
 from takotwist.errors import BodyInvalid, Refusal, VerifyRejected
+from takotwist.interfaces import Coro
 from takotwist.live.elsewhere import Elsewhere, FarPage
 from takotwist.live.errors import NetworkError, PageLeft
 from takotwist.live.functions.function import Verification
@@ -150,7 +151,7 @@ class Link:
 
     # called by the wire
 
-    def received(self, op: str, text: bytes) -> Coroutine[Any, Any, None] | None:
+    def received(self, op: str, text: bytes) -> Coro[None] | None:
         """Take a text frame whose op begins with ``live``.
 
         :return: the rest of the work, where the app is to be asked.
@@ -316,7 +317,7 @@ class Link:
     def _is_gone(self) -> bool:
         return self.state is LinkState.GONE
 
-    def _open(self, op: Op) -> Coroutine[Any, Any, None] | None:
+    def _open(self, op: Op) -> Coro[None] | None:
         if self._session is None:
             if self.state is LinkState.NEW:
                 self._break("live.open before live.attach")

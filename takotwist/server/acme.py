@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from threading import Event
-from typing import Any
 
 import attrs
 
+from takotwist.interfaces import IReactor
 from takotwist.server.config import Config
 from takotwist.streams.http.interface import Request
 from takotwist.tls.acme.folder import AcmeFolder
@@ -61,7 +61,7 @@ class Acme:
     answers: HttpAnswers
 
 
-def acme_of(config: Config, reactor: Any, wall: Callable[[], float]) -> Acme:
+def acme_of(config: Config, reactor: IReactor, wall: Callable[[], float]) -> Acme:
     """What obtains the certificate for `tls.domains`.
 
     :raises ConfigError: its folder cannot be used.

@@ -18,6 +18,7 @@ from twisted.internet.task import LoopingCall
 
 from takotwist.admin.nodes import Answered, NodeInfo, read_info, this_process
 from takotwist.errors import Refusal
+from takotwist.interfaces import IReactor
 from takotwist.live.peers import NodeGone, Show, ask
 from takotwist.ports import INodeDirectory, IReplayLog
 from takotwist.server.config import Config
@@ -39,7 +40,7 @@ class Cluster(Service):
     """
 
     def __init__(
-        self, reactor: Any, directory: INodeDirectory, peers: NodePeers, worker: int
+        self, reactor: IReactor, directory: INodeDirectory, peers: NodePeers, worker: int
     ) -> None:
         self.peers = peers
         self.info = this_process(peers.name, worker, peers.address, peers.secret)
@@ -52,7 +53,7 @@ class Cluster(Service):
 
     @classmethod
     def of(
-        cls, config: Config, reactor: Any, log: IReplayLog, worker: int = 1, slot: int = 0
+        cls, config: Config, reactor: IReactor, log: IReplayLog, worker: int = 1, slot: int = 0
     ) -> Cluster | None:
         """The cluster of a server whose log is shared; `None` where it has its log alone.
 

@@ -30,6 +30,7 @@ from takotwist.flow.presence_nodes import Living
 from takotwist.flow.presence_store import RosterStore
 from takotwist.flow.publish import at_once
 from takotwist.flow.sessions import Sessions
+from takotwist.interfaces import IReactor
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.peers import Peers, name_on
 from takotwist.ports import IAuthorizer, IReplayLog, IWebhookSender
@@ -68,7 +69,7 @@ LIVE_ENVELOPE_BYTES = 4 * 1024
 def compose(
     config: Config,
     *,
-    reactor: Any,
+    reactor: IReactor,
     wall: Callable[[], float],
     random: Callable[[], float],
     new_id: Callable[[], str],

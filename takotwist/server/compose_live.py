@@ -19,6 +19,7 @@ from twisted.python.threadpool import ThreadPool
 from takotwist.adapters.callable_runner import CallableRunner, DeadlinePassed, Raised
 from takotwist.core.limits import Rate, network_of
 from takotwist.flow.topic_request import RequestCredentials
+from takotwist.interfaces import IReactor
 from takotwist.live.broadcast.broadcast import Broadcasts, default_broadcasts
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.broadcast.durable import Durable
@@ -70,7 +71,7 @@ def compose_live(
     sentences: Sentences,
     settings: Reloadable,
     *,
-    reactor: Any,
+    reactor: IReactor,
     pool: ThreadPool,
     queue: int,
     bus: Bus | None = None,

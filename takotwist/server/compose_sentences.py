@@ -20,6 +20,7 @@ from takotwist.flow.follow import Follower
 from takotwist.flow.followed import FollowedTopics
 from takotwist.flow.publish import PublisherService
 from takotwist.flow.read_log import SharedReads
+from takotwist.interfaces import IReactor
 from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.config import Config
 from takotwist.server.reloadable import Reloadable
@@ -55,7 +56,7 @@ def compose_sentences(
     refresh: Callable[[], Awaitable[bool]] | None,
     soon: Callable[[Callable[[], object]], object],
     *,
-    reactor: Any,
+    reactor: IReactor,
     wall: Callable[[], float],
 ) -> Sentences:
     """The sentences of one server; for the arguments see `compose`."""

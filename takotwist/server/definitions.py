@@ -26,6 +26,7 @@ from takotwist.app.discovery import Discovered
 from takotwist.app.published import Publishing
 from takotwist.core.channel import Defined, Registry
 from takotwist.errors import AuthUnavailable, DefinitionError
+from takotwist.interfaces import IReactor
 from takotwist.live.functions.function import Function
 from takotwist.server.app_code import read_channels, read_functions
 from takotwist.server.config import Config
@@ -54,7 +55,7 @@ class Definitions:
     _found: Discovered = attrs.field(factory=lambda: Discovered(()))
     _publishing: Publishing | None = None
     _client: AppClient | None = None
-    _reactor: Any = None
+    _reactor: IReactor = attrs.field(kw_only=True)
     _wall: Callable[[], float] = time.time
     _tokens: TokenParts | None = attrs.field(default=None, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
@@ -63,7 +64,7 @@ class Definitions:
     def of(
         cls,
         config: Config,
-        reactor: Any,
+        reactor: IReactor,
         pool: ThreadPool,
         jitter: Callable[[], float],
         wall: Callable[[], float] = time.time,

@@ -17,6 +17,7 @@ from twisted.web.server import Site
 
 from takotwist.core.limits import network_of
 from takotwist.errors import ConfigError
+from takotwist.interfaces import IReactor
 from takotwist.server.compose_live import BATCH_FACTOR
 from takotwist.server.config import Config
 from takotwist.server.config.endpoint_text import UdpAddress
@@ -24,7 +25,7 @@ from takotwist.server.listen import shown
 from takotwist.server.parts import Parts
 from takotwist.server.reset_key import reset_key
 from takotwist.streams.http3 import Http3Config, Http3Server, alt_svc
-from takotwist.streams.http3.endpoint import Http3Endpoint
+from takotwist.streams.http3.endpoint import MAX_PACKET, Http3Endpoint
 from takotwist.streams.http3.roster import Roster
 from takotwist.streams.webtransport import Routes
 from takotwist.tls.context import ServerTls
@@ -55,7 +56,7 @@ class Http3Listeners:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactor,
         config: Config,
         parts: Parts,
         site: Site,
@@ -107,12 +108,12 @@ class Http3Listeners:
 
     def _listen(self, number: int, address: UdpAddress, protocol: Http3Endpoint) -> Any:
         if self._worker is None:
-            return self._reactor.listenUDP(address.port, protocol, address.interface)
+            return self._reactor.listenUDP(address.port, protocol, address.interface, MAX_PACKET)
         opened = self._worker.sockets[number]
         self._worker.relay.serve(
             number, lambda datagram, addr: protocol.datagramReceived(datagram, addr, True)
         )
-        return self._reactor.adoptDatagramPort(opened.fileno(), opened.family, protocol)
+        return self._reactor.adoptDatagramPort(opened.fileno(), opened.family, protocol, MAX_PACKET)
 
     def hand_over(self) -> None:
         """A successor reads the ports from now on, and passes on what is for this process."""

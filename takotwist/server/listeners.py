@@ -13,6 +13,7 @@ import attrs
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from takotwist.errors import TakoError
+from takotwist.interfaces import IReactor
 from takotwist.server.accepting import Accepting
 from takotwist.server.config import Config
 from takotwist.server.listen import Listen, Listening
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 class Listeners:
     """The listeners of one server.  Made with `of`."""
 
-    _reactor: Any
+    _reactor: IReactor
     _wanted: Sequence[Listen]
     _secure: HttpSite
     _http3: Http3Listeners | None
@@ -50,7 +51,7 @@ class Listeners:
         cls,
         config: Config,
         parts: Parts,
-        reactor: object,
+        reactor: IReactor,
         certificate: Certificate | None,
         worker: Worker | None = None,
     ) -> Listeners:

@@ -24,6 +24,7 @@ from takotwist.adapters.shared.host import LogHost
 from takotwist.adapters.shared.worker_log import WorkerLog
 from takotwist.adapters.sqlite.log import SqliteReplayLog
 from takotwist.errors import StoreUnavailable, TakoError
+from takotwist.interfaces import IReactor
 from takotwist.server.config import Config, needs_restart
 from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText
 from takotwist.server.listen import Listen
@@ -57,7 +58,7 @@ class LogWriter(MultiService):
     def __init__(
         self,
         config: Config,
-        reactor: Any,
+        reactor: IReactor,
         ready: Callable[[], None],
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -127,12 +128,14 @@ class LogWriter(MultiService):
         await within(self._reactor, FLUSH_SECONDS, self.replay_log.stop())
 
 
-def make(child: Child, reactor: Any) -> LogWriter:
+def make(child: Child, reactor: IReactor) -> LogWriter:
     """The service of the writer; see `ChildService`."""
     return LogWriter(child.config, reactor, child.ready)
 
 
-def worker_log(config: Config, reactor: Any, name: str, random: Callable[[], float]) -> WorkerLog:
+def worker_log(
+    config: Config, reactor: IReactor, name: str, random: Callable[[], float]
+) -> WorkerLog:
     """A worker's log, through the writer of this configuration.
 
     :param name: of this run of the worker.

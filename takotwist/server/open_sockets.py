@@ -15,6 +15,7 @@ from twisted.internet.defer import ensureDeferred, maybeDeferred
 from twisted.logger import Logger
 
 from takotwist.errors import TakoError
+from takotwist.interfaces import IReactor
 from takotwist.server.listen import Listen, Listening, open_listener, open_listeners
 from takotwist.server.sockets import FileId, file_id, reserve_path
 
@@ -27,7 +28,7 @@ class OpenSockets:
     :ivar opened: those that are open, in the order of `wanted`.
     """
 
-    _reactor: Any
+    _reactor: IReactor
     _wanted: Sequence[Listen]
     _on_open: Callable[[int, Listening], object]
     opened: Sequence[Listening] = attrs.field(default=(), init=False)

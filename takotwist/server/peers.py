@@ -25,6 +25,7 @@ from twisted.logger import Logger
 from takotwist.admin.nodes import NodeInfo, read_info
 from takotwist.core.node import Node
 from takotwist.errors import ConfigError, Overloaded, StoreUnavailable
+from takotwist.interfaces import IReactor
 from takotwist.live.peers import Greeting, NodeGone, PeerListener
 from takotwist.ports import INodeDirectory
 from takotwist.server.config import Config
@@ -51,7 +52,7 @@ class NodePeers:
     :ivar secret: that they begin with.
     """
 
-    _reactor: Any
+    _reactor: IReactor
     _directory: INodeDirectory
     _endpoint: EndpointText
     address: str
@@ -67,7 +68,9 @@ class NodePeers:
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     @classmethod
-    def of(cls, config: Config, reactor: Any, directory: INodeDirectory, slot: int) -> NodePeers:
+    def of(
+        cls, config: Config, reactor: IReactor, directory: INodeDirectory, slot: int
+    ) -> NodePeers:
         """:param slot: of this process among those of its server, from 0 on.
 
         :raises ConfigError: names the key.

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from takotwist.errors import TakoError
+from takotwist.interfaces import IReactor
 from takotwist.server.options import Options
 from takotwist.server.tuning import settle_garbage, show_attribute_names
 
@@ -37,6 +38,19 @@ if TYPE_CHECKING:
 __all__ = ["Options", "makeService", "make_service"]
 
 _log = Logger()
+
+# the reactor
+
+
+def installed_reactor() -> IReactor:
+    """The reactor of the process; Twisted's own where none was installed."""
+    from twisted.internet import reactor as installed
+
+    # What it provides is known when it runs.
+    reactor: Any = installed
+    found: IReactor = reactor
+    return found
+
 
 # the clock
 
@@ -58,7 +72,7 @@ def use_monotonic_time(reactor: Any) -> None:
 # signals
 
 
-def stop_once(reactor: Any, *, by_signal: bool = True) -> Callable[[str], None]:
+def stop_once(reactor: IReactor, *, by_signal: bool = True) -> Callable[[str], None]:
     """Let SIGTERM and SIGINT stop `reactor`, whose exit code is then that of a calm end.
 
     :param by_signal: whether they do; else they are ignored.
@@ -97,13 +111,13 @@ def stop_once(reactor: Any, *, by_signal: bool = True) -> Callable[[str], None]:
     return stop
 
 
-def reload_on_hangup(reactor: Any, reload: Callable[[], object]) -> None:
+def reload_on_hangup(reactor: IReactor, reload: Callable[[], object]) -> None:
     """Let SIGHUP call `reload` in the reactor."""
     signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reload))
 
 
 def mind_signals(
-    reactor: Any, reload: Callable[[], object], *, stopping: bool = True
+    reactor: IReactor, reload: Callable[[], object], *, stopping: bool = True
 ) -> Callable[[str], None]:
     """Mind the signals of the process, which is then all set to run `reactor`.
 
@@ -126,8 +140,7 @@ def makeService(options: Options) -> TakoService | Supervisor:
 
     :raises SystemExit: it cannot start; says why and what to do.
     """
-    from twisted.internet import reactor
-
+    reactor = installed_reactor()
     service = make_service(options, reactor)
 
     def ended() -> None:
@@ -135,8 +148,7 @@ def makeService(options: Options) -> TakoService | Supervisor:
             # `twistd` ends with 0 after a calm stop, and a service manager would take it for one.
             atexit.register(_exit, service.exit_code)
 
-    added: Any = reactor
-    added.addSystemEventTrigger("after", "shutdown", ended)
+    reactor.addSystemEventTrigger("after", "shutdown", ended)
     return service
 
 
@@ -149,8 +161,8 @@ def _exit(code: int) -> None:
 
 def make_service(
     options: Options,
-    reactor: object,
-    make: Callable[[Config, Any], TakoService] | None = None,
+    reactor: IReactor,
+    make: Callable[[Config, IReactor], TakoService] | None = None,
 ) -> TakoService | Supervisor:
     """The service of these options, which also minds the signals of the process.
 
@@ -176,7 +188,7 @@ def make_service(
     return service
 
 
-def _service(options: Options, reactor: Any) -> TakoService | Supervisor:
+def _service(options: Options, reactor: IReactor) -> TakoService | Supervisor:
     """The server itself; or, where several workers are wanted, their supervisor.
 
     Each is imported only where it runs.

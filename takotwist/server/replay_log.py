@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from takotwist.adapters.sqlite.log import SqliteReplayLog
+from takotwist.interfaces import IReactor
 from takotwist.ports import IReplayLog
 from takotwist.server.config import Config
 from takotwist.server.state_lock import lock_log
@@ -20,7 +21,7 @@ from takotwist.server.state_lock import lock_log
 MakeLog = Callable[[Config, Any, Callable[[], float]], IReplayLog]
 
 
-def replay_log(config: Config, reactor: Any, wall: Callable[[], float]) -> IReplayLog:
+def replay_log(config: Config, reactor: IReactor, wall: Callable[[], float]) -> IReplayLog:
     """The log of this process.
 
     :param wall: unix time in seconds.

@@ -31,6 +31,7 @@ from takotwist.adapters.authorize_local import LocalPublishing
 from takotwist.admin.health import Health
 from takotwist.errors import StoreUnavailable, TakoError
 from takotwist.flow.outbox import OutboxMover
+from takotwist.interfaces import IReactor
 from takotwist.live.broadcast.broadcast import set_default_broadcasts
 from takotwist.live.functions.function import Function
 from takotwist.ports import IOutbox
@@ -100,7 +101,7 @@ class TakoService(MultiService):
     def __init__(
         self,
         config: Config,
-        reactor: Any,
+        reactor: IReactor,
         wall: Callable[[], float] = time.time,
         worker: Worker | None = None,
         *,

@@ -18,6 +18,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from takotwist.app.code_errors import code_error
 from takotwist.errors import REFUSALS, ConfigError, Refusal, TakoError
+from takotwist.interfaces import IReactor
 from takotwist.server.reloadable import Reloadable
 from takotwist.streams.files import static_dir
 from takotwist.streams.http.connection import Direct
@@ -36,7 +37,7 @@ Interceptor = Callable[[Request], bool]
 def site(
     routes: Routes,
     settings: Reloadable,
-    reactor: Any,
+    reactor: IReactor,
     unfinished: Unfinished,
     interceptors: Sequence[Interceptor] = (),
     *,

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 from twisted.application.service import MultiService
 from twisted.logger import Logger
 
+from takotwist.interfaces import IReactor
 from takotwist.server.config import Config
 from takotwist.tls.certificate import utc
 from takotwist.tls.context import ServerTls
@@ -77,7 +78,9 @@ class Certificate:
             self.acme.renewal.try_soon()
 
 
-def certificate_of(config: Config, reactor: Any, wall: Callable[[], float]) -> Certificate | None:
+def certificate_of(
+    config: Config, reactor: IReactor, wall: Callable[[], float]
+) -> Certificate | None:
     """The certificate as configured, and the services that look after it; `None` without TLS.
 
     :param wall: unix time in seconds.

@@ -6,7 +6,6 @@ Imported where tokens decide about something, and nowhere else: the libraries ar
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import attrs
 from twisted.web.client import HTTPConnectionPool
@@ -18,6 +17,7 @@ from takotwist.adapters.revocations import Revocations
 from takotwist.adapters.token_keys import Keys, UnusableKey, read_key_file, secret_key
 from takotwist.core.token import TokenRules
 from takotwist.errors import ConfigError
+from takotwist.interfaces import IReactor
 from takotwist.server.config.tokens import Tokens
 
 
@@ -55,7 +55,7 @@ def fixed_keys(config: Tokens) -> Keys:
 
 
 def token_parts(
-    config: Tokens, reactor: object, wall: Callable[[], float], before: TokenParts | None = None
+    config: Tokens, reactor: IReactor, wall: Callable[[], float], before: TokenParts | None = None
 ) -> TokenParts:
     """The check of tokens as configured.
 
@@ -72,7 +72,7 @@ def token_parts(
 
 
 def _jwks(
-    config: Tokens, reactor: Any, before: TokenParts | None
+    config: Tokens, reactor: IReactor, before: TokenParts | None
 ) -> tuple[Jwks | None, HTTPConnectionPool | None]:
     if config.jwks_url is None:
         return None, None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from twisted.internet.interfaces import IStreamServerEndpoint
 
+from takotwist.interfaces import IReactor
 from takotwist.ports import IReplayLog
 from takotwist.server.config import Config
 from takotwist.server.config.config import KEYS
@@ -69,7 +70,9 @@ class Worker:
 class WorkerService(TakoService):
     """The server of one worker."""
 
-    def __init__(self, config: Config, reactor: Any, worker: Worker, make_log: MakeLog) -> None:
+    def __init__(
+        self, config: Config, reactor: IReactor, worker: Worker, make_log: MakeLog
+    ) -> None:
         shared = share(config, worker.count)
         super().__init__(shared, reactor, worker=worker, make_log=make_log)
         self._count = worker.count
@@ -93,12 +96,12 @@ def share(config: Config, count: int) -> Config:
     return attrs.evolve(config, **changes)
 
 
-def make(child: Child, reactor: Any) -> WorkerService:
+def make(child: Child, reactor: IReactor) -> WorkerService:
     """The service of a worker; see `ChildService`."""
     return serving(child, child.config, reactor)
 
 
-def shared_log(config: Config, reactor: Any, wall: Callable[[], float]) -> IReplayLog:
+def shared_log(config: Config, reactor: IReactor, wall: Callable[[], float]) -> IReplayLog:
     """The log of a worker: what all of them share."""
     if config.replay.url is not None:
         return replay_log(config, reactor, wall)
@@ -106,7 +109,7 @@ def shared_log(config: Config, reactor: Any, wall: Callable[[], float]) -> IRepl
 
 
 def serving(
-    child: Child, config: Config, reactor: Any, make_log: MakeLog = shared_log
+    child: Child, config: Config, reactor: IReactor, make_log: MakeLog = shared_log
 ) -> WorkerService:
     """The same, of another configuration, or with another log."""
     start = child.start

@@ -7,19 +7,19 @@ goes on behind it, and only a failure of that is logged.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from takotwist.interfaces import Coro
 from takotwist.trampoline import drive, resumed
 
 _log = Logger()
 
 
-def run(coroutine: Coroutine[Any, Any, Any]) -> Deferred[Any]:
+def run(coroutine: Coro[Any]) -> Deferred[Any]:
     """Start `coroutine`, which may await Deferreds, asyncio's futures, or both.
 
     :return: fires with its result.  Cancelling it cancels what it waits for.
@@ -42,7 +42,7 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Deferred[Any]:
     return result
 
 
-def begin(coroutine: Coroutine[Any, Any, Any]) -> Deferred[Any] | None:
+def begin(coroutine: Coro[Any]) -> Deferred[Any] | None:
     """Take `coroutine`, which awaits only Deferreds, as far as it goes without waiting.
 
     Much of what could wait seldom does, and a Deferred with its callbacks costs as much as

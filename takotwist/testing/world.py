@@ -122,16 +122,18 @@ class World:
             self.clock.rightNow = BEGINNING
         self.config = config or Config()
         names = count(1)
+        # A clock and what threads pass on are all that a server in memory uses of these.
         pool: Any = _AtOnce()
+        reactor: Any = self.clock
         default = self.config.lifecycle.lifecycle()
         defined = (
             attrs.evolve(one, definition=one.definition.with_defaults(default))
             for one in Discovered(channels).defined
         )
-        local = LocalAuthorizer(channels, self.clock, pool)
+        local = LocalAuthorizer(channels, reactor, pool)
         self.parts: Parts = compose(
             self.config,
-            reactor=self.clock,
+            reactor=reactor,
             wall=self.clock.seconds,
             random=lambda: random,
             new_id=lambda: f"c{next(names)}",
@@ -155,7 +157,7 @@ class World:
         for channel in channels:
             parts = self.parts
             local_publishing = LocalPublishing(
-                self.clock, parts.store, lambda: True, rosters=parts.rosters
+                reactor, parts.store, lambda: True, rosters=parts.rosters
             )
             channel.bind(local_publishing)
         self.parts.log.start(self.parts.follower)
@@ -167,8 +169,8 @@ class World:
         if self.parts.webhooks is not None:
             self.parts.webhooks.start()
         parts = self.parts
-        self._public = site(parts.public, parts.reloadable, self.clock, parts.unfinished)
-        self._private = site(parts.private, parts.reloadable, self.clock, parts.unfinished)
+        self._public = site(parts.public, parts.reloadable, reactor, parts.unfinished)
+        self._private = site(parts.private, parts.reloadable, reactor, parts.unfinished)
         self._ticker = Ticker(parts.deadlines, parts.flush_batch, parts.metrics, self.clock)
         self._ticker.startService()
         interval = self.config.replay.sweep_interval_seconds

@@ -7,9 +7,6 @@ Rule: the dialects differ in what is told to the client, never in what happens.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any
-
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -44,6 +41,7 @@ from takotwist.flow.authorize import Authorized
 from takotwist.flow.refusal import refusal_of
 from takotwist.flow.session import Subscribed
 from takotwist.flow.topic_request import RequestCredentials, TopicRequest
+from takotwist.interfaces import Coro
 from takotwist.streams.coroutine import begin
 from takotwist.transports.admission import Admission, RateRefusals
 from takotwist.transports.channel_roster import ChannelRoster
@@ -270,7 +268,7 @@ class ChannelSpeaker:
             self._wire.send(error_frame(refusal, ref))
         # In the plain dialect a bad frame is dropped: there is no word for it.
 
-    def _run(self, doing: Coroutine[Any, Any, None]) -> None:
+    def _run(self, doing: Coro[None]) -> None:
         """Do one thing after the other; whatever goes wrong ends the connection."""
         before = self._busy
         try:

@@ -9,7 +9,7 @@ and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from takotwist.core.channel import is_channel_name
 from takotwist.errors import ChannelUnknown, NotFound, Refusal, UpgradeRequired
+from takotwist.interfaces import Coro
 from takotwist.streams.http.interface import BodyRequest, ReadableRequest, Request
 from takotwist.streams.websocket.handshake import is_upgrade
 from takotwist.transports.history import HistoryTransport
@@ -122,9 +123,7 @@ class Answer(Resource):
 
     isLeaf = True
 
-    def __init__(
-        self, answers: Responses, answering: Callable[[Request], Coroutine[Any, Any, None]]
-    ):
+    def __init__(self, answers: Responses, answering: Callable[[Request], Coro[None]]):
         Resource.__init__(self)
         self._answers = answers
         self._answering = answering

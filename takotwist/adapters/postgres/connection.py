@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from takotwist.adapters.postgres.errors import Kind, Trouble, one_line
+from takotwist.interfaces import IReactor
 
 #: Seconds that the engine has for ending a statement by its own timeout, before the connection
 #: is given up.
@@ -93,7 +94,7 @@ class Connection:
     :ivar notified: called with each notification.
     """
 
-    def __init__(self, reactor: Any, pgconn: PGconn, timeout: float, secret: str = "") -> None:
+    def __init__(self, reactor: IReactor, pgconn: PGconn, timeout: float, secret: str = "") -> None:
         self.pgconn = pgconn
         self.lost: Callable[[Trouble], object] = lambda _: None
         self.notified: Callable[[PGnotify], None] = lambda _: None
@@ -280,7 +281,7 @@ class Connection:
 class _Opening:
     """A connection under way to one address."""
 
-    def __init__(self, reactor: Any, string: str, timeout: float, secret: str) -> None:
+    def __init__(self, reactor: IReactor, string: str, timeout: float, secret: str) -> None:
         self.answer: Deferred[PGconn] = Deferred(lambda _: self._stop())
         self._reactor = reactor
         self._secret = secret
@@ -325,7 +326,7 @@ class _Opening:
 
 
 def open_connection(
-    reactor: object,
+    reactor: IReactor,
     string: str,
     *,
     connect_timeout: float,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import LoopingCall
@@ -14,6 +13,7 @@ from takotwist.adapters.postgres.link import Link
 from takotwist.adapters.postgres.values import read_int8
 from takotwist.core.node import Node
 from takotwist.errors import StoreUnavailable
+from takotwist.interfaces import IReactor
 
 #: Seconds between two signs of life; three may be lost.
 RENEW_SECONDS = 5.0
@@ -28,7 +28,7 @@ class Directory:
     """
 
     def __init__(
-        self, reactor: Any, engine: Engine, readers: Callable[[], Link], node: str
+        self, reactor: IReactor, engine: Engine, readers: Callable[[], Link], node: str
     ) -> None:
         self.forgotten: Callable[[], object] = lambda: None
         self._engine = engine

@@ -8,7 +8,6 @@ and known to be the same run of the engine as before, or taken up as another one
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import attrs
 from psycopg.pq.abc import PGresult
@@ -22,6 +21,7 @@ from takotwist.adapters.postgres.errors import Kind, Trouble
 from takotwist.adapters.postgres.link import Link
 from takotwist.adapters.postgres.schema import UPGRADE_SECONDS, Functions, Schema
 from takotwist.adapters.postgres.values import int8, read_int8
+from takotwist.interfaces import IReactor
 
 #: PostgreSQL 13.
 OLDEST = 130000
@@ -58,7 +58,7 @@ class Engine:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactor,
         url: str,
         schema: str,
         times: Times,

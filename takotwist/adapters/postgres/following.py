@@ -35,6 +35,7 @@ from takotwist.core.log import ALL, Report, Reported
 from takotwist.core.retention import lifecycle_of
 from takotwist.core.topic import Message
 from takotwist.errors import StoreUnavailable
+from takotwist.interfaces import IReactor
 from takotwist.ports import ILogFollower
 
 #: Seconds between two looks at the table of batches: what a lost last notification costs.
@@ -57,7 +58,7 @@ class Following:
     log = Logger()
 
     def __init__(
-        self, reactor: Any, engine: Engine, link: Link, readers: Callable[[], Link], node: str
+        self, reactor: IReactor, engine: Engine, link: Link, readers: Callable[[], Link], node: str
     ) -> None:
         self.head = 0
         self.follower: ILogFollower | None = None

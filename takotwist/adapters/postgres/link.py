@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from takotwist.adapters.postgres.connection import Connection
 from takotwist.adapters.postgres.errors import Kind, Trouble
+from takotwist.interfaces import IReactor
 
 #: Seconds before the first try after a loss, at most: all nodes lose an engine in one moment.
 FIRST = 0.2
@@ -37,7 +38,7 @@ class Link:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactor,
         dial: Callable[[], Deferred[Connection]],
         random: Callable[[], float],
     ) -> None:

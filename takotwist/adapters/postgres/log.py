@@ -39,6 +39,7 @@ from takotwist.core.outbox import Outgoing
 from takotwist.core.retention import Watched
 from takotwist.core.topic import Message, Topic
 from takotwist.errors import StoreUnavailable
+from takotwist.interfaces import IReactor
 from takotwist.ports import ILogFollower, INodeDirectory, IOutbox, IReplayLog
 
 #: Connections for reading.
@@ -66,7 +67,7 @@ class PostgresReplayLog:
         url: str,
         *,
         node: str,
-        reactor: Any,
+        reactor: IReactor,
         random: Callable[[], float],
         schema: str = "takotwist",
         times: Times | None = None,

@@ -21,6 +21,7 @@ from takotwist.adapters.postgres.ranges import Range, mark_of
 from takotwist.adapters.postgres.values import byteas, int8, int8s, read_int8s
 from takotwist.core.topic import Topic
 from takotwist.errors import StoreUnavailable
+from takotwist.interfaces import IReactor
 
 #: Topics that are looked up in one query.
 PAGE_TOPICS = 1000
@@ -48,7 +49,7 @@ class FollowedTopics:
     """
 
     def __init__(
-        self, reactor: Any, engine: Engine, readers: Callable[[], Link], node: str
+        self, reactor: IReactor, engine: Engine, readers: Callable[[], Link], node: str
     ) -> None:
         self._reactor = reactor
         self._engine = engine

@@ -22,7 +22,6 @@ from typing import Literal, TypeVar
 
 from twisted.enterprise.adbapi import ConnectionPool
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -39,6 +38,7 @@ from takotwist.core.log import Append, Appended, LogStats, Page, Report
 from takotwist.core.retention import Watched
 from takotwist.core.topic import Message, Topic
 from takotwist.errors import StoreUnavailable
+from takotwist.interfaces import IReactor
 from takotwist.ports import ILogFollower, IReplayLog
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class SqliteReplayLog:
         self,
         path: str | os.PathLike[str],
         *,
-        reactor: IReactorTime,
+        reactor: IReactor,
         wall: Callable[[], float] | None = None,
         durability: Durability = "commit",
         readers: int = 2,

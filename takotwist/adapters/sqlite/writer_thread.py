@@ -17,6 +17,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
+from takotwist.interfaces import IReactor
+
 T = TypeVar("T")
 
 #: Seconds that the thread waits for more; and after which it takes the time to tidy up.
@@ -33,7 +35,10 @@ class StayingThread:
     """
 
     def __init__(
-        self, pool: ConnectionPool, reactor: Any, rest: Callable[[Any], object] = lambda _: None
+        self,
+        pool: ConnectionPool,
+        reactor: IReactor,
+        rest: Callable[[Any], object] = lambda _: None,
     ) -> None:
         self._pool = pool
         self._rest = rest

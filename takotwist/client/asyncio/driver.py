@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Self
 
 import aiohttp
@@ -17,6 +17,7 @@ from takotwist.client.events import Event
 from takotwist.client.machine.machine import Connect
 from takotwist.client.options import SubscriptionOptions
 from takotwist.client.subscription import AnyMux, AnySubscription
+from takotwist.interfaces import Coro
 
 #: How long a close waits for what is under way.
 CLOSE_SECONDS = 5.0
@@ -162,7 +163,7 @@ class Driver(driver.Driver):
         async with asyncio.timeout(seconds):
             return await called(function)
 
-    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def run(self, work: Coro[None]) -> asyncio.Task[None]:
         """Run a coroutine that ends with us."""
         task = asyncio.get_running_loop().create_task(self._minded(work))
         self._tasks.add(task)
@@ -171,7 +172,7 @@ class Driver(driver.Driver):
         task.add_done_callback(lambda _: work.close())
         return task
 
-    async def _minded(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _minded(self, work: Coro[None]) -> None:
         try:
             await work
         except Exception as failed:

@@ -46,6 +46,7 @@ from takotwist.client.target import Target
 from takotwist.client.twisted.own_lookups import OwnLookups
 from takotwist.client.wire import SUBPROTOCOL
 from takotwist.codecs.http_answer import AnswerReader, BrokenAnswer
+from takotwist.interfaces import IReactor
 
 
 def sentence_of(failed: BaseException | None) -> str:
@@ -255,7 +256,7 @@ class _WebSocket(WebSocketClientProtocol):  # type: ignore[misc]
 async def carry_websocket(
     line: Line,
     machine: Any,
-    reactor: Any,
+    reactor: IReactor,
     endpoint: IStreamClientEndpoint,
     url: str,
     headers: Mapping[str, str],
@@ -295,7 +296,7 @@ async def carry_websocket(
     await socket.ended
 
 
-def endpoint_for(reactor: object, target: Target, ca_file: str | None) -> IStreamClientEndpoint:
+def endpoint_for(reactor: Any, target: Target, ca_file: str | None) -> IStreamClientEndpoint:
     """The endpoint of a server.
 
     :param ca_file: PEM of the only authority to trust, or `None` for the system's.

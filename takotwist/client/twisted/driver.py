@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self, cast
 
 import attrs
@@ -30,6 +30,7 @@ from takotwist.client.twisted.carriers import (
 )
 from takotwist.client.twisted.in_time import in_time
 from takotwist.errors import TakoError
+from takotwist.interfaces import Coro
 
 
 @attrs.define(eq=False)
@@ -208,9 +209,7 @@ class Driver(driver.Driver):
         """As `ask`.  :raises TimeoutError: it has not answered in time."""
         return await in_time(self.reactor, seconds, maybeDeferred(function))
 
-    def run(
-        self, work: Coroutine[Any, Any, None], cancel: Callable[[], None] | None = None
-    ) -> Deferred[None]:
+    def run(self, work: Coro[None], cancel: Callable[[], None] | None = None) -> Deferred[None]:
         """Run a coroutine that ends with us.
 
         :param cancel: how, where cancelling it is not enough.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from takotwist.interfaces import IReactor
+
 T = TypeVar("T")
 
 
-async def in_time(reactor: Any, seconds: float, work: Deferred[T]) -> T:
+async def in_time(reactor: IReactor, seconds: float, work: Deferred[T]) -> T:
     """The result of `work`, which is cancelled where it does not come in time.
 
     What a Deferred says when it is cancelled is its own: an endpoint that is still connecting

@@ -21,6 +21,7 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from takotwist.client.name_lookup import Found, NameLookup
+from takotwist.interfaces import IReactor
 
 
 @implementer(IHostResolution)
@@ -40,7 +41,7 @@ class _Resolution:
 class _Resolver:
     """Answers for one host."""
 
-    def __init__(self, reactor: Any, lookup: NameLookup) -> None:
+    def __init__(self, reactor: IReactor, lookup: NameLookup) -> None:
         self._reactor, self._lookup = reactor, lookup
 
     def resolveHostName(
@@ -86,7 +87,7 @@ def _addresses(future: Future[list[Found]]) -> list[Any]:
 class OwnLookups:
     """`reactor` with a resolver for one host.  Everything else is the reactor's own."""
 
-    def __init__(self, reactor: object, host: str, port: int) -> None:
+    def __init__(self, reactor: IReactor, host: str, port: int) -> None:
         self._reactor = reactor
         self.nameResolver: IHostnameResolver = _Resolver(reactor, NameLookup(host, port))
 

@@ -82,17 +82,16 @@ def main() -> None:
 
 
 def _run(control: socket.socket, start: Start) -> int:
-    from twisted.internet import reactor as installed
     from twisted.logger import Logger
 
     from takotwist.errors import ConfigError, TakoError
     from takotwist.server.log import start_logging
     from takotwist.server.options import Options
-    from takotwist.server.process import mind_signals, use_monotonic_time
+    from takotwist.server.process import installed_reactor, mind_signals, use_monotonic_time
     from takotwist.server.supervisor.kinds import holding
     from takotwist.server.supervisor.message_channel import MessageChannel
 
-    reactor: Any = installed
+    reactor = installed_reactor()
     log = Logger(namespace="takotwist.server.supervisor.child")
     options = Options()
     options.update(start.flags)

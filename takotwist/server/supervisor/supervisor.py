@@ -23,6 +23,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from takotwist.errors import ConfigError, TakoError
+from takotwist.interfaces import IReactor
 from takotwist.server.config import Config, needs_restart
 from takotwist.server.config.endpoint_text import EndpointText, UdpAddress
 from takotwist.server.listen import Listen, Listening, shown
@@ -53,7 +54,7 @@ HANDED = ("tcp", "tcp6", "unix", "systemd")
 FLUSH_SECONDS = 22.0
 
 
-def supervise(config: Config, options: Options, reactor: Any) -> Supervisor:
+def supervise(config: Config, options: Options, reactor: IReactor) -> Supervisor:
     """The supervisor of the workers that `config` wants, and of the log's writer."""
     serving = workers(count_of(config))
     # PostgreSQL takes the appends of all; a file has one writer.
@@ -121,7 +122,7 @@ class Supervisor(MultiService):
         self,
         config: Config,
         options: Options,
-        reactor: Any,
+        reactor: IReactor,
         kinds: Sequence[Kind],
         environ: Mapping[str, str] = os.environ,
     ) -> None:

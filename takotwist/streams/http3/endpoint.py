@@ -32,6 +32,8 @@ from takotwist.streams.unfinished import Unfinished
 
 #: Of the ids that we give out; aioquic's default.
 CONNECTION_ID_LENGTH = 8
+#: Bytes of a UDP packet that are read; Twisted's default.
+MAX_PACKET = 8192
 
 #: Stateless resets a second, and at once: enough for all clients of a server that was killed.
 RESETS_A_SECOND, RESETS_AT_ONCE = 2000.0, 20_000.0

@@ -20,8 +20,9 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.web.server import Site
 
+from takotwist.interfaces import IReactor
 from takotwist.streams.http3.config import ConnectionBounds, Http3Config
-from takotwist.streams.http3.endpoint import CONNECTION_ID_LENGTH, Http3Endpoint
+from takotwist.streams.http3.endpoint import CONNECTION_ID_LENGTH, MAX_PACKET, Http3Endpoint
 from takotwist.streams.http3.link import Header, Link, SessionMaker, Sessions
 from takotwist.streams.http3.request import refuse, serve_request
 from takotwist.streams.http3.roster import Roster
@@ -53,7 +54,7 @@ class Http3Server:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactor,
         site: Site,
         *,
         certificate: bytes,
@@ -94,7 +95,9 @@ class Http3Server:
         :param interface: the address to bind, IPv4 or IPv6; all IPv4 ones by default.
         :return: the port.
         """
-        listening: IListeningPort = self._reactor.listenUDP(port, self.protocol, interface)
+        listening: IListeningPort = self._reactor.listenUDP(
+            port, self.protocol, interface, MAX_PACKET
+        )
         self._port = listening
         host: Any = listening.getHost()
         return int(host.port)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from threading import Event, Thread
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 from twisted.application.service import Service
@@ -17,6 +17,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from takotwist.errors import ConfigError
+from takotwist.interfaces import IReactor
 from takotwist.tls.acme.folder import AcmeFolder
 from takotwist.tls.acme.order import ChallengeType, OrderFailed, OrderStopped
 from takotwist.tls.acme.schedule import Record, What, is_due, what_next
@@ -132,7 +133,7 @@ class AcmeRenewal(Service):
     def __init__(
         self,
         turn: Turn,
-        reactor: Any,
+        reactor: IReactor,
         on_obtained: Callable[[], object],
         stop: Event,
         beside: Beside = in_thread,

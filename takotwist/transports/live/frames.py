@@ -7,13 +7,14 @@ to `Mux`.
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, cast
+from collections.abc import Callable
+from typing import Protocol, cast
 
 import attrs
 import msgspec
 
 from takotwist.flow.topic_request import RequestCredentials
+from takotwist.interfaces import Coro
 from takotwist.live.link import Link, LiveWire
 from takotwist.transports.admission import Admission
 from takotwist.transports.wire import Wire
@@ -40,7 +41,7 @@ class LiveFrames:
     _wire: _Live
     _link: Link
 
-    def take(self, text: bytes, track: Callable[[Coroutine[Any, Any, None]], None]) -> bool:
+    def take(self, text: bytes, track: Callable[[Coro[None]], None]) -> bool:
         """Take a text frame, where it is a live one; tell whether it was.
 
         :param track: runs the rest of the work of the frame.

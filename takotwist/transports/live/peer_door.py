@@ -9,9 +9,8 @@ it says of a client is believed, and what it counted (connections, rates) is not
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from hmac import compare_digest
-from typing import Any
 
 import attrs
 import msgspec
@@ -23,6 +22,7 @@ from takotwist.core.deadlines import Deadline, Deadlines
 from takotwist.errors import NotFound, Refusal, ShuttingDown
 from takotwist.flow.refusal import refusal_of
 from takotwist.flow.topic_request import RequestCredentials
+from takotwist.interfaces import Coro
 from takotwist.live.link import Link, LiveWire
 from takotwist.live.peers import (
     Carry,
@@ -115,7 +115,7 @@ class PeerDoor:
         await self.say(said)
         return b""
 
-    def _answer(self, stream: PeerStream, work: Coroutine[Any, Any, bytes]) -> None:
+    def _answer(self, stream: PeerStream, work: Coro[bytes]) -> None:
         async def answer() -> None:
             try:
                 body = await work
@@ -216,7 +216,7 @@ class PeerWire:
 
     # private
 
-    def _track(self, doing: Coroutine[Any, Any, None]) -> None:
+    def _track(self, doing: Coro[None]) -> None:
         ensureDeferred(doing).addErrback(
             lambda failure: _log.failure("a frame of another node failed", failure)
         )

@@ -15,10 +15,9 @@ of topics; whatever is forgotten is only asked for again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from hashlib import sha256
-from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
@@ -30,6 +29,7 @@ from takotwist.flow.authorize import Authorized
 from takotwist.flow.back_pressure import MAX_FRAMES_IN_FLIGHT
 from takotwist.flow.client_frames import ClientFrames
 from takotwist.flow.topic_request import TopicRequest
+from takotwist.interfaces import Coro
 from takotwist.states import Transitions, moved
 from takotwist.transports.admission import Admission
 from takotwist.transports.wire import Wire
@@ -81,7 +81,7 @@ class TopicQueues:
     def take(
         self,
         topic: str,
-        work: Callable[[], Coroutine[Any, Any, None]],
+        work: Callable[[], Coro[None]],
         failed: Callable[[Failure], None],
     ) -> None:
         """Do `work` after all that came for `topic` before.
@@ -104,7 +104,7 @@ class TopicQueues:
 
         self._begin(_after(before, work), finished)
 
-    def track(self, doing: Coroutine[Any, Any, None]) -> None:
+    def track(self, doing: Coro[None]) -> None:
         """Have something done while the connection lasts."""
 
         def finished(result: object) -> None:
@@ -113,7 +113,7 @@ class TopicQueues:
 
         self._begin(doing, finished)
 
-    def _begin(self, doing: Coroutine[Any, Any, None], finished: Callable[[object], None]) -> None:
+    def _begin(self, doing: Coro[None], finished: Callable[[object], None]) -> None:
         done = ensureDeferred(doing)
         self._in_flight.add(done)
         if self.state is Intake.READING and len(self._in_flight) >= MAX_FRAMES_IN_FLIGHT:
@@ -139,9 +139,7 @@ class TopicQueues:
         self.state = moved(INTAKE_TRANSITIONS, self.state, state)
 
 
-async def _after(
-    before: Deferred[None] | None, work: Callable[[], Coroutine[Any, Any, None]]
-) -> None:
+async def _after(before: Deferred[None] | None, work: Callable[[], Coro[None]]) -> None:
     if before is not None:
         await before
     await work()

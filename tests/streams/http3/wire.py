@@ -65,7 +65,9 @@ class UdpClock(Clock):
         super().__init__()
         self.wire = Wire()
 
-    def listenUDP(self, port: int, protocol: Any, interface: str = "") -> Wire:
+    def listenUDP(
+        self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192
+    ) -> Wire:
         protocol.makeConnection(self.wire)
         return self.wire
 
