@@ -40,6 +40,11 @@ class Append(msgspec.Struct, frozen=True, gc=False):
         the topic's bounds remove them, they count for no bound, and the topic is not dropped.
         A message of the same key that is not kept ends that, and goes with the window as any
         other does, raising the watermark: after it is gone no cursor before it is taken.
+        So is a draft of it that says `Draft.delete`.
+    :ivar max_kept: of an append with keys: where it would have the topic keep more messages
+        than these, or more bytes than `Lifecycle.replay_max_bytes`, nothing of it is stored,
+        and it is answered as `Appended.full`.  0: no bound.  What adds nothing to what is
+        over a bound already (it was lowered) is stored.
     :ivar after: store it only where the topic has had no message, and lost none, with an id
         above this one: by whom the topic was read up to there, whoever else writes to it.
         Otherwise nothing of it is stored, nor are its bounds taken, and no messages are
@@ -55,6 +60,7 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     keys: tuple[str, ...] = ()
     kept: bool = False
     after: int | None = None
+    max_kept: int = 0
 
     @property
     def size(self) -> int:
@@ -70,10 +76,12 @@ class Appended(msgspec.Struct, frozen=True, gc=False):
 
     :ivar messages: as stored, in order; none where its condition (`Append.after`) did not hold.
     :ivar repeated: the key was known; `messages` are those of the first time.
+    :ivar full: nothing was stored, because of `Append.max_kept`.
     """
 
     messages: tuple[Message, ...]
     repeated: bool = False
+    full: bool = False
 
 
 def numbered(messages: Sequence[Message], last: tuple[int, int] | None) -> tuple[Message, ...]:

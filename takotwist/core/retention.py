@@ -17,12 +17,13 @@ from the middle, and no watermark rises; and what is kept (`Append.kept`) is nev
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 
 import attrs
 
 from takotwist.core.channel import Lifecycle
+from takotwist.core.log import Append
 
 #: Most messages that one sweep removes, and most topics that it looks at: about
 #: five milliseconds of a disk log's one writer, which is what an append may wait.
@@ -180,6 +181,26 @@ class Held:
         else:
             self.count -= 1
             self.bytes -= size
+
+    def full(self, entry: Append, before: Callable[[str], tuple[int, bool] | None]) -> bool:
+        """`True` where an append would keep more than its `max_kept` and bytes allow.
+
+        :param before: gives the size of the message of a key, and whether it is kept; `None`
+            where there is none.
+        """
+        if not entry.max_kept:
+            return False
+        count = size = 0
+        # Of several messages of one key the last stays.
+        for key, draft in dict(zip(entry.keys, entry.drafts, strict=True)).items():
+            stored = before(key)
+            if stored is not None and stored[1]:
+                count, size = count - 1, size - stored[0]
+            if entry.kept and not draft.delete:
+                count, size = count + 1, size + draft.size
+        return (count > 0 and self.kept + count > entry.max_kept) or (
+            size > 0 and self.kept_bytes + size > entry.lifecycle.replay_max_bytes
+        )
 
     def take(self, cut: Cut) -> None:
         """Take note that what `cut` names was removed."""

@@ -132,10 +132,20 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
 
     :ivar type: 1 to 128 characters, not beginning with ``tako.``.
     :ivar data: one JSON value, encoded, UTF-8.
+    :ivar key: in a channel that keeps the newest of each key, what it replaces the earlier
+        one of, where its publisher says that.
+    :ivar delete: there, it ends its key: it is delivered, and not kept.
     """
 
     type: str
     data: bytes
+    key: str | None = None
+    delete: bool = False
+
+    @property
+    def size(self) -> int:
+        """As `Message.size`, once it is stored."""
+        return len(self.data) + len(self.type) + MESSAGE_BYTES
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):

@@ -38,15 +38,30 @@ def named(
 
 
 NAMED = st.builds(
-    lambda topic, names, size, lifecycle, kept: Append(
-        topic, tuple(Draft("msg", b"x" * size) for _ in names), lifecycle, keys=names, kept=kept
+    lambda topic, pairs, size, lifecycle, kept, most: Append(
+        topic,
+        tuple(Draft("msg", b"x" * size, delete=delete) for _, delete in pairs),
+        lifecycle,
+        keys=tuple(name for name, _ in pairs),
+        kept=kept,
+        max_kept=most,
     ),
     st.sampled_from(TOPICS),
-    st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map(tuple),
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.sampled_from([False, False, True])),
+        min_size=1,
+        max_size=4,
+    ),
     st.sampled_from([1, 900]),
     LIFECYCLES,
     st.booleans(),
+    st.sampled_from([0, 0, 1, 2]),
 )
+
+
+def bounded(most: int, *pairs: tuple[str, str], lifecycle: Lifecycle | None = None) -> Append:
+    """An append of messages that are kept, in a topic that keeps so many."""
+    return msgspec.structs.replace(named(LOBBY, True, *pairs, lifecycle=lifecycle), max_kept=most)
 
 
 class KeysContract(ReplayLogContract):
@@ -143,6 +158,64 @@ class KeysContract(ReplayLogContract):
         self.assertEqual(self.texts(LOBBY), ["back"])
         self.read(LOBBY).judge(left)
         self.assertEqual(self.read(LOBBY).removed, NOW)
+
+    def test_deletes(self) -> None:
+        """A draft that deletes ends its key in the middle of an append that is kept."""
+        append = named(LOBBY, True, ("a", "1"), ("b", "2"), ("a", "gone"))
+        first, second, last = append.drafts
+        drafts = (first, second, msgspec.structs.replace(last, delete=True))
+        [*_, gone] = self.ids(msgspec.structs.replace(append, drafts=drafts))
+        for _ in range(2):
+            self.assertEqual(self.texts(LOBBY), ["2", "gone"])
+            self.restart()
+        self.sweep(NOW + DAY)
+        self.assertEqual(self.texts(LOBBY), ["2"])
+        self.assertEqual(self.read(LOBBY).removed, gone)
+
+    def test_bound_of_keys(self) -> None:
+        """An append that would keep more keys than its bound is not stored, and leaves nothing:
+        no id, no report, no topic.  What is there can be replaced, and ended for another."""
+        listener = self.listen()
+        self.successResultOf(self.log.follow(LOBBY))
+        [refused] = self.append(bounded(2, ("a", "1"), ("b", "2"), ("c", "3")))
+        self.assertEqual((refused.messages, refused.full), ((), True))
+        self.assertEqual((self.topics(), self.log.head), (0, NOW))
+        [first, _] = self.ids(bounded(2, ("a", "1"), ("b", "2")))
+        full, stored = self.append(bounded(2, ("a", "no"), ("c", "no")), bounded(2, ("b", "5")))
+        self.assertEqual((full.messages, full.full), ((), True))
+        self.assertEqual(([one.id for one in stored.messages], stored.full), ([first + 2], False))
+        self.append(named(LOBBY, False, ("a", "gone")), bounded(2, ("c", "6")))
+        for _ in range(2):
+            self.assertEqual(self.texts(LOBBY), ["5", "gone", "6"])
+            [full] = self.append(bounded(2, ("a", "no")))
+            self.assertTrue(full.full)
+            self.restart()
+        self.assertEqual(listener.texts, {LOBBY.key: ["1", "2", "5", "gone", "6"]})
+
+    def test_bound_within_a_transaction(self) -> None:
+        """Appends of one transaction are judged one after the other: what is not stored replaces
+        nothing of those before it, and takes no room from those after it."""
+        answers = self.append(
+            bounded(2, ("a", "1"), ("b", "2")),
+            bounded(2, ("a", "no"), ("c", "no")),
+            bounded(2, ("b", "3")),
+            named(LOBBY, False, ("a", "gone")),
+            bounded(2, ("c", "4")),
+            bounded(2, ("a", "no")),
+        )
+        self.assertEqual([one.full for one in answers], [False, True, False, False, False, True])
+        self.assertEqual(self.texts(LOBBY), ["3", "gone", "4"])
+
+    def test_bound_of_bytes(self) -> None:
+        """The topic's bytes bound what is kept; a bound that was lowered refuses what adds."""
+        wide, narrow = Lifecycle(), Lifecycle(replay_max_bytes=1024)
+        self.ids(bounded(9, ("a", "1" * 900), ("b", "2" * 900), lifecycle=wide))
+        [more] = self.append(bounded(9, ("a", "3" * 901), lifecycle=narrow))
+        [key] = self.append(bounded(1, ("c", "4"), lifecycle=wide))
+        self.assertEqual((more.full, key.full), (True, True))
+        self.ids(bounded(1, ("a", "5" * 900), lifecycle=narrow))
+        self.ids(bounded(1, ("b", "6"), lifecycle=narrow))
+        self.assertEqual(self.texts(LOBBY), ["5" * 900, "6"])
 
     # One function, run on each adapter.
     @settings(max_examples=120, suppress_health_check=[HealthCheck.differing_executors])

@@ -71,6 +71,21 @@ class ModelTopic:
         self.keep(kept)
 
 
+def overfull(entry: Append, topic: ModelTopic | None) -> bool:
+    """Whether the topic would keep more than the append's bounds, and more than it does."""
+    sizes = {}
+    if topic is not None:
+        sizes = {topic.named[one.id]: one.size for one in topic.messages if one.id in topic.kept}
+    count, size = len(sizes), sum(sizes.values())
+    for key, draft in zip(entry.keys, entry.drafts, strict=True):
+        sizes.pop(key, None)
+        if entry.kept and not draft.delete:
+            sizes[key] = Message(entry.topic, 1, draft.type, draft.data).size
+    return count < len(sizes) > entry.max_kept or (
+        size < sum(sizes.values()) > entry.lifecycle.replay_max_bytes
+    )
+
+
 @attrs.define
 class ModelLog:
     """The log.  `now` in microseconds wherever it is given."""
@@ -85,8 +100,13 @@ class ModelLog:
     def append(self, entries: Sequence[Append], now: int) -> list[tuple[bool, list[int]]]:
         """Whether repeated, and the ids, of each entry."""
         answers = []
+        touched = set()
         for entry in entries:
             topic = self.topics.get(entry.topic.key)
+            if entry.max_kept and overfull(entry, topic):
+                answers.append((False, []))
+                continue
+            touched.add(entry.topic.key)
             if topic is None:
                 topic = ModelTopic(entry.lifecycle, self.removed)
                 self.topics[entry.topic.key] = topic
@@ -102,16 +122,16 @@ class ModelLog:
                 self.head = max(self.head + 1, now) if not stored else self.head + 1
                 stored.append(Message(entry.topic, self.head, draft.type, draft.data))
             if entry.keys:
-                for name, message in zip(entry.keys, stored, strict=True):
-                    topic.replace(name, entry.kept, message)
+                for name, draft, message in zip(entry.keys, entry.drafts, stored, strict=True):
+                    topic.replace(name, entry.kept and not draft.delete, message)
             else:
                 topic.messages += stored
             topic.newest = stored[-1].id
             if key is not None:
                 topic.answers[key] = tuple(stored)
             answers.append((False, [message.id for message in stored]))
-        for entry in entries:
-            self.topics[entry.topic.key].trim()
+        for key in touched:
+            self.topics[key].trim()
         return answers
 
     def sweep(self, now: int, in_use: Collection[str]) -> None:

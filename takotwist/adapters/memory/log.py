@@ -86,6 +86,15 @@ class _Kept:
             del self.keys[next(iter(self.keys))]
         return gone.count
 
+    def full(self, entry: Append) -> bool:
+        """See `Held.full`."""
+
+        def stored(key: str) -> tuple[int, bool] | None:
+            message = self.latest.get(key)
+            return None if message is None else (message.size, message.id in self.kept)
+
+        return self.held.full(entry, stored)
+
     def replace(self, key: str, message: Message, *, kept: bool) -> None:
         """Store the next message in the place of the one of its key."""
         before = self.latest.pop(key, None)
@@ -199,6 +208,9 @@ class InMemoryReplayLog:
             if entry.after is not None and kept is not None and kept.held.newest > entry.after:
                 appended.append(Appended(()))
                 continue
+            if entry.max_kept and (kept or _Kept(Held(entry.lifecycle, 0))).full(entry):
+                appended.append(Appended((), full=True))
+                continue
             if kept is None:
                 if not entry.drafts:
                     appended.append(Appended(()))
@@ -233,8 +245,8 @@ class InMemoryReplayLog:
             messages = numbered(messages, kept.count)
             kept.count = messages[-1].place
         if entry.keys:
-            for key, message in zip(entry.keys, messages, strict=True):
-                kept.replace(key, message, kept=entry.kept)
+            for key, draft, message in zip(entry.keys, entry.drafts, messages, strict=True):
+                kept.replace(key, message, kept=entry.kept and not draft.delete)
             self.head = messages[-1].id
         elif messages:
             kept.messages += messages

@@ -23,7 +23,7 @@ from takotwist.core.log import Append, Appended, numbered
 from takotwist.core.topic import MESSAGE_BYTES, Message, Topic
 
 #: What the function ``append`` is given: see `Batch.parameters`.
-PARAMETERS = 25
+PARAMETERS = 29
 
 
 def digest_of(key: str) -> bytes:
@@ -95,12 +95,14 @@ class Batch:
         self._messages: list[tuple[int, int, int, bytes, bytes]] = []
         #: Of messages with a key: their place among the messages -> its digest.
         self._named: dict[int, bytes] = {}
-        #: And 1 where it is kept, -1 where a later one of the batch replaces it.
+        #: And 1 where it is kept, else 0; two less where a later one of the batch replaces it.
         self._kept: dict[int, int] = {}
         #: Place of a topic, and a key's digest -> the latest message of both.
         self._latest: dict[tuple[int, bytes], int] = {}
         #: Entry, place of its topic, and the id of `Append.after`.
         self._conditions: list[tuple[int, int, int]] = []
+        #: Entry, place of its topic, and most messages and bytes to be kept of that.
+        self._bounded: list[tuple[int, int, int, int]] = []
         self._collect()
 
     def _collect(self) -> None:
@@ -133,6 +135,9 @@ class Batch:
                 topic.numbered = 1
             if entry.keys:
                 self._name(entry, place)
+            if entry.max_kept:
+                most_bytes = entry.lifecycle.replay_max_bytes
+                self._bounded.append((number, place, entry.max_kept, most_bytes))
             for draft in entry.drafts:
                 kind, data = draft.type, draft.data
                 size = len(data) + len(kind) + MESSAGE_BYTES
@@ -141,13 +146,14 @@ class Batch:
     def _name(self, entry: Append, place: int) -> None:
         """Take note of the keys of messages that are added next."""
         latest = self._latest
-        for at, key in enumerate(map(digest_of, entry.keys), len(self._messages)):
+        named = zip(map(digest_of, entry.keys), entry.drafts, strict=True)
+        for at, (key, draft) in enumerate(named, len(self._messages)):
             before = latest.get((place, key))
             if before is not None:
-                self._kept[before] = -1
+                self._kept[before] -= 2
             latest[place, key] = at
             self._named[at] = key
-            self._kept[at] = int(entry.kept)
+            self._kept[at] = int(entry.kept and not draft.delete)
 
     @property
     def lifecycles(self) -> dict[str, Lifecycle]:
@@ -192,6 +198,10 @@ class Batch:
             int4s([one[0] for one in self._conditions]),
             int4s([one[1] for one in self._conditions]),
             int8s([one[2] for one in self._conditions]),
+            int4s([one[0] for one in self._bounded]),
+            int4s([one[1] for one in self._bounded]),
+            int8s([one[2] for one in self._bounded]),
+            int8s([one[3] for one in self._bounded]),
         ]
 
     def read(self, result: PGresult) -> Stored:
@@ -211,6 +221,8 @@ class Batch:
                 appended.append(Appended(first.messages, repeated=True))
             elif entry.after is not None and (number in self._refused or number in repeated):
                 appended.append(Appended(()))
+            elif entry.max_kept and number in repeated:
+                appended.append(Appended((), full=True))
             elif number in repeated:
                 appended.append(Appended(tuple(old.get(number, ())), repeated=True))
             else:

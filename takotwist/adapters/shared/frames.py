@@ -24,12 +24,18 @@ MAX_FRAME = 64 * 2**20
 
 _LENGTH = struct.Struct("!I")
 
+#: In the place of a first id: see `Appended.full`.
+FULL = -1
+
 #: Of a message: id, type, data, and its place in a numbered topic.
 Stored = tuple[int, bytes, bytes, tuple[int, int] | None]
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True):
-    """An `Append`."""
+    """An `Append`.
+
+    :ivar deleting: the places of drafts that end their keys.
+    """
 
     key: bytes
     drafts: list[tuple[bytes, bytes]]
@@ -39,6 +45,8 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
     keys: list[bytes] = []
     kept: bool = False
     after: int | None = None
+    max_kept: int = 0
+    deleting: list[int] = []
 
 
 class Hello(msgspec.Struct, array_like=True, frozen=True, tag=1):
@@ -158,8 +166,9 @@ class Failed(msgspec.Struct, array_like=True, frozen=True, tag=4):
 class Answers(msgspec.Struct, array_like=True, frozen=True, tag=5):
     """The answers to a batch, in its order.
 
-    :ivar answers: of each entry the id of its first message, 0 where none is stored, its place,
-        and the messages where they are those of an earlier append.
+    :ivar answers: of each entry the id of its first message, 0 where none is stored and `FULL`
+        where there was no room for it, its place, and the messages where they are those of an
+        earlier append.
     """
 
     call: int
@@ -265,21 +274,27 @@ def entry_of(append: Append) -> Entry:
         list(map(data_of, append.keys)),
         append.kept,
         append.after,
+        append.max_kept,
+        [at for at, draft in enumerate(append.drafts) if draft.delete] if append.keys else [],
     )
 
 
 def append_of(entry: Entry) -> Append:
     """An append from a frame; of its topic there is the key alone."""
     key = entry.idempotency_key
+    drafts = [Draft(text(kind), data) for kind, data in entry.drafts]
+    for at in entry.deleting:
+        drafts[at] = msgspec.structs.replace(drafts[at], delete=True)
     return Append(
         named(entry.key),
-        tuple([Draft(text(kind), data) for kind, data in entry.drafts]),
+        tuple(drafts),
         lifecycle_of(entry.bounds),
         None if key is None else text(key),
         entry.numbered,
         tuple(map(text, entry.keys)),
         entry.kept,
         entry.after,
+        entry.max_kept,
     )
 
 
@@ -323,6 +338,8 @@ def _answer(
 ) -> Appended:
     if repeated is not None:
         return Appended(messages_of(entry.topic, repeated), repeated=True)
+    if first == FULL:
+        return Appended((), full=True)
     if not first:
         return Appended(())
     messages: tuple[Message, ...] = tuple(

@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from takotwist.adapters.shared.frames import (
     ASKED,
+    FULL,
     Answers,
     AppendBatch,
     Done,
@@ -167,7 +168,7 @@ class LogHost(Factory):
                     one.call,
                     [
                         (
-                            each.messages[0].id if each.messages else 0,
+                            FULL if each.full else each.messages[0].id if each.messages else 0,
                             each.messages[0].place if each.messages else None,
                             stored_of(each.messages) if each.repeated else None,
                         )

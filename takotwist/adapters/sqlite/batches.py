@@ -31,6 +31,9 @@ class Batch(msgspec.Struct, frozen=True):
     entries: Sequence[Append]
 
 
+#: The first id in the answer to an entry that was refused for `Append.max_kept`.
+FULL = -1
+
 #: Of each entry the id of its first message, 0 where none was stored, and its place.
 _ANSWER = msgspec.msgpack.Decoder(list[tuple[int, tuple[int, int] | None]])
 
@@ -75,6 +78,8 @@ def append_batches(
 
 
 def _brief(appended: Appended) -> tuple[int, tuple[int, int] | None]:
+    if appended.full:
+        return FULL, None
     if appended.repeated or not appended.messages:
         return 0, None
     return appended.messages[0].id, appended.messages[0].place
@@ -84,6 +89,8 @@ def _told_again(
     db: sqlite3.Connection, entry: Append, first: int, place: tuple[int, int] | None
 ) -> Appended:
     """The answer to an entry that was stored before; its messages may have been removed since."""
+    if first == FULL:
+        return Appended((), full=True)
     if first:
         messages: tuple[Message, ...] = tuple(
             [

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from takotwist.adapters.sqlite.removal import oldest, remove
 from takotwist.adapters.sqlite.rows import Known, TopicRow
 from takotwist.core.log import Append, Appended, numbered
-from takotwist.core.retention import APPEND_MESSAGES, Watched, due_at
+from takotwist.core.retention import APPEND_MESSAGES, Held, Watched, due_at
 from takotwist.core.topic import MESSAGE_BYTES, Message, Topic
 
 #: Messages in one statement.  Each statement gives the interpreter's lock away and asks
@@ -31,6 +31,8 @@ _REPLACE = (
     "INSERT INTO message (topic, id, size, type, data, key, kept)"
     " VALUES (?, ?, ?, CAST(? AS TEXT), ?, CAST(? AS TEXT), ?)"
 )
+
+_OF_KEY = "SELECT id, size, kept FROM message WHERE topic = ? AND key = CAST(? AS TEXT)"
 
 
 @lru_cache(maxsize=_ROWS)
@@ -100,6 +102,8 @@ class Transaction:
             row = self._known.topic(self._db, entry.topic.key)
             if row is not None and row.held.newest > entry.after:
                 return Appended(())
+        if entry.max_kept and self._full(entry):
+            return Appended((), full=True)
         topic = self._topic(entry)
         if topic is None:
             return Appended(())
@@ -140,6 +144,13 @@ class Transaction:
         self._head = next_id - 1
         return Appended(stored)
 
+    def _full(self, entry: Append) -> bool:
+        """See `Held.full`."""
+        db, row = self._db, self._known.topic(self._db, entry.topic.key)
+        if row is None:
+            return Held(entry.lifecycle, 0).full(entry, lambda key: None)
+        return row.held.full(entry, partial(_stored, db, row.id))
+
     def _replace(self, topic: TopicRow, entry: Append, next_id: int) -> Appended:
         """Store messages in the place of those of their keys."""
         db, held, number = self._db, topic.held, topic.id
@@ -148,19 +159,17 @@ class Transaction:
         messages = []
         for draft, key in zip(entry.drafts, map(encoded, entry.keys), strict=True):
             message = Message(entry.topic, next_id, draft.type, draft.data)
-            before = db.execute(
-                "SELECT id, size, kept FROM message WHERE topic = ? AND key = CAST(? AS TEXT)",
-                (number, key),
-            ).fetchone()
+            kept = entry.kept and not draft.delete
+            before = db.execute(_OF_KEY, (number, key)).fetchone()
             if before is not None:
                 db.execute("DELETE FROM message WHERE topic = ? AND id = ?", (number, before[0]))
                 held.replaced(before[1], kept=bool(before[2]))
                 if before[0] == held.oldest:
                     held.oldest = oldest(db, number)
             kind = encoded(draft.type)
-            values = (number, next_id, message.size, kind, draft.data, key, entry.kept or None)
+            values = (number, next_id, message.size, kind, draft.data, key, kept or None)
             db.execute(_REPLACE, values)
-            if entry.kept:
+            if kept:
                 held.keep(next_id, message.size)
             else:
                 held.add(next_id, 1, message.size)
@@ -206,6 +215,12 @@ class Transaction:
                 self._known.add(topic)
             self._topics[key] = topic
         return topic
+
+
+def _stored(db: sqlite3.Connection, topic: int, key: str) -> tuple[int, bool] | None:
+    """The size of the message of a key, and whether it is kept."""
+    found = db.execute(_OF_KEY, (topic, encoded(key))).fetchone()
+    return None if found is None else (found[1], bool(found[2]))
 
 
 def answered(

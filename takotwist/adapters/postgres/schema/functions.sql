@@ -94,12 +94,15 @@ $$;
 --   k_*           entries with an idempotency key: number of the entry, its topic, the key
 --   m_*           messages: entry, topic, and what is stored
 --                 m_key, m_kept are empty, or the digests of keys, null for messages without,
---                 and 1 for what is kept, -1 for what a later message of the batch replaces
+--                 and 1 for what is kept, else 0; two less where a later message of the batch
+--                 replaces it
+--   f_*           entries with a bound on what is kept: entry, topic, messages, bytes
 --   a_outbox      what leaves the outbox with it
 -- The answer:
 --   prev, head    the ids before and after
 --   base          the id of the first message; those that are stored follow without a gap
---   repeated      the entries whose key was known, and r_* their messages
+--   repeated      the entries whose key was known, and r_* their messages; and those that are
+--                 not stored
 --   rows          of each topic; 0 where it has none
 --   epochs, seqs  of each topic, the place before its first numbered message
 CREATE FUNCTION append@(
@@ -109,6 +112,7 @@ CREATE FUNCTION append@(
     k_entry integer[], k_topic integer[], k_key bytea[],
     m_entry integer[], m_topic integer[], m_size bigint[], m_type bytea[], m_data bytea[],
     m_key bytea[], m_kept integer[], a_outbox bigint[], c_entry integer[], c_topic integer[], c_after bigint[],
+    f_entry integer[], f_topic integer[], f_most bigint[], f_bytes bigint[],
     OUT prev bigint, OUT head bigint, OUT base bigint, OUT repeated bigint[],
     OUT rows bigint[], OUT epochs bigint[], OUT seqs bigint[],
     OUT r_entry bigint[], OUT r_id bigint[], OUT r_epoch bigint[], OUT r_seq bigint[], OUT r_type bytea[],
@@ -128,8 +132,9 @@ DECLARE
     moved bigint;
     large bigint[];
     failed bigint[] := '{}';
-    -- Topics of which this batch has nothing but a failed condition.
+    -- Topics of which this batch has nothing but what is not stored.
     untold integer[] := '{}';
+    overfull bigint[] := '{}';
     plain boolean := cardinality(k_entry) = 0 AND cardinality(m_key) = 0
         AND NOT 1 = ANY (t_numbered);
 BEGIN
@@ -186,16 +191,32 @@ BEGIN
         FROM unnest(c_entry, c_topic, c_after) c (entry, topic, after)
         JOIN topic t ON t.id = rows[c.topic]
         WHERE greatest(t.head, t.removed, held.floor) > c.after;
-        IF cardinality(failed) > 0 THEN
-            plain := false;
-            repeated := repeated || failed;
-            SELECT coalesce(array_agg(c.topic), '{}') INTO untold
-            FROM unnest(c_entry, c_topic) c (entry, topic)
-            WHERE c.entry = ANY (failed) AND NOT EXISTS (
-                SELECT FROM unnest(m_entry, m_topic) m (entry, topic)
-                WHERE m.topic = c.topic AND m.entry <> c.entry
-            );
+    END IF;
+    IF cardinality(f_entry) > 0 THEN
+        overfull := full@(rows, f_entry, f_topic, f_most, f_bytes,
+            m_entry, m_topic, m_size, m_key, m_kept);
+        IF cardinality(overfull) > 0 THEN
+            -- What stands behind them replaces nothing.
+            SELECT array_agg(CASE WHEN m.kept < 0 AND NOT EXISTS (
+                    SELECT FROM unnest(m_entry, m_topic, m_key) WITH ORDINALITY
+                        o (entry, topic, key, i)
+                    WHERE o.topic = m.topic AND o.key = m.key AND o.i > m.i
+                        AND o.entry <> ALL (overfull)
+                ) THEN m.kept + 2 ELSE m.kept END ORDER BY m.i)
+            INTO m_kept
+            FROM unnest(m_topic, m_key, m_kept) WITH ORDINALITY m (topic, key, kept, i);
+            failed := failed || overfull;
         END IF;
+    END IF;
+    IF cardinality(failed) > 0 THEN
+        plain := false;
+        repeated := repeated || failed;
+        SELECT coalesce(array_agg(DISTINCT m.topic), '{}') INTO untold
+        FROM unnest(m_entry, m_topic) m (entry, topic)
+        WHERE m.entry = ANY (failed) AND NOT EXISTS (
+            SELECT FROM unnest(m_entry, m_topic) o (entry, topic)
+            WHERE o.topic = m.topic AND o.entry <> ALL (failed)
+        );
     END IF;
 
     prev := held.head;
@@ -207,8 +228,8 @@ BEGIN
             inactivity_ttl_ms, replay_max_messages, replay_max_bytes)
         SELECT d.digest, d.key, held.removed, held.removed, held.removed, d.w, d.ttl, d.most, d.size
         FROM unnest(rows, t_gets, t_digest, t_key, t_window, t_ttl, t_most, t_most_bytes)
-            d (row, gets, digest, key, w, ttl, most, size)
-        WHERE d.row = 0 AND d.gets > 0;
+            WITH ORDINALITY d (row, gets, digest, key, w, ttl, most, size, i)
+        WHERE d.row = 0 AND d.gets > 0 AND d.i <> ALL (untold);
         SELECT array_agg(coalesce(t.id, 0) ORDER BY d.i) INTO rows
         FROM unnest(t_digest) WITH ORDINALITY d (digest, i)
         LEFT JOIN topic t ON t.digest = d.digest;
@@ -216,8 +237,8 @@ BEGIN
 
     IF cardinality(m_key) > 0 THEN
         PERFORM replace@(array_agg(rows[m.topic]), array_agg(m.key))
-        FROM unnest(m_topic, m_key, m_kept) m (topic, key, kept)
-        WHERE m.key IS NOT NULL AND m.kept >= 0;
+        FROM unnest(m_entry, m_topic, m_key, m_kept) m (entry, topic, key, kept)
+        WHERE m.key IS NOT NULL AND m.kept >= 0 AND m.entry <> ALL (repeated);
     END IF;
 
     WITH stored AS (
@@ -248,7 +269,7 @@ BEGIN
             WHERE NOT plain AND entry <> ALL (repeated)
         ) m
         LEFT JOIN unnest(k_entry, k_key) k (entry, key) ON k.entry = m.entry
-        WHERE m.kept IS DISTINCT FROM -1
+        WHERE coalesce(m.kept, 0) >= 0
         RETURNING topic, id, epoch, seq, size, kept
     ), sums AS (
         SELECT topic, count(*) FILTER (WHERE kept IS NULL) AS n,
@@ -310,6 +331,77 @@ BEGIN
         prev = excluded.prev, head = excluded.head, base = excluded.base,
         repeated = excluded.repeated, rows = excluded.rows, epochs = excluded.epochs,
         seqs = excluded.seqs;
+END
+$$;
+
+-- The entries of a batch that would have a topic keep more than their bounds (`Held.full`), one
+-- after the other as if each was a transaction of its own.
+CREATE FUNCTION full@(
+    rows bigint[], f_entry integer[], f_topic integer[], f_most bigint[], f_bytes bigint[],
+    m_entry integer[], m_topic integer[], m_size bigint[], m_key bytea[], m_kept integer[]
+) RETURNS bigint[] LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    one record;
+    suspects integer[];
+    counts bigint[];
+    sizes bigint[];
+    more bigint;
+    more_bytes bigint;
+    over bigint[] := '{}';
+BEGIN
+    SELECT array_agg(coalesce(t.kept, 0) ORDER BY r.i), array_agg(coalesce(t.kept_bytes, 0) ORDER BY r.i)
+    INTO counts, sizes
+    FROM unnest(rows) WITH ORDINALITY r (row, i) LEFT JOIN topic t ON t.id = r.row;
+    -- Most have room for all that comes, whatever it replaces.
+    SELECT array_agg(f.topic) INTO suspects
+    FROM (SELECT topic, min(most) AS most, min(bytes) AS bytes
+        FROM unnest(f_topic, f_most, f_bytes) f (topic, most, bytes) GROUP BY topic) f
+    JOIN (SELECT topic, count(*) AS n, sum(size) AS size
+        FROM unnest(m_topic, m_size, m_key) m (topic, size, key)
+        WHERE key IS NOT NULL GROUP BY topic) m ON m.topic = f.topic
+    WHERE counts[f.topic] + m.n > f.most OR sizes[f.topic] + m.size > f.bytes;
+    IF suspects IS NULL THEN
+        RETURN over;
+    END IF;
+    FOR one IN
+        SELECT m.entry, m.topic, f.most, f.bytes
+        FROM (SELECT DISTINCT entry, topic FROM unnest(m_entry, m_topic, m_key) m (entry, topic, key)
+            WHERE key IS NOT NULL AND topic = ANY (suspects)) m
+        LEFT JOIN unnest(f_entry, f_most, f_bytes) f (entry, most, bytes) ON f.entry = m.entry
+        ORDER BY m.entry
+    LOOP
+        SELECT count(*) FILTER (WHERE now.kept) - count(before.size),
+            coalesce(sum(now.size) FILTER (WHERE now.kept), 0) - coalesce(sum(before.size), 0)
+        INTO more, more_bytes
+        FROM (
+            SELECT DISTINCT ON (key) key, size, kept IN (1, -1) AS kept
+            FROM unnest(m_entry, m_size, m_key, m_kept) WITH ORDINALITY m (entry, size, key, kept, i)
+            WHERE entry = one.entry ORDER BY key, i DESC
+        ) now
+        LEFT JOIN LATERAL (
+            SELECT CASE WHEN kept THEN size END AS size FROM (
+                SELECT m.size, m.kept IN (1, -1) AS kept, m.i
+                FROM unnest(m_entry, m_topic, m_size, m_key, m_kept) WITH ORDINALITY
+                    m (entry, topic, size, key, kept, i)
+                WHERE m.topic = one.topic AND m.key = now.key AND m.entry < one.entry
+                    AND m.entry <> ALL (over)
+                UNION ALL
+                SELECT m.size, true, 0 FROM message m
+                WHERE m.topic = rows[one.topic] AND m.idempotency_key = now.key
+                    AND m.span IS NULL AND m.kept
+            ) m ORDER BY i DESC LIMIT 1
+        ) before ON true;
+        IF (more > 0 AND counts[one.topic] + more > one.most)
+            OR (more_bytes > 0 AND sizes[one.topic] + more_bytes > one.bytes)
+        THEN
+            over := over || one.entry::bigint;
+        ELSE
+            counts[one.topic] := counts[one.topic] + more;
+            sizes[one.topic] := sizes[one.topic] + more_bytes;
+        END IF;
+    END LOOP;
+    RETURN over;
 END
 $$;
 
