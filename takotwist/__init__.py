@@ -11,6 +11,7 @@ from takotwist.app.bound import BoundChannel
 from takotwist.app.calls import Reject
 from takotwist.app.channel import Channel
 from takotwist.app.define import define_channel
+from takotwist.app.newest import Newest
 from takotwist.app.presence import Member, Presence
 from takotwist.app.published import Published
 from takotwist.app.publisher import Publisher
@@ -25,6 +26,7 @@ __all__ = [
     "Grant",
     "HeaderCredential",
     "Member",
+    "Newest",
     "Presence",
     "Published",
     "Publisher",

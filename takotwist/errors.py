@@ -21,6 +21,7 @@ maps errors to numbers.
     │   ├── ChannelUnknown         404  4404
     │   ├── NotFound               404  4404
     │   ├── MethodNotAllowed       405  4400
+    │   ├── TooManyKeys            409  4400
     │   ├── ReplayTooOld           410  4410
     │   ├── MessageTooLarge        413  1009
     │   ├── UpgradeRequired        426  4400
@@ -194,6 +195,15 @@ class ReplayTooOld(Refusal):
     code, http_status, close_code = "replay-too-old", 410, 4410
     retry = Retry.WITHOUT_CURSOR
     default_sentence = "The cursor is older than the replay window: reload, then start anew."
+
+
+class TooManyKeys(Refusal):
+    """The topic keeps as many keys, or as many bytes of them, as its channel allows."""
+
+    code, http_status, close_code = "too-many-keys", 409, 4400
+    default_sentence = (
+        "This topic keeps as many keys as it may: delete one, or use one that is there."
+    )
 
 
 class MessageTooLarge(Refusal):

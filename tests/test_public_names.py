@@ -24,6 +24,7 @@ class TestPublicNames(SynchronousTestCase):
                 "Grant",
                 "HeaderCredential",
                 "Member",
+                "Newest",
                 "Presence",
                 "Published",
                 "Publisher",

@@ -51,15 +51,35 @@ class BoundChannel(OfPayloads[M]):
         )
 
     @overload
-    async def publish(self, message: M, /, *, idempotency_key: str | None = ...) -> Published: ...
+    async def publish(
+        self,
+        message: M,
+        /,
+        *,
+        idempotency_key: str | None = ...,
+        key: str | None = ...,
+        delete: bool = ...,
+    ) -> Published: ...
 
     @overload
     async def publish(
-        self, type: str, data: M, *, idempotency_key: str | None = ...
+        self,
+        type: str,
+        data: M,
+        *,
+        idempotency_key: str | None = ...,
+        key: str | None = ...,
+        delete: bool = ...,
     ) -> Published: ...
 
     async def publish(
-        self, type: Any, data: Any = _NOTHING, *, idempotency_key: str | None = None
+        self,
+        type: Any,
+        data: Any = _NOTHING,
+        *,
+        idempotency_key: str | None = None,
+        key: str | None = None,
+        delete: bool = False,
     ) -> Published:
         """Store and deliver one message.
 
@@ -68,13 +88,17 @@ class BoundChannel(OfPayloads[M]):
         :param data: of the type declared for `type`, or what JSON would carry.
         :param idempotency_key: the same key on the same topic within the replay
             window stores nothing and gives the first answer again.
+        :param key: in a channel with `Newest`, what it replaces the earlier message of.  Left
+            out: the value of the field that the channel names, if it does.
+        :param delete: there, end the key: the message is delivered, and nothing of the key is
+            kept once the replay window has passed.
         :return: the message as stored.
         :raises BodyInvalid: names the path inside ``data``.
         :raises Refusal: any other refusal of the server.
         :raises Unreachable: the server could not be reached, after retries.
         """
-        messages = [type if data is _NOTHING else (type, data)]
-        return (await self.publish_many(messages, idempotency_key=idempotency_key))[0]
+        drafts = self._one(type, data, key, delete)
+        return (await self._publish(drafts, idempotency_key))[0]
 
     async def publish_many(
         self, messages: Iterable[M | tuple[str, M]], *, idempotency_key: str | None = None
@@ -84,34 +108,48 @@ class BoundChannel(OfPayloads[M]):
         :param messages: payloads, or pairs of type and data, in order.
         :raises: as `publish`.
         """
-        drafts = self._drafts(messages)
-        return await self._publishing().publish_soon(
-            self.channel.name, self.params, drafts, idempotency_key
-        )
-
-    @overload
-    def publish_sync(self, message: M, /, *, idempotency_key: str | None = ...) -> Published: ...
+        return await self._publish(self._drafts(messages), idempotency_key)
 
     @overload
     def publish_sync(
-        self, type: str, data: M, *, idempotency_key: str | None = ...
+        self,
+        message: M,
+        /,
+        *,
+        idempotency_key: str | None = ...,
+        key: str | None = ...,
+        delete: bool = ...,
+    ) -> Published: ...
+
+    @overload
+    def publish_sync(
+        self,
+        type: str,
+        data: M,
+        *,
+        idempotency_key: str | None = ...,
+        key: str | None = ...,
+        delete: bool = ...,
     ) -> Published: ...
 
     def publish_sync(
-        self, type: Any, data: Any = _NOTHING, *, idempotency_key: str | None = None
+        self,
+        type: Any,
+        data: Any = _NOTHING,
+        *,
+        idempotency_key: str | None = None,
+        key: str | None = None,
+        delete: bool = False,
     ) -> Published:
         """As `publish`, for plain functions: returns when the message is stored."""
-        messages = [type if data is _NOTHING else (type, data)]
-        return self.publish_many_sync(messages, idempotency_key=idempotency_key)[0]
+        drafts = self._one(type, data, key, delete)
+        return self._publish_sync(drafts, idempotency_key)[0]
 
     def publish_many_sync(
         self, messages: Iterable[M | tuple[str, M]], *, idempotency_key: str | None = None
     ) -> list[Published]:
         """As `publish_many`, for plain functions."""
-        drafts = self._drafts(messages)
-        return self._publishing().publish_now(
-            self.channel.name, self.params, drafts, idempotency_key
-        )
+        return self._publish_sync(self._drafts(messages), idempotency_key)
 
     async def presence(self) -> list[Member[Any, Any]]:
         """Who is at the topic: in order of their last changes.
@@ -130,6 +168,24 @@ class BoundChannel(OfPayloads[M]):
         :return: how many connections it had on this node.
         """
         return await self._publishing().kick_soon(self.channel.name, self.params, subject)
+
+    async def _publish(
+        self, drafts: tuple[Draft, ...], idempotency_key: str | None
+    ) -> list[Published]:
+        return await self._publishing().publish_soon(
+            self.channel.name, self.params, drafts, idempotency_key
+        )
+
+    def _publish_sync(
+        self, drafts: tuple[Draft, ...], idempotency_key: str | None
+    ) -> list[Published]:
+        return self._publishing().publish_now(
+            self.channel.name, self.params, drafts, idempotency_key
+        )
+
+    def _one(self, type: Any, data: Any, key: str | None, delete: bool) -> tuple[Draft, ...]:
+        [draft] = self._drafts([type if data is _NOTHING else (type, data)])
+        return (Draft(draft.type, draft.data, key, delete),)
 
     def _drafts(self, messages: Iterable[object]) -> tuple[Draft, ...]:
         return tuple(

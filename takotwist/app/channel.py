@@ -15,6 +15,7 @@ import attrs
 import msgspec
 
 from takotwist.app.bound import BoundChannel
+from takotwist.app.newest import check_field
 from takotwist.app.payloads import Payloads, check_type
 from takotwist.app.presence import Member, MemberEvent
 from takotwist.app.published import Publishing
@@ -119,6 +120,7 @@ class Channel(OfChannel[P, Q, M]):
                 f"channel {self.name!r}: declare message type {type!r} before the first handler"
             )
         self._payloads.add(type, payload)
+        check_field(self._definition.newest, type, self._payloads.schemas[type])
         self._definition = attrs.evolve(self._definition, messages=dict(self._payloads.schemas))
         return cast("Channel[P, Q, M | T]", self)
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, Literal, overload
 
 from takotwist.app.channel import Channel
+from takotwist.app.newest import Newest, newest_of
 from takotwist.app.payloads import Payloads
 from takotwist.app.presence import Presence, rules_of
 from takotwist.app.type_parameters import M, Q
@@ -39,6 +40,7 @@ def define_channel(
     partition_by: Iterable[str] | str | None = ...,
     forward_unhandled: bool = ...,
     presence: Presence | Literal["count"] | bool | None = ...,
+    newest: Newest | str | bool | None = ...,
     replay_window: Duration | None = ...,
     inactivity_ttl: Duration | None = ...,
     keepalive_interval: Duration | None = ...,
@@ -57,6 +59,7 @@ def define_channel(
     partition_by: Iterable[str] | str | None = ...,
     forward_unhandled: bool = ...,
     presence: Presence | Literal["count"] | bool | None = ...,
+    newest: Newest | str | bool | None = ...,
     replay_window: Duration | None = ...,
     inactivity_ttl: Duration | None = ...,
     keepalive_interval: Duration | None = ...,
@@ -75,6 +78,7 @@ def define_channel(
     partition_by: Iterable[str] | str | None = ...,
     forward_unhandled: bool = ...,
     presence: Presence | Literal["count"] | bool | None = ...,
+    newest: Newest | str | bool | None = ...,
     replay_window: Duration | None = ...,
     inactivity_ttl: Duration | None = ...,
     keepalive_interval: Duration | None = ...,
@@ -93,6 +97,7 @@ def define_channel(
     partition_by: Iterable[str] | str | None = ...,
     forward_unhandled: bool = ...,
     presence: Presence | Literal["count"] | bool | None = ...,
+    newest: Newest | str | bool | None = ...,
     replay_window: Duration | None = ...,
     inactivity_ttl: Duration | None = ...,
     keepalive_interval: Duration | None = ...,
@@ -111,6 +116,7 @@ def define_channel(
     partition_by: Iterable[str] | str | None = ...,
     forward_unhandled: bool = ...,
     presence: Presence | Literal["count"] | bool | None = ...,
+    newest: Newest | str | bool | None = ...,
     replay_window: Duration | None = ...,
     inactivity_ttl: Duration | None = ...,
     keepalive_interval: Duration | None = ...,
@@ -129,6 +135,7 @@ def define_channel(
     partition_by: Iterable[str] | str | None = ...,
     forward_unhandled: bool = ...,
     presence: Presence | Literal["count"] | bool | None = ...,
+    newest: Newest | str | bool | None = ...,
     replay_window: Duration | None = ...,
     inactivity_ttl: Duration | None = ...,
     keepalive_interval: Duration | None = ...,
@@ -146,6 +153,7 @@ def define_channel(
     partition_by: Iterable[str] | str | None = None,
     forward_unhandled: bool = False,
     presence: Presence | Literal["count"] | bool | None = None,
+    newest: Newest | str | bool | None = None,
     replay_window: Duration | None = None,
     inactivity_ttl: Duration | None = None,
     keepalive_interval: Duration | None = None,
@@ -171,6 +179,9 @@ def define_channel(
     :param forward_unhandled: store and fan out clients' frames whose type has no handler.
     :param presence: who is here, for clients to see: a `Presence`, `True` for its defaults, or
         ``"count"`` for the number alone.  Left out: nobody is told of others.
+    :param newest: keep the newest message of each key, and no others: a `Newest`, the name of
+        the field that is the key, or `True` where publishers say it.  Left out: every message
+        is kept for the replay window.
     :param replay_window: how far back a reconnect may reach.  Default 600 s; this and
         the five below may have other defaults in the server's ``[lifecycle]``.
     :param inactivity_ttl: drop a topic that is idle this long.  Default 0, never.
@@ -210,6 +221,7 @@ def define_channel(
         partition_by=_partition(partition_by, declared),
         lifecycle=Lifecycle(**lifecycle),
         presence=rules,
+        newest=newest_of(newest, payloads),
         said=frozenset(lifecycle),
     )
     kinds = params if callable(params) else None

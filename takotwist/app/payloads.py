@@ -66,6 +66,11 @@ class Payloads:
         if isinstance(kind, type):
             self._types.setdefault(kind, []).append(type_)
 
+    def wire_names(self, field: str) -> set[str]:
+        """The names on the wire of a field of every payload; itself where none is declared."""
+        names = {one.wire_names.get(field, field) for one in self._declared.values()}
+        return names or {field}
+
     def type_of(self, message: object) -> str:
         """The message type whose payload `message` is.
 

@@ -54,12 +54,19 @@ def presence_of(target: str, **fields: str) -> str:
 
 def body_of(drafts: Sequence[Draft]) -> bytes:
     """Always an array, so that there is one form of answer."""
-    return msgspec.json.encode(
-        [{"type": draft.type, "data": msgspec.Raw(draft.data)} for draft in drafts]
-    )
+    return msgspec.json.encode(list(map(_body, drafts)))
 
 
-def draft_of(type: str, data: object) -> Draft:
+def _body(draft: Draft) -> dict[str, object]:
+    said: dict[str, object] = {"type": draft.type, "data": msgspec.Raw(draft.data)}
+    if draft.key is not None:
+        said["key"] = draft.key
+    if draft.delete:
+        said["delete"] = True
+    return said
+
+
+def draft_of(type: str, data: object, key: str | None = None, delete: bool = False) -> Draft:
     """A draft of plain data.  :raises BodyInvalid: it is no message; says where."""
     if not isinstance(type, str) or not is_text(type):
         raise BodyInvalid(f"type {type!r} is no text.")
@@ -68,7 +75,7 @@ def draft_of(type: str, data: object) -> Draft:
     if (fault := fault_in(data, place)) is not None:
         raise BodyInvalid(f"{fault}.")
     try:
-        return Draft(type, to_json(data))
+        return Draft(type, to_json(data), key, delete)
     except ENCODING_ERRORS as failed:
         raise BodyInvalid(f"{failed_in(data, place, to_json, failed)}.") from None
 

@@ -102,6 +102,8 @@ class Publisher:
         data: object,
         *,
         idempotency_key: str | None = None,
+        key: str | None = None,
+        delete: bool = False,
     ) -> Published:
         """Store and deliver one message.
 
@@ -110,13 +112,15 @@ class Publisher:
         :param idempotency_key: the same key on the same topic within the replay
             window stores nothing and gives the first answer again.  Left out: one
             is made, for the attempts of this call.
+        :param key: in a channel that keeps the newest of each key, what it replaces the
+            earlier message of; and `delete`: end that key.
         :return: the message as stored.
         :raises Refusal: the server's no, such as `ChannelUnknown`; or what cannot even be
             sent, as `ParamsInvalid` or `BodyInvalid`, which name it.
         :raises Unreachable: no answer of a takotwist server within `patience`; the message
             may have been stored.
         """
-        drafts = (draft_of(type, data),)
+        drafts = (draft_of(type, data, key, delete),)
         return self.publish_now(channel, params or {}, drafts, idempotency_key)[0]
 
     def publish_many(
@@ -143,9 +147,11 @@ class Publisher:
         data: object,
         *,
         idempotency_key: str | None = None,
+        key: str | None = None,
+        delete: bool = False,
     ) -> Published:
         """As `publish`, for asyncio: waits on the loop."""
-        drafts = (draft_of(type, data),)
+        drafts = (draft_of(type, data, key, delete),)
         return (await self.publish_soon(channel, params or {}, drafts, idempotency_key))[0]
 
     async def publish_many_async(

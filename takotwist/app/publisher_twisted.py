@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred, succ
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from takotwist.app.http_exchange_twisted import TwistedExchange
-from takotwist.app.publish_wire import drafts_of, read_ended
+from takotwist.app.publish_wire import draft_of, drafts_of, read_ended
 from takotwist.app.published import Published
 from takotwist.app.publisher import Publisher, members_of
 from takotwist.core.topic import Draft
@@ -45,11 +45,15 @@ class DeferredPublisher:
         data: object,
         *,
         idempotency_key: str | None = None,
+        key: str | None = None,
+        delete: bool = False,
     ) -> Deferred[Published]:
         """Store and deliver one message.  :raises: as `Publisher.publish`."""
-        return self.publish_many(
-            channel, params, [(type, data)], idempotency_key=idempotency_key
-        ).addCallback(lambda stored: stored[0])
+        drafting = maybeDeferred(draft_of, type, data, key, delete)
+        publishing = drafting.addCallback(
+            lambda draft: self.publish_soon(channel, params or {}, (draft,), idempotency_key)
+        )
+        return publishing.addCallback(lambda stored: stored[0])
 
     def publish_many(
         self,

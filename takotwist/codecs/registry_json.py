@@ -1,8 +1,8 @@
 """The registry of an app elsewhere: its definitions as JSON (protocol, section 9).
 
 ``channel``, ``paramsSchema``, ``auth`` and ``transport`` are the original
-system's; lifecycle, ``messages``, ``presence``, ``partitionBy`` and ``queryToken`` are additions
-that an app may leave out.  Rule: a registry is read as a whole or not at all, so a
+system's; lifecycle, ``messages``, ``presence``, ``newest``, ``partitionBy`` and ``queryToken`` are
+additions that an app may leave out.  Rule: a registry is read as a whole or not at all, so a
 server never runs with half of an app's channels.
 """
 
@@ -13,7 +13,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from takotwist.core.channel import ChannelDefinition, Credentials, Lifecycle, PresenceRules
+from takotwist.core.channel import (
+    ChannelDefinition,
+    Credentials,
+    Lifecycle,
+    NewestRules,
+    PresenceRules,
+)
 from takotwist.core.json_values import Json, JsonObject
 from takotwist.core.params import Params, PayloadSchema, Schema
 from takotwist.errors import BodyInvalid, DefinitionError
@@ -44,6 +50,11 @@ class _Presence(msgspec.Struct, rename="camel", omit_defaults=True):
     hooks: list[Literal["join", "leave"]] = []
 
 
+class _Newest(msgspec.Struct, rename="camel", omit_defaults=True):
+    key: str | None = None
+    max_keys: int = 1_000
+
+
 class _Entry(msgspec.Struct, rename="camel", omit_defaults=True):
     channel: str
     auth: Literal[False] | _Auth
@@ -52,6 +63,7 @@ class _Entry(msgspec.Struct, rename="camel", omit_defaults=True):
     messages: dict[str, dict[str, Json] | bool] | None = None
     partition_by: list[str] | None = None
     presence: _Presence | None = None
+    newest: _Newest | None = None
     replay_window_ms: int | None = None
     inactivity_ttl_ms: int | None = None
     keepalive_interval_ms: int | None = None
@@ -92,6 +104,11 @@ def _definition(entry: _Entry) -> ChannelDefinition:
             partition_by=None if entry.partition_by is None else tuple(entry.partition_by),
             lifecycle=Lifecycle(**lifecycle),
             presence=None if entry.presence is None else _rules(entry.presence),
+            newest=(
+                None
+                if entry.newest is None
+                else NewestRules(key=entry.newest.key, max_keys=entry.newest.max_keys)
+            ),
             said=frozenset(lifecycle),
         )
     except DefinitionError as bad:
@@ -163,6 +180,11 @@ def _entry(definition: ChannelDefinition) -> _Entry:
         }
         or None,
         presence=None if definition.presence is None else _presence(definition.presence),
+        newest=(
+            None
+            if definition.newest is None
+            else _Newest(definition.newest.key, definition.newest.max_keys)
+        ),
         partition_by=(None if definition.partition_by is None else list(definition.partition_by)),
         **lifecycle,
     )

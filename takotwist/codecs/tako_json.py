@@ -19,6 +19,8 @@ from takotwist.errors import BodyInvalid, MessageTooLarge
 class _Draft(msgspec.Struct):
     type: str
     data: msgspec.Raw
+    key: str | None = None
+    delete: bool = False
 
 
 def encode_value(value: object) -> bytes:
@@ -93,7 +95,7 @@ def _draft(read: _Draft, place: str, max_bytes: int) -> Draft:
     data = payload(read.data, f"{place}data")
     if len(data) > max_bytes:
         raise MessageTooLarge(f"{place}data has {len(data)} bytes; at most {max_bytes} are taken.")
-    return Draft(read.type, data)
+    return Draft(read.type, data, read.key, read.delete)
 
 
 def _drafts(read: list[_Draft], max_bytes: int) -> tuple[Draft, ...]:
@@ -110,7 +112,7 @@ def _drafts(read: list[_Draft], max_bytes: int) -> tuple[Draft, ...]:
             raise MessageTooLarge(
                 f"[{len(drafts)}].data has {len(data)} bytes; at most {max_bytes} are taken."
             )
-        drafts.append(Draft(kind, data))
+        drafts.append(Draft(kind, data, one.key, one.delete))
     return tuple(drafts)
 
 

@@ -128,6 +128,28 @@ class PresenceRules:
 
 
 @attrs.frozen(slots=True, kw_only=True)
+class NewestRules:
+    """A channel whose topics keep the newest message of each key.
+
+    :ivar key: the field of a message's data that is its key; `None` where publishers say it.
+    :ivar max_keys: most keys of a topic.
+    """
+
+    key: str | None = None
+    max_keys: int = 1_000
+
+    #: The least and the most that a definition may say.
+    MAX_KEYS: ClassVar = (1, 1_000_000)
+
+    def __attrs_post_init__(self) -> None:
+        value, (least, most) = self.max_keys, self.MAX_KEYS
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise DefinitionError(
+                f"newest: max_keys must be a whole number from {least} to {most}, not {value!r}"
+            )
+
+
+@attrs.frozen(slots=True, kw_only=True)
 class ChannelDefinition:
     """One channel, as every part of the server sees it.
 
@@ -144,6 +166,7 @@ class ChannelDefinition:
     :ivar forward_unhandled: store and fan out a frame whose type has no handler.
     :ivar partition_by: names of the params that make the topic; `None` is all.
     :ivar presence: of those who follow a topic; `None` where nobody is told of others.
+    :ivar newest: of a channel that keeps the newest message of each key.
     :ivar said: what of `lifecycle` the definition says itself; the rest are defaults.
     """
 
@@ -157,6 +180,7 @@ class ChannelDefinition:
     partition_by: tuple[str, ...] | None = None
     lifecycle: Lifecycle = Lifecycle()
     presence: PresenceRules | None = None
+    newest: NewestRules | None = None
     said: frozenset[str] = attrs.field(default=frozenset(Lifecycle.BOUNDS), eq=False)
 
     def __attrs_post_init__(self) -> None:

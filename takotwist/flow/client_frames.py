@@ -187,5 +187,9 @@ class ClientFrames:
                 case Fanout(data=data):
                     draft = Draft(draft.type, data)
         return self.publishing.publish(
-            asked.topic, [draft], self.authorizing.lifecycle(definition), key
+            asked.topic,
+            [draft],
+            self.authorizing.lifecycle(definition),
+            key,
+            newest=definition.newest,
         )

@@ -23,7 +23,7 @@ from takotwist.core.log import Append
 from takotwist.core.outbox import Outgoing
 from takotwist.errors import AuthUnavailable, BodyInvalid, ParamsInvalid, Refusal, StoreUnavailable
 from takotwist.flow.authorize import AuthorizerService
-from takotwist.flow.publish import validate
+from takotwist.flow.publish import append_newest, validate
 from takotwist.ports import IOutbox
 
 #: Seconds between two looks, where nothing was heard.
@@ -125,4 +125,6 @@ class OutboxMover(Service):
         if len(one.idempotency_key or "") > MAX_KEY_LENGTH:
             raise BodyInvalid(f"idempotency_key: must have at most {MAX_KEY_LENGTH} characters.")
         lifecycle = self._authorizing.lifecycle(definition)
+        if definition.newest is not None:
+            return append_newest(asked.topic, (draft,), lifecycle, definition.newest)
         return Append(asked.topic, (draft,), lifecycle, one.idempotency_key)

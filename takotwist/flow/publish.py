@@ -13,20 +13,28 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from takotwist.core.channel import ChannelDefinition, Lifecycle
+from takotwist.core.channel import ChannelDefinition, Lifecycle, NewestRules
 from takotwist.core.log import Append, Appended, GroupCommit
 from takotwist.core.metrics import Metrics
+from takotwist.core.newest import keys_of
 from takotwist.core.send_queue import FlushBatch
 from takotwist.core.topic import Draft, Topic
-from takotwist.errors import BodyInvalid, Refusal, ShuttingDown, StoreUnavailable
+from takotwist.errors import BodyInvalid, Refusal, ShuttingDown, StoreUnavailable, TooManyKeys
 from takotwist.ports import ILogFollower, IReplayLog
 
 
 def validate(definition: ChannelDefinition, drafts: Sequence[Draft]) -> None:
     """Refuse what the channel's messages do not allow.
 
-    :raises BodyInvalid: an undeclared type, or a payload that does not fit; names the path.
+    :raises BodyInvalid: an undeclared type, a payload that does not fit, or a key that cannot
+        be; names the path.
     """
+    if definition.newest is not None:
+        keys_of(definition.newest, drafts)
+    else:
+        for draft in drafts:
+            if draft.key is not None or draft.delete:
+                raise BodyInvalid(f"key: the messages of channel {definition.name!r} have none.")
     if not definition.messages:
         return
     for draft in drafts:
@@ -38,6 +46,24 @@ def validate(definition: ChannelDefinition, drafts: Sequence[Draft]) -> None:
                 f" (it has: {declared})."
             )
         schema.check(draft.data)
+
+
+def append_newest(
+    topic: Topic, drafts: Sequence[Draft], lifecycle: Lifecycle, rules: NewestRules
+) -> Append:
+    """An append of validated drafts to a topic that keeps the newest of each key.
+
+    There is no idempotency key: a message that was replaced meanwhile leaves nothing by which
+    its repetition could be known.
+    """
+    return Append(
+        topic,
+        tuple(drafts),
+        lifecycle,
+        keys=keys_of(rules, drafts),
+        kept=True,
+        max_kept=rules.max_keys,
+    )
 
 
 class _Publish:
@@ -91,16 +117,21 @@ class PublisherService:
         keys: tuple[str, ...] = (),
         kept: bool = False,
         after: int | None = None,
+        newest: NewestRules | None = None,
     ) -> Deferred[Appended]:
         """Store validated `drafts` on `topic`, all or none, and deliver them.
 
         :param numbered: and the others: see `Append`.
+        :param newest: of the topic's channel.
         :return: fires after the commit.
         :raises StoreUnavailable: nothing was stored. :raises Overloaded: nothing
             was stored, too much waits. :raises ShuttingDown: we are stopping.
+        :raises TooManyKeys: nothing was stored, the topic keeps as much as it may.
         """
         one = _Publish(
             Append(topic, tuple(drafts), lifecycle, idempotency_key, numbered, keys, kept, after)
+            if newest is None
+            else append_newest(topic, drafts, lifecycle, newest)
         )
         try:
             if self._stopping is not None:
@@ -140,7 +171,10 @@ class PublisherService:
         self.metrics.publishes += sum([len(one.messages) for one in stored if not one.repeated])
         # Before the turn ends, so that answers of one connection leave joined too.
         for one, appended in zip(batch, stored, strict=True):
-            one.answer.callback(appended)
+            if appended.full:
+                one.answer.errback(Failure(TooManyKeys()))
+            else:
+                one.answer.callback(appended)
         self.follower.settled()
 
     def _failed(self, failure: Failure, batch: list[_Publish]) -> None:

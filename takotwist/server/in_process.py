@@ -22,7 +22,8 @@ def storing(authorizing: AuthorizerService, publishing: PublisherService) -> Sto
         asked = authorizing.bind(definition, params)
         validate(definition, drafts)
         lifecycle = authorizing.lifecycle(definition)
-        return (await publishing.publish(asked.topic, drafts, lifecycle, key)).messages
+        stored = publishing.publish(asked.topic, drafts, lifecycle, key, newest=definition.newest)
+        return (await stored).messages
 
     def store(
         channel: str, params: Mapping[str, object], drafts: Sequence[Draft], key: str | None

@@ -55,7 +55,7 @@ class PublisherService:
         self.answers: list[Deferred[Appended]] = []
 
     def publish(
-        self, topic: Topic, drafts: Any, lifecycle: Lifecycle, key: str | None
+        self, topic: Topic, drafts: Any, lifecycle: Lifecycle, key: str | None, newest: Any
     ) -> Deferred[Appended]:
         """See `PublisherService`."""
         self.published.append((drafts[0], key))

@@ -148,7 +148,9 @@ class Hub:
                 others = self.others
                 others.say(LeaveOut(others.node, name, event, data.decode(), left_out))
         lifecycle = self.authorizing.lifecycle(definition)
-        stored = self.publishing.publish(topic, (Draft(event, data),), lifecycle)
+        stored = self.publishing.publish(
+            topic, (Draft(event, data),), lifecycle, newest=definition.newest
+        )
         if undo is not None:
             stored.addErrback(_after, undo)
         return stored

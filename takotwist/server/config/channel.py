@@ -12,10 +12,16 @@ from typing import Any
 
 import attrs
 
-from takotwist.core.channel import ChannelDefinition, Credentials, Defined, Lifecycle
+from takotwist.core.channel import (
+    ChannelDefinition,
+    Credentials,
+    Defined,
+    Lifecycle,
+    NewestRules,
+)
 from takotwist.core.params import Params, PayloadSchema
 from takotwist.errors import DefinitionError
-from takotwist.server.config.kind import Flag, Kind, Listed, Table, Text, Unfit
+from takotwist.server.config.kind import Flag, Kind, Listed, Table, Text, Unfit, Whole
 from takotwist.server.config.lifecycle import LifecycleDefaults, over
 from takotwist.server.config.problems import did_you_mean
 from takotwist.server.config.setting import Key, keys_of, setting
@@ -62,6 +68,44 @@ class Auth(Kind):
 _AUTH_KINDS: dict[str, Kind] = {"header": _HEADER, "cookie": _HEADER, "access_token": Flag()}
 
 
+@attrs.frozen(slots=True)
+class NewestKind(Kind):
+    """Whether the newest of each key is kept, and what the key is."""
+
+    word = "boolean, text or table"
+
+    @property
+    def allowed(self) -> str:
+        return (
+            'true, false, the name of a field, or a table such as { key = "symbol",'
+            " max_keys = 1000 } with key, max_keys"
+        )
+
+    def read(self, value: object, folder: Path) -> NewestRules | None:
+        if value is False:
+            return None
+        table = value
+        if value is True:
+            table = {}
+        elif isinstance(value, str):
+            table = {"key": value}
+        if not isinstance(table, dict) or table.keys() - _NEWEST_KINDS.keys():
+            raise self.refuse(value)
+        said = {}
+        for name, one in table.items():
+            try:
+                said[name] = _NEWEST_KINDS[name].read(one, folder)
+            except Unfit as unfit:
+                raise Unfit(f"has {name}, which {unfit.needs}", unfit.value) from None
+        return NewestRules(**said)
+
+
+_NEWEST_KINDS: dict[str, Kind] = {
+    "key": Text(),
+    "max_keys": Whole(*NewestRules.MAX_KEYS),
+}
+
+
 @attrs.frozen(kw_only=True)
 class ChannelKeys:
     """The keys of one channel, beside those of ``[lifecycle]``."""
@@ -97,6 +141,13 @@ class ChannelKeys:
     )
     partition_by: tuple[str, ...] | None = setting(
         Listed(Text()), None, "The params that make the topic.", derived="all of them"
+    )
+    newest: NewestRules | None = setting(
+        NewestKind(),
+        None,
+        "Whether the newest message of each key is kept, and no other; a text names the field of"
+        " data that is the key.",
+        derived="false",
     )
 
 
@@ -188,6 +239,7 @@ def _definition(
         handlers=None if websocket and app_url is not None else frozenset(),
         forward_unhandled=said.get("forward_unhandled", False),
         partition_by=said.get("partition_by"),
+        newest=said.get("newest"),
         lifecycle=over(default, said),
     )
 

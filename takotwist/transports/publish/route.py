@@ -264,5 +264,9 @@ class PublishTransport:
     ) -> Deferred[Appended]:
         """Store what was checked; see `PublisherService.publish`."""
         return self.publishing.publish(
-            asked.topic, drafts, self.authorizing.lifecycle(asked.definition), key
+            asked.topic,
+            drafts,
+            self.authorizing.lifecycle(asked.definition),
+            key,
+            newest=asked.definition.newest,
         )

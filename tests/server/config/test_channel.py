@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from takotwist.core.channel import Credentials, Defined
+from takotwist.core.channel import Credentials, Defined, NewestRules
 from takotwist.errors import BodyInvalid, ParamsInvalid
 from tests.server.config.folder import FolderTestCase
 
@@ -121,6 +121,20 @@ class ChannelTests(FolderTestCase):
         channel = self._one(toml + 'partition_by = ["x"]').definition
         self.assertEqual(channel.partition_by, ("x",))
         self.assertIn("'z', which is no param", self.problems(toml + 'partition_by = ["z"]')[0])
+
+    def test_newest(self) -> None:
+        """The newest of each key is kept: in short, by a field, or by a table."""
+        toml = "[channels.a]\npublic = true\nnewest = "
+        for said, rules in [
+            ("false", None),
+            ("true", NewestRules()),
+            ('"symbol"', NewestRules(key="symbol")),
+            ('{ key = "id", max_keys = 5 }', NewestRules(key="id", max_keys=5)),
+        ]:
+            self.assertEqual(self._one(toml + said).definition.newest, rules)
+        self.assertIn("must be true, false, the name", self.problems(toml + "5")[0])
+        self.assertIn("must be true, false, the name", self.problems(toml + "{ kee = 1 }")[0])
+        self.assertIn("has max_keys, which must", self.problems(toml + "{ max_keys = 0 }")[0])
 
     def test_every_problem(self) -> None:
         """Problems of several channels are told together, each with its key."""

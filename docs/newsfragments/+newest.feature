@@ -1,0 +1,1 @@
+A channel may keep the newest message of each key and no other: `define_channel(..., newest="symbol")`, `publish(..., key=..., delete=...)`, or `newest` in `tako.toml`. Replacing a message makes no cursor too old; keys are bounded (`too-many-keys`).
