@@ -10,7 +10,7 @@ from takotwist.core.topic import Draft, Topic
 from takotwist.flow.publish import PublisherService
 
 #: The topic of leases.  Not a channel's name.
-LEASE = "~webhooks-lease"
+LEASE = "~lease"
 
 LEASE_LIFECYCLE = Lifecycle(replay_window_ms=10 * MINUTE_MS, replay_max_messages=1000)
 
@@ -20,7 +20,7 @@ SLOT_SECONDS = 10.0
 
 @attrs.define(slots=True, eq=False)
 class Lease:
-    """The right to deliver, which one node has at a time.
+    """The right to look and to deliver, which one node has at a time.
 
     The first to store the key of a slot of time has the slot; the one that has it is earlier for
     the next one.  Two clocks that differ may give it to two for a moment, and then an event is

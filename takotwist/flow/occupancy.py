@@ -1,17 +1,23 @@
 """What is occupied and what is vacated: the difference between two looks, and between two runs.
 
-Topics with subscribers, Pusher channels, members of those: each is a set of keys that is looked
-at every second.  (To be told of each coming and going was the alternative: it is work for every
-subscriber, and what comes and goes at once would have to be held back anyway.)
+Topics with subscribers, Pusher channels, members of those: each is a set of keys, on whatever
+node, that one node looks at every second.  (To be told of each coming and going was the
+alternative: it is work for every subscriber, and what comes and goes at once would have to be
+held back anyway.)
 
-What was told of is recorded in the log, in messages with keys: so after a restart, also after a
-crash, who is back is no event, and who is not is one.  Rule: there is no second "occupied"
-without a "vacated" between, and the other way round.
+What is to be told is decided by a *turn*, a message that is stored on the condition that nothing
+was since the last one: so of two nodes that look at once one decides.  Then it is told and
+recorded, in messages with keys, and the turn is done.  Whoever comes to a turn that is not done
+does it again: each event has the id that its turn gives it, under which it is stored once.
+
+Rule: there is no second "occupied" without a "vacated" between, and the other way round, also
+after a crash, where who is back is no event, and who is not is one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any
 
 import attrs
 import msgspec
@@ -20,19 +26,40 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from takotwist.core.channel import MINUTE_MS, Lifecycle
-from takotwist.core.topic import EVERYTHING, Draft, Topic
-from takotwist.errors import Refusal, StoreUnavailable
+from takotwist.core.log import Page
+from takotwist.core.topic import EVERYTHING, Draft, Message, Topic
+from takotwist.errors import Refusal
+from takotwist.flow.gather import gather
 from takotwist.flow.publish import PublisherService
 
-#: Topics of what was told.  Not a channel's name.
-RECORD = "~occupied"
+#: Topics of what was told, and of the turns that tell.  Not channels' names.
+RECORD, TURNS = "~occupied", "~occupied-turns"
 
 RECORD_LIFECYCLE = Lifecycle(replay_window_ms=MINUTE_MS)
+
+#: Of turns the newest message counts.
+TURNS_LIFECYCLE = Lifecycle(replay_window_ms=366 * 24 * 60 * MINUTE_MS, replay_max_messages=1)
 
 #: Seconds for which something must be gone; and after a start, when clients are coming back.
 GRACE, GRACE_AFTER_START = 3.0, 15.0
 
+#: Changes of one turn.
+TURN_CHANGES = 200
+
 _PAGE_MESSAGES, _PAGE_BYTES = 512, 256 * 1024
+
+#: A key, and whether it is occupied.
+Change = tuple[str, bool]
+
+#: Called with a key, whether it is occupied or vacated, and what the event is called however often
+#: it is told; fires when it is stored.
+Tell = Callable[[str, bool, str], Deferred[Any]]
+
+_CHANGES = msgspec.json.Decoder(list[Change])
+
+
+class _LostTurn(Exception):
+    """Another node is at it, or may be."""
 
 
 @attrs.define(slots=True, eq=False)
@@ -40,87 +67,133 @@ class Occupancy:
     """One kind of thing that is occupied.
 
     :ivar source: the keys that are occupied now.
-    :ivar tell: called with a key, and whether it is occupied or vacated.
+    :ivar tell: see `Tell`.
+    :ivar held: whether this node is the one that looks.
     """
 
     name: str
     source: Callable[[], Collection[str]]
-    tell: Callable[[str, bool], None]
+    tell: Tell
     publishing: PublisherService
+    held: Callable[[], bool]
     _told: set[str] = attrs.field(factory=set, init=False)
     _gone: dict[str, float] = attrs.field(factory=dict, init=False)
-    _topic: Topic = attrs.field(init=False)
+    _record: Topic = attrs.field(init=False)
+    _turns: Topic = attrs.field(init=False)
+    #: The id of the last turn's last message.
+    _at: int = attrs.field(default=EVERYTHING, init=False)
     _ready: bool = attrs.field(default=False, init=False)
-    _reading: bool = attrs.field(default=False, init=False)
+    _working: bool = attrs.field(default=False, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._topic = Topic.of(RECORD, {"of": self.name})
+        self._record = Topic.of(RECORD, {"of": self.name})
+        self._turns = Topic.of(TURNS, {"of": self.name})
 
     def look(self) -> None:
         """Tell what has changed since the last look."""
-        if not self._ready:
-            self._begin()
-            return
+        if not self.held():
+            # It is read anew when this node looks again.
+            self._ready = False
+        elif self._working:
+            pass
+        elif not self._ready:
+            self._work(self._begin())
+        elif changes := self._changes():
+            self._work(self._turns_of(changes))
+
+    def _changes(self) -> list[Change]:
         now, present = self.publishing.seconds(), self.source()
+        changes: list[Change] = []
         for key in present:
             if key not in self._told:
-                self._told.add(key)
-                self._say(key, True)
+                changes.append((key, True))
             elif self._gone:
                 self._gone.pop(key, None)
         for key in self._told.difference(present):
-            since = self._gone.setdefault(key, now)
-            if now >= since + GRACE:
-                del self._gone[key]
-                self._told.discard(key)
-                self._say(key, False)
+            if now >= self._gone.setdefault(key, now) + GRACE:
+                changes.append((key, False))
+        return changes
 
-    def forget(self) -> None:
-        """Another node looks after it; it is read anew when this one does again."""
+    def _work(self, work: Coroutine[Any, Any, None]) -> None:
+        self._working = True
+        ensureDeferred(work).addErrback(self._failed).addBoth(self._worked)
+
+    def _worked(self, _: object) -> None:
+        self._working = False
+
+    def _failed(self, failure: Failure) -> None:
+        # How far it came is in the log.
         self._ready = False
+        if not failure.check(Refusal, _LostTurn):
+            self._log.failure("telling what is occupied failed", failure)
 
-    def _say(self, key: str, occupied: bool) -> None:
-        self.tell(key, occupied)
+    async def _turns_of(self, changes: Sequence[Change]) -> None:
+        for begin in range(0, len(changes), TURN_CHANGES):
+            some = changes[begin : begin + TURN_CHANGES]
+            self._at = await self._say("turn", msgspec.json.encode(some))
+            await self._do(some)
+            for key, occupied in some:
+                self._gone.pop(key, None)
+                (self._told.add if occupied else self._told.discard)(key)
+
+    async def _do(self, changes: Sequence[Change]) -> None:
+        """Do what the last turn has decided, which may have been done before."""
+        if not self.held():
+            raise _LostTurn
+        doing: list[Deferred[Any]] = [
+            self.tell(key, occupied, f"{self._at}.{number}")
+            for number, (key, occupied) in enumerate(changes)
+        ]
         if self.publishing.log.keyed:
-            # In the same transaction as the event, as a rule.
-            draft = Draft("occupied" if occupied else "vacated", msgspec.json.encode(key))
-            storing = self.publishing.publish(
-                self._topic, [draft], RECORD_LIFECYCLE, keys=(key,), kept=occupied
-            )
-            storing.addErrback(self._not_stored)
+            doing += [
+                self._put_down(keys, occupied)
+                for occupied in (True, False)
+                if (keys := [key for key, one in changes if one is occupied])
+            ]
+        await gather(doing)
+        self._at = await self._say("done", b"null")
 
-    def _not_stored(self, failure: Failure) -> None:
-        if not failure.check(Refusal):
-            self._log.failure("recording what is occupied failed", failure)
+    async def _say(self, kind: str, data: bytes) -> int:
+        """Store the next message of turns; its id.
 
-    def _begin(self) -> None:
-        if self._reading:
-            return
-        self._reading = True
-        reading: Deferred[None] = ensureDeferred(self._read())
-        reading.addErrback(self._not_read).addBoth(self._has_read)
+        :raises _LostTurn: another node has stored one.
+        """
+        stored = await self.publishing.publish(
+            self._turns, [Draft(kind, data)], TURNS_LIFECYCLE, after=self._at
+        )
+        if not stored.messages:
+            raise _LostTurn
+        return stored.messages[0].id
 
-    def _has_read(self, _: object) -> None:
-        self._reading = False
+    def _put_down(self, keys: Sequence[str], occupied: bool) -> Deferred[Any]:
+        kind = "occupied" if occupied else "vacated"
+        drafts = [Draft(kind, msgspec.json.encode(key)) for key in keys]
+        return self.publishing.publish(
+            self._record, drafts, RECORD_LIFECYCLE, keys=tuple(keys), kept=occupied
+        )
 
-    def _not_read(self, failure: Failure) -> None:
-        if not failure.check(StoreUnavailable):
-            self._log.failure("reading what was occupied failed", failure)
-
-    async def _read(self) -> None:
-        log = self.publishing.log
+    async def _begin(self) -> None:
+        messages, page = await self._read(self._turns)
+        self._at = max(page.removed, messages[-1].id if messages else EVERYTHING)
+        if messages and messages[-1].type == "turn":
+            await self._do(_CHANGES.decode(messages[-1].data))
         told: set[str] = set()
-        after, more = EVERYTHING, log.keyed
-        while more:
-            page = await log.read(self._topic, after, _PAGE_MESSAGES, _PAGE_BYTES)
-            for message in page.messages:
+        if self.publishing.log.keyed:
+            for message in (await self._read(self._record))[0]:
                 key = msgspec.json.decode(message.data, type=str)
                 (told.add if message.type == "occupied" else told.discard)(key)
-                after = message.id
-            more = page.more
         # They have as long as clients need that come back.
         back = self.publishing.seconds() + GRACE_AFTER_START - GRACE
-        self._told = told
-        self._gone = dict.fromkeys(told, back)
-        self._ready = True
+        self._told, self._gone = told, dict.fromkeys(told, back)
+        self._ready = self.held()
+
+    async def _read(self, topic: Topic) -> tuple[list[Message], Page]:
+        messages: list[Message] = []
+        after = EVERYTHING
+        while True:
+            page = await self.publishing.log.read(topic, after, _PAGE_MESSAGES, _PAGE_BYTES)
+            messages += page.messages
+            if not page.more:
+                return messages, page
+            after = page.messages[-1].id

@@ -157,10 +157,25 @@ class Courier:
         :param topic: whose events stay in order.
         :param again: where it cannot be stored now, store it later.
         """
-        if not self.endpoint.wants(type):
-            return
-        stored = msgspec.json.encode(_Stored(lane_of(topic), msgspec.Raw(data)))
-        self._store(Draft(type, stored), again)
+        if self.endpoint.wants(type):
+            self._store(self._draft(type, data, topic), again)
+
+    async def put_once(self, type: str, data: bytes, topic: str, key: str) -> None:
+        """The same, however often it is repeated; returns when it is stored.
+
+        :param key: is of this event alone.
+        :raises Refusal: it may not be: repeat it.
+        """
+        if self.endpoint.wants(type):
+            draft = self._draft(type, data, topic)
+            lifecycle = self.endpoint.lifecycle
+            answer = await self.publishing.publish(self._outbox, [draft], lifecycle, key)
+            if not answer.repeated:
+                self._stored(None)
+
+    @staticmethod
+    def _draft(type: str, data: bytes, topic: str) -> Draft:
+        return Draft(type, msgspec.json.encode(_Stored(lane_of(topic), msgspec.Raw(data))))
 
     def _store(self, draft: Draft, again: bool = True) -> None:
         storing = self.publishing.publish(self._outbox, [draft], self.endpoint.lifecycle)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import unquote_plus
 
 import attrs
 import msgspec
+from twisted.internet.defer import Deferred, ensureDeferred
 
 from takotwist.codecs.webhook import Happening, of_pusher, read_secret, standard
 from takotwist.core.channel import Lifecycle
 from takotwist.core.deadlines import Deadline, Deadlines
-from takotwist.core.fanout import FanOut
 from takotwist.core.metrics import Metrics
 from takotwist.core.roster_messages import JOIN, LEAVE, Change
 from takotwist.core.topic import INTERNAL, Topic
+from takotwist.flow.gather import gather
 from takotwist.flow.lease import Lease
-from takotwist.flow.occupancy import Occupancy
+from takotwist.flow.occupancy import Occupancy, Tell
 from takotwist.flow.publish import PublisherService
+from takotwist.flow.shared_keys import SharedKeys
 from takotwist.flow.webhooks import Courier, Endpoint
 from takotwist.ports import IWebhookSender
 from takotwist.server.compose_sentences import Sentences
@@ -36,6 +38,8 @@ LOOK_SHARE = 50
 
 #: Seconds whose refusals are one event.
 REFUSED_SECONDS = 10.0
+
+TOPIC_EVENTS = ("topic.vacated", "topic.occupied")
 
 #: Order among events that are about no topic.
 SERVER = "~server"
@@ -54,6 +58,14 @@ class AppEvents:
             said["subscription_count"] = int(more["subscription_count"])
         self.courier.put(kind, msgspec.json.encode(said), name)
 
+    def happened_once(self, key: str, kind: str, name: str, **more: str) -> Deferred[None]:
+        """The same, however often it is repeated; fires when it is stored.
+
+        :param key: is of this event alone.
+        """
+        data = msgspec.json.encode({"channel": name, **more})
+        return ensureDeferred(self.courier.put_once(kind, data, name, key))
+
 
 @attrs.define(slots=True, eq=False)
 class Webhooks:
@@ -68,21 +80,24 @@ class Webhooks:
     of_apps: Mapping[str, Courier]
     sender: IWebhookSender
     publishing: PublisherService
-    fanout: FanOut
     metrics: Metrics
     deadlines: Deadlines
     node: str
     lease: Lease
+    topics: SharedKeys
     _watched: list[Occupancy] = attrs.field(factory=list, init=False)
-    _shared: list[Occupancy] = attrs.field(factory=list, init=False)
     _next: Deadline | None = attrs.field(default=None, init=False)
     _refused: Counter[str] = attrs.field(factory=Counter, init=False)
     _refused_at: float = attrs.field(default=0.0, init=False)
     _failing_since: float | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        if self.native:
-            self._watch("topics", self._topics, self._topic)
+        if self._tells_topics:
+            self._watch("topics", self.topics.keys, self._topic)
+
+    @property
+    def _tells_topics(self) -> bool:
+        return any(one.endpoint.wants(kind) for one in self.native for kind in TOPIC_EVENTS)
 
     @property
     def couriers(self) -> tuple[Courier, ...]:
@@ -109,27 +124,26 @@ class Webhooks:
             return
         events = AppEvents(courier)
 
-        def channel(name: str, occupied: bool) -> None:
-            events.happened("channel_occupied" if occupied else "channel_vacated", name)
+        def channel(name: str, occupied: bool, key: str) -> Deferred[Any]:
+            kind = "channel_occupied" if occupied else "channel_vacated"
+            return events.happened_once(key, kind, name)
 
-        def member(key: str, is_there: bool) -> None:
-            name, _, user_id = key.partition("\n")
+        def member(pair: str, is_there: bool, key: str) -> Deferred[Any]:
+            name, _, user_id = pair.partition("\n")
             kind = "member_added" if is_there else "member_removed"
-            events.happened(kind, name, user_id=user_id)
+            return events.happened_once(key, kind, name, user_id=user_id)
 
-        # All nodes know of all, so one of them is enough: the one that delivers.
-        self._shared += [
-            Occupancy(f"channels {app}", lambda: frozenset(channels()), channel, self.publishing),
-            Occupancy(
-                f"members {app}",
-                lambda: frozenset(f"{name}\n{user_id}" for name, user_id in members()),
-                member,
-                self.publishing,
-            ),
-        ]
+        self._watch(f"channels {app}", lambda: frozenset(channels()), channel)
+        self._watch(
+            f"members {app}",
+            lambda: frozenset(f"{name}\n{user_id}" for name, user_id in members()),
+            member,
+        )
 
     def start(self) -> None:
         """Begin."""
+        if self._tells_topics:
+            self.topics.start()
         for courier in self.couriers:
             courier.start()
         self._refused = Counter(self.metrics.refusals)
@@ -141,6 +155,7 @@ class Webhooks:
         if self._next is not None:
             self._next.cancel()
             self._next = None
+        self.topics.stop()
         for courier in self.couriers:
             courier.stop()
 
@@ -154,12 +169,10 @@ class Webhooks:
                 # Where it is not stored the change is not either, and both come again.
                 self._tell(kind, said, topic.key, again=False)
 
-    def _watch(
-        self, name: str, source: Callable[[], frozenset[str]], tell: Callable[[str, bool], None]
-    ) -> None:
-        # Each node knows of its own alone.
-        whole = f"{name} {self.node}" if self.node else name
-        self._watched.append(Occupancy(whole, source, tell, self.publishing))
+    def _watch(self, name: str, source: Callable[[], Collection[str]], tell: Tell) -> None:
+        # All nodes know of all, so one of them is enough: the one that delivers.
+        held = partial(getattr, self.lease, "held")
+        self._watched.append(Occupancy(name, source, tell, self.publishing, held))
 
     def _look(self) -> None:
         now = self.publishing.seconds()
@@ -172,13 +185,10 @@ class Webhooks:
 
     def _look_at_all(self, now: float) -> None:
         self._look_at_store()
+        if self._tells_topics:
+            self.topics.look()
         for one in self._watched:
             one.look()
-        for one in self._shared:
-            if self.lease.held:
-                one.look()
-            else:
-                one.forget()
         if now >= self._refused_at + REFUSED_SECONDS:
             self._look_at_refusals(now)
 
@@ -200,15 +210,13 @@ class Webhooks:
         if fresh:
             self._tell("connection.refused", {"refusals": fresh}, SERVER)
 
-    def _topics(self) -> frozenset[str]:
-        keys = (audience.topic.key for audience in self.fanout.audiences())
-        # Those of the server's own, and rosters, begin with what no channel's name does.
-        return frozenset(key for key in keys if not key.startswith(INTERNAL))
-
-    def _topic(self, key: str, occupied: bool) -> None:
-        channel = unquote_plus(key.partition("?")[0])
-        kind = "topic.occupied" if occupied else "topic.vacated"
-        self._tell(kind, {"topic": key, "channel": channel}, key)
+    def _topic(self, topic: str, occupied: bool, key: str) -> Deferred[Any]:
+        channel = unquote_plus(topic.partition("?")[0])
+        data = msgspec.json.encode({"topic": topic, "channel": channel})
+        kind = TOPIC_EVENTS[occupied]
+        return gather(
+            ensureDeferred(courier.put_once(kind, data, topic, key)) for courier in self.native
+        )
 
     def _tell(
         self, kind: str, said: Mapping[str, object], order: str, *, again: bool = True
@@ -246,17 +254,15 @@ def compose_webhooks(
     of_apps = {
         app.name: courier(_of_app(app, lifecycle)) for app in config.pusher.apps if app.webhook_url
     }
-    return Webhooks(
-        native,
-        of_apps,
-        sender,
-        publishing,
-        sentences.fanout,
-        sentences.metrics,
-        deadlines,
-        node,
-        lease,
-    )
+
+    def topics() -> frozenset[str]:
+        keys = (audience.topic.key for audience in sentences.fanout.audiences())
+        # Those of the server's own, and rosters, begin with what no channel's name does.
+        return frozenset(key for key in keys if not key.startswith(INTERNAL))
+
+    shared = SharedKeys.of("topics", topics, process, publishing, sentences.attacher)
+    metrics = sentences.metrics
+    return Webhooks(native, of_apps, sender, publishing, metrics, deadlines, node, lease, shared)
 
 
 def _native(one: EndpointKeys, lifecycle: Lifecycle) -> Endpoint:

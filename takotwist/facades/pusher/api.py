@@ -12,8 +12,7 @@ from urllib.parse import unquote
 
 import attrs
 import msgspec
-from twisted.internet.defer import Deferred, FirstError, gatherResults
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
 
 from takotwist.core.log import Appended
 from takotwist.errors import (
@@ -28,6 +27,7 @@ from takotwist.facades.pusher.frames import check_event, shown, stored, stored_v
 from takotwist.facades.pusher.hub import Hub
 from takotwist.facades.pusher.names import Name
 from takotwist.facades.pusher.signatures import Unsigned, check_request, raw_fields
+from takotwist.flow.gather import gather
 from takotwist.streams.http.interface import BodyRequest
 from takotwist.transports.responses import Responses
 
@@ -194,10 +194,7 @@ class PusherApi:
         storing: list[Deferred[Appended]] = []
         for place, _, one in found:
             storing.append(hub.trigger(place, one.event, one.data, one.socket_id))
-        # The first failure would leave the others unheard.
-        stored = gatherResults(storing, consumeErrors=True)
-        stored.addErrback(_first)
-        await stored
+        await gather(storing)
 
     # channels
 
@@ -276,9 +273,3 @@ def _info(text: object) -> frozenset[str]:
 def _check_info(name: Name, info: frozenset[str]) -> None:
     if USER_COUNT in info and not name.presence:
         raise BodyInvalid("user_count is for presence channels.")
-
-
-def _first(failure: Failure) -> None:
-    """`gatherResults` wraps what has failed."""
-    wrapped = failure.value
-    (wrapped.subFailure if isinstance(wrapped, FirstError) else failure).raiseException()

@@ -140,6 +140,25 @@ class NodesTests(NodesCase):
         self.assertEqual(removed["event"], "pusher_internal:member_removed")
         self.assertEqual(frame_data(removed), {"user_id": "ann"})
 
+    def test_store_away(self) -> None:
+        """While the store cannot be reached nobody has left."""
+        self.ann.subscribe("presence-x", {"user_id": "ann"})
+        self.bob.subscribe("presence-x", {"user_id": "bob"})
+        self.pass_time(1)
+        before = len(self.bob.events)
+        for log in self.logs:
+            log.cut()
+        for _ in range(30):
+            self.pass_time(2)
+            self.bob.socket.pong()
+            self.ann.socket.pong()
+        for log in self.logs:
+            log.mend()
+        self.pass_time(20)
+        self.assertEqual(self.bob.events[before:], [])
+        users = self.two.api("GET", "/apps/7/channels/presence-x/users").json
+        self.assertEqual(users, {"users": [{"id": "ann"}, {"id": "bob"}]})
+
     def test_stored_client_events(self) -> None:
         """They say who sent them on both nodes."""
         self.app = {"store_client_events": True}
