@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from twisted.internet.interfaces import IStreamServerEndpoint
 
+from takotwist.adapters.shared.worker_log import WorkerLog
 from takotwist.interfaces import IReactor
 from takotwist.ports import IReplayLog
 from takotwist.server.config import Config
@@ -138,5 +139,8 @@ def serving(
         quic = WorkerQuic.of(reactor, start.slot, start.quic, counts)
     worker = Worker(start.number, start.count, start.slot, handed, child.ready, quic)
     service = WorkerService(config, reactor, worker, make_log)
+    log = service.parts.log
+    if isinstance(log, WorkerLog):
+        log.outdated = child.outdated
     child.on_leave = service.listeners.hand_over
     return service

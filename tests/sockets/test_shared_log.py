@@ -6,8 +6,10 @@ import json
 import os
 import re
 import signal
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -63,6 +65,74 @@ class Reader:
                         self.texts.append(message["data"])
 
 
+def publish(test: TestCase, server: ServerProcess, text: str, seconds: float = 20.0) -> None:
+    """Until it is acknowledged, by one key."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            answer = httpx.post(
+                server.url + TOPIC,
+                json={"type": "m", "data": text},
+                headers={"Authorization": f"Bearer {KEY}", "Idempotency-Key": text},
+                timeout=15,
+            )
+            if answer.status_code == 200:
+                return
+            test.assertIn(answer.status_code, (429, 503), answer.text)
+        except httpx.HTTPError:
+            pass
+        test.assertLess(time.monotonic(), until, f"{text} was not taken")
+        time.sleep(0.05)
+
+
+class ReleasedServer(ServerProcess):
+    """`tests.sockets.released` in processes of its own.
+
+    :ivar release: of the processes that start from now on.
+    """
+
+    READY = "ready, with"
+
+    @property
+    def command(self) -> list[str]:
+        """How it is started."""
+        return [sys.executable, "-m", "tests.sockets.released", *super().command[1:]]
+
+    @property
+    def release(self) -> Path:
+        """The file that names it."""
+        return self.folder / "release"
+
+
+class UpgradeTests(TestCase):
+    """Processes of two releases in one server."""
+
+    def test_upgrade(self) -> None:
+        """The code is replaced and nobody asks for a restart: the first process that dies comes
+        back as another release.  Then all are replaced, by themselves, and what was published
+        meanwhile is stored once."""
+        server = ReleasedServer(FAST + KEYS, serve=True, arguments=("--workers", "2"))
+        self.addCleanup(server.close)
+        server.release.write_text("1")
+        root = str(Path(__file__).parents[2])
+        server.start(env={"TESTS_RELEASE": str(server.release), "PYTHONPATH": root})
+        reader = Reader(server.url + TOPIC)
+        self.addCleanup(reader.close)
+        wait_until(lambda: reader.opened, "a subscriber")
+        publish(self, server, "a")
+        server.release.write_text("2")
+        [writer] = re.findall(r"writer is ready \(process (\d+)\)", server.log)
+        os.kill(int(writer), signal.SIGKILL)
+        wait_until(lambda: "the log's writer is of another release" in server.log, server.log)
+        publish(self, server, "b", 60)
+        wait_until(lambda: "rolling restart: done" in server.log, server.log, 60)
+        publish(self, server, "c")
+        wait_until(lambda: reader.texts == ["a", "b", "c"], "all to be told")
+        self.assertEqual(server.log.count("processes of two releases cannot work together"), 1)
+        self.assertEqual(server.stop(), 0)
+        server.assert_clean()
+
+
 class SharedLogTests(TestCase):
     """Two workers and the log's writer, in processes of their own."""
 
@@ -75,23 +145,9 @@ class SharedLogTests(TestCase):
             self.addCleanup(reader.close)
         wait_until(lambda: all(reader.opened for reader in self.readers), "all to be subscribed")
 
-    def publish(self, text: str, seconds: float = 20.0) -> None:
+    def publish(self, text: str) -> None:
         """Until it is acknowledged, by one key."""
-        until = time.monotonic() + seconds
-        while True:
-            try:
-                answer = httpx.post(
-                    self.server.url + TOPIC,
-                    json={"type": "m", "data": text},
-                    headers={"Authorization": f"Bearer {KEY}", "Idempotency-Key": text},
-                )
-                if answer.status_code == 200:
-                    return
-                self.assertIn(answer.status_code, (429, 503), answer.text)
-            except httpx.HTTPError:
-                pass
-            self.assertLess(time.monotonic(), until, f"{text} was not taken")
-            time.sleep(0.05)
+        publish(self, self.server, text)
 
     def processes(self, kind: str) -> list[int]:
         """Process ids of a kind, those of today."""

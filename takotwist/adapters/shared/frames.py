@@ -2,6 +2,7 @@
 
 A frame is its length in four bytes and a MessagePack array.  Each side sends one kind of
 union, so a frame that is none of it is an error of the program, and the connection is dropped.
+A change of what is here is another version of the frames (`frame_reader`).
 Text goes as UTF-8 bytes: a type may hold a lone surrogate, as JSON may.
 
 Rule: what the writer says comes in one order, so that a worker knows its head after each frame.
@@ -9,20 +10,15 @@ Rule: what the writer says comes in one order, so that a worker knows its head a
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
+from takotwist.adapters.shared.frame_reader import LENGTH
 from takotwist.core.log import Append, Appended, LogStats, Page, Reported, numbered
 from takotwist.core.node import Node
 from takotwist.core.retention import Bounds, bounds_of, lifecycle_of
 from takotwist.core.topic import Draft, Message, Topic
-
-#: Longest frame: a batch or a page, of at most 4 MiB each, and one message more.
-MAX_FRAME = 64 * 2**20
-
-_LENGTH = struct.Struct("!I")
 
 #: In the place of a first id: see `Appended.full`.
 FULL = -1
@@ -220,36 +216,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 def encode(frame: Asked | Told) -> bytes:
     """A frame with its length."""
     body = _ENCODER.encode(frame)
-    return _LENGTH.pack(len(body)) + body
-
-
-class FrameReader:
-    """Cuts what comes into frames."""
-
-    def __init__(self) -> None:
-        self._held = bytearray()
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """The frames that are whole now.
-
-        :raises ValueError: a frame is longer than any may be.
-        """
-        held = self._held
-        held += data
-        at = 0
-        try:
-            while len(held) - at >= _LENGTH.size:
-                [size] = _LENGTH.unpack_from(held, at)
-                if size > MAX_FRAME:
-                    raise ValueError(f"a frame of {size} bytes")
-                end = at + _LENGTH.size + size
-                if len(held) < end:
-                    break
-                body = bytes(held[at + _LENGTH.size : end])
-                at = end
-                yield body
-        finally:
-            del held[:at]
+    return LENGTH.pack(len(body)) + body
 
 
 def text(data: bytes) -> str:

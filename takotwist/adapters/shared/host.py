@@ -21,6 +21,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from takotwist.adapters.shared.frame_reader import (
+    VERSION,
+    FrameReader,
+    OtherVersion,
+    preamble,
+)
 from takotwist.adapters.shared.frames import (
     ASKED,
     FULL,
@@ -29,7 +35,6 @@ from takotwist.adapters.shared.frames import (
     Done,
     Failed,
     Follow,
-    FrameReader,
     Hello,
     Newest,
     Nodes,
@@ -78,7 +83,10 @@ class LogHost(Factory):
 
     :param log: this process has it alone; `start` starts it.
     :param wall: unix time in seconds.
+    :ivar version: of the frames that it speaks.
     """
+
+    version = VERSION
 
     #: Twisted would log each start of a factory.
     noisy = False
@@ -202,7 +210,7 @@ class WorkerConnection(Protocol):
         self.follows: set[str] = set()
         self._host = host
         self._transport: Any = None
-        self._reader = FrameReader()
+        self._reader = FrameReader(host.version)
         #: What was not reported to it, while it does not read or has not been welcomed.
         self._missed: set[str] | None = None
         self._behind_from = 0
@@ -213,12 +221,22 @@ class WorkerConnection(Protocol):
         """See `Protocol`."""
         self._transport = self.transport
         self._transport.registerProducer(self, True)
+        self._transport.write(preamble(self._host.version))
 
     def dataReceived(self, data: bytes) -> None:
         """See `Protocol`."""
         try:
             for body in self._reader.feed(data):
                 self._take(ASKED.decode(body))
+        except OtherVersion as other:
+            self._logger.warn(
+                "a worker whose frames are of version {theirs}, and not {ours}, was refused: it"
+                " is replaced, or was to be",
+                theirs=other.version,
+                ours=self._host.version,
+            )
+            # With what it has to be told first, which is our version.
+            self._transport.loseConnection()
         except (ValueError, msgspec.MsgspecError, UnicodeError):
             self._logger.failure("a worker sent what is no frame")
             self._transport.abortConnection()

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
@@ -24,6 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from takotwist.adapters.shared.frame_reader import VERSION
 from takotwist.adapters.shared.frames import (
     AppendBatch,
     Asked,
@@ -51,7 +51,7 @@ from takotwist.adapters.shared.frames import (
     text,
     topic_report_of,
 )
-from takotwist.adapters.shared.writer_connection import WriterConnection
+from takotwist.adapters.shared.writer_connection import Call, WriterConnection
 from takotwist.core.log import Append, Appended, LogStats, Page, Report, Reported
 from takotwist.core.node import Node
 from takotwist.core.retention import lifecycle_of
@@ -71,18 +71,6 @@ RESTART_SECONDS = 3.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 
-@attrs.define(slots=True, eq=False)
-class _Call:
-    """A call that was not answered yet.
-
-    :ivar late: fails it; cancelled by its answer.
-    """
-
-    frame: bytes
-    answer: Deferred[Any]
-    late: IDelayedCall
-
-
 @implementer(IReplayLog, INodeDirectory)
 class WorkerLog:
     """See `IReplayLog`.
@@ -91,8 +79,11 @@ class WorkerLog:
     :param reactor: its clock.
     :param name: of this run of the process.
     :param random: a number from 0 to 1.
+    :ivar version: of the frames that it speaks.
+    :ivar outdated: called when the writer turns out to speak another one, with each try.
     """
 
+    version = VERSION
     everything = False
     keyed = True
     _logger = Logger()
@@ -106,12 +97,13 @@ class WorkerLog:
     ) -> None:
         self.head = 0
         self.name = name
+        self.outdated: Callable[[], object] = lambda: None
         self._endpoint = endpoint
         self._reactor = reactor
         self._random = random
         self._follower: ILogFollower | None = None
         self._topics: dict[str, Topic] = {}
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, Call] = {}
         self._next_call = self._batch = 0
         self._info = b""
         self._renewing = False
@@ -122,6 +114,8 @@ class WorkerLog:
         self._retry: IDelayedCall | None = None
         self._started: list[tuple[Deferred[None], IDelayedCall]] = []
         self._away = False
+        #: The other version of the frames that the writer spoke last.
+        self._refused_by: int | None = None
         #: Until when a writer that has gone is taken to be there.
         self._expected_until = 0.0
 
@@ -171,7 +165,7 @@ class WorkerLog:
     def unfollow(self, key: str) -> None:
         """See `IReplayLog`."""
         if self._topics.pop(key, None) is not None:
-            self._say(Unfollow(data_of(key)))
+            self._send(encode(Unfollow(data_of(key))))
 
     def newest(self) -> Deferred[int]:
         """See `IReplayLog`.  What is stored was reported before this is answered."""
@@ -223,18 +217,17 @@ class WorkerLog:
         encoded = encode(frame(number))
         late = self._reactor.callLater(PATIENCE_SECONDS, self._unanswered, number)
         answer: Deferred[Any] = Deferred()
-        self._calls[number] = _Call(encoded, answer, late)
-        if self._connection is not None and self._connection.welcomed:
-            self._connection.send(encoded)
+        self._calls[number] = Call(encoded, answer, late)
+        self._send(encoded)
         return answer
 
-    def _say(self, frame: Asked) -> None:
-        # Without a connection the next greeting says it.
+    def _send(self, frame: bytes) -> None:
+        # Without a connection the next greeting is followed by it, or says it.
         if self._connection is not None and self._connection.welcomed:
-            self._connection.send(encode(frame))
+            self._connection.send(frame)
 
     def _renew(self) -> None:
-        # One at a time.  Without a connection the next greeting is followed by it.
+        # One at a time.
         if self._renewing or not self._welcomed:
             return
         self._renewing = True
@@ -277,10 +270,7 @@ class WorkerLog:
     def _connect(self) -> None:
         self._retry = None
         self._coming = self._endpoint.connect(Factory.forProtocol(lambda: WriterConnection(self)))
-        self._coming.addCallbacks(self._connected, self._unreachable)
-
-    def _connected(self, connection: WriterConnection) -> None:
-        self._coming = None
+        self._coming.addErrback(self._unreachable)
 
     def _unreachable(self, failure: Failure) -> None:
         self._coming = None
@@ -310,6 +300,18 @@ class WorkerLog:
             return
         self._connection = connection
         connection.send(encode(Hello(self.name, self.head, list(map(data_of, self._topics)))))
+
+    def other_version(self, version: int) -> None:
+        """The writer speaks another version of the frames: an upgrade is under way."""
+        if version != self._refused_by:
+            self._refused_by, self._away = version, True
+            self._logger.error(
+                "the log's writer is of another release (its frames are of version {theirs}, and"
+                " this worker's of {ours}): until both are of one, publishes are refused",
+                theirs=version,
+                ours=self.version,
+            )
+        self.outdated()
 
     def closed(self, connection: WriterConnection) -> None:
         """The way to the writer is gone."""
@@ -357,6 +359,7 @@ class WorkerLog:
             call.answer.callback(frame)
 
     def _greeted(self, connection: WriterConnection, welcome: Welcome) -> None:
+        self._refused_by = None
         if self._away:
             self._away = False
             self._logger.info("the log's writer is there again")

@@ -2,7 +2,9 @@
 
     python -P -m takotwist.server.supervisor.child DESCRIPTOR NAME
 
-Its first message says what it is.  Rule: it never outlives its supervisor by more than a drain.
+Its first message says what it is, and of which version the messages, the memory and the sockets
+are that it shares with the supervisor and the other processes.  Rule: it never outlives its
+supervisor by more than a drain.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from takotwist.server.supervisor.kinds import Start
+from takotwist.server.supervisor.kinds import VERSION, Start
 
 
 class ChildService(Protocol):
@@ -62,6 +64,10 @@ class Child:
         """It serves."""
         self._send(ready=True)
 
+    def outdated(self) -> None:
+        """It and another process are of two releases."""
+        self._send(outdated=True)
+
     def taken(self) -> None:
         """It has taken all that it was handed before `on_leave`."""
         self._send(taken=True)
@@ -73,7 +79,13 @@ def main() -> None:
     first = control.recv(1 << 20)
     if not first:
         sys.exit("the supervisor is gone")
-    start = Start(**json.loads(first))
+    said = json.loads(first)
+    if said.get("version") != VERSION:
+        sys.exit(
+            f"{sys.argv[2]}: the supervisor is of another release (its messages are of version"
+            f" {said.get('version', 0)}, and this process's of {VERSION}): restart the whole server"
+        )
+    start = Start(**said)
     sys.path[:] = start.modules
     # Code of the app may ask for it.
     os.environ["TAKO_WORKER"] = f"{start.number}/{start.count}"

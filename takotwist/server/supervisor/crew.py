@@ -31,6 +31,9 @@ TAKE_SECONDS = 2.0
 #: be in a handshake, or about to say what it wants, and would be told to come back.
 LINGER_SECONDS = 1.0
 
+#: Seconds between two rolling restarts that processes of two releases bring about.
+OUTDATED_SECONDS = 30.0
+
 #: Seconds that all processes have to read their configuration again.
 RELOAD_SECONDS = 30.0
 
@@ -57,6 +60,7 @@ class Crew:
     _stopping: Deferred[None] | None = attrs.field(default=None, init=False)
     _rolling: bool = attrs.field(default=False, init=False)
     _roll_again: bool = attrs.field(default=False, init=False)
+    _not_again_before: float = attrs.field(default=0.0, init=False)
     _reload_timer: IDelayedCall | None = attrs.field(default=None, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
@@ -127,6 +131,8 @@ class Crew:
                 self._tell(run)
             else:
                 run.timer = self._reactor.callLater(LINGER_SECONDS, self._tell, run)
+        elif "outdated" in message:
+            self._make_one_release()
         elif "reloaded" in message:
             run.reloading = False
             self._check_reloaded()
@@ -293,6 +299,18 @@ class Crew:
             self._rolling = True
             self._log.info("rolling restart")
             self._replace_next(list(self.members))
+
+    def _make_one_release(self) -> None:
+        """Replace those who serve: one of them, or the writer, was started anew since an upgrade.
+
+        A rolling restart that is under way makes them one as well.
+        """
+        now = self._reactor.seconds()
+        if not self.complete or self._rolling or now < self._not_again_before:
+            return
+        self._not_again_before = now + OUTDATED_SECONDS
+        self._log.warn("processes of two releases cannot work together: all are replaced")
+        self.replace()
 
     def _replace_next(self, left: list[Member]) -> None:
         if self._stopping is not None:

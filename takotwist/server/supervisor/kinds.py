@@ -27,6 +27,12 @@ HELD = (
 )
 
 
+#: Of all that processes of one server share by way of the supervisor: `Start` and what it means,
+#: the messages, `SharedCounts`, what is sent with a connection, datagrams that are passed on.
+#: Any change of it raises it; a process of another one does not start.
+VERSION = 1
+
+
 @attrs.frozen(kw_only=True)
 class Kind:
     """One kind of process.
@@ -144,3 +150,4 @@ class Start:
     counts: int
     listeners: Sequence[tuple[int, int, Any]] = ()
     quic: Mapping[str, Any] | None = None
+    version: int = VERSION

@@ -35,9 +35,12 @@ class End:
         self.producer = producer
 
     def loseConnection(self) -> None:
+        if self.wire.at_once:
+            self.deliver()
         self.wire.cut()
 
-    abortConnection = loseConnection
+    def abortConnection(self) -> None:
+        self.wire.cut()
 
     def deliver(self) -> bool:
         data, self.written = bytes(self.written), bytearray()
@@ -59,9 +62,12 @@ class Wire:
     def open(self) -> None:
         for end in self.ends:
             end.protocol.transport = end
-        # As a server does: it is there first.
+        # As a server does: it is there first; and what it says at once comes later.
+        self._delivering = True
         for end in reversed(self.ends):
             end.protocol.connectionMade()
+        self._delivering = False
+        self.changed()
 
     def changed(self) -> None:
         if self.at_once:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import Any
 
+import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
@@ -13,7 +15,15 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.adapters.shared.frames import MAX_FRAME, FrameReader, Newest, encode
+from takotwist.adapters.shared import frames
+from takotwist.adapters.shared.frame_reader import (
+    MAX_FRAME,
+    VERSION,
+    FrameReader,
+    OtherVersion,
+    preamble,
+)
+from takotwist.adapters.shared.frames import Newest, encode
 from takotwist.adapters.shared.worker_log import (
     LONGEST_PAUSE,
     PATIENCE_SECONDS,
@@ -321,9 +331,56 @@ class WorkerTests(WorkersCase):
             self.assertTrue(self.writer.endpoint.wires[-2].is_cut)
         self.flushLoggedErrors()
 
+    def test_other_version(self) -> None:
+        """A writer of another release reads nothing of a worker, and the worker nothing of it:
+        both say so, the worker each time that it tries; with one of its own all goes on."""
+        one = self.writer.worker()
+        heard = self.started(one)
+        self.successResultOf(one.follow(LOBBY))
+        outdated: list[None] = []
+        one.outdated = lambda: outdated.append(None)
+        with capturedLogs() as said:
+            self.writer.kill()
+            self.writer.start()
+            host = self.writer.endpoint.host
+            assert host is not None
+            host.version += 1
+            storing = one.append([entry(LOBBY, "a")], 0)
+            self.later(PATIENCE_SECONDS + 1)
+            self.failureResultOf(storing, StoreUnavailable)
+        words = [event["log_format"] for event in said]
+        self.assertEqual(len([word for word in words if "is of another release" in word]), 1)
+        self.assertGreater(len(outdated), 3)
+        self.assertLess(len(outdated), 30)
+        self.assertEqual((one.available, host.nodes()), (False, []))
+        self.assertTrue(all(wire.is_cut for wire in self.writer.endpoint.wires))
+        with capturedLogs():
+            host.version -= 1
+            self.later()
+        self.successResultOf(one.append([entry(LOBBY, "b")], 0))
+        self.assertEqual(heard.texts, {LOBBY.key: ["b"]})
+        # What began otherwise is no worker at all.
+        for data in (b"GET / HTTP/1.1\r\n", encode(frames.Hello("w", 0, []))):
+            with self.assertRaises(OtherVersion) as none:
+                list(FrameReader().feed(data))
+            self.assertEqual(none.exception.version, 0)
+
+    def test_version(self) -> None:
+        """Whoever changes a frame raises the version, and writes its digest down here."""
+        shapes = [
+            f"{kind.__name__} {kind.__struct_config__.tag} {name} {hint}"
+            for kind in vars(frames).values()
+            if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+            if kind.__module__ == frames.__name__
+            for name, hint in kind.__annotations__.items()
+        ]
+        self.assertGreater(len(shapes), 40)
+        digest = hashlib.sha256("\n".join(shapes).encode()).hexdigest()[:16]
+        self.assertEqual((VERSION, digest), (1, "ccbcc7c9b891cf7c"))
+
     def test_frames(self) -> None:
         """Frames are found however they were cut."""
-        data = encode(Newest(1)) + encode(Newest(70_000))
+        data = preamble(VERSION) + encode(Newest(1)) + encode(Newest(70_000))
         reader = FrameReader()
         found = [body for byte in data for body in reader.feed(bytes([byte]))]
         self.assertEqual(found, list(FrameReader().feed(data)))

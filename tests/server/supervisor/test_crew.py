@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.server.supervisor.crew import (
     LINGER_SECONDS,
+    OUTDATED_SECONDS,
     RELOAD_SECONDS,
     START_SECONDS,
     TAKE_SECONDS,
@@ -395,6 +396,33 @@ class CrewTests(SynchronousTestCase):
         self._is("worker-2")[0].says({"ready": True})
         self.launched[2].ends(0)
         self.assertEqual(self.launched[3].told, [STOP])
+
+    def test_two_releases(self) -> None:
+        """Processes that find out that they are of two releases are all replaced; not once more
+        while that goes on, nor soon after, should it not have helped."""
+        workers = self._serve()
+        for one in workers:
+            one.says({"outdated": True})
+        self.assertEqual(self.launched[0].told, [STOP], "the first stage first")
+        self.launched[0].ends(0)
+        self._is("writer")[0].says({"ready": True})
+        for one in workers:
+            self._is(one.label)[0].says({"outdated": True})
+            self._is(one.label)[0].says({"ready": True})
+            one.ends(0)
+        self.assertEqual(len(self.launched), 6)
+        self._is("worker-2")[0].says({"outdated": True})
+        self.assertEqual(self.launched[3].told, [])
+        self.clock.advance(OUTDATED_SECONDS)
+        self._is("worker-2")[0].says({"outdated": True})
+        self.assertEqual(self.launched[3].told, [STOP])
+
+    def test_two_releases_too_early(self) -> None:
+        """At the start it is the start that fails, or not."""
+        self.crew.start()
+        self._is("writer")[0].says({"ready": True})
+        self._is("worker-1", "worker-2")[0].says({"outdated": True})
+        self.assertEqual(self.launched[0].told, [])
 
     def test_rolling_too_early(self) -> None:
         """Before all have been ready, and in a stop, there is none."""

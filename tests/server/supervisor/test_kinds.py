@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import attrs
@@ -12,12 +16,42 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.server.config import Config, load_config
 from takotwist.server.supervisor.kinds import (
     HELD,
+    VERSION,
+    Start,
     available_cpus,
     count_of,
     held,
     holding,
     workers,
 )
+from takotwist.server.supervisor.process import MODULE
+
+
+class VersionTests(SynchronousTestCase):
+    """Processes of two releases."""
+
+    def test_other(self) -> None:
+        """A process does not start under a supervisor of another release, and says what to do."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            # Also where it would not know what it is told.
+            ours.send(json.dumps({"version": VERSION + 1, "news": True}).encode())
+            ran = subprocess.run(
+                [sys.executable, "-m", MODULE, str(theirs.fileno()), "worker-1"],
+                pass_fds=[theirs.fileno()],
+                capture_output=True,
+                text=True,
+            )
+        self.assertEqual(ran.returncode, 1)
+        self.assertIn("worker-1: the supervisor is of another release", ran.stderr)
+        self.assertIn("restart the whole server", ran.stderr)
+        self.assertNotIn("Traceback", ran.stderr)
+
+    def test_version(self) -> None:
+        """Whoever changes what a process is told raises the version, and writes this down."""
+        shape = " ".join(f"{one.name}:{one.type}" for one in attrs.fields(Start))
+        digest = hashlib.sha256(shape.encode()).hexdigest()[:16]
+        self.assertEqual((VERSION, digest), (1, "a3dfe7f6e2fe6694"))
 
 
 class CountTests(SynchronousTestCase):
