@@ -221,7 +221,7 @@ def _run(options: DevelopmentOptions, show: bool) -> None:
         reactor,
         start_commands,
     )
-    FileWatch(folder, [config.state_dir], reactor, development.changed).setServiceParent(service)  # type: ignore[no-untyped-call]
+    FileWatch(folder, [config.state_dir], reactor, development.changed).setServiceParent(service)
     _begin(service.startService, folder)
     start_commands()
 

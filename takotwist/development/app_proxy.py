@@ -46,7 +46,7 @@ class AppPages(Resource):
     isLeaf = True
 
     def __init__(self, url: str, reactor: IReactor) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        Resource.__init__(self)
         self._url, self._reactor = url, reactor
         self._agent: IAgent
         self._agent, self._base, self._connections = app_agent(reactor, url, connections=8)

@@ -142,7 +142,7 @@ class _Answering(Resource):
     isLeaf = True
 
     def __init__(self, answer: Callable[[Any], object]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        Resource.__init__(self)
         self._answer = answer
 
     def render(self, request: Any) -> int:

@@ -86,12 +86,12 @@ class FileWatch(Service):
 
     def startService(self) -> None:
         """Begin to watch."""
-        super().startService()  # type: ignore[no-untyped-call]
+        Service.startService(self)
         self._thread.start()
 
     def stopService(self) -> None:
         """End it, without waiting: the thread looks in a moment, and keeps no process alive."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        Service.stopService(self)
         self._ending.set()
 
     def end(self) -> None:

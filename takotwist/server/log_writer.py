@@ -82,11 +82,11 @@ class LogWriter(MultiService):
         looking.setServiceParent(self)
         interval = config.replay.sweep_interval_seconds
         sweeper = Sweeper(self.replay_log, self.host.in_use, wall, reactor, interval)
-        sweeper.setServiceParent(self)  # type: ignore[no-untyped-call]
+        sweeper.setServiceParent(self)
 
     def startService(self) -> None:
         """Open the log, and listen."""
-        super().startService()  # type: ignore[no-untyped-call]
+        MultiService.startService(self)
         ensureDeferred(self._start()).addErrback(self._not_started)
 
     async def _start(self) -> None:
@@ -124,7 +124,7 @@ class LogWriter(MultiService):
 
     async def _stop(self) -> None:
         await within(self._reactor, FLUSH_SECONDS, ensureDeferred(self._socket.close()))
-        await within(self._reactor, FLUSH_SECONDS, super().stopService())  # type: ignore[no-untyped-call]
+        await within(self._reactor, FLUSH_SECONDS, MultiService.stopService(self))
         await within(self._reactor, FLUSH_SECONDS, self.replay_log.stop())
 
 

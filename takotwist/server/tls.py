@@ -22,10 +22,7 @@ from takotwist.interfaces import IReactor
 from takotwist.server.config import Config
 from takotwist.tls.certificate import utc
 from takotwist.tls.context import ServerTls
-from takotwist.tls.development_ca import (
-    DevelopmentFiles,
-    ensure_development_certificate,
-)
+from takotwist.tls.development_ca import DevelopmentFiles, ensure_development_certificate
 from takotwist.tls.watch import CertificateWatch
 
 if TYPE_CHECKING:
@@ -67,9 +64,9 @@ class Certificate:
 
     def start_with(self, parent: MultiService) -> None:
         """Begin and end with another service."""
-        self.watch.setServiceParent(parent)  # type: ignore[no-untyped-call]
+        self.watch.setServiceParent(parent)
         if self.acme is not None:
-            self.acme.renewal.setServiceParent(parent)  # type: ignore[no-untyped-call]
+            self.acme.renewal.setServiceParent(parent)
 
     def reload(self) -> None:
         """Read the files again, and obtain a certificate that is missing, where that may be."""

@@ -195,7 +195,7 @@ class Supervisor(MultiService):
         signal.signal(
             signal.SIGUSR2, lambda number, frame: self._reactor.callFromThread(self.crew.replace)
         )
-        super().startService()  # type: ignore[no-untyped-call]
+        MultiService.startService(self)
         # Not before the reactor runs: it may still be another process that will run it.
         self._reactor.callWhenRunning(self.crew.start)
 
@@ -328,7 +328,7 @@ class Supervisor(MultiService):
 
     async def _stop(self) -> None:
         self._notify.stopping()
-        await super().stopService()  # type: ignore[no-untyped-call]
+        await MultiService.stopService(self)
         await self._sockets.close()
         await self.crew.stop()
         self._handing.stop()

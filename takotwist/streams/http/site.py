@@ -123,7 +123,7 @@ def make_site(
         share the bound.
     """
     bounds = limits or HttpLimits()
-    site = HttpSite(resource, reactor=reactor)  # type: ignore[no-untyped-call]
+    site = HttpSite(resource, reactor=reactor)
     site.limits = bounds
     site.error_body = error_body
     site.body_rule = body_rule or (lambda _method, _path: bounds.max_body)

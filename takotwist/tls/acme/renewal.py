@@ -152,7 +152,7 @@ class AcmeRenewal(Service):
 
     def startService(self) -> None:
         """Begin to look."""
-        super().startService()  # type: ignore[no-untyped-call]
+        Service.startService(self)
         self._loop.start(INTERVAL)
 
     def stopService(self) -> None:
@@ -160,7 +160,7 @@ class AcmeRenewal(Service):
         self._stop.set()
         if self._loop.running:
             self._loop.stop()
-        super().stopService()  # type: ignore[no-untyped-call]
+        Service.stopService(self)
 
     def try_soon(self) -> None:
         """Look now: the operator may have mended what was wrong."""
