@@ -167,7 +167,7 @@ def _run(options: DevelopmentOptions, show: bool) -> None:
     from twisted.internet.task import LoopingCall
 
     from takotwist.development.browser import Browsers, pages
-    from takotwist.development.commands import commands
+    from takotwist.development.commands import Kept, commands
     from takotwist.development.development import Development
     from takotwist.development.watch import FileWatch
     from takotwist.server.log import start_logging
@@ -205,7 +205,8 @@ def _run(options: DevelopmentOptions, show: bool) -> None:
     hangup = signal.getsignal(signal.SIGHUP)
     service: TakoService = _begin(lambda: make_service(options, reactor, make), folder)
     _end_with_terminal(hangup)
-    running = commands(config.dev.run, folder, _environ(config), _say_of)
+    kept = Kept()
+    running = commands(config.dev.run, folder, _environ(config), _say_of, kept)
 
     def start_commands() -> None:
         for one in running:
@@ -241,6 +242,7 @@ def _run(options: DevelopmentOptions, show: bool) -> None:
     reactor.run()
     for one in running:
         one.stop()
+    kept.close()
     flush()
     if over:
         os.environ[STARTED_OVER] = str(browsers.generation)

@@ -1,7 +1,8 @@
 """Commands that run beside the server: the app's own server, a bundler.
 
-Each is the head of a process group of its own, so that what it has started ends with it.  Rule:
-their output is passed on line by line, with their name before it.
+Each is the head of a process group of its own, so that what it has started ends with it; and it
+ends with the server, also with one that is killed.  Rule: their output is passed on line by line,
+with their name before it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,51 @@ from typing import Any
 
 import attrs
 
+from takotwist.development import keeper
+
 #: Seconds that a command has for its end.
-END_SECONDS = 5.0
+END_SECONDS = keeper.END_SECONDS
+
+
+@attrs.define(slots=True, eq=False)
+class Kept:
+    """The process groups that end with this process; see `keeper`."""
+
+    _keeper: subprocess.Popen[str] | None = None
+
+    def begun(self, group: int) -> None:
+        """A group is there."""
+        if self._keeper is None:
+            # -I -S: it needs nothing of the project's, and starts sooner so.
+            self._keeper = subprocess.Popen(
+                [sys.executable, "-I", "-S", keeper.__file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                # Neither Ctrl-C nor the end of the terminal ends it before its time.
+                start_new_session=True,
+            )
+        self._say(f"+{group}")
+
+    def ended(self, group: int) -> None:
+        """A group has been ended."""
+        self._say(f"-{group}")
+
+    def close(self) -> None:
+        """There is nothing more to keep."""
+        running, self._keeper = self._keeper, None
+        if running is not None:
+            with suppress(BrokenPipeError):
+                running.communicate()
+
+    def _say(self, line: str) -> None:
+        if self._keeper is None or self._keeper.stdin is None:
+            return
+        # Somebody may have ended it.
+        with suppress(BrokenPipeError):
+            self._keeper.stdin.write(f"{line}\n")
+            self._keeper.stdin.flush()
 
 
 @attrs.define(slots=True, eq=False)
@@ -29,12 +73,14 @@ class Command:
 
     :ivar line: as it is configured.
     :ivar say: takes a line of output, in any thread.
+    :ivar kept: has it end with this process.
     """
 
     line: str
     folder: Path
     environ: Mapping[str, str]
     say: Callable[[str], object]
+    kept: Kept
     _process: subprocess.Popen[str] | None = None
     _reading: Thread | None = None
     _stopping: bool = False
@@ -58,7 +104,8 @@ class Command:
         """Start it where it does not run; what hinders that is said."""
         if self.running:
             return
-        self._close()
+        # What one that has ended has left may be in the way of the next.
+        self.stop()
         self._stopping = False
         # The environment of this Python first: `.venv/bin/tako` is called without activation too.
         beside = str(Path(sys.executable).parent)
@@ -79,6 +126,7 @@ class Command:
         except OSError as failure:
             self.say(f"cannot be started: {failure.strerror}")
             return
+        self.kept.begun(self._process.pid)
         self._reading = Thread(target=self._read, args=(self._process,), daemon=True)
         self._reading.start()
 
@@ -92,6 +140,7 @@ class Command:
             # What it has started may be slower than itself.
             self._signal(process, signal.SIGKILL)
             process.wait()
+            self.kept.ended(process.pid)
         self._close()
 
     def _close(self) -> None:
@@ -119,6 +168,7 @@ def commands(
     folder: Path,
     environ: Mapping[str, str],
     say: Callable[[str, str], Any],
+    kept: Kept,
 ) -> list[Command]:
     """A command for each line.
 
@@ -126,7 +176,7 @@ def commands(
     """
     made: list[Command] = []
     for line in lines:
-        command = Command(line, folder, environ, lambda text: None)
+        command = Command(line, folder, environ, lambda text: None, kept)
         command.say = lambda text, name=command.name: say(name, text)  # type: ignore[misc]
         made.append(command)
     return made

@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from queue import Queue
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.development import commands as module
-from takotwist.development.commands import Command, commands
+from takotwist.development.commands import Command, Kept, commands
+from takotwist.development.keeper import keep
+from tests.sockets.server_process import wait_until
+
+#: A program that has commands beside it, and says its lines.
+PROGRAM = """
+import os, sys, time
+from pathlib import Path
+from takotwist.development.commands import Kept, commands
+lines = sys.argv[1:]
+made = commands(lines, Path.cwd(), os.environ, lambda name, text: print(text, flush=True), Kept())
+for one in made:
+    one.start()
+time.sleep(1000)
+"""
+
+
+def runs(pid: int) -> bool:
+    """Whether there is this process; one that nobody has waited for yet has ended."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
 
 
 class CommandTests(SynchronousTestCase):
@@ -19,6 +44,8 @@ class CommandTests(SynchronousTestCase):
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
         self.said: Queue[tuple[str, str]] = Queue()
+        self.kept = Kept()
+        self.addCleanup(self.kept.close)
 
     def run_line(self, line: str, **environ: str) -> Command:
         """Start a command; it ends with the test."""
@@ -27,6 +54,7 @@ class CommandTests(SynchronousTestCase):
             self.folder,
             {"PATH": os.environ["PATH"], **environ},
             lambda name, text: self.said.put((name, text)),
+            self.kept,
         )
         self.addCleanup(command.stop)
         command.start()
@@ -68,12 +96,38 @@ class CommandTests(SynchronousTestCase):
         command.stop()
         self.assertFalse(command.running)
         self.assertTrue(self.said.empty())
-        # Whose parent has gone is taken up by another, which may not have looked yet.
-        try:
-            status = Path(f"/proc/{child}/status").read_text()
-        except OSError:
-            return
-        self.assertIn("State:\tZ", status)
+        self.assertFalse(runs(child))
+
+    def test_killed(self) -> None:
+        """Whoever had them is killed: commands end, and what they have started, the stubborn too;
+        but not one that had been ended before."""
+        lines = ["sh -c 'sleep 1000 & echo $$ $!; wait'"] * 2
+        with subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *lines], stdout=subprocess.PIPE, text=True
+        ) as program:
+            assert program.stdout is not None
+            pids = [int(pid) for _ in lines for pid in program.stdout.readline().split()]
+            self.assertTrue(all(map(runs, pids)))
+            program.kill()
+            wait_until(lambda: not any(map(runs, pids)), f"the end of {pids}")
+
+    def test_kept(self) -> None:
+        """The keeper ends the groups that are left to it, and no other."""
+        line = "trap '' TERM; echo up; while :; do sleep 0.05; done"
+        groups = [
+            subprocess.Popen(["sh", "-c", line], stdout=subprocess.PIPE, start_new_session=True)
+            for _ in range(2)
+        ]
+        for one in groups:
+            assert one.stdout is not None
+            self.addCleanup(one.stdout.close)
+            self.addCleanup(one.wait)
+            self.addCleanup(one.kill)
+            one.stdout.readline()
+        first, second = (one.pid for one in groups)
+        keep([f"+{first}\n", f"+{second}\n", f"-{first}\n"], 0.1)
+        self.assertEqual(groups[1].wait(20), -signal.SIGKILL)
+        self.assertIsNone(groups[0].poll())
 
     def test_stubborn(self) -> None:
         """One that does not want to end is killed."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from takotwist.admin.channels import CHANNELS_PATH
 from tests.sockets.server_process import ServerProcess, free_port, wait_until
@@ -28,14 +26,6 @@ class DevProcess(ServerProcess):
         super().__init__(config, {"chat.py": CHANNEL.format(name=name)}, serve=True, tls=True)
         # What commands of the project listen on.
         self.app_port = free_port()
-
-    def close(self) -> None:
-        """Stop it first: the commands beside it end with it, and by no ``kill -9``."""
-        if self._process is not None:
-            self._process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(20)
-        super().close()
 
     def write_config(self, config: str) -> None:
         """Write another ``tako.toml``, which leaves the state folder to its default."""

@@ -353,6 +353,17 @@ class AppElsewhereTests(DevTestCase):
         self.assertEqual(self.dev.stop(), 0)
         self.assertRaises(httpx.ConnectError, httpx.get, f"http://127.0.0.1:{self.dev.app_port}/")
 
+    def test_killed(self) -> None:
+        """``kill -9`` leaves no command behind."""
+        self.dev.until_said("the app is up")
+        self.dev.kill()
+
+        def gone() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.dev.app_port)) != 0
+
+        self.dev.until(gone, "the end of the app")
+
     def test_ends_with_its_terminal(self) -> None:
         """A terminal that is closed leaves neither on its ports."""
         self.dev.until_said("the app is up")
