@@ -7,6 +7,7 @@ machine is told and asked on behalf of a caller goes through here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Self
 
 import attrs
 
@@ -72,6 +73,14 @@ class OwnConnection:
         """Take a publish."""
         return self.machine.publish(type, data, now, key)
 
+    def say(self, topic: int, state: object, now: float) -> int:
+        """Never wanted here: who is there is followed on a connection for many topics."""
+        raise NotImplementedError
+
+    def subject(self, topic: int) -> str | None:
+        """Nor is that."""
+        raise NotImplementedError
+
     def refreshed(self, topic: int, token: str) -> None:
         """There are new credentials."""
         self.machine.refreshed(token)
@@ -102,7 +111,7 @@ class SharedConnection:
     @classmethod
     def of(
         cls, headers: Mapping[str, str] | None, policy: Policy, random: Callable[[], float]
-    ) -> SharedConnection:
+    ) -> Self:
         """A connection that has no topic yet.
 
         :param random: gives a float in [0, 1).
@@ -123,6 +132,7 @@ class SharedConnection:
             cursor=options.cursor,
             credentials=kind_of(options.credentials),
             on_gone=mode_of(options.on_gone),
+            roster=options.presence,
         )
 
     async def carry(self, driver: Driver, connect: Connect, line: Line) -> None:
@@ -159,6 +169,14 @@ class SharedConnection:
         """Take a publish."""
         return self.machine.publish(topic, type, data, now, key)
 
+    def say(self, topic: int, state: object, now: float) -> int:
+        """The caller says something of itself."""
+        return self.machine.say(topic, state, now)
+
+    def subject(self, topic: int) -> str | None:
+        """Who the caller is at a topic."""
+        return self.machine.subject(topic)
+
     def refreshed(self, topic: int, token: str) -> None:
         """There are new credentials of a topic."""
         self.machine.refreshed(topic, token)
@@ -170,3 +188,26 @@ class SharedConnection:
     def left(self, topic: int) -> None:
         """The caller wants no more of a topic."""
         self.machine.unsubscribed(topic)
+
+
+@attrs.frozen(eq=False)
+class LoneConnection(SharedConnection):
+    """One for many topics, that has one and ends with it."""
+
+    def left(self, topic: int) -> None:
+        """The caller wants no more."""
+        self.machine.closed()
+
+
+def connection_for(
+    options: SubscriptionOptions, policy: Policy, random: Callable[[], float]
+) -> tuple[OwnConnection | LoneConnection, Callable[[float], int]]:
+    """A connection for one subscription, and what begins it.
+
+    :param random: gives a float in [0, 1).
+    """
+    if options.presence and options.transport == "websocket":
+        lone = LoneConnection.of(None, policy, random)
+        return lone, lambda now: lone.begin(options, now)
+    own = OwnConnection.of(options, policy, random)
+    return own, own.begin

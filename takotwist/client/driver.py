@@ -51,7 +51,8 @@ class SubscriptionState:
     """Receive queue and callbacks of one subscription.
 
     :ivar news: called when there is something to take.
-    :ivar publishes: futures of the loop's own kind, by number.
+    :ivar publishes: futures of the loop's own kind, by number: of publishes, and of all else
+        that has an outcome.
     """
 
     queue: ReceiveQueue
@@ -106,6 +107,12 @@ class Connection(Protocol):
 
         :raises TakoError: it cannot be taken.
         """
+
+    def say(self, topic: int, state: object, now: float) -> int:
+        """The caller says something of itself at a topic; as `publish`."""
+
+    def subject(self, topic: int) -> str | None:
+        """Who the caller is at a topic, as far as the server has said."""
 
     def refreshed(self, topic: int, token: str) -> None:
         """There are new credentials of a topic."""
@@ -192,6 +199,13 @@ class Driver(ABC):
     @abstractmethod
     def made_room(self) -> None:
         """Look again whether reading may go on."""
+
+    @abstractmethod
+    def outcome(self, subscription: SubscriptionState, begin: Callable[[], int]) -> Awaitable[Any]:
+        """The outcome of something that the caller begins, once there is one.
+
+        :param begin: gives its number; what it raises is the outcome.
+        """
 
     @abstractmethod
     def resolve(self, future: object, id: str | None, error: Exception | None) -> None:

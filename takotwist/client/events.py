@@ -57,6 +57,9 @@ class Reset:
 
 Event = Message | Reset
 
+#: Type of the message that a roster's subscription yields once all who were there have been named.
+SYNCED = "tako.synced"
+
 
 def read_object(text: str | bytes) -> dict[str, Json]:
     """:raises ProtocolBroken: when `text` is no JSON object."""

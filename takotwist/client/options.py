@@ -76,6 +76,7 @@ class SubscriptionOptions:
             transport="sse" if self.presence else self.transport,
             credentials=kind_of(self.credentials),
             on_gone=mode_of(self.on_gone),
+            channel=self.channel,
         )
 
     def subscription_state(self, policy: Policy, news: Callable[[], None]) -> SubscriptionState:

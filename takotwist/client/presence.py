@@ -16,12 +16,10 @@ from typing import Literal
 import attrs
 import msgspec
 
-from takotwist.client.events import Event, Reset
+from takotwist.client.events import SYNCED, Event, Reset
 from takotwist.core.json_values import Json
+from takotwist.core.roster_messages import ROSTER_TYPES
 from takotwist.core.roster_view import View
-
-#: Types of a roster's messages.
-_TYPES = frozenset({"tako.join", "tako.update", "tako.leave", "tako.count"})
 
 
 @attrs.frozen(slots=True)
@@ -55,9 +53,11 @@ class Roster:
     """The list, as far as events have said.
 
     :ivar members: by subject.
+    :ivar synced: it is whole: all who were there at the beginning have been named.
     """
 
     members: dict[str, Member] = attrs.field(factory=dict, init=False)
+    synced: bool = attrs.field(default=False, init=False)
     _view: View = attrs.field(factory=View, init=False)
 
     @property
@@ -71,8 +71,12 @@ class Roster:
             # What comes now is the list from its beginning.
             self._view = View()
             self.members.clear()
+            self.synced = False
             return None
-        if event.type not in _TYPES:
+        if event.type == SYNCED:
+            self.synced = True
+            return None
+        if event.type not in ROSTER_TYPES:
             return None
         change = self._view.apply(int(event.id), event.type, msgspec.json.encode(event.data))
         if change is None:

@@ -18,10 +18,15 @@ from takotwist.client.driver import Driver, GoneChoice, SubscriptionState
 from takotwist.client.errors import SubscriptionClosed
 from takotwist.client.events import Event
 from takotwist.client.machine.link import State
+from takotwist.client.members import AnyPresence, Room
 from takotwist.client.options import SubscriptionOptions
+from takotwist.errors import TransportNotEnabled
 
 #: An I/O adapter's kind of driver.
 D = TypeVar("D", bound=Driver)
+
+#: And of presence.
+R = TypeVar("R", bound=AnyPresence)
 
 
 class ClosedAtExit(ABC):
@@ -46,16 +51,17 @@ class ClosedAtExit(ABC):
 
 
 @attrs.define(eq=False)
-class AnySubscription(ClosedAtExit, Generic[D]):
+class AnySubscription(ClosedAtExit, Generic[D, R]):
     """Messages of one topic, over as many connections as it takes."""
 
     _driver: D
     _options: SubscriptionOptions
-    #: Begins it, and gives the number of its topic.
-    _begin: Callable[[], int]
+    #: Begins it, or another beside it, and gives the number of its topic.
+    _begin: Callable[[SubscriptionOptions], int]
     #: Whether the connection is of this subscription alone, and ends with it.
     _own: bool
     _topic: int | None = attrs.field(default=None, init=False)
+    _presence: R | None = attrs.field(default=None, init=False)
     _subscription_state: SubscriptionState = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -90,7 +96,7 @@ class AnySubscription(ClosedAtExit, Generic[D]):
     def start(self) -> None:
         """Connect.  Reading and publishing do it too."""
         if self._topic is None and not self._subscription_state.queue.ended:
-            self._topic = self._begin()
+            self._topic = self._begin(self._options)
             self._driver.subscriptions[self._topic] = self._subscription_state
             self._driver.pump()
 
@@ -104,6 +110,40 @@ class AnySubscription(ClosedAtExit, Generic[D]):
             raise SubscriptionClosed("The subscription is closed.")
         return self._topic
 
+    @property
+    def presence(self) -> R:
+        """Who is at the topic, followed from when this is first asked for.
+
+        :raises TransportNotEnabled: the connection is of this subscription alone.
+        :raises SubscriptionClosed: it was closed before it began.
+        """
+        if self._own or self._options.presence:
+            raise TransportNotEnabled(
+                "Who is here is followed beside the topic, on a connection for many: connect(url)."
+            )
+        topic = self.started()
+        if self._presence is None:
+            options = attrs.evolve(self._options, presence=True, cursor=None, on_gone="reset")
+            room = Room(self._driver, self._subscription_state, topic)
+            self._presence = self._follow(room, options, self._begin)
+        return self._presence
+
+    @abstractmethod
+    def _follow(
+        self,
+        room: Room,
+        options: SubscriptionOptions,
+        begin: Callable[[SubscriptionOptions], int],
+    ) -> R:
+        """Who is here, for the loop's own kind of program."""
+
+    def _publishing(self, type: str, data: object, key: str | None) -> Callable[[], int]:
+        def begin() -> int:
+            driver = self._driver
+            return driver.connection.publish(self.started(), type, data, key, driver.now())
+
+        return begin
+
     async def refresh_credentials(self) -> None:
         """Show the server credentials that are asked for anew, before the old ones expire."""
         token = token_of(await self._driver.value_of(self._subscription_state.credentials))
@@ -116,6 +156,8 @@ class AnySubscription(ClosedAtExit, Generic[D]):
 
         A connection for many topics stays for the others.
         """
+        if self._presence is not None:
+            self._presence.close()
         if self._topic is not None:
             self._driver.connection.left(self._topic)
             self._driver.pump()
@@ -166,17 +208,26 @@ class AnyMux(ClosedAtExit, Generic[D, S]):
         cursor: str | None = None,
         credentials: Credentials = None,
         on_gone: GoneChoice = "reset",
+        presence: bool = False,
     ) -> S:
         """A topic on this connection.  The arguments are those of this module's `subscribe`.
 
         :param credentials: one text, or a callable that gives one.
+        :param presence: its events are those of who is at the topic; see also
+            `Subscription.presence`.
         """
-        options = SubscriptionOptions(channel, params, cursor, credentials, on_gone)
+        options = SubscriptionOptions(
+            channel, params, cursor, credentials, on_gone, presence=presence
+        )
         driver = self._driver
-        return self._subscription(options, lambda: self._connection.begin(options, driver.now()))
+        return self._subscription(
+            options, lambda options: self._connection.begin(options, driver.now())
+        )
 
     @abstractmethod
-    def _subscription(self, options: SubscriptionOptions, begin: Callable[[], int]) -> S:
+    def _subscription(
+        self, options: SubscriptionOptions, begin: Callable[[SubscriptionOptions], int]
+    ) -> S:
         """A subscription of the loop's own kind."""
 
     async def close(self) -> None:

@@ -13,47 +13,47 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from takotwist.client import asyncio as on_asyncio
 from takotwist.client.errors import SubscriptionClosed
 from takotwist.client.events import Event, History
 from takotwist.client.machine.link import State
+from takotwist.client.members import Handler
+from takotwist.client.presence import Member
+from takotwist.core.json_values import Json
 from takotwist.interfaces import Coro
 
-__all__ = ["History", "Subscription", "history", "subscribe"]
+__all__ = ["History", "Mux", "Presence", "Subscription", "connect", "history", "subscribe"]
 
 T = TypeVar("T")
 
 
-class Subscription:
-    """Messages of one topic, for a script.  Made by `subscribe`.
+class ClientLoop:
+    """A loop of its own in a thread of its own, for what waits on it."""
 
-    Iterating yields `Message` and `Reset`; it ends when the subscription is closed
-    and raises what it was refused with.  Calls from several threads are allowed.
-    """
-
-    def __init__(self, *args: object, **options: object) -> None:
+    def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="takotwist-client", daemon=True
         )
         self._thread.start()
-        try:
-            self._inner = self._run(self._open(*args, **options))
-        except BaseException:
-            self._end()
-            raise
 
-    @staticmethod
-    async def _open(*args: Any, **options: Any) -> on_asyncio.Subscription:
-        return await on_asyncio.subscribe(*args, **options).__aenter__()
+    @property
+    def running(self) -> bool:
+        """It was not ended."""
+        return self._thread.is_alive()
 
-    def _run(self, work: Coro[T], timeout: float | None = None) -> T:
-        if not self._thread.is_alive():
+    def run(self, work: Coro[T], timeout: float | None = None) -> T:
+        """The result of `work`.
+
+        :raises SubscriptionClosed: the loop was ended.
+        :raises TimeoutError: there was none in `timeout` seconds.
+        """
+        if not self.running:
             work.close()
             raise SubscriptionClosed("The subscription is closed.")
         future = asyncio.run_coroutine_threadsafe(self._within(timeout, work), self._loop)
@@ -70,6 +70,136 @@ class Subscription:
         # very moment of a time-out would be lost between the threads.
         async with asyncio.timeout(timeout):
             return await work
+
+    def call(self, function: Callable[[], T]) -> T:
+        """The result of a function that is called in the loop's thread."""
+
+        async def called() -> T:
+            return function()
+
+        return self.run(called())
+
+    def end(self) -> None:
+        """Nothing waits any more."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class _Closed:
+    """Closed at the end of its ``with``."""
+
+    def close(self) -> None:
+        """End it."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Presence:
+    """Who is at a topic that is followed, for a script; `Subscription.presence`.
+
+    Handlers run in the client's thread.  Calls from several threads are allowed.
+    """
+
+    def __init__(self, loop: ClientLoop, inner: on_asyncio.Presence) -> None:
+        self._loop, self._inner = loop, inner
+
+    @property
+    def members(self) -> list[Member]:
+        """In the order in which they came."""
+        return self._loop.call(lambda: self._inner.members)
+
+    @property
+    def me(self) -> Member | None:
+        """Oneself, where one is a member."""
+        return self._loop.call(lambda: self._inner.me)
+
+    @property
+    def guests(self) -> int:
+        """Connections that are no members."""
+        return self._loop.call(lambda: self._inner.guests)
+
+    @property
+    def synced(self) -> bool:
+        """The list is whole: all who were here at the beginning have been named."""
+        return self._inner.synced
+
+    def whole(self, timeout: float | None = None) -> Self:
+        """Wait until the list is whole.
+
+        :raises TakoError: it cannot be had; says why.
+        :raises TimeoutError: it was not in `timeout` seconds.
+        """
+        self._loop.run(self._inner.whole(), timeout)
+        return self
+
+    def update(self, state: Json | Callable[[Any], Json], timeout: float | None = None) -> None:
+        """Say something of oneself, and wait until the server has taken it.
+
+        The newest counts, at most ten a second; it is said again after each reconnect.
+
+        :param state: any JSON value, or a function that is given the last and gives one.
+        :raises BodyInvalid: it does not fit, or is no JSON.  :raises MessageTooLarge: it is.
+        :raises NotFound: one is no member.
+        :raises TimeoutError: no answer in `timeout` seconds; it is said all the same.
+        """
+
+        async def updated() -> None:
+            await self._inner.update(state)
+
+        self._loop.run(updated(), timeout)
+
+    def on_join(self, handler: Handler) -> Callable[[], None]:
+        """Have it called with each member that comes, from when the list is whole.
+
+        :return: ends that.
+        """
+        return self._loop.call(lambda: self._inner.on_join(handler))
+
+    def on_leave(self, handler: Handler) -> Callable[[], None]:
+        """With each that has gone, as it was last; see `on_join`."""
+        return self._loop.call(lambda: self._inner.on_leave(handler))
+
+    def on_update(self, handler: Handler) -> Callable[[], None]:
+        """With each of which something has changed; see `on_join`."""
+        return self._loop.call(lambda: self._inner.on_update(handler))
+
+    def on_change(self, handler: Callable[[], object]) -> Callable[[], None]:
+        """Have it called after each change of the list, and when it is whole.
+
+        :return: ends that.
+        """
+        return self._loop.call(lambda: self._inner.on_change(handler))
+
+    def close(self) -> None:
+        """Follow it no more; done with the subscription too."""
+        self._loop.call(self._inner.close)
+
+
+class Subscription(_Closed):
+    """Messages of one topic, for a script.  Made by `subscribe`.
+
+    Iterating yields `Message` and `Reset`; it ends when the subscription is closed
+    and raises what it was refused with.  Calls from several threads are allowed.
+    """
+
+    def __init__(
+        self,
+        inner: on_asyncio.Subscription,
+        loop: ClientLoop,
+        own: bool,
+    ) -> None:
+        self._inner, self._loop, self._own = inner, loop, own
 
     @property
     def cursor(self) -> str | None:
@@ -94,7 +224,7 @@ class Subscription:
         :raises TimeoutError: none came; the next call may be tried.
         """
         try:
-            return self._run(self._inner.next_event(), timeout)
+            return self._loop.run(self._inner.next_event(), timeout)
         except StopAsyncIteration:
             raise StopIteration from None
 
@@ -112,22 +242,28 @@ class Subscription:
         :raises TimeoutError: no outcome within `timeout` seconds; it may still come to pass, so
             try again only with the same `idempotency_key`.
         """
-        return self._run(self._inner.publish(type, data, idempotency_key=idempotency_key), timeout)
+        return self._loop.run(
+            self._inner.publish(type, data, idempotency_key=idempotency_key), timeout
+        )
+
+    @property
+    def presence(self) -> Presence:
+        """Who is at the topic, followed from when this is first asked for.
+
+        :raises TransportNotEnabled: the connection is of this subscription alone.
+        """
+        return Presence(self._loop, self._loop.call(lambda: self._inner.presence))
 
     def refresh_credentials(self) -> None:
         """Show the server credentials that are asked for anew."""
-        self._run(self._inner.refresh_credentials())
+        self._loop.run(self._inner.refresh_credentials())
 
     def close(self) -> None:
         """End it."""
-        if self._thread.is_alive():
-            self._run(self._inner.close())
-            self._end()
-
-    def _end(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        if self._loop.running:
+            self._loop.run(self._inner.close())
+            if self._own:
+                self._loop.end()
 
     def __iter__(self) -> Iterator[Event]:
         while True:
@@ -137,16 +273,51 @@ class Subscription:
                 return
             yield event
 
-    def __enter__(self) -> Subscription:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+class Mux(_Closed):
+    """A connection for many topics, for a script.  Made by `connect`.
+
+    Every subscription must be read, but for its presence: past the bound of one that is not,
+    nothing more is read for any.
+    """
+
+    def __init__(self, inner: on_asyncio.Mux, loop: ClientLoop) -> None:
+        self._inner, self._loop = inner, loop
+
+    def subscribe(self, channel: str, **options: Any) -> Subscription:
+        """A topic on this connection.
+
+        :param options: those of `takotwist.client.asyncio.Mux.subscribe`; callables run in the
+            client's thread.
+        """
+        inner = self._loop.run(self._open(channel, options))
+        return Subscription(inner, self._loop, own=False)
+
+    async def _open(self, channel: str, options: Mapping[str, Any]) -> on_asyncio.Subscription:
+        return await self._inner.subscribe(channel, **options).__aenter__()
+
+    def close(self) -> None:
+        """End all subscriptions and the connection."""
+        if self._loop.running:
+            self._loop.run(self._inner.close())
+            self._loop.end()
+
+
+async def _subscribed(url: str, channel: str, options: Any) -> on_asyncio.Subscription:
+    return await on_asyncio.subscribe(url, channel, **options).__aenter__()
+
+
+async def _connected(url: str, options: Any) -> on_asyncio.Mux:
+    return on_asyncio.connect(url, **options)
+
+
+def _on_a_loop(open: Callable[[], Coro[T]]) -> tuple[T, ClientLoop]:
+    loop = ClientLoop()
+    try:
+        return loop.run(open()), loop
+    except BaseException:
+        loop.end()
+        raise
 
 
 def subscribe(url: str, channel: str, **options: object) -> Subscription:
@@ -155,7 +326,16 @@ def subscribe(url: str, channel: str, **options: object) -> Subscription:
     :param options: those of `takotwist.client.asyncio.subscribe`; callables run in the
         client's thread.
     """
-    return Subscription(url, channel, **options)
+    inner, loop = _on_a_loop(lambda: _subscribed(url, channel, options))
+    return Subscription(inner, loop, own=True)
+
+
+def connect(url: str, **options: object) -> Mux:
+    """A connection for many topics, from a script; it is made with the first of them.
+
+    :param options: those of `takotwist.client.asyncio.connect`.
+    """
+    return Mux(*_on_a_loop(lambda: _connected(url, options)))
 
 
 def history(url: str, channel: str, **options: Any) -> History:

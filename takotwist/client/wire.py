@@ -46,12 +46,14 @@ class Acked:
     :ivar id: of the stored message, for a publish.
     :ivar cursor: where the topic stands, for a subscribe.
     :ivar params: the topic's validated params, for a subscribe.
+    :ivar subject: who we are there, for a subscribe.
     """
 
     ref: object
     id: str | None
     cursor: str | None
     params: JsonObject | None
+    subject: str | None = None
 
 
 @attrs.frozen(slots=True)
@@ -77,7 +79,15 @@ class WasReset:
     cursor: str | None
 
 
-Control = Opened | Acked | Failed | WasReset
+@attrs.frozen(slots=True)
+class Synced:
+    """All who were there have been named, on the roster that was subscribed to with `ref`."""
+
+    ref: object
+    cursor: str | None
+
+
+Control = Opened | Acked | Failed | WasReset | Synced
 
 
 def _cursor(value: object) -> str | None:
@@ -107,12 +117,16 @@ def read_control(value: Mapping[str, object]) -> Control | None:
         case "ack":
             params = value.get("params")
             params = params if isinstance(params, dict) else None
-            return Acked(ref, _cursor(value.get("id")), cursor, params)
+            subject = value.get("subject")
+            subject = subject if isinstance(subject, str) else None
+            return Acked(ref, _cursor(value.get("id")), cursor, params, subject)
         case "error":
             code, sentence = str(value.get("code")), str(value.get("error") or "")
             return Failed(ref, of_code(code, sentence, _number(value.get("retryAfterMs"))))
         case "reset":
             return WasReset(ref, str(value.get("reason")), cursor)
+        case "synced":
+            return Synced(ref, cursor)
     return None
 
 
@@ -160,7 +174,7 @@ def topic_publish(publish: Publish, channel: str, params: Mapping[str, object]) 
 def topic_request(
     op: str, ref: int, channel: str, params: Mapping[str, object], **more: object
 ) -> str:
-    """``subscribe``, ``unsubscribe`` or ``auth`` of one topic."""
+    """``subscribe``, ``unsubscribe``, ``auth`` or ``presence`` of one topic."""
     return _text({"op": op, "ref": ref, "channel": channel, "params": params, **more})
 
 

@@ -23,19 +23,20 @@ class _Draft(msgspec.Struct):
     delete: bool = False
 
 
-def encode_value(value: object) -> bytes:
+def encode_value(value: object, place: str = "data") -> bytes:
     """Any value of an app as one line of JSON.
 
     :param value: builtins, msgspec Structs, dataclasses, datetimes and the like.
+    :param place: what it is called where it is refused.
     :raises BodyInvalid: it holds NaN, Infinity or something that JSON has not; says where.
     """
-    fault = fault_in(value, "data")
+    fault = fault_in(value, place)
     if fault is not None:
         raise BodyInvalid(f"{fault}.")
     try:
         return _printed(value)
     except ENCODING_ERRORS as bad:
-        raise BodyInvalid(f"{failed_in(value, 'data', _printed, bad)}.") from None
+        raise BodyInvalid(f"{failed_in(value, place, _printed, bad)}.") from None
 
 
 def _printed(value: object) -> bytes:

@@ -19,6 +19,9 @@ UPDATE: Final = "tako.update"
 LEAVE: Final = "tako.leave"
 COUNT: Final = "tako.count"
 
+#: Of all messages of rosters.
+ROSTER_TYPES: Final = frozenset({JOIN, UPDATE, LEAVE, COUNT})
+
 #: Begins the keys of rosters, and no key of a channel's topic.
 PREFIX = "~presence:"
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-from takotwist.client.asyncio.driver import Driver, Mux, Subscription
+from takotwist.client.asyncio.driver import Driver, Mux, Presence, Subscription
 from takotwist.client.asyncio.page import history
-from takotwist.client.connections import OwnConnection, SharedConnection
+from takotwist.client.connections import SharedConnection, connection_for
 from takotwist.client.credentials import Credentials
 from takotwist.client.driver import GoneChoice
 from takotwist.client.events import History
@@ -20,7 +20,7 @@ from takotwist.client.machine.policy import Policy, Transport
 from takotwist.client.options import SubscriptionOptions
 from takotwist.client.target import Target
 
-__all__ = ["History", "Mux", "Subscription", "connect", "history", "subscribe"]
+__all__ = ["History", "Mux", "Presence", "Subscription", "connect", "history", "subscribe"]
 
 
 def subscribe(
@@ -52,7 +52,8 @@ def subscribe(
     :param header: the header that a credentials text goes into.
     :param auth_frame: send the text in the first WebSocket frame instead.
     :param presence: follow who is at the topic (`takotwist.client.presence.Roster`), which is
-        over SSE, and begins with all who are there.
+        over SSE, or where `transport` is ``websocket`` over that, and begins with all who are
+        there.  To be one of them, and to say something of oneself: `connect`.
     :param ca_file: PEM of the only authority to trust, as for a development certificate.
     :raises ValueError: `url` or `on_gone` is none, or a header cannot be sent; no value of
         one is repeated.
@@ -62,9 +63,9 @@ def subscribe(
     options = SubscriptionOptions(
         channel, params, cursor, credentials, on_gone, transport, header, auth_frame, presence
     )
-    connection = OwnConnection.of(options, policy, random.random)
+    connection, begin = connection_for(options, policy, random.random)
     driver = Driver(connection, policy, target, ca_file)
-    return Subscription(driver, options, lambda: connection.begin(driver.now()), own=True)
+    return Subscription(driver, options, lambda _: begin(driver.now()), own=True)
 
 
 def connect(

@@ -15,6 +15,7 @@ from takotwist.client.asyncio.carriers import carry_sse, carry_websocket, sessio
 from takotwist.client.driver import SubscriptionState
 from takotwist.client.events import Event
 from takotwist.client.machine.machine import Connect
+from takotwist.client.members import AnyPresence, Room
 from takotwist.client.options import SubscriptionOptions
 from takotwist.client.subscription import AnyMux, AnySubscription
 from takotwist.interfaces import Coro
@@ -112,12 +113,12 @@ class Driver(driver.Driver):
         """Look again whether reading may go on."""
         self._room.set()
 
-    async def publish(
-        self, subscription: SubscriptionState, topic: int, type: str, data: object, key: str | None
+    async def outcome(
+        self, subscription: SubscriptionState, begin: Callable[[], int]
     ) -> str | None:
-        """Publish, and wait for the outcome."""
+        """Begin something, and wait for its outcome."""
         future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        number = self.connection.publish(topic, type, data, key, self.now())
+        number = begin()
         subscription.publishes[number] = future
         self.made_room()
         self.pump()
@@ -196,7 +197,28 @@ class Driver(driver.Driver):
 
 
 @attrs.define(eq=False)
-class Subscription(AnySubscription[Driver]):
+class Presence(AnyPresence):
+    """Who is at a topic that is followed; `Subscription.presence`."""
+
+    _waking: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+
+    async def whole(self) -> Self:
+        """Wait until the list is whole.
+
+        :raises TakoError: it cannot be had; says why.
+        """
+        while not self.synced:
+            self._check()
+            self._waking.clear()
+            await self._waking.wait()
+        return self
+
+    def _changed(self) -> None:
+        self._waking.set()
+
+
+@attrs.define(eq=False)
+class Subscription(AnySubscription[Driver, Presence]):
     """Messages of one topic, over as many connections as it takes.
 
     ``async for event in subscription`` yields `Message` and `Reset`; it ends when
@@ -224,10 +246,8 @@ class Subscription(AnySubscription[Driver]):
         :raises BodyInvalid: it is no message.  :raises OutgoingFull: too many wait.
         :raises Refusal: the server does not want it.
         """
-        topic = self.started()
-        return await self._driver.publish(
-            self._subscription_state, topic, type, data, idempotency_key
-        )
+        begin = self._publishing(type, data, idempotency_key)
+        return await self._driver.outcome(self._subscription_state, begin)
 
     async def __aenter__(self) -> Self:
         self._managed = True
@@ -255,6 +275,14 @@ class Subscription(AnySubscription[Driver]):
             if not self._managed:
                 await self.close()
 
+    def _follow(
+        self,
+        room: Room,
+        options: SubscriptionOptions,
+        begin: Callable[[SubscriptionOptions], int],
+    ) -> Presence:
+        return Presence(room, options, begin)
+
 
 @attrs.define(eq=False)
 class Mux(AnyMux[Driver, Subscription]):
@@ -264,5 +292,7 @@ class Mux(AnyMux[Driver, Subscription]):
     is read for any.
     """
 
-    def _subscription(self, options: SubscriptionOptions, begin: Callable[[], int]) -> Subscription:
+    def _subscription(
+        self, options: SubscriptionOptions, begin: Callable[[SubscriptionOptions], int]
+    ) -> Subscription:
         return Subscription(self._driver, options, begin, own=False)

@@ -16,9 +16,10 @@ from __future__ import annotations
 import attrs
 
 from takotwist.client.errors import Gone
-from takotwist.client.events import Event, Message, Reset
+from takotwist.client.events import SYNCED, Event, Message, Reset
 from takotwist.client.machine.machine import Deliver, Move
 from takotwist.client.machine.policy import OnGone
+from takotwist.core.json_values import JsonObject
 
 
 def _newer(id: str, than: str) -> bool:
@@ -139,6 +140,12 @@ class Delivery:
         """A message came; nothing where it was delivered before."""
         events = self.continuity.received(message)
         return [Deliver(event, self.continuity.cursor, self.topic) for event in events]
+
+    def synced(self, cursor: str | None, channel: str, params: JsonObject) -> list[Deliver | Move]:
+        """All who were there have been named, on a roster."""
+        at = cursor or self.continuity.cursor or ""
+        said = Message(at, channel, SYNCED, {}, params)
+        return [*self.attached(cursor), Deliver(said, self.continuity.cursor, self.topic)]
 
     def was_reset(self, reason: str, cursor: str | None) -> Deliver:
         """The server itself ended continuity and goes on live."""

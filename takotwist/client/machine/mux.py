@@ -33,8 +33,10 @@ from takotwist.client.machine.mux_topics import MuxTopic, MuxTopics, TopicState
 from takotwist.client.machine.outcome import UNANSWERED, Action, Outcome
 from takotwist.client.machine.outgoing import Outgoing
 from takotwist.client.machine.policy import CredentialsKind, OnGone, Policy
+from takotwist.client.machine.state_said import StateSaid
+from takotwist.core.roster_messages import ROSTER_TYPES, roster_of
 from takotwist.core.topic import Topic
-from takotwist.errors import TakoError
+from takotwist.errors import TakoError, TransportNotEnabled
 
 #: Where a topic stands while the server may say something of it.
 HEARD_OF = (TopicState.SUBSCRIBING, TopicState.LIVE)
@@ -79,9 +81,11 @@ class MuxMachine(Machine):
         cursor: str | None = None,
         credentials: CredentialsKind = "none",
         on_gone: OnGone = "reset",
+        roster: bool = False,
     ) -> int:
         """The caller wants a topic; intents name it by the number returned.
 
+        :param roster: it wants who is there, and not what is said.
         :raises ValueError: it has that topic already.
         """
         if self.link.state is State.CLOSED:
@@ -94,6 +98,7 @@ class MuxMachine(Machine):
             Delivery(Continuity.starting_at(cursor, on_gone), number),
             Retries(self._policy, self._random),
             credentials,
+            roster=roster,
         )
         self._topics.add(topic)
         if self.link.state is State.IDLE:
@@ -129,9 +134,31 @@ class MuxMachine(Machine):
         found = self._topics.get(topic)
         if found is None:
             raise SubscriptionClosed("The topic is not subscribed any more.")
+        if found.roster:
+            raise TransportNotEnabled("To who is here nothing can be published.")
         publish = self._outgoing.add(type, data, key, topic)
         self._flush(found, now)
         return publish.number
+
+    def say(self, topic: int, state: object, now: float) -> int:
+        """The caller says something of itself; as `publish`, but the newest alone counts.
+
+        :raises BodyInvalid: it is no JSON.  :raises OutgoingFull: too many wait.
+        """
+        found = self._topics.get(topic)
+        if found is None:
+            raise SubscriptionClosed("The topic is not subscribed any more.")
+        if found.state_said is None:
+            found.state_said = StateSaid(self._policy)
+        number = self._outgoing.number()
+        found.state_said.say(state, number)
+        self._flush_state(found, now)
+        return number
+
+    def subject(self, topic: int) -> str | None:
+        """Who the caller is at a topic, as far as the server has said."""
+        found = self._topics.get(topic)
+        return None if found is None else found.subject
 
     def refreshed(self, topic: int, token: str) -> None:
         """There are new credentials of a topic; shown to the server where it is live."""
@@ -186,7 +213,9 @@ class MuxMachine(Machine):
             self.broke(broken, now)
             return
         self.link.delivered()
-        topic = self._topics.live(Topic.of(message.channel, message.params))
+        named = Topic.of(message.channel, message.params)
+        is_roster = message.type in ROSTER_TYPES
+        topic = self._topics.live(roster_of(named) if is_roster else named)
         if topic is not None:
             topic.retries.succeeded()
             self._intents += topic.delivery.received(message)
@@ -197,19 +226,30 @@ class MuxMachine(Machine):
                 self.link.opened(now, asks=True, keepalive_ms=keepalive_ms)
                 for topic in self._topics.waiting():
                     self._begin(topic, now)
-            case frames.Acked(ref, id, cursor, params):
+            case frames.Acked(ref, id, cursor, params, subject):
                 self._intents += self._outgoing.acked(ref, id)
                 self._flush_paced(now)
+                for topic in self._topics:
+                    if topic.state_said is not None:
+                        self._intents += topic.state_said.acked(ref)
+                        self._flush_state(topic, now)
                 for topic in self._topics.with_ref(ref, TopicState.SUBSCRIBING):
-                    topic.acked(params, now)
+                    topic.acked(params, now, subject)
                     self._intents += topic.delivery.attached(cursor)
                     self._flush(topic, now)
+                    self._flush_state(topic, now)
+            case frames.Synced(ref, cursor):
+                for topic in self._topics.with_ref(ref, TopicState.LIVE):
+                    self._intents += topic.delivery.synced(cursor, topic.channel, topic.params)
             case frames.WasReset(ref, reason, cursor):
                 for topic in self._topics.with_ref(ref, *HEARD_OF):
                     self._intents.append(topic.delivery.was_reset(reason, cursor))
             case frames.Failed(ref, outcome):
                 self._intents += self._outgoing.failed(ref, outcome, now)
                 self._flush_paced(now)
+                for topic in self._topics:
+                    if topic.state_said is not None:
+                        self._intents += topic.state_said.failed(ref, outcome, now)
                 for topic in self._topics.with_ref(ref, *HEARD_OF):
                     self._topic_ended(topic, outcome, now)
 
@@ -223,6 +263,8 @@ class MuxMachine(Machine):
             self._intents.append(AskCredentials(topic.number))
 
     def _request(self, op: str, topic: MuxTopic, ref: int, **more: object) -> None:
+        if topic.roster:
+            more["presence"] = True
         text = frames.topic_request(op, ref, topic.channel, topic.params, **more)
         self._intents.append(Send(text))
 
@@ -232,6 +274,15 @@ class MuxMachine(Machine):
         for publish in self._outgoing.unsent(topic.number):
             self._outgoing.sent(publish, self._next_ref(), now)
             self._intents.append(Send(frames.topic_publish(publish, topic.channel, topic.params)))
+
+    def _flush_state(self, topic: MuxTopic, now: float) -> None:
+        said = topic.state_said
+        if said is None or topic.state is not TopicState.LIVE or not said.may_go(now):
+            return
+        ref = self._next_ref()
+        state = said.sent(ref, now)
+        text = frames.topic_request("presence", ref, topic.channel, topic.params, state=state)
+        self._intents.append(Send(text))
 
     def _flush_paced(self, now: float) -> None:
         for number in self._outgoing.ready(now):
@@ -256,6 +307,8 @@ class MuxMachine(Machine):
     def _stop_topic(self, topic: MuxTopic, error: TakoError | None) -> None:
         self._topics.remove(topic)
         self._intents += self._outgoing.give_up(error, topic.number)
+        if topic.state_said is not None:
+            self._intents += topic.state_said.give_up(error)
         self._intents.append(Stop(error, topic.number))
 
     # The link.
@@ -271,6 +324,7 @@ class MuxMachine(Machine):
             self._topics.overdue_at(self._policy),
             self._outgoing.overdue_at,
             self._outgoing.resume_at,
+            self._topics.state_at,
         )
 
     def woke(self, now: float) -> None:
@@ -281,6 +335,10 @@ class MuxMachine(Machine):
                 self._begin(topic, now)
             self._intents += self._outgoing.overdue(now)
             self._flush_paced(now)
+            for topic in self._topics:
+                if topic.state_said is not None:
+                    self._intents += topic.state_said.overdue(now)
+                    self._flush_state(topic, now)
             overdue_at = self._topics.overdue_at(self._policy)
             if overdue_at is not None and overdue_at <= now:
                 # What else this connection would leave unanswered cannot be known.

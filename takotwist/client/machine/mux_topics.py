@@ -24,7 +24,9 @@ from takotwist.client.machine.continuity import Continuity, Delivery
 from takotwist.client.machine.link import Retries
 from takotwist.client.machine.outcome import Outcome
 from takotwist.client.machine.policy import CredentialsKind, Policy
+from takotwist.client.machine.state_said import StateSaid
 from takotwist.core.json_values import JsonObject
+from takotwist.core.roster_messages import roster_of
 from takotwist.core.topic import Topic
 from takotwist.states import Transitions, moved
 
@@ -64,6 +66,9 @@ class MuxTopic:
     :ivar retry_at: when to subscribe again, or `None` where only the connection counts.
     :ivar begun_at: when it was begun on the present connection.
     :ivar trouble: why it has ended and is subscribed again, in words for a person.
+    :ivar roster: it is who is at the topic, and not the topic.
+    :ivar subject: who we are there, as far as the server has said.
+    :ivar state_said: what the caller says of itself there.
     :ivar gone_outcome: `ASKING_GONE` only: why it ended.
     """
 
@@ -79,6 +84,9 @@ class MuxTopic:
     retry_at: float | None = None
     begun_at: float = 0.0
     trouble: str | None = None
+    roster: bool = False
+    subject: str | None = None
+    state_said: StateSaid | None = None
     gone_outcome: Outcome | None = None
     _live_since: float | None = None
 
@@ -90,7 +98,11 @@ class MuxTopic:
     @property
     def asked_key(self) -> str:
         """The topic as the caller named it."""
-        return Topic.of(self.channel, self.params).key
+        return self._key(self.params)
+
+    def _key(self, params: Mapping[str, object]) -> str:
+        topic = Topic.of(self.channel, params)
+        return (roster_of(topic) if self.roster else topic).key
 
     def asking(self, now: float) -> None:
         """It is begun on an open connection, first with its credentials."""
@@ -102,17 +114,22 @@ class MuxTopic:
         self._enter(TopicState.SUBSCRIBING)
         self.ref = ref
 
-    def acked(self, params: Mapping[str, object] | None, now: float) -> None:
-        """The server let us in, and said what the topic is called."""
+    def acked(
+        self, params: Mapping[str, object] | None, now: float, subject: str | None = None
+    ) -> None:
+        """The server let us in, and said what the topic is called, and who we are."""
         self._enter(TopicState.LIVE)
         self.trouble = None
-        self.key = Topic.of(self.channel, self.params if params is None else params).key
+        self.key = self._key(self.params if params is None else params)
+        self.subject = subject
         self._live_since = now
 
     def connection_lost(self) -> None:
         """All that was under way is void; a delay of its own still counts."""
         if self.state not in (TopicState.WAITING, TopicState.ASKING_GONE):
             self._leave(TopicState.WAITING)
+        if self.state_said is not None:
+            self.state_said.connection_lost()
 
     def failed(self, outcome: Outcome, now: float, stable_ms: float) -> None:
         """The topic ended and shall be subscribed again later."""
@@ -203,6 +220,18 @@ class MuxTopics:
             + (policy.credentials_ms if one.credentials == "callable" else 0.0)
             for one in self._topics.values()
             if one.state in (TopicState.ASKING, TopicState.SUBSCRIBING)
+        ]
+        return min(times, default=None)
+
+    @property
+    def state_at(self) -> float | None:
+        """Time at which the first state that the caller says may go, or is overdue."""
+        times = [
+            at
+            for one in self._topics.values()
+            if one.state is TopicState.LIVE
+            and one.state_said is not None
+            and (at := one.state_said.wake_at) is not None
         ]
         return min(times, default=None)
 

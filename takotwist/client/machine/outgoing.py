@@ -74,7 +74,7 @@ class Pace:
 _BEGINS_ANEW = frozenset({ShuttingDown.code, CredentialsExpired.code})
 
 
-def _for_now(outcome: Outcome) -> bool:
+def is_for_now(outcome: Outcome) -> bool:
     """The same publish may be taken later.
 
     Not so for ``internal-error``, which says no time: the next try would fail like this one."""
@@ -123,10 +123,15 @@ class Outgoing:
             or self._bytes + publish.size > self._policy.max_publish_bytes
         ):
             raise OutgoingFull(f"{len(self._pending)} publishes wait; this one was not taken.")
-        self._count += 1
+        self.number()
         self._pending[publish.number] = publish
         self._bytes += publish.size
         return publish
+
+    def number(self) -> int:
+        """A number that nothing else has, of what is to be settled."""
+        self._count += 1
+        return self._count - 1
 
     def unsent(self, topic: int = 0) -> Iterator[Publish]:
         """Those of `topic` to send now, oldest first; all that are not under way, where it is not
@@ -163,7 +168,7 @@ class Outgoing:
         publish = self._answered(ref)
         if publish is None:
             return
-        if not _for_now(outcome):
+        if not is_for_now(outcome):
             self.done(publish)
             yield Settle(publish.number, error=refusal_for(outcome.code, outcome.sentence))
             return

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
-from takotwist.client.events import read_message, read_object
+from takotwist.client.events import SYNCED, read_message, read_object
 from takotwist.client.machine.continuity import Delivery
 from takotwist.client.machine.machine import (
     Deliver,
@@ -22,6 +22,7 @@ class StreamReader:
     _delivery: Delivery
     _params: Mapping[str, object]
     _stream: EventStream
+    _channel: str = ""
 
     def feed(self, data: bytes) -> Iterator[Deliver | Move | RetrySaid]:
         """The steps that `data` completed, in order.
@@ -31,6 +32,8 @@ class StreamReader:
         for said in self._stream.feed(data):
             if isinstance(said, RetrySaid):
                 yield said
+            elif said.data is not None and said.event == SYNCED:
+                yield from self._delivery.synced(said.id, self._channel, dict(self._params))
             elif said.data is None or said.event not in ("", "message", "tako.reset"):
                 yield from self._moved(said)
             elif said.event == "tako.reset":

@@ -106,6 +106,7 @@ class SubscriptionMachine(Machine):
     _credentials: CredentialsKind
     #: ``auto`` becomes ``sse`` where the server has no WebSocket for this channel.
     _transport: Transport
+    _channel: str
     phase: Phase = attrs.field(default=Phase.NEW, init=False)
     #: `STREAMING` only.
     _reader: StreamReader | None = attrs.field(default=None, init=False)
@@ -125,6 +126,7 @@ class SubscriptionMachine(Machine):
         transport: Transport = "auto",
         credentials: CredentialsKind = "none",
         on_gone: OnGone = "reset",
+        channel: str = "",
     ) -> SubscriptionMachine:
         """A subscription that has not begun.
 
@@ -132,6 +134,7 @@ class SubscriptionMachine(Machine):
         :param credentials: what kind of them the caller has.
         :param random: gives a float in [0, 1).
         :param make_key: gives a fresh idempotency key.
+        :param channel: its name.
         """
         return cls(
             Link(policy, Retries(policy, random)),
@@ -141,6 +144,7 @@ class SubscriptionMachine(Machine):
             Outgoing(policy, make_key, random),
             credentials,
             transport,
+            channel,
         )
 
     @property
@@ -209,7 +213,7 @@ class SubscriptionMachine(Machine):
         self.link.opened(now)
         self._enter(Phase.STREAMING)
         stream = EventStream(self._policy.max_message_bytes)
-        self._reader = StreamReader(self._delivery, self._params, stream)
+        self._reader = StreamReader(self._delivery, self._params, stream, self._channel)
 
     def bytes_received(self, data: bytes, now: float) -> None:
         """Some of the response came, split anyhow."""

@@ -12,17 +12,17 @@ from collections.abc import Callable, Mapping
 
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from takotwist.client.connections import OwnConnection, SharedConnection
+from takotwist.client.connections import SharedConnection, connection_for
 from takotwist.client.credentials import Credentials
 from takotwist.client.driver import GoneChoice
 from takotwist.client.events import History
 from takotwist.client.machine.policy import Policy, Transport
 from takotwist.client.options import SubscriptionOptions
 from takotwist.client.target import Target
-from takotwist.client.twisted.driver import Driver, Mux, Subscription
+from takotwist.client.twisted.driver import Driver, Mux, Presence, Subscription
 from takotwist.client.twisted.page import history
 
-__all__ = ["History", "Mux", "Subscription", "connect", "history", "subscribe"]
+__all__ = ["History", "Mux", "Presence", "Subscription", "connect", "history", "subscribe"]
 
 
 def subscribe(
@@ -57,7 +57,8 @@ def subscribe(
     :param header: the header that a credentials text goes into.
     :param auth_frame: send the text in the first WebSocket frame instead.
     :param presence: follow who is at the topic (`takotwist.client.presence.Roster`), which is
-        over SSE, and begins with all who are there.
+        over SSE, or where `transport` is ``websocket`` over that, and begins with all who are
+        there.  To be one of them, and to say something of oneself: `connect`.
     :param ca_file: PEM of the only authority to trust, as for a development certificate.
     :param endpoint: where the server is, if the URL alone does not say.
     :param random: gives a float in [0, 1), for the jitter.
@@ -69,9 +70,9 @@ def subscribe(
     options = SubscriptionOptions(
         channel, params, cursor, credentials, on_gone, transport, header, auth_frame, presence
     )
-    connection = OwnConnection.of(options, policy, random)
+    connection, begin = connection_for(options, policy, random)
     driver = Driver.on(reactor, connection, policy, target, ca_file, endpoint)
-    return Subscription(driver, options, lambda: connection.begin(driver.now()), own=True)
+    return Subscription(driver, options, lambda _: begin(driver.now()), own=True)
 
 
 def connect(

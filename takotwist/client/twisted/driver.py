@@ -14,10 +14,10 @@ from twisted.web.client import Agent
 
 from takotwist.client import driver
 from takotwist.client.driver import Connection, SubscriptionState
-from takotwist.client.errors import SubscriptionClosed
 from takotwist.client.events import Event
 from takotwist.client.machine.machine import Connect
 from takotwist.client.machine.policy import Policy
+from takotwist.client.members import AnyPresence, Room
 from takotwist.client.options import SubscriptionOptions
 from takotwist.client.subscription import AnyMux, AnySubscription
 from takotwist.client.target import Target
@@ -173,12 +173,12 @@ class Driver(driver.Driver):
         if isinstance(self._line, Line):
             self._line.balance()
 
-    def publish(
-        self, subscription: SubscriptionState, topic: int, type: str, data: object, key: str | None
+    def outcome(
+        self, subscription: SubscriptionState, begin: Callable[[], int]
     ) -> Deferred[str | None]:
-        """Publish; fires with the outcome."""
+        """Begin something; fires with its outcome."""
         try:
-            number = self.connection.publish(topic, type, data, key, self.now())
+            number = begin()
         except TakoError as refused:
             return fail(refused)
         outcome: Deferred[str | None] = Deferred(lambda _: subscription.publishes.pop(number, None))
@@ -246,7 +246,27 @@ class Driver(driver.Driver):
 
 
 @attrs.define(eq=False)
-class Subscription(AnySubscription[Driver]):
+class Presence(AnyPresence):
+    """Who is at a topic that is followed; `Subscription.presence`."""
+
+    _waking: Signal = attrs.field(factory=Signal, init=False)
+
+    async def whole(self) -> Self:
+        """Wait until the list is whole.
+
+        :raises TakoError: it cannot be had; says why.
+        """
+        while not self.synced:
+            self._check()
+            await self._waking.wait()
+        return self
+
+    def _changed(self) -> None:
+        self._waking.fire()
+
+
+@attrs.define(eq=False)
+class Subscription(AnySubscription[Driver, Presence]):
     """Messages of one topic, over as many connections as it takes.
 
     ``async for event in subscription`` yields `Message` and `Reset`; it ends when
@@ -273,11 +293,8 @@ class Subscription(AnySubscription[Driver]):
         :raises BodyInvalid: it is no message.  :raises OutgoingFull: too many wait.
         :raises Refusal: the server does not want it.
         """
-        try:
-            topic = self.started()
-        except SubscriptionClosed as closed:
-            return fail(closed)
-        return self._driver.publish(self._subscription_state, topic, type, data, idempotency_key)
+        begin = self._publishing(type, data, idempotency_key)
+        return self._driver.outcome(self._subscription_state, begin)
 
     def __aiter__(self) -> Self:
         self.start()
@@ -288,6 +305,14 @@ class Subscription(AnySubscription[Driver]):
             await self._news.wait()
         return event
 
+    def _follow(
+        self,
+        room: Room,
+        options: SubscriptionOptions,
+        begin: Callable[[SubscriptionOptions], int],
+    ) -> Presence:
+        return Presence(room, options, begin)
+
 
 @attrs.define(eq=False)
 class Mux(AnyMux[Driver, Subscription]):
@@ -297,5 +322,7 @@ class Mux(AnyMux[Driver, Subscription]):
     is read for any.
     """
 
-    def _subscription(self, options: SubscriptionOptions, begin: Callable[[], int]) -> Subscription:
+    def _subscription(
+        self, options: SubscriptionOptions, begin: Callable[[SubscriptionOptions], int]
+    ) -> Subscription:
         return Subscription(self._driver, options, begin, own=False)
