@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 
@@ -54,7 +54,7 @@ class AnyPresence(ABC):
     _roster: Roster = attrs.field(factory=Roster, init=False)
     _topic: int = attrs.field(init=False)
     _state: SubscriptionState = attrs.field(init=False)
-    _said: Any = attrs.field(default=None, init=False)
+    _said: Json = attrs.field(default=None, init=False)
     _handlers: dict[str, dict[object, Callable[..., object]]] = attrs.field(
         factory=dict, init=False
     )
@@ -110,7 +110,7 @@ class AnyPresence(ABC):
         """
         return self._on("change", handler)
 
-    def update(self, state: Json | Callable[[Any], Json]) -> Awaitable[None]:
+    def update(self, state: Json | Callable[[Json], Json]) -> Awaitable[None]:
         """Say something of oneself, to be awaited until the server has taken it.
 
         The newest counts, at most ten a second; it is said again after each reconnect.
@@ -122,7 +122,7 @@ class AnyPresence(ABC):
         room = self._room
 
         def begin() -> int:
-            said: Any = state(self._said) if callable(state) else state
+            said = state(self._said) if callable(state) else state
             number = room.driver.connection.say(room.topic, said, room.driver.now())
             self._said = said
             return number

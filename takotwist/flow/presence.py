@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 import msgspec
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -89,7 +90,7 @@ class PresenceService:
     settings: LimitSettings[PresenceBounds]
     seconds: Callable[[], float]
     wall: Callable[[], float]
-    later: Callable[..., Any]
+    later: Callable[..., IDelayedCall]
     node: str = ""
     nodes: Collection[str] | None = None
     living: Living | None = None
@@ -97,7 +98,7 @@ class PresenceService:
     _rooms: dict[str, _Room] = attrs.field(factory=dict, init=False)
     _heap: list[tuple[float, int, _Room]] = attrs.field(factory=list, init=False)
     _order: count[int] = attrs.field(factory=count, init=False)
-    _timer: Any = attrs.field(default=None, init=False)
+    _timer: IDelayedCall | None = attrs.field(default=None, init=False)
     _ready: bool = attrs.field(default=False, init=False)
     _stopped: bool = attrs.field(default=False, init=False)
     _logger: Logger = attrs.field(factory=Logger, init=False)
@@ -316,7 +317,7 @@ class PresenceService:
                     errbackArgs=(room, some),
                 )
 
-    def _stored(self, appended: Any, room: _Room, changes: Sequence[Change]) -> None:
+    def _stored(self, appended: object, room: _Room, changes: Sequence[Change]) -> None:
         room.roster.stored(changes)
         self._look(room)
 

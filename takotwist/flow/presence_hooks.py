@@ -12,7 +12,6 @@ asked is asked again, while one that fails has been told.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import attrs
 import msgspec
@@ -21,6 +20,8 @@ from twisted.logger import Logger
 
 from takotwist.core.authorization import Drop, Frame
 from takotwist.core.channel import Lifecycle
+from takotwist.core.json_values import JsonObject
+from takotwist.core.log import Appended
 from takotwist.core.roster_messages import JOIN, LEAVE, Change
 from takotwist.core.topic import EVERYTHING, Draft, Message, Topic
 from takotwist.errors import AuthUnavailable, Refusal, StoreUnavailable
@@ -41,7 +42,7 @@ KINDS = {JOIN: "join", LEAVE: "leave"}
 
 class _Told(msgspec.Struct):
     channel: str
-    params: dict[str, Any]
+    params: JsonObject
     member: msgspec.Raw
 
 
@@ -56,7 +57,7 @@ class PresenceHooks:
     log: IReplayLog
     publishing: PublisherService
     authorizer: IAuthorizer
-    later: Callable[..., Any]
+    later: Callable[..., object]
     node: str
     _running: bool = attrs.field(default=False, init=False)
     _again: bool = attrs.field(default=False, init=False)
@@ -148,7 +149,7 @@ class PresenceHooks:
         if isinstance(verdict, Drop) and verdict.error:
             self._logger.warn("the app was told of {kind} and failed", kind=message.type)
 
-    def _note(self, told: int) -> Deferred[Any]:
+    def _note(self, told: int) -> Deferred[Appended]:
         return self.publishing.publish(
             self._topic("done"),
             [Draft("done", b"%d" % told)],

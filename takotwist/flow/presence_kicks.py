@@ -7,7 +7,6 @@ itself; one that could not be reached for a moment goes on from the log, as any 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import attrs
 import msgspec
@@ -17,6 +16,7 @@ from twisted.logger import Logger
 from takotwist.codecs.wire_forms import WireForm
 from takotwist.core.channel import Lifecycle
 from takotwist.core.fanout import Subscription
+from takotwist.core.json_values import JsonObject
 from takotwist.core.send_queue import SendQueue
 from takotwist.core.topic import Draft, Topic
 from takotwist.errors import Refusal, VerifyRejected
@@ -38,7 +38,7 @@ _FORM = WireForm("kick", lambda message: message.data + b"\n")
 class _Order(msgspec.Struct):
     by: str
     channel: str
-    params: dict[str, Any]
+    params: JsonObject
     subject: str
 
 
@@ -53,7 +53,7 @@ class PresenceKicks:
     sessions: Sessions
     attacher: Attacher
     publishing: PublisherService
-    later: Callable[..., Any]
+    later: Callable[..., object]
     _subscription: Subscription | None = attrs.field(default=None, init=False)
     _stopped: bool = attrs.field(default=False, init=False)
     _logger: Logger = attrs.field(factory=Logger, init=False)

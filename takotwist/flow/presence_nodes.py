@@ -9,7 +9,6 @@ stores its members anew.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any
 
 import attrs
 from twisted.internet.defer import ensureDeferred
@@ -40,7 +39,7 @@ class DeadNodes:
     node: str
     nodes: Collection[str] | None
     living: Living | None
-    later: Callable[..., Any]
+    later: Callable[..., object]
     say_again: Callable[[], None]
     #: Nodes that had members and were not there at the last look.
     _away: set[str] = attrs.field(factory=set, init=False)

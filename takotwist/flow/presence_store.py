@@ -7,7 +7,6 @@ members; another names the nodes.  So what a roster holds of a node is known aft
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import attrs
 import msgspec
@@ -15,6 +14,7 @@ from twisted.internet.defer import Deferred
 
 from takotwist.core.channel import Lifecycle, PresenceRules
 from takotwist.core.json_values import JsonObject
+from takotwist.core.log import Appended
 from takotwist.core.roster_messages import LEAVE, Change, Entry, read_entry, roster_of
 from takotwist.core.topic import EVERYTHING, Draft, Message, Topic
 from takotwist.errors import Refusal
@@ -36,7 +36,7 @@ _NODES = Topic.of(INDEX, {})
 
 class _Indexed(msgspec.Struct):
     channel: str
-    params: dict[str, Any]
+    params: JsonObject
 
 
 @attrs.define(slots=True, eq=False)
@@ -81,7 +81,7 @@ class RosterStore:
 
     def append(
         self, topic: Topic, changes: Sequence[Change], lifecycle: Lifecycle
-    ) -> Deferred[Any]:
+    ) -> Deferred[Appended]:
         """Store changes of who is at a topic.
 
         :param changes: all of them kept, or none.
@@ -105,7 +105,7 @@ class RosterStore:
 
     # the index
 
-    def index(self, node: str, topic: Topic, *, there: bool) -> Deferred[Any]:
+    def index(self, node: str, topic: Topic, *, there: bool) -> Deferred[Appended]:
         """Have the index of a node name a topic, or not any more."""
         data = msgspec.json.encode(_Indexed(topic.channel, dict(topic.params)))
         return self.publishing.publish(
@@ -116,7 +116,7 @@ class RosterStore:
             kept=there,
         )
 
-    def note(self, node: str, *, there: bool) -> Deferred[Any]:
+    def note(self, node: str, *, there: bool) -> Deferred[Appended]:
         """Have the log know that there is such a node."""
         return self.publishing.publish(
             _NODES,

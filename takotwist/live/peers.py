@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from twisted.internet.defer import Deferred, ensureDeferred
 
+from takotwist.core.json_values import JsonObject
 from takotwist.errors import Refusal
 
 #: Stands between the name of a node and the rest of an id.
@@ -101,7 +102,7 @@ class Say(Greeting, frozen=True, tag=True):
     """
 
     channel: str
-    params: Mapping[str, Any]
+    params: JsonObject
     connection: str
     subject: str | None
     state: bytes
