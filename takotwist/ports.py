@@ -104,6 +104,8 @@ class IReplayLog(Interface):
     def read(topic: Topic, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
         """Up to `limit` messages of `topic` with an id greater than `after`, about `max_bytes`
         at most but at least one where there is one, with head and watermark of the same snapshot.
+
+        :param after: or `NEWEST`: the topic's newest message alone.
         """
 
     def sweep(now_us: int, in_use: Collection[str]) -> Deferred[bool]:

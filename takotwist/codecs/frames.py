@@ -18,7 +18,7 @@ from takotwist.codecs.tako_json import check_type, payload
 from takotwist.core.channel import Lifecycle
 from takotwist.core.json_values import Json, JsonObject
 from takotwist.core.roster_messages import is_roster
-from takotwist.core.topic import Draft, Topic, parse_cursor
+from takotwist.core.topic import Draft, Topic, parse_beginning
 from takotwist.errors import BodyInvalid, MessageTooLarge, Refusal
 
 #: A client's name for one of its frames, given back in the answer.
@@ -259,7 +259,7 @@ def _draft(wire: _Wire, max_bytes: int) -> Draft:
 
 
 def _cursor(said: str | int | None, field: str, *, foreign: bool) -> int | None:
-    return None if said is None or said == "" else parse_cursor(said, field, foreign=foreign)
+    return None if said is None or said == "" else parse_beginning(said, field, foreign=foreign)
 
 
 def _required(field: str, value: str | None) -> str:
@@ -326,8 +326,14 @@ def subscribed_frame(
     return msgspec.json.encode(frame | {"lifecycle": lifecycle_fields(lifecycle)})
 
 
-def synced_frame(ref: Ref, cursor: int, topic: Topic) -> bytes:
-    """All who were there when the roster was asked for have been named."""
+def synced_frame(cursor: int, ref: Ref = None, topic: Topic | None = None) -> bytes:
+    """All that was there at the beginning of a subscription has been given, or of a roster
+    named.
+
+    :param topic: on a connection where there may be several.
+    """
+    if topic is None:
+        return msgspec.json.encode({"op": "synced", "cursor": str(cursor)})
     return msgspec.json.encode({"op": "synced", "ref": ref, "cursor": str(cursor), **_topic(topic)})
 
 

@@ -133,8 +133,8 @@ class Subscription:
         the subscription begins, and with the refusal that a reset stands for.
     :ivar on_end: called when the server ends the subscription, never after a detach.
     :ivar forgotten_when_idle: whether the topic is dropped when nobody uses it.
-    :ivar on_live: called once, when all that was there at the beginning has been given;
-        of a topic with keys alone.
+    :ivar keyed: whether the topic's messages have keys.
+    :ivar on_live: called once, when all that was there at the beginning has been given.
     :ivar whole_from: of a topic with keys that is read from its beginning, the head then:
         what was removed up to there had no part in what this subscriber was to be given.
     :ivar busy: a page is being read for it, or it is being continued just now.
@@ -146,6 +146,7 @@ class Subscription:
     on_open: Callable[[int, Refusal | None], None]
     on_end: Callable[[Refusal], None]
     forgotten_when_idle: bool = False
+    keyed: bool = False
     on_live: Callable[[], None] | None = None
     whole_from: int = 0
     replay: Replay = attrs.field(factory=lambda: Replay(0), init=False)

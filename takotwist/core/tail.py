@@ -15,6 +15,8 @@ from typing import Protocol
 
 import attrs
 
+from takotwist.core.topic import MAX_ID
+
 
 class Item(Protocol):
     """A stored message together with its frames."""
@@ -107,6 +109,11 @@ class Tail:
             end += 1
         return self._items[start:end]
 
+    @property
+    def newest(self) -> Item | None:
+        """The newest message of the topic, where it is here."""
+        return self._items[-1] if self._items else None
+
     def __len__(self) -> int:
         return len(self._items)
 
@@ -175,6 +182,12 @@ class Tails:
         tail.shrink(self.topic_bytes, len(tail), now_us - tail.window_us)
         self.bytes += tail.bytes - before
         return tail.after(position, max_bytes)
+
+    def newest(self, key: str, now_us: int) -> Item | None:
+        """The topic's newest message; `None` where only the log knows."""
+        if self.after(key, MAX_ID, 0, now_us) is None:
+            return None
+        return self._by_key[key].newest
 
     def forget(self, key: str) -> None:
         """Have no tail of this topic.  Harmless when there is none."""

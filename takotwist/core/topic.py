@@ -81,6 +81,10 @@ MAX_ID = 2**53 - 1
 #: Not a cursor: it asks for everything still in the window and is never too old.
 EVERYTHING = 0
 
+#: Not a cursor: it asks for the latest state, which is the newest message of each key of a topic
+#: that has keys, else the newest message.  It is never too old.
+NEWEST = -1
+
 #: No id: stands for a cursor that no log could have given out, where that is no error.
 FOREIGN = MAX_ID + 1
 
@@ -99,6 +103,11 @@ def parse_cursor(text: str | int, field: str = "cursor", *, foreign: bool = Fals
         if foreign:
             return FOREIGN
         raise
+
+
+def parse_beginning(text: str | int, field: str = "cursor", *, foreign: bool = False) -> int:
+    """Read where a client wants to begin: a cursor, or ``newest``."""
+    return NEWEST if text == "newest" else parse_cursor(text, field, foreign=foreign)
 
 
 def _parsed(text: str | int, field: str) -> int:

@@ -19,7 +19,7 @@ from takotwist.core.metrics import Metrics
 from takotwist.core.replay import Gate
 from takotwist.core.send_queue import SendQueue
 from takotwist.core.tail import Item, Tails
-from takotwist.core.topic import EVERYTHING
+from takotwist.core.topic import EVERYTHING, NEWEST
 from takotwist.errors import (
     CursorInvalid,
     InternalError,
@@ -83,8 +83,8 @@ class Attacher:
     ) -> bool:
         """Begin an attached subscription.
 
-        :param cursor: resume after this id, `EVERYTHING` for the whole window,
-            `None` for what is published from now on.
+        :param cursor: resume after this id, `EVERYTHING` for the whole window, `NEWEST` for
+            the latest state, `None` for what is published from now on.
         :param reset_when_stale: begin anew, saying so, instead of refusing a
             cursor that cannot be resumed.
         :return: whether it began; `False` where it was detached meanwhile.
@@ -110,6 +110,11 @@ class Attacher:
                 # Without a head there is no cursor to give, and so no promise.
                 raise StoreUnavailable
             return self._begin(subscription, self.log.head)
+        if cursor == NEWEST:
+            if not subscription.keyed:
+                return await self._start_at_newest(subscription)
+            # Of a topic with keys all that it holds is the latest state.
+            cursor = EVERYTHING
         if cursor > self.log.head and not self.log.everything:
             # From a node that is ahead of this one, as a rule.
             subscription.busy = True
@@ -145,7 +150,7 @@ class Attacher:
             if not reset_when_stale:
                 raise
             return self._anew(subscription, cannot)
-        if cursor == EVERYTHING and subscription.on_live is not None:
+        if cursor == EVERYTHING and subscription.keyed:
             subscription.whole_from = read.page.head
         nothing = not read.items and not read.page.more
         return self._begin(subscription, read.page.head if nothing else cursor, read=read)
@@ -153,8 +158,26 @@ class Attacher:
     def _anew(self, subscription: Subscription, cannot: Refusal) -> bool:
         """Begin where it still can, saying that it was not where the client was."""
         # Of a topic with keys all that it holds is the way back to what is.
-        keyed = subscription.on_live is not None
-        return self._begin(subscription, EVERYTHING if keyed else self.log.head, cannot)
+        position = EVERYTHING if subscription.keyed else self.log.head
+        return self._begin(subscription, position, cannot)
+
+    async def _start_at_newest(self, subscription: Subscription) -> bool:
+        """Begin with the newest message, which is the first that is given."""
+        item = self.tails.newest(subscription.topic.key, int(self.wall() * 1_000_000))
+        if item is not None:
+            return self._begin(subscription, item.id - 1)
+        subscription.busy = True
+        try:
+            read = await self.reads.after(subscription.topic, NEWEST, subscription.window_us)
+        finally:
+            subscription.busy = False
+        if subscription.ended:
+            return False
+        if read.items:
+            # Given from this page: read again it might have expired, and be too old.
+            return self._begin(subscription, read.items[0].id - 1, read=read)
+        # There is none, or it is reported in a moment, and is then the first.
+        return self._begin(subscription, self.log.head)
 
     def _begin(
         self,
@@ -218,7 +241,7 @@ class Attacher:
                 position = subscription.replay.position
                 read = await self._read(subscription)
                 if not subscription.ended:
-                    if position == EVERYTHING and subscription.on_live is not None:
+                    if position == EVERYTHING and subscription.keyed:
                         subscription.whole_from = read.page.head
                     read.page.judge(max(position, subscription.whole_from))
                     self._take(subscription, read)

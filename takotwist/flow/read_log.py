@@ -19,7 +19,7 @@ from takotwist.codecs.wire_forms import Encoded
 from takotwist.core.log import Page
 from takotwist.core.metrics import Metrics
 from takotwist.core.tail import Tails
-from takotwist.core.topic import EVERYTHING, Message, Topic
+from takotwist.core.topic import EVERYTHING, NEWEST, Message, Topic
 from takotwist.flow.followed import FollowedTopics
 from takotwist.ports import IReplayLog
 
@@ -59,7 +59,7 @@ class SharedReads:
     )
 
     def after(self, topic: Topic, position: int, window_us: int) -> Deferred[ReadPage]:
-        """The first page of `topic` after `position`.
+        """The first page of `topic` after `position`, or its newest message after `NEWEST`.
 
         :param window_us: the topic's window, for its tail.
         :raises StoreUnavailable: the log cannot be read.
@@ -87,6 +87,8 @@ class SharedReads:
         items = [Encoded(message) for message in page.messages]
         if not page.more and page.head >= head and self.followed.has(topic.key):
             # Nothing was reported since the snapshot, so this is the whole tail.
+            if position == NEWEST:
+                position = items[0].id - 1 if items else head
             self.tails.prime(topic.key, max(position, page.removed), items, window_us)
         return ReadPage(page, items)
 

@@ -180,7 +180,7 @@ class Session:
         :param on_open: called before the first message.
         :param on_end: called when the server ends the subscription.
         :param on_full: see `ClientFrames`.
-        :param on_live: of a roster: called when all who were there have been named.
+        :param on_live: called when all that was there at the beginning has been given.
         :return: `None` where the connection closed meanwhile.
         :raises BodyInvalid: it is followed already. :raises RateLimited: too many are.
         :raises Refusal: the topic cannot be followed from this cursor.
@@ -206,6 +206,7 @@ class Session:
             on_open,
             subscribed.ended,
             forgotten_when_idle=lifecycle.inactivity_ttl_ms > 0 and not admitted.asked.roster,
+            keyed=admitted.asked.keyed,
             on_live=on_live,
         )
         self.subscribed[topic.key] = subscribed

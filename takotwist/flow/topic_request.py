@@ -14,7 +14,7 @@ import attrs
 from takotwist.core.channel import ChannelDefinition
 from takotwist.core.json_values import JsonObject
 from takotwist.core.roster_messages import roster_of
-from takotwist.core.topic import Topic
+from takotwist.core.topic import NEWEST, Topic
 from takotwist.errors import TransportNotEnabled
 
 #: Queries remembered, and the most fields and characters that one may have: together
@@ -72,6 +72,15 @@ class TopicRequest:
     params: JsonObject
     topic: Topic
     roster: bool = False
+
+    @property
+    def keyed(self) -> bool:
+        """Whether the topic's messages have keys."""
+        return self.roster or self.definition.newest is not None
+
+    def tells_synced(self, cursor: int | None) -> bool:
+        """Whether it is said when all is given that was there at the beginning."""
+        return cursor == NEWEST or self.keyed
 
     def of_roster(self) -> TopicRequest:
         """The same about who is there.

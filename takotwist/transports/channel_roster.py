@@ -84,7 +84,7 @@ class ChannelRoster:
                 self._wire.send(reset_frame(reset, cursor, frame.ref, topic))
 
         def synced() -> None:
-            self._wire.send(synced_frame(self._ref, session.position(topic), topic))
+            self._wire.send(synced_frame(session.position(topic), self._ref, topic))
 
         await follow_roster(
             session, admitted, frame.cursor, frame.reset_when_stale, opened, self._ended, synced

@@ -27,6 +27,7 @@ from takotwist.codecs.frames import (
     pong_frame,
     read_client_frame,
     reset_frame,
+    synced_frame,
 )
 from takotwist.core.log import Appended
 from takotwist.core.topic import FOREIGN
@@ -193,8 +194,18 @@ class ChannelSpeaker:
                 if reset is not None:
                     wire.send(reset_frame(reset, cursor))
 
+        def synced() -> None:
+            wire.send(synced_frame(wire.session.position(self._asked.topic)))
+
+        told = self._explicit and self._asked.tells_synced(self._cursor)
         self._subscribed = await wire.session.subscribe(
-            admitted, self._cursor, self._reset_when_stale, opened, wire.end, wire.hold
+            admitted,
+            self._cursor,
+            self._reset_when_stale,
+            opened,
+            wire.end,
+            wire.hold,
+            synced if told else None,
         )
 
     async def _refresh(self, subscribed: Subscribed, frame: Authenticate) -> None:

@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from takotwist.codecs.cookie import header_text as text_of
 from takotwist.codecs.cookie import read_cookies
 from takotwist.core.channel import CURSOR_QUERY_KEYS, RESERVED_QUERY_KEYS
-from takotwist.core.topic import parse_cursor
+from takotwist.core.topic import parse_beginning
 from takotwist.errors import CursorInvalid, MessageTooLarge, Overloaded, ParamsInvalid, Refusal
 from takotwist.flow.topic_request import RequestCredentials
 from takotwist.streams.http.interface import BodyRequest, ReadableRequest
@@ -42,7 +42,7 @@ class ChannelRequest:
 
     @property
     def cursor(self) -> int | None:
-        """Cursor to resume from: `None` is the live tail (protocol, section 4).
+        """Cursor to resume from, or `NEWEST`: `None` is the live tail (protocol, section 4).
 
         An empty one is none: what a page writes that has stored nothing yet.
 
@@ -52,7 +52,7 @@ class ChannelRequest:
         said += [(field, self._reserved.get(field)) for field in CURSOR_QUERY_KEYS]
         for field, text in said:
             if text:
-                return parse_cursor(text, field, foreign=self.reset_when_stale)
+                return parse_beginning(text, field, foreign=self.reset_when_stale)
         return None
 
     def reserved(self, field: str) -> str | None:

@@ -99,13 +99,16 @@ class SseTransport:
             opened = partial(stream.opened, asked, cursor)
             try:
                 reset = channel_request.reset_when_stale
+                synced = partial(stream.synced, asked.topic)
                 if roster:
-                    synced = partial(stream.synced, asked.topic)
                     await follow_roster(
                         session, admitted, cursor, reset, opened, stream.end, synced
                     )
                 else:
-                    await session.subscribe(admitted, cursor, reset, opened, stream.end)
+                    on_live = synced if asked.tells_synced(cursor) else None
+                    await session.subscribe(
+                        admitted, cursor, reset, opened, stream.end, on_live=on_live
+                    )
             except BaseException:
                 session.close("refused")
                 raise
@@ -149,7 +152,7 @@ class SseStream:
             )
 
     def synced(self, topic: Topic) -> None:
-        """All who were there have been named."""
+        """All that was there at the beginning has been given."""
         if self._stream is not None:
             self.send_queue.flush()
             at = str(self.session.position(topic))

@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 
 from takotwist.core.channel import Lifecycle
 from takotwist.core.log import Append, Appended, Page, Report
-from takotwist.core.topic import EVERYTHING, Draft, Topic
+from takotwist.core.topic import EVERYTHING, NEWEST, Draft, Topic
 from takotwist.errors import CursorInvalid, ReplayTooOld, StoreUnavailable
 from takotwist.ports import ILogFollower, IReplayLog
 from tests.contracts.replay_log_model import ModelLog
@@ -426,6 +426,21 @@ class ReplayLogContract:
         self.assertEqual((len(page.messages), page.more), (1, False))
         page = self.read(LOBBY, limit=3)
         self.assertEqual((len(page.messages), page.more), (3, False))
+
+    def test_newest(self) -> None:
+        """The newest message alone, of whatever the topic holds, with the numbers of its page."""
+        self.assertEqual(self.read(LOBBY, NEWEST).messages, ())
+        self.append(entry(LOBBY, "1", "2"), entry(KITCHEN, "x"))
+        *_, last = self.append(entry(LOBBY, "3"))[0].messages
+        self.append(entry(KITCHEN, "y"))
+        for _ in range(2):
+            page = self.read(LOBBY, NEWEST)
+            self.assertEqual((page.messages, page.more), ((last,), False))
+            self.assertEqual((page.head, page.removed), (last.id + 1, NOW))
+            self.restart()
+        self.sweep(NOW + DAY)
+        self.assertEqual(self.read(LOBBY, NEWEST).messages, ())
+        self.assertEqual(self.read(LOBBY, NEWEST).removed, last.id)
 
     def test_limit_of_nothing(self) -> None:
         """A page of no messages still tells whether there are any, and the watermark."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from takotwist.core.channel import Lifecycle
 from takotwist.core.log import Append
-from takotwist.core.topic import Draft, Topic
+from takotwist.core.topic import NEWEST, Draft, Topic
 from takotwist.errors import ReplayTooOld
 from tests.contracts.replay_log import (
     APPENDS,
@@ -158,6 +158,14 @@ class KeysContract(ReplayLogContract):
         self.assertEqual(self.texts(LOBBY), ["back"])
         self.read(LOBBY).judge(left)
         self.assertEqual(self.read(LOBBY).removed, NOW)
+
+    def test_newest_of_what_is_kept(self) -> None:
+        """The newest message may be one that outlived a later one."""
+        self.append(named(LOBBY, True, ("a", "1"), ("b", "2")))
+        self.append(named(LOBBY, False, ("c", "3")))
+        self.sweep(NOW + DAY)
+        [newest] = self.read(LOBBY, NEWEST).messages
+        self.assertEqual(newest.data, b'"2"')
 
     def test_deletes(self) -> None:
         """A draft that deletes ends its key in the middle of an append that is kept."""

@@ -76,6 +76,8 @@ def _is_server_frame(line: bytes) -> bytes:
             return server_frame.ack_frame(
                 ref, None if stored is None else int(stored), stored=stored is not None
             )
+        case "synced":
+            return server_frame.synced_frame(int(said["cursor"]), ref, topic)
         case "pong":
             return server_frame.pong_frame(ref)
         case "error":

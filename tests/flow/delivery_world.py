@@ -30,7 +30,10 @@ TOPICS = [Topic.of("chat", {"roomId": room}) for room in "ab"]
 
 
 class Client:
-    """One subscriber, with a connection that the test can clog."""
+    """One subscriber, with a connection that the test can clog.
+
+    :ivar newest: the newest message when it began, where it asked for that.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Client:
         self.cursor: int | None = None
         self.was_reset = False
         self.received: list[int] = []
+        self.newest = 0
         self.ended: Refusal | None = None
         self.clogged = False
         self.send_queue = SendQueue(limit=200, flush_batch=world.flush_batch)

@@ -20,7 +20,7 @@ from takotwist.core.channel import Lifecycle
 from takotwist.core.fanout import Subscription
 from takotwist.core.replay import Gate
 from takotwist.core.send_queue import SendQueue
-from takotwist.core.topic import Topic
+from takotwist.core.topic import NEWEST, Topic
 from takotwist.errors import CursorInvalid, ReplayTooOld, StoreUnavailable
 from tests.flow.delivery_world import PLAIN, TOPICS, Client, DeliveryWorld
 
@@ -80,16 +80,19 @@ class DeliveryMachine(RuleBasedStateMachine):
     @rule(
         target=clients,
         topic=st.sampled_from(TOPICS),
-        back=st.one_of(st.none(), st.integers(0, 20)),
+        back=st.one_of(st.none(), st.just(NEWEST), st.integers(0, 20)),
         reset=st.booleans(),
         way=st.sampled_from(("joined", "at once", "straight")),
     )
     def attach(self, topic: Topic, back: int | None, reset: bool, way: str) -> Client:
-        cursor: int | None = None
-        if back is not None:
+        cursor = back
+        if back not in (None, NEWEST):
             known = [0, *self.world.stored[topic.key]]
             cursor = known[-1 - min(back, len(known) - 1)]
-        return Client(self.world, topic, cursor, reset, way != "joined", way == "straight")
+        had = [one for one in self.world.stored[topic.key] if one <= self.world.log.head]
+        client = Client(self.world, topic, cursor, reset, way != "joined", way == "straight")
+        client.newest = max(had, default=0) if back == NEWEST else 0
+        return client
 
     @rule(client=clients)
     def clog(self, client: Client) -> None:
@@ -137,6 +140,8 @@ def check(client: Client, *, complete: bool) -> None:
     assert reported == wanted[: len(reported)], "a gap, a repetition or a wrong order"
     assert given == sorted(set(given))
     if complete and client.ended is None:
+        assert not client.newest or max(given, default=0) >= client.newest, "no state"
+        assert client.newest <= client.cursor + 1, "more than the newest"
         assert client.subscription.replay.gate is Gate.OPEN
         assert given == wanted, "a live subscriber misses something"
     if client.ended is not None and complete:

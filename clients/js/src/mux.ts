@@ -177,8 +177,10 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
         topic.events.attached(frame.subject);
         if (frame.cursor) topic.events.moved(frame.cursor);
       } else if (frame.op === "reset") topic.events.reset(frame);
-      else if (frame.op === "synced") topic.events.synced?.();
-      else end(topic, ofCode(frame.code, frame.error, frame.retryAfterMs));
+      else if (frame.op === "synced") {
+        topic.events.moved(frame.cursor!);
+        topic.events.synced?.();
+      } else end(topic, ofCode(frame.code, frame.error, frame.retryAfterMs));
     });
   }
 

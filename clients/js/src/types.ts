@@ -118,7 +118,10 @@ export interface ChannelOptions {
   readonly credentials?: Credentials;
   /** The header that the channel's definition names. Default: `authorization`. */
   readonly header?: string;
-  /** Start after this message; `"0"` is everything still in the window. Default: live. */
+  /**
+   * Start after this message; `"0"` is everything still in the window, `"newest"` the latest state:
+   * the newest message of each key, or the last message. Default: live.
+   */
   readonly cursor?: string;
   /**
    * Effect of an expired cursor without `onGone`: `reset` (default) goes on live and

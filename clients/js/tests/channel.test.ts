@@ -370,6 +370,40 @@ describe("a cursor outside the window", () => {
   });
 });
 
+describe("the latest state", () => {
+  test("is asked for once: later connections go on from what was seen", async () => {
+    const { world, channel } = await setup({ cursor: "newest" });
+    const seen: unknown[] = [];
+    channel.subscribe(({ id }) => seen.push(id));
+    await world.settle();
+    world.socket.open();
+    await world.settle();
+    const { cursor, ref } = world.socket.last("subscribe");
+    expect(cursor).toBe("newest");
+    world.socket.frame({ op: "ack", ref, channel: "chat", params: {}, cursor: "0" });
+    world.socket.frame(message("40", {}));
+    world.socket.frame({ op: "synced", ref, channel: "chat", params: {}, cursor: "55" });
+    expect([seen, channel.cursor]).toEqual([["40"], "55"]);
+    world.socket.lose();
+    await world.advance(60_000);
+    world.socket.open();
+    await world.settle();
+    expect(world.socket.last("subscribe").cursor).toBe("55");
+  });
+
+  test("of which nothing came is asked for again", async () => {
+    const { world, channel } = await setup({ cursor: "newest" });
+    channel.subscribe(() => {});
+    await world.settle();
+    world.socket.open();
+    world.socket.lose();
+    await world.advance(60_000);
+    world.socket.open();
+    await world.settle();
+    expect(world.socket.last("subscribe").cursor).toBe("newest");
+  });
+});
+
 describe("history", () => {
   test("is a page of the window", async () => {
     const { world, channel } = await setup({ params: { roomId: "a" }, credentials: () => "Bearer x" });

@@ -29,7 +29,7 @@ from takotwist.core.retention import (
     drop_at,
     due_at,
 )
-from takotwist.core.topic import Message, Topic
+from takotwist.core.topic import NEWEST, Message, Topic
 from takotwist.errors import StoreUnavailable
 from takotwist.ports import ILogFollower, IReplayLog
 
@@ -261,7 +261,7 @@ class InMemoryReplayLog:
         if kept is None:
             return Page((), False, self.head, self._removed)
         page: list[Message] = []
-        start = kept.position_after(after)
+        start = len(kept.messages) - 1 if after == NEWEST else kept.position_after(after)
         for message in kept.messages[start : start + limit]:
             max_bytes -= message.size
             if page and max_bytes < 0:

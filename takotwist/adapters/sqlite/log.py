@@ -36,7 +36,7 @@ from takotwist.adapters.sqlite.rows import Known
 from takotwist.adapters.sqlite.writer_thread import StayingThread
 from takotwist.core.log import Append, Appended, LogStats, Page, Report
 from takotwist.core.retention import Watched
-from takotwist.core.topic import Message, Topic
+from takotwist.core.topic import NEWEST, Message, Topic
 from takotwist.errors import StoreUnavailable
 from takotwist.interfaces import IReactor
 from takotwist.ports import ILogFollower, IReplayLog
@@ -320,6 +320,9 @@ def read(db: sqlite3.Connection, topic: Topic, after: int, limit: int, max_bytes
     if row is None:
         return Page((), False, head, removed)
     number, removed = row
+    if after == NEWEST:
+        [newest] = db.execute("SELECT max(id) FROM message WHERE topic = ?", (number,)).fetchone()
+        after = head if newest is None else newest - 1
     messages: list[Message] = []
     more = False
     found = db.execute(

@@ -47,7 +47,8 @@ def subscribe(
 
     :param url: ``https://host``, with a base path of one's own or without, or
         ``unix:/path`` for a Unix socket.
-    :param cursor: an id to resume after, ``"0"`` for all that is kept, `None` for live.
+    :param cursor: an id to resume after, ``"0"`` for all that is kept, ``"newest"`` for the
+        latest state, `None` for live.
     :param credentials: the text of a header, a mapping of headers, or a callable that
         gives either and is asked before every connection.
     :param on_gone: when messages may have been missed for good: ``reset`` yields one

@@ -155,14 +155,15 @@ class Mux:
         def ended(refusal: Refusal) -> None:
             self._refused(refusal, self._refs.pop(topic.key, None), topic)
 
+        def synced() -> None:
+            self._wire.send(synced_frame(session.position(topic), self._refs.get(topic.key), topic))
+
         if not asked.roster:
+            on_live = synced if asked.tells_synced(cursor) else None
             await session.subscribe(
-                admitted, cursor, frame.reset_when_stale, opened, ended, self._wire.hold
+                admitted, cursor, frame.reset_when_stale, opened, ended, self._wire.hold, on_live
             )
             return
-
-        def synced() -> None:
-            self._wire.send(synced_frame(self._refs.get(topic.key), session.position(topic), topic))
 
         await follow_roster(
             session, admitted, cursor, frame.reset_when_stale, opened, ended, synced

@@ -8,9 +8,10 @@ import psycopg
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.postgres.schema import MOVER_US
-from takotwist.core.channel import ChannelDefinition, Defined, Registry
+from takotwist.core.channel import ChannelDefinition, Defined, NewestRules, Registry
 from takotwist.core.metrics import Metrics
 from takotwist.core.params import Params
+from takotwist.core.topic import EVERYTHING, Topic
 from takotwist.flow.authorize import AuthorizerService
 from takotwist.flow.outbox import OutboxMover
 from tests.adapters.postgres.clocked import ClockedLog, World
@@ -137,6 +138,22 @@ class OutboxTests(SynchronousTestCase):
             lambda: self.world.do("SELECT id FROM outbox WHERE refused LIKE '%JSON object%'")
         )
 
+    def test_no_room(self) -> None:
+        """A key too many is put aside with the reason, and its neighbours are stored."""
+        app = self.app()
+        for name in ("a", "b", "c", "a"):
+            data = f'{{"name": "{name}"}}'
+            self.publish(app, "", channel="board", type=name, data=data)
+        self.publish(app, "good")
+        app.commit()
+        self.reactor.until(self.texts)
+        rows = self.world.do("SELECT type, refused FROM outbox")
+        self.assertEqual([row[0] for row in rows], ["c"])
+        self.assertIn("as many keys", rows[0][1])
+        board = Topic.of("board", {"roomId": "lobby"})
+        page = self.reactor.wait(self.one.read(board, EVERYTHING, 10, 10_000))
+        self.assertEqual([one.type for one in page.messages], ["b", "a"])
+
     def test_idempotency_key(self) -> None:
         """A key is known as it is of any publish."""
         app = self.app()
@@ -174,8 +191,12 @@ class OutboxTests(SynchronousTestCase):
 def authorizing() -> AuthorizerService:
     """As much of the service as a check of a publish needs."""
     params = Params.of({"type": "object", "properties": {"roomId": {"type": "string"}}})
+    board = NewestRules(key="name", max_keys=2)
     registry = Registry.of(
-        [Defined(ChannelDefinition(name="chat", params=params), "here", local=True)]
+        [
+            Defined(ChannelDefinition(name="chat", params=params), "here", local=True),
+            Defined(ChannelDefinition(name="board", params=params, newest=board), "", local=True),
+        ]
     )
     nobody: Any = None
     return AuthorizerService(registry, nobody, Metrics(), lambda: 0.0, limited())

@@ -51,6 +51,15 @@ class PositionTests(SynchronousTestCase):
 class ContinuityTests(SynchronousTestCase):
     """A reset is owed once, and paid at the right moment."""
 
+    def test_from_the_latest_state(self) -> None:
+        """It is asked for until something of it is there; then the cursor is one as any other."""
+        continuity = Continuity.starting_at("newest", "reset")
+        self.assertEqual(continuity.cursor, "newest")
+        self.assertEqual(continuity.attached("0"), ([], True))
+        self.assertEqual(continuity.attached("41"), ([], True))
+        self.assertEqual(continuity.attached("40"), ([], False))
+        self.assertEqual(continuity.cursor, "41")
+
     def test_paid_when_attached(self) -> None:
         """With the cursor at which the subscription goes on, and once."""
         continuity = Continuity.starting_at("5", "reset")

@@ -130,6 +130,7 @@ DECLARE
     found_topics bigint[] := '{}';
     touched text;
     moved bigint;
+    aside bigint;
     large bigint[];
     failed bigint[] := '{}';
     -- Topics of which this batch has nothing but what is not stored.
@@ -178,14 +179,6 @@ BEGIN
         RETURN;
     END IF;
 
-    IF cardinality(a_outbox) > 0 THEN
-        DELETE FROM outbox WHERE id = ANY (a_outbox);
-        GET DIAGNOSTICS moved = ROW_COUNT;
-        IF moved <> cardinality(a_outbox) THEN
-            RAISE EXCEPTION 'another node has moved it' USING ERRCODE = 'TK003';
-        END IF;
-    END IF;
-
     IF cardinality(c_entry) > 0 THEN
         SELECT coalesce(array_agg(c.entry), '{}') INTO failed
         FROM unnest(c_entry, c_topic, c_after) c (entry, topic, after)
@@ -217,6 +210,20 @@ BEGIN
             SELECT FROM unnest(m_entry, m_topic) o (entry, topic)
             WHERE o.topic = m.topic AND o.entry <> ALL (failed)
         );
+    END IF;
+
+    IF cardinality(a_outbox) > 0 THEN
+        -- One for each entry.  Those that there is no room for are put aside.
+        UPDATE outbox SET refused = 'The topic keeps as many keys as it may.'
+        WHERE id IN (SELECT a_outbox[entry + 1] FROM unnest(overfull) entry);
+        GET DIAGNOSTICS aside = ROW_COUNT;
+        DELETE FROM outbox
+        WHERE id IN (SELECT id FROM unnest(a_outbox) WITH ORDINALITY o (id, i)
+            WHERE o.i - 1 <> ALL (overfull));
+        GET DIAGNOSTICS moved = ROW_COUNT;
+        IF moved + aside <> cardinality(a_outbox) THEN
+            RAISE EXCEPTION 'another node has moved it' USING ERRCODE = 'TK003';
+        END IF;
     END IF;
 
     prev := held.head;
@@ -769,7 +776,8 @@ BEGIN
 END
 $$;
 
--- One page of a topic, with head and watermark of the same snapshot.
+-- One page of a topic, with head and watermark of the same snapshot; after -1 it is the newest
+-- message alone.
 --   same  whether it is still the same run of the engine
 CREATE FUNCTION page@(a_digest bytea, a_after bigint, a_limit bigint, a_bytes bigint)
 RETURNS TABLE (
@@ -781,6 +789,13 @@ RETURNS TABLE (
     FROM store s
     LEFT JOIN topic t ON t.digest = a_digest
     LEFT JOIN LATERAL (
+        SELECT CASE WHEN a_after >= 0 THEN a_after ELSE (
+            SELECT o.id - 1 FROM message o
+            WHERE o.topic = t.id AND (o.id > t.removed OR o.kept)
+            ORDER BY o.id DESC LIMIT 1
+        ) END AS id
+    ) p ON true
+    LEFT JOIN LATERAL (
         SELECT n.i > a_limit OR (n.i > 1 AND n.total > a_bytes) AS more, n.id, n.epoch, n.seq,
             CASE WHEN n.i = 1 OR n.total <= a_bytes THEN n.type END AS type,
             CASE WHEN n.i = 1 OR n.total <= a_bytes THEN n.data END AS data
@@ -788,12 +803,12 @@ RETURNS TABLE (
             SELECT o.*, row_number() OVER w AS i, sum(o.size) OVER w AS total
             FROM (
                 (SELECT * FROM message o
-                WHERE o.topic = t.id AND o.id > greatest(a_after, t.removed)
+                WHERE o.topic = t.id AND o.id > greatest(p.id, t.removed)
                 ORDER BY o.id LIMIT a_limit + 1)
                 UNION ALL
                 (SELECT * FROM message o
                 WHERE t.kept > 0 AND o.topic = t.id AND o.kept
-                    AND o.id > a_after AND o.id <= t.removed
+                    AND o.id > p.id AND o.id <= t.removed
                 ORDER BY o.id LIMIT a_limit + 1)
                 ORDER BY id LIMIT a_limit + 1
             ) o

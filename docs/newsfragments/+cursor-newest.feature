@@ -1,0 +1,1 @@
+A subscription may begin with the latest state: `cursor: "newest"` gives the newest message of each key, or the last message of a channel without keys, says when that is all (`synced`), and then what follows, on every transport and in every client.
