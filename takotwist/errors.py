@@ -18,10 +18,14 @@ maps errors to numbers.
     │   ├── VerifyRejected         403  4403
     │   ├── OriginRejected         403  4403
     │   ├── HostRejected           403  4403
+    │   ├── StreamTaken            403  4403
     │   ├── ChannelUnknown         404  4404
     │   ├── NotFound               404  4404
     │   ├── MethodNotAllowed       405  4400
     │   ├── TooManyKeys            409  4400
+    │   ├── StreamEnded            409  4400
+    │   ├── StreamDifferent        409  4400
+    │   ├── StreamGap              409  4400
     │   ├── ReplayTooOld           410  4410
     │   ├── MessageTooLarge        413  1009
     │   ├── UpgradeRequired        426  4400
@@ -161,6 +165,13 @@ class HostRejected(Refusal):
     default_sentence = "This server does not answer to this host."
 
 
+class StreamTaken(Refusal):
+    """Another writer has taken the streamed message over; this one's words are refused."""
+
+    code, http_status, close_code = "stream-taken", 403, 4403
+    default_sentence = "Another writer has taken this message over."
+
+
 class ChannelUnknown(Refusal):
     """No channel has this name."""
 
@@ -187,6 +198,42 @@ class MethodNotAllowed(Refusal):
     def __init__(self, sentence: str | None = None, *, allow: tuple[str, ...] = ("GET",)) -> None:
         super().__init__(sentence)
         self.allow = allow
+
+
+class StreamEnded(Refusal):
+    """The streamed message has ended; nothing can be appended.
+
+    :ivar how: ``ended``, ``failed`` or ``cancelled``.
+    :ivar reason: a word, of ``failed``.
+    """
+
+    code, http_status, close_code = "stream-ended", 409, 4400
+    default_sentence = "The message has ended."
+
+    def __init__(self, sentence: str | None = None, *, how: str = "", reason: str = "") -> None:
+        super().__init__(sentence)
+        self.how, self.reason = how, reason
+
+
+class StreamDifferent(Refusal):
+    """A streamed message of this id is there already, of somebody else's request."""
+
+    code, http_status, close_code = "stream-different", 409, 4400
+    default_sentence = "A message of this id is there already."
+
+
+class StreamGap(Refusal):
+    """A request of the writer before this one is missing.
+
+    :ivar expected: its number.
+    """
+
+    code, http_status, close_code = "stream-gap", 409, 4400
+    default_sentence = "A request of the writer is missing."
+
+    def __init__(self, sentence: str | None = None, *, expected: int = 0) -> None:
+        super().__init__(sentence)
+        self.expected = expected
 
 
 class ReplayTooOld(Refusal):

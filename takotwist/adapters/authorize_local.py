@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import msgspec
@@ -40,6 +40,7 @@ from takotwist.app.calls import (
 )
 from takotwist.app.channel import Channel
 from takotwist.app.published import Published
+from takotwist.app.stream_call import StreamCall, StreamLine, StreamReply
 from takotwist.app.types import failure_text
 from takotwist.core.authorization import AuthRequest, Frame, Grant, Verdict
 from takotwist.core.json_values import JsonObject
@@ -157,6 +158,47 @@ class Rosters:
     kick: Callable[[str, JsonObject, str], Deferred[int]]
 
 
+class Streams(Protocol):
+    """Writers of streamed messages, by channel and params."""
+
+    def ask(self, channel: str, params: JsonObject, call: StreamCall) -> Deferred[StreamReply]:
+        """What a writer asks."""
+
+    def watch(
+        self, channel: str, params: JsonObject, id: str, ended: Callable[[str, str], object]
+    ) -> Callable[[], None]:
+        """Have `ended` called with how and why, when an end is stored here."""
+
+
+@attrs.frozen(slots=True)
+class _LocalLine:
+    """A writer's way, in the reactor's thread; see `StreamLine`."""
+
+    _reactor: Any
+    _streams: Streams
+    _channel: str
+    _params: JsonObject
+
+    def now(self) -> float:
+        seconds: float = self._reactor.seconds()
+        return seconds
+
+    def ask(self, call: StreamCall, told: Callable[[StreamReply | BaseException], None]) -> None:
+        asked = self._streams.ask(self._channel, self._params, call)
+        asked.addCallbacks(told, lambda failure: told(failure.value))
+
+    def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], object]:
+        later = self._reactor.callLater(seconds, action)
+        return lambda: later.active() and later.cancel()
+
+    def waiting(self) -> tuple[Awaitable[None], Callable[[], None]]:
+        waiting: Deferred[None] = Deferred()
+        return _awaitable(waiting), lambda: None if waiting.called else waiting.callback(None)
+
+    def watch(self, id: str, ended: Callable[[str, str], object]) -> Callable[[], None]:
+        return self._streams.watch(self._channel, self._params, id, ended)
+
+
 @attrs.frozen(slots=True)
 class LocalPublishing:
     """Publisher of the app's code in this process, straight to the log; see `Channel.bind`.
@@ -170,6 +212,7 @@ class LocalPublishing:
     _store: Store
     _in_reactor: Callable[[], bool] = isInIOThread
     _rosters: Rosters | None = attrs.field(default=None, kw_only=True)
+    _streams: Streams | None = attrs.field(default=None, kw_only=True)
 
     def publish_soon(
         self,
@@ -196,6 +239,25 @@ class LocalPublishing:
     def kick_soon(self, channel: str, params: JsonObject, subject: str) -> Awaitable[int]:
         """Implement `Publishing`."""
         return _awaitable(self._known("kick").kick(channel, params, subject))
+
+    def stream_line(self, channel: str, params: JsonObject) -> StreamLine:
+        """Implement `Publishing`."""
+        if not self._in_reactor() or self._streams is None:
+            raise RuntimeError(
+                "stream() is for coroutines in the server's process; in a plain function use"
+                " stream_sync()"
+            )
+        return _LocalLine(self._reactor, self._streams, channel, params)
+
+    def stream_now(self, channel: str, params: JsonObject, call: StreamCall) -> StreamReply:
+        """Implement `Publishing`."""
+        if self._in_reactor() or self._streams is None:
+            raise RuntimeError(
+                "stream_sync() would block the server; in a coroutine use `async with stream()`"
+            )
+        ask: Any = self._streams.ask
+        reply: StreamReply = blockingCallFromThread(self._reactor, ask, channel, params, call)
+        return reply
 
     def _known(self, what: str) -> Rosters:
         if not self._in_reactor() or self._rosters is None:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import attrs
 
+from takotwist.app.stream_call import StreamCall, StreamLine, StreamReply
 from takotwist.core.json_values import Json
 from takotwist.core.topic import Draft
 
@@ -57,3 +58,11 @@ class Publishing(Protocol):
 
     def kick_soon(self, channel: str, params: Mapping[str, object], subject: str) -> Awaitable[int]:
         """Take a member of a topic out; the number of its connections."""
+
+    def stream_line(self, channel: str, params: Mapping[str, object]) -> StreamLine:
+        """A way for a writer of streamed messages, where it runs now."""
+
+    def stream_now(
+        self, channel: str, params: Mapping[str, object], call: StreamCall
+    ) -> StreamReply:
+        """One call of a writer that cannot await: blocks the thread it is called in."""

@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -31,11 +31,15 @@ from takotwist.app.publish_wire import (
     draft_of,
     drafts_of,
     presence_of,
+    read_answer,
     read_ended,
     read_members,
     target_of,
 )
 from takotwist.app.published import Published
+from takotwist.app.stream_call import StreamCall, StreamReply
+from takotwist.app.stream_line_asyncio import AsyncioLine
+from takotwist.app.stream_wire import read_reply, request_of, stream_of
 from takotwist.codecs.http_answer import HttpAnswer
 from takotwist.codecs.query import check_key
 from takotwist.core.topic import Draft
@@ -43,6 +47,8 @@ from takotwist.errors import ConfigError
 
 #: Where a server serves its channels unless the address names a path (protocol, section 3).
 DEFAULT_BASE_PATH = "/_tako/channels/"
+
+T = TypeVar("T")
 
 #: One blocking HTTP exchange.
 Exchange = Callable[[str, str, Mapping[str, str], bytes, Deadline], HttpAnswer]
@@ -174,14 +180,7 @@ class Publisher:
         idempotency_key: str | None,
     ) -> list[Published]:
         """The awaitable form of `publish_now`."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise ConfigError(
-                "no asyncio loop runs here to wait with; in a plain function use the form"
-                " that blocks (publish_sync), and under Twisted bind the channel to a"
-                " takotwist.app.publisher_twisted.DeferredPublisher"
-            ) from None
+        loop = _running_loop("publish_sync")
         if not drafts:
             return []
         request = self.request(channel, params, drafts, idempotency_key, loop.time())
@@ -198,13 +197,18 @@ class Publisher:
         if not drafts:
             return []
         request = self.request(channel, params, drafts, idempotency_key, self._clock())
+        return self._answered_now(request, read_answer)
+
+    def _answered_now(self, request: Request, read: Callable[[HttpAnswer], T]) -> T:
         tries = request.tries
         # One deadline for all attempts, so that what waits is said once.
         deadline = Deadline(0.0, self._clock, tries.remind_at, tries.remind)
 
         async def ask(seconds: float) -> HttpAnswer:
             deadline.at = self._clock() + seconds
-            return self._exchange("POST", request.target, request.headers, request.body, deadline)
+            return self._exchange(
+                request.method, request.target, request.headers, request.body, deadline
+            )
 
         async def sleep(seconds: float) -> None:
             until = self._clock() + seconds
@@ -213,7 +217,34 @@ class Publisher:
                 tries.remind()
             self._sleep(seconds)
 
-        return without_waiting(tries.published(ask, sleep, self._clock))
+        return without_waiting(tries.answered(ask, sleep, self._clock, read))
+
+    def stream_line(self, channel: str, params: Mapping[str, object]) -> AsyncioLine:
+        """As `Publishing.stream_line`, for asyncio."""
+        _running_loop("stream_sync")
+        return AsyncioLine(
+            self._on_loops, lambda call, now: self.stream_request(channel, params, call, now)
+        )
+
+    def stream_now(
+        self, channel: str, params: Mapping[str, object], call: StreamCall
+    ) -> StreamReply:
+        """As `Publishing.stream_now`."""
+        request = self.stream_request(channel, params, call, self._clock())
+        return self._answered_now(request, read_reply)
+
+    def stream_request(
+        self, channel: str, params: Mapping[str, object], call: StreamCall, now: float
+    ) -> Request:
+        """HTTP request of a writer of a streamed message.
+
+        :param now: as of `request`.
+        """
+        target = stream_of(target_of(self._base, channel, params), call.id)
+        method, headers, body = request_of(call)
+        server = self.address.server
+        tries = Tries(now, self._patience, server, "", self._trouble, self._jitter)
+        return Request(target, {**headers, **self._authorization}, body, tries, method)
 
     def request(
         self,
@@ -291,6 +322,17 @@ async def members_of(
             newest[msgspec.json.decode(member)["subject"]] = bytes(member)
         after = page.after
     return list(newest.values())
+
+
+def _running_loop(blocking: str) -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigError(
+            "no asyncio loop runs here to wait with; in a plain function use the form"
+            f" that blocks ({blocking}), and under Twisted bind the channel to a"
+            " takotwist.app.publisher_twisted.DeferredPublisher"
+        ) from None
 
 
 def authorization_of(key: str | None) -> dict[str, str]:

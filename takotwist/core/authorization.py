@@ -31,6 +31,7 @@ Operation = Literal[
     "append",
     "read",
     "delete",
+    "cancel",
 ]
 
 

@@ -8,6 +8,7 @@ made anew on what is there then.
 from __future__ import annotations
 
 from enum import Enum
+from typing import Protocol
 
 import attrs
 import msgspec
@@ -21,6 +22,7 @@ from takotwist.core.durable_stream import (
     END,
     MARK_BYTES,
     READ,
+    End,
     Marks,
     Producer,
     Spec,
@@ -44,6 +46,7 @@ class Result(Enum):
     ENDED = "ended"
     DELETED = "deleted"
     NOTED = "noted"
+    CLAIMED = "taken over"
     # and refusals
     NOT_THERE = "not there"
     DIFFERENT = "another stream is there"
@@ -67,6 +70,7 @@ class Decision:
     :ivar ended: whether the stream has ended, after it.
     :ivar producer: epoch and highest number that are known now, or the expected number.
     :ivar why: for people.
+    :ivar end: how it has ended, where that is said.
     """
 
     result: Result
@@ -75,6 +79,7 @@ class Decision:
     ended: bool = False
     producer: tuple[int, int] | None = None
     why: str = ""
+    end: End | None = None
 
 
 @attrs.frozen(slots=True)
@@ -107,6 +112,7 @@ class Write:
 
     :ivar content_type: of the body, where it was said.
     :ivar seq: ``Stream-Seq``.
+    :ivar how: it ends, where it ends by this.
     """
 
     body: bytes = b""
@@ -114,6 +120,7 @@ class Write:
     end: bool = False
     producer: Producer | None = None
     seq: str | None = None
+    how: End | None = None
 
     @property
     def size(self) -> int:
@@ -135,6 +142,8 @@ class Write:
             chunks = split(spec, self.body)
             if chunks is None:
                 return Decision(Result.BAD_BODY, why="The body is no JSON.")
+            if spec.about is not None and spec.about.text and not _is_text(chunks):
+                return Decision(Result.BAD_BODY, why="A stream of text takes an array of strings.")
         assert chunks is not None
         if not chunks and (self.body or not self.end):
             return Decision(Result.BAD_BODY, why="The body has nothing to append.")
@@ -146,20 +155,24 @@ class Write:
             known = (self.producer.epoch, self.producer.seq)
         if self.seq is not None and state.seq is not None and not _rises(state.seq, self.seq):
             return Decision(Result.OLD_SEQ)
-        drafts = _drafts(chunks, self.end, self.producer, self.seq)
+        drafts = _drafts(chunks, self.end, self.producer, self.seq, self.how)
         if state.size + _size(drafts) > bounds.max_bytes:
             return Decision(Result.FULL)
+        most = bounds.max_data
+        if most is not None and chunks and state.data + sum(map(len, chunks)) > most:
+            return Decision(Result.FULL)
         result = Result.APPENDED if chunks else Result.ENDED
-        return Decision(result, drafts, bounds.lifecycle(spec), self.end, known)
+        lifecycle = bounds.lifecycle(spec, ended=self.end)
+        return Decision(result, drafts, lifecycle, self.end, known, end=self.how)
 
     def _ended(self, state: StreamState) -> Decision:
         producer = self.producer
         if self.end and producer is not None and producer == state.ended_by:
             known = (producer.epoch, producer.seq)
-            return Decision(Result.REPEATED, ended=True, producer=known)
+            return Decision(Result.REPEATED, ended=True, producer=known, end=state.end)
         if self.end and not self.body and producer is None:
-            return Decision(Result.ENDED, ended=True)
-        return Decision(Result.ALREADY_ENDED, ended=True)
+            return Decision(Result.ENDED, ended=True, end=state.end)
+        return Decision(Result.ALREADY_ENDED, ended=True, end=state.end)
 
     def _judge(
         self, producer: Producer, state: StreamState, bounds: StreamBounds
@@ -220,7 +233,11 @@ class NoteRead:
         return room and now_us - state.used_us >= every_us
 
 
-Change = Create | Write | Delete | NoteRead
+class Change(Protocol):
+    """A change of a stream."""
+
+    def decide(self, state: StreamState, now_us: int, bounds: StreamBounds) -> Decision:
+        """See `Decision`."""
 
 
 def split(spec: Spec, body: bytes) -> tuple[bytes, ...] | None:
@@ -251,17 +268,24 @@ def _drafts(
     end: bool,
     producer: Producer | None = None,
     seq: str | None = None,
+    how: End | None = None,
 ) -> tuple[Draft, ...]:
     drafts = [Draft(DATA, chunk) for chunk in chunks]
+    said = b"" if how is None else msgspec.json.encode(how)
     if end:
-        drafts.append(Draft(END, b""))
+        drafts.append(Draft(END, said))
     if producer is not None or seq is not None:
         marks = " " + msgspec.json.encode(Marks(producer, seq)).decode()
         drafts[0] = Draft(drafts[0].type + marks, drafts[0].data)
         if end:
             # Whoever ended it may ask again, and is told the same.
-            drafts[-1] = Draft(END + marks, b"")
+            drafts[-1] = Draft(END + marks, said)
     return tuple(drafts)
+
+
+def _is_text(chunks: tuple[bytes, ...]) -> bool:
+    """Whether all are strings of JSON."""
+    return all(chunk[:1] == b'"' for chunk in chunks)
 
 
 def _size(drafts: tuple[Draft, ...]) -> int:

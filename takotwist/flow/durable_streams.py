@@ -22,7 +22,6 @@ from takotwist.core.durable_stream import (
     DELETE,
     StreamBounds,
     StreamState,
-    topic_of,
 )
 from takotwist.core.log import Page
 from takotwist.core.stream_change import (
@@ -119,20 +118,20 @@ class StreamService:
         """Unix time."""
         return int(self.wall() * 1_000_000)
 
-    async def look(self, path: str) -> StreamState | None:
+    async def look(self, topic: Topic) -> StreamState | None:
         """The state of a stream now; `None` where there is none.
 
         :raises StoreUnavailable: the log cannot be read.
         """
-        state = await self._refreshed(self._stream(path))
+        state = await self._refreshed(self._stream(topic))
         return state if state.lives(self.now_us, self.bounds) else None
 
-    def change(self, path: str, change: Change) -> Deferred[Outcome]:
+    def change(self, topic: Topic, change: Change) -> Deferred[Outcome]:
         """Change a stream; fires after the commit.
 
         :raises StoreUnavailable: :raises Overloaded: it is not known to be stored.
         """
-        stream = self._stream(path)
+        stream = self._stream(topic)
         answer: Deferred[Outcome] = Deferred()
         if len(stream.waiting) >= MAX_WAITING:
             answer.errback(Failure(Overloaded("Too many changes of this stream wait.")))
@@ -145,12 +144,12 @@ class StreamService:
             )
         return answer
 
-    async def note_read(self, path: str, state: StreamState) -> None:
+    async def note_read(self, topic: Topic, state: StreamState) -> None:
         """Somebody reads a stream, which may live the longer for it."""
         if NoteRead.due(state, self.now_us, self.bounds):
-            await self.change(path, NoteRead())
+            await self.change(topic, NoteRead())
 
-    async def read(self, path: str, state: StreamState, after: int, most: int) -> Chunks:
+    async def read(self, topic: Topic, state: StreamState, after: int, most: int) -> Chunks:
         """Chunks of a stream after an id.
 
         :param most: bytes, about; one chunk at least where there is one.
@@ -158,7 +157,7 @@ class StreamService:
         """
         if after >= state.tail:
             return Chunks([], after, after, False)
-        page = await self._page(topic_of(path), after, most)
+        page = await self._page(topic, after, most)
         if page.removed > after:
             raise ReplayTooOld
         data, to = [], after
@@ -173,8 +172,7 @@ class StreamService:
 
     # inside
 
-    def _stream(self, path: str) -> _Stream:
-        topic = topic_of(path)
+    def _stream(self, topic: Topic) -> _Stream:
         stream = self._known.get(topic.key)
         if stream is None:
             stream = self._known[topic.key] = _Stream(topic)

@@ -35,6 +35,7 @@ from takotwist.live.broadcast.bus import Bus
 from takotwist.live.peers import Peers, name_on
 from takotwist.ports import IAuthorizer, IReplayLog, IWebhookSender
 from takotwist.server.compose_live import compose_live, live_routes
+from takotwist.server.compose_messages import InProcessStreams, compose_messages
 from takotwist.server.compose_pages import compose_pages
 from takotwist.server.compose_presence import rosters, saying
 from takotwist.server.compose_sentences import compose_sentences
@@ -188,6 +189,8 @@ def compose(
         presence, sessions, sentences.attacher, sentences.publishing, reactor.callLater
     )
 
+    streamed = compose_messages(config.streams, sentences, wall=wall, random=random)
+
     # functions of the app, and the live objects that they hand out
     live = compose_live(
         config.live,
@@ -261,6 +264,7 @@ def compose(
                 may_publish,
                 peers,
             ),
+            streamed.routes(admission, may_publish, cost),
             pages,
             live,
             elsewhere,
@@ -380,6 +384,8 @@ def compose(
         admissions=(admission, trusted),
         store=storing(sentences.authorizing, sentences.publishing),
         rosters=rosters(sentences.authorizing, lists, kicks),
+        streamed=streamed.messages,
+        streams=InProcessStreams(streamed.messages),
         live=live,
         peer_door=peer_door,
         node_info=node_info,

@@ -156,7 +156,12 @@ class TakoService(MultiService):
             self._cluster.serve(self.parts.peer_door, self.parts.node_info)
         set_default_broadcasts(self.live.services.broadcasts)
         self.definitions.bind(
-            LocalPublishing(reactor, self.parts.store, rosters=self.parts.rosters)
+            LocalPublishing(
+                reactor,
+                self.parts.store,
+                rosters=self.parts.rosters,
+                streams=self.parts.streams,
+            )
         )
         self._serve_functions(self.definitions.load())
         self._certificate = certificate_of(config, reactor, wall)
@@ -233,6 +238,7 @@ class TakoService(MultiService):
         )
         for facade in self.parts.public.facades:
             facade.start()
+        self.parts.streamed.start()
         if self.parts.webhooks is not None:
             self.parts.webhooks.start()
         self.ready = True
@@ -340,6 +346,7 @@ class TakoService(MultiService):
         # Who is cut off from here on comes back: nobody leaves by it.
         self.parts.presence.stop()
         self.parts.kicks.stop()
+        self.parts.streamed.stop()
         # HTTP/3 begins to leave before the drain, which ends what it waits for.
         leaving = await self.listeners.close()
         try:

@@ -157,7 +157,11 @@ class World:
         for channel in channels:
             parts = self.parts
             local_publishing = LocalPublishing(
-                reactor, parts.store, lambda: True, rosters=parts.rosters
+                reactor,
+                parts.store,
+                lambda: True,
+                rosters=parts.rosters,
+                streams=parts.streams,
             )
             channel.bind(local_publishing)
         self.parts.log.start(self.parts.follower)
@@ -166,6 +170,7 @@ class World:
         self.parts.presence.start()
         for facade in self.parts.public.facades:
             facade.start()
+        self.parts.streamed.start()
         if self.parts.webhooks is not None:
             self.parts.webhooks.start()
         parts = self.parts

@@ -37,15 +37,25 @@ from takotwist.transports.websocket import WebSocketTransport
 CONNECT = b"/_tako/connect"
 
 
+#: What a page may do with streamed messages: read, and cancel.
+_STREAM_METHODS = ("GET", "HEAD", "DELETE", "OPTIONS")
+_STREAM_FIELDS = ("if-none-match",)
+
+#: What is below a channel.
+_BELOW = ("history", "presence", "streams")
+
+
 @attrs.frozen(slots=True)
 class ChannelPath:
     """A path below one of the base paths.
 
-    :ivar rest: ``history``, ``presence`` or nothing.
+    :ivar rest: ``history``, ``presence``, ``streams`` or nothing.
+    :ivar stream: the segment behind ``streams/``, where there is one.
     """
 
     channel: str
     rest: str | None
+    stream: str | None = None
 
 
 def read_path(path: bytes, bases: Sequence[str]) -> ChannelPath | None:
@@ -66,9 +76,10 @@ def read_path(path: bytes, bases: Sequence[str]) -> ChannelPath | None:
             if not is_channel_name(channel):
                 # Klein would answer what its rules do not match, in HTML.
                 raise ChannelUnknown
-            if slash and rest not in ("history", "presence"):
+            rest, deeper, stream = rest.partition("/")
+            if (slash and rest not in _BELOW) or (deeper and (rest != "streams" or not stream)):
                 raise NotFound
-            return ChannelPath(channel, rest or None)
+            return ChannelPath(channel, rest or None, stream or None)
     return None
 
 
@@ -87,6 +98,17 @@ class Facade(Protocol):
     async def answer(self, request: BodyRequest) -> None:
         """Answer a request, or an upgrade.
 
+        :raises Refusal: and then nothing has been written.
+        """
+
+
+class StreamedMessageRoutes(Protocol):
+    """Streamed messages of a topic."""
+
+    async def answer(self, request: BodyRequest, channel: str, segment: str | None) -> None:
+        """Answer a request.
+
+        :param segment: of the path, behind ``streams/``.
         :raises Refusal: and then nothing has been written.
         """
 
@@ -110,6 +132,7 @@ class Routes:
     publish: PublishTransport
     history: HistoryTransport
     presence: PresenceTransport
+    streams: StreamedMessageRoutes
     pages: Mapping[str, IResource] = attrs.field(factory=dict)
     live: LiveRoutes | None = None
     elsewhere: IResource | None = None
@@ -260,6 +283,10 @@ class Root(Resource):
         routes = self._routes
         if request.method == b"OPTIONS":
             return routes.answers.run(request, lambda: self._preflight(request, here))
+        if here.rest == "streams":
+            return routes.answers.run(
+                request, lambda: routes.streams.answer(request, here.channel, here.stream)
+            )
         if here.rest is None:
             if request.method == b"POST":
                 return routes.answers.run(
@@ -273,4 +300,8 @@ class Root(Resource):
     async def _preflight(self, request: Request, here: ChannelPath) -> None:
         definition = await self._routes.sse.admission.authorizing.find(here.channel)
         declared = definition.credentials
-        self._routes.answers.preflight(request, declared.header_name if declared else None)
+        header = declared.header_name if declared else None
+        if here.rest == "streams":
+            self._routes.answers.preflight(request, header, _STREAM_METHODS, _STREAM_FIELDS)
+        else:
+            self._routes.answers.preflight(request, header)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tests.faults import (
     reaching,
     reaching_http3,
+    reaching_messages,
     reaching_presence,
     reaching_streams,
     reaching_unfinished,
@@ -16,6 +17,7 @@ from tests.faults import (
 from tests.faults.limit import Limit
 from tests.faults.live_limits import LIVE_LIMITS
 from tests.faults.pusher_limits import PUSHER_LIMITS
+from tests.faults.reaching_messages import KEYS_TOML as MESSAGES_TOML
 from tests.faults.reaching_streams import KEYS_TOML
 
 _OVERLOADED = ("503 overloaded", "close 1013 overloaded")
@@ -407,6 +409,41 @@ LIMITS: tuple[Limit, ...] = (
         ("ended",),
         reaching_streams.events,
         f"{KEYS_TOML}sse_seconds = 1",
+    ),
+    Limit(
+        "what a streamed message may have",
+        "streams.message_bytes",
+        ("413 message-too-large",),
+        reaching_messages.size,
+        f"{MESSAGES_TOML}message_bytes = 1024",
+    ),
+    Limit(
+        "streamed messages that are open in one topic",
+        "streams.message_open",
+        ("503 overloaded",),
+        reaching_messages.open_ones,
+        f"{MESSAGES_TOML}message_open = 1",
+    ),
+    Limit(
+        "silence of a streamed message's writer",
+        "streams.message_lease_seconds",
+        ("ended as writer-gone",),
+        reaching_messages.lease,
+        f"{MESSAGES_TOML}message_lease_seconds = 1",
+    ),
+    Limit(
+        "time for which a streamed message is open",
+        "streams.message_seconds",
+        ("ended as too-long",),
+        reaching_messages.open_time,
+        f"{MESSAGES_TOML}message_seconds = 1",
+    ),
+    Limit(
+        "a streamed message's stream after its end",
+        "streams.message_kept_seconds",
+        ("404 not-found",),
+        reaching_messages.kept,
+        f"{MESSAGES_TOML}message_kept_seconds = 1",
     ),
     *LIVE_LIMITS,
     *PUSHER_LIMITS,

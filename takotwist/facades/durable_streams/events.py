@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from takotwist.codecs.wire_forms import WireForm
-from takotwist.core.durable_stream import Spec, offset_of
+from takotwist.core.durable_stream import End, Spec, offset_of
 from takotwist.core.stream_change import joined
 from takotwist.core.topic import Message
 
@@ -53,16 +53,32 @@ def data_event(spec: Spec, chunks: list[bytes]) -> bytes:
     return b"event: data\n" + b"\n".join(said) + b"\n\n"
 
 
-def control_event(to: int, cursor: str | None, *, up_to_date: bool, ended: bool) -> bytes:
+def control_event(
+    to: int,
+    cursor: str | None,
+    *,
+    up_to_date: bool,
+    ended: bool,
+    end: End | None = None,
+    with_id: bool = False,
+) -> bytes:
     """Where the reader is now.
 
     :param cursor: `None` where nobody needs one any more.
+    :param end: how it ended, where that is known.
+    :param with_id: with the offset for a browser, which comes back with it by itself.
     """
-    said: dict[str, object] = {"streamNextOffset": offset_of(to)}
+    offset = offset_of(to)
+    said: dict[str, object] = {"streamNextOffset": offset}
     if cursor is not None:
         said["streamCursor"] = cursor
     if up_to_date:
         said["upToDate"] = True
     if ended:
         said["streamClosed"] = True
-    return b"event: control\ndata:" + msgspec.json.encode(said) + b"\n\n"
+    if end is not None:
+        said["streamEnd"] = end.how
+        if end.reason:
+            said["streamEndReason"] = end.reason
+    head = b"id: %b\n" % offset.encode() if with_id else b""
+    return head + b"event: control\ndata:" + msgspec.json.encode(said) + b"\n\n"

@@ -45,6 +45,8 @@ SHOWN = (
     "Stream-Cursor",
     "Stream-Up-To-Date",
     "Stream-Closed",
+    "Stream-End",
+    "Stream-End-Reason",
     "Stream-TTL",
     "Stream-Expires-At",
     "Stream-SSE-Data-Encoding",
@@ -93,21 +95,25 @@ def read_write(request: ReadableRequest, body: bytes) -> Write:
     if not body and not end:
         raise BodyInvalid("The body is empty, and Stream-Closed is not true.")
     seq = _field(request, "Stream-Seq", _short, f"1 to {MAX_NAME} characters")
-    return Write(body, content_type, end, _producer(request), seq)
+    return Write(body, content_type, end, read_producer(request), seq)
 
 
-def _producer(request: ReadableRequest) -> Producer | None:
-    said = [
-        _field(request, "Producer-Id", _short, f"1 to {MAX_NAME} characters"),
-        _field(request, "Producer-Epoch", _counted, f"a whole number up to {MAX_ID}"),
-        _field(request, "Producer-Seq", _counted, f"a whole number up to {MAX_ID}"),
-    ]
-    name, epoch, seq = said
-    if name is None and epoch is None and seq is None:
+def read_producer(request: ReadableRequest, *, seq: bool = True) -> Producer | None:
+    """Who appends; `None` where nobody is named.
+
+    :param seq: whether the request has a number.
+    :raises BodyInvalid: names the field.
+    """
+    name = _field(request, "Producer-Id", _short, f"1 to {MAX_NAME} characters")
+    epoch = _field(request, "Producer-Epoch", _counted, f"a whole number up to {MAX_ID}")
+    number = _field(request, "Producer-Seq", _counted, f"a whole number up to {MAX_ID}")
+    if name is None and epoch is None and number is None:
         return None
-    if name is None or epoch is None or seq is None:
+    if not seq:
+        number = number or "0"
+    if name is None or epoch is None or number is None:
         raise BodyInvalid("Producer-Id, Producer-Epoch and Producer-Seq go together.")
-    return Producer(name, int(epoch), int(seq))
+    return Producer(name, int(epoch), int(number))
 
 
 def _field(
@@ -179,6 +185,16 @@ class Reading:
         if live is not None and offset is None:
             raise ParamsInvalid("offset is missing, which live needs.")
         return cls(offset, live, said.get("cursor"))
+
+    def at(self, returned: str) -> Reading:
+        """The same from where an event stream ended.
+
+        :param returned: ``Last-Event-ID``.
+        :raises CursorInvalid: it is no offset.
+        """
+        if not _OFFSET.fullmatch(returned):
+            raise CursorInvalid("Last-Event-ID must be an offset that this server gave out.")
+        return attrs.evolve(self, offset=returned)
 
     def after(self, created: int, tail: int) -> int:
         """The id behind which is read.

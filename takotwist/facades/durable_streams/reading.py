@@ -8,52 +8,26 @@ it is over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 import attrs
-from twisted.internet.defer import Deferred
 
-from takotwist.codecs.sse import SseEvent, encode
-from takotwist.core.deadlines import Comments, Pulse
-from takotwist.core.durable_stream import (
-    CREATE,
-    DATA,
-    DELETE,
-    END,
-    Spec,
-    StreamState,
-    offset_of,
-)
-from takotwist.core.replay import Gate
-from takotwist.core.send_queue import SendQueue
+from takotwist.core.durable_stream import End, StreamState, offset_of
 from takotwist.core.stream_change import joined
-from takotwist.errors import NotFound, Refusal, ReplayTooOld
+from takotwist.core.topic import Topic
+from takotwist.errors import NotFound, ReplayTooOld
 from takotwist.facades.durable_streams.cursors import cursor
-from takotwist.facades.durable_streams.events import FORM, control_event, data_event, messages
 from takotwist.facades.durable_streams.fields import NOW, Reading
+from takotwist.facades.durable_streams.live import LiveEvents, Waiting
 from takotwist.flow.authorize import Authorized
 from takotwist.flow.durable_streams import Chunks, StreamService
-from takotwist.flow.session import Session
 from takotwist.streams.http.interface import Request
-from takotwist.streams.sse.stream import EventStream
 from takotwist.transports.admission import Admission
 from takotwist.transports.request import header_text
 
 #: Bytes of one answer, about.
 ANSWER_BYTES = 1024 * 1024
-
-#: Seconds between comments of an event stream in which nothing happens.
-KEEPALIVE_SECONDS = 15.0
-
-KEEPALIVE = encode(SseEvent(comment="keepalive"))
-
-#: Said of an event stream.  ``no-store`` would do, and clients look for ``no-cache``.
-EVENT_STREAM: Mapping[str, str] = {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-cache, no-store, no-transform",
-    "X-Accel-Buffering": "no",
-}
 
 
 class ReadTimes(Protocol):
@@ -77,23 +51,28 @@ class StreamReader:
     times: ReadTimes
     random: Callable[[], float]
 
-    async def answer(self, request: Request, path: str, admitted: Authorized) -> None:
+    async def answer(self, request: Request, admitted: Authorized) -> None:
         """Answer a request that was let in.
 
         :raises Refusal: and then nothing has been written.
         """
         reading = Reading.of(request.uri)
-        state = await self.streams.look(path)
+        returned = header_text(request, "last-event-id")
+        topic = admitted.asked.topic
+        state = await self.streams.look(topic)
         if state is None or state.spec is None:
             raise NotFound("There is no stream at this address.")
         spec = state.spec
         if request.method == b"HEAD":
             self._describe(request, state)
             return
+        if spec.about is not None and returned and reading.live == "sse":
+            # A browser comes back by itself, with the id that it was given last.
+            reading = reading.at(returned)
         after = reading.after(state.created, state.tail)
         if after < state.created:
             raise ReplayTooOld("offset is one of an earlier stream at this address.")
-        await self.streams.note_read(path, state)
+        await self.streams.note_read(topic, state)
         # As it is followed: with a lifecycle of its own, and with nobody told who is there.
         followed = attrs.evolve(
             admitted.asked,
@@ -104,12 +83,17 @@ class StreamReader:
             ),
         )
         admitted = attrs.evolve(admitted, asked=followed)
-        if reading.live == "sse":
+        if spec.about is not None and returned and state.ended and after >= state.tail:
+            # Nothing else stops an EventSource.
+            self._place(request, state, Chunks([], after, after, False))
+            request.setResponseCode(204)
+            request.finish()
+        elif reading.live == "sse":
             await self._events(request, admitted, reading, state, after)
         elif reading.live == "long-poll":
-            await self._poll(request, path, admitted, reading, state, after)
+            await self._poll(request, admitted, reading, state, after)
         else:
-            await self._catch_up(request, path, reading, state, after)
+            await self._catch_up(request, topic, reading, state, after)
 
     def _describe(self, request: Request, state: StreamState) -> None:
         spec = state.spec
@@ -123,14 +107,14 @@ class StreamReader:
         if spec.expires_at is not None:
             headers.setRawHeaders("Stream-Expires-At", [spec.expires_at])
         if state.ended:
-            headers.setRawHeaders("Stream-Closed", ["true"])
+            say_end(request, state.end)
         request.setResponseCode(200)
         request.finish()
 
     async def _catch_up(
-        self, request: Request, path: str, reading: Reading, state: StreamState, after: int
+        self, request: Request, topic: Topic, reading: Reading, state: StreamState, after: int
     ) -> None:
-        chunks = await self.streams.read(path, state, after, ANSWER_BYTES)
+        chunks = await self.streams.read(topic, state, after, ANSWER_BYTES)
         headers = request.responseHeaders
         if reading.offset == NOW:
             headers.setRawHeaders("Cache-Control", ["no-store"])
@@ -155,7 +139,7 @@ class StreamReader:
         if not chunks.more:
             headers.setRawHeaders("Stream-Up-To-Date", ["true"])
             if state.ended and chunks.to >= state.tail:
-                headers.setRawHeaders("Stream-Closed", ["true"])
+                say_end(request, state.end)
 
     def _give(self, request: Request, state: StreamState, chunks: Chunks) -> None:
         spec = state.spec
@@ -171,7 +155,6 @@ class StreamReader:
     async def _poll(
         self,
         request: Request,
-        path: str,
         admitted: Authorized,
         reading: Reading,
         state: StreamState,
@@ -179,7 +162,7 @@ class StreamReader:
     ) -> None:
         if after >= state.tail and not state.ended:
             with self.admission.enter(request) as slot:
-                waiting = _Waiting(self.admission.new_send_queue())
+                waiting = Waiting(self.admission.new_send_queue())
                 session = slot.open("sse", waiting.send_queue, waiting.end)
                 request.notifyFinish().addErrback(lambda _: waiting.end(None))
                 try:
@@ -196,11 +179,11 @@ class StreamReader:
                     session.close("answered")
             if request.gone:
                 return
-            now = await self.streams.look(path)
+            now = await self.streams.look(admitted.asked.topic)
             if now is None or now.created != state.created:
                 raise NotFound("There is no stream at this address any more.")
             state = now
-        chunks = await self.streams.read(path, state, after, ANSWER_BYTES)
+        chunks = await self.streams.read(admitted.asked.topic, state, after, ANSWER_BYTES)
         headers = request.responseHeaders
         headers.setRawHeaders("Cache-Control", ["no-store"])
         if not (state.ended and not chunks.more):
@@ -221,7 +204,9 @@ class StreamReader:
         after: int,
     ) -> None:
         with self.admission.enter(request) as slot:
-            events = _Events(self, request, reading, state, after)
+            events = LiveEvents(
+                self.admission, request, state, after, lambda: self._cursor(reading)
+            )
             session = events.session = slot.open("sse", events.send_queue, events.end)
             events.key = admitted.asked.topic.key
             try:
@@ -238,132 +223,11 @@ class StreamReader:
         return cursor(reading.cursor, self.streams.wall(), self.random)
 
 
-class _Waiting:
-    """A reader that waits for anything to happen to a stream."""
-
-    def __init__(self, send_queue: SendQueue) -> None:
-        self.send_queue = send_queue
-        self.over: Deferred[None] = Deferred()
-        send_queue.connect(FORM, self._write)
-
-    def _write(self, blob: bytes) -> None:
-        if any(kind in (DATA, END, DELETE, CREATE) for _, kind, _ in messages(blob)):
-            self.end(None)
-
-    def end(self, refusal: Refusal | None) -> None:
-        """It has waited for long enough."""
-        if self.over.called:
-            return
-        if refusal is None:
-            self.over.callback(None)
-        else:
-            self.over.errback(refusal)
-
-
-class _Events:
-    """One event stream, from its head to its end.
-
-    :ivar key: of the stream's topic.
-    """
-
-    session: Session
-    key: str
-
-    def __init__(
-        self,
-        reader: StreamReader,
-        request: Request,
-        reading: Reading,
-        state: StreamState,
-        after: int,
-    ) -> None:
-        assert state.spec is not None
-        self.send_queue = reader.admission.new_send_queue()
-        self._reader = reader
-        self._request: Request | None = request
-        self._reading = reading
-        self._spec: Spec = state.spec
-        #: The stream as it was found: where it ended then, and whether for good.
-        self._tail, self._ended = state.tail, state.ended
-        self._to = after
-        self._stream: EventStream | None = None
-        self._comments = Comments(KEEPALIVE_SECONDS)
-
-    def opened(self, cursor: int, reset: Refusal | None) -> None:
-        """Send the head, and where the reader is if there is nothing else to say."""
-        request, self._request = self._request, None
-        assert request is not None
-        headers = dict(EVENT_STREAM)
-        if not self._spec.is_text:
-            headers["Stream-SSE-Data-Encoding"] = "base64"
-        stream = EventStream(request, headers, on_pause=self._paused, on_resume=self._resumed)
-        self._stream = stream
-        stream.on_closed(lambda: self.session.close("client left"))
-        nothing = self._to >= self._tail
-        first = self._control(ended=self._ended) if nothing else b""
-        if not stream.open(first):
-            return
-        self.send_queue.connect(FORM, self._write)
-        if nothing and self._ended:
-            self.end(None)
-
-    def end(self, refusal: Refusal | None) -> None:
-        """End the response; a client that has not seen the stream's end comes again."""
-        self.send_queue.flush()
-        self.session.close("stream over" if refusal is None else refusal.code)
-        if self._stream is not None:
-            self._stream.close()
-
-    def keep_alive(self) -> None:
-        """Write a comment where nothing else was written for a while."""
-        now = self._reader.admission.seconds()
-        stream = self._stream
-        if stream is None or stream.closed:
-            return
-        pulse, again = self._comments.check(now, self.send_queue.written_at)
-        if pulse is Pulse.SPEAK and not stream.paused:
-            stream.write(KEEPALIVE)
-            self.send_queue.written_at = now
-        self.session.later("keepalive", again, self.keep_alive)
-
-    def _write(self, blob: bytes) -> None:
-        stream = self._stream
-        if stream is None or stream.closed:
-            return
-        chunks: list[bytes] = []
-        ended = gone = False
-        for number, kind, data in messages(blob):
-            if kind == DATA:
-                chunks.append(data)
-                self._to = number
-            elif kind == END:
-                ended = True
-            elif kind in (CREATE, DELETE):
-                gone = True
-                break
-        if chunks or ended:
-            said = data_event(self._spec, chunks) if chunks else b""
-            # The end may be known before it is read, and is then said once.
-            ended = ended or (self._ended and self._to >= self._tail)
-            stream.write(said + self._control(ended=ended))
-        if ended or gone:
-            self.end(None)
-
-    def _control(self, *, ended: bool) -> bytes:
-        up_to_date = ended or (self._to >= self._tail and self._live())
-        said = None if ended else self._reader._cursor(self._reading)
-        return control_event(self._to, said, up_to_date=up_to_date, ended=ended)
-
-    def _live(self) -> bool:
-        """Whether it has all that there is: it is given what comes, or has what was there."""
-        subscribed = self.session.subscribed.get(self.key)
-        if subscribed is None or subscribed.subscription.replay.gate is Gate.OPEN:
-            return True
-        return self._to == self._tail
-
-    def _paused(self) -> None:
-        self.send_queue.paused = True
-
-    def _resumed(self) -> None:
-        if not self.session.closed:
-            self._reader.admission.attacher.resumed(self.send_queue)
+def say_end(request: Request, end: End | None) -> None:
+    """Say that a stream has ended, and how, where that is known."""
+    headers = request.responseHeaders
+    headers.setRawHeaders("Stream-Closed", ["true"])
+    if end is not None:
+        headers.setRawHeaders("Stream-End", [end.how])
+        if end.reason:
+            headers.setRawHeaders("Stream-End-Reason", [end.reason])

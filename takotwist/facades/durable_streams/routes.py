@@ -128,21 +128,22 @@ class StreamRoutes:
         admitted = await self._admit(request, path, operation)
         if operation == "read":
             self._allow_page(request)
-            await self.reader.answer(request, path, admitted)
+            await self.reader.answer(request, admitted)
             return
+        topic = admitted.asked.topic
         if operation == "delete":
-            outcome = await self.streams.change(path, Delete())
+            outcome = await self.streams.change(topic, Delete())
             self._tell(request, outcome, producer=False)
             return
         body = await whole_body(request, self.settings.max_append_bytes)
         if operation == "create":
             create = read_create(request, body, self.streams.now_us)
-            outcome = await self.streams.change(path, create)
+            outcome = await self.streams.change(topic, create)
             self._say_created(request, create, outcome)
             self._tell(request, outcome, producer=False)
         else:
             write = read_write(request, body)
-            outcome = await self.streams.change(path, write)
+            outcome = await self.streams.change(topic, write)
             self._tell(request, outcome, producer=write.producer is not None, write=write)
 
     def _path(self, path: bytes) -> str:

@@ -1,6 +1,6 @@
-"""``[streams]``: durable streams, for answers of models and whatever else is written bit by bit.
+"""``[streams]``: durable streams, and streamed messages of topics.
 
-Rule: values alone, so that a server without streams imports nothing of them.
+Rule: values alone, so that a server without durable streams imports nothing of their routes.
 """
 
 from __future__ import annotations
@@ -64,4 +64,34 @@ class Streams:
         60.0,
         "After which an event stream of a stream is ended, and its client comes again.",
         unit="seconds",
+    )
+    message_bytes: int = setting(
+        Whole(1 * KIB, 16 * MIB),
+        256 * KIB,
+        "The most that a streamed message of a topic may have, as JSON.",
+        unit="bytes",
+    )
+    message_seconds: float = setting(
+        Number(1, 86_400),
+        3_600.0,
+        "How long a streamed message may be open; then it ends as failed.",
+        unit="seconds",
+    )
+    message_lease_seconds: float = setting(
+        Number(1, 3_600),
+        15.0,
+        "Without a word of its writer for so long, a streamed message ends as failed.",
+        unit="seconds",
+    )
+    message_kept_seconds: float = setting(
+        Number(1, 86_400),
+        600.0,
+        "How long the stream of a message can be read after its end; the final message stays.",
+        unit="seconds",
+    )
+    message_open: int = setting(
+        Whole(1, 10_000),
+        100,
+        "Streamed messages that are open in one topic.",
+        unit="messages",
     )

@@ -80,7 +80,8 @@ class ImportTests(SynchronousTestCase):
             "import sys\n"
             "from takotwist.testing.world import World\n"
             "World()\n"
-            "print([one for one in sys.modules if 'facades' in one or 'compose_pusher' in one])"
+            "print([one for one in sys.modules if 'facades.pusher' in one"
+            " or 'compose_pusher' in one])"
         )
         ran = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", program],
