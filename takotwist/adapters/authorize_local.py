@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 import attrs
 import msgspec
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import blockingCallFromThread
 from twisted.logger import Logger
 from twisted.python.threadable import isInIOThread
@@ -174,7 +175,7 @@ class Streams(Protocol):
 class _LocalLine:
     """A writer's way, in the reactor's thread; see `StreamLine`."""
 
-    _reactor: Any
+    _reactor: IReactorTime
     _streams: Streams
     _channel: str
     _params: JsonObject
@@ -255,8 +256,10 @@ class LocalPublishing:
             raise RuntimeError(
                 "stream_sync() would block the server; in a coroutine use `async with stream()`"
             )
-        ask: Any = self._streams.ask
-        reply: StreamReply = blockingCallFromThread(self._reactor, ask, channel, params, call)
+        streams = self._streams
+        reply: StreamReply = blockingCallFromThread(
+            self._reactor, lambda: streams.ask(channel, params, call)
+        )
         return reply
 
     def _known(self, what: str) -> Rosters:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from takotwist.app.awaited_exchange import Request
 from takotwist.app.http_exchange_twisted import TwistedExchange
@@ -28,7 +28,7 @@ class _TwistedLine:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactorTime,
         exchange: TwistedExchange,
         request: Callable[[StreamCall, float], Request],
     ) -> None:

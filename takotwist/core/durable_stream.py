@@ -10,8 +10,6 @@ An offset is the id of the last message before it, in 16 digits, so that offsets
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 import msgspec
 
@@ -68,7 +66,7 @@ class About(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     channel: str
-    params: dict[str, Any]
+    params: dict[str, object]
     id: str
     type: str
     key: str

@@ -9,7 +9,6 @@ has it, so what an earlier one still sends is refused.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 import msgspec
@@ -244,7 +243,7 @@ def final(about: About, end: End, opened: int, chunks: Sequence[bytes]) -> bytes
 
 
 def _data(about: About, stream: dict[str, str], chunks: Sequence[bytes]) -> bytes:
-    data: dict[str, Any] = {"stream": stream}
+    data: dict[str, object] = {"stream": stream}
     if about.text:
         data["text"] = "".join([msgspec.json.decode(chunk, type=str) for chunk in chunks])
     else:

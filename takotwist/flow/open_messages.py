@@ -7,13 +7,12 @@ in time by every node, so that none stays open because a node, or its writer, ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any
 
 import attrs
 import msgspec
-from twisted.internet.defer import DeferredLock, ensureDeferred
+from twisted.internet.defer import Deferred, DeferredLock, ensureDeferred
 from twisted.logger import Logger
 
 from takotwist.core.channel import Lifecycle
@@ -44,7 +43,7 @@ class Entry(msgspec.Struct, frozen=True):
     """
 
     channel: str
-    params: dict[str, Any]
+    params: dict[str, object]
     id: str
 
 
@@ -66,7 +65,7 @@ class OpenMessage:
 
 
 #: Looks after a message; gives microseconds after which it is to be called again, or 0.
-LookAfter = Callable[[OpenMessage], Coroutine[Any, Any, int]]
+LookAfter = Callable[[OpenMessage], Awaitable[int]]
 
 
 @attrs.define(slots=True, eq=False)
@@ -233,7 +232,7 @@ class OpenMessages:
         if again_us and not self._stopped and self._open.get(one.stream.key) is one:
             self._look_in(one, again_us)
 
-    def _run(self, doing: Coroutine[Any, Any, None]) -> None:
+    def _run(self, doing: Coroutine[Deferred[object], object, None]) -> None:
         ensureDeferred(doing).addErrback(
             lambda failure: self._logger.failure("looking after streamed messages failed", failure)
         )

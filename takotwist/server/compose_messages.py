@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import attrs
 from twisted.internet.defer import Deferred, ensureDeferred
 
 from takotwist.app.stream_call import OpenCall, RenewCall, StreamCall, StreamReply
 from takotwist.core.durable_stream import JSON_TYPE, WRITER, End, Producer, offset_of
+from takotwist.core.json_values import JsonObject
 from takotwist.core.stream_change import Write
 from takotwist.core.streamed_message import MessageBounds
 from takotwist.facades.durable_streams.messages import MessageRoutes, about_of
@@ -81,14 +81,12 @@ class InProcessStreams:
 
     messages: StreamedMessages
 
-    def ask(
-        self, channel: str, params: Mapping[str, Any], call: StreamCall
-    ) -> Deferred[StreamReply]:
+    def ask(self, channel: str, params: JsonObject, call: StreamCall) -> Deferred[StreamReply]:
         """What a writer asks."""
         return ensureDeferred(self._asked(channel, params, call))
 
     def watch(
-        self, channel: str, params: Mapping[str, Any], id: str, ended: Callable[[str, str], object]
+        self, channel: str, params: JsonObject, id: str, ended: Callable[[str, str], object]
     ) -> Callable[[], None]:
         """Have `ended` called with how and why, when an end is stored here."""
         found: list[Callable[[], None]] = []
@@ -108,9 +106,7 @@ class InProcessStreams:
         ensureDeferred(begin()).addErrback(lambda failure: None)
         return forget
 
-    async def _asked(
-        self, channel: str, params: Mapping[str, Any], call: StreamCall
-    ) -> StreamReply:
+    async def _asked(self, channel: str, params: JsonObject, call: StreamCall) -> StreamReply:
         asked = await self._bound(channel, params)
         messages, topic = self.messages, asked.topic
         if isinstance(call, OpenCall):
@@ -130,6 +126,6 @@ class InProcessStreams:
         await messages.write(topic, call.id, write)
         return StreamReply()
 
-    async def _bound(self, channel: str, params: Mapping[str, Any]) -> TopicRequest:
+    async def _bound(self, channel: str, params: JsonObject) -> TopicRequest:
         authorizing = self.messages.authorizing
         return authorizing.bind(await authorizing.find(channel), params)
