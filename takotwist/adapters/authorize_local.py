@@ -190,7 +190,7 @@ class _LocalLine:
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], object]:
         later = self._reactor.callLater(seconds, action)
-        return lambda: later.active() and later.cancel()
+        return lambda: later.cancel() if later.active() else None
 
     def waiting(self) -> tuple[Awaitable[None], Callable[[], None]]:
         waiting: Deferred[None] = Deferred()
@@ -256,10 +256,8 @@ class LocalPublishing:
             raise RuntimeError(
                 "stream_sync() would block the server; in a coroutine use `async with stream()`"
             )
-        streams = self._streams
-        reply: StreamReply = blockingCallFromThread(
-            self._reactor, lambda: streams.ask(channel, params, call)
-        )
+        ask: Callable[..., Deferred[StreamReply]] = self._streams.ask
+        reply: StreamReply = blockingCallFromThread(self._reactor, ask, channel, params, call)
         return reply
 
     def _known(self, what: str) -> Rosters:

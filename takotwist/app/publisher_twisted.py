@@ -46,7 +46,7 @@ class _TwistedLine:
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], object]:
         later = self._reactor.callLater(seconds, action)
-        return lambda: later.active() and later.cancel()
+        return lambda: later.cancel() if later.active() else None
 
     def waiting(self) -> tuple[Awaitable[None], Callable[[], None]]:
         waiting: Deferred[None] = Deferred()
@@ -70,7 +70,7 @@ class DeferredPublisher:
         publisher: Publisher | None = None,
         endpoint: IStreamClientEndpoint | None = None,
     ) -> None:
-        self._reactor = reactor
+        self._clock = IReactorTime(reactor)
         self._publisher = publisher or Publisher()
         self._exchange = TwistedExchange(reactor, self._publisher.address, endpoint)
 
@@ -151,7 +151,7 @@ class DeferredPublisher:
         """As `Publishing.stream_line`."""
         publisher = self._publisher
         return _TwistedLine(
-            self._reactor,
+            self._clock,
             self._exchange,
             lambda call, now: publisher.stream_request(channel, params, call, now),
         )
