@@ -256,8 +256,9 @@ class LocalPublishing:
             raise RuntimeError(
                 "stream_sync() would block the server; in a coroutine use `async with stream()`"
             )
-        ask: Callable[..., Deferred[StreamReply]] = self._streams.ask
-        reply: StreamReply = blockingCallFromThread(self._reactor, ask, channel, params, call)
+        ask: Callable[..., object] = self._streams.ask
+        reply = blockingCallFromThread(self._reactor, ask, channel, params, call)
+        assert isinstance(reply, StreamReply)
         return reply
 
     def _known(self, what: str) -> Rosters:
