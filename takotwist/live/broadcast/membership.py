@@ -47,6 +47,7 @@ class Membership:
     _joined_before: set[str] = attrs.field(factory=set, init=False)
     _asked: list[_Asked] = attrs.field(factory=list, init=False)
     _subscription: LogSubscription | None = attrs.field(default=None, init=False)
+    _from_now: bool = attrs.field(default=False, init=False)
     _place: int | None = attrs.field(default=None, init=False)
     _left: deque[Publication] = attrs.field(factory=deque, init=False)
     _giving: bool = attrs.field(default=False, init=False)
@@ -148,6 +149,7 @@ class Membership:
         if self._subscription is not None:
             self._subscription.leave()
         reset = bool(self._asked) and all(asked.reset for asked in self._asked)
+        self._from_now = cursor is None
         self._subscription = self._log.follow(
             self._key, self._replay, cursor, reset, self._begun, self._take, self._ended
         )
@@ -156,7 +158,8 @@ class Membership:
     def _begun(self, place: int, was_reset: bool) -> None:
         self._place = place
         asked, self._asked = self._asked, []
-        if was_reset:
+        if was_reset or self._from_now:
+            # Where now is the log says: following a key may take a while, if it is shared.
             self._floors.update({one.kind: place for one in asked})
         for one in asked:
             one.answer(self._floors.get(one.kind, place), was_reset)
