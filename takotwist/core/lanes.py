@@ -91,15 +91,23 @@ class Lanes(Generic[E]):
         lane.done = lane.waiting.popleft().id
         self.count -= 1
 
-    def failed(self, number: int, now: float, spread: float, at_least: float = 0.0) -> None:
+    def failed(
+        self,
+        number: int,
+        now: float,
+        spread: float,
+        at_least: float = 0.0,
+        longest: float = LONGEST_PAUSE,
+    ) -> None:
         """It could not be delivered.
 
         :param spread: a number from 0 to 1, so that lanes do not come back together.
         :param at_least: seconds that the endpoint asks for.
+        :param longest: seconds that it is waited for without being asked to.
         """
         lane = self._lanes[number]
         lane.busy = False
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(lane.attempts, _LONGEST_AFTER))
+        pause = min(longest, FIRST_PAUSE * 2.0 ** min(lane.attempts, _LONGEST_AFTER))
         lane.attempts += 1
         lane.due = now + max(pause * (0.5 + 0.5 * spread), min(at_least, LONGEST_PAUSE))
 

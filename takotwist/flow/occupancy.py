@@ -40,7 +40,8 @@ RECORD_LIFECYCLE = Lifecycle(replay_window_ms=MINUTE_MS)
 #: Of turns the newest message counts.
 TURNS_LIFECYCLE = Lifecycle(replay_window_ms=366 * 24 * 60 * MINUTE_MS, replay_max_messages=1)
 
-#: Seconds for which something must be gone; and after a start, when clients are coming back.
+#: Seconds for which something must be gone; and after the start of a process, when clients are
+#: coming back, and other nodes have yet to say what they have.
 GRACE, GRACE_AFTER_START = 3.0, 15.0
 
 #: Changes of one turn.
@@ -80,6 +81,7 @@ class Occupancy:
     _gone: dict[str, float] = attrs.field(factory=dict, init=False)
     _record: Topic = attrs.field(init=False)
     _turns: Topic = attrs.field(init=False)
+    _began: float = attrs.field(init=False)
     #: The id of the last turn's last message.
     _at: int = attrs.field(default=EVERYTHING, init=False)
     _ready: bool = attrs.field(default=False, init=False)
@@ -89,6 +91,7 @@ class Occupancy:
     def __attrs_post_init__(self) -> None:
         self._record = Topic.of(RECORD, {"of": self.name})
         self._turns = Topic.of(TURNS, {"of": self.name})
+        self._began = self.publishing.seconds()
 
     def look(self) -> None:
         """Tell what has changed since the last look."""
@@ -183,8 +186,7 @@ class Occupancy:
             for message in (await self._read(self._record))[0]:
                 key = msgspec.json.decode(message.data, type=str)
                 (told.add if message.type == "occupied" else told.discard)(key)
-        # They have as long as clients need that come back.
-        back = self.publishing.seconds() + GRACE_AFTER_START - GRACE
+        back = max(self.publishing.seconds(), self._began + GRACE_AFTER_START - GRACE)
         self._told, self._gone = told, dict.fromkeys(told, back)
         self._ready = self.held()
 

@@ -120,8 +120,7 @@ class PresenceService:
         self._stopped = True
         self._ready = False
         self.dead_nodes.stop()
-        if self.store.hooks is not None:
-            self.store.hooks.stop()
+        self.store.events.stop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -151,9 +150,7 @@ class PresenceService:
             # As it is, who is there is told as if nobody had been there before.
             self._logger.failure("reading who was here failed")
         self._ready = not self._stopped
-        if self.store.hooks is not None:
-            # What was not told before the restart.
-            self.store.hooks.wake()
+        self.store.events.start()
         for room in list(self._rooms.values()):
             self._look(room)
         self.dead_nodes.start()

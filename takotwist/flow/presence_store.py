@@ -6,7 +6,7 @@ members; another names the nodes.  So what a roster holds of a node is known aft
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import attrs
 import msgspec
@@ -19,7 +19,7 @@ from takotwist.core.roster_messages import LEAVE, Change, Entry, read_entry, ros
 from takotwist.core.topic import EVERYTHING, Draft, Message, Topic
 from takotwist.errors import Refusal
 from takotwist.flow.authorize import AuthorizerService
-from takotwist.flow.presence_hooks import PresenceHooks
+from takotwist.flow.member_events import MemberEvents
 from takotwist.flow.publish import PublisherService
 from takotwist.flow.read_log import MAX_BYTES, PAGE_MESSAGES
 from takotwist.ports import IReplayLog
@@ -43,15 +43,13 @@ class _Indexed(msgspec.Struct):
 class RosterStore:
     """Reads and writes what nodes say.
 
-    :ivar hooks: the way to tell the app.
-    :ivar told: called with changes that are about to be stored, in the same turn.
+    :ivar events: who tells the app, and webhooks.
     """
 
     log: IReplayLog
     publishing: PublisherService
     authorizing: AuthorizerService
-    hooks: PresenceHooks | None = None
-    told: Callable[[Topic, Sequence[Change]], None] | None = None
+    events: MemberEvents
 
     # rosters
 
@@ -74,10 +72,7 @@ class RosterStore:
     def tell(self, topic: Topic, changes: Sequence[Change]) -> None:
         """Tell others than readers of changes that are about to be stored."""
         rules = self.rules(topic.channel)
-        if self.told is not None:
-            self.told(topic, changes)
-        if self.hooks is not None and rules is not None and rules.hooks:
-            self.hooks.put(topic, changes)
+        self.events.put(topic, changes, rules is not None and bool(rules.hooks))
 
     def append(
         self, topic: Topic, changes: Sequence[Change], lifecycle: Lifecycle

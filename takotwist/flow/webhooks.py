@@ -12,7 +12,7 @@ with the same id; events of one topic in order; and by one node at a time, which
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 import attrs
@@ -24,12 +24,11 @@ from twisted.python.failure import Failure
 from takotwist.codecs.webhook import Happening
 from takotwist.core.channel import MINUTE_MS, Lifecycle
 from takotwist.core.deadlines import Deadline, Deadlines
-from takotwist.core.lanes import Lanes, lane_of
+from takotwist.core.lanes import LONGEST_PAUSE, Lanes, lane_of
 from takotwist.core.topic import EVERYTHING, Draft, Topic
 from takotwist.errors import Refusal, ReplayTooOld, Unreachable
 from takotwist.flow.lease import Lease
 from takotwist.flow.publish import PublisherService
-from takotwist.ports import IWebhookSender
 
 #: Topics of outboxes.  Not channels' names: those begin with a letter or a digit.
 OUTBOX, DONE = "~webhooks", "~webhooks-done"
@@ -65,10 +64,15 @@ class _Done(msgspec.Struct):
 _STORED, _DONE = msgspec.json.Decoder(_Stored), msgspec.json.Decoder(_Done)
 
 
-class Form(Protocol):
-    """Makes a request of an event."""
+class Deliver(Protocol):
+    """Tells somebody of an event."""
 
-    def __call__(self, happening: Happening, now: float) -> tuple[bytes, Mapping[str, str]]: ...
+    def __call__(self, happening: Happening) -> Deferred[tuple[int, float]]:
+        """:return: as `IWebhookSender.post` has it.
+
+        :raises Unreachable: it is to be tried again.
+        """
+        ...
 
 
 @attrs.frozen(slots=True, kw_only=True)
@@ -76,18 +80,16 @@ class Endpoint:
     """Where events go to.
 
     :ivar name: as it is called in the configuration.
-    :ivar form: makes the request; holds the secret.
     :ivar events: types that it wants; empty: all.
-    :ivar private: whether it may be at an address that is not public.
     :ivar lifecycle: bounds of its outbox.
+    :ivar longest_pause: seconds before an event is tried again, at most.
     """
 
     name: str
-    url: str
-    form: Form = attrs.field(repr=False)
+    deliver: Deliver = attrs.field(repr=False)
     events: frozenset[str] = frozenset()
-    private: bool = False
     lifecycle: Lifecycle = attrs.field(factory=Lifecycle)
+    longest_pause: float = LONGEST_PAUSE
 
     def wants(self, type: str) -> bool:
         """`True` where it is to be told of such events."""
@@ -105,7 +107,6 @@ class Courier:
 
     endpoint: Endpoint
     publishing: PublisherService
-    sender: IWebhookSender
     deadlines: Deadlines
     random: Callable[[], float]
     lease: Lease
@@ -286,15 +287,12 @@ class Courier:
                     lanes.read = max(lanes.read, page.removed)
 
     def _deliver(self, number: int, happening: Happening) -> None:
-        wall, kept = self.publishing.wall(), self.endpoint.lifecycle.replay_window_ms
-        if happening.id / 1_000_000 + kept / 1000 < wall:
+        kept = self.endpoint.lifecycle.replay_window_ms
+        if happening.id / 1_000_000 + kept / 1000 < self.publishing.wall():
             self._lost(1, "because they were not taken in time")
             self._finished(number, self._lanes)
             return
-        body, headers = self.endpoint.form(happening, wall)
-        sending: Deferred[tuple[int, float]] = self.sender.post(
-            self.endpoint.url, headers, body, self.endpoint.private
-        )
+        sending = self.endpoint.deliver(happening)
         lanes = self._lanes
         sending.addCallbacks(
             self._answered,
@@ -336,7 +334,7 @@ class Courier:
                 name=self.endpoint.name,
                 why=why,
             )
-        lanes.failed(number, now, self.random(), retry_after)
+        lanes.failed(number, now, self.random(), retry_after, self.endpoint.longest_pause)
         self._look()
 
     def _finished(self, number: int, lanes: Lanes[Happening]) -> None:

@@ -22,14 +22,17 @@ from takotwist.admin.metrics import Gauges, LiveCollector, WebhooksCollector
 from takotwist.admin.nodes import NodeInfo, OtherNodes, this_process
 from takotwist.core.channel import Registry
 from takotwist.core.limits import ConnectionLimits, TopicNames
+from takotwist.flow.lease import Lease
+from takotwist.flow.member_events import MemberEvents
 from takotwist.flow.presence import PresenceService
-from takotwist.flow.presence_hooks import PresenceHooks
+from takotwist.flow.presence_hooks import hooks_endpoint
 from takotwist.flow.presence_kicks import PresenceKicks
 from takotwist.flow.presence_list import PresenceLists
 from takotwist.flow.presence_nodes import Living
 from takotwist.flow.presence_store import RosterStore
 from takotwist.flow.publish import at_once
 from takotwist.flow.sessions import Sessions
+from takotwist.flow.webhooks import Courier
 from takotwist.interfaces import IReactor
 from takotwist.live.broadcast.bus import Bus
 from takotwist.live.peers import Peers, name_on
@@ -137,6 +140,8 @@ def compose(
         bounds = WebSocketConfig(max_frame_size=size, max_message_size=size)
         return WebSocketUpgrade(bounds, reactor, unfinished)
 
+    process = node if log.everything else f"{node} {new_id()}"
+    lease = Lease(sentences.publishing, process)
     webhooks: Webhooks | None = None
     if config.webhooks.endpoints or any(app.webhook_url for app in config.pusher.apps):
         # Here, because most servers need none of it.
@@ -145,7 +150,7 @@ def compose(
 
         timeout = config.webhooks.timeout_seconds
         sender = webhook_sender or WebhookSender(reactor, timeout)
-        webhooks = compose_webhooks(config, sentences, random, sender, node, f"{node} {new_id()}")
+        webhooks = compose_webhooks(config, sentences, random, sender, lease, node, process)
 
     # who is connected
     connection_limits = ConnectionLimits(reloadable)
@@ -153,8 +158,15 @@ def compose(
         log,
         sentences.publishing,
         sentences.authorizing,
-        PresenceHooks(log, sentences.publishing, authorizer, reactor.callLater, node),
-        None if webhooks is None else webhooks.changing,
+        MemberEvents(
+            sentences.publishing,
+            sentences.attacher,
+            lease,
+            Courier(
+                hooks_endpoint(authorizer), sentences.publishing, sentences.deadlines, random, lease
+            ),
+            () if webhooks is None else webhooks.native,
+        ),
     )
     presence = PresenceService(
         roster_store,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import unquote_plus
@@ -16,8 +16,7 @@ from takotwist.codecs.webhook import Happening, of_pusher, read_secret, standard
 from takotwist.core.channel import Lifecycle
 from takotwist.core.deadlines import Deadline, Deadlines
 from takotwist.core.metrics import Metrics
-from takotwist.core.roster_messages import JOIN, LEAVE, Change
-from takotwist.core.topic import INTERNAL, Topic
+from takotwist.core.topic import INTERNAL
 from takotwist.flow.gather import gather
 from takotwist.flow.lease import Lease
 from takotwist.flow.occupancy import Occupancy, Tell
@@ -159,16 +158,6 @@ class Webhooks:
         for courier in self.couriers:
             courier.stop()
 
-    def changing(self, topic: Topic, changes: Sequence[Change]) -> None:
-        """Changes of a roster are about to be stored (`PresenceService.told`)."""
-        for change in changes:
-            kind = {JOIN: "member.joined", LEAVE: "member.left"}.get(change.type)
-            if kind is not None:
-                member = msgspec.Raw(change.data)
-                said = {"topic": topic.key, "channel": topic.channel, "member": member}
-                # Where it is not stored the change is not either, and both come again.
-                self._tell(kind, said, topic.key, again=False)
-
     def _watch(self, name: str, source: Callable[[], Collection[str]], tell: Tell) -> None:
         # All nodes know of all, so one of them is enough: the one that delivers.
         held = partial(getattr, self.lease, "held")
@@ -231,11 +220,13 @@ def compose_webhooks(
     sentences: Sentences,
     random: Callable[[], float],
     sender: IWebhookSender,
+    lease: Lease,
     node: str,
     process: str,
 ) -> Webhooks:
     """Webhooks of a configuration.
 
+    :param lease: of whoever tells.
     :param node: the name of this node among those that share the log; empty where there is one.
     :param process: a name of this process that no other has.
     """
@@ -245,14 +236,16 @@ def compose_webhooks(
         replay_max_messages=keys.max_events,
         replay_max_bytes=keys.max_bytes,
     )
-    lease = Lease(publishing, process)
 
     def courier(endpoint: Endpoint) -> Courier:
-        return Courier(endpoint, publishing, sender, deadlines, random, lease)
+        return Courier(endpoint, publishing, deadlines, random, lease)
 
-    native = tuple(courier(_native(one, lifecycle)) for one in keys.endpoints)
+    wall = publishing.wall
+    native = tuple(courier(_native(one, lifecycle, sender, wall)) for one in keys.endpoints)
     of_apps = {
-        app.name: courier(_of_app(app, lifecycle)) for app in config.pusher.apps if app.webhook_url
+        app.name: courier(_of_app(app, lifecycle, sender))
+        for app in config.pusher.apps
+        if app.webhook_url
     }
 
     def topics() -> frozenset[str]:
@@ -265,34 +258,28 @@ def compose_webhooks(
     return Webhooks(native, of_apps, sender, publishing, metrics, deadlines, node, lease, shared)
 
 
-def _native(one: EndpointKeys, lifecycle: Lifecycle) -> Endpoint:
+def _native(
+    one: EndpointKeys, lifecycle: Lifecycle, sender: IWebhookSender, wall: Callable[[], float]
+) -> Endpoint:
     secrets = tuple(map(read_secret, one.secrets))
 
-    def form(happening: Happening, now: float) -> tuple[bytes, Mapping[str, str]]:
-        return standard(secrets, happening, now)
+    def deliver(happening: Happening) -> Deferred[tuple[int, float]]:
+        body, headers = standard(secrets, happening, wall())
+        return sender.post(one.url, headers, body, one.private)
 
     return Endpoint(
-        name=one.name,
-        url=one.url,
-        form=form,
-        events=frozenset(one.events),
-        private=one.private,
-        lifecycle=lifecycle,
+        name=one.name, deliver=deliver, events=frozenset(one.events), lifecycle=lifecycle
     )
 
 
-def _of_app(app: PusherAppKeys, lifecycle: Lifecycle) -> Endpoint:
-    sign: Any = partial(of_pusher, app.key, app.secret or "")
-
-    def form(happening: Happening, now: float) -> tuple[bytes, Mapping[str, str]]:
-        made: tuple[bytes, Mapping[str, str]] = sign(happening)
-        return made
+def _of_app(app: PusherAppKeys, lifecycle: Lifecycle, sender: IWebhookSender) -> Endpoint:
+    def deliver(happening: Happening) -> Deferred[tuple[int, float]]:
+        body, headers = of_pusher(app.key, app.secret or "", happening)
+        return sender.post(app.webhook_url or "", headers, body, app.webhook_private)
 
     return Endpoint(
         name=f"pusher {app.name}",
-        url=app.webhook_url or "",
-        form=form,
+        deliver=deliver,
         events=frozenset(app.webhook_events),
-        private=app.webhook_private,
         lifecycle=lifecycle,
     )

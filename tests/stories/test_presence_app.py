@@ -82,9 +82,7 @@ class AppTests(SynchronousTestCase):
         """What was stored and not told is told by the next run, and nothing else again."""
         self.stream("ada")
         self.world.advance(1)
-        hooks = self.world.parts.presence.store.hooks
-        assert hooks is not None
-        hooks.stop()
+        self.world.parts.presence.store.events.hooks.stop()
         self.stream("bob")
         self.world.advance(1)
         self.assertEqual([one[3] for one in self.told], [User("Ada")])
