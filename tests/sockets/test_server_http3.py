@@ -13,9 +13,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from takotwist.core.roster_view import View
 from takotwist.tls.certificate import short_lived_certificate
+from tests.faults.presence_crowd import CROWD_CHANNEL
 from tests.sockets.http3_client import Http3Client
-from tests.sockets.server_process import FAST, KEY, KEYS, ServerProcess
+from tests.sockets.server_process import CHANNELS, FAST, KEY, KEYS, ServerProcess
 from tests.sockets.webtransport_client import ChannelsClient
 
 ROOM = "roomId=a"
@@ -75,7 +77,7 @@ class Http3Case(TestCase):
 
     def make_server(self) -> Any:
         """A server that is not started."""
-        return ServerProcess(tls=True)
+        return ServerProcess(tls=True, channels={"rooms.py": CHANNELS, "crowd.py": CROWD_CHANNEL})
 
     def write_certificate(self) -> None:
         """Put the certificate where the server looks."""
@@ -258,6 +260,35 @@ class ChannelTests(Http3Case):
         self.assertEqual((await second.receive())["op"], "ack")
         ids = [(await second.receive())["id"] for _ in missed]
         self.assertEqual(ids, [one["id"] for one in missed])
+
+    async def test_presence(self) -> None:
+        """A client is a member by its session, sees who else is, and leaves with it."""
+        ada, bob = self.client(ChannelsClient), self.client(ChannelsClient)
+        for client, name in ((ada, "ada"), (bob, "bob")):
+            await client.open()
+            client.send({"op": "subscribe", "ref": 1, "channel": "crowd", "auth": name})
+            self.assertEqual((await client.receive())["op"], "open")
+            self.assertEqual((await client.receive())["op"], "ack")
+        roster = {"op": "subscribe", "ref": 2, "channel": "crowd", "presence": True}
+        ada.send({**roster, "auth": "ada"})
+        view, events = View(), []
+
+        async def until(event: tuple[str, str]) -> None:
+            while event not in events:
+                frame = await ada.receive()
+                if "op" not in frame:
+                    data = json.dumps(frame["data"]).encode()
+                    told = view.apply(int(frame["id"]), frame["type"], data)
+                    events.append(told or ("", ""))
+
+        await until(("join", "bob"))
+        bob.send({"op": "presence", "ref": 3, "channel": "crowd", "state": {"x": 1}})
+        await until(("update", "bob"))
+        self.assertEqual(view.newest("bob").state, b'{"x": 1}')
+        await bob.close()
+        # After the grace, as nobody can tell a cut from a page that was closed.
+        await until(("leave", "bob"))
+        self.assertEqual(sorted(view.members), ["ada"])
 
     async def test_origin(self) -> None:
         """A page from elsewhere gets 403 and no session."""

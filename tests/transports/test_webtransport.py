@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from typing import Any
 
 from aioquic.quic.events import StreamDataReceived
@@ -141,14 +142,15 @@ class ChannelsCase(SynchronousTestCase):
         self.clock = UdpClock()
         self.clock.advance(1_700_000_000)  # also the time of day, of which messages have their ids
         self._port = 50_000
-        found = channels()
+        found = self.channels()
+        names = count(1)
         log = InMemoryReplayLog(self.clock)
         self.parts = compose(
             Config(limits=self.limits, http=Http(allowed_origins=("https://app.example",))),
             reactor=self.clock,
             wall=self.clock.seconds,
             random=lambda: 0.5,
-            new_id=lambda: "c1",
+            new_id=lambda: f"c{next(names)}",
             log=log,
             registry=Registry.of(Defined(one.definition, "here", True) for one in found),
             authorizer=LocalAuthorizer(found, self.clock, SteppedPool()),
@@ -156,6 +158,8 @@ class ChannelsCase(SynchronousTestCase):
             health=lambda: Health(True),
         )
         self.successResultOf(log.start(self.parts.follower))
+        self.parts.presence.start()
+        self.addCleanup(self.parts.presence.stop)
         parts = self.parts
         ticker = Ticker(parts.deadlines, parts.flush_batch, parts.metrics, self.clock)
         ticker.startService()
@@ -169,6 +173,10 @@ class ChannelsCase(SynchronousTestCase):
             config=Http3Config(idle_timeout=1000, keepalive=400),
             clock=self.clock,
         )
+
+    def channels(self) -> list[Any]:
+        """Of the server."""
+        return channels()
 
     def client(self) -> Client:
         """A new client, from a port of its own."""
