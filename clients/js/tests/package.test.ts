@@ -108,6 +108,7 @@ import { eventSource } from "takotwist/eventsource";
 import { call } from "takotwist/live";
 import { createClient } from "takotwist/node";
 import { useChannel } from "takotwist/react";
+import { readStream } from "takotwist/streams";
 import { webTransport } from "takotwist/webtransport";
 
 channel("news", { params: { topic: "a" }, transport: eventSource }).on("flash", ({ at }) => console.log(at.toFixed()));
@@ -116,6 +117,7 @@ export const useNews = () => useChannel("news", { params: { topic: "a" } }).mess
 // @ts-expect-error: a param is missing, which each entry knows
 createClient().channel("news");
 void call;
+void readStream;
 `;
 
 describe("the packed package", () => {
@@ -176,7 +178,7 @@ describe("the packed package", () => {
     else expect(compile()).toBe("");
   }, MINUTES);
 
-  test.each(["takotwist", "takotwist/node", "takotwist/eventsource", "takotwist/webtransport", "takotwist/live"])(
+  test.each(["takotwist", "takotwist/node", "takotwist/eventsource", "takotwist/webtransport", "takotwist/live", "takotwist/streams"])(
     "can be required: %s",
     (name) => {
       const names = run(folder, "node", "--no-warnings", "-e", `console.log(typeof require("${name}"))`);

@@ -1,0 +1,198 @@
+/** Durable streams, read and written, with a network that is a script. */
+
+import { beforeEach, describe, expect, test, vi } from "vitest";
+import { createStream, deleteStream, readStream, streamFetch, streamState } from "../src/durable_stream.js";
+
+type Answer = Response | Error | ((request: Request) => Response | Promise<Response>);
+
+let asked: Request[];
+let bodies: string[];
+let script: Answer[];
+
+const URL_OF = "https://x.example/streams/a";
+
+beforeEach(() => {
+  asked = [];
+  bodies = [];
+  script = [];
+  vi.spyOn(Math, "random").mockReturnValue(0);
+});
+
+const network: typeof fetch = async (input, init) => {
+  const request = new Request(input, init);
+  asked.push(request);
+  bodies.push(await request.clone().text());
+  const answer = script.shift() ?? new Error("nothing is left of the script");
+  if (answer instanceof Error) throw answer;
+  return typeof answer === "function" ? answer(request) : answer;
+};
+
+function page(body: string, offset: string, closed = false): Response {
+  const headers = { "stream-next-offset": offset, ...(closed && { "stream-closed": "true" }) };
+  return new Response(body || null, { status: body ? 200 : 204, headers });
+}
+
+function refused(status: number, code: string): Response {
+  return new Response(JSON.stringify({ code, error: "because" }), { status });
+}
+
+const cut = () => new TypeError("fetch failed");
+
+async function text(stream: ReadableStream<Uint8Array>): Promise<string> {
+  return new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).text();
+}
+
+const offsets = () => asked.map(({ url }) => new URL(url).searchParams.get("offset"));
+
+describe("readStream", () => {
+  test("goes on at its offset through cuts and bad answers, and ends where the stream does", async () => {
+    const seen: string[] = [];
+    script = [
+      page("one ", "1"),
+      cut(),
+      new Response("<html>a router's page</html>", { status: 502 }),
+      new Response("<html>a login page</html>"),
+      page("", "1"),
+      page("two ", "2"),
+      page("three", "3", true),
+    ];
+    expect(await text(readStream(URL_OF, { fetch: network, onOffset: (offset) => seen.push(offset) }))).toBe("one two three");
+    expect(offsets()).toEqual(["-1", "1", "1", "1", "1", "1", "2"]);
+    expect(seen).toEqual(["1", "1", "2", "3"]);
+  });
+
+  test("begins where it is told, and ends at once where nothing is left", async () => {
+    script = [page("", "7", true)];
+    expect(await text(readStream(URL_OF, { fetch: network, offset: "7" }))).toBe("");
+    expect(offsets()).toEqual(["7"]);
+  });
+
+  test.each([
+    [404, "not-found"],
+    [410, "replay-too-old"],
+    [403, "verify-rejected"],
+  ])("says the server's no: %s", async (status, code) => {
+    script = [page("one ", "1"), refused(status, code)];
+    await expect(text(readStream(URL_OF, { fetch: network }))).rejects.toMatchObject({ code, message: "because" });
+    expect(asked.length).toBe(2);
+  });
+
+  test("asks for its headers each time", async () => {
+    let count = 0;
+    script = [page("one ", "1"), page("two", "2", true)];
+    await text(readStream(URL_OF, { fetch: network, headers: () => ({ authorization: `Bearer ${++count}` }) }));
+    expect(asked.map(({ headers }) => headers.get("authorization"))).toEqual(["Bearer 1", "Bearer 2"]);
+  });
+
+  test("asks for no more than is read, and stops when it is cancelled", async () => {
+    let signal: AbortSignal | undefined;
+    script = [page("one ", "1"), (request) => new Promise((_, no) => {
+      signal = request.signal;
+      signal.addEventListener("abort", () => no(new TypeError("aborted")));
+    })];
+    const reader = readStream(URL_OF, { fetch: network }).getReader();
+    expect(asked.length).toBe(0);
+    expect(new TextDecoder().decode((await reader.read()).value)).toBe("one ");
+    expect(asked.length).toBe(1);
+    const more = reader.read();
+    await vi.waitFor(() => expect(signal).toBeDefined());
+    await reader.cancel();
+    expect((await more).done).toBe(true);
+    expect(signal?.aborted).toBe(true);
+  });
+
+  test("stops by a signal of its caller", async () => {
+    const stop = new AbortController();
+    script = [page("one ", "1"), () => (stop.abort(new Error("enough")), Promise.reject(new TypeError("aborted")))];
+    await expect(text(readStream(URL_OF, { fetch: network, signal: stop.signal }))).rejects.toThrow("enough");
+    expect(asked.length).toBe(2);
+  });
+});
+
+describe("StreamWriter", () => {
+  const options = { fetch: network, headers: { authorization: "Bearer k" }, contentType: "text/event-stream", ttl: 60 };
+
+  test("sends what gathered together, numbered, and a lost request again", async () => {
+    script = [page("", "0"), page("", "1"), cut(), page("", "2"), page("", "2", true)];
+    const out = await createStream(URL_OF, options);
+    await out.write("a");
+    await out.write("b");
+    await out.write(new TextEncoder().encode("ü"));
+    await out.end();
+    expect(asked.map(({ method }) => method)).toEqual(["PUT", "POST", "POST", "POST", "POST"]);
+    expect(bodies).toEqual(["", "a", "bü", "bü", ""]);
+    expect(asked.map(({ headers }) => headers.get("producer-seq"))).toEqual([null, "0", "1", "1", "2"]);
+    expect(new Set(asked.slice(1).map(({ headers }) => headers.get("producer-id"))).size).toBe(1);
+    expect(asked.map(({ headers }) => headers.get("stream-closed"))).toEqual([null, null, null, null, "true"]);
+    expect(asked[0]?.headers.get("stream-ttl")).toBe("60");
+    expect(asked.every(({ headers }) => headers.get("content-type") === "text/event-stream")).toBe(true);
+    expect(asked.every(({ headers }) => headers.get("authorization") === "Bearer k")).toBe(true);
+  });
+
+  test("fails where the stream was deleted, which ends its source", async () => {
+    script = [page("", "0"), refused(404, "not-found")];
+    const out = await createStream(URL_OF, options);
+    let ended = false;
+    async function* source() {
+      try {
+        for (;;) {
+          yield "token";
+          await new Promise((wait) => setTimeout(wait, 1));
+        }
+      } finally {
+        ended = true;
+      }
+    }
+    await expect(out.from(source())).rejects.toMatchObject({ code: "not-found" });
+    expect(ended).toBe(true);
+    expect(asked.length).toBe(2);
+  });
+
+  test("leaves no end where its source fails", async () => {
+    script = [page("", "0"), page("", "1")];
+    const out = await createStream(URL_OF, options);
+    const source = (async function* () {
+      yield "token";
+      throw new Error("the model broke off");
+    })();
+    await expect(out.from(source)).rejects.toThrow("the model broke off");
+    await out.flush();
+    expect(asked.map(({ headers }) => headers.get("stream-closed"))).toEqual([null, null]);
+  });
+
+  test("gives up after its patience", async () => {
+    script = [cut(), cut()];
+    await expect(createStream(URL_OF, { ...options, patience: 0 })).rejects.toMatchObject({ code: "connection-lost" });
+    expect(asked.length).toBe(1);
+  });
+});
+
+test("the state of a stream, and its deletion", async () => {
+  script = [page("", "1"), page("", "1", true), new Response(null, { status: 404 })];
+  const states = [1, 2, 3].map(() => streamState(URL_OF, { fetch: network }));
+  expect(await Promise.all(states)).toEqual(["open", "ended", undefined]);
+  script = [new Response(null, { status: 204 }), refused(404, "not-found"), refused(403, "verify-rejected")];
+  await deleteStream(URL_OF, { fetch: network });
+  await deleteStream(URL_OF, { fetch: network });
+  await expect(deleteStream(URL_OF, { fetch: network })).rejects.toMatchObject({ code: "verify-rejected" });
+});
+
+describe("streamFetch", () => {
+  function answer(url: string, init: ResponseInit, body: string | null = null): Response {
+    return Object.defineProperty(new Response(body, init), "url", { value: url });
+  }
+
+  test("reads from the stream that a response names, relative to where it came from", async () => {
+    script = [answer("https://x.example/api/chat", { status: 201, headers: { location: "/streams/a" } }), page("all", "1", true)];
+    const response = await streamFetch({ fetch: network, headers: { authorization: "Bearer r" } })("https://x.example/api", { method: "POST" });
+    expect([response.status, await response.text()]).toEqual([200, "all"]);
+    expect([asked[1]?.url.split("?")[0], asked[1]?.headers.get("authorization")]).toEqual([URL_OF, "Bearer r"]);
+    expect(asked[0]?.headers.get("authorization")).toBe(null);
+  });
+
+  test("returns every other response as it is", async () => {
+    script = [new Response(null, { status: 204 }), new Response("no", { status: 400, headers: { location: "/streams/a" } })];
+    expect((await streamFetch({ fetch: network })("https://x.example")).status).toBe(204);
+    expect(await (await streamFetch({ fetch: network })("https://x.example")).text()).toBe("no");
+  });
+});

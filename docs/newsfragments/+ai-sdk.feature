@@ -1,0 +1,1 @@
+`takotwist/streams` of the JavaScript client reads durable streams through cuts until they end, writes them, and gives the AI SDK's chat answers that survive a cut, a reload and a restart (`streamFetch`).
