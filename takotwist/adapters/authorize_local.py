@@ -44,6 +44,7 @@ from takotwist.app.published import Published
 from takotwist.app.stream_call import StreamCall, StreamLine, StreamReply
 from takotwist.app.types import failure_text
 from takotwist.core.authorization import AuthRequest, Frame, Grant, Verdict
+from takotwist.core.counted import counted
 from takotwist.core.json_values import JsonObject
 from takotwist.core.topic import Draft, Message
 from takotwist.errors import AuthUnavailable, ChannelUnknown
@@ -119,9 +120,9 @@ class LocalAuthorizer:
             result = await self.runner.run(caller, call.function, *call.arguments)
         except DeadlinePassed:
             self.log.error(
-                "{what} did not answer within {deadline} seconds",
+                "{what} did not answer within {deadline}",
                 what=call.what,
-                deadline=self._deadline,
+                deadline=counted(self._deadline, "second"),
             )
             raise AuthUnavailable("The app did not answer in time.") from None
         if not isinstance(result, Raised):

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import OKPAlgorithm
 
+from takotwist.core.counted import counted
 from takotwist.errors import ConfigError, VerifyRejected
 
 #: Characters of a token; a header of this size is past what most servers take.
@@ -125,7 +126,7 @@ def secret_key(secret: str) -> VerificationKey:
     key = secret.encode()
     if len(key) < SECRET_BYTES:
         raise UnusableKey(
-            f"has a secret of {len(key)} bytes; HS256 needs {SECRET_BYTES}"
+            f"has a secret of {counted(len(key), 'byte')}; HS256 needs {SECRET_BYTES}"
             ": `tako keys new` makes one"
         )
     return VerificationKey("HS256", key)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import importlib.machinery
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -144,6 +145,8 @@ def load(
             _add_to_path(Path.cwd())
             with _set_aside(text, again):
                 return collect(_dotted_modules(text), False)
+    if folder.is_symlink():
+        raise DefinitionError(_leads_nowhere(folder))
     raise DefinitionError(_NOWHERE.format(text))
 
 
@@ -166,7 +169,15 @@ def _folder_modules(folder: Path, package: str) -> Iterator[tuple[str, ModuleTyp
             continue
         if not file.stem.isidentifier():
             raise DefinitionError("the name of the file cannot be imported", place=str(file))
+        if not file.is_file():
+            # An import would say that there is no such module.
+            said = _leads_nowhere(file) if file.is_symlink() else "it is no file; move it away"
+            raise DefinitionError(said, place=str(file))
         yield str(file), _imported(f"{package}.{file.stem}", str(file))
+
+
+def _leads_nowhere(link: Path) -> str:
+    return f"it is a link to {os.readlink(link)}, which is not there; make that, or remove the link"
 
 
 def _file_module(file: Path) -> Iterator[tuple[str, ModuleType]]:

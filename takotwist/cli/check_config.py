@@ -15,6 +15,7 @@ import click
 from takotwist.cli.configured import config_option, configured
 from takotwist.cli.progress import progress
 from takotwist.core.channel import Defined, Registry
+from takotwist.core.counted import counted
 from takotwist.errors import TakoError
 from takotwist.server.app_code import read_channels, read_functions
 from takotwist.server.config import KEYS, Config
@@ -100,8 +101,7 @@ def _parts(
         yield "functions", f"{config.app.functions}: {', '.join(sorted(functions)) or 'none'}"
     if config.app.pages:
         yield "pages", str(config.app.pages)
-    keys = len(config.publish.keys)
-    yield "publish", f"{keys} key{'' if keys == 1 else 's'}, {_rate(config)}"
+    yield "publish", f"{counted(len(config.publish.keys), 'key')}, {_rate(config)}"
     where = str(config.replay.path)
     if config.replay.url is not None:
         where = f"PostgreSQL (replay.url), schema {config.replay.schema}"
@@ -110,7 +110,8 @@ def _parts(
 
 
 def _rate(config: Config) -> str:
-    return f"{config.publish.rate:g} messages a second each" if config.publish.rate else "no limit"
+    rate = config.publish.rate
+    return f"{counted(rate, 'message')} a second each" if rate else "no limit"
 
 
 def _channel(defined: Defined) -> str:

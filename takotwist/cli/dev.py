@@ -164,10 +164,12 @@ def _offer_trust(config: Config) -> None:
 
 
 def _run(options: DevelopmentOptions, show: bool) -> None:
+    from threading import Lock
+
     from twisted.internet.task import LoopingCall
 
     from takotwist.development.browser import Browsers, pages
-    from takotwist.development.commands import Kept, commands
+    from takotwist.development.commands import Kept, commands, start
     from takotwist.development.development import Development
     from takotwist.development.watch import FileWatch
     from takotwist.server.log import start_logging
@@ -208,9 +210,11 @@ def _run(options: DevelopmentOptions, show: bool) -> None:
     kept = Kept()
     running = commands(config.dev.run, folder, _environ(config), _say_of, kept)
 
-    def start_commands() -> None:
-        for one in running:
-            one.start()
+    one_at_a_time = Lock()
+
+    def start_commands(over: bool) -> None:
+        with one_at_a_time:
+            start(running, over)
 
     development = Development(
         service,
@@ -220,11 +224,11 @@ def _run(options: DevelopmentOptions, show: bool) -> None:
         start_over,
         _say,
         reactor,
-        start_commands,
+        lambda over: reactor.callInThread(start_commands, over),
     )
     FileWatch(folder, [config.state_dir], reactor, development.changed).setServiceParent(service)
     _begin(service.startService, folder)
-    start_commands()
+    start_commands(False)
 
     def greet() -> None:
         if service.ready:

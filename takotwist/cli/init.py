@@ -190,8 +190,18 @@ def _build_client(checkout: Path | None) -> list[str]:
 def _next(folder: Path, template: str) -> str:
     """What to type now."""
     lines = [] if folder.absolute() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
-    lines += ["python3 -m venv .venv && . .venv/bin/activate", "pip install -r requirements.txt"]
+    active = _active_environment()
+    if active is None:
+        lines += ["python3 -m venv .venv && . .venv/bin/activate"]
+    lines += ["pip install -r requirements.txt"]
     if template == "react":
         lines += [*_build_client(_checkout()), "npm install"]
     lines += ["tako dev"]
-    return "Now:\n\n" + "".join(f"    {line}\n" for line in lines)
+    now = "Now" if active is None else f"Now, in the environment that is active ({active})"
+    return f"{now}:\n\n" + "".join(f"    {line}\n" for line in lines)
+
+
+def _active_environment() -> Path | None:
+    """The virtual environment that the shell has activated, if it has, and that is there."""
+    said = os.environ.get("VIRTUAL_ENV")
+    return Path(said) if said and Path(said, "pyvenv.cfg").is_file() else None

@@ -19,6 +19,7 @@ from takotwist.adapters.sqlite.file import StoreFile, this_boot
 from takotwist.adapters.sqlite.transfer import Contents, back_up, move_out, take_in, verify
 from takotwist.cli.configured import config_option, configured
 from takotwist.cli.progress import progress
+from takotwist.core.counted import counted
 from takotwist.core.retention import Watched
 from takotwist.errors import ConfigError
 from takotwist.server.config import Config
@@ -154,8 +155,8 @@ def _described(contents: Contents) -> str:
     stats = contents.stats
     newest = datetime.fromtimestamp(contents.head / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
     return (
-        f"{stats.messages} messages of {stats.topics} topics, {stats.bytes} bytes, ids up to"
-        f" {contents.head} ({newest} UTC)"
+        f"{counted(stats.messages, 'message')} of {counted(stats.topics, 'topic')},"
+        f" {counted(stats.bytes, 'byte')}, ids up to {contents.head} ({newest} UTC)"
     )
 
 

@@ -12,6 +12,7 @@ from takotwist.codecs.generate_python import python_stub
 from takotwist.codecs.generate_typescript import typescript, typescript_functions
 from takotwist.codecs.type_shapes import FunctionTypes
 from takotwist.core.channel import ChannelDefinition
+from takotwist.core.counted import counted
 from takotwist.errors import DefinitionError
 from takotwist.live.functions.result_types import function_types
 from takotwist.server.app_code import read_channels, read_functions
@@ -59,8 +60,8 @@ def command(config: str | None, lang: str, output: str | None) -> None:
         click.echo(text, nl=False)
     else:
         Path(output).write_text(text, encoding="utf-8")
-        more = f", {len(functions)} functions" if functions else ""
-        click.echo(f"{output}: {len(channels)} channels{more}.", err=True)
+        more = f", {counted(len(functions), 'function')}" if functions else ""
+        click.echo(f"{output}: {counted(len(channels), 'channel')}{more}.", err=True)
 
 
 def _channels(config: Config) -> Sequence[ChannelDefinition]:

@@ -163,6 +163,14 @@ class Command:
             os.killpg(process.pid, number)
 
 
+def start(running: Sequence[Command], over: bool) -> None:
+    """Start those that do not run; `over`: and those that do.  That may take its time."""
+    for one in running:
+        if over:
+            one.stop()
+        one.start()
+
+
 def commands(
     lines: Sequence[str],
     folder: Path,

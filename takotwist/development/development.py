@@ -44,6 +44,7 @@ class Development:
     :ivar check: the command that checks everything in a process of its own.
     :ivar start_over: has the process begin anew, with these variables in its environment.
     :ivar say: a line for the terminal; `wrong`: true for a problem.
+    :ivar commands: starts the commands that have ended; those that run too, where it is told so.
     """
 
     service: TakoService
@@ -53,7 +54,7 @@ class Development:
     start_over: Callable[[], object]
     say: Callable[[str, bool], object]
     reactor: IReactor
-    commands: Callable[[], object] = lambda: None
+    commands: Callable[[bool], object] = lambda over: None
     _pending: set[Path] = attrs.field(factory=set, init=False)
     _checking: bool = attrs.field(default=False, init=False)
     _app_silent: bool = attrs.field(default=False, init=False)
@@ -79,7 +80,9 @@ class Development:
             files |= self._pending
             effect = max(project.effect(files), Effect.DEFINITIONS)
         if code:
-            self.commands()
+            # A reloader may wait for a change of a file that it does not know: Django's does where
+            # a file cannot be decoded, since the error does not name it.
+            self.commands(self._app_silent)
             if self.config.app.url is not None:
                 self._read_registry()
         if effect is Effect.PAGES:
@@ -197,7 +200,8 @@ class Development:
         elif not answered and last and not self._app_silent:
             text = (
                 f"the app at {self.config.app.url} does not say its channels since the last"
-                " change; its own lines in the terminal say why"
+                " change; its own lines in the terminal say why, and the next save starts its"
+                " command over"
             )
             self._app_silent = True
             self.browsers.wrong(Problem.of(text))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import attrs
 from twisted.internet.defer import Deferred, succeed
 
+from takotwist.core.counted import counted
 from takotwist.core.deadlines import Deadline
 from takotwist.core.fanout import Subscription
 from takotwist.core.send_queue import SendQueue
@@ -192,7 +193,7 @@ class Session:
             raise BodyInvalid(f"This connection follows {topic.key} already.")
         most = parts.settings.limits.max_subscriptions_per_connection
         if len(self.subscribed) >= most:
-            raise RateLimited(f"A connection may follow {most} topics.")
+            raise RateLimited(f"A connection may follow {counted(most, 'topic')}.")
         self._enter_subject(admitted.grant.subject)
         size = admitted.asked.name_bytes
         self.hold_name(size)

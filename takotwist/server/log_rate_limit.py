@@ -12,6 +12,7 @@ from collections import Counter
 
 from twisted.logger import LogEvent, LogLevel
 
+from takotwist.core.counted import counted
 from takotwist.core.limits import Rate, network_of
 from takotwist.errors import RateLimited
 
@@ -67,7 +68,8 @@ class LogRateLimit:
         told, self._left_out = self._left_out, Counter()
         return [
             {
-                "log_format": "{count} lines like this one were not written: {kind}",
+                "log_format": "{lines} like this one not written: {kind}",
+                "lines": counted(count, "line"),
                 "log_level": LogLevel.warn,
                 "log_namespace": __name__,
                 "log_time": now,

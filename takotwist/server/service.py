@@ -29,6 +29,7 @@ from twisted.web.resource import IResource
 
 from takotwist.adapters.authorize_local import LocalPublishing
 from takotwist.admin.health import Health
+from takotwist.core.counted import counted
 from takotwist.errors import StoreUnavailable, TakoError
 from takotwist.flow.outbox import OutboxMover
 from takotwist.interfaces import IReactor
@@ -284,11 +285,11 @@ class TakoService(MultiService):
             decides_call = self.definitions.config.tokens.decides_call
             pages = self.live.sessions.end_subjects(subjects, decides_call)
             self.log.info(
-                "tokens of {count} subjects were revoked; that ended {ended} subscriptions, and"
-                " the live objects of {pages} pages",
-                count=len(subjects),
-                ended=ended,
-                pages=pages,
+                "tokens of {subjects} were revoked; that ended {subscriptions}, and the live"
+                " objects of {pages}",
+                subjects=counted(len(subjects), "subject"),
+                subscriptions=counted(ended, "subscription"),
+                pages=counted(pages, "page"),
             )
 
     def _message_bytes(self) -> int:

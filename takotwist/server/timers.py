@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
+from takotwist.core.counted import counted
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.metrics import Metrics
 from takotwist.core.send_queue import FlushBatch
@@ -95,7 +96,7 @@ async def drain(sessions: Sessions, clock: IReactorTime, seconds: float) -> None
         return
     steps = max(1, int(seconds / STEP))
     group = max(AT_ONCE, -(-len(open_now) // steps))
-    _log.info("closing {count} connections", count=len(open_now))
+    _log.info("closing {connections}", connections=counted(len(open_now), "connection"))
     while True:
         for session in open_now[:group]:
             if not session.closed:

@@ -27,6 +27,7 @@ from pathlib import Path
 import attrs
 from twisted.internet import tcp, unix
 
+from takotwist.core.counted import counted
 from takotwist.tls.connection import TlsConnection
 
 # attribute storage
@@ -133,7 +134,7 @@ class OpenFiles:
             return None
         return (
             f"limits.max_connections is {max_connections}, and this process may have"
-            f" {self.limit} files open, enough for {self.connections} connections. Set"
+            f" {self.limit} files open, enough for {counted(self.connections, 'connection')}. Set"
             f" LimitNOFILE={max_connections + RESERVED} in the systemd unit, or lower"
             " limits.max_connections."
         )

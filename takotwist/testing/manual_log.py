@@ -101,8 +101,8 @@ class ManualLog:
 
     @property
     def available(self) -> bool:
-        """Implement `IReplayLog`."""
-        return bool(self.inner.available) and not self.broken
+        """Implement `IReplayLog`.  A broken one is not away: it only fails, as on a full disk."""
+        return bool(self.inner.available)
 
     @property
     def everything(self) -> bool:

@@ -279,6 +279,25 @@ class TestModule(DiscoveryCase):
         for name in ("nobody_has_this", "nobody_has_this.either", "not a name/at all"):
             self.assertIn(repr(name), self.assertRaises(DefinitionError, discover, name).reason)
 
+    def test_dangling_link(self) -> None:
+        """A link that leads nowhere is said to be one, and where it leads; a folder or a pipe with
+        the name of a file is none.  None of them is waited for."""
+        file = self.folder / "news.py"
+        file.symlink_to("/nowhere/news.py")
+        error = self.assertRaises(DefinitionError, discover, self.folder)
+        self.assertEqual(error.place, str(file))
+        self.assertIn("a link to /nowhere/news.py, which is not there", str(error))
+        file.unlink()
+        for make in (os.mkfifo, os.mkdir):
+            make(file)
+            error = self.assertRaises(DefinitionError, discover, self.folder)
+            self.assertIn("it is no file; move it away", str(error))
+            (os.rmdir if file.is_dir() else os.unlink)(file)
+        link = self.folder / "definitions"
+        link.symlink_to("/nowhere")
+        error = self.assertRaises(DefinitionError, discover, link)
+        self.assertIn("a link to /nowhere", str(error))
+
     def test_without_channels(self) -> None:
         """A module without any channel is an error: it was named on purpose."""
         self.write(f"{self.root}/{self.name}_none.py", "x = 1")

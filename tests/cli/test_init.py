@@ -41,6 +41,20 @@ class InitTests(CommandTestCase):
             checked = self.run_command("check-config", "--config", f"{name}/tako.toml")
             self.assertEqual(checked.exit_code, 0 if "[app]\nurl" not in self.toml(name) else 1)
 
+    def test_active_environment(self) -> None:
+        """Inside a virtual environment nobody is told to make another one; what a shell says of
+        one that is gone does not count."""
+        environment = self.folder / "env"
+        activated = {"VIRTUAL_ENV": str(environment)}
+        said = self.run_command("init", "a", **activated).output
+        self.assertIn("python3 -m venv .venv", said)
+        environment.mkdir()
+        (environment / "pyvenv.cfg").write_text("")
+        said = self.run_command("init", "b", **activated).output
+        self.assertNotIn("python3 -m venv", said)
+        self.assertIn(f"Now, in the environment that is active ({environment}):", said)
+        self.assertIn("    pip install -r requirements.txt\n    tako dev\n", said)
+
     def toml(self, name: str) -> str:
         """The configuration of a project."""
         return (self.folder / name / "tako.toml").read_text()

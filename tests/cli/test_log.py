@@ -141,7 +141,7 @@ class LogCommandTests(CommandTestCase):
         log = self.start("here")
         [fourth] = self.publish(log, "d")
         out = self.tako("backup", "backup")
-        self.assertIn("4 messages of 1 topics", out)
+        self.assertIn("4 messages of 1 topic,", out)
         self.assertIn(f"ids up to {fourth}", out)
         self.assertEqual(self.mode("backup"), 0o600)
         [fifth] = self.publish(log, "e")

@@ -12,7 +12,7 @@ from queue import Queue
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.development import commands as module
-from takotwist.development.commands import Command, Kept, commands
+from takotwist.development.commands import Command, Kept, commands, start
 from takotwist.development.keeper import keep
 from tests.sockets.server_process import wait_until
 
@@ -82,12 +82,16 @@ class CommandTests(SynchronousTestCase):
         self.assertIn("ended with 3", self.next()[1])
 
     def test_running_is_not_started_again(self) -> None:
-        """One that runs goes on as the process that it is."""
+        """One that runs goes on as the process that it is, unless it is to start over."""
         command = self.run_line("sh -c 'echo $$; exec sleep 1000'")
-        self.next()
-        command.start()
+        _, first = self.next()
+        start([command], over=False)
         self.assertTrue(command.running)
         self.assertTrue(self.said.empty())
+        start([command], over=True)
+        _, second = self.next()
+        self.assertNotEqual(first, second)
+        self.assertFalse(runs(int(first)))
 
     def test_all_that_it_started(self) -> None:
         """What a command has started ends with it, and without a word."""

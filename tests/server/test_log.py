@@ -239,7 +239,7 @@ class RateTests(LogTestCase):
         self.assertEqual(len(self.lines()), 192)
         self.now += 2
         self.log.info("another")
-        self.assertIn("60 lines like this one were not written: {address} ended", self.lines()[-2])
+        self.assertIn("60 lines like this one not written: {address} ended", self.lines()[-2])
         self.now += 100
         self.log.info("another")
         self.assertEqual(len(self.lines()), 195)

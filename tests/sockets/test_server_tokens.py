@@ -208,6 +208,11 @@ public = true
             his.send(json.dumps({"type": "msg", "data": "still here"}))
             self.assertEqual(json.loads(his.recv(timeout=10))["data"], "still here")
         self.assertEqual(self.get(self.token(iat=time.time() + 0.5)).status_code, 403)
+        self.assertIn(
+            "tokens of 1 subject were revoked; that ended 1 subscription, and the live"
+            " objects of 0 pages",
+            self.server.log,
+        )
         self.finish()
 
     def test_void(self) -> None:

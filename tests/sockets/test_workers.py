@@ -472,7 +472,7 @@ class ServiceManagerTests(Base):
         self.assertEqual(len(re.findall(r"worker-\d is ready", server.log)), 2)
         self.assertEqual(told["READY"], "1")
         self.assertEqual(told["MAINPID"], str(server.pid))
-        self.assertEqual(told["STATUS"], "2 workers serve")
+        self.assertEqual(told["STATUS"], "serving, with 2 workers")
         before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         server.signal(signal.SIGHUP)
         told = self._told()

@@ -30,6 +30,7 @@ from takotwist.adapters.sqlite.witness import (
     lost_up_to,
     sync_folder,
 )
+from takotwist.core.counted import counted
 from takotwist.core.log import LogStats
 
 #: What belongs to a database file.
@@ -192,8 +193,8 @@ def _rows_that_disagree(db: sqlite3.Connection) -> Iterator[str]:
     ):
         if (said, size) != (count, its_size):
             yield (
-                f"topic {key!r} has {count} messages of {its_size} bytes, and says that it has"
-                f" {said} of {size}"
+                f"topic {key!r} has {counted(count, 'message')} of {counted(its_size, 'byte')},"
+                f" and says that it has {said} of {size}"
             )
 
 

@@ -13,6 +13,7 @@ from pwd import getpwuid
 from stat import S_ISDIR, S_ISREG
 from urllib.parse import urlsplit
 
+from takotwist.core.counted import counted
 from takotwist.errors import ConfigError
 from takotwist.server.config.check_listeners import check_listeners
 from takotwist.server.config.config import KEYS, Config
@@ -273,6 +274,6 @@ def _warn_of_reach(config: Config, warnings: list[str]) -> None:
     for number, key in enumerate(config.publish.keys, 1):
         if len(key) < SHORTEST_SAFE_KEY:
             warnings.append(
-                f"publish key {number} has only {len(key)} characters; `tako keys new` makes a"
-                " better one"
+                f"publish key {number} has only {counted(len(key), 'character')};"
+                " `tako keys new` makes a better one"
             )

@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from takotwist.core.counted import counted
 from takotwist.errors import ConfigError, TakoError
 from takotwist.interfaces import IReactor
 from takotwist.server.config import Config, needs_restart
@@ -214,8 +215,8 @@ class Supervisor(MultiService):
                 address = (IPv6Address if ":" in host else IPv4Address)("UDP", host, port)
                 at = shown(address, secure=True)
                 self.log.info("serving {address} (HTTP/3)", address=at)
-            self.log.info("ready, with {count} workers", count=self.crew.serving)
-        self._notify.ready(f"{self.crew.serving} workers serve")
+            self.log.info("ready, with {workers}", workers=counted(self.crew.serving, "worker"))
+        self._notify.ready(f"serving, with {counted(self.crew.serving, 'worker')}")
 
     def _shown(self, one: Listening) -> str:
         secure = one.listen.key == "tls.listen"

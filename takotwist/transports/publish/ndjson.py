@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from takotwist.codecs.tako_json import encode_message, read_draft
+from takotwist.core.counted import counted
 from takotwist.core.deadlines import Comments, Deadline, Pulse
 from takotwist.core.log import Appended
 from takotwist.core.topic import Draft
@@ -267,9 +268,9 @@ class LineStream:
         now, times = self._transport.publishing.seconds(), self._transport.settings.publish
         idle, whole = times.stream_idle_seconds, times.stream_seconds
         if now >= self._begun_at + whole:
-            self._end_by(Refusal(f"A stream may last {whole:g} seconds: begin another."))
+            self._end_by(Refusal(f"A stream may last {counted(whole, 'second')}: begin another."))
         elif now >= self._heard_at + idle:
-            self._end_by(Refusal(f"Nothing has come for {idle:g} seconds."))
+            self._end_by(Refusal(f"Nothing has come for {counted(idle, 'second')}."))
         else:
             pulse, again = Comments(KEEPALIVE_SECONDS).check(now, self._written_at)
             if pulse is Pulse.SPEAK and not self._slow_client:
