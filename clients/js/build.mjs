@@ -67,15 +67,16 @@ export async function servedFiles() {
   const live = async (core) => banner + new TextDecoder().decode(await bundle("src/live.ts", core));
   const pinned = await live(`./${manifest.immutable}`);
   const liveManifest = { ...manifestOf("live", pinned), pinned: "live.pinned.js" };
-  // Whole, with what it shares with the core: a page may load it beside any build of that.
-  const webTransport = banner + new TextDecoder().decode(await bundle("src/webtransport.ts"));
+  // Whole, with what they share with the core: a page may load them beside any build of that.
+  const whole = async (name) => banner + new TextDecoder().decode(await bundle(`src/${name}.ts`));
   return {
     "client.js": code,
     "client.json": `${JSON.stringify(manifest, null, 2)}\n`,
     "live.js": await live("./client.js"),
     "live.pinned.js": pinned,
     "live.json": `${JSON.stringify(liveManifest, null, 2)}\n`,
-    "webtransport.js": webTransport,
+    "webtransport.js": await whole("webtransport"),
+    "tabs.js": await whole("tabs"),
   };
 }
 

@@ -3,8 +3,8 @@
 ``/_tako/client.js`` is always the newest, and caches ask each time;
 ``/_tako/client.<hash>.js`` is exactly one build, and caches keep it.
 ``/_tako/live.js`` and ``/_tako/live.<hash>.js`` are live objects, each with the
-first of its kind.  ``/_tako/webtransport.js`` goes beside either.  Rule: an old page that names an
-old build is not given another one.
+first of its kind.  ``/_tako/webtransport.js`` and ``/_tako/tabs.js`` go beside either.  Rule: an old
+page that names an old build is not given another one.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from takotwist.streams.files import serve_file
 #: Where it is served.
 CLIENT_FOLDER = "/_tako/"
 
-#: The transport that a page asks for by itself.
-WEBTRANSPORT = "webtransport.js"
+#: What a page asks for by itself, and which goes with any build of the client.
+BESIDE = ("webtransport.js", "tabs.js")
 
 #: Manifests with the names under which a script is served.
 BUILDS = ("client.json", "live.json")
@@ -71,7 +71,7 @@ class ClientScript(Resource):
 def client_scripts() -> Mapping[str, IResource]:
     """The scripts by their paths."""
     folder = Path(str(files("takotwist") / "static"))
-    scripts = {WEBTRANSPORT: ClientScript(folder / WEBTRANSPORT, "no-cache")}
+    scripts = {name: ClientScript(folder / name, "no-cache") for name in BESIDE}
     for name in BUILDS:
         build = msgspec.json.decode((folder / name).read_bytes(), type=_Build)
         scripts[build.file] = ClientScript(folder / build.file, "no-cache")

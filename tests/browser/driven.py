@@ -129,6 +129,10 @@ class Page:
         """Tasks run again."""
         self.browser.tell("lifecycle", page=self.number, state="active")
 
+    def crash(self) -> None:
+        """Its process dies, and nothing of it runs any more."""
+        self.browser.tell("crash", page=self.number)
+
     def move(self, x: int, y: int) -> None:
         """The pointer goes there."""
         self.browser.tell("move", page=self.number, x=x, y=y)

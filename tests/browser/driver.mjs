@@ -91,10 +91,20 @@ async function lifecycle({ page, state }) {
   if (state === "active") await tab.bringToFront();
 }
 
+/** The page's process dies, as of a lack of memory: nothing of it runs any more. */
+async function crash({ page }) {
+  const { page: tab } = pages[page];
+  const session = await context.newCDPSession(tab);
+  const crashed = tab.waitForEvent("crash");
+  session.send("Page.crash").catch(() => {});
+  await crashed;
+}
+
 const COMMANDS = {
   launch,
   open,
   lifecycle,
+  crash,
   run: ({ page, script }) => pages[page].page.evaluate(script),
   async until({ page, script, seconds }) {
     // Polled: a page that nobody sees has no animation frames.

@@ -107,11 +107,12 @@ class SiteTests(SynchronousTestCase):
         self.assertEqual(world.get("/channels/none").code, "channel-unknown")
 
     def test_client_script(self) -> None:
-        """The JavaScript client by its stable name, for any page."""
-        answer = World().get("/_tako/client.js")
-        self.assertEqual(answer.status, 200)
-        self.assertEqual(answer.headers["cache-control"], "no-cache")
-        self.assertEqual(answer.headers["access-control-allow-origin"], "*")
+        """The JavaScript client by its stable name, and what goes beside it, for any page."""
+        for name in ("client.js", "live.js", "webtransport.js", "tabs.js"):
+            answer = World().get(f"/_tako/{name}")
+            self.assertEqual(answer.status, 200, name)
+            self.assertEqual(answer.headers["cache-control"], "no-cache")
+            self.assertEqual(answer.headers["access-control-allow-origin"], "*")
 
     def test_private_is_trusted(self) -> None:
         """Whoever reaches the private listener is asked for no credentials."""

@@ -9,7 +9,7 @@ import { resolveCredentials } from "./credentials.js";
 import { createDiagnosis } from "./diagnosis.js";
 import { ambient, type Environment } from "./environment.js";
 import { createHandle } from "./handle.js";
-import { createMux, type Mux } from "./mux.js";
+import { createMux, type Mux, type MuxFactory } from "./mux.js";
 import { errorOf, NO_CREDENTIALS, type Outcome } from "./outcome.js";
 import { createPresence } from "./presence.js";
 import { exchange } from "./stream.js";
@@ -30,7 +30,10 @@ import type {
 import { checkedParams, toJson } from "./values.js";
 
 /** Defaults for every channel, and what to use in place of the globals. */
-export interface ClientOptions extends Omit<ChannelOptions, "params" | "cursor">, Partial<Environment> {}
+export interface ClientOptions extends Omit<ChannelOptions, "params" | "cursor">, Partial<Environment> {
+  /** Who makes the connection that channels share: `sharedTabs()` of `takotwist/tabs`, for all tabs. Default: this page alone. */
+  readonly tabs?: MuxFactory;
+}
 
 /** Arguments of a client of named channels; without names there is no such client. */
 export type DefaultsFor<Channels extends object> = [Channels] extends [never] ? [never] : [defaults?: ClientOptions];
@@ -61,9 +64,9 @@ export function createClient(defaults: ClientOptions = {}): Client {
   const diagnose = createDiagnosis(environment);
 
   /** The connection to a server; a second one where the topic is on the first already. */
-  function join(url: string, topic: string): Mux {
-    for (const [mux, to] of connections) if (to === url && !mux.has(topic)) return mux;
-    const mux = createMux(environment, url, () => connections.delete(mux));
+  function join(url: string, topic: string, auth: string | undefined): Mux {
+    for (const [mux, to] of connections) if (to === url && !mux.has(topic, auth)) return mux;
+    const mux = (defaults.tabs ?? createMux)(environment, url, () => connections.delete(mux), auth);
     connections.set(mux, url);
     return mux;
   }
@@ -106,7 +109,7 @@ export function createClient(defaults: ClientOptions = {}): Client {
         transport,
         cursor: from,
         gone: presence ? "reset" : gone,
-        mux: environment.WebSocket && (() => join(url, name_)),
+        mux: environment.WebSocket && (() => join(url, name_, auth)),
         watcher: diagnose(base as string, topic),
         presence,
         onEnd() {

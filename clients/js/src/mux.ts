@@ -61,10 +61,20 @@ interface InFlight {
 export interface Mux {
   /** WebSocket seems to be blocked here; whoever can do without should. */
   blocked(): boolean;
-  /** A topic of this name is here: a second subscription of it needs another connection. */
-  has(name: string): boolean;
+  /**
+   * A topic of this name is here: a second subscription of it needs another connection.
+   * @param auth its fixed credentials, where other tabs use the connection too
+   */
+  has(name: string, auth?: string): boolean;
   join(name: string, events: LinkEvents): Link;
 }
+
+/**
+ * Makes the connection that topics share.
+ * @param onIdle called when the last topic has left and the connection is closed
+ * @param auth the fixed credentials of all its topics; empty where a function gives them
+ */
+export type MuxFactory = (environment: Environment, url: string, onIdle: () => void, auth?: string) => Mux;
 
 /** What a message is matched by: a topic and its roster have one channel and params. */
 function keyOf(channel: string, params: Params, presence = false): string {

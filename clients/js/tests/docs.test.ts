@@ -46,7 +46,12 @@ test("every example compiles", { timeout: 60_000 }, () => {
         skipLibCheck: true,
         noEmit: true,
         types: [],
-        paths: { takotwist: dist("index"), "takotwist/react": dist("react"), "takotwist/node": dist("node") },
+        paths: {
+          takotwist: dist("index"),
+          "takotwist/react": dist("react"),
+          "takotwist/node": dist("node"),
+          "takotwist/tabs": dist("tabs"),
+        },
       },
       include: ["*.ts", "*.tsx"],
     }),

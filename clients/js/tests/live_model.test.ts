@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { draft, type Frame, isMessage, type Position } from "../src/live_frames.js";
 import { Machine, type Overflow } from "../src/live_machine.js";
+import { numbers } from "./numbers.js";
 
 const BOUNDS = {
   connectTtlMs: null,
@@ -14,17 +15,6 @@ const BOUNDS = {
   windowBytes: 300,
   windowMessages: 5,
 };
-
-/** Numbers from a seed, so that a history that fails can be played again. */
-function numbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 class End {
   readonly machine = new Machine<number>(BOUNDS, 0);

@@ -109,8 +109,10 @@ import { call } from "takotwist/live";
 import { createClient } from "takotwist/node";
 import { useChannel } from "takotwist/react";
 import { readStream } from "takotwist/streams";
+import { sharedTabs } from "takotwist/tabs";
 import { webTransport } from "takotwist/webtransport";
 
+createClient({ tabs: sharedTabs({ identity: "u1" }) });
 channel("news", { params: { topic: "a" }, transport: eventSource }).on("flash", ({ at }) => console.log(at.toFixed()));
 createClient().channel("news", { params: { topic: "a" }, transport: webTransport() });
 export const useNews = () => useChannel("news", { params: { topic: "a" } }).messages.map(({ data }) => data.at);

@@ -1,0 +1,117 @@
+/** A server of channels in memory, with a log, behind the fake sockets of a test. */
+
+import type { FakeSocket } from "./world.js";
+
+export interface Stored {
+  readonly id: string;
+  readonly channel: string;
+  readonly params: Record<string, unknown>;
+  readonly type: string;
+  readonly data: unknown;
+}
+
+interface Frame {
+  readonly op?: string;
+  readonly ref?: number;
+  readonly channel?: string;
+  readonly params?: Record<string, unknown>;
+  readonly cursor?: string;
+  readonly auth?: string;
+  readonly stale?: string;
+  readonly type?: string;
+  readonly data?: unknown;
+  readonly idempotencyKey?: string;
+}
+
+const keyOf = (channel: string, params: object = {}) => `${channel}${JSON.stringify(params)}`;
+
+export class ModelServer {
+  up = true;
+  /** Nothing is answered any more, as by a network that loses everything. */
+  silent = false;
+  readonly log: Stored[] = [];
+  /** Each publish of a client, also those that a key made one with an earlier one. */
+  readonly published: unknown[] = [];
+  /** Older cursors than this are too old. */
+  removed = 0;
+  lastId = 100;
+  /** The most connections that were open at a time. */
+  most = 0;
+  /** All subscribes that came. */
+  readonly subscribes: Frame[] = [];
+  /** Why a subscribe is refused, if it is. */
+  refuse: (frame: Frame) => string | undefined = () => undefined;
+  readonly states: unknown[] = [];
+  /** The topics of each connection, and the cursor up to which they were given. */
+  readonly connections = new Map<FakeSocket, Map<string, true>>();
+  readonly #keys = new Map<string, string>();
+
+  connected(socket: FakeSocket): void {
+    queueMicrotask(() => {
+      if (socket.closed) return;
+      if (!this.up) return socket.lose();
+      this.connections.set(socket, new Map());
+      this.most = Math.max(this.most, this.open);
+      socket.open();
+    });
+  }
+
+  /** Connections that their pages have not closed. */
+  get open(): number {
+    return [...this.connections.keys()].filter(({ closed }) => !closed).length;
+  }
+
+  publish(channel: string, params: Record<string, unknown>, type: string, data: unknown): string {
+    const message = { id: String(++this.lastId), channel, params, type, data };
+    this.log.push(message);
+    for (const [socket, topics] of this.connections) if (topics.has(keyOf(channel, params))) this.#send(socket, message);
+    return message.id;
+  }
+
+  /** It stops; connections are cut. */
+  stop(): void {
+    this.up = false;
+    const all = [...this.connections.keys()];
+    this.connections.clear();
+    for (const socket of all) if (!socket.closed) socket.lose();
+  }
+
+  #send(socket: FakeSocket, frame: unknown): void {
+    const text = JSON.stringify(frame);
+    queueMicrotask(() => {
+      if (!socket.closed && !this.silent && this.connections.has(socket)) socket.text(text);
+    });
+  }
+
+  received(socket: FakeSocket, frame: Frame): void {
+    const topics = this.connections.get(socket);
+    if (!topics || socket.closed || this.silent) return;
+    const { op, ref, channel = "", params = {}, cursor } = frame;
+    const key = keyOf(channel, params);
+    const answer = (more: object) => this.#send(socket, { ref, channel, params, ...more });
+    if (op === "subscribe") {
+      this.subscribes.push(frame);
+      const refused = this.refuse(frame) ?? (topics.has(key) ? "body-invalid" : undefined);
+      if (refused) return answer({ op: "error", code: refused, error: "No." });
+      const old = cursor !== undefined && cursor !== "0" && Number(cursor) < this.removed;
+      if (old && frame.stale !== "reset") return answer({ op: "error", code: "replay-too-old", error: "Too old." });
+      topics.set(key, true);
+      const head = String(this.lastId);
+      answer({ op: "ack", cursor: cursor ?? head, subject: "u1" });
+      if (old) return answer({ op: "reset", reason: "replay-too-old", cursor: head });
+      const from = cursor === undefined ? this.lastId : Math.max(Number(cursor), this.removed);
+      for (const one of this.log) if (keyOf(one.channel, one.params) === key && Number(one.id) > from) this.#send(socket, one);
+    } else if (op === "unsubscribe") {
+      answer(topics.delete(key) ? { op: "ack" } : { op: "error", code: "not-found", error: "It is not followed." });
+    } else if (op === "publish") {
+      this.published.push(frame.data);
+      const known = this.#keys.get(`${key} ${frame.idempotencyKey}`);
+      const id = known ?? this.publish(channel, params, String(frame.type), frame.data);
+      this.#keys.set(`${key} ${frame.idempotencyKey}`, id);
+      answer({ op: "ack", id });
+    } else if (op === "presence") {
+      this.states.push((frame as { state?: unknown }).state);
+      answer({ op: "ack" });
+    } else answer({ op: "pong" });
+  }
+}
