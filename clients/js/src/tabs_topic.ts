@@ -108,7 +108,10 @@ export function createTabTopic(
         if (!active()) return;
         if (position === undefined || newer(base ?? cursor, cursor)) begin(cursor);
         base ??= cursor;
-        if (current) tell([current], { do: "moved", cursor });
+        if (newer(cursor, position as string)) position = cursor;
+        const behind = [...subscribers].filter((each) => each.attached && (each.position === undefined || newer(cursor, each.position)));
+        for (const each of behind) each.position = cursor;
+        tell(behind, { do: "moved", cursor });
       },
       message(message) {
         if (!active()) return;
@@ -202,15 +205,28 @@ export function createTabTopic(
     const { cursor, presence } = subscriber.request as Request;
     // A roster has no "from now on": without a cursor it is all who are there.
     const from = cursor ?? (presence ? "0" : position);
-    if (from === undefined || base === undefined || newer(base, from)) {
-      waiting.unshift(subscriber);
-      link?.close();
-      return open();
-    }
+    if (from === undefined || base === undefined || newer(base, from)) return subscribeFor(subscriber);
     attach(subscriber, from);
     if (cursor === undefined) tell([subscriber], { do: "moved", cursor: from });
     for (const { message } of [...tail]) give([subscriber], message);
-    if (synced) tell([subscriber], { do: "synced" });
+    if (!synced) return;
+    if (position !== undefined && newer(position, from)) tell([subscriber], { do: "moved", cursor: (subscriber.position = position) });
+    tell([subscriber], { do: "synced" });
+  }
+
+  /** Subscribe anew, as one of them asks. */
+  function subscribeFor(subscriber: TabSubscriber): void {
+    const cursor = subscriber.request?.cursor;
+    for (const each of subscribers) {
+      // Who is not given all by that, as by a cursor that says `newest`, comes after it.
+      if (!each.attached || (Number(cursor) >= 0 && each.position !== undefined && !newer(cursor as string, each.position))) continue;
+      each.attached = false;
+      each.request = { ...(each.request as Request), cursor: each.position };
+      waiting.push(each);
+    }
+    waiting.unshift(subscriber);
+    link?.close();
+    open();
   }
 
   function cut(outcome: Outcome): void {

@@ -86,8 +86,11 @@ export class ModelServer {
   received(socket: FakeSocket, frame: Frame): void {
     const topics = this.connections.get(socket);
     if (!topics || socket.closed || this.silent) return;
-    const { op, ref, channel = "", params = {}, cursor } = frame;
+    const { op, ref, channel = "", params = {} } = frame;
     const key = keyOf(channel, params);
+    const newest = frame.cursor === "newest";
+    const last = this.log.filter((one) => keyOf(one.channel, one.params) === key).at(-1)?.id;
+    const cursor = newest ? String(last ? Number(last) - 1 : this.lastId) : frame.cursor;
     const answer = (more: object) => this.#send(socket, { ref, channel, params, ...more });
     if (op === "subscribe") {
       this.subscribes.push(frame);
@@ -101,6 +104,7 @@ export class ModelServer {
       if (old) return answer({ op: "reset", reason: "replay-too-old", cursor: head });
       const from = cursor === undefined ? this.lastId : Math.max(Number(cursor), this.removed);
       for (const one of this.log) if (keyOf(one.channel, one.params) === key && Number(one.id) > from) this.#send(socket, one);
+      if (newest) answer({ op: "synced", cursor: head });
     } else if (op === "unsubscribe") {
       answer(topics.delete(key) ? { op: "ack" } : { op: "error", code: "not-found", error: "It is not followed." });
     } else if (op === "publish") {

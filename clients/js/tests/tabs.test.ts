@@ -216,6 +216,21 @@ describe("a later tab", () => {
     expect([all.server.open, all.server.most]).toEqual([1, 1]);
   });
 
+  test("is given the latest state where it asks for that, and the others lose nothing by it", async () => {
+    const all = new Setup();
+    const first = await all.open();
+    for (const data of ["one", "two"]) all.say(data);
+    await all.settle();
+    // On their way to the first when the other one comes.
+    for (const data of ["three", "four"]) all.say(data);
+    const late = await all.open({ cursor: "newest" });
+    all.say("five");
+    await all.settle();
+    expect(late.seen).toEqual(["four", "five"]);
+    expect(first.seen).toEqual(["one", "two", "three", "four", "five"]);
+    expect([all.server.open, all.server.most]).toEqual([1, 1]);
+  });
+
   test("with an old cursor alone is told that it is too old", async () => {
     const all = new Setup();
     for (const data of ["one", "two"]) all.say(data);

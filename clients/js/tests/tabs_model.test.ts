@@ -48,7 +48,7 @@ class History extends FakeBrowser {
   follows({ client, followed }: OpenTab): void {
     const room = ROOMS[this.next(ROOMS.length)] as string;
     // Often from now on, at times from the begin or from somewhere.
-    const from = [undefined, undefined, "0", String(Math.max(this.server.removed, 100) + this.next(10))][this.next(4)];
+    const from = [undefined, undefined, "newest", "0", String(Math.max(this.server.removed, 100) + this.next(10))][this.next(5)];
     const options = { params: { roomId: room }, ...(from && { cursor: from }) };
     const channel = client.channel<Record<string, unknown>>("chat", options) as Channel;
     const one: Followed = { room, from, channel, seen: [], resets: 0 };
@@ -107,7 +107,7 @@ async function play(seed: number): Promise<void> {
     for (const { channel, room, from, seen } of followed) {
       const ids = server.log.filter(({ params }) => params.roomId === room).map(({ id }) => id);
       expect(channel.state).toBe("open");
-      const begin = from === undefined ? ids.indexOf(seen[0] as string) : ids.findIndex((id) => Number(id) > Number(from));
+      const begin = Number.isNaN(Number(from)) ? ids.indexOf(seen[0] as string) : ids.findIndex((id) => Number(id) > Number(from));
       expect(begin, "it has seen the last message").toBeGreaterThanOrEqual(0);
       expect(seen).toEqual(ids.slice(begin));
     }
