@@ -3,8 +3,8 @@
 ``/_tako/client.js`` is always the newest, and caches ask each time;
 ``/_tako/client.<hash>.js`` is exactly one build, and caches keep it.
 ``/_tako/live.js`` and ``/_tako/live.<hash>.js`` are live objects, each with the
-first of its kind.  ``/_tako/webtransport.js`` and ``/_tako/tabs.js`` go beside either.  Rule: an old
-page that names an old build is not given another one.
+first of its kind.  ``/_tako/webtransport.js`` and ``/_tako/tabs.js`` go beside either.
+Rule: an old page that names an old build is not given another one.
 """
 
 from __future__ import annotations
