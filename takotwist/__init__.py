@@ -15,23 +15,28 @@ from takotwist.app.newest import Newest
 from takotwist.app.presence import Member, Presence
 from takotwist.app.published import Published
 from takotwist.app.publisher import Publisher
+from takotwist.app.stream_writer import BlockingMessageWriter, MessageWriter
+from takotwist.app.streamed_message import StreamedMessage
 from takotwist.app.types import Context, VerifyRequest
 from takotwist.core.authorization import Grant, HeaderCredential
 from takotwist.errors import Refusal, TakoError
 
 __all__ = [
+    "BlockingMessageWriter",
     "BoundChannel",
     "Channel",
     "Context",
     "Grant",
     "HeaderCredential",
     "Member",
+    "MessageWriter",
     "Newest",
     "Presence",
     "Published",
     "Publisher",
     "Refusal",
     "Reject",
+    "StreamedMessage",
     "TakoError",
     "VerifyRequest",
     "define_channel",

@@ -14,6 +14,8 @@ import attrs
 from takotwist.app.presence import Member
 from takotwist.app.published import Published, Publishing
 from takotwist.app.publisher import environment_publisher
+from takotwist.app.stream_machine import GATHER_SECONDS
+from takotwist.app.stream_writer import BlockingMessageWriter, MessageWriter, Of, open_call
 from takotwist.app.type_parameters import M, OfPayloads
 from takotwist.core.json_values import JsonObject
 from takotwist.core.topic import Draft, Topic
@@ -150,6 +152,53 @@ class BoundChannel(OfPayloads[M]):
     ) -> list[Published]:
         """As `publish_many`, for plain functions."""
         return self._publish_sync(self._drafts(messages), idempotency_key)
+
+    def stream(
+        self,
+        type: str,
+        *,
+        of: Of = "text",
+        id: str | None = None,
+        meta: object = None,
+        resume: bool = False,
+        gather: float = GATHER_SECONDS,
+    ) -> MessageWriter:
+        """A message that is written bit by bit, for coroutines::
+
+            async with chat(room_id="lobby").stream("answer") as out:
+                await out.write(token)
+
+        :param type: the message type, as of a publish.
+        :param of: ``text``, or ``values``: anything that JSON can carry, one after the other.
+        :param id: names it within the topic: a second writer with it is refused, or takes it
+            over.  Left out: a name that nobody else has.
+        :param meta: goes with it: what it is an answer to, who asked.
+        :param resume: take it over where it is open; the writer before is locked out.
+        :param gather: seconds that lie between two appends at least.
+        :raises BodyInvalid: `meta` is no JSON.  What else is refused, by entering the block.
+        """
+        call = open_call(type, of, id, meta, resume)
+        publishing = self._publishing()
+        name, params = self.channel.name, self.params
+        return MessageWriter(lambda: publishing.stream_line(name, params), call, gather)
+
+    def stream_sync(
+        self,
+        type: str,
+        *,
+        of: Of = "text",
+        id: str | None = None,
+        meta: object = None,
+        resume: bool = False,
+        gather: float = GATHER_SECONDS,
+    ) -> BlockingMessageWriter:
+        """As `stream`, for plain functions: ``with ... as out: out.write(token)``."""
+        call = open_call(type, of, id, meta, resume)
+        publishing = self._publishing()
+        name, params = self.channel.name, self.params
+        return BlockingMessageWriter(
+            lambda call: publishing.stream_now(name, params, call), call, gather
+        )
 
     async def presence(self) -> list[Member[Any, Any]]:
         """Who is at the topic: in order of their last changes.

@@ -40,6 +40,7 @@ from takotwist.app.published import Published
 from takotwist.app.stream_call import StreamCall, StreamReply
 from takotwist.app.stream_line_asyncio import AsyncioLine
 from takotwist.app.stream_wire import read_reply, request_of, stream_of
+from takotwist.app.stream_writer import BlockingMessageWriter, MessageWriter, Of, open_call
 from takotwist.codecs.http_answer import HttpAnswer
 from takotwist.codecs.query import check_key
 from takotwist.core.topic import Draft
@@ -218,6 +219,41 @@ class Publisher:
             self._sleep(seconds)
 
         return without_waiting(tries.answered(ask, sleep, self._clock, read))
+
+    def stream(
+        self,
+        channel: str,
+        params: Mapping[str, object] | None,
+        type: str,
+        *,
+        of: Of = "text",
+        id: str | None = None,
+        meta: object = None,
+        resume: bool = False,
+    ) -> BlockingMessageWriter:
+        """A message that is written bit by bit: ``with ... as out: out.write(token)``.
+
+        :param of: and the others: as of `BoundChannel.stream`.
+        """
+        call = open_call(type, of, id, meta, resume)
+        return BlockingMessageWriter(
+            lambda call: self.stream_now(channel, params or {}, call), call
+        )
+
+    def stream_async(
+        self,
+        channel: str,
+        params: Mapping[str, object] | None,
+        type: str,
+        *,
+        of: Of = "text",
+        id: str | None = None,
+        meta: object = None,
+        resume: bool = False,
+    ) -> MessageWriter:
+        """As `stream`, for asyncio: ``async with ... as out: await out.write(token)``."""
+        call = open_call(type, of, id, meta, resume)
+        return MessageWriter(lambda: self.stream_line(channel, params or {}), call)
 
     def stream_line(self, channel: str, params: Mapping[str, object]) -> AsyncioLine:
         """As `Publishing.stream_line`, for asyncio."""

@@ -20,6 +20,7 @@ from takotwist.app.published import Published
 from takotwist.app.publisher import Publisher, members_of
 from takotwist.app.stream_call import StreamCall, StreamLine, StreamReply
 from takotwist.app.stream_wire import read_reply
+from takotwist.app.stream_writer import MessageWriter, Of, open_call
 from takotwist.core.topic import Draft
 
 
@@ -146,6 +147,24 @@ class DeferredPublisher:
         return maybeDeferred(
             self._publisher.question, "DELETE", channel, params, now, subject=subject
         ).addCallback(lambda request: ensureDeferred(self._exchange.answered(request, read_ended)))
+
+    def stream(
+        self,
+        channel: str,
+        params: Mapping[str, object] | None,
+        type: str,
+        *,
+        of: Of = "text",
+        id: str | None = None,
+        meta: object = None,
+        resume: bool = False,
+    ) -> MessageWriter:
+        """A message that is written bit by bit: ``async with ... as out: await out.write(token)``.
+
+        :param of: and the others: as of `BoundChannel.stream`.
+        """
+        call = open_call(type, of, id, meta, resume)
+        return MessageWriter(lambda: self.stream_line(channel, params or {}), call)
 
     def stream_line(self, channel: str, params: Mapping[str, object]) -> StreamLine:
         """As `Publishing.stream_line`."""

@@ -18,6 +18,9 @@ from takotwist.errors import BodyInvalid, ChannelUnknown, CursorInvalid, ParamsI
 #: Longest idempotency key, in characters (protocol, section 7).
 MAX_KEY_LENGTH = 255
 
+#: Longest sentence about a streamed message that failed, in characters.
+MAX_ERROR_LENGTH = 200
+
 
 def check_channel(channel: str) -> str:
     """A name that a channel can have.  :raises ChannelUnknown: it is none."""

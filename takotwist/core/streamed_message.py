@@ -44,9 +44,6 @@ WRITER_GONE, TOO_LONG = "writer-gone", "too-long"
 #: How much more a stream may have than its text, in the log: each chunk is a message.
 OVERHEAD = 8
 
-#: Longest sentence about a failure, in characters.
-MAX_ERROR = 200
-
 
 def stream_of(topic: Topic, id: str) -> Topic:
     """The topic of the stream of a message of `topic`."""

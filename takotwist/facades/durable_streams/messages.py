@@ -14,12 +14,12 @@ from urllib.parse import unquote
 import attrs
 import msgspec
 
-from takotwist.codecs.query import MAX_KEY_LENGTH
+from takotwist.codecs.query import MAX_ERROR_LENGTH, MAX_KEY_LENGTH
 from takotwist.codecs.tako_json import check_type, payload
 from takotwist.core.authorization import Grant, Operation
 from takotwist.core.durable_stream import NULL, About, End, offset_of
 from takotwist.core.stream_change import Result, Write
-from takotwist.core.streamed_message import ENDED, FAILED, MAX_ERROR, stream_of
+from takotwist.core.streamed_message import ENDED, FAILED, stream_of
 from takotwist.errors import (
     BodyInvalid,
     MessageTooLarge,
@@ -259,8 +259,8 @@ def _end(request: ReadableRequest) -> End:
         error = unquote(header_text(request, "stream-error") or "", errors="strict")
     except UnicodeDecodeError:
         raise BodyInvalid("Stream-Error must be percent-encoded UTF-8.") from None
-    if len(error) > MAX_ERROR or (error and how != FAILED):
-        raise BodyInvalid(f"Stream-Error is at most {MAX_ERROR} characters, of what failed.")
+    if len(error) > MAX_ERROR_LENGTH or (error and how != FAILED):
+        raise BodyInvalid(f"Stream-Error is at most {MAX_ERROR_LENGTH} characters, of what failed.")
     return End(how, FAILED if how == FAILED else "", error)
 
 
