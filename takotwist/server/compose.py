@@ -18,7 +18,7 @@ from twisted.web.resource import IResource
 
 from takotwist.adapters.callable_runner import CallableRunner
 from takotwist.admin.health import Health
-from takotwist.admin.metrics import Gauges, LiveCollector, WebhooksCollector
+from takotwist.admin.metrics import LiveCollector, WebhooksCollector
 from takotwist.admin.nodes import NodeInfo, OtherNodes, this_process
 from takotwist.core.channel import Registry
 from takotwist.core.limits import ConnectionLimits, TopicNames
@@ -38,7 +38,7 @@ from takotwist.live.broadcast.bus import Bus
 from takotwist.live.peers import Peers, name_on
 from takotwist.ports import IAuthorizer, IReplayLog, IWebhookSender
 from takotwist.server.compose_live import compose_live, live_routes
-from takotwist.server.compose_messages import InProcessStreams, compose_messages
+from takotwist.server.compose_messages import compose_messages
 from takotwist.server.compose_pages import compose_pages
 from takotwist.server.compose_presence import rosters, saying
 from takotwist.server.compose_sentences import compose_sentences
@@ -289,15 +289,6 @@ def compose(
     if webhooks is not None:
         collectors.append(WebhooksCollector(webhooks.couriers))
 
-    def gauges() -> Gauges:
-        return Gauges(
-            topics=len(sentences.fanout.keys()),
-            pending_appends=sentences.group.waiting,
-            tail_bytes=sentences.tails.bytes,
-            ready=health().ready,
-            timers=len(reactor.getDelayedCalls()) + len(sentences.deadlines),
-        )
-
     began = wall()
 
     def node_info() -> NodeInfo:
@@ -312,7 +303,7 @@ def compose(
             topics=len(sentences.fanout.keys()),
         )
 
-    pages = compose_pages(health, sentences, gauges, collectors, registry, node_info, others)
+    pages = compose_pages(reactor, health, sentences, collectors, registry, node_info, others)
     peer_door = None
     if peers is not None:
         peer_door = PeerDoor(
@@ -396,8 +387,7 @@ def compose(
         admissions=(admission, trusted),
         store=storing(sentences.authorizing, sentences.publishing),
         rosters=rosters(sentences.authorizing, lists, kicks),
-        streamed=streamed.messages,
-        streams=InProcessStreams(streamed.messages),
+        streamed=streamed,
         live=live,
         peer_door=peer_door,
         node_info=node_info,

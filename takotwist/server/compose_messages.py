@@ -36,6 +36,11 @@ class MessageParts:
     open_messages: OpenMessages
     random: Callable[[], float]
 
+    @property
+    def in_process(self) -> InProcessStreams:
+        """Writers of the app's code in this process."""
+        return InProcessStreams(self.messages)
+
     def routes(
         self,
         admission: Admission,

@@ -13,6 +13,7 @@ from takotwist.admin.health import HEALTH_PATH, Health, HealthPage
 from takotwist.admin.metrics import METRICS_PATH, Gauges, MetricsPage
 from takotwist.admin.nodes import NODES_PATH, NodeInfo, NodesPage, OtherNodes
 from takotwist.core.channel import Registry
+from takotwist.interfaces import IReactor
 from takotwist.server.compose_sentences import Sentences
 from takotwist.transports.client_script import client_scripts
 
@@ -49,9 +50,9 @@ class OwnPages:
 
 
 def compose_pages(
+    reactor: IReactor,
     health: Callable[[], Health],
     sentences: Sentences,
-    gauges: Callable[[], Gauges],
     collectors: Sequence[Collector],
     registry: Registry,
     node_info: Callable[[], NodeInfo],
@@ -64,6 +65,16 @@ def compose_pages(
     :param others: the other nodes, where there are several.
     """
     log, fanout = sentences.publishing.log, sentences.fanout
+
+    def gauges() -> Gauges:
+        return Gauges(
+            topics=len(fanout.keys()),
+            pending_appends=sentences.group.waiting,
+            tail_bytes=sentences.tails.bytes,
+            ready=health().ready,
+            timers=len(reactor.getDelayedCalls()) + len(sentences.deadlines),
+        )
+
     return OwnPages(
         HealthPage(health),
         MetricsPage(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from takotwist.adapters.authorize_local import Rosters, Store, Streams
+from takotwist.adapters.authorize_local import Rosters, Store
 from takotwist.admin.nodes import NodeInfo
 from takotwist.core.channel import Registry
 from takotwist.core.deadlines import Deadlines
@@ -26,9 +26,9 @@ from takotwist.flow.presence import PresenceService
 from takotwist.flow.presence_kicks import PresenceKicks
 from takotwist.flow.publish import PublisherService
 from takotwist.flow.sessions import Sessions
-from takotwist.flow.streamed_messages import StreamedMessages
 from takotwist.ports import IAuthorizer, IReplayLog
 from takotwist.server.compose_live import LiveParts
+from takotwist.server.compose_messages import MessageParts
 from takotwist.server.config import Config
 from takotwist.server.reloadable import Reloadable
 from takotwist.streams.unfinished import Unfinished
@@ -53,7 +53,7 @@ class Parts:
     :ivar webhooks: who is told what happens; `None` where nobody is.
     :ivar streamed: messages that are written bit by bit.
     :ivar store: stores on one topic, for the app's code in this process; `rosters`: who is
-        there; `streams`: for writers of streamed messages.
+        there.
     """
 
     reloadable: Reloadable
@@ -78,8 +78,7 @@ class Parts:
     admissions: tuple[Admission, Admission]
     store: Store
     rosters: Rosters
-    streamed: StreamedMessages
-    streams: Streams
+    streamed: MessageParts
     live: LiveParts
     peer_door: PeerDoor | None
     node_info: Callable[[], NodeInfo]

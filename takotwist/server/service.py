@@ -161,7 +161,7 @@ class TakoService(MultiService):
                 reactor,
                 self.parts.store,
                 rosters=self.parts.rosters,
-                streams=self.parts.streams,
+                streams=self.parts.streamed.in_process,
             )
         )
         self._serve_functions(self.definitions.load())
@@ -239,7 +239,7 @@ class TakoService(MultiService):
         )
         for facade in self.parts.public.facades:
             facade.start()
-        self.parts.streamed.start()
+        self.parts.streamed.messages.start()
         if self.parts.webhooks is not None:
             self.parts.webhooks.start()
         self.ready = True
@@ -347,7 +347,7 @@ class TakoService(MultiService):
         # Who is cut off from here on comes back: nobody leaves by it.
         self.parts.presence.stop()
         self.parts.kicks.stop()
-        self.parts.streamed.stop()
+        self.parts.streamed.messages.stop()
         # HTTP/3 begins to leave before the drain, which ends what it waits for.
         leaving = await self.listeners.close()
         try:

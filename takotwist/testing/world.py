@@ -161,7 +161,7 @@ class World:
                 parts.store,
                 lambda: True,
                 rosters=parts.rosters,
-                streams=parts.streams,
+                streams=parts.streamed.in_process,
             )
             channel.bind(local_publishing)
         self.parts.log.start(self.parts.follower)
@@ -170,7 +170,7 @@ class World:
         self.parts.presence.start()
         for facade in self.parts.public.facades:
             facade.start()
-        self.parts.streamed.start()
+        self.parts.streamed.messages.start()
         if self.parts.webhooks is not None:
             self.parts.webhooks.start()
         parts = self.parts

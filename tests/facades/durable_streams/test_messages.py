@@ -416,7 +416,7 @@ class GoneTests(SynchronousTestCase):
         for name in "ab":
             first.open(name, name)
             first.write(0, "one ", name=name)
-        first.world.parts.streamed.stop()
+        first.world.parts.streamed.messages.stop()
         clock.advance(3600 - 100)
         second = Here(log=log, clock=clock)
         second.world.advance(10)
@@ -435,7 +435,7 @@ class GoneTests(SynchronousTestCase):
         log = InMemoryReplayLog(clock)
         first = Here(log=log, clock=clock)
         first.open()
-        messages = first.world.parts.streamed
+        messages = first.world.parts.streamed.messages
         messages.stop()
         producer = Producer(WRITER, 0, 0)
         end = Write(b'["all of it"]', "application/json", True, producer, how=End("ended"))
@@ -455,7 +455,7 @@ class GoneTests(SynchronousTestCase):
         for name in "abc":
             here.open(name, name)
             here.end(0, "x", name=name)
-        self.assertEqual(len(here.world.parts.streamed.open_messages), 0)
+        self.assertEqual(len(here.world.parts.streamed.messages.open_messages), 0)
 
 
 class NodeTests(SynchronousTestCase):

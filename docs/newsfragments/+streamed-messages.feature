@@ -1,0 +1,1 @@
+Streamed messages: `async with chat(room_id="lobby").stream("answer") as out` opens one message of a topic, appends to it and ends it; readers have what is there and then the rest, from any offset, and a definite end; a page may cancel; in the topic stand an opening message and, in its place, one with all of the text.
