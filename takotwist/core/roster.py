@@ -28,19 +28,28 @@ from takotwist.core.roster_messages import (
     say,
 )
 
-#: Seconds between two transactions of one roster at least: ten a second.
-INTERVAL = 0.1
-
-#: And between two of its count, which changes with every visitor.
-COUNT_INTERVAL = 1.0
-
-#: Most changes that a roster delivers in a second, each to each reader.  Where more would be,
-#: its next transaction is later by as much: so what a roster costs does not grow with the
-#: square of its members, and up to a few hundred that do nothing special there is no delay.
-DELIVERIES_PER_SECOND = 100_000
-
-#: But nobody waits longer than so many seconds to be seen.
+#: Nobody waits longer than so many seconds to be seen, whatever it costs.
 MAX_INTERVAL = 5.0
+
+
+@attrs.frozen(slots=True)
+class Pace:
+    """How often a roster is stored, and told to its readers.
+
+    :ivar interval: seconds between two transactions at least.
+    :ivar count_interval: and between two of its count, which changes with every visitor.
+    :ivar deliveries: most changes that are delivered in a second, each to each reader.  Where
+        more would be, the next transaction is later by as much: so what a roster costs does not
+        grow with the square of its members, and up to a few hundred that do nothing special
+        there is no delay.
+    """
+
+    interval: float = 0.1
+    count_interval: float = 1.0
+    deliveries: float = 100_000
+
+
+DEFAULT_PACE = Pace()
 
 
 @attrs.define(slots=True, eq=False)
@@ -231,7 +240,7 @@ class Roster:
             del self._waiting[subject]
             self._changed[subject] = None
 
-    def take(self, now: float, readers: int) -> list[Change]:
+    def take(self, now: float, readers: int, pace: Pace = DEFAULT_PACE) -> list[Change]:
         """The changes to be stored now; `stored` or `failed` follows for each.
 
         :param readers: how many are told of them.
@@ -241,11 +250,11 @@ class Roster:
         changes = list(self._differences()) if self._changed and now >= self._next else []
         if len(self.guests) != self._count_stored and now >= max(self._next_count, self._next):
             changes.append(self._count())
-            self._next_count = now + COUNT_INTERVAL
+            self._next_count = now + pace.count_interval
         self._under_way = {change.key: change for change in changes}
         if changes:
-            cost = len(changes) * readers / DELIVERIES_PER_SECOND
-            self._next = now + min(max(INTERVAL, cost), MAX_INTERVAL)
+            cost = len(changes) * readers / pace.deliveries
+            self._next = now + min(max(pace.interval, cost), MAX_INTERVAL)
         return changes
 
     def stored(self, changes: Iterable[Change]) -> None:

@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from takotwist.core.channel import Lifecycle, PresenceRules
 from takotwist.core.fanout import FanOut
 from takotwist.core.limits import LimitSettings
-from takotwist.core.roster import Roster
+from takotwist.core.roster import Pace, Roster
 from takotwist.core.roster_messages import Change, roster_of
 from takotwist.core.topic import Topic
 from takotwist.errors import (
@@ -50,6 +50,12 @@ class PresenceBounds(Protocol):
 
     @property
     def max_presence_state_bytes(self) -> int: ...
+    @property
+    def presence_interval_seconds(self) -> float: ...
+    @property
+    def presence_count_interval_seconds(self) -> float: ...
+    @property
+    def presence_deliveries_per_second(self) -> int: ...
 
 
 @attrs.define(slots=True, eq=False)
@@ -282,7 +288,12 @@ class PresenceService:
     def _act(self) -> None:
         """The time of some has come."""
         self._timer = None
-        now = self.seconds()
+        now, limits = self.seconds(), self.settings.limits
+        pace = Pace(
+            limits.presence_interval_seconds,
+            limits.presence_count_interval_seconds,
+            limits.presence_deliveries_per_second,
+        )
         while self._heap and self._heap[0][0] <= now:
             due, _, room = heappop(self._heap)
             if room.at != due:
@@ -290,7 +301,8 @@ class PresenceService:
             room.at = None
             try:
                 room.roster.expire(now)
-                changes = room.roster.take(now, self.fanout.size(room.of_roster.key))
+                readers = self.fanout.size(room.of_roster.key)
+                changes = room.roster.take(now, readers, pace)
                 if changes:
                     self._store(room, changes)
                 self._look(room)

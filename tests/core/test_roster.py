@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.core.roster import INTERVAL, MAX_INTERVAL, Roster
+from takotwist.core.roster import DEFAULT_PACE, MAX_INTERVAL, Pace, Roster
 from takotwist.core.roster_messages import COUNT, JOIN, LEAVE, UPDATE, read_entry
 
 
@@ -67,7 +67,7 @@ class RosterTests(SynchronousTestCase):
         self.flush()
         for n in range(100):
             self.assertTrue(self.roster.update("1", b"%d" % n))
-        self.now += INTERVAL
+        self.now += DEFAULT_PACE.interval
         [change] = self.roster.take(self.now, 1)
         self.assertEqual((change.type, read_entry(change.data).state), (UPDATE, b"99"))
         self.assertEqual(self.roster.take(self.now + 10, 1), [])
@@ -87,6 +87,24 @@ class RosterTests(SynchronousTestCase):
             self.roster.stored([change])
         self.roster.update("1", b"2")
         self.assertEqual(self.roster.due(), self.now + 0.9 + MAX_INTERVAL)
+
+    def test_other_pace(self) -> None:
+        """An operator says how often a roster is stored, and what it may deliver."""
+        slow = Pace(interval=2.0, count_interval=4.0, deliveries=10)
+        self.roster.enter("1", "ada", None, 0)
+        self.roster.enter("2", None, None, 0)
+        self.roster.stored(self.roster.take(self.now, 1, slow))
+        self.roster.update("1", b"1")
+        self.roster.enter("3", None, None, 0)
+        self.assertEqual(self.roster.take(self.now + 1.9, 1, slow), [])
+        [change] = self.roster.take(self.now + 2, 30, slow)
+        self.assertEqual(change.type, UPDATE)
+        self.roster.stored([change])
+        self.roster.update("1", b"2")
+        # One change to thirty readers, ten a second.
+        self.assertEqual(self.roster.due(), self.now + 5)
+        changes = self.roster.take(self.now + 5, 1, slow)
+        self.assertEqual([change.type for change in changes], [UPDATE, COUNT])
 
     def test_failed(self) -> None:
         """What could not be stored is stored later, as it is by then."""

@@ -10,12 +10,12 @@ from tests.faults import (
     reaching,
     reaching_http3,
     reaching_messages,
-    reaching_presence,
     reaching_streams,
     reaching_unfinished,
 )
 from tests.faults.limit import Limit
 from tests.faults.live_limits import LIVE_LIMITS
+from tests.faults.presence_limits import PRESENCE_LIMITS
 from tests.faults.pusher_limits import PUSHER_LIMITS
 from tests.faults.reaching_messages import KEYS_TOML as MESSAGES_TOML
 from tests.faults.reaching_streams import KEYS_TOML
@@ -102,26 +102,7 @@ LIMITS: tuple[Limit, ...] = (
         reaching.message,
         "[limits]\nmax_message_bytes = 1000",
     ),
-    Limit(
-        "what the app says of a member",
-        "limits.max_presence_info_bytes",
-        ("503 auth-unavailable",),
-        reaching_presence.info,
-        "[limits]\nmax_presence_info_bytes = 50",
-    ),
-    Limit(
-        "what a member says of itself",
-        "limits.max_presence_state_bytes",
-        ("error message-too-large",),
-        reaching_presence.state,
-        "[limits]\nmax_presence_state_bytes = 100",
-    ),
-    Limit(
-        "members of a topic on one node, where the channel does not say (here 1)",
-        "1,000",
-        ("listed ada", "counted 1"),
-        reaching_presence.members,
-    ),
+    *PRESENCE_LIMITS,
     Limit(
         "a client's frame to one channel, in fragments or not",
         "4 times limits.max_message_bytes",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
 
 import httpx
+from websockets.sync.client import ClientConnection
 
 from tests.faults.reaching import op, told, websocket
 from tests.sockets.server_process import ServerProcess, wait_until
@@ -57,3 +61,45 @@ def members(server: ServerProcess) -> list[str]:
         listed = _get(server, "cy", f"{WHO}/presence").json()
         names = ", ".join(member["subject"] for member in listed["members"])
         return [f"listed {names}", f"counted {listed['guests']}"]
+
+
+def _follow(one: ClientConnection, name: str) -> None:
+    """Be at the topic, and be told who is."""
+    about = {"op": "subscribe", "channel": "who", "auth": name}
+    one.send(json.dumps({**about, "ref": 1}))
+    op(one, "ack")
+    one.send(json.dumps({**about, "ref": 2, "presence": True}))
+    op(one, "synced")
+
+
+def _until(one: ClientConnection, kind: str, last: Callable[[dict[str, Any]], bool]) -> int:
+    """How many messages of a kind there were, with the one that is waited for."""
+    number = 0
+    while True:
+        frame = json.loads(one.recv(timeout=30))
+        if frame.get("type") == kind:
+            number += 1
+            if last(frame["data"]):
+                return number
+
+
+def states(server: ServerProcess) -> list[str]:
+    """Twenty in a burst are told together, with the last of them."""
+    with websocket(server, "/_tako/connect") as one:
+        _follow(one, "ada")
+        for number in range(20):
+            about = {"op": "presence", "channel": "who", "params": {}}
+            one.send(json.dumps({**about, "state": {"x": number}}))
+        told = _until(one, "tako.update", lambda data: data.get("state") == {"x": 19})
+        return ["told together" if told < 20 else f"told {told} times"]
+
+
+def guests(server: ServerProcess) -> list[str]:
+    """Ten who come are told as a number, and not one by one."""
+    with ExitStack() as stack:
+        first = stack.enter_context(websocket(server, "/_tako/connect"))
+        _follow(first, "ada")
+        for number in range(10):
+            _follow(stack.enter_context(websocket(server, "/_tako/connect")), f"n{number}")
+        told = _until(first, "tako.count", lambda data: data["count"] == 10)
+        return ["told together" if told < 10 else f"told {told} times"]

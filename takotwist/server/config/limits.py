@@ -96,6 +96,28 @@ class Limits:
         unit="bytes",
         live=True,
     )
+    presence_interval_seconds: float = setting(
+        Number(0.01, 5),
+        0.1,
+        "Seconds between two times that who is at a topic is told at least. What changes in"
+        " between is told together, with the latest of each member.",
+        unit="seconds",
+        live=True,
+    )
+    presence_count_interval_seconds: float = setting(
+        Number(0.01, 3600),
+        1.0,
+        "The same for the number of those who are no members, which changes with every visitor.",
+        unit="seconds",
+        live=True,
+    )
+    presence_deliveries_per_second: int = setting(
+        Whole(1, 10**9),
+        100_000,
+        "The most changes of who is at a topic that are delivered in a second, each to each"
+        " reader. Where more would be, the next are later, by five seconds at most.",
+        live=True,
+    )
     max_body_bytes: int = setting(
         Whole(1 * KIB, 1024 * MIB),
         1 * MIB,
