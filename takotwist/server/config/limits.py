@@ -116,6 +116,7 @@ class Limits:
         100_000,
         "The most changes of who is at a topic that are delivered in a second, each to each"
         " reader. Where more would be, the next are later, by five seconds at most.",
+        unit="deliveries a second",
         live=True,
     )
     max_body_bytes: int = setting(
