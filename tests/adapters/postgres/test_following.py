@@ -71,6 +71,20 @@ class FollowingTests(FollowingCase):
             self.assertEqual(listener.texts, {LOBBY.key: expected})
             self.assertEqual(listener.skipped, [])
 
+    def test_keys(self) -> None:
+        """Both nodes tell messages of one key from others alike, whoever stored them; and an
+        idempotency key is none."""
+        for log in (self.one, self.other):
+            self.follow(log, LOBBY)
+        self.append(self.one, named(LOBBY, True, ("a", "1")))
+        self.caught_up()
+        self.append(self.other, named(LOBBY, True, ("b", "2"), ("a", "3")))
+        self.append(self.other, entry(LOBBY, "4", "5", key="k"))
+        self.caught_up()
+        for listener in (self.here, self.there):
+            first, other, again, *rest = listener.keys[LOBBY.key]
+            self.assertEqual((first == again, other == again, rest), (True, False, [None, None]))
+
     def test_at_once(self) -> None:
         """Appends of both that are under way together are reported in one order to both."""
         for log in (self.one, self.other):
