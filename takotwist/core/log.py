@@ -125,7 +125,8 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     where here one number is asked for.)
 
     :ivar head: the last id of the range.
-    :ivar topics: each topic once.
+    :ivar topics: each topic once, in the order of their first messages; of a range of several
+        transactions the server's own topics (`topic.INTERNAL`) before all others.
     :ivar skipped: keys of topics of which messages in the range may be missing here, or
         `ALL`: their readers go on from the log.
     """

@@ -33,7 +33,7 @@ from takotwist.adapters.postgres.values import int8, int8s, read_int8
 from takotwist.core.channel import Lifecycle
 from takotwist.core.log import ALL, Report, Reported
 from takotwist.core.retention import lifecycle_of
-from takotwist.core.topic import Message
+from takotwist.core.topic import INTERNAL, Message
 from takotwist.errors import StoreUnavailable
 from takotwist.interfaces import IReactor
 from takotwist.ports import ILogFollower
@@ -391,6 +391,8 @@ class Following:
             for followed, lifecycle, found, keys in topics.values()
             if found
         ]
+        # What nodes tell each other may be about what comes after it.
+        reported.sort(key=lambda one: (not one.key.startswith(INTERNAL), one.messages[0].id))
         self._report(to, reported, tuple(skipped))
         self._settle()
         self.topics.lease(unleased)

@@ -102,6 +102,17 @@ class FollowingTests(FollowingCase):
         page = self.reactor.wait(self.one.read(LOBBY, 0, 100, 2**20))
         self.assertEqual(self.here.texts[LOBBY.key], [m.data.decode()[1:-1] for m in page.messages])
 
+    def test_order_of_topics(self) -> None:
+        """What nodes tell each other comes first; then the order is that of first messages."""
+        own = Topic.of("~nodes", {"of": "tests"})
+        for order in ((LOBBY, own, KITCHEN), (KITCHEN, LOBBY, own)):
+            log, listener = self.node()
+            self.follow(log, KITCHEN, LOBBY, own)
+            self.append(self.one, *[entry(topic, "x") for topic in order])
+            self.caught_up(log)
+            expected = [own.key, *[topic.key for topic in order if topic is not own]]
+            self.assertEqual(list(listener.texts), expected)
+
     def test_costs_nothing_where_nobody_follows(self) -> None:
         """A node that does not follow a topic only raises its head: it reads nothing."""
         self.follow(self.other, KITCHEN)
