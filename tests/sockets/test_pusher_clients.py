@@ -123,9 +123,11 @@ class PusherCase(SynchronousTestCase):
 
     more: ClassVar[str] = ""
 
-    def setUp(self) -> None:
-        # Trial calls no `setUpClass`; where it was done this is nothing.
+    @classmethod
+    def setUpClass(cls) -> None:
         subprocess.run(["sh", str(INSTALL), str(FOLDER)], check=True, timeout=300)
+
+    def setUp(self) -> None:
         self.server = ServerProcess(FAST + self.more + APP)
         self.addCleanup(self.server.close)
         self.server.start()

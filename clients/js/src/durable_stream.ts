@@ -7,14 +7,7 @@
  */
 
 import { TakoError } from "./errors.js";
-
-export interface StreamOptions {
-  /** Headers of each request; a function is asked before each one. */
-  readonly headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>);
-  readonly credentials?: RequestCredentials;
-  readonly fetch?: typeof fetch;
-  readonly signal?: AbortSignal | null;
-}
+import { ask, type StreamOptions, type TriedOptions } from "./stream_request.js";
 
 export interface ReadOptions extends StreamOptions {
   /** Where to begin; what `onOffset` said last. Default: at the beginning. */
@@ -23,22 +16,14 @@ export interface ReadOptions extends StreamOptions {
   readonly onOffset?: (offset: string) => void;
 }
 
-export interface WriteOptions extends StreamOptions {
+export interface WriteOptions extends TriedOptions {
   /** Default: UTF-8 text. */
   readonly contentType?: string;
   /** Seconds without a read or a write after which it is gone. Default: 3600. */
   readonly ttl?: number;
-  /** Milliseconds over which a request is tried before it has failed. Default: 30 000. */
-  readonly patience?: number;
 }
 
 type Data = string | Uint8Array<ArrayBuffer>;
-
-const FIRST_PAUSE = 200;
-const LONGEST_PAUSE = 5_000;
-
-/** Longest wait for an answer. A long-poll is answered after 20 seconds where nothing comes. */
-const SILENCE = 65_000;
 
 /** Bytes that may wait to be sent; `write` waits while there are more. */
 const MOST_WAITING = 256 * 1024;
@@ -52,24 +37,39 @@ const MOST_WAITING = 256 * 1024;
 export function readStream(url: string | URL, options: ReadOptions = {}): ReadableStream<Uint8Array<ArrayBuffer>> {
   const cancelled = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, cancelled.signal]) : cancelled.signal;
-  let offset = options.offset ?? "-1";
+  const pages = readPages(new URL(url, globalThis.location?.href), { ...options, signal });
   return new ReadableStream(
     {
       async pull(controller) {
-        for (;;) {
-          const target = `${url}?offset=${encodeURIComponent(offset)}&live=long-poll`;
-          const { response, body } = await ask(target, {}, { ...options, signal }, Infinity);
-          offset = response.headers.get("stream-next-offset") ?? offset;
-          if (body.length) controller.enqueue(body);
-          options.onOffset?.(offset);
-          if (response.headers.get("stream-closed") === "true") return controller.close();
-          if (body.length) return;
-        }
+        const { done, value } = await pages.next();
+        if (done) controller.close();
+        else controller.enqueue(value);
       },
       cancel: (reason) => cancelled.abort(reason),
     },
     { highWaterMark: 0 },
   );
+}
+
+/**
+ * The parts of a stream as they come, none of them empty.
+ * @returns the last response, whose headers say how it has ended
+ */
+export async function* readPages(
+  url: URL,
+  options: ReadOptions,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, Response, undefined> {
+  let offset = options.offset ?? "-1";
+  for (;;) {
+    const at = new URL(url);
+    at.searchParams.set("offset", offset);
+    at.searchParams.set("live", "long-poll");
+    const { response, body } = await ask(at, {}, options, Infinity);
+    offset = response.headers.get("stream-next-offset") ?? offset;
+    if (body.length) yield body;
+    options.onOffset?.(offset);
+    if (response.headers.get("stream-closed") === "true") return response;
+  }
 }
 
 /** Whether there is a stream, and whether it has ended. */
@@ -193,70 +193,6 @@ export function streamFetch(options: StreamOptions = {}): typeof fetch {
   };
 }
 
-/** One request, tried until it is answered. */
-async function ask(
-  url: string | URL,
-  init: RequestInit,
-  options: WriteOptions,
-  patience = options.patience ?? 30_000,
-): Promise<{ response: Response; body: Uint8Array<ArrayBuffer> }> {
-  const { headers = {}, credentials, signal } = options;
-  const giveUpAt = performance.now() + patience;
-  for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
-    signal?.throwIfAborted();
-    const sent = new Headers(typeof headers === "function" ? await headers() : headers);
-    new Headers(init.headers).forEach((value, name) => sent.set(name, value));
-    const silent = AbortSignal.timeout(SILENCE);
-    let failed: TakoError;
-    let after = 0;
-    try {
-      const response = await (options.fetch ?? fetch)(url, {
-        ...init,
-        ...(credentials && { credentials }),
-        headers: sent,
-        cache: "no-store",
-        signal: signal ? AbortSignal.any([signal, silent]) : silent,
-      });
-      // With its length the answer is whole, or this throws.
-      const body = new Uint8Array(await response.arrayBuffer());
-      const { status } = response;
-      if (response.ok && (response.headers.has("stream-next-offset") || status === 204)) return { response, body };
-      failed = refusalOf(status, body);
-      if (status !== 429 && status < 500 && !response.ok) throw failed;
-      after = 1000 * Math.min(Number(response.headers.get("retry-after")) || 0, 60);
-    } catch (error) {
-      if (error instanceof TakoError) throw error;
-      signal?.throwIfAborted();
-      failed = new TakoError("connection-lost", String(error));
-    }
-    const wait = Math.max(after, pause * (0.5 + Math.random()));
-    if (performance.now() + wait > giveUpAt) throw failed;
-    await rest(wait, signal);
-  }
-}
-
-function refusalOf(status: number, body: Uint8Array): TakoError {
-  try {
-    const { code, error } = JSON.parse(new TextDecoder().decode(body)) as { code?: unknown; error?: unknown };
-    if (typeof code === "string") return new TakoError(code, String(error));
-  } catch {
-    // A proxy's page, or nothing, as with HEAD.
-  }
-  return new TakoError(status === 404 ? "not-found" : `http-${status}`);
-}
-
 function unlessMissing(error: unknown): undefined {
   if (!(error instanceof TakoError && error.code === "not-found")) throw error;
-}
-
-function rest(ms: number, signal?: AbortSignal | null): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener("abort", done);
-  });
 }

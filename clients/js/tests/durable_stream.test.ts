@@ -1,53 +1,31 @@
 /** Durable streams, read and written, with a network that is a script. */
 
-import { beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createStream, deleteStream, readStream, streamFetch, streamState } from "../src/durable_stream.js";
-
-type Answer = Response | Error | ((request: Request) => Response | Promise<Response>);
-
-let asked: Request[];
-let bodies: string[];
-let script: Answer[];
+import { cut, held, page, refused, ScriptedFetch } from "./scripted_fetch.js";
 
 const URL_OF = "https://x.example/streams/a";
 
+let net: ScriptedFetch;
+const network: typeof fetch = (input, init) => net.fetch(input, init);
+
 beforeEach(() => {
-  asked = [];
-  bodies = [];
-  script = [];
+  net = new ScriptedFetch();
   vi.spyOn(Math, "random").mockReturnValue(0);
 });
 
-const network: typeof fetch = async (input, init) => {
-  const request = new Request(input, init);
-  asked.push(request);
-  bodies.push(await request.clone().text());
-  const answer = script.shift() ?? new Error("nothing is left of the script");
-  if (answer instanceof Error) throw answer;
-  return typeof answer === "function" ? answer(request) : answer;
-};
-
-function page(body: string, offset: string, closed = false): Response {
-  const headers = { "stream-next-offset": offset, ...(closed && { "stream-closed": "true" }) };
-  return new Response(body || null, { status: body ? 200 : 204, headers });
-}
-
-function refused(status: number, code: string): Response {
-  return new Response(JSON.stringify({ code, error: "because" }), { status });
-}
-
-const cut = () => new TypeError("fetch failed");
+afterEach(() => void vi.restoreAllMocks());
 
 async function text(stream: ReadableStream<Uint8Array>): Promise<string> {
   return new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).text();
 }
 
-const offsets = () => asked.map(({ url }) => new URL(url).searchParams.get("offset"));
+const offsets = () => net.said("offset");
 
 describe("readStream", () => {
   test("goes on at its offset through cuts and bad answers, and ends where the stream does", async () => {
     const seen: string[] = [];
-    script = [
+    net.script = [
       page("one ", "1"),
       cut(),
       new Response("<html>a router's page</html>", { status: 502 }),
@@ -62,7 +40,7 @@ describe("readStream", () => {
   });
 
   test("begins where it is told, and ends at once where nothing is left", async () => {
-    script = [page("", "7", true)];
+    net.script = [page("", "7", true)];
     expect(await text(readStream(URL_OF, { fetch: network, offset: "7" }))).toBe("");
     expect(offsets()).toEqual(["7"]);
   });
@@ -72,40 +50,37 @@ describe("readStream", () => {
     [410, "replay-too-old"],
     [403, "verify-rejected"],
   ])("says the server's no: %s", async (status, code) => {
-    script = [page("one ", "1"), refused(status, code)];
+    net.script = [page("one ", "1"), refused(status, code)];
     await expect(text(readStream(URL_OF, { fetch: network }))).rejects.toMatchObject({ code, message: "because" });
-    expect(asked.length).toBe(2);
+    expect(net.asked.length).toBe(2);
   });
 
   test("asks for its headers each time", async () => {
     let count = 0;
-    script = [page("one ", "1"), page("two", "2", true)];
+    net.script = [page("one ", "1"), page("two", "2", true)];
     await text(readStream(URL_OF, { fetch: network, headers: () => ({ authorization: `Bearer ${++count}` }) }));
-    expect(asked.map(({ headers }) => headers.get("authorization"))).toEqual(["Bearer 1", "Bearer 2"]);
+    expect(net.asked.map(({ headers }) => headers.get("authorization"))).toEqual(["Bearer 1", "Bearer 2"]);
   });
 
   test("asks for no more than is read, and stops when it is cancelled", async () => {
-    let signal: AbortSignal | undefined;
-    script = [page("one ", "1"), (request) => new Promise((_, no) => {
-      signal = request.signal;
-      signal.addEventListener("abort", () => no(new TypeError("aborted")));
-    })];
+    const never = held();
+    net.script = [page("one ", "1"), never.answer];
     const reader = readStream(URL_OF, { fetch: network }).getReader();
-    expect(asked.length).toBe(0);
+    expect(net.asked.length).toBe(0);
     expect(new TextDecoder().decode((await reader.read()).value)).toBe("one ");
-    expect(asked.length).toBe(1);
+    expect(net.asked.length).toBe(1);
     const more = reader.read();
-    await vi.waitFor(() => expect(signal).toBeDefined());
+    await vi.waitFor(() => expect(net.asked.length).toBe(2));
     await reader.cancel();
     expect((await more).done).toBe(true);
-    expect(signal?.aborted).toBe(true);
+    expect(never.aborted()).toBe(true);
   });
 
   test("stops by a signal of its caller", async () => {
     const stop = new AbortController();
-    script = [page("one ", "1"), () => (stop.abort(new Error("enough")), Promise.reject(new TypeError("aborted")))];
+    net.script = [page("one ", "1"), () => (stop.abort(new Error("enough")), Promise.reject(new TypeError("aborted")))];
     await expect(text(readStream(URL_OF, { fetch: network, signal: stop.signal }))).rejects.toThrow("enough");
-    expect(asked.length).toBe(2);
+    expect(net.asked.length).toBe(2);
   });
 });
 
@@ -113,24 +88,24 @@ describe("StreamWriter", () => {
   const options = { fetch: network, headers: { authorization: "Bearer k" }, contentType: "text/event-stream", ttl: 60 };
 
   test("sends what gathered together, numbered, and a lost request again", async () => {
-    script = [page("", "0"), page("", "1"), cut(), page("", "2"), page("", "2", true)];
+    net.script = [page("", "0"), page("", "1"), cut(), page("", "2"), page("", "2", true)];
     const out = await createStream(URL_OF, options);
     await out.write("a");
     await out.write("b");
     await out.write(new TextEncoder().encode("ü"));
     await out.end();
-    expect(asked.map(({ method }) => method)).toEqual(["PUT", "POST", "POST", "POST", "POST"]);
-    expect(bodies).toEqual(["", "a", "bü", "bü", ""]);
-    expect(asked.map(({ headers }) => headers.get("producer-seq"))).toEqual([null, "0", "1", "1", "2"]);
-    expect(new Set(asked.slice(1).map(({ headers }) => headers.get("producer-id"))).size).toBe(1);
-    expect(asked.map(({ headers }) => headers.get("stream-closed"))).toEqual([null, null, null, null, "true"]);
-    expect(asked[0]?.headers.get("stream-ttl")).toBe("60");
-    expect(asked.every(({ headers }) => headers.get("content-type") === "text/event-stream")).toBe(true);
-    expect(asked.every(({ headers }) => headers.get("authorization") === "Bearer k")).toBe(true);
+    expect(net.asked.map(({ method }) => method)).toEqual(["PUT", "POST", "POST", "POST", "POST"]);
+    expect(net.bodies).toEqual(["", "a", "bü", "bü", ""]);
+    expect(net.asked.map(({ headers }) => headers.get("producer-seq"))).toEqual([null, "0", "1", "1", "2"]);
+    expect(new Set(net.asked.slice(1).map(({ headers }) => headers.get("producer-id"))).size).toBe(1);
+    expect(net.asked.map(({ headers }) => headers.get("stream-closed"))).toEqual([null, null, null, null, "true"]);
+    expect(net.asked[0]?.headers.get("stream-ttl")).toBe("60");
+    expect(net.asked.every(({ headers }) => headers.get("content-type") === "text/event-stream")).toBe(true);
+    expect(net.asked.every(({ headers }) => headers.get("authorization") === "Bearer k")).toBe(true);
   });
 
   test("fails where the stream was deleted, which ends its source", async () => {
-    script = [page("", "0"), refused(404, "not-found")];
+    net.script = [page("", "0"), refused(404, "not-found")];
     const out = await createStream(URL_OF, options);
     let ended = false;
     async function* source() {
@@ -145,11 +120,11 @@ describe("StreamWriter", () => {
     }
     await expect(out.from(source())).rejects.toMatchObject({ code: "not-found" });
     expect(ended).toBe(true);
-    expect(asked.length).toBe(2);
+    expect(net.asked.length).toBe(2);
   });
 
   test("leaves no end where its source fails", async () => {
-    script = [page("", "0"), page("", "1")];
+    net.script = [page("", "0"), page("", "1")];
     const out = await createStream(URL_OF, options);
     const source = (async function* () {
       yield "token";
@@ -157,21 +132,21 @@ describe("StreamWriter", () => {
     })();
     await expect(out.from(source)).rejects.toThrow("the model broke off");
     await out.flush();
-    expect(asked.map(({ headers }) => headers.get("stream-closed"))).toEqual([null, null]);
+    expect(net.asked.map(({ headers }) => headers.get("stream-closed"))).toEqual([null, null]);
   });
 
   test("gives up after its patience", async () => {
-    script = [cut(), cut()];
+    net.script = [cut(), cut()];
     await expect(createStream(URL_OF, { ...options, patience: 0 })).rejects.toMatchObject({ code: "connection-lost" });
-    expect(asked.length).toBe(1);
+    expect(net.asked.length).toBe(1);
   });
 });
 
 test("the state of a stream, and its deletion", async () => {
-  script = [page("", "1"), page("", "1", true), new Response(null, { status: 404 })];
+  net.script = [page("", "1"), page("", "1", true), new Response(null, { status: 404 })];
   const states = [1, 2, 3].map(() => streamState(URL_OF, { fetch: network }));
   expect(await Promise.all(states)).toEqual(["open", "ended", undefined]);
-  script = [new Response(null, { status: 204 }), refused(404, "not-found"), refused(403, "verify-rejected")];
+  net.script = [new Response(null, { status: 204 }), refused(404, "not-found"), refused(403, "verify-rejected")];
   await deleteStream(URL_OF, { fetch: network });
   await deleteStream(URL_OF, { fetch: network });
   await expect(deleteStream(URL_OF, { fetch: network })).rejects.toMatchObject({ code: "verify-rejected" });
@@ -183,15 +158,15 @@ describe("streamFetch", () => {
   }
 
   test("reads from the stream that a response names, relative to where it came from", async () => {
-    script = [answer("https://x.example/api/chat", { status: 201, headers: { location: "/streams/a" } }), page("all", "1", true)];
+    net.script = [answer("https://x.example/api/chat", { status: 201, headers: { location: "/streams/a" } }), page("all", "1", true)];
     const response = await streamFetch({ fetch: network, headers: { authorization: "Bearer r" } })("https://x.example/api", { method: "POST" });
     expect([response.status, await response.text()]).toEqual([200, "all"]);
-    expect([asked[1]?.url.split("?")[0], asked[1]?.headers.get("authorization")]).toEqual([URL_OF, "Bearer r"]);
-    expect(asked[0]?.headers.get("authorization")).toBe(null);
+    expect([net.asked[1]?.url.split("?")[0], net.asked[1]?.headers.get("authorization")]).toEqual([URL_OF, "Bearer r"]);
+    expect(net.asked[0]?.headers.get("authorization")).toBe(null);
   });
 
   test("returns every other response as it is", async () => {
-    script = [new Response(null, { status: 204 }), new Response("no", { status: 400, headers: { location: "/streams/a" } })];
+    net.script = [new Response(null, { status: 204 }), new Response("no", { status: 400, headers: { location: "/streams/a" } })];
     expect((await streamFetch({ fetch: network })("https://x.example")).status).toBe(204);
     expect(await (await streamFetch({ fetch: network })("https://x.example")).text()).toBe("no");
   });

@@ -108,6 +108,7 @@ import { eventSource } from "takotwist/eventsource";
 import { call } from "takotwist/live";
 import { createClient } from "takotwist/node";
 import { useChannel } from "takotwist/react";
+import { useStream } from "takotwist/react-streams";
 import { readStream } from "takotwist/streams";
 import { sharedTabs } from "takotwist/tabs";
 import { webTransport } from "takotwist/webtransport";
@@ -120,6 +121,7 @@ export const useNews = () => useChannel("news", { params: { topic: "a" } }).mess
 createClient().channel("news");
 void call;
 void readStream;
+export const useAnswer = () => useStream("news").text;
 `;
 
 describe("the packed package", () => {
