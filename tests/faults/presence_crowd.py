@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -38,12 +39,15 @@ BACK = (0.0, 1.5)
 
 
 class Tab:
-    """One connection of a member, again and again until it is closed."""
+    """One connection of a member, again and again until it is closed.
+
+    :param servers: each connection goes to any of them, as by a load balancer that knows nothing.
+    """
 
     def __init__(
-        self, server: ServerProcess, name: str, random: Random, channel: str = "crowd"
+        self, servers: Sequence[ServerProcess], name: str, random: Random, channel: str = "crowd"
     ) -> None:
-        self.server, self.name, self.random, self.channel = server, name, random, channel
+        self.servers, self.name, self.random, self.channel = servers, name, random, channel
         self.view, self.cursor = View(), None
         self.wrong: list[str] = []
         self.balance: dict[str, int] = {}
@@ -60,7 +64,7 @@ class Tab:
                 await asyncio.sleep(self.random.uniform(*BACK))
 
     async def _connected(self) -> None:
-        url = f"ws://127.0.0.1:{self.server.port}/_tako/connect"
+        url = f"ws://127.0.0.1:{self.random.choice(self.servers).port}/_tako/connect"
         headers = {"Authorization": self.name}
         async with connect(
             url,
