@@ -7,7 +7,7 @@ Rule: until then clients wait in the kernel's queue, and are not refused.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -167,6 +167,8 @@ class Listeners:
         if self._accepting is not None:
             self._accepting.stop()
         await self._sockets.close()
+        for one in self.opened:
+            cast(HttpSite, one.listen.factory).keep_no_longer()
         return maybeDeferred(lambda: None if self._http3 is None else self._http3.stop())
 
     def hand_over(self) -> None:

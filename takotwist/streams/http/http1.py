@@ -111,11 +111,24 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         if self._head_read:
             self.resetTimeout()
         elif not self._head_begun:
+            if not self.site.keeps and data.startswith((b"GET ", b"HEAD ")):
+                self._end_unasked()
+                return
             self._head_begun = True
             self.setTimeout(self.site.limits.head_timeout)
         LineReceiver.dataReceived(self, data)
         if self._dataBuffer:
             self._count_behind()
+
+    def _end_unasked(self) -> None:
+        """Close a kept connection as if that had been done a moment sooner.
+
+        Whoever has it, such as a proxy, asks again elsewhere; an answer, 503, it would have to
+        pass on, and a browser's EventSource would give up for it.  A POST it may not repeat by
+        itself, so that is answered.
+        """
+        self._let_go = True
+        self.loseConnection()
 
     def _count_behind(self) -> None:
         """Bytes behind a request that is being answered are held, and nobody reads them."""

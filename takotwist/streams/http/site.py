@@ -65,6 +65,12 @@ class HttpSite(server.Site):
     unfinished: Unfinished
     known_heads: KnownHeads
     http2_connections: set[Http2Connection]
+    #: Whether connections of HTTP/1.1 are kept for another request.
+    keeps: bool = True
+
+    def keep_no_longer(self) -> None:
+        """Let kept connections of HTTP/1.1 end when they are used again."""
+        self.keeps = False
 
     def leave(self) -> None:
         """Tell HTTP/2 clients to send no more requests here; what is under way goes on."""

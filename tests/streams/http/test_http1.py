@@ -100,6 +100,38 @@ class DeadlineTests(SynchronousTestCase):
             self.assertEqual(exchange.clock.getDelayedCalls(), [])
 
 
+class LeavingTests(SynchronousTestCase):
+    """A server that stops, and connections that it has kept."""
+
+    def setUp(self) -> None:
+        self.exchange = Http1Exchange(_hello, LIMITS)
+
+    def test_kept(self) -> None:
+        """One that is used for another GET ends without an answer, for who uses it to ask again
+        on a new one, where that is taken; a POST, which nobody may repeat unasked, is answered."""
+        for method in ("GET", "HEAD"):
+            exchange = Http1Exchange(_hello, LIMITS)
+            exchange.ask()
+            self.assertEqual(exchange.answer()[0], 200)
+            exchange.site.keep_no_longer()
+            exchange.transport.deliver(f"{method} / HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            self.assertFalse(exchange.transport.connected)
+            self.assertEqual(exchange.transport.sent, b"")
+            self.assertEqual(exchange.clock.getDelayedCalls(), [])
+        self.exchange.ask()
+        self.exchange.transport.take()
+        self.exchange.site.keep_no_longer()
+        self.exchange.ask("/", "Content-Length: 0", method="POST")
+        self.assertEqual(self.exchange.answer()[0], 200)
+
+    def test_begun(self) -> None:
+        """A request that had begun, and the first of a connection, are answered."""
+        self.exchange.transport.deliver(b"GET / HT")
+        self.exchange.site.keep_no_longer()
+        self.exchange.transport.deliver(b"TP/1.1\r\nHost: x\r\n\r\n")
+        self.assertEqual(self.exchange.answer()[0], 200)
+
+
 class RefusalTests(SynchronousTestCase):
     """What is wrong with a head gets a status and a sentence."""
 
