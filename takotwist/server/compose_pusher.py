@@ -75,6 +75,7 @@ def _app(app: PusherAppKeys, rules: list[Rule]) -> PusherApp:
         client_events=app.client_events,
         store_client_events=app.store_client_events,
         subscription_count=app.subscription_count,
+        watchlists=app.watchlists,
         max_connections=app.max_connections,
         tls_only=app.tls_only,
     )
@@ -134,6 +135,7 @@ def compose_pusher(
         max_batch=config.max_batch,
         max_members=config.max_members,
         max_user_info_bytes=config.max_user_info_bytes,
+        max_watchlist=config.max_watchlist,
         client_event_rate=config.client_event_rate,
     )
     publishing = sentences.publishing

@@ -56,6 +56,13 @@ PUSHER_LIMITS = (
         _with("max_user_info_bytes = 64"),
     ),
     Limit(
+        "Pusher: users of a watchlist",
+        "pusher.max_watchlist",
+        ("error 4302",),
+        reaching_pusher.watchlist,
+        f"{_with('max_watchlist = 2')}watchlists = true",
+    ),
+    Limit(
         "Pusher: client events of one connection",
         "pusher.client_event_rate",
         ("error 4301",),

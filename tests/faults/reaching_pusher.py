@@ -133,3 +133,13 @@ def client_events(server: ServerProcess) -> list[str]:
         for _ in range(3):
             one.send(json.dumps({"event": "client-x", "channel": "private-x", "data": {}}))
         return [_error(_frame(one))]
+
+
+def watchlist(server: ServerProcess) -> list[str]:
+    """Of a user who signs in with three."""
+    with _client(server) as (one, socket_id):
+        shown = json.dumps({"id": "ann", "watchlist": ["bob", "eve", "joe"]})
+        data = {"user_data": shown, "auth": f"{KEY}:{_signed(f'{socket_id}::user::{shown}')}"}
+        one.send(json.dumps({"event": "pusher:signin", "data": data}))
+        assert _frame(one)["event"] == "pusher:signin_success"
+        return [_error(_frame(one))]

@@ -18,6 +18,7 @@ class PusherApp:
     :ivar store_client_events: they are stored in the log, where the name has no rule.
     :ivar subscription_count: clients are told how many follow a channel.
     :ivar max_connections: at the same time on this process; 0 is no limit of the app's.
+    :ivar watchlists: users are told which of some others are online.
     :ivar tls_only: who comes without TLS is turned away.
     """
 
@@ -30,6 +31,7 @@ class PusherApp:
     client_events: bool = False
     store_client_events: bool = False
     subscription_count: bool = False
+    watchlists: bool = False
     max_connections: int = 0
     tls_only: bool = False
 
@@ -42,6 +44,7 @@ class PusherSettings:
     :ivar max_event_bytes: of an event's data.
     :ivar max_channels: that one request triggers; `max_batch`: events of one request.
     :ivar max_members: of a presence channel; `max_user_info_bytes`: of what each shows.
+    :ivar max_watchlist: users of a watchlist.
     :ivar client_event_rate: events a second of one connection; 0 is no limit.
     """
 
@@ -51,4 +54,5 @@ class PusherSettings:
     max_batch: int = 10
     max_members: int = 100
     max_user_info_bytes: int = 1024
+    max_watchlist: int = 100
     client_event_rate: float = 10.0

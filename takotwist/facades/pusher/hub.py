@@ -71,13 +71,14 @@ class Hub:
     told: Happenings = attrs.field(factory=Nobody)
     others: OtherNodes | None = attrs.field(default=None, init=False)
     sockets: dict[str, PusherSpeaker] = attrs.field(factory=dict, init=False)
-    users: Users = attrs.field(factory=Users, init=False)
+    users: Users = attrs.field(init=False)
     channels: Channels = attrs.field(init=False)
     form: WireForm = attrs.field(init=False)
     _said_by: dict[tuple[str, str, bytes], list[_Sender]] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.form = WireForm(f"pusher {self.app.name}", self._encoded)
+        self.users = Users(self.deadlines, self.seconds)
         self.channels = Channels(
             self.app,
             self.publishing,

@@ -94,6 +94,9 @@ class OtherNodes:
     _topic: Topic = attrs.field(init=False)
     _listening: Listening = attrs.field(init=False)
     _states: NodeStates = attrs.field(init=False)
+    #: Users of other nodes, where somebody watches them.
+    _users: NodeStates | None = attrs.field(default=None, init=False)
+    _signed_in: dict[str, set[str]] = attrs.field(factory=dict, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -117,15 +120,30 @@ class OtherNodes:
             self.attacher,
         )
 
+        if self.hub.app.watchlists:
+            self._users = NodeStates(
+                self.node,
+                f"pusher users {app}",
+                self.hub.users.here,
+                lambda user_id: b"1" if user_id in self.hub.users.here() else None,
+                self._user,
+                self.publishing,
+                self.attacher,
+            )
+
     def start(self) -> None:
         """Begin to listen."""
         self._listening.start()
         self._states.start()
+        if self._users is not None:
+            self._users.start()
 
     def stop(self) -> None:
         """Say nothing more; what was here is forgotten when it has been silent."""
         self._listening.stop()
         self._states.stop()
+        if self._users is not None:
+            self._users.stop()
 
     # what they have
 
@@ -163,6 +181,17 @@ class OtherNodes:
                 del self._channels[node]
         self.hub.channels.elsewhere_changed(name, before)
 
+    def online(self, user_id: str) -> bool:
+        """Whether a user has signed in on another node; known where there are watchlists."""
+        return user_id in self._signed_in
+
+    def _user(self, node: str, user_id: str, state: msgspec.Raw | None) -> None:
+        nodes = self._signed_in.setdefault(user_id, set())
+        (nodes.discard if state is None else nodes.add)(node)
+        if not nodes:
+            del self._signed_in[user_id]
+        self.hub.users.watchlists.changed(user_id)
+
     # what we say
 
     def say(self, said: Said) -> None:
@@ -174,6 +203,11 @@ class OtherNodes:
     def _not_said(self, failure: Failure) -> None:
         if not failure.check(Refusal):
             self._log.failure("telling the other nodes failed", failure)
+
+    def user_changed(self, user_id: str) -> None:
+        """A user has signed in here, or gone."""
+        if self._users is not None:
+            self._users.changed(user_id)
 
     def changed(self, name: str) -> None:
         """Something has changed in a channel here."""

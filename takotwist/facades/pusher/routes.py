@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import attrs
 
-from takotwist.errors import NotFound, UpgradeRequired
+from takotwist.errors import UpgradeRequired
 from takotwist.facades.pusher.api import PusherApi
 from takotwist.facades.pusher.nodes import OtherNodes
 from takotwist.facades.pusher.socket import PusherSockets
@@ -59,6 +59,4 @@ class PusherRoutes:
             raise UpgradeRequired
         else:
             key = unquote(rest[len(b"/app/") :].decode("latin-1"), errors="replace")
-            if "/" in key:
-                raise NotFound
             await self.sockets.connect(request, key)

@@ -6,6 +6,7 @@ no other answer; without it it would try again for ever.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import attrs
@@ -17,7 +18,9 @@ from takotwist.facades.pusher.frames import error_frame
 from takotwist.facades.pusher.hub import Hub
 from takotwist.facades.pusher.speaker import PusherSpeaker
 from takotwist.facades.pusher.wire import (
+    BAD_PATH,
     BAD_PROTOCOL,
+    BAD_VERSION,
     DISABLED,
     NO_APP,
     NO_PROTOCOL,
@@ -36,6 +39,9 @@ from takotwist.transports.wire import WebSocketWire
 
 #: Versions that are spoken; since 5 data is a string within JSON.
 PROTOCOLS = ("5", "6", "7")
+
+#: A plus sign that was not encoded is a space.
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+ _-]{0,63}")
 
 #: Of a frame, beside its data.
 ENVELOPE_BYTES = 16 * 1024
@@ -75,6 +81,8 @@ class PusherSockets:
         """
         check_upgrade(request)
         try:
+            if "/" in key:
+                raise Refused(BAD_PATH, "The path is none of an app: /app/KEY is.")
             self._connect(request, self._app(request, key))
         except Refused as refused:
             self._close(request, refused)
@@ -90,12 +98,16 @@ class PusherSockets:
             raise Refused(DISABLED, "The app is disabled.")
         if hub.app.tls_only and not self.is_secure(request):
             raise Refused(TLS_ONLY, "The app takes connections over TLS only.")
-        protocol = dict(self._query(request)).get("protocol")
+        query = dict(self._query(request))
+        protocol = query.get("protocol")
         if not protocol:
             raise Refused(NO_PROTOCOL, "The query names no protocol version.")
         if protocol not in PROTOCOLS:
             spoken = ", ".join(PROTOCOLS)
             raise Refused(BAD_PROTOCOL, f"The protocol versions {spoken} are spoken here.")
+        version = query.get("version")
+        if version and not _VERSION.fullmatch(version):
+            raise Refused(BAD_VERSION, "The version of the client's library is none.")
         origin = request.getHeader("origin")
         if origin and not self.origins.permits(origin, None):
             self.admission.origin_refused(request, origin)

@@ -36,7 +36,8 @@ from takotwist.facades.pusher.frames import (
 )
 from takotwist.facades.pusher.hub import Hub
 from takotwist.facades.pusher.names import CLIENT_EVENT, Name
-from takotwist.facades.pusher.wire import CLIENT_EVENT_REFUSED, PusherWire
+from takotwist.facades.pusher.watchlists import read_watchlist
+from takotwist.facades.pusher.wire import CLIENT_EVENT_REFUSED, WATCHLIST_TOO_LONG, PusherWire
 from takotwist.flow.authorize import Authorized
 from takotwist.flow.refusal import refusal_of
 from takotwist.transports.admission import CONTROL_TOKENS, Admission, RateRefusals
@@ -62,6 +63,7 @@ class PusherSpeaker:
         "_limited",
         "_queues",
         "_user",
+        "_watched",
         "_wire",
         "socket_id",
     )
@@ -74,6 +76,7 @@ class PusherSpeaker:
         self._channels: dict[str, FollowedChannel] = {}
         self._queues = TopicQueues(wire.hold)
         self._user: User | None = None
+        self._watched: tuple[str, ...] = ()
         self._limited: RateRefusals | None = None
         self._events = ClientEvents(
             hub, self, lambda: wire.session.closed, admission.seconds, self._refused_event
@@ -129,6 +132,7 @@ class PusherSpeaker:
             self._forget(one)
         self._hub.sockets.pop(self.socket_id, None)
         if self._user is not None:
+            self._hub.users.watchlists.unwatch(self, self._watched)
             self._hub.users.signed_out(self._user[0], self)
 
     # for the hub
@@ -136,6 +140,10 @@ class PusherSpeaker:
     def push(self, whole: bytes) -> bool:
         """See `PusherWire.push`."""
         return self._wire.push(whole)
+
+    def tell(self, said: bytes) -> None:
+        """Say something to the client."""
+        self._wire.send(said)
 
     def end(self, refusal: Refusal) -> None:
         """End the connection."""
@@ -245,6 +253,18 @@ class PusherSpeaker:
         self._user = user_id, said
         self._hub.users.signed_in(user_id, self)
         self._wire.send(frame("pusher:signin_success", {"user_data": data["user_data"]}))
+        if self._hub.app.watchlists:
+            self._watch(read_watchlist(said))
+
+    def _watch(self, users: tuple[str, ...]) -> None:
+        watchlists, most = self._hub.users.watchlists, self._hub.settings.max_watchlist
+        watchlists.unwatch(self, self._watched)
+        self._watched = ()
+        if len(users) > most:
+            self._error(f"A watchlist has {most} users at most.", WATCHLIST_TOO_LONG)
+        else:
+            self._watched = users
+            watchlists.watch(self, users)
 
     def _over_rate(self, tokens: float) -> bool:
         try:

@@ -20,10 +20,10 @@ from takotwist.facades.pusher.send_queue import PusherSendQueue
 from takotwist.transports.admission import Admission
 from takotwist.transports.wire import WebSocketWire
 
-TLS_ONLY, NO_APP, DISABLED, BAD_PATH = 4000, 4001, 4003, 4005
+TLS_ONLY, NO_APP, DISABLED, BAD_PATH, BAD_VERSION = 4000, 4001, 4003, 4005, 4006
 BAD_PROTOCOL, NO_PROTOCOL, UNAUTHORIZED = 4007, 4008, 4009
 OVER_CAPACITY, COME_BACK = 4100, 4200
-CLIENT_EVENT_REFUSED = 4301
+CLIENT_EVENT_REFUSED, WATCHLIST_TOO_LONG = 4301, 4302
 
 _UNAUTHORIZED = (CredentialsExpired, CredentialsMissing, OriginRejected, VerifyRejected)
 

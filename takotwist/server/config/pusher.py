@@ -80,6 +80,11 @@ class PusherAppKeys:
     subscription_count: bool = setting(
         Flag(), False, "Whether clients are told how many follow a channel."
     )
+    watchlists: bool = setting(
+        Flag(),
+        False,
+        "Whether a user who signs in with a watchlist is told which of its users are online.",
+    )
     max_connections: int = setting(
         Whole(0, 10_000_000),
         0,
@@ -233,6 +238,9 @@ class Pusher:
         1024,
         "The largest user_info of a member.",
         unit="bytes",
+    )
+    max_watchlist: int = setting(
+        Whole(1, 10_000), 100, "Users of the watchlist of one who signs in.", unit="users"
     )
     client_event_rate: float = setting(
         Number(0, 10_000),

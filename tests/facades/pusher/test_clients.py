@@ -80,7 +80,6 @@ class ConnectionTests(SynchronousTestCase):
     def test_not_an_upgrade(self) -> None:
         here = Here.of()
         self.assertEqual(here.world.get(f"/app/{KEY}?protocol=7").status, 426)
-        self.assertEqual(here.world.connect(f"/app/{KEY}/more?protocol=7").status, 404)
 
     def test_path(self) -> None:
         here = Here.of(pusher={"path": "/pusher"})

@@ -117,6 +117,20 @@ class NodesTests(NodesCase):
         assert self.bob.socket.close_reason is not None
         self.assertEqual(self.bob.socket.close_reason[0], 4009)
 
+    def test_watchlists(self) -> None:
+        """Who signs in on another node is online."""
+        self.app = {"watchlists": True}
+        self.setUp()
+        self.ann.sign_in({"id": "ann", "watchlist": ["bob"]})
+        self.bob.sign_in({"id": "bob", "watchlist": ["ann"]})
+        self.pass_time(2)
+        self.bob.socket.close()
+        self.pass_time(6)
+        name = "pusher_internal:watchlist_events"
+        told = [frame_data(one)["events"] for one in self.ann.events if one["event"] == name]
+        expected = [[{"name": one, "user_ids": ["bob"]}] for one in ("online", "offline")]
+        self.assertEqual(told, expected)
+
     def test_a_node_that_comes(self) -> None:
         """It is told what the others have."""
         self.ann.subscribe("presence-x", {"user_id": "ann"})
