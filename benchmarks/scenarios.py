@@ -285,6 +285,12 @@ def _reactors() -> Sequence[Case]:
     return [attrs.evolve(case, peers=both) for case in taken]
 
 
+#: 64 publishers, each with a POST under way, and nobody to wait for.
+_SINGLE_POSTS = partial(
+    fan_out, kind="sse", subscribers=16, topics=16, publishers=64, seconds=_SHORT, wait_all=0
+)
+
+
 def _nodes() -> Sequence[Case]:
     """Several nodes: two workers beside one, and from one node to another."""
     workers = ("takotwist 2 workers", "takotwist 1 worker")
@@ -312,15 +318,7 @@ def _nodes() -> Sequence[Case]:
         Case(
             "single POSTs, 64 publishers, two workers",
             workers,
-            partial(
-                fan_out,
-                kind="sse",
-                subscribers=16,
-                topics=16,
-                publishers=64,
-                seconds=_SHORT,
-                wait_all=0,
-            ),
+            _SINGLE_POSTS,
             "busiest_published",
             f"messages {of_cpu}",
         ),
@@ -342,15 +340,7 @@ def _nodes() -> Sequence[Case]:
         Case(
             "publishes of all, by the clock",
             workers,
-            partial(
-                fan_out,
-                kind="sse",
-                subscribers=16,
-                topics=16,
-                publishers=64,
-                seconds=_SHORT,
-                wait_all=0,
-            ),
+            _SINGLE_POSTS,
             "published_rate",
             "messages/s",
         ),
@@ -358,15 +348,6 @@ def _nodes() -> Sequence[Case]:
     shared = ("takotwist postgresql", "takotwist 2 workers")
     # It has to be built, by Go, and is not asked for where it was not.
     engine = (*shared, *(("centrifugo postgresql",) if which("centrifugo") else ()))
-    many = partial(
-        fan_out,
-        kind="sse",
-        subscribers=16,
-        topics=16,
-        publishers=64,
-        seconds=_SHORT,
-        wait_all=0,
-    )
     return [
         *spread,
         *(
@@ -381,11 +362,13 @@ def _nodes() -> Sequence[Case]:
             )
             for name in ("p50", "p99")
         ),
-        Case("single POSTs, 64, on PostgreSQL", engine, many, "published_rate", "messages/s"),
+        Case(
+            "single POSTs, 64, on PostgreSQL", engine, _SINGLE_POSTS, "published_rate", "messages/s"
+        ),
         Case(
             "CPU of single POSTs, on PostgreSQL",
             engine,
-            many,
+            _SINGLE_POSTS,
             "cpu_us",
             "CPU µs a delivery, of all processes",
             lower=True,

@@ -21,10 +21,14 @@ class Newest:
         the wire.  Left out: what `publish` is told, and where it is told nothing, all messages
         have one key, so that the newest alone is kept.
     :ivar max_keys: most keys of a topic; a message of one more is refused.
+    :ivar conflate: whether a reader that is behind, because it is slow or was away, skips a
+        message when there is a later one of its key.  Left out: it has each that is in memory
+        still.
     """
 
     key: str | None = None
     max_keys: int = 1_000
+    conflate: bool = False
 
 
 def newest_of(said: Newest | str | bool | None, payloads: Payloads) -> NewestRules | None:
@@ -43,7 +47,7 @@ def newest_of(said: Newest | str | bool | None, payloads: Payloads) -> NewestRul
     if not isinstance(said, Newest):
         raise DefinitionError(f"newest must be a Newest, True or a field's name, not {said!r}")
     if said.key is None:
-        return NewestRules(max_keys=said.max_keys)
+        return NewestRules(max_keys=said.max_keys, conflate=bool(said.conflate))
     if not isinstance(said.key, str) or not said.key:
         raise DefinitionError(f"newest: key must be the name of a field, not {said.key!r}")
     names = payloads.wire_names(said.key)
@@ -51,7 +55,7 @@ def newest_of(said: Newest | str | bool | None, payloads: Payloads) -> NewestRul
         raise DefinitionError(
             f"newest: key {said.key!r} has several names on the wire ({', '.join(sorted(names))})"
         )
-    rules = NewestRules(key=names.pop(), max_keys=said.max_keys)
+    rules = NewestRules(key=names.pop(), max_keys=said.max_keys, conflate=bool(said.conflate))
     for kind, schema in payloads.schemas.items():
         check_field(rules, kind, schema)
     return rules

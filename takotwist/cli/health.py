@@ -9,11 +9,9 @@ from __future__ import annotations
 import click
 
 from takotwist.admin.health import HEALTH_PATH
-from takotwist.app.http_address import Address
-from takotwist.app.http_exchange import Deadline, HttpExchange
 from takotwist.cli.configured import config_option
-from takotwist.cli.publish import server_option, server_url
-from takotwist.errors import TakoError
+from takotwist.cli.private_page import ask
+from takotwist.cli.publish import server_option
 
 
 @click.command("health")
@@ -41,19 +39,8 @@ def command(config: str | None, server: str | None, live: bool, timeout: float) 
       tako health --live
       tako health --server https://chat.example.com
     """
-    url = server_url(config, server)
     path = f"{HEALTH_PATH}?live" if live else HEALTH_PATH
-    try:
-        exchange = HttpExchange(Address.of(url))
-    except TakoError as unusable:
-        raise click.ClickException(str(unusable)) from None
-    try:
-        answer = exchange("GET", path, {}, b"", Deadline.within(timeout))
-    except OSError as failure:
-        reason = failure.strerror or failure
-        raise click.ClickException(f"no server answers at {url}: {reason}") from None
-    finally:
-        exchange.close()
+    url, answer = ask(config, server, path, timeout)
     if answer.status not in (200, 503) or not answer.body.startswith(b'{"live":'):
         raise click.ClickException(f"{url} answered {answer.status}; is it a takotwist server?")
     click.echo(answer.body.decode())

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
+import attrs
 import msgspec
 
 from takotwist.core.channel import (
@@ -53,6 +54,7 @@ class _Presence(msgspec.Struct, rename="camel", omit_defaults=True):
 class _Newest(msgspec.Struct, rename="camel", omit_defaults=True):
     key: str | None = None
     max_keys: int = 1_000
+    conflate: bool = False
 
 
 class _Entry(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -104,11 +106,9 @@ def _definition(entry: _Entry) -> ChannelDefinition:
             partition_by=None if entry.partition_by is None else tuple(entry.partition_by),
             lifecycle=Lifecycle(**lifecycle),
             presence=None if entry.presence is None else _rules(entry.presence),
-            newest=(
-                None
-                if entry.newest is None
-                else NewestRules(key=entry.newest.key, max_keys=entry.newest.max_keys)
-            ),
+            newest=None
+            if entry.newest is None
+            else NewestRules(**msgspec.structs.asdict(entry.newest)),
             said=frozenset(lifecycle),
         )
     except DefinitionError as bad:
@@ -180,11 +180,7 @@ def _entry(definition: ChannelDefinition) -> _Entry:
         }
         or None,
         presence=None if definition.presence is None else _presence(definition.presence),
-        newest=(
-            None
-            if definition.newest is None
-            else _Newest(definition.newest.key, definition.newest.max_keys)
-        ),
+        newest=None if definition.newest is None else _Newest(**attrs.asdict(definition.newest)),
         partition_by=(None if definition.partition_by is None else list(definition.partition_by)),
         **lifecycle,
     )

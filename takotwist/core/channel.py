@@ -133,10 +133,12 @@ class NewestRules:
 
     :ivar key: the field of a message's data that is its key; `None` where publishers say it.
     :ivar max_keys: most keys of a topic.
+    :ivar conflate: whether readers that are behind skip what a later message replaces.
     """
 
     key: str | None = None
     max_keys: int = 1_000
+    conflate: bool = False
 
     #: The least and the most that a definition may say.
     MAX_KEYS: ClassVar = (1, 1_000_000)
@@ -267,6 +269,12 @@ class Registry:
             return self._by_name[name]
         except KeyError:
             raise ChannelUnknown(f"There is no channel named {name!r}.") from None
+
+    def conflates(self, name: str) -> bool:
+        """Whether there is a channel of this name that conflates (`NewestRules.conflate`)."""
+        defined = self._by_name.get(name)
+        rules = None if defined is None else defined.definition.newest
+        return rules is not None and rules.conflate
 
     def __iter__(self) -> Iterator[Defined]:
         return iter(self._by_name.values())

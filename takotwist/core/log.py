@@ -102,11 +102,14 @@ class Reported(msgspec.Struct, frozen=True, gc=False):
     """The messages of one topic in a `Report`, in order of id.
 
     :ivar lifecycle: the topic's bounds, as the log was last told.
+    :ivar keys: what tells the key of each message from others (`Append.keys`), in whatever form
+        the log has it; none where no message has one.
     """
 
     key: str
     lifecycle: Lifecycle
     messages: Sequence[Message]
+    keys: Sequence[str | None] = ()
 
 
 #: In place of the keys of a report's skipped topics: all that are followed.
@@ -122,7 +125,8 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     where here one number is asked for.)
 
     :ivar head: the last id of the range.
-    :ivar topics: each topic once.
+    :ivar topics: each topic once, in the order of their first messages; of a range of several
+        transactions the server's own topics (`topic.INTERNAL`) before all others.
     :ivar skipped: keys of topics of which messages in the range may be missing here, or
         `ALL`: their readers go on from the log.
     """
@@ -140,18 +144,25 @@ class Report(msgspec.Struct, frozen=True, gc=False):
         if len(entries) == 1:
             one, stored = entries[0], appended[0]
             messages = () if stored.repeated else stored.messages
-            return cls(
-                head, (Reported(one.topic.key, one.lifecycle, messages),) if messages else ()
-            )
-        by_topic: dict[str, tuple[Append, list[Message]]] = {}
+            if not messages:
+                return cls(head, ())
+            return cls(head, (Reported(one.topic.key, one.lifecycle, messages, one.keys),))
+        by_topic: dict[str, tuple[Append, list[Message], list[str | None]]] = {}
         for entry, answer in zip(entries, appended, strict=True):
             if answer.messages and not answer.repeated:
                 # The newest bounds are those that the log goes by.
-                given = by_topic.get(entry.topic.key, (entry, []))[1]
+                _, given, keys = by_topic.get(entry.topic.key, (entry, [], []))
+                if entry.keys:
+                    keys += [None] * (len(given) - len(keys))
+                    keys += entry.keys
                 given += answer.messages
-                by_topic[entry.topic.key] = (entry, given)
+                by_topic[entry.topic.key] = (entry, given, keys)
         return cls(
-            head, [Reported(key, last.lifecycle, given) for key, (last, given) in by_topic.items()]
+            head,
+            [
+                Reported(key, last.lifecycle, given, keys)
+                for key, (last, given, keys) in by_topic.items()
+            ],
         )
 
 

@@ -4,6 +4,9 @@ Whoever is nearly up to date is continued from here without the log: resumes
 after a blink, readers that were slow for a moment, everybody after a restart
 once one of them has read.  Rule: a tail knows its `floor`; all messages of the
 topic with a greater id are in it, so it never answers with a gap.
+
+Of a topic that conflates a message leaves its tail when a later one of its key comes, so that
+who is behind goes on with the newest of each; what is live already is not held up by it.
 """
 
 from __future__ import annotations
@@ -58,9 +61,21 @@ class Tail:
     bytes: int = 0
     size: int = 0
     _items: list[Item] = attrs.field(factory=list, init=False)
+    #: The newest message of each key, and the key of each that is here; of a topic that conflates.
+    _latest: dict[str, int] = attrs.field(factory=dict, init=False)
+    _named: dict[int, str] = attrs.field(factory=dict, init=False)
 
-    def append(self, items: Sequence[Item]) -> None:
-        """Add the topic's next messages."""
+    def append(self, items: Sequence[Item], keys: Sequence[str | None] = ()) -> None:
+        """Add the topic's next messages.
+
+        :param keys: of each; a message that has one replaces the one before it.
+        """
+        for item, key in zip(items, keys, strict=False):
+            if key is not None:
+                before = self._latest.get(key)
+                if before is not None:
+                    items = self._without(before, items)
+                self._latest[key], self._named[item.id] = item.id, key
         self._items.extend(items)
         size = sum([item.size for item in items])
         self.bytes += 3 * size + ITEM_OVERHEAD * len(items)
@@ -86,6 +101,8 @@ class Tail:
             excess -= 3 * item.size + ITEM_OVERHEAD
             oversize -= item.size
             drop += 1
+            if self._named and (key := self._named.pop(item.id, None)) is not None:
+                del self._latest[key]
         if drop:
             self.floor = max(self.floor, self._items[drop - 1].id)
             self.bytes = excess + max_bytes
@@ -93,6 +110,17 @@ class Tail:
             # A list and not a deque: pages are found by bisection, and moving
             # the few thousand pointers of a full tail costs less than a frame.
             del self._items[:drop]
+
+    def _without(self, id: int, items: Sequence[Item]) -> Sequence[Item]:
+        """Take out a message that was replaced; what is left of `items`, which are to be added."""
+        del self._named[id]
+        at = bisect_right(self._items, id - 1, key=lambda item: item.id)
+        if at == len(self._items):
+            return [item for item in items if item.id != id]
+        gone = self._items.pop(at)
+        self.bytes -= cost(gone)
+        self.size -= gone.size
+        return items
 
     def after(self, position: int, max_bytes: int) -> Sequence[Item] | None:
         """Messages with an id greater than `position`, at least one where there is one.
@@ -140,9 +168,11 @@ class Tails:
         keep_bytes: int,
         window_us: int,
         now_us: int,
+        keys: Sequence[str | None] = (),
     ) -> None:
         """Add the next messages of a topic, already committed.
 
+        :param keys: see `Tail.append`.
         :param keep_messages: and `keep_bytes`: the topic's own bounds.
         :param window_us: the topic's window, and `now_us` the time; an id is a time.
         """
@@ -155,7 +185,7 @@ class Tails:
             self._by_key.move_to_end(key)
         tail.keep_bytes = keep_bytes
         before = tail.bytes
-        tail.append(items)
+        tail.append(items, keys)
         tail.shrink(self.topic_bytes, keep_messages, now_us - window_us)
         self.bytes += tail.bytes - before
         self._evict()

@@ -16,9 +16,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from takotwist.codecs.wire_forms import Encoded
-from takotwist.core.channel import Lifecycle
 from takotwist.core.fanout import FanOut, Subscription
-from takotwist.core.log import Report
+from takotwist.core.log import Report, Reported
 from takotwist.core.metrics import Metrics
 from takotwist.core.send_queue import FlushBatch
 from takotwist.core.tail import Tails
@@ -34,6 +33,8 @@ class Follower:
 
     :ivar wall: unix time in seconds.
     :ivar seconds: a clock for durations.
+    :ivar conflates: whether slow readers of a channel, which has keys, are to skip messages of
+        which there is a later one of the same key.
     """
 
     fanout: FanOut
@@ -44,6 +45,7 @@ class Follower:
     metrics: Metrics
     wall: Callable[[], float]
     seconds: Callable[[], float]
+    conflates: Callable[[str], bool] = lambda channel: False
     _lagging: list[Subscription] = attrs.field(factory=list, init=False)
     _logger: Logger = attrs.field(factory=Logger, init=False)
 
@@ -58,7 +60,7 @@ class Follower:
         for topic in report.topics:
             items = [Encoded(message) for message in topic.messages]
             try:
-                self._keep(topic.key, items, topic.lifecycle, now_us)
+                self._keep(topic, items, now_us)
                 delivered, behind = self.fanout.publish(topic.key, items)
             except Exception:
                 # It is stored: its publisher must not be told that it failed, and its
@@ -92,12 +94,15 @@ class Follower:
         if keys is None:
             self.tails.clear()
 
-    def _keep(self, key: str, items: Sequence[Encoded], lifecycle: Lifecycle, now_us: int) -> None:
+    def _keep(self, topic: Reported, items: Sequence[Encoded], now_us: int) -> None:
+        key, lifecycle, keys = topic.key, topic.lifecycle, topic.keys
         if (lifecycle.inactivity_ttl_ms and key not in self.fanout) or not self.followed.has(key):
             # Of what is not followed the next message may not be heard; and the log may
             # drop an idle topic at any moment from its ttl on.
             self.tails.forget(key)
             return
+        if keys and not self.conflates(items[0].message.topic.channel):
+            keys = ()
         self.tails.append(
             key,
             items,
@@ -105,4 +110,5 @@ class Follower:
             keep_bytes=lifecycle.replay_max_bytes,
             window_us=lifecycle.replay_window_ms * 1000,
             now_us=now_us,
+            keys=keys,
         )

@@ -14,7 +14,7 @@ import attrs
 from takotwist.core.channel import ChannelDefinition
 from takotwist.core.json_values import JsonObject
 from takotwist.core.roster_messages import roster_of
-from takotwist.core.topic import NEWEST, Topic
+from takotwist.core.topic import Topic
 from takotwist.errors import TransportNotEnabled
 
 #: Queries remembered, and the most fields and characters that one may have: together
@@ -66,21 +66,18 @@ class TopicRequest:
 
     :ivar params: all params; `topic` has only those that partition.
     :ivar roster: it is about who is at the topic: `topic` is the roster.
+    :ivar keyed: whether the topic's messages have keys.
     """
 
     definition: ChannelDefinition
     params: JsonObject
     topic: Topic
     roster: bool = False
+    keyed: bool = attrs.field(init=False)
 
-    @property
-    def keyed(self) -> bool:
-        """Whether the topic's messages have keys."""
+    @keyed.default
+    def _has_keys(self) -> bool:
         return self.roster or self.definition.newest is not None
-
-    def tells_synced(self, cursor: int | None) -> bool:
-        """Whether it is said when all is given that was there at the beginning."""
-        return cursor == NEWEST or self.keyed
 
     def of_roster(self) -> TopicRequest:
         """The same about who is there.

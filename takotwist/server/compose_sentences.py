@@ -73,7 +73,9 @@ def compose_sentences(
     )
     if config.replay.url is not None:
         group.max_batch, group.max_batch_bytes = SHARED_BATCH, SHARED_BATCH_BYTES
-    follower = Follower(fanout, tails, attacher, followed, flush_batch, metrics, wall, seconds)
+    follower = Follower(
+        fanout, tails, attacher, followed, flush_batch, metrics, wall, seconds, registry.conflates
+    )
     return Sentences(
         metrics=metrics,
         deadlines=deadlines,

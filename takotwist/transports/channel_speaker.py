@@ -30,7 +30,7 @@ from takotwist.codecs.frames import (
     synced_frame,
 )
 from takotwist.core.log import Appended
-from takotwist.core.topic import FOREIGN
+from takotwist.core.topic import FOREIGN, NEWEST
 from takotwist.errors import (
     AuthFrameMalformed,
     AuthFrameMissing,
@@ -197,7 +197,7 @@ class ChannelSpeaker:
         def synced() -> None:
             wire.send(synced_frame(wire.session.position(self._asked.topic)))
 
-        told = self._explicit and self._asked.tells_synced(self._cursor)
+        told = self._explicit and (self._cursor == NEWEST or self._asked.keyed)
         self._subscribed = await wire.session.subscribe(
             admitted,
             self._cursor,

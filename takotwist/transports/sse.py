@@ -17,7 +17,7 @@ from takotwist.codecs.tako_json import encode_message
 from takotwist.codecs.wire_forms import SSE_CHUNKED, SSE_RAW
 from takotwist.core.deadlines import Comments, Pulse
 from takotwist.core.send_queue import SendQueue
-from takotwist.core.topic import Message, Topic
+from takotwist.core.topic import NEWEST, Message, Topic
 from takotwist.errors import InternalError, MethodNotAllowed, Refusal
 from takotwist.flow.presence_list import follow_roster
 from takotwist.flow.session import Session
@@ -105,7 +105,7 @@ class SseTransport:
                         session, admitted, cursor, reset, opened, stream.end, synced
                     )
                 else:
-                    on_live = synced if asked.tells_synced(cursor) else None
+                    on_live = synced if cursor == NEWEST or asked.keyed else None
                     await session.subscribe(
                         admitted, cursor, reset, opened, stream.end, on_live=on_live
                     )

@@ -63,7 +63,7 @@ class TestNewest(SynchronousTestCase):
 
     def test_registry(self) -> None:
         """An app elsewhere says the same."""
-        for said in (None, True, Newest(key="symbol", max_keys=7)):
+        for said in (None, True, Newest(key="symbol", max_keys=7, conflate=True)):
             definition = define_channel("prices", newest=said).definition
             [read] = read_registry(write_registry([definition]))
             self.assertEqual(read.newest, definition.newest)

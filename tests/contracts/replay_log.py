@@ -83,12 +83,14 @@ class Listener:
     """Takes down what a log reports.
 
     :ivar texts: of the messages, by topic.
+    :ivar keys: as the log tells them apart, likewise.
     :ivar heads: of the reports.
     """
 
     def __init__(self, log: IReplayLog) -> None:
         self.log = log
         self.texts: dict[str, list[str]] = {}
+        self.keys: dict[str, list[str | None]] = {}
         self.heads: list[int] = []
         self.skipped: list[Collection[str] | None] = []
 
@@ -100,6 +102,9 @@ class Listener:
         if report.skipped != ():
             self.skipped.append(report.skipped)
         for topic in report.topics:
+            keys = self.keys.setdefault(topic.key, [])
+            keys += topic.keys
+            keys += [None] * (len(topic.messages) - len(topic.keys))
             texts = self.texts.setdefault(topic.key, [])
             texts += [one.data.decode()[1:-1] for one in topic.messages]
 

@@ -91,6 +91,18 @@ class KeysContract(ReplayLogContract):
         self.append(named(LOBBY, True, ("a", "1"), ("a", "2")))
         self.assertEqual(listener.texts, {LOBBY.key: ["1", "2"]})
 
+    def test_reports_keys(self) -> None:
+        """The report tells which of its messages have one key, beside those that have none."""
+        listener = self.listen()
+        self.successResultOf(self.log.follow(LOBBY))
+        self.append(entry(LOBBY, "x"), named(LOBBY, True, ("a", "1"), ("b", "2")))
+        self.append(
+            named(LOBBY, True, ("a", "3")), entry(LOBBY, "y"), named(KITCHEN, True, ("a", "4"))
+        )
+        none, a, b, again, *rest = listener.keys[LOBBY.key]
+        self.assertEqual((none, a == again, a == b), (None, True, False))
+        self.assertEqual([one for one in rest if one is not None], [])
+
     def test_latest_go_with_the_window(self) -> None:
         """The latest of a key that is not kept expires as any message does, and a newer one of
         its key is as old as itself."""

@@ -9,9 +9,12 @@ from takotwist.adapters.memory import InMemoryReplayLog
 from takotwist.adapters.memory.node import MemoryNode, MemoryStore
 from tests.contracts.replay_log_conditions import ConditionsContract
 from tests.contracts.replay_log_keys import KeysContract
+from tests.contracts.streamed_messages import StreamedMessagesContract
 
 
-class MemoryContract(KeysContract, ConditionsContract, SynchronousTestCase):
+class MemoryContract(
+    KeysContract, ConditionsContract, StreamedMessagesContract, SynchronousTestCase
+):
     """The contract."""
 
     def make_log(self, clock: Clock) -> InMemoryReplayLog:
@@ -21,7 +24,7 @@ class MemoryContract(KeysContract, ConditionsContract, SynchronousTestCase):
         return log
 
 
-class NodeContract(KeysContract, ConditionsContract, SynchronousTestCase):
+class NodeContract(KeysContract, ConditionsContract, StreamedMessagesContract, SynchronousTestCase):
     """The contract, of a node on a store that it shares."""
 
     def make_log(self, clock: Clock) -> MemoryNode:

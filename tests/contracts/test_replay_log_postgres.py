@@ -14,9 +14,12 @@ from tests.adapters.postgres.pumped import PumpedReactor
 from tests.contracts.replay_log import SECOND
 from tests.contracts.replay_log_conditions import ConditionsContract
 from tests.contracts.replay_log_keys import KeysContract
+from tests.contracts.streamed_messages import StreamedMessagesContract
 
 
-class PostgresContract(KeysContract, ConditionsContract, SynchronousTestCase):
+class PostgresContract(
+    KeysContract, ConditionsContract, StreamedMessagesContract, SynchronousTestCase
+):
     """The contract, on a real engine whose clock is the test's."""
 
     def setUp(self) -> None:
@@ -33,6 +36,11 @@ class PostgresContract(KeysContract, ConditionsContract, SynchronousTestCase):
     def make_again(self, log: ClockedLog, clock: Clock) -> ClockedLog:
         log.world.set_clock(int(clock.seconds() * SECOND))
         return log.world.log()
+
+    def later(self, seconds: float) -> None:
+        super().later(seconds)
+        assert isinstance(self.log, ClockedLog)
+        self.log.world.set_clock(int(self.clock.seconds() * SECOND))
 
     def settle(self, answer: Deferred[Any]) -> None:
         """Answers come over a socket."""

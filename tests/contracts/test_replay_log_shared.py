@@ -16,6 +16,7 @@ from tests.adapters.sqlite.inline_pool import InlinePool
 from tests.contracts.replay_log import NOW, SECOND
 from tests.contracts.replay_log_conditions import ConditionsContract
 from tests.contracts.replay_log_keys import KeysContract
+from tests.contracts.streamed_messages import StreamedMessagesContract
 
 
 class _Swept(WorkerLog):
@@ -31,7 +32,9 @@ class _Swept(WorkerLog):
         return doing.addCallback(lambda _: self.writer.log.sweep(now_us, used))
 
 
-class WorkerContract(KeysContract, ConditionsContract, SynchronousTestCase):
+class WorkerContract(
+    KeysContract, ConditionsContract, StreamedMessagesContract, SynchronousTestCase
+):
     """The contract."""
 
     def make_log(self, clock: Clock) -> WorkerLog:

@@ -9,9 +9,12 @@ from takotwist.adapters.sqlite import SqliteReplayLog
 from tests.adapters.sqlite.inline_pool import InlinePool
 from tests.contracts.replay_log_conditions import ConditionsContract
 from tests.contracts.replay_log_keys import KeysContract
+from tests.contracts.streamed_messages import StreamedMessagesContract
 
 
-class SqliteContract(KeysContract, ConditionsContract, SynchronousTestCase):
+class SqliteContract(
+    KeysContract, ConditionsContract, StreamedMessagesContract, SynchronousTestCase
+):
     """The contract, on a real file, with the SQL in the test's own thread."""
 
     def make_log(self, clock: Clock) -> SqliteReplayLog:

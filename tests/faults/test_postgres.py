@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
-import uuid
 from random import Random
 
 import httpx
@@ -15,81 +13,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.adapters.postgres.engine import FAST as FAST_ENGINE
 from tests.adapters.postgres.engine import Engine
 from tests.faults.seen import say
+from tests.faults.through import ROOM, Publishing, Reading, finish
 from tests.sockets.readers import READERS, Cut, Reader, SseReader
 from tests.sockets.server_process import FAST, ServerProcess, wait_until
 
-ROOM = {"roomId": "lobby"}
-
-
-class Publishing(threading.Thread):
-    """Publishes one message after the other, each again until it is acknowledged."""
-
-    def __init__(self, server: ServerProcess, name: str) -> None:
-        super().__init__(daemon=True)
-        self.server, self.label = server, name
-        self.acknowledged: dict[str, str] = {}
-        self.refused = 0
-        self.slowest = 0.0
-        self.over = threading.Event()
-
-    def run(self) -> None:
-        number = 0
-        with self.server.private(timeout=30) as private:
-            while not self.over.is_set():
-                name = f"{self.label}/{number}"
-                self.acknowledged[name] = self.until_acknowledged(private, name)
-                number += 1
-
-    def until_acknowledged(self, private: httpx.Client, name: str) -> str:
-        key = str(uuid.uuid4())
-        while True:
-            began = time.monotonic()
-            try:
-                answer = private.post(
-                    "/channels/chat?roomId=lobby",
-                    json={"type": "msg", "data": {"name": name}},
-                    headers={"Idempotency-Key": key},
-                )
-            except httpx.TransportError:
-                time.sleep(0.02)
-                continue
-            self.slowest = max(self.slowest, time.monotonic() - began)
-            if answer.status_code == 200:
-                return str(answer.json()["id"])
-            assert answer.status_code == 503, answer.text
-            assert "store-unavailable" in answer.text, answer.text
-            self.refused += 1
-            time.sleep(0.05)
-
-
-class Reading(threading.Thread):
-    """Reads through everything."""
-
-    def __init__(self, reader: Reader) -> None:
-        super().__init__(daemon=True)
-        self.reader = reader
-        self.last: str | None = None
-        self.failure: BaseException | None = None
-
-    def run(self) -> None:
-        reader = self.reader
-        try:
-            while self.last is None or int(reader.cursor or 0) < int(self.last):
-                try:
-                    if not reader.connected:
-                        reader.connect()
-                    reader.read(timeout=0.5)
-                except (Cut, ConnectionError) as cut:
-                    # Not ready, or the store is away for who comes now.
-                    assert getattr(cut, "status", 0) in (0, 503), cut
-                    assert getattr(cut, "code", 0) in (0, 1001, 1006, 1013), cut
-                    time.sleep(0.05)
-                except TimeoutError:
-                    pass
-        except BaseException as failure:
-            self.failure = failure
-        finally:
-            reader.close()
+#: How a server refuses, and ends, while it is not ready or the store is away.
+STATUSES, CODES = (503,), (1001, 1006, 1013)
 
 
 class PostgresFaultTests(SynchronousTestCase):
@@ -108,37 +37,13 @@ class PostgresFaultTests(SynchronousTestCase):
         return server.start()
 
     def finish(self, publishing: list[Publishing], reading: list[Reading]) -> None:
-        for one in publishing:
-            one.over.set()
-        for one in publishing:
-            one.join(60)
-            self.assertFalse(one.is_alive())
-        last = ""
-        with publishing[0].server.private(timeout=30) as private:
-            last = publishing[0].until_acknowledged(private, "last")
-        for reader in reading:
-            reader.last = last
-        for reader in reading:
-            reader.join(60)
-            if reader.failure is not None:
-                raise reader.failure
-            self.assertFalse(reader.is_alive(), "a message that does not come")
-        acknowledged = {
-            name: number for one in publishing for name, number in one.acknowledged.items()
-        }
+        acknowledged = finish(self, publishing, reading)
         say(
             "two servers on one PostgreSQL, under faults",
             f"{len(acknowledged)} acknowledged, {sum(one.refused for one in publishing)} times"
             f" refused for a while, the longest answer after"
             f" {max(one.slowest for one in publishing):.1f} s",
         )
-        for reader in reading:
-            ids = [int(message["id"]) for message in reader.reader.messages]
-            self.assertEqual(ids, sorted(set(ids)), "doubled or out of order")
-            seen = {message["data"]["name"]: message["id"] for message in reader.reader.messages}
-            self.assertEqual(len(seen), len(ids), "a repeated publish was stored twice")
-            del seen["last"]
-            self.assertEqual(seen, acknowledged)
 
     def test_all_are_killed(self) -> None:
         """Servers and the engine are killed in turn, and the engine is stopped for seconds: no
@@ -146,12 +51,12 @@ class PostgresFaultTests(SynchronousTestCase):
         answered in a bounded time."""
         servers = [self.server(), self.server()]
         publishing = [
-            Publishing(server, f"{at}.{worker}")
+            Publishing(server, f"{at}.{worker}", away=True)
             for at, server in enumerate(servers)
             for worker in range(2)
         ]
         reading = [
-            Reading(kind(server.port, "chat", ROOM, cursor="0"))
+            Reading(kind(server.port, "chat", ROOM, cursor="0"), STATUSES, CODES)
             for server in servers
             for kind in READERS.values()
         ]
@@ -196,7 +101,7 @@ class PostgresFaultTests(SynchronousTestCase):
         # The store itself may be away for another moment.
         wait_until(lambda: self.begins(reader), "a subscription without a cursor")
         with server.private(timeout=30) as private:
-            Publishing(server, "after").until_acknowledged(private, "next")
+            Publishing(server, "after", away=True).until_acknowledged(private, "next")
         reader.read_until(1)
         self.assertEqual(reader.messages[0]["data"], {"name": "next"})
         server.assert_clean()
@@ -251,11 +156,11 @@ class PostgresFaultTests(SynchronousTestCase):
         wait_until(lambda: "it cannot be reached" in server.log, server.log)
         self.assertEqual(self.health(server), (503, 200))
         self.engine.start()
-        publishing = Publishing(server, "x")
+        publishing = Publishing(server, "x", away=True)
         with server.private(timeout=30) as private:
             publishing.until_acknowledged(private, "a")
         self.assertIn("is available again", server.log)
-        self.assertEqual(self.health(server), (200, 200))
+        wait_until(lambda: self.health(server) == (200, 200), "readiness that comes")
         # Nobody asks for anything, and a load balancer learns of it all the same.
         self.engine.kill()
         wait_until(lambda: self.health(server) == (503, 200), "readiness that goes")

@@ -43,6 +43,7 @@ class Client:
         reset: bool,
         at_once: bool = False,
         straight: bool = False,
+        keyed: bool = False,
     ) -> None:
         self.world = world
         self.topic = topic
@@ -57,7 +58,7 @@ class Client:
         send = self.send if straight else None
         self.send_queue.connect(PLAIN, self.write, at_once=at_once, send=send)
         self.subscription = Subscription(
-            topic, world.window_us, self.send_queue, self.opened, self.end
+            topic, world.window_us, self.send_queue, self.opened, self.end, keyed=keyed
         )
         world.clients.append(self)
         world.attacher.attach(self.subscription)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 import attrs
+import msgspec
 from psycopg.pq.abc import PGresult
 
 from takotwist.adapters.postgres.values import (
@@ -158,6 +159,16 @@ class Batch:
     @property
     def lifecycles(self) -> dict[str, Lifecycle]:
         return {key: one.lifecycle for key, one in self._topics.items()}
+
+    @property
+    def digested(self) -> Sequence[Append]:
+        """Its entries, with keys as other nodes know them: as what the store has of them."""
+        if not self._named:
+            return self.entries
+        return [
+            msgspec.structs.replace(one, keys=tuple([digest_of(key).hex() for key in one.keys]))
+            for one in self.entries
+        ]
 
     def parameters(
         self, node: str, number: int, seen: int, outbox: Sequence[int] = ()

@@ -33,7 +33,7 @@ from takotwist.adapters.postgres.values import int8, int8s, read_int8
 from takotwist.core.channel import Lifecycle
 from takotwist.core.log import ALL, Report, Reported
 from takotwist.core.retention import lifecycle_of
-from takotwist.core.topic import Message
+from takotwist.core.topic import INTERNAL, Message
 from takotwist.errors import StoreUnavailable
 from takotwist.interfaces import IReactor
 from takotwist.ports import ILogFollower
@@ -132,7 +132,7 @@ class Following:
                     unleased.append(key)
         self.topics.lease(unleased)
         if stored.head > stored.prev:
-            report = Report.of(stored.head, batch.entries, stored.appended)
+            report = Report.of(stored.head, batch.digested, stored.appended)
             self._hear(stored.prev, Range(stored.head, own=report.topics))
         self._release()
         self._advance(own=stored.head)
@@ -349,7 +349,7 @@ class Following:
         # Else a topic was followed meanwhile, and from this head on: all of it once more.
 
     def _report_news(self, result: Any, rows: set[int], to: int) -> None:
-        topics: dict[int, tuple[FollowedTopic, Lifecycle, list[Message]]] = {}
+        topics: dict[int, tuple[FollowedTopic, Lifecycle, list[Message], list[str | None]]] = {}
         skipped = []
         unleased = []
         get = result.get_value
@@ -362,23 +362,20 @@ class Following:
                 if followed is None:
                     continue
                 self.topics.place(followed, row)
-                bounds = (
-                    read_int8(get(at, 9)),
-                    read_int8(get(at, 10)),
-                    read_int8(get(at, 11)),
-                    read_int8(get(at, 12)),
-                )
-                topics[row] = (followed, lifecycle_of(bounds), [])
+                window, ttl, most, size = (read_int8(get(at, column)) for column in range(9, 13))
+                topics[row] = (followed, lifecycle_of((window, ttl, most, size)), [], [])
                 if read_int8(get(at, 8)) > self.head:
                     # Removed and gone before this node had it.
                     skipped.append(key)
-                if bounds[1] and not followed.leased:
+                if ttl and not followed.leased:
                     unleased.append(key)
                 continue
             messages, last, total = messages + 1, number, read_int8(get(at, 2))
             if row in topics:
-                followed, _, found = topics[row]
+                followed, _, found, keys = topics[row]
                 found.append(message_of(followed.topic, partial(get, at), 3, number))
+                digest = get(at, 13)
+                keys.append(None if digest is None else digest.hex())
         for row in rows - topics.keys():
             gone = self.topics.at(row)
             if gone is not None:
@@ -390,10 +387,12 @@ class Following:
         else:
             self._heard.drop(self.head, to)
         reported = [
-            Reported(followed.topic.key, lifecycle, found)
-            for followed, lifecycle, found in topics.values()
+            Reported(followed.topic.key, lifecycle, found, keys if any(keys) else ())
+            for followed, lifecycle, found, keys in topics.values()
             if found
         ]
+        # What nodes tell each other may be about what comes after it.
+        reported.sort(key=lambda one: (not one.key.startswith(INTERNAL), one.messages[0].id))
         self._report(to, reported, tuple(skipped))
         self._settle()
         self.topics.lease(unleased)

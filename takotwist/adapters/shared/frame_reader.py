@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 
 #: Of the frames in `takotwist.adapters.shared.frames`.  Any change of them raises it.
-VERSION = 1
+VERSION = 2
 
 #: Longest frame: a batch or a page, of at most 4 MiB each, and one message more.
 MAX_FRAME = 64 * 2**20

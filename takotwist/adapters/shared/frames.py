@@ -133,6 +133,7 @@ class TopicReport(msgspec.Struct, array_like=True, frozen=True):
     key: bytes
     bounds: Bounds
     messages: list[Stored]
+    keys: list[bytes | None] = []
 
 
 class ReportFrame(msgspec.Struct, array_like=True, frozen=True, tag=2):
@@ -285,7 +286,10 @@ def messages_of(topic: Topic, stored: Sequence[Stored]) -> tuple[Message, ...]:
 def topic_report(reported: Reported) -> msgspec.Raw:
     """The report of one topic, encoded once for all who are sent it."""
     frame = TopicReport(
-        data_of(reported.key), bounds_of(reported.lifecycle), stored_of(reported.messages)
+        data_of(reported.key),
+        bounds_of(reported.lifecycle),
+        stored_of(reported.messages),
+        [None if key is None else data_of(key) for key in reported.keys],
     )
     return msgspec.Raw(_ENCODER.encode(frame))
 
@@ -293,6 +297,13 @@ def topic_report(reported: Reported) -> msgspec.Raw:
 def topic_report_of(raw: msgspec.Raw) -> TopicReport:
     """The report of one topic, decoded."""
     return _TOPIC.decode(raw)
+
+
+def reported_of(frame: TopicReport, topic: Topic) -> Reported:
+    """The report of `topic`."""
+    keys = [None if key is None else text(key) for key in frame.keys]
+    messages = messages_of(topic, frame.messages)
+    return Reported(topic.key, lifecycle_of(frame.bounds), messages, keys)
 
 
 def appended_of(frame: Answers, entries: Sequence[Append]) -> list[Appended]:

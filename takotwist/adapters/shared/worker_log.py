@@ -43,18 +43,17 @@ from takotwist.adapters.shared.frames import (
     data_of,
     encode,
     entry_of,
-    messages_of,
     nodes_of,
     number_of,
     page_of,
+    reported_of,
     stats_of,
     text,
     topic_report_of,
 )
 from takotwist.adapters.shared.writer_connection import Call, WriterConnection
-from takotwist.core.log import Append, Appended, LogStats, Page, Report, Reported
+from takotwist.core.log import Append, Appended, LogStats, Page, Report
 from takotwist.core.node import Node
-from takotwist.core.retention import lifecycle_of
 from takotwist.core.topic import Topic
 from takotwist.errors import StoreUnavailable
 from takotwist.ports import ILogFollower, INodeDirectory, IReplayLog
@@ -339,8 +338,7 @@ class WorkerLog:
                 topic = self._topics.get(text(one.key))
                 # It may have been let go of since.
                 if topic is not None:
-                    messages = messages_of(topic, one.messages)
-                    topics.append(Reported(topic.key, lifecycle_of(one.bounds), messages))
+                    topics.append(reported_of(one, topic))
             skipped = [key for key in map(text, frame.skipped) if key in self._topics]
             self._report(Report(frame.head, topics, skipped or ()))
         elif isinstance(frame, Welcome):

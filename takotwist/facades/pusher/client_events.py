@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -88,9 +88,10 @@ class ClientEvents:
         topic = place.asked.topic
         undo = self._speaker.leave_out(name, event, data, channel.user_id)
         forget = None
+        known: Deferred[Appended | None] = succeed(None)
         if channel.user_id is not None:
             forget = hub.said_by(topic, event, data, channel.user_id)
-            hub.said_elsewhere(name, event, data, channel.user_id)
+            known = hub.said_elsewhere(name, event, data, channel.user_id)
 
         def outcome(result: Appended | Refusal | None) -> None:
             if forget is not None:
@@ -103,12 +104,17 @@ class ClientEvents:
             if result is not None and not self._closed():
                 self._refuse(result, name)
 
-        if place.rule is not None:
-            # The way of the channel's own clients: schema, handlers, log.
-            channel.subscribed.frames.received(Draft(event, data), None, outcome)
-            return
-        storing: Deferred[Appended] = hub.trigger(place, event, data)
-        storing.addCallbacks(outcome, lambda failure: outcome(_refusal(failure)))
+        def store(_: object) -> None:
+            if place.rule is None:
+                storing = hub.trigger(place, event, data)
+                storing.addCallbacks(outcome, lambda failure: outcome(_refusal(failure)))
+            elif self._closed():
+                outcome(None)
+            else:
+                # The way of the channel's own clients: schema, handlers, log.
+                channel.subscribed.frames.received(Draft(event, data), None, outcome)
+
+        known.addCallback(store)
 
     def _told(self, channel: FollowedChannel, event: str, data: bytes) -> None:
         more = {} if channel.user_id is None else {"user_id": channel.user_id}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from takotwist.codecs.websocket_frame import text_frame
@@ -147,7 +147,9 @@ class Hub:
                 undo = speaker.leave_out(name, event, data)
             elif self.others is not None:
                 others = self.others
-                others.say(LeaveOut(others.node, name, event, data.decode(), left_out))
+                # In a transaction of its own: of one it may be heard after what it is about.
+                said = others.say(LeaveOut(others.node, name, event, data.decode(), left_out))
+                return said.addCallback(lambda _: self.trigger(place, event, data))
         lifecycle = self.authorizing.lifecycle(definition)
         stored = self.publishing.publish(
             topic, (Draft(event, data),), lifecycle, newest=definition.newest
@@ -175,11 +177,14 @@ class Hub:
 
         return forget
 
-    def said_elsewhere(self, name: str, event: str, data: bytes, user_id: str) -> None:
-        """The same, for the other nodes."""
-        if self.others is not None:
-            node = self.others.node
-            self.others.say(LeaveOut(node, name, event, data.decode(), user_id=user_id))
+    def said_elsewhere(
+        self, name: str, event: str, data: bytes, user_id: str
+    ) -> Deferred[Appended | None]:
+        """The same, for the other nodes; fires when they know."""
+        if self.others is None:
+            return succeed(None)
+        node = self.others.node
+        return self.others.say(LeaveOut(node, name, event, data.decode(), user_id=user_id))
 
     def expect(self, said: LeaveOut) -> None:
         """What another node has just said is to come by the log."""

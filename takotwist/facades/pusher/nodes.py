@@ -194,11 +194,15 @@ class OtherNodes:
 
     # what we say
 
-    def say(self, said: Said) -> None:
-        """Tell the others, who hear it before whatever is published after it."""
+    def say(self, said: Said) -> Deferred[Appended | None]:
+        """Tell the others.
+
+        :return: fires when they hear it before whatever is published from then on; or when it
+            could not be said.
+        """
         draft = Draft("said", msgspec.json.encode(said))
-        saying: Deferred[Appended] = self.publishing.publish(self._topic, [draft], LIFECYCLE)
-        saying.addErrback(self._not_said)
+        saying = self.publishing.publish(self._topic, [draft], LIFECYCLE)
+        return saying.addErrback(self._not_said)
 
     def _not_said(self, failure: Failure) -> None:
         if not failure.check(Refusal):

@@ -78,7 +78,7 @@ class NewestKind(Kind):
     def allowed(self) -> str:
         return (
             'true, false, the name of a field, or a table such as { key = "symbol",'
-            " max_keys = 1000 } with key, max_keys"
+            " max_keys = 1000 } with key, max_keys, conflate (true or false)"
         )
 
     def read(self, value: object, folder: Path) -> NewestRules | None:
@@ -103,6 +103,7 @@ class NewestKind(Kind):
 _NEWEST_KINDS: dict[str, Kind] = {
     "key": Text(),
     "max_keys": Whole(*NewestRules.MAX_KEYS),
+    "conflate": Flag(),
 }
 
 

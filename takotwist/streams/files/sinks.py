@@ -165,60 +165,6 @@ class SocketSink:
         self._transport.startWriting()
 
 
-# HTTP/2 stream
-
-#: Bytes that may wait in one stream: a few turns' worth, as one frame leaves in a turn.
-QUEUE = 262_144
-
-#: The largest frame that peers take unless they say otherwise; longer writes are cut and copied.
-FRAME = 16_384
-
-
-class StreamSink:
-    """Writes frames into an HTTP/2 stream, a bounded number ahead.
-
-    :param stream: what `http2_stream` found.
-    :param clock: for going on in the next turn of the reactor.
-    """
-
-    def __init__(self, request: Request, stream: object, clock: IReactorTime) -> None:
-        self._request = request
-        self._stream = stream
-        self._clock = clock
-
-    def begin(self, flow: Flow) -> None:
-        """Nothing to wait for."""
-
-    def end(self) -> None:
-        """Nothing to do."""
-
-    def write(self, flow: Flow, data: bytes) -> None:
-        """Through the request."""
-        self._request.write(data)
-
-    def send(self, flow: Flow, file: OpenedFile, offset: int, count: int) -> int:
-        """One frame, never beyond what the peer's windows take."""
-        free = room(self._stream, QUEUE)
-        if free <= 0:
-            self.yield_turn(flow)
-            return 0
-        data = file.read(offset, min(count, FRAME, free))
-        self._request.write(data)
-        return len(data)
-
-    def yield_turn(self, flow: Flow) -> None:
-        """Go on when the connection has moved: in the next turn, or when its socket drains."""
-        flow.hold()
-        # Nothing leaves before a blocked socket drains; asking every turn would be a busy loop.
-        if not when_unblocked(self._stream, lambda result: self._release_soon(result, flow)):
-            self._clock.callLater(0, flow.release)
-
-    def _release_soon(self, result: object, flow: Flow) -> object:
-        # A call of its own, because we are inside the connection's own chain here.
-        self._clock.callLater(0, flow.release)
-        return result
-
-
 # Any request
 
 #: Bytes read and written at a time: the size at which Twisted's transports say "full".
@@ -255,3 +201,46 @@ class WrittenSink:
         """By a call in the next turn."""
         flow.hold()
         self._clock.callLater(0, flow.release)
+
+
+# HTTP/2 stream
+
+#: Bytes that may wait in one stream: a few turns' worth, as one frame leaves in a turn.
+QUEUE = 262_144
+
+#: The largest frame that peers take unless they say otherwise; longer writes are cut and copied.
+FRAME = 16_384
+
+
+class StreamSink(WrittenSink):
+    """Writes frames into an HTTP/2 stream, a bounded number ahead.
+
+    :param stream: what `http2_stream` found.
+    :param clock: for going on in the next turn of the reactor.
+    """
+
+    def __init__(self, request: Request, stream: object, clock: IReactorTime) -> None:
+        super().__init__(request, clock)
+        self._stream = stream
+
+    def send(self, flow: Flow, file: OpenedFile, offset: int, count: int) -> int:
+        """One frame, never beyond what the peer's windows take."""
+        free = room(self._stream, QUEUE)
+        if free <= 0:
+            self.yield_turn(flow)
+            return 0
+        data = file.read(offset, min(count, FRAME, free))
+        self._request.write(data)
+        return len(data)
+
+    def yield_turn(self, flow: Flow) -> None:
+        """Go on when the connection has moved: in the next turn, or when its socket drains."""
+        flow.hold()
+        # Nothing leaves before a blocked socket drains; asking every turn would be a busy loop.
+        if not when_unblocked(self._stream, lambda result: self._release_soon(result, flow)):
+            self._clock.callLater(0, flow.release)
+
+    def _release_soon(self, result: object, flow: Flow) -> object:
+        # A call of its own, because we are inside the connection's own chain here.
+        self._clock.callLater(0, flow.release)
+        return result

@@ -34,7 +34,7 @@ from takotwist.codecs.frames import (
 from takotwist.core.authorization import Operation
 from takotwist.core.channel import Lifecycle
 from takotwist.core.log import Appended
-from takotwist.core.topic import Topic
+from takotwist.core.topic import NEWEST, Topic
 from takotwist.errors import BodyInvalid, NotFound, Refusal, TransportNotEnabled
 from takotwist.flow.authorize import Authorized
 from takotwist.flow.client_frames import ClientFrames
@@ -159,7 +159,7 @@ class Mux:
             self._wire.send(synced_frame(session.position(topic), self._refs.get(topic.key), topic))
 
         if not asked.roster:
-            on_live = synced if asked.tells_synced(cursor) else None
+            on_live = synced if cursor == NEWEST or asked.keyed else None
             await session.subscribe(
                 admitted, cursor, frame.reset_when_stale, opened, ended, self._wire.hold, on_live
             )

@@ -71,6 +71,20 @@ class FollowingTests(FollowingCase):
             self.assertEqual(listener.texts, {LOBBY.key: expected})
             self.assertEqual(listener.skipped, [])
 
+    def test_keys(self) -> None:
+        """Both nodes tell messages of one key from others alike, whoever stored them; and an
+        idempotency key is none."""
+        for log in (self.one, self.other):
+            self.follow(log, LOBBY)
+        self.append(self.one, named(LOBBY, True, ("a", "1")))
+        self.caught_up()
+        self.append(self.other, named(LOBBY, True, ("b", "2"), ("a", "3")))
+        self.append(self.other, entry(LOBBY, "4", "5", key="k"))
+        self.caught_up()
+        for listener in (self.here, self.there):
+            first, other, again, *rest = listener.keys[LOBBY.key]
+            self.assertEqual((first == again, other == again, rest), (True, False, [None, None]))
+
     def test_at_once(self) -> None:
         """Appends of both that are under way together are reported in one order to both."""
         for log in (self.one, self.other):
@@ -87,6 +101,17 @@ class FollowingTests(FollowingCase):
         self.assertEqual(len(self.here.texts[LOBBY.key]), 30)
         page = self.reactor.wait(self.one.read(LOBBY, 0, 100, 2**20))
         self.assertEqual(self.here.texts[LOBBY.key], [m.data.decode()[1:-1] for m in page.messages])
+
+    def test_order_of_topics(self) -> None:
+        """What nodes tell each other comes first; then the order is that of first messages."""
+        own = Topic.of("~nodes", {"of": "tests"})
+        for order in ((LOBBY, own, KITCHEN), (KITCHEN, LOBBY, own)):
+            log, listener = self.node()
+            self.follow(log, KITCHEN, LOBBY, own)
+            self.append(self.one, *[entry(topic, "x") for topic in order])
+            self.caught_up(log)
+            expected = [own.key, *[topic.key for topic in order if topic is not own]]
+            self.assertEqual(list(listener.texts), expected)
 
     def test_costs_nothing_where_nobody_follows(self) -> None:
         """A node that does not follow a topic only raises its head: it reads nothing."""

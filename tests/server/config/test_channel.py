@@ -130,6 +130,7 @@ class ChannelTests(FolderTestCase):
             ("true", NewestRules()),
             ('"symbol"', NewestRules(key="symbol")),
             ('{ key = "id", max_keys = 5 }', NewestRules(key="id", max_keys=5)),
+            ("{ conflate = true }", NewestRules(conflate=True)),
         ]:
             self.assertEqual(self._one(toml + said).definition.newest, rules)
         self.assertIn("must be true, false, the name", self.problems(toml + "5")[0])

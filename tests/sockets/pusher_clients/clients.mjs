@@ -59,6 +59,7 @@ const commands = {
     clients[user].user.bind_global((event, data) => say({ user, own: event, data }));
     clients[user].signin();
   },
+  socket: ({ user }) => ({ id: clients[user].connection.socket_id }),
   disconnect: ({ user }) => clients[user].disconnect(),
   echo: ({ user }) => {
     const echo = (echoes[user] = new Echo({ broadcaster: "pusher", client: connect(user) }));

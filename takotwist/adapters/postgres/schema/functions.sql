@@ -837,13 +837,15 @@ CREATE FUNCTION news@(a_rows bigint[], a_after bigint, a_to bigint, a_limit bigi
 RETURNS TABLE (
     topic bigint, id bigint, total bigint, type bytea, data bytea, epoch bigint, seq bigint,
     key text, purged bigint, replay_window_ms bigint, inactivity_ttl_ms bigint,
-    replay_max_messages bigint, replay_max_bytes bigint
+    replay_max_messages bigint, replay_max_bytes bigint, digest bytea
 ) LANGUAGE sql STABLE AS $$
     SELECT t.id, 0, 0, NULL::bytea, NULL::bytea, 0, 0, t.key, t.purged, t.replay_window_ms,
-        t.inactivity_ttl_ms, t.replay_max_messages, t.replay_max_bytes
+        t.inactivity_ttl_ms, t.replay_max_messages, t.replay_max_bytes, NULL::bytea
     FROM topic t WHERE t.id = ANY (a_rows)
     UNION ALL (
-        SELECT n.topic, n.id, n.total, n.type, n.data, n.epoch, n.seq, NULL, 0, 0, 0, 0, 0
+        SELECT n.topic, n.id, n.total, n.type, n.data, n.epoch, n.seq, NULL, 0, 0, 0, 0, 0,
+            -- Of a key (`Append.keys`), and not of an idempotency key.
+            CASE WHEN n.span IS NULL THEN n.idempotency_key END
         FROM (
             SELECT m.*, count(*) OVER () AS total,
                 sum(m.size) OVER (ORDER BY m.id) - m.size AS before

@@ -1,0 +1,1 @@
+In a channel with `Newest(conflate=True)` a reader that is behind skips each message of which there is a later one of the same key: it has the newest of each as soon as its connection takes it. What is delivered live is as fast as before.
