@@ -15,6 +15,7 @@ from takotwist.app.newest import Newest
 from takotwist.app.presence import Member, Presence
 from takotwist.app.published import Published
 from takotwist.app.publisher import Publisher
+from takotwist.app.state import State, StateRequest
 from takotwist.app.stream_writer import BlockingMessageWriter, MessageWriter
 from takotwist.app.streamed_message import StreamedMessage
 from takotwist.app.types import Context, VerifyRequest
@@ -36,6 +37,8 @@ __all__ = [
     "Publisher",
     "Refusal",
     "Reject",
+    "State",
+    "StateRequest",
     "StreamedMessage",
     "TakoError",
     "VerifyRequest",

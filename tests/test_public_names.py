@@ -32,6 +32,8 @@ class TestPublicNames(SynchronousTestCase):
                 "Publisher",
                 "Refusal",
                 "Reject",
+                "State",
+                "StateRequest",
                 "StreamedMessage",
                 "TakoError",
                 "VerifyRequest",

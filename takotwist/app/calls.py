@@ -12,11 +12,14 @@ from typing import Any, Literal, NoReturn, Protocol, TypeVar
 from uuid import UUID
 
 import attrs
+import msgspec
 
 from takotwist.app.channel import Channel
+from takotwist.app.state import StateRequest
 from takotwist.app.types import Context, VerifyRequest, to_builtins
 from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in
 from takotwist.core.authorization import (
+    STATE,
     AuthRequest,
     Drop,
     Fanout,
@@ -154,6 +157,8 @@ def handler_call(channel: Channel[Any], frame: Frame) -> HandlerCall | Verdict:
     """
     if frame.type in (JOIN, LEAVE):
         return _hook_call(channel, frame)
+    if frame.type == STATE:
+        return _state_call(channel, frame)
     handler = channel.handlers.get(frame.type)
     if handler is None and not channel.definition.forward_unhandled:
         return Drop()
@@ -187,6 +192,33 @@ def _hook_call(channel: Channel[Any], frame: Frame) -> HandlerCall | Verdict:
     event = channel.member_event(kind, channel.read_params(frame.params), frame.data)
     what = f"on_{kind} of channel {channel.name!r}"
     return HandlerCall(what, hook, (event,), lambda result: b"null")
+
+
+def _state_call(channel: Channel[Any], frame: Frame) -> HandlerCall | Verdict:
+    """The call that asks for the state of a topic."""
+    state = channel.state_function
+    if state is None:
+        return Drop("the channel has no state")
+    params = channel.read_params(frame.params)
+    cursor = msgspec.json.decode(frame.data)["cursor"]
+    request: StateRequest[Any] = StateRequest(channel=channel.name, params=params, cursor=cursor)
+
+    def write(result: object) -> bytes:
+        try:
+            return state.write(result)
+        except BodyInvalid as misfit:
+            raise UnusableAnswer(f"it returned what is no state: {misfit.sentence}") from None
+
+    return _StateCall(f"state of channel {channel.name!r}", state.function, (request,), write)
+
+
+class _StateCall(HandlerCall):
+    """As a handler's, for which nothing is a state like any other."""
+
+    __slots__ = ()
+
+    def returned(self, result: object) -> Verdict:
+        return Fanout(self._write(result))
 
 
 def answered(call: Call[A], result: object, log: Callable[[Call[Any], BaseException], None]) -> A:

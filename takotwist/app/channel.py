@@ -20,6 +20,7 @@ from takotwist.app.payloads import Payloads, check_type
 from takotwist.app.presence import Member, MemberEvent
 from takotwist.app.published import Publishing
 from takotwist.app.signatures import check_takes
+from takotwist.app.state import StateFunction
 from takotwist.app.type_parameters import M, OfChannel, Q, R, T, V
 from takotwist.app.types import (
     Context,
@@ -83,6 +84,7 @@ class Channel(OfChannel[P, Q, M]):
     _hooks: dict[str, Callable[..., Any]] = attrs.field(factory=dict, init=False)
     _info: Declared | None = attrs.field(default=None, kw_only=True)
     _state: Declared | None = attrs.field(default=None, kw_only=True)
+    state_function: StateFunction | None = attrs.field(default=None, init=False)
 
     @property
     def name(self) -> str:
@@ -236,6 +238,24 @@ class Channel(OfChannel[P, Q, M]):
             return handler
 
         return decorate
+
+    def state(self, function: Any = None, /, *, of: Any = None) -> Any:
+        """Decorate the function that gives the state of a topic, for clients that are new or have
+        missed too much.  It gets a `StateRequest`, and returns the state or a `State`.
+
+        :param of: the type of the state.  Left out: anything.
+        :raises DefinitionError: there is one already, or it cannot take a request.
+        """
+
+        def decorate(function: F) -> F:
+            if self.state_function is not None:
+                raise DefinitionError(f"channel {self.name!r} has a state already")
+            what = f"channel {self.name!r}: its state"
+            self.state_function = StateFunction.of(function, of, what)
+            self._definition = attrs.evolve(self._definition, state=self.state_function.rules)
+            return function
+
+        return decorate if function is None else decorate(function)
 
     def on_join(self, hook: F, /) -> F:
         """Decorate the function that is told who joins a topic: at least once, in order.

@@ -18,7 +18,7 @@ from takotwist.codecs.tako_json import check_type, payload
 from takotwist.core.channel import Lifecycle
 from takotwist.core.json_values import Json, JsonObject
 from takotwist.core.roster_messages import is_roster
-from takotwist.core.topic import Draft, Topic, parse_beginning
+from takotwist.core.topic import Draft, Topic, beginning_text, parse_beginning
 from takotwist.errors import BodyInvalid, MessageTooLarge, Refusal
 
 #: A client's name for one of its frames, given back in the answer.
@@ -302,7 +302,7 @@ def open_frame(
     """
     frame: dict[str, object] = {"op": "open"}
     if cursor is not None:
-        frame["cursor"] = str(cursor)
+        frame["cursor"] = beginning_text(cursor)
     frame["connection"] = connection
     frame["lifecycle"] = lifecycle_fields(lifecycle)
     return msgspec.json.encode(frame | dict(more or {}))
@@ -313,14 +313,14 @@ def reset_frame(reset: Refusal, cursor: int, ref: Ref = None, topic: Topic | Non
     frame: dict[str, object] = {"op": "reset"}
     if topic is not None:
         frame |= {"ref": ref, **_topic(topic)}
-    return msgspec.json.encode(frame | {"reason": reset.code, "cursor": str(cursor)})
+    return msgspec.json.encode(frame | {"reason": reset.code, "cursor": beginning_text(cursor)})
 
 
 def subscribed_frame(
     ref: Ref, cursor: int, topic: Topic, lifecycle: Lifecycle, subject: str | None
 ) -> bytes:
     """A topic is followed from `cursor`; its first message comes after this frame."""
-    frame = {"op": "ack", "ref": ref, "cursor": str(cursor), **_topic(topic)}
+    frame = {"op": "ack", "ref": ref, "cursor": beginning_text(cursor), **_topic(topic)}
     if subject is not None:
         frame["subject"] = subject
     return msgspec.json.encode(frame | {"lifecycle": lifecycle_fields(lifecycle)})

@@ -1,9 +1,9 @@
 """The registry of an app elsewhere: its definitions as JSON (protocol, section 9).
 
 ``channel``, ``paramsSchema``, ``auth`` and ``transport`` are the original
-system's; lifecycle, ``messages``, ``presence``, ``newest``, ``partitionBy`` and ``queryToken`` are
-additions that an app may leave out.  Rule: a registry is read as a whole or not at all, so a
-server never runs with half of an app's channels.
+system's; lifecycle, ``messages``, ``presence``, ``newest``, ``state``, ``partitionBy`` and
+``queryToken`` are additions that an app may leave out.  Rule: a registry is read as a whole or
+not at all, so a server never runs with half of an app's channels.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from takotwist.core.channel import (
     Lifecycle,
     NewestRules,
     PresenceRules,
+    StateRules,
 )
 from takotwist.core.json_values import Json, JsonObject
 from takotwist.core.params import Params, PayloadSchema, Schema
@@ -57,6 +58,10 @@ class _Newest(msgspec.Struct, rename="camel", omit_defaults=True):
     conflate: bool = False
 
 
+class _State(msgspec.Struct, rename="camel", omit_defaults=True):
+    schema: dict[str, Json] | bool | None = None
+
+
 class _Entry(msgspec.Struct, rename="camel", omit_defaults=True):
     channel: str
     auth: Literal[False] | _Auth
@@ -66,6 +71,7 @@ class _Entry(msgspec.Struct, rename="camel", omit_defaults=True):
     partition_by: list[str] | None = None
     presence: _Presence | None = None
     newest: _Newest | None = None
+    state: _State | None = None
     replay_window_ms: int | None = None
     inactivity_ttl_ms: int | None = None
     keepalive_interval_ms: int | None = None
@@ -109,10 +115,17 @@ def _definition(entry: _Entry) -> ChannelDefinition:
             newest=None
             if entry.newest is None
             else NewestRules(**msgspec.structs.asdict(entry.newest)),
+            state=None if entry.state is None else _state_rules(entry.state),
             said=frozenset(lifecycle),
         )
     except DefinitionError as bad:
         raise DefinitionError(bad.reason, place=f"channel {entry.channel!r}") from None
+
+
+def _state_rules(said: _State) -> StateRules:
+    if said.schema is None:
+        return StateRules()
+    return StateRules(schema=PayloadSchema(Schema.of(said.schema, "the schema of the state")))
 
 
 def _rules(said: _Presence) -> PresenceRules:
@@ -128,6 +141,10 @@ def _rules(said: _Presence) -> PresenceRules:
         counts_all=said.count,
         hooks=frozenset(said.hooks),
     )
+
+
+def _state(rules: StateRules) -> _State:
+    return _State(None if rules.schema is None else dict(rules.schema.schema.document))
 
 
 def _presence(rules: PresenceRules) -> _Presence:
@@ -181,6 +198,7 @@ def _entry(definition: ChannelDefinition) -> _Entry:
         or None,
         presence=None if definition.presence is None else _presence(definition.presence),
         newest=None if definition.newest is None else _Newest(**attrs.asdict(definition.newest)),
+        state=None if definition.state is None else _state(definition.state),
         partition_by=(None if definition.partition_by is None else list(definition.partition_by)),
         **lifecycle,
     )

@@ -121,9 +121,14 @@ def check_expiry(said: object) -> float:
     return said
 
 
+#: Type of the frame by which the app is asked for the state of a topic, and of the message that
+#: clients are given; no client's.
+STATE = "tako.state"
+
+
 @attrs.frozen(slots=True)
 class Frame:
-    """A client's frame on its way to the app's handler.
+    """A client's frame on its way to the app's handler, or a question of the server's own.
 
     :ivar data: one JSON value, encoded.
     :ivar address: as of an `AuthRequest`.

@@ -152,6 +152,16 @@ class NewestRules:
 
 
 @attrs.frozen(slots=True, kw_only=True)
+class StateRules:
+    """A channel whose app gives the state of a topic.
+
+    :ivar schema: of the state; `None`: anything.
+    """
+
+    schema: PayloadSchema | None = None
+
+
+@attrs.frozen(slots=True, kw_only=True)
 class ChannelDefinition:
     """One channel, as every part of the server sees it.
 
@@ -169,6 +179,7 @@ class ChannelDefinition:
     :ivar partition_by: names of the params that make the topic; `None` is all.
     :ivar presence: of those who follow a topic; `None` where nobody is told of others.
     :ivar newest: of a channel that keeps the newest message of each key.
+    :ivar state: where the app gives the state of a topic.
     :ivar said: what of `lifecycle` the definition says itself; the rest are defaults.
     """
 
@@ -183,6 +194,7 @@ class ChannelDefinition:
     lifecycle: Lifecycle = Lifecycle()
     presence: PresenceRules | None = None
     newest: NewestRules | None = None
+    state: StateRules | None = None
     said: frozenset[str] = attrs.field(default=frozenset(Lifecycle.BOUNDS), eq=False)
 
     def __attrs_post_init__(self) -> None:

@@ -13,7 +13,7 @@ many places that write would forget to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
 import attrs
@@ -137,6 +137,9 @@ class Subscription:
     :ivar on_live: called once, when all that was there at the beginning has been given.
     :ivar whole_from: of a topic with keys that is read from its beginning, the head then:
         what was removed up to there had no part in what this subscriber was to be given.
+    :ivar state: gives the state of the topic, newer than a cursor that is too old, where the app
+        has one.
+    :ivar first: what is given before anything else.
     :ivar busy: a page is being read for it, or it is being continued just now.
     """
 
@@ -149,6 +152,8 @@ class Subscription:
     keyed: bool = False
     on_live: Callable[[], None] | None = None
     whole_from: int = 0
+    state: Callable[[int], Awaitable[Item]] | None = None
+    first: Item | None = attrs.field(default=None, init=False)
     replay: Replay = attrs.field(factory=lambda: Replay(0), init=False)
     busy: bool = attrs.field(default=False, init=False)
 

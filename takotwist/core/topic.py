@@ -110,6 +110,11 @@ def parse_beginning(text: str | int, field: str = "cursor", *, foreign: bool = F
     return NEWEST if text == "newest" else parse_cursor(text, field, foreign=foreign)
 
 
+def beginning_text(cursor: int) -> str:
+    """A cursor, or `NEWEST`, as clients are told it and give it back."""
+    return "newest" if cursor == NEWEST else str(cursor)
+
+
 def _parsed(text: str | int, field: str) -> int:
     if isinstance(text, bool):
         raise CursorInvalid(f"{field} must be a decimal id, not a boolean.")

@@ -21,6 +21,7 @@ from takotwist.core.send_queue import SendQueue
 from takotwist.core.tail import Item, Tails
 from takotwist.core.topic import EVERYTHING, NEWEST
 from takotwist.errors import (
+    AuthUnavailable,
     CursorInvalid,
     InternalError,
     Refusal,
@@ -111,6 +112,8 @@ class Attacher:
                 raise StoreUnavailable
             return self._begin(subscription, self.log.head)
         if cursor == NEWEST:
+            if subscription.state is not None:
+                return await self._start_with_state(subscription)
             if not subscription.keyed:
                 return await self._start_at_newest(subscription)
             # Of a topic with keys all that it holds is the latest state.
@@ -124,7 +127,7 @@ class Attacher:
                 if not reset_when_stale or subscription.ended:
                     raise
                 subscription.busy = False
-                return self._anew(subscription, cannot)
+                return await self._anew(subscription, cannot)
             finally:
                 subscription.busy = False
             if subscription.ended:
@@ -135,7 +138,7 @@ class Attacher:
             if cursor > self.log.head:
                 if not reset_when_stale:
                     raise CursorInvalid("The cursor is newer than any message of this server.")
-                return self._anew(subscription, CursorInvalid())
+                return await self._anew(subscription, CursorInvalid())
             return self._begin(subscription, cursor if items else self.log.head)
         subscription.busy = True
         try:
@@ -149,17 +152,63 @@ class Attacher:
         except (CursorInvalid, ReplayTooOld) as cannot:
             if not reset_when_stale:
                 raise
-            return self._anew(subscription, cannot)
+            return await self._anew(subscription, cannot)
         if cursor == EVERYTHING and subscription.keyed:
             subscription.whole_from = read.page.head
         nothing = not read.items and not read.page.more
         return self._begin(subscription, read.page.head if nothing else cursor, read=read)
 
-    def _anew(self, subscription: Subscription, cannot: Refusal) -> bool:
+    async def _anew(self, subscription: Subscription, cannot: Refusal) -> bool:
         """Begin where it still can, saying that it was not where the client was."""
+        if subscription.state is not None:
+            return await self._start_with_state(subscription, cannot)
         # Of a topic with keys all that it holds is the way back to what is.
         position = EVERYTHING if subscription.keyed else self.log.head
         return self._begin(subscription, position, cannot)
+
+    async def _start_with_state(
+        self, subscription: Subscription, reset: Refusal | None = None
+    ) -> bool:
+        """Begin with the state that the app gives, and with what is behind it in the log."""
+        assert subscription.state is not None
+        too_old = 0
+        subscription.busy = True
+        try:
+            while True:
+                state = await subscription.state(too_old)
+                if subscription.ended or await self._reaches(subscription, state.id):
+                    break
+                too_old = state.id
+        finally:
+            subscription.busy = False
+        if subscription.ended:
+            return False
+        subscription.first = state
+        subscription.replay.position = state.id
+        # Whoever is cut off before it has the state is to ask for it again.
+        subscription.on_open(NEWEST, reset)
+        self._continue(subscription)
+        return not subscription.ended
+
+    async def _reaches(self, subscription: Subscription, position: int) -> bool:
+        """Whether all after `position` is in the tail or the log."""
+        if position > self.log.head:
+            try:
+                await self.followed.reach(position)
+            except CursorInvalid:
+                self._log.error(
+                    "a state is as of {position}, which is no cursor", position=position
+                )
+                raise AuthUnavailable from None
+        subscription.replay.position = position
+        if subscription.ended or self._tail(subscription) is not None:
+            return True
+        read = await self._read(subscription)
+        try:
+            read.page.judge(position)
+        except ReplayTooOld:
+            return False
+        return True
 
     async def _start_at_newest(self, subscription: Subscription) -> bool:
         """Begin with the newest message, which is the first that is given."""
@@ -282,6 +331,11 @@ class Attacher:
             if send_queue.paused:
                 send_queue.waiting[subscription] = None
                 return True
+            if subscription.first is not None:
+                # Nothing waits, so whatever its size it is taken.
+                first, subscription.first = subscription.first, None
+                send_queue.push(first.frame(send_queue.form))
+                continue
             if self.fanout.open_gate(subscription):
                 if subscription.on_live is not None:
                     on_live, subscription.on_live = subscription.on_live, None

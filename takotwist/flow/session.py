@@ -209,6 +209,9 @@ class Session:
             forgotten_when_idle=lifecycle.inactivity_ttl_ms > 0 and not admitted.asked.roster,
             keyed=admitted.asked.keyed,
             on_live=on_live,
+            state=(
+                None if admitted.asked.definition.state is None else parts.state_of(admitted.asked)
+            ),
         )
         self.subscribed[topic.key] = subscribed
         subscribed.watch_expiry()

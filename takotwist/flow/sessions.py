@@ -5,7 +5,8 @@ Rule: a place is taken before the app is asked, and given back exactly once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from functools import partial
 from typing import Protocol
 
 import attrs
@@ -15,14 +16,17 @@ from takotwist.core.deadlines import Deadlines
 from takotwist.core.limits import ConnectionLimits, LimitSettings, TopicNames
 from takotwist.core.metrics import Metrics
 from takotwist.core.send_queue import SendQueue
+from takotwist.core.tail import Item
 from takotwist.errors import Refusal
 from takotwist.flow.attach import Attacher
 from takotwist.flow.authorize import Authorized, AuthorizerService
+from takotwist.flow.channel_states import ChannelStates
 from takotwist.flow.client_frames import ClientFrames
 from takotwist.flow.presence import PresenceService
 from takotwist.flow.publish import PublisherService
 from takotwist.flow.publish_grant import PublishGrant
 from takotwist.flow.session import Session
+from takotwist.flow.topic_request import TopicRequest
 from takotwist.ports import IAuthorizer
 
 #: Most characters of a subject in the log.
@@ -49,6 +53,7 @@ class Sessions:
     :ivar wall: unix time in seconds.
     :ivar random: a number from 0 to 1, for spreading.
     :ivar new_id: a fresh name for a connection.
+    :ivar states: as the app gives them.
     """
 
     limits: ConnectionLimits
@@ -65,6 +70,7 @@ class Sessions:
     wall: Callable[[], float]
     random: Callable[[], float]
     new_id: Callable[[], str]
+    states: ChannelStates
     _open: dict[Session, None] = attrs.field(factory=dict, init=False)
     _logger: Logger = attrs.field(factory=Logger, init=False)
 
@@ -106,6 +112,12 @@ class Sessions:
             self.publishing,
             on_full,
         )
+
+    def state_of(self, asked: TopicRequest) -> Callable[[int], Awaitable[Item]] | None:
+        """The way to the state of a topic of a channel that has one; a roster has none."""
+        if asked.roster:
+            return None
+        return partial(self.states.at, asked)
 
     def end_subjects(self, subjects: Collection[str], of_channel: Callable[[str], bool]) -> int:
         """End the subscriptions of these subjects, as if their grants had expired.

@@ -22,6 +22,7 @@ from takotwist.admin.metrics import LiveCollector, WebhooksCollector
 from takotwist.admin.nodes import NodeInfo, OtherNodes, this_process
 from takotwist.core.channel import Registry
 from takotwist.core.limits import ConnectionLimits, TopicNames
+from takotwist.flow.channel_states import ChannelStates
 from takotwist.flow.lease import Lease
 from takotwist.flow.member_events import MemberEvents
 from takotwist.flow.presence import PresenceService
@@ -195,6 +196,7 @@ def compose(
         wall,
         random,
         new_id if peers is None else lambda: name_on(peers.name, new_id()),
+        ChannelStates(log, asked, reloadable, seconds),
     )
 
     kicks = PresenceKicks(

@@ -17,7 +17,7 @@ from takotwist.codecs.tako_json import encode_message
 from takotwist.codecs.wire_forms import SSE_CHUNKED, SSE_RAW
 from takotwist.core.deadlines import Comments, Pulse
 from takotwist.core.send_queue import SendQueue
-from takotwist.core.topic import NEWEST, Message, Topic
+from takotwist.core.topic import NEWEST, Message, Topic, beginning_text
 from takotwist.errors import InternalError, MethodNotAllowed, Refusal
 from takotwist.flow.presence_list import follow_roster
 from takotwist.flow.session import Session
@@ -53,13 +53,16 @@ def preamble(
     :param connection: its name, where a client needs it to speak of itself (presence).
     """
     named = {} if connection is None else {"connection": connection}
+    text = str(cursor) if cursor >= 0 else beginning_text(cursor)
     if reset is not None:
-        data = msgspec.json.encode({"reason": reset.code, "cursor": str(cursor), **named})
-        return encode(SseEvent(event="tako.reset", id=str(cursor), retry=RETRY_MS, data=data))
+        data = msgspec.json.encode({"reason": reset.code, "cursor": text, **named})
+        return encode(SseEvent(event="tako.reset", id=text, retry=RETRY_MS, data=data))
     if cursor == asked and connection is None:
         return encode(SseEvent(retry=RETRY_MS))
-    data = encode_message(Message(topic, cursor, "tako.open", msgspec.json.encode(named)))
-    return encode(SseEvent(event="tako.open", id=str(cursor), retry=RETRY_MS, data=data))
+    # The message has no cursor of its own where there is none yet.
+    at = max(cursor, 0)
+    data = encode_message(Message(topic, at, "tako.open", msgspec.json.encode(named)))
+    return encode(SseEvent(event="tako.open", id=text, retry=RETRY_MS, data=data))
 
 
 @attrs.define(slots=True)

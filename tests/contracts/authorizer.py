@@ -14,7 +14,16 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from takotwist import Channel, Context, Grant, Reject, VerifyRequest, define_channel
+from takotwist import (
+    Channel,
+    Context,
+    Grant,
+    Reject,
+    State,
+    StateRequest,
+    VerifyRequest,
+    define_channel,
+)
 from takotwist.core.authorization import AuthRequest, Drop, Fanout, Frame, HeaderCredential
 from takotwist.core.authorization import Reject as Rejected
 from takotwist.errors import (
@@ -42,6 +51,10 @@ class Even(msgspec.Struct):
 
 class Msg(msgspec.Struct):
     text: Annotated[str, msgspec.Meta(max_length=20)]
+
+
+def _reject(reason: str) -> None:
+    raise Reject(reason)
 
 
 if TYPE_CHECKING:
@@ -128,6 +141,39 @@ class AuthorizerContract(Case):
         channel = self.chat()
         channel.verify(lambda request: grant)
         self.assertEqual(self.successResultOf(self.authorize(channel)), grant)
+
+    def test_state(self) -> None:
+        """The app is asked for the state of a topic as of a cursor, and says itself as of when it
+        is where it knows better."""
+        seen: list[StateRequest[Room]] = []
+        channel = self.chat()
+
+        @channel.state(of=Msg)
+        def state(request: StateRequest[Room]) -> Msg | State:
+            seen.append(request)
+            return State(Msg("x"), "5") if len(seen) > 1 else Msg("x")
+
+        for answer in (b'{"data":{"text":"x"}}', b'{"data":{"text":"x"},"cursor":"5"}'):
+            asked = self.dispatch(channel, b'{"cursor":"7"}', "tako.state")
+            self.assertEqual(self.successResultOf(asked), Fanout(answer))
+        expected = StateRequest(channel="chat", params=Room("a", 10), cursor="7")
+        self.assertEqual(seen, [expected, expected])
+
+    def test_no_state(self) -> None:
+        """A function that fails or gives what is none, and a channel without one, are told apart
+        from an app that says why there is none."""
+        for given, kind in [
+            (lambda request: Msg("x" * 21), Drop),
+            (lambda request: {"text": 5}, Drop),
+            (lambda request: 1 / 0, Drop),
+            (lambda request: _reject("none here"), Rejected),
+        ]:
+            channel = self.chat()
+            channel.state(given, of=Msg)
+            asked = self.dispatch(channel, b'{"cursor":"7"}', "tako.state")
+            self.assertIsInstance(self.successResultOf(asked), kind)
+        asked = self.dispatch(self.chat(), b'{"cursor":"7"}', "tako.state")
+        self.assertIsInstance(self.successResultOf(asked), Drop)
 
     def test_impossible_expiry(self) -> None:
         """An end that is no time in unix seconds is no answer; milliseconds are none."""

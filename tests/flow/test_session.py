@@ -22,6 +22,7 @@ from takotwist.errors import (
     StoreUnavailable,
 )
 from takotwist.flow.authorize import Authorized, AuthorizerService
+from takotwist.flow.channel_states import ChannelStates
 from takotwist.flow.session import Session, Subscribed
 from takotwist.flow.sessions import SHOWN_SUBJECT, Sessions
 from takotwist.flow.topic_request import TopicRequest
@@ -80,6 +81,7 @@ class SessionTestCase(SynchronousTestCase):
             world.clock.seconds,
             lambda: 0.5,
             iter("abcdefgh").__next__,
+            ChannelStates(world.log, app, settings, world.clock.seconds),
         )
 
     def open(self, address: str = ADDRESS) -> Session:

@@ -114,6 +114,36 @@ class KeepingTests(NewestCase):
         self.assertEqual(self.state(), [("C", "1"), ("A", "2"), ("B",), ("D", "1")])
 
 
+class SlowReaderTests(NewestCase):
+    """A reader that stops reading, of a channel that conflates and of one that does not."""
+
+    def read_again(self, *, conflate: bool) -> list[int]:
+        world = World(prices(newest=Newest(key="symbol", conflate=conflate)))
+        reader = world.subscribe(PRICES)
+        reader.stop_reading()
+        for price in range(50):
+            for symbol in "AB":
+                data = {"symbol": symbol, "price": price}
+                world.publish(PRICES, "price", data)
+        self.assertEqual(reader.messages, [])
+        reader.read_on()
+        self.assertFalse(reader.ended)
+        ids = [int(one["id"]) for one in reader.messages]
+        self.assertEqual(ids, sorted(set(ids)))
+        self.assertEqual([one["data"]["price"] for one in reader.messages[-2:]], [49, 49])
+        world.publish(PRICES, "price", {"symbol": "A", "price": 50})
+        return [one["data"]["price"] for one in reader.messages]
+
+    def test_conflates(self) -> None:
+        """It has what is, and not what was, and then what follows."""
+        self.assertLess(len(self.read_again(conflate=True)), 8)
+
+    def test_does_not(self) -> None:
+        """It has each that is in memory."""
+        prices = self.read_again(conflate=False)
+        self.assertEqual(sorted(prices), sorted([*range(50), *range(50), 50]))
+
+
 class PublishingTests(NewestCase):
     """How a key is said."""
 
