@@ -11,7 +11,7 @@ Rule: no time passes in here but by an argument, in seconds of the caller's cloc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 import attrs
 import msgspec
@@ -124,6 +124,27 @@ class Roster:
             member.since, member.state = entry.since, member.state or entry.state
             self._changed[entry.subject] = None
         member.stored = self._data(entry.subject, entry)
+
+    def reconcile(self, entries: Iterable[Entry], but: Container[str], now: float) -> None:
+        """The log holds these of this node, whoever stored them under its name.
+
+        :param but: subjects of which something may have been stored since they were read.
+        """
+        told = {entry.subject: entry for entry in entries if entry.subject is not None}
+        for subject, entry in told.items():
+            if subject in but:
+                continue
+            if subject not in self.members:
+                self.restore(entry, now)
+                continue
+            member, data = self.members[subject], self._data(subject, entry)
+            if member.stored != data:
+                member.stored = data
+                self._changed[subject] = None
+        for subject, member in self.members.items():
+            if member.stored is not None and subject not in told and subject not in but:
+                member.stored = None
+                self._changed[subject] = None
 
     def enter(self, connection: str, subject: str | None, info: bytes | None, now_ms: int) -> None:
         """A connection has come; `leave` follows once.

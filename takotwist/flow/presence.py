@@ -11,8 +11,6 @@ and is back must not join again; and what could not be stored is stored later, a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from heapq import heappop, heappush
-from itertools import count
 from typing import Protocol
 
 import attrs
@@ -37,12 +35,17 @@ from takotwist.errors import (
     VerifyRejected,
 )
 from takotwist.flow.authorize import Authorized
+from takotwist.flow.moments import Moments
 from takotwist.flow.presence_nodes import DeadNodes, Living
 from takotwist.flow.presence_store import RosterStore
 from takotwist.flow.topic_request import TopicRequest
 
 #: Seconds after which it is tried again to read or to store.
 RETRY_SECONDS = 1.0
+
+#: Seconds after the start at which the log is read once more: the one before in a rolling restart
+#: has stopped by then.
+COMPARE_SECONDS = 10.0
 
 
 class PresenceBounds(Protocol):
@@ -64,6 +67,7 @@ class _Room:
 
     :ivar at: when it is looked at next, in seconds.
     :ivar indexed: the index of this node names it, or is about to.
+    :ivar touched: while the log is compared with it: of whom something was stored since.
     """
 
     topic: Topic
@@ -72,6 +76,7 @@ class _Room:
     lifecycle: Lifecycle
     at: float | None = None
     indexed: bool = False
+    touched: set[str] | None = None
 
 
 @attrs.define(slots=True, eq=False)
@@ -102,14 +107,15 @@ class PresenceService:
     living: Living | None = None
     dead_nodes: DeadNodes = attrs.field(init=False)
     _rooms: dict[str, _Room] = attrs.field(factory=dict, init=False)
-    _heap: list[tuple[float, int, _Room]] = attrs.field(factory=list, init=False)
-    _order: count[int] = attrs.field(factory=count, init=False)
-    _timer: IDelayedCall | None = attrs.field(default=None, init=False)
+    _moments: Moments[_Room] = attrs.field(init=False)
     _ready: bool = attrs.field(default=False, init=False)
+    #: Until then nothing is forgotten: the index would be without what is to be found by it.
+    _is_compared: bool = attrs.field(default=False, init=False)
     _stopped: bool = attrs.field(default=False, init=False)
     _logger: Logger = attrs.field(factory=Logger, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._moments = Moments(self.seconds, self.later, self._act)
         self.dead_nodes = DeadNodes(
             self.store, self.node, self.nodes, self.living, self.later, self._say_again
         )
@@ -127,9 +133,7 @@ class PresenceService:
         self._ready = False
         self.dead_nodes.stop()
         self.store.events.stop()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._moments.stop()
 
     async def _start(self) -> None:
         if self._stopped:
@@ -160,6 +164,44 @@ class PresenceService:
         for room in list(self._rooms.values()):
             self._look(room)
         self.dead_nodes.start()
+        # A node that has its log alone has had no other beside it.
+        self._is_compared = not self.node
+        if self.node:
+            self.later(COMPARE_SECONDS, self._compare)
+
+    def _compare(self) -> None:
+        if not self._stopped:
+            ensureDeferred(self._compared()).addErrback(self._not_compared)
+
+    async def _compared(self) -> None:
+        """Compare what the log has of this node with what it has stored.
+
+        In a rolling restart the one before has the same name, and goes on until this one is
+        ready: what it stored after this one had read the log nobody else would ever end, and
+        what it ended would be missing.
+        """
+        indexed = {topic.key: topic for topic in await self.store.indexed(self.node)}
+        for room in list(self._rooms.values()):
+            if room.indexed and room.topic.key not in indexed:
+                self._name(room)
+                indexed[room.topic.key] = room.topic
+        for topic in indexed.values():
+            room = self._room(topic, self.store.rules(topic.channel))
+            room.indexed, room.touched = True, set()
+            try:
+                entries = await self.store.entries(topic, self.node)
+                room.roster.reconcile(entries, room.touched, self.seconds())
+            finally:
+                room.touched = None
+        self._is_compared = True
+        for room in list(self._rooms.values()):
+            self._look(room)
+
+    def _not_compared(self, failure: Failure) -> None:
+        if not failure.check(Refusal):
+            self._logger.failure("comparing who is here with the log failed", failure)
+        if not self._stopped:
+            self.later(COMPARE_SECONDS, self._compare)
 
     def _say_again(self) -> None:
         for room in list(self._rooms.values()):
@@ -268,52 +310,35 @@ class PresenceService:
             return
         due = room.roster.due()
         if due is None:
-            if room.roster.empty:
+            if room.roster.empty and self._is_compared:
                 self._forget(room)
             return
-        if room.at is None or due < room.at:
-            room.at = due
-            heappush(self._heap, (due, next(self._order), room))
-            self._arm()
+        self._moments.at(room, due)
 
-    def _arm(self) -> None:
-        if self._timer is not None:
-            if not self._heap or self._timer.getTime() <= max(self._heap[0][0], self.seconds()):
-                return
-            self._timer.cancel()
-        self._timer = None
-        if self._heap:
-            self._timer = self.later(max(0.0, self._heap[0][0] - self.seconds()), self._act)
-
-    def _act(self) -> None:
-        """The time of some has come."""
-        self._timer = None
+    def _act(self, room: _Room) -> None:
+        """Its time has come."""
         now, limits = self.seconds(), self.settings.limits
         pace = Pace(
             limits.presence_interval_seconds,
             limits.presence_count_interval_seconds,
             limits.presence_deliveries_per_second,
         )
-        while self._heap and self._heap[0][0] <= now:
-            due, _, room = heappop(self._heap)
-            if room.at != due:
-                continue
-            room.at = None
-            try:
-                room.roster.expire(now)
-                readers = self.fanout.size(room.of_roster.key)
-                changes = room.roster.take(now, readers, pace)
-                if changes:
-                    self._store(room, changes)
-                self._look(room)
-            except Exception:
-                self._logger.failure("storing who is here failed")
-        self._arm()
+        try:
+            room.roster.expire(now)
+            readers = self.fanout.size(room.of_roster.key)
+            changes = room.roster.take(now, readers, pace)
+            if changes:
+                self._store(room, changes)
+            self._look(room)
+        except Exception:
+            self._logger.failure("storing who is here failed")
 
     def _store(self, room: _Room, changes: Sequence[Change]) -> None:
         if not room.indexed:
             room.indexed = True
             self._name(room)
+        if room.touched is not None:
+            room.touched.update(change.subject for change in changes if change.subject is not None)
         self.store.tell(room.topic, changes)
         for kept in (True, False):
             some = [change for change in changes if change.kept is kept]

@@ -108,6 +108,21 @@ class RosterMachine(RuleBasedStateMachine):
             if entry.on == node and change.kept:
                 roster.restore(entry, self.now)
 
+    @rule(node=NODES, subject=SUBJECTS, leaves=st.booleans())
+    def predecessor(self, node: str, subject: str, leaves: bool) -> None:
+        """One of the same name, which this one replaces, still stores; then the two compare."""
+        before = Roster(node)
+        before.enter("before", subject, b'"before"', 0)
+        changes = before.take(self.now, 1)
+        self.store.append(changes)
+        if leaves:
+            before.stored(changes)
+            before.leave("before", self.now, for_good=True)
+            self.store.append(before.take(self.now + 10, 1))
+        entries = [read_entry(change.data) for _, change in self.store.after(0) if change.kept]
+        mine = [entry for entry in entries if entry.on == node]
+        self.rosters[node].reconcile(mine, (), self.now)
+
     @rule(node=NODES)
     def dies(self, node: str) -> None:
         """And does not come back: whoever finds that says so, perhaps two at once."""

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.memory.log import InMemoryReplayLog
 from takotwist.adapters.memory.node import MemoryNode, MemoryStore
+from takotwist.core.topic import Topic
 from takotwist.testing.memory_peer import HttpPeer
 from takotwist.testing.memory_peers import MemoryNetwork, MemoryPeers
 from takotwist.testing.world import World
@@ -105,6 +106,101 @@ class NodesTests(SynchronousTestCase):
             self.assertEqual(number, ended)
         self.assertEqual(watcher.read(), ["bob"])
         self.assertEqual(watcher.events.count(("leave", "ada")), 1)
+
+
+class RollingTests(SynchronousTestCase):
+    """A node and its successor of the same name, for a while both at once."""
+
+    def setUp(self) -> None:
+        self.clock = World(chat()).clock
+        inner = InMemoryReplayLog(self.clock)
+        inner.start()
+        self.store = MemoryStore(inner)
+        self.old, self.other = self.node("n1", "old"), self.node("n2")
+        self.watcher = Watcher(self.other).follow()
+        self.tabs = {name: self.stream(self.old, name) for name in ("ada", "bob", "cy")}
+        self.other.advance(1)
+        # Ready, and has read what the old one had stored by now.
+        self.new = self.node("n1", "new")
+
+    def node(self, name: str, run: str = "") -> World:
+        log = MemoryNode(self.store, name + run)
+        return World(chat(), log=log, clock=self.clock, node=name)
+
+    def stream(self, world: World, name: str) -> HttpPeer:
+        return world.subscribe(ROOM, {"Authorization": name})
+
+    def seen(self) -> list[tuple[str, str]]:
+        self.watcher.read()
+        return [event for event in self.watcher.events if event[0] != "update"]
+
+    def test_nobody_flickers(self) -> None:
+        """Who is closed by the one that goes, and comes to another, has not been away."""
+        self.old.parts.presence.stop()
+        for number, (name, tab) in enumerate(self.tabs.items()):
+            tab.leave()
+            self.stream(self.new if number else self.other, name)
+        self.other.advance(60)
+        self.assertEqual(self.watcher.read(), ["ada", "bob", "cy"])
+        self.assertEqual([kind for kind, _ in self.seen()], ["join"] * 3)
+
+    def test_joins_late(self) -> None:
+        """Who came to the old one after the new one had read the log is no ghost."""
+        late = self.stream(self.old, "dan")
+        self.other.advance(0.5)
+        self.old.parts.presence.stop()
+        late.leave()
+        moved = self.stream(self.other, "dan")
+        self.other.advance(30)
+        self.assertIn("dan", self.watcher.read())
+        moved.leave()
+        for tab in self.tabs.values():
+            tab.leave()
+        self.other.advance(30)
+        self.assertEqual(self.watcher.read(), [])
+        self.assertEqual(self.seen().count(("leave", "dan")), 1)
+
+    def test_leaves_late(self) -> None:
+        """Nor is somebody missing whom the old one has let go, and who is at the new one."""
+        again = self.stream(self.new, "bob")
+        self.old.parts.presence.kick(Topic.of("chat", {"roomId": "a"}), "bob")
+        self.other.advance(0.5)
+        self.old.parts.presence.stop()
+        self.other.advance(15)
+        self.assertIn("bob", self.watcher.read())
+        again.leave()
+        self.other.advance(15)
+        self.assertNotIn("bob", self.watcher.read())
+
+    def test_restart_after_it(self) -> None:
+        """What the old one took out of the index is in it again: a later run finds its members."""
+        for name, tab in self.tabs.items():
+            self.stream(self.new, name)
+            self.old.parts.presence.kick(Topic.of("chat", {"roomId": "a"}), name)
+            tab.leave()
+        self.other.advance(2)
+        self.old.parts.presence.stop()
+        self.other.advance(15)
+        self.assertEqual(self.watcher.read(), ["ada", "bob", "cy"])
+        self.new.parts.presence.stop()
+        third = self.node("n1", "third")
+        self.stream(third, "ada")
+        self.other.advance(15)
+        self.assertEqual(self.watcher.read(), ["ada"])
+
+    def test_busy_meanwhile(self) -> None:
+        """What changes while the log is read is not taken for a difference."""
+        self.old.parts.presence.stop()
+        for name in self.tabs:
+            self.stream(self.new, name)
+        ada = Watcher(self.new, "ada").join()
+        for number in range(150):
+            ada.say({"x": number})
+            self.clock.advance(0.1)
+        self.other.advance(1)
+        self.assertEqual(self.watcher.read(), ["ada", "bob", "cy"])
+        self.assertEqual(self.watcher.view.newest("ada").state, b'{"x":149}')
+        self.assertEqual([kind for kind, _ in self.seen()], ["join"] * 3)
 
 
 class StreamElsewhereTests(SynchronousTestCase):
