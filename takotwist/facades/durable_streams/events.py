@@ -39,8 +39,11 @@ def messages(blob: bytes) -> Iterator[tuple[int, str, bytes]]:
         at += kind + size
 
 
-def data_event(spec: Spec, chunks: list[bytes]) -> bytes:
-    """One event with chunks of a stream."""
+def data_event(spec: Spec, chunks: list[bytes], to: int) -> bytes:
+    """One event with chunks of a stream.
+
+    :param to: where a reader is that has it.
+    """
     data = joined(spec, chunks)
     if not spec.is_text:
         data = b64encode(data)
@@ -50,23 +53,22 @@ def data_event(spec: Spec, chunks: list[bytes]) -> bytes:
     lines = _LINE_END.split(data)
     # A parser takes one space off a line.
     said = [b"data:" + (b" " + one if one.startswith(b" ") else one) for one in lines]
-    return b"event: data\n" + b"\n".join(said) + b"\n\n"
+    return _id(to, spec) + b"event: data\n" + b"\n".join(said) + b"\n\n"
 
 
 def control_event(
+    spec: Spec,
     to: int,
     cursor: str | None,
     *,
     up_to_date: bool,
     ended: bool,
     end: End | None = None,
-    with_id: bool = False,
 ) -> bytes:
     """Where the reader is now.
 
     :param cursor: `None` where nobody needs one any more.
     :param end: how it ended, where that is known.
-    :param with_id: with the offset for a browser, which comes back with it by itself.
     """
     offset = offset_of(to)
     said: dict[str, object] = {"streamNextOffset": offset}
@@ -80,5 +82,9 @@ def control_event(
         said["streamEnd"] = end.how
         if end.reason:
             said["streamEndReason"] = end.reason
-    head = b"id: %b\n" % offset.encode() if with_id else b""
-    return head + b"event: control\ndata:" + msgspec.json.encode(said) + b"\n\n"
+    return _id(to, spec) + b"event: control\ndata:" + msgspec.json.encode(said) + b"\n\n"
+
+
+def _id(to: int, spec: Spec) -> bytes:
+    """A place, for a browser that comes back with it by itself; of streamed messages alone."""
+    return b"" if spec.about is None else b"id: %b\n" % offset_of(to).encode()

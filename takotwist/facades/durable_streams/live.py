@@ -147,7 +147,7 @@ class LiveEvents:
                 gone = True
                 break
         if chunks or ended:
-            said = data_event(self._spec, chunks) if chunks else b""
+            said = data_event(self._spec, chunks, self._to) if chunks else b""
             # The end may be known before it is read, and is then said once.
             ended = ended or (self._ended and self._to >= self._tail)
             stream.write(said + self._control(ended=ended))
@@ -158,12 +158,12 @@ class LiveEvents:
         up_to_date = ended or (self._to >= self._tail and self._live())
         said = None if ended else self._cursor()
         return control_event(
+            self._spec,
             self._to,
             said,
             up_to_date=up_to_date,
             ended=ended,
             end=self._end if ended else None,
-            with_id=self._spec.about is not None,
         )
 
     def _live(self) -> bool:

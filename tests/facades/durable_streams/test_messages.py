@@ -519,5 +519,5 @@ def told(peer: HttpPeer) -> tuple[int, str]:
 
 def data_of(peer: HttpPeer) -> list[str]:
     """Of the data events of an event stream."""
-    blocks = [one for one in peer.body.decode().split("\n\n") if one.startswith("event: data\n")]
+    blocks = [one for one in peer.body.decode().split("\n\n") if "event: data\n" in one]
     return [one.partition("data:")[2] for one in blocks]
