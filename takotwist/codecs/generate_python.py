@@ -50,7 +50,7 @@ def python_stub(channels: Iterable[ChannelDefinition]) -> str:
 
     For ``chat``: ``ChatParams``, one type for each message's data (``ChatMsg``), and
     ``ChatType``, the names of its messages; where it has presence ``ChatPresenceInfo`` and
-    ``ChatPresenceState``.
+    ``ChatPresenceState``, and where the app says what its state is ``ChatState``.
     """
     out, taken = [HEAD], Names(*_IMPORTED)
     for channel in channels:
@@ -66,6 +66,9 @@ def python_stub(channels: Iterable[ChannelDefinition]) -> str:
             if schema is not None:
                 kind = taken.take(f"{name}Presence{pascal(said)}")
                 _Writer(kind, taken, out).write(Shapes.of(schema.schema.document))
+        if channel.state is not None and channel.state.schema is not None:
+            state = taken.take(f"{name}State")
+            _Writer(state, taken, out).write(Shapes.of(channel.state.schema.schema.document))
         known = ", ".join(repr(kind) for kind in channel.messages)
         out.append(f"{kinds} = {f'Literal[{known}]' if known else 'str'}\n")
     return "\n".join(out)

@@ -72,7 +72,8 @@ def typescript(
     """A ``.d.ts`` module: params and messages of every channel, and a table of them.
 
     For ``chat``: ``ChatParams``, ``ChatMessages`` (type to data), where it has presence
-    ``ChatPresenceInfo`` and ``ChatPresenceState``, and ``Channels["chat"]``.
+    ``ChatPresenceInfo`` and ``ChatPresenceState``, where the app says what its state is
+    ``ChatState``, and ``Channels["chat"]``.
     `channel` of the package ``takotwist`` and its hooks have the types of the table.
 
     :param functions: what the module has besides; see `typescript_functions`.
@@ -90,6 +91,10 @@ def typescript(
         said = [f"params: {params}", f"messages: {messages}"]
         if channel.presence is not None:
             said.append(f"presence: {_presence(channel, taken, out)}")
+        if channel.state is not None and channel.state.schema is not None:
+            state = taken.take(f"{pascal(channel.name)}State")
+            out += _declared(state, Shapes.of(channel.state.schema.schema.document), taken)
+            said.append(f"state: {state}")
         table.append(f"  {key(channel.name)}: {{ {'; '.join(said)} }};\n")
         body = f"{{\n{''.join(members)}}}" if members else "Record<string, unknown>"
         out.append(f"export type {messages} = {body};\n")

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.codecs.generate_python import python_stub
 from takotwist.codecs.generate_typescript import typescript
-from takotwist.core.channel import PresenceRules
+from takotwist.core.channel import PresenceRules, StateRules
 from takotwist.core.params import PayloadSchema, Schema
 from tests.codecs.typed_channels import channel
 
@@ -75,6 +75,17 @@ declare module "takotwist" {
 }
 """,
         )
+
+    def test_state(self) -> None:
+        """What the app gives as a topic's state, where it says what that is."""
+        schema = {"type": "object", "properties": {"total": {"type": "integer"}}}
+        state = StateRules(schema=PayloadSchema.of(schema, "state"))
+        defined = attrs.evolve(channel("board"), state=state)
+        text = typescript([defined, attrs.evolve(channel("chat"), state=StateRules())])
+        self.assertIn("export type BoardState = {\n  readonly total?: number;\n};", text)
+        self.assertIn("messages: BoardMessages; state: BoardState };", text)
+        self.assertIn("messages: ChatMessages };", text)
+        self.assertIn("BoardState = TypedDict(", python_stub([defined]))
 
     def test_presence(self) -> None:
         """What the members of a channel are, as far as it is declared."""

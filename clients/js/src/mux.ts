@@ -239,7 +239,7 @@ export function createMux(environment: Environment, url: string, onIdle: () => v
       // Before the server's `open` nothing says that it is ours.
       if (!message) return lost(open ? BROKEN : LOST);
       retries.succeeded();
-      const key = keyOf(message.channel, message.params ?? {}, message.type.startsWith("tako."));
+      const key = keyOf(message.channel, message.params ?? {}, /^tako\.[^s]/.test(message.type));
       for (const topic of [...topics]) if (topic.key === key) topic.events.message(message);
     }
   }

@@ -24,7 +24,9 @@ import type {
   OptionsOf,
   PresenceOf,
   Registered,
+  RequiredOptionsOf,
   State,
+  StateOf,
   TypeOf,
 } from "./types.js";
 
@@ -163,6 +165,88 @@ export function useChannelEvent(
     },
     type,
   );
+}
+
+export interface UseChannelStateOptions<Shown, Messages extends object = AnyMessages>
+  extends Omit<UseChannelOptions, "cursor" | "limit" | "onGone"> {
+  /**
+   * The state after a message. Not called for `tako.state`, whose data is the state, nor for
+   * `tako.reset`, after which the state comes anew. Must be pure; always the latest one.
+   */
+  readonly reducer: (state: Shown, message: Message<Messages>) => Shown;
+  /** The state until something of it is there. */
+  readonly initial: Shown;
+}
+
+export interface UseChannelStateResult<Shown, Messages extends object = AnyMessages> {
+  readonly state: Shown;
+  /** Something of it has come since the channel was opened. */
+  readonly ready: boolean;
+  readonly status: State;
+  /** The reason why it is not open. */
+  readonly error: TakoError | undefined;
+  /** As `publish` of a channel. */
+  readonly send: <Type extends TypeOf<Messages>>(type: Type, data: Messages[Type]) => Promise<string | null>;
+}
+
+interface StateView {
+  readonly of: string;
+  readonly state: unknown;
+  readonly ready: boolean;
+  readonly status: State;
+  readonly error: TakoError | undefined;
+}
+
+/**
+ * The state of a topic: what the app's function gives where the channel has one, else `initial`, and
+ * then each message through `reducer`. It begins with the latest state (`cursor: "newest"`), is
+ * continued after a cut, and begins with the state again where too much was missed.
+ *
+ * Each use has a subscription of its own. Options as those of `useChannel`.
+ */
+export function useChannelState<Shown, Messages extends object = never>(
+  name: NameFor<Messages>,
+  options: UseChannelStateOptions<Shown, Messages>,
+): UseChannelStateResult<Shown, Messages>;
+export function useChannelState<Name extends ChannelName, Shown = StateOf<Name>>(
+  name: Name,
+  ...options: RequiredOptionsOf<Name, Registered, UseChannelStateOptions<Shown, MessagesOf<Name>>>
+): UseChannelStateResult<Shown, MessagesOf<Name>>;
+export function useChannelState(
+  name: string,
+  { reducer, initial, ...options }: UseChannelStateOptions<unknown>,
+): UseChannelStateResult<unknown> {
+  const latest = useLatest({ reducer, initial });
+  const empty: Omit<StateView, "of"> = { state: initial, ready: false, status: "connecting", error: undefined };
+  const [view, setView] = useState<StateView>({ of: "", ...empty });
+  const opened = useRef<Channel | undefined>(undefined);
+
+  const of = useOpened(
+    name,
+    { ...options, cursor: "newest" },
+    (channel, key) => {
+      const change = (update: (view: StateView) => Partial<StateView>): void =>
+        setView((now) => ({ ...now, ...update(now) }));
+      opened.current = channel;
+      channel.onState((status, error) => change(() => ({ status, error })));
+      channel.subscribe((message) => {
+        const { type, data } = message;
+        if (type === "tako.reset") change(() => ({ state: latest.current.initial, ready: false }));
+        else if ((type as string) === "tako.state") change(() => ({ state: data, ready: true }));
+        else change(({ state }) => ({ state: latest.current.reducer(state, message as Message), ready: true }));
+      });
+      const { status, error } = { status: channel.state, error: channel.error };
+      setView({ of: key, state: latest.current.initial, ready: false, status, error });
+      return () => (opened.current = undefined);
+    },
+    "state",
+  );
+  const send = useCallback(
+    (type: string, data: unknown) => opened.current?.publish(type, data) ?? Promise.reject(new ChannelClosedError()),
+    [],
+  );
+  const { state, ready, status, error } = view.of === of ? view : empty;
+  return { state, ready, status: options.enabled === false ? "closed" : status, error, send };
 }
 
 export interface UsePresenceResult<Info = unknown, MemberState = unknown> {

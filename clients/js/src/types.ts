@@ -51,12 +51,28 @@ export type PresenceOf<Name extends ChannelName<Channels>, Channels extends obje
   ? { readonly info: Info; readonly state: MemberState }
   : { readonly info: unknown; readonly state: unknown };
 
+/** What the app gives as the state of a channel's topic, of a table of channels. */
+export type StateOf<Name extends ChannelName<Channels>, Channels extends object = Registered> = Channels[Name] extends {
+  state: infer State;
+}
+  ? State
+  : unknown;
+
 /** A channel of a table of channels. */
 export type ChannelOf<Name extends ChannelName<Channels>, Channels extends object = Registered> = Channel<
   MessagesOf<Name, Channels>,
   PresenceOf<Name, Channels>["info"],
   PresenceOf<Name, Channels>["state"]
 >;
+
+/** As `OptionsOf`, of options that must be given. */
+export type RequiredOptionsOf<
+  Name extends ChannelName<Channels>,
+  Channels extends object = Registered,
+  Options extends object = ChannelOptions,
+> = {} extends ParamsOf<Name, Channels>
+  ? [options: Omit<Options, "params"> & { readonly params?: ParamsOf<Name, Channels> }]
+  : [options: Omit<Options, "params"> & { readonly params: ParamsOf<Name, Channels> }];
 
 /** Options with a channel's own params; they may be left out where none is required. */
 export type OptionsOf<
