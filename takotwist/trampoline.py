@@ -23,7 +23,7 @@ from takotwist.interfaces import Coro
 A = TypeVar("A")
 
 #: The steps of a coroutine: what it waits for comes out, what came of that goes in.
-Steps: TypeAlias = Generator[Any, Any, A]
+Steps: TypeAlias = Generator[Any, object, A]
 
 #: What libraries of the asyncio world say where no loop runs.
 _SIGNS_OF_ASYNCIO = (
@@ -135,11 +135,11 @@ def _future_of(deferred: Deferred[object], loop: asyncio.AbstractEventLoop) -> S
         raise
 
 
-def _sending(steps: Steps[Any], value: object) -> Callable[[], object]:
+def _sending(steps: Steps[object], value: object) -> Callable[[], object]:
     return lambda: steps.send(value)
 
 
-def _throwing(steps: Steps[Any], error: BaseException) -> Callable[[], object]:
+def _throwing(steps: Steps[object], error: BaseException) -> Callable[[], object]:
     return lambda: steps.throw(error)
 
 

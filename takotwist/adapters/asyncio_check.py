@@ -54,7 +54,7 @@ class NeedsLoop:
     package: str
 
 
-def needs_asyncio(channels: Iterable[Channel[Any]]) -> list[NeedsLoop]:
+def needs_asyncio(channels: Iterable[Channel[object]]) -> list[NeedsLoop]:
     """The coroutines among the channels' functions that are written for asyncio."""
     found = []
     for channel in channels:
@@ -84,7 +84,7 @@ def _told_by(function: Callable[..., object]) -> str | None:
     return None
 
 
-def _reached(function: Any) -> Iterator[tuple[str, Any]]:
+def _reached(function: Any) -> Iterator[tuple[str, object]]:
     """Things that the code of a function names, each with the package that it is from."""
     known = {**function.__globals__, **_enclosed(function)}
     codes = [function.__code__]
@@ -108,7 +108,7 @@ def _reached(function: Any) -> Iterator[tuple[str, Any]]:
                 last = None
 
 
-def _enclosed(function: Any) -> dict[str, Any]:
+def _enclosed(function: Any) -> dict[str, object]:
     """The variables of the functions around this one."""
     names = function.__code__.co_freevars
     found = {}
@@ -129,7 +129,7 @@ def _functions_of(value: object) -> list[object]:
     return [one for one in map(_plain, vars(kind).values()) if inspect.isfunction(one)]
 
 
-def _plain(function: Any) -> Any:
+def _plain(function: Any) -> object:
     """A function without what is wrapped around it."""
     function = inspect.unwrap(function)
     while isinstance(function, functools.partial):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import attrs
 import msgspec
@@ -85,7 +85,7 @@ class LocalAuthorizer:
         self._deadline = deadline
         self.replace(channels)
 
-    def replace(self, channels: Iterable[Channel[Any]]) -> None:
+    def replace(self, channels: Iterable[Channel[object]]) -> None:
         """Ask these from now on.  Calls in flight end as they began."""
         self._channels = {channel.name: channel for channel in channels}
 

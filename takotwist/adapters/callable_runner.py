@@ -11,7 +11,6 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -96,9 +95,11 @@ class CallableRunner:
             # More calls than threads would wait in the pool, with their deadlines running.
             self._threads, self._coroutines = beside._threads, beside._coroutines
         #: True of a function that gives way; to find out takes longer than most of them.
-        self._known: WeakKeyDictionary[Callable[..., Any], bool] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Callable[..., object], bool] = WeakKeyDictionary()
 
-    def run(self, caller: Caller, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+    def run(
+        self, caller: Caller, function: Callable[..., object], *arguments: object
+    ) -> Deferred[object]:
         """Call `function`; the answer is what it returned, or `Raised`.
 
         :param caller: for fair queueing: the channel, and the address that asks.
@@ -116,7 +117,7 @@ class CallableRunner:
             lambda work: None,
         ).addCallback(self._finish, caller)
 
-    def _is_waiting(self, function: Callable[..., Any]) -> bool:
+    def _is_waiting(self, function: Callable[..., object]) -> bool:
         try:
             known = self._known.get(function)
             if known is None:
@@ -126,24 +127,26 @@ class CallableRunner:
             return waits(function)
         return known
 
-    def _finish(self, result: Any, caller: Caller) -> Any:
+    def _finish(self, result: object, caller: Caller) -> object:
         if inspect.isawaitable(result):
             return self._waited_for(caller, lambda: _in_reactor(lambda: result, ()))
         return result
 
-    def _waited_for(self, caller: Caller, begin: Callable[[], Awaitable[Any]]) -> Deferred[Any]:
+    def _waited_for(
+        self, caller: Caller, begin: Callable[[], Awaitable[object]]
+    ) -> Deferred[object]:
         return self._bounded(self._coroutines, caller, lambda: drive(begin()), Deferred.cancel)
 
     def _bounded(
         self,
         line: ConcurrencyLimit,
         caller: Caller,
-        begin: Callable[[], Deferred[Any]],
-        give_up: Callable[[Deferred[Any]], None],
-    ) -> Deferred[Any]:
+        begin: Callable[[], Deferred[object]],
+        give_up: Callable[[Deferred[object]], None],
+    ) -> Deferred[object]:
         channel, address = caller
 
-        def begun(_: object = None) -> Deferred[Any]:
+        def begun(_: object = None) -> Deferred[object]:
             return self._begun(lambda: line.leave(channel), begin(), give_up)
 
         if line.take(channel):
@@ -153,17 +156,17 @@ class CallableRunner:
     def _begun(
         self,
         leave: Callable[[], None],
-        work: Deferred[Any],
-        give_up: Callable[[Deferred[Any]], None],
-    ) -> Deferred[Any]:
+        work: Deferred[object],
+        give_up: Callable[[Deferred[object]], None],
+    ) -> Deferred[object]:
         """An answer for the caller, who may give up before the work really ends."""
         if work.called and not work.paused:
             # Done before it could be late, as most coroutines are that wait for nothing.
             leave()
             return work
-        answer: Deferred[Any] = Deferred(lambda _: give_up(work))
+        answer: Deferred[object] = Deferred(lambda _: give_up(work))
 
-        def ended(result: Any) -> None:
+        def ended(result: object) -> None:
             leave()
             if timer.active():
                 timer.cancel()
@@ -185,7 +188,7 @@ class CallableRunner:
 _OF_THE_APP = (Exception, SystemExit, asyncio.CancelledError)
 
 
-async def _in_reactor(function: Callable[..., object], arguments: tuple[object, ...]) -> Any:
+async def _in_reactor(function: Callable[..., object], arguments: tuple[object, ...]) -> object:
     # Caught in here and not on the Deferred, which drops the traceback of a failure
     # that nobody has looked at yet.
     try:
@@ -195,7 +198,7 @@ async def _in_reactor(function: Callable[..., object], arguments: tuple[object, 
         return Raised(error)
 
 
-def _in_thread(function: Callable[..., object], arguments: tuple[object, ...]) -> Any:
+def _in_thread(function: Callable[..., object], arguments: tuple[object, ...]) -> object:
     try:
         result = function(*arguments)
     except _OF_THE_APP as error:

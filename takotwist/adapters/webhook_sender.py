@@ -51,10 +51,10 @@ class _Filter:
     def __init__(self, receiver: Any) -> None:
         self._receiver = receiver
 
-    def resolutionBegan(self, resolution: Any) -> None:
+    def resolutionBegan(self, resolution: object) -> None:
         self._receiver.resolutionBegan(resolution)
 
-    def addressResolved(self, address: Any) -> None:
+    def addressResolved(self, address: object) -> None:
         if isinstance(address, IPv4Address | IPv6Address) and is_public(address.host):
             self._receiver.addressResolved(address)
 
@@ -69,10 +69,10 @@ class _PublicResolver:
 
     def resolveHostName(
         self,
-        resolutionReceiver: Any,
+        resolutionReceiver: object,
         hostName: str,
         portNumber: int = 0,
-        addressTypes: Any = None,
+        addressTypes: object = None,
         transportSemantics: str = "TCP",
     ) -> IHostResolution:
         found: IHostResolution = self._resolver.resolveHostName(
@@ -88,7 +88,7 @@ class _PublicReactor:
         self._reactor = reactor
         self.nameResolver = _PublicResolver(reactor.nameResolver)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._reactor, name)
 
 
@@ -97,7 +97,7 @@ class _Endpoints:
     def __init__(self, reactor: IReactor | _PublicReactor, timeout: float) -> None:
         self._reactor, self._timeout = reactor, timeout
 
-    def endpointForURI(self, uri: URI) -> Any:
+    def endpointForURI(self, uri: URI) -> object:
         host = uri.host.decode("ascii")
         plain = HostnameEndpoint(self._reactor, host, uri.port, timeout=self._timeout)
         if uri.scheme == b"https":

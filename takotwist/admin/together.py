@@ -69,7 +69,7 @@ class JoinedMetrics:
             yield joined
 
 
-def joined_channels(pages: Sequence[tuple[str, Any]], most_topics: int) -> Any:
+def joined_channels(pages: Sequence[tuple[str, Any]], most_topics: int) -> object:
     """The lists of channels of nodes, in one.
 
     :param pages: each by its node's label, this node's first.

@@ -72,9 +72,9 @@ class Call(Protocol[A]):
     @property
     def what(self) -> str: ...
     @property
-    def function(self) -> Callable[..., Any]: ...
+    def function(self) -> Callable[..., object]: ...
     @property
-    def arguments(self) -> tuple[Any, ...]: ...
+    def arguments(self) -> tuple[object, ...]: ...
     @property
     def secrets(self) -> tuple[str, ...]: ...
 
@@ -93,8 +93,8 @@ class VerifyCall:
     """A channel's `verify` with its request."""
 
     what: str
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
+    function: Callable[..., object]
+    arguments: tuple[object, ...]
     secrets: tuple[str, ...] = attrs.field(repr=False)
 
     def returned(self, result: object) -> Grant:
@@ -115,8 +115,8 @@ class HandlerCall:
     """A channel's handler with a frame."""
 
     what: str
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
+    function: Callable[..., object]
+    arguments: tuple[object, ...]
     _write: Callable[[Any], bytes]
     secrets: tuple[str, ...] = ()
 

@@ -37,7 +37,7 @@ from takotwist.core.json_values import Json
 from takotwist.core.roster_messages import read_entry
 from takotwist.errors import DefinitionError, ParamsInvalid
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 #: The header that carries credentials where `verify` names nothing (protocol, section 3).
 DEFAULT_HEADER = "authorization"
@@ -77,11 +77,11 @@ class Channel(OfChannel[P, Q, M]):
     _definition: ChannelDefinition
     _params: Declared
     _payloads: Payloads
-    _params_kind: Callable[..., Any] | None = None
-    _verify: Callable[..., Any] | None = None
-    _handlers: dict[str, Callable[..., Any]] = attrs.field(factory=dict)
+    _params_kind: Callable[..., object] | None = None
+    _verify: Callable[..., object] | None = None
+    _handlers: dict[str, Callable[..., object]] = attrs.field(factory=dict)
     _publishing: Publishing | None = None
-    _hooks: dict[str, Callable[..., Any]] = attrs.field(factory=dict, init=False)
+    _hooks: dict[str, Callable[..., object]] = attrs.field(factory=dict, init=False)
     _info: Declared | None = attrs.field(default=None, kw_only=True)
     _state: Declared | None = attrs.field(default=None, kw_only=True)
     state_function: StateFunction | None = attrs.field(default=None, init=False)
@@ -97,12 +97,12 @@ class Channel(OfChannel[P, Q, M]):
         return self._definition
 
     @property
-    def verifier(self) -> Callable[..., Any] | None:
+    def verifier(self) -> Callable[..., object] | None:
         """The function that `verify` decorated."""
         return self._verify
 
     @property
-    def handlers(self) -> Mapping[str, Callable[..., Any]]:
+    def handlers(self) -> Mapping[str, Callable[..., object]]:
         """The functions that `on` decorated, by message type."""
         return self._handlers
 
@@ -311,7 +311,7 @@ class Channel(OfChannel[P, Q, M]):
         return Member(said.subject, info, state, said.since / 1000)
 
     @property
-    def hooks(self) -> Mapping[str, Callable[..., Any]]:
+    def hooks(self) -> Mapping[str, Callable[..., object]]:
         """The functions that `on_join` and `on_leave` decorated, by ``join`` and ``leave``."""
         return self._hooks
 

@@ -78,7 +78,7 @@ class DurableStreams:
         key: str | None = None,
         patience: float = 10.0,
         ca_file: str | None = None,
-        reactor: Any = None,
+        reactor: object = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         url = url or os.environ.get("TAKO_PUBLISH_URL")
@@ -284,7 +284,7 @@ class StreamWriter:
         await self._stream.append(data, end=end, producer=(self._producer, number))
 
 
-def _exchange(reactor: Any, address: Address, in_flight: int = MAX_IN_FLIGHT) -> AwaitedExchange:
+def _exchange(reactor: object, address: Address, in_flight: int = MAX_IN_FLIGHT) -> AwaitedExchange:
     if reactor is None:
         return AsyncioExchange(address, in_flight)
     # Not before it is wanted: an asyncio program has no Twisted to load.

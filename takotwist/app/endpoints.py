@@ -181,5 +181,5 @@ def _error(code: str, sentence: str) -> bytes:
     return msgspec.json.encode({"error": sentence, "code": code})
 
 
-def _log_failure(call: Call[Any], error: BaseException) -> None:
+def _log_failure(call: Call[object], error: BaseException) -> None:
     log.error("%s failed\n%s", call.what, failure_text(error, call.secrets))

@@ -47,7 +47,7 @@ class AsyncioExchange(AwaitedExchange):
         self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
         self._lock = threading.Lock()
 
-    def spawn(self, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
+    def spawn(self, work: Coroutine[object, Any, T]) -> Awaitable[T]:
         """A task."""
         return asyncio.get_running_loop().create_task(work)
 

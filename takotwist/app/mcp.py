@@ -40,7 +40,7 @@ _ID = re.compile(r"([^/\s]{1,1024})/([0-9]{16})/([0-9]{1,7})", re.ASCII)
 
 _log = logging.getLogger("takotwist.mcp")
 
-Scope = MutableMapping[str, Any]
+Scope = MutableMapping[str, object]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -191,7 +191,7 @@ class _Sessions:
             return
         session = _Session(_named(scope["headers"]))
 
-        async def noting(message: MutableMapping[str, Any]) -> None:
+        async def noting(message: MutableMapping[str, object]) -> None:
             if message["type"] == "http.response.start" and session.name is None:
                 session.name = _named(message.get("headers", ()))
             await send(message)

@@ -36,8 +36,8 @@ class Presence:
         alone is told, for large audiences.
     """
 
-    info: Any = None
-    state: Any = None
+    info: object = None
+    state: object = None
     grace: float | timedelta = 10.0
     max_members: int = 1_000
     events: bool = True
@@ -107,7 +107,7 @@ def rules_of(
     return rules, info, state
 
 
-def _declared(kind: Any, what: str) -> Declared | None:
+def _declared(kind: object, what: str) -> Declared | None:
     return None if kind is None else declare(kind, f"presence {what}")
 
 

@@ -143,7 +143,7 @@ def read_ended(answer: HttpAnswer) -> int:
     return ended.connections
 
 
-def _read(answer: HttpAnswer, kind: Any) -> Any:
+def _read(answer: HttpAnswer, kind: object) -> Any:
     if answer.status == 200:
         try:
             return msgspec.json.decode(answer.body, type=kind)

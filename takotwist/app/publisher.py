@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -134,7 +134,7 @@ class Publisher:
         self,
         channel: str,
         params: Mapping[str, object] | None,
-        messages: Iterable[tuple[str, Any]],
+        messages: Iterable[tuple[str, object]],
         *,
         idempotency_key: str | None = None,
     ) -> list[Published]:
@@ -165,7 +165,7 @@ class Publisher:
         self,
         channel: str,
         params: Mapping[str, object] | None,
-        messages: Iterable[tuple[str, Any]],
+        messages: Iterable[tuple[str, object]],
         *,
         idempotency_key: str | None = None,
     ) -> list[Published]:

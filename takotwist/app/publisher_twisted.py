@@ -8,7 +8,6 @@ is the app's, is ever held.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
@@ -97,7 +96,7 @@ class DeferredPublisher:
         self,
         channel: str,
         params: Mapping[str, object] | None,
-        messages: Iterable[tuple[str, Any]],
+        messages: Iterable[tuple[str, object]],
         *,
         idempotency_key: str | None = None,
     ) -> Deferred[list[Published]]:

@@ -83,7 +83,7 @@ class NativeType:
 
     document: JsonObject
     wire_names: Mapping[str, str]
-    _decoder: msgspec.json.Decoder[Any]
+    _decoder: msgspec.json.Decoder[object]
 
     @classmethod
     def of(cls, kind: object) -> NativeType:

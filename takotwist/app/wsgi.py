@@ -99,7 +99,7 @@ def _waited_for(awaitable: object) -> Any:
     return result
 
 
-def _outcome(awaitable: object) -> tuple[Any, BaseException | None]:
+def _outcome(awaitable: object) -> tuple[object, BaseException | None]:
     """Outcome of a coroutine, returned or raised: gevent shows what leaves a thread of its pool."""
     try:
         return asyncio.run(_awaited(awaitable)), None

@@ -15,7 +15,7 @@ from takotwist.errors import ConfigError
 from takotwist.server.config import Config, load_config
 
 #: The option that names the file.
-config_option: Callable[[Any], Any] = click.option(
+config_option: Callable[[object], Any] = click.option(
     "-c",
     "--config",
     metavar="FILE",

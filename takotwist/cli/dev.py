@@ -42,7 +42,7 @@ DECLINED = "development-ca.declined"
 @click.option("--channels", metavar="FOLDER", help="The channel definitions: folder or module.")
 @click.option("--open", "show", is_flag=True, help="Open it in a browser.")
 @click.option("--check", is_flag=True, hidden=True, help="Only read everything, and end.")
-def command(show: bool, check: bool, **flags: Any) -> None:
+def command(show: bool, check: bool, **flags: object) -> None:
     """Run the server while you write an app.
 
     It serves HTTPS on https://localhost:8443 and plain HTTP on port 8080, to this machine alone,
@@ -108,7 +108,7 @@ def _check(options: DevelopmentOptions) -> None:
         raise SystemExit(1) from None
 
 
-def _begin(make: Callable[[], Any], folder: Path) -> Any:
+def _begin(make: Callable[[], object], folder: Path) -> Any:
     """What `make` makes; where it cannot, and a change has led here, the next change is awaited."""
     try:
         return make()
@@ -253,7 +253,7 @@ def _run(options: DevelopmentOptions, show: bool) -> None:
         _start_over()
 
 
-def _end_with_terminal(before: Any) -> None:
+def _end_with_terminal(before: object) -> None:
     """Let SIGHUP end it: files are watched, so what it says is that the terminal is closed.
 
     :param before: what SIGHUP did at the start; where it was ignored (nohup), it still is.

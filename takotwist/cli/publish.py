@@ -17,7 +17,7 @@ from takotwist.cli.configured import config_option, configured
 from takotwist.errors import TakoError
 
 #: The option that names another server than the configuration's.
-server_option: Callable[[Any], Any] = click.option(
+server_option: Callable[[object], Any] = click.option(
     "--server",
     envvar="TAKO_PUBLISH_URL",
     metavar="URL",
@@ -104,7 +104,7 @@ def command(
     """
     text = sys.stdin.read() if data is None else data
     try:
-        value: Any = json.loads(text)
+        value: object = json.loads(text)
     except ValueError as bad:
         raise click.ClickException(
             f"DATA is no JSON: {bad} (a text needs quotes: '\"hi\"')"

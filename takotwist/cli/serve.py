@@ -6,7 +6,6 @@ Rule: the reactor is chosen before anything imports one.
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 
@@ -62,7 +61,7 @@ def command(reactor: str, **flags: object) -> None:
     sys.exit(_run(flags))
 
 
-def _run(flags: dict[str, Any]) -> int:
+def _run(flags: dict[str, object]) -> int:
     from takotwist.errors import ConfigError
     from takotwist.server.log import start_logging
     from takotwist.server.options import Options

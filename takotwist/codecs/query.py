@@ -7,7 +7,6 @@ given: it is left out, and where the channel needs it the server says so by its 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -94,7 +93,7 @@ def query_of(params: Mapping[str, object]) -> list[tuple[str, str]]:
     ]
 
 
-def _made(value: object) -> Any:
+def _made(value: object) -> object:
     return msgspec.to_builtins(value, str_keys=True)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 
@@ -30,7 +30,7 @@ class Plain:
 class Constant:
     """Exactly this string, number, boolean or `None`."""
 
-    value: Any
+    value: object
 
 
 @attrs.frozen

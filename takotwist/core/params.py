@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import attrs
 import jsonschema_rs
@@ -100,11 +99,11 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _MISS = object()
 
 
-def _integer(text: str) -> Any:
+def _integer(text: str) -> object:
     return int(text) if _INTEGER.fullmatch(text) else _MISS
 
 
-def _number(text: str) -> Any:
+def _number(text: str) -> object:
     if not _NUMBER.fullmatch(text):
         return _MISS
     value = float(text)
@@ -114,15 +113,15 @@ def _number(text: str) -> Any:
     return int(value) if value.is_integer() and abs(value) <= 2**53 else value
 
 
-def _boolean(text: str) -> Any:
+def _boolean(text: str) -> object:
     return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), _MISS)
 
 
-def _null(text: str) -> Any:
+def _null(text: str) -> object:
     return None if text in ("", "null") else _MISS
 
 
-_READERS: dict[str, Callable[[str], Any]] = {
+_READERS: dict[str, Callable[[str], object]] = {
     "integer": _integer,
     "number": _number,
     "boolean": _boolean,
@@ -224,7 +223,7 @@ class Params:
         # A string fits nothing else's text better than itself, so it is tried last.
         return sorted(dict.fromkeys(types), key=lambda name: name == "string")
 
-    def _coerced(self, value: object, declared: object) -> Any:
+    def _coerced(self, value: object, declared: object) -> object:
         types = self._types(declared)
         if isinstance(value, list) and "array" in types:
             items = self.schema.resolve(declared).get("items", {})

@@ -7,7 +7,7 @@ the time is an argument.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 import msgspec
@@ -33,7 +33,7 @@ class Permission:
 
     kind: Literal["channel", "function"]
     name: str
-    params: Mapping[str, tuple[Any, ...]] = attrs.field(factory=dict)
+    params: Mapping[str, tuple[object, ...]] = attrs.field(factory=dict)
     operations: frozenset[Operation] = READING
 
     def allows(

@@ -8,7 +8,7 @@ Rule: for development; it keeps no connection to the app.
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Any, cast
+from typing import cast
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IPushProducer
@@ -51,7 +51,7 @@ class AppPages(Resource):
         self._agent: IAgent
         self._agent, self._base, self._connections = app_agent(reactor, url, connections=8)
 
-    def getChild(self, path: bytes, request: Any) -> Resource:
+    def getChild(self, path: bytes, request: object) -> Resource:
         """Implement `IResource`."""
         return self
 

@@ -59,7 +59,7 @@ def pass_on_upgrade(
     ]
     lines += [b"Connection: Upgrade", b"Upgrade: websocket", b"", b""]
     side = _AppSide(request, b"\r\n".join(lines), down)
-    reaching: Deferred[Any] = connectProtocol(_endpoint(reactor, url), side)
+    reaching: Deferred[object] = connectProtocol(_endpoint(reactor, url), side)
     reaching.addErrback(down)
 
     def page_gone(_: Failure) -> None:

@@ -145,7 +145,7 @@ class _Answering(Resource):
         Resource.__init__(self)
         self._answer = answer
 
-    def render(self, request: Any) -> int:
+    def render(self, request: object) -> int:
         """Implement `IResource`."""
         self._answer(request)
         return NOT_DONE_YET

@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 from twisted.internet.defer import ensureDeferred
@@ -65,7 +64,7 @@ class Development:
         return self.service.config
 
     @property
-    def functions(self) -> Mapping[str, Function[..., Any]]:
+    def functions(self) -> Mapping[str, Function[..., object]]:
         """The functions that pages may call."""
         return self.service.functions
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from takotwist.codecs.generate_typescript import typescript, typescript_functions
 from takotwist.core.channel import Defined
@@ -12,7 +11,7 @@ from takotwist.live.functions.function import Function
 from takotwist.live.functions.result_types import function_types
 
 
-def types_of(channels: Iterable[Defined], functions: Mapping[str, Function[..., Any]]) -> str:
+def types_of(channels: Iterable[Defined], functions: Mapping[str, Function[..., object]]) -> str:
     """The text of ``tako types --lang ts`` for these definitions.
 
     :raises DefinitionError: a function's annotation cannot be read.

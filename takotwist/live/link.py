@@ -80,7 +80,7 @@ class LiveSettings:
     :ivar max_message_bytes: most bytes of one message's data.
     """
 
-    told: Any
+    told: object
     ping_interval: float
     max_message_bytes: int
 

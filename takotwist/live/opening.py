@@ -46,7 +46,7 @@ OPS = msgspec.json.Decoder(Op)
 class FarAnswer:
     """What other nodes answer about the objects that they hold, as it stands on the wire."""
 
-    here: Sequence[Any] = ()
+    here: Sequence[object] = ()
     ended: Sequence[Any] = ()
 
 
@@ -63,8 +63,8 @@ class OpenAnswer:
     :ivar begin: calls that are due once the answer is on its way.
     """
 
-    here: list[Any] = attrs.field(factory=list)
-    ended: list[Any] = attrs.field(factory=list)
+    here: list[object] = attrs.field(factory=list)
+    ended: list[object] = attrs.field(factory=list)
     begin: list[Callable[[], None]] = attrs.field(factory=list)
 
     @classmethod

@@ -85,7 +85,7 @@ def encode(value: object, what: str = "data") -> Encoded:
     return _written(value, plain, marks, what)
 
 
-def marked(plain: object, what: str) -> tuple[Any, list[Mark]]:
+def marked(plain: object, what: str) -> tuple[object, list[Mark]]:
     """Marks for the dates and bytes in mappings, lists and so on.
 
     :raises ValueError: JSON would change something; names the place.

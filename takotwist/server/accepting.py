@@ -114,7 +114,7 @@ class _Guarded:
     _accepting: Accepting
     _full: bool = False
 
-    def accept(self) -> tuple[Any, Any]:
+    def accept(self) -> tuple[object, object]:
         """Implement `socket.socket.accept`."""
         if self._full:
             self._full = False
@@ -122,7 +122,7 @@ class _Guarded:
                 self._accepting.short(self)
                 raise BlockingIOError(errno.EAGAIN, "no descriptor to spare")
         try:
-            accepted: tuple[Any, Any] = self._socket.accept()
+            accepted: tuple[Any, object] = self._socket.accept()
         except OSError as failure:
             if failure.errno not in _SHORTAGE:
                 raise
@@ -135,7 +135,7 @@ class _Guarded:
         """`True` if one more may come, which would have the number `free`."""
         return free is not None and free < self.end
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._socket, name)
 
 

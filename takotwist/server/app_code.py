@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from takotwist.app.discovery import Discovered, discover
 from takotwist.errors import DefinitionError
@@ -26,7 +25,7 @@ def read_channels(config: Config, *, again: bool = False) -> Discovered:
         return discover(source, again=again) if source is not None else Discovered(())
 
 
-def read_functions(config: Config, *, again: bool = False) -> Mapping[str, Function[..., Any]]:
+def read_functions(config: Config, *, again: bool = False) -> Mapping[str, Function[..., object]]:
     """The functions of ``app.functions``, by name; see `read_channels`.
 
     :raises DefinitionError: one cannot be used.

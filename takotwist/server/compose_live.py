@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 import attrs
 from twisted.internet.defer import CancelledError
@@ -61,7 +60,7 @@ class LiveParts:
     #: Gives broadcasts of the log to those who subscribe without a cursor.
     feed: LogFeed
 
-    def replace(self, functions: Mapping[str, Function[..., Any]]) -> None:
+    def replace(self, functions: Mapping[str, Function[..., object]]) -> None:
         """Serve these from now on.  Calls in flight end as they began."""
         self.calls.replace(functions)
 
@@ -222,7 +221,7 @@ def _for_clients(config: LiveConfig) -> Mapping[str, int]:
 
 
 def _running(runner: CallableRunner) -> Run:
-    async def run(name: str, address: str, function: Callable[[], object]) -> Any:
+    async def run(name: str, address: str, function: Callable[[], object]) -> object:
         try:
             result = await runner.run((f"function {name}", address), function)
         except DeadlinePassed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -134,7 +134,7 @@ class Definitions:
 
     def load(
         self, config: Config | None = None, *, again: bool = False
-    ) -> Mapping[str, Function[..., Any]]:
+    ) -> Mapping[str, Function[..., object]]:
         """Read the definitions of this process and of the configuration.
 
         :param config: a new configuration, on a reload.
@@ -208,7 +208,7 @@ class Definitions:
         """The subjects whose tokens were revoked since the last look."""
         return frozenset() if self._tokens is None else self._tokens.authorizer.revocations.look()
 
-    def close(self) -> Deferred[Any] | None:
+    def close(self) -> Deferred[object] | None:
         """Let go of the connections to the app, and to where keys are."""
         if self._tokens is not None:
             self._tokens.close()

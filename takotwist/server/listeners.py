@@ -7,7 +7,7 @@ Rule: until then clients wait in the kernel's queue, and are not refused.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import attrs
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -159,7 +159,7 @@ class Listeners:
         """Listen again at each Unix path whose socket was removed, once its folder is there."""
         await self._sockets.look_after()
 
-    async def close(self) -> Deferred[Any]:
+    async def close(self) -> Deferred[object]:
         """Accept no more; connections stay.
 
         :return: fires when HTTP/3 is done, which waits for its connections to end.

@@ -28,7 +28,7 @@ import sys
 from collections.abc import Callable, Iterable, MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from typing import Any, TextIO, cast
+from typing import TextIO, cast
 from urllib.parse import quote
 
 from twisted.logger import (
@@ -350,7 +350,7 @@ def start_logging(log: ServerLog, out: TextIO = sys.stderr) -> Callable[[], None
 _make: Callable[[], ILogObserver] | None = None
 
 
-def take_over(parent: MutableMapping[str, Any], log: Callable[[], ServerLog]) -> None:
+def take_over(parent: MutableMapping[str, object], log: Callable[[], ServerLog]) -> None:
     """Make twistd, or twist, log through ours.
 
     :param parent: the options of twistd or twist.
@@ -370,7 +370,7 @@ def observer() -> ILogObserver:
     return _make()
 
 
-def _destination(parent: MutableMapping[str, Any]) -> TextIO:
+def _destination(parent: MutableMapping[str, object]) -> TextIO:
     """The file that twistd would log to: standard output, or a file that SIGUSR1 puts aside."""
     name, foreground = parent.get("logfile"), parent.get("nodaemon", False)
     if name == "-" or (foreground and not name):

@@ -122,7 +122,7 @@ class TakoService(MultiService):
         self._wall = wall
         self._threads = ThreadPool(0, APP_THREADS, name="takotwist-app")
         self.definitions = Definitions.of(config, reactor, self._threads, random.random, wall)
-        self.functions: Mapping[str, Function[..., Any]] = {}
+        self.functions: Mapping[str, Function[..., object]] = {}
         more = beside(self) if beside is not None else Beside()
         log = make_log(config, reactor, wall)
         place = () if worker is None else (worker.number, worker.slot)
@@ -328,7 +328,7 @@ class TakoService(MultiService):
             self._notify.reloading()
             self._notify.ready("serving")
 
-    def _serve_functions(self, functions: Mapping[str, Function[..., Any]]) -> None:
+    def _serve_functions(self, functions: Mapping[str, Function[..., object]]) -> None:
         self.functions = functions
         self.live.replace(functions)
 

@@ -90,7 +90,7 @@ class _Intercepted(Resource):
         Resource.__init__(self)
         self._first, self._behind = first, behind
 
-    def render(self, request: Request) -> Any:
+    def render(self, request: Request) -> object:
         """Implement `IResource`."""
         return NOT_DONE_YET if self._first(request) else self._behind.render(request)
 
@@ -151,7 +151,7 @@ def load_pages(source: Path | str | None, folder: Path) -> IResource | None:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     try:
-        found: Any = _page_source(module_name, name, folder)
+        found: object = _page_source(module_name, name, folder)
         if callable(found) and not IResource.providedBy(found) and not hasattr(found, "resource"):
             found = found()
     except ConfigError:
@@ -170,7 +170,7 @@ def load_pages(source: Path | str | None, folder: Path) -> IResource | None:
     return found
 
 
-def _page_source(module_name: str, name: str, folder: Path) -> Any:
+def _page_source(module_name: str, name: str, folder: Path) -> object:
     """The object that ``app.pages`` names.
 
     :raises ConfigError: there is no such module, or it has no such name.

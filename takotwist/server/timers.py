@@ -153,7 +153,7 @@ class Sweeper(Service):
         self._ended = self._loop.start(self._interval, now=False)
         self._ended.addErrback(lambda failure: self.log.failure("sweeping failed", failure))
 
-    def stopService(self) -> Deferred[Any]:
+    def stopService(self) -> Deferred[object]:
         """Stop after the step that is under way."""
         Service.stopService(self)
         if self._loop.running:

@@ -19,13 +19,13 @@ from takotwist.trampoline import drive, resumed
 _log = Logger()
 
 
-def run(coroutine: Coro[Any]) -> Deferred[Any]:
+def run(coroutine: Coro[object]) -> Deferred[object]:
     """Start `coroutine`, which may await Deferreds, asyncio's futures, or both.
 
     :return: fires with its result.  Cancelling it cancels what it waits for.
     """
     driven = drive(coroutine)
-    result: Deferred[Any] = Deferred(lambda _: driven.cancel())
+    result: Deferred[object] = Deferred(lambda _: driven.cancel())
 
     def finished(value: object) -> None:
         if not result.called:
@@ -42,7 +42,7 @@ def run(coroutine: Coro[Any]) -> Deferred[Any]:
     return result
 
 
-def begin(coroutine: Coro[Any]) -> Deferred[Any] | None:
+def begin(coroutine: Coro[object]) -> Deferred[Any] | None:
     """Take `coroutine`, which awaits only Deferreds, as far as it goes without waiting.
 
     Much of what could wait seldom does, and a Deferred with its callbacks costs as much as

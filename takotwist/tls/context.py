@@ -81,7 +81,7 @@ def make_context(
 
 
 def _challenge_first(challenged: Challenged) -> Callable[[SSL.Connection, Sequence[bytes]], Any]:
-    def choose(connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
+    def choose(connection: SSL.Connection, offered: Sequence[bytes]) -> object:
         if ACME_TLS in offered:
             name = (connection.get_servername() or b"").decode("latin-1").lower()
             pair = challenged(name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import unquote
 
 import attrs
@@ -151,7 +151,7 @@ class Answer(Resource):
         self._answers = answers
         self._answering = answering
 
-    def render(self, request: BodyRequest) -> Any:
+    def render(self, request: BodyRequest) -> object:
         """Implement `IResource`."""
         return self._answers.run(request, lambda: self._answering(request))
 
@@ -201,7 +201,7 @@ class Root(Resource):
         self._routes = routes
         self._klein: IResource = klein_app(routes).resource()
 
-    def render(self, request: BodyRequest) -> Any:
+    def render(self, request: BodyRequest) -> object:
         """Implement `IResource`."""
         routes = self._routes
         try:
@@ -253,7 +253,7 @@ class Root(Resource):
             return True
         return answer(request)
 
-    def _turn_away(self, request: Request, refusal: Refusal) -> Any:
+    def _turn_away(self, request: Request, refusal: Refusal) -> object:
         routes = self._routes
 
         async def refuse() -> None:
@@ -279,7 +279,7 @@ class Root(Resource):
         routes.answers.run(request, lambda: transport(request, channel))
         return True
 
-    def _channel(self, request: BodyRequest, here: ChannelPath) -> Any:
+    def _channel(self, request: BodyRequest, here: ChannelPath) -> object:
         routes = self._routes
         if request.method == b"OPTIONS":
             return routes.answers.run(request, lambda: self._preflight(request, here))

@@ -103,7 +103,7 @@ class Link:
         self._waiting.append(waiting)
         timer = self._reactor.callLater(seconds, self._give_up, waiting)
 
-        def settled(result: Any) -> Any:
+        def settled(result: object) -> object:
             if timer.active():
                 timer.cancel()
             return result
@@ -127,7 +127,7 @@ class Link:
         self._dialing = None if done.called else done
         done.addBoth(self._dialed)
 
-    def _dialed(self, result: Any) -> None:
+    def _dialed(self, result: object) -> None:
         self._dialing = None
 
     def _opened(self, connection: Connection) -> None:

@@ -216,7 +216,7 @@ class PostgresReplayLog:
             return fail(StoreUnavailable())
         return ensureDeferred(self._told(work, side))
 
-    async def _told(self, work: Any, side: str) -> Any:
+    async def _told(self, work: Any, side: str) -> object:
         try:
             answer = await work
         except Trouble as trouble:

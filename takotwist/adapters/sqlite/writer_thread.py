@@ -45,8 +45,10 @@ class StayingThread:
         threads = IReactorFromThreads.providedBy(reactor)
         self._in_reactor = reactor.callFromThread if threads else _at_once
         self._stay = STAY if threads else 0.0
-        self._work: SimpleQueue[tuple[Callable[[Any], Any], Deferred[Any]] | None] = SimpleQueue()
-        self._there: Deferred[Any] | None = None
+        self._work: SimpleQueue[tuple[Callable[[object], object], Deferred[Any]] | None] = (
+            SimpleQueue()
+        )
+        self._there: Deferred[object] | None = None
 
     def do(self, work: Callable[[Any], T]) -> Deferred[T]:
         """Call `work` with the pool's connection in its thread."""
@@ -79,7 +81,7 @@ class StayingThread:
             # It came while the thread was on its way out.
             self._come()
 
-    def _next_now(self) -> tuple[Callable[[Any], Any], Deferred[Any]] | None:
+    def _next_now(self) -> tuple[Callable[[object], object], Deferred[object]] | None:
         try:
             return self._work.get_nowait()
         except Empty:

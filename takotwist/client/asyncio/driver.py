@@ -155,7 +155,7 @@ class Driver(driver.Driver):
             self._session = session_for(self.target, self.ca_file)
         return self._session
 
-    def ask(self, function: Callable[..., object], *args: object) -> Awaitable[Any]:
+    def ask(self, function: Callable[..., object], *args: object) -> Awaitable[object]:
         """Call a function of the caller's, whose result may have to be waited for."""
         return called(function, *args)
 

@@ -247,7 +247,7 @@ class _WebSocket(WebSocketClientProtocol):  # type: ignore[misc]
             self._otherwise(self._other, b"")
         super().connectionLost(reason)
 
-    def _tell(self, fact: Callable[..., None], *args: Any, **more: Any) -> None:
+    def _tell(self, fact: Callable[..., None], *args: object, **more: object) -> None:
         if not self._told:
             self._told = True
             self._line.tell(partial(fact, **more), *args, self._line.now())
@@ -335,7 +335,7 @@ class Abortable:
     """
 
     _endpoint: IStreamClientEndpoint
-    _made: Any = attrs.field(default=None, init=False)
+    _made: object = attrs.field(default=None, init=False)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """See `IStreamClientEndpoint`."""

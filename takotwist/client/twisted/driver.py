@@ -149,7 +149,7 @@ class Driver(driver.Driver):
     @classmethod
     def on(
         cls,
-        reactor: Any,
+        reactor: object,
         connection: Connection,
         policy: Policy,
         target: Target,
@@ -201,7 +201,7 @@ class Driver(driver.Driver):
             cancel()
             await work
 
-    def ask(self, function: Callable[..., object], *args: object) -> Deferred[Any]:
+    def ask(self, function: Callable[..., object], *args: object) -> Deferred[object]:
         """Call a function of the caller's, whose result may have to be waited for."""
         return maybeDeferred(function, *args)
 

@@ -49,7 +49,7 @@ class _Resolver:
         resolutionReceiver: IResolutionReceiver,
         hostName: str,
         portNumber: int = 0,
-        addressTypes: Sequence[type[Any]] | None = None,
+        addressTypes: Sequence[type[object]] | None = None,
         transportSemantics: str = "TCP",
     ) -> IHostResolution:
         """See `IHostnameResolver`."""

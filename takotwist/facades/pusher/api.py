@@ -7,7 +7,6 @@ it is for.  Every answer has a JSON body, because libraries read one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 from urllib.parse import unquote
 
 import attrs
@@ -136,14 +135,14 @@ class PusherApi:
 
     # events
 
-    async def _events(self, hub: Hub, said: Mapping[str, Any]) -> object:
+    async def _events(self, hub: Hub, said: Mapping[str, object]) -> object:
         one = self._event(hub, said)
         await self._trigger(hub, [one])
         if not one.info:
             return {}
         return {"channels": {name.text: self._facts(hub, name, one.info) for name in one.names}}
 
-    async def _batch(self, hub: Hub, said: Mapping[str, Any]) -> object:
+    async def _batch(self, hub: Hub, said: Mapping[str, object]) -> object:
         batch = said.get("batch")
         if not isinstance(batch, list) or not batch:
             raise BodyInvalid("batch must be a list of events.")
@@ -245,7 +244,7 @@ def _only(request: BodyRequest, method: bytes) -> None:
         raise MethodNotAllowed(allow=(method.decode("ascii"),))
 
 
-def _read(body: bytes) -> Mapping[str, Any]:
+def _read(body: bytes) -> Mapping[str, object]:
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -14,7 +13,7 @@ from takotwist.facades.pusher.roster import info_of
 from takotwist.facades.pusher.signatures import is_signed, of_channel, of_user
 
 #: A user who has signed in: its id, and what the app says of it.
-User = tuple[str, dict[str, Any]]
+User = tuple[str, dict[str, object]]
 
 
 def let_in(
@@ -23,7 +22,7 @@ def let_in(
     socket_id: str,
     user: User | None,
     name: Name,
-    data: Mapping[str, Any],
+    data: Mapping[str, object],
 ) -> tuple[str | None, bytes]:
     """Check the signature of a subscription.
 
@@ -62,7 +61,7 @@ def _member(settings: PusherSettings, user_id: object, info: bytes) -> tuple[str
     return user_id, info
 
 
-def _object(text: str, what: str) -> dict[str, Any]:
+def _object(text: str, what: str) -> dict[str, object]:
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -81,7 +80,7 @@ def _user_id(value: object, what: str) -> str:
     return text
 
 
-def sign_in(app: PusherApp, socket_id: str, data: Mapping[str, Any]) -> User:
+def sign_in(app: PusherApp, socket_id: str, data: Mapping[str, object]) -> User:
     """Check the signature of a user.
 
     :raises CredentialsMissing: it is not the app's. :raises BodyInvalid: it is, of no user.

@@ -8,8 +8,6 @@ string that was triggered comes out as the same string.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from takotwist.codecs.tako_json import check_type, encode_value, payload
@@ -41,7 +39,7 @@ def read_frame(text: bytes) -> ClientFrame:
         raise BodyInvalid(f"A frame must be {{'event','data'}}: {bad}") from None
 
 
-def read_data(raw: msgspec.Raw) -> dict[str, Any]:
+def read_data(raw: msgspec.Raw) -> dict[str, object]:
     """The data of a frame about a channel: an object, or the same as a string.
 
     :raises BodyInvalid: it is neither.

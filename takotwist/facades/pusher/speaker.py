@@ -169,7 +169,7 @@ class PusherSpeaker:
 
     # subscriptions
 
-    def _about(self, said: ClientFrame, do: Callable[[Name, dict[str, Any]], Any]) -> None:
+    def _about(self, said: ClientFrame, do: Callable[[Name, dict[str, object]], Any]) -> None:
         data = read_data(said.data)
         name = Name.of(data.get("channel"))
         self._queues.take(
@@ -187,7 +187,7 @@ class PusherSpeaker:
         told = {"type": kind, "error": refusal.sentence, "status": refusal.http_status}
         self._wire.send(frame("pusher:subscription_error", told, name.text))
 
-    async def _subscribe(self, name: Name, data: dict[str, Any]) -> None:
+    async def _subscribe(self, name: Name, data: dict[str, object]) -> None:
         hub = self._hub
         if name.text in self._channels:
             self._error(f"Existing subscription to channel {name.text}")
@@ -231,7 +231,7 @@ class PusherSpeaker:
             if name.text not in self._channels:
                 hub.channels.left(name, self)
 
-    async def _unsubscribe(self, name: Name, data: dict[str, Any]) -> None:
+    async def _unsubscribe(self, name: Name, data: dict[str, object]) -> None:
         self._forget(name.text)
 
     def _forget(self, text: str) -> None:
@@ -242,7 +242,7 @@ class PusherSpeaker:
 
     # the user
 
-    def _sign_in(self, data: Mapping[str, Any]) -> None:
+    def _sign_in(self, data: Mapping[str, object]) -> None:
         try:
             user_id, said = sign_in(self._hub.app, self.socket_id, data)
         except CredentialsMissing as forged:

@@ -71,10 +71,10 @@ class Calls:
     verifier: Verifier
     new_id: Callable[[], str]
     cost: Callable[[str], None] = lambda subject: None
-    _functions: Mapping[str, Function[..., Any]] = attrs.field(factory=dict, init=False)
+    _functions: Mapping[str, Function[..., object]] = attrs.field(factory=dict, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
-    def replace(self, functions: Mapping[str, Function[..., Any]]) -> None:
+    def replace(self, functions: Mapping[str, Function[..., object]]) -> None:
         """From now on serve these.  Calls under way end as they began."""
         self._functions = functions
         self.sessions.tally.keep(functions)
@@ -126,9 +126,9 @@ class Calls:
 
     async def _run(
         self,
-        function: Function[..., Any],
+        function: Function[..., object],
         running: RunningCall,
-        args: list[Any],
+        args: list[object],
         named: dict[str, Json],
         secret: str | None,
     ) -> bytes:
@@ -176,7 +176,7 @@ class Calls:
             )
 
     def _permission(
-        self, function: Function[..., Any], context: CallContext
+        self, function: Function[..., object], context: CallContext
     ) -> PublishPermission | None:
         """The permission to publish on the call's objects, asked with the call's credentials."""
         verification = function.verification
@@ -199,7 +199,7 @@ class Calls:
         return PublishPermission(function.name, context.subject, ask, self.services.seconds)
 
     async def _subject(
-        self, function: Function[..., Any], caller: Caller, running: RunningCall
+        self, function: Function[..., object], caller: Caller, running: RunningCall
     ) -> str | None:
         if function.verification is None:
             return None
@@ -215,7 +215,9 @@ class Calls:
         return subject
 
     @staticmethod
-    def _arguments(function: Function[..., Any], body: bytes) -> tuple[list[Any], dict[str, Json]]:
+    def _arguments(
+        function: Function[..., object], body: bytes
+    ) -> tuple[list[object], dict[str, Json]]:
         try:
             said = _BODY.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
@@ -255,7 +257,7 @@ def _until_left(work: Deferred[Any], running: RunningCall, *, finishes: bool) ->
         if not finishes:
             work.cancel()
 
-    answer: Deferred[Any] = Deferred(left)
+    answer: Deferred[object] = Deferred(left)
 
     def done(result: object) -> None:
         # Whoever has left hears nothing; what went wrong in the function is in the log.

@@ -63,7 +63,7 @@ class Verification:
     """
 
     function: str
-    verify: Callable[..., Any]
+    verify: Callable[..., object]
     header: str | None
     cookie: str | None
 
@@ -125,7 +125,7 @@ class Function(Generic[P, R]):
 
     def bind(
         self, args: Sequence[bytes], named: Mapping[str, bytes], marks: Sequence[Mark] = ()
-    ) -> tuple[list[Any], dict[str, Json]]:
+    ) -> tuple[list[object], dict[str, Json]]:
         """Decode arguments from JSON, as the function takes them.
 
         :param marks: their paths begin with ``args`` and an index, or ``named`` and a name.
@@ -267,7 +267,7 @@ def function(
 
 def discover_functions(
     source: str | Path, *, again: bool = False
-) -> Mapping[str, Function[..., Any]]:
+) -> Mapping[str, Function[..., object]]:
     """Load all functions of `source`, by their names on the wire.
 
     :param source: a folder, one file, or the dotted name of a module or package.
@@ -278,7 +278,7 @@ def discover_functions(
 
     def collect(
         modules: Iterable[tuple[str, ModuleType]], each: bool
-    ) -> Mapping[str, Function[..., Any]]:
+    ) -> Mapping[str, Function[..., object]]:
         found = collected(modules, Function, "function for pages", how, each=each)
         for one in found.values():
             # Its signature is read here, so that what is wrong with it is said at start.

@@ -155,7 +155,7 @@ def take_apart(result: object, returned: Returned | None = None) -> tuple[Encode
 
 
 def _without(
-    value: Any,
+    value: object,
     objects: Mapping[UUID, Any],
     path: tuple[str | int, ...],
     found: list[Found],

@@ -81,7 +81,7 @@ class Verifier:
         raise AuthUnavailable("The app failed while authorizing.")
 
 
-def _waiting(verify: Callable[..., Any], asked: Any) -> Callable[[], Any]:
+def _waiting(verify: Callable[..., Any], asked: object) -> Callable[[], Any]:
     async def wait() -> Any:
         return await verify(asked)
 

@@ -55,7 +55,7 @@ def accepts_argument(callback: Callable[..., object]) -> bool:
 
 def call(
     callback: Callable[..., object], arguments: Sequence[object]
-) -> tuple[Any, Deferred[Any] | None]:
+) -> tuple[object, Deferred[object] | None]:
     """Call a function of the app.
 
     :return: its result, or a Deferred where it waits.  What it raises is raised.
@@ -99,7 +99,7 @@ class Dispatch:
 
         go_on(None)
 
-    def all_at_once(self, listeners: Sequence[Callable[..., Any]], arguments: Any) -> None:
+    def all_at_once(self, listeners: Sequence[Callable[..., object]], arguments: Any) -> None:
         """Dispatch a message: all are called in order, and `done` when all have settled."""
         left = 1
         first: BaseException | None = None

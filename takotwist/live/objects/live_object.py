@@ -277,7 +277,7 @@ class LiveObject(MachineDriver):
         """Call once when the client attaches for the first time; now if it has."""
         self._lifetime.on_open(callback)
 
-    def on_close(self, callback: Callable[..., Any]) -> None:
+    def on_close(self, callback: Callable[..., object]) -> None:
         """Call once at the permanent end, with the error or `None`; now if it has ended.
 
         The callback may take no argument.  A coroutine is waited for by `close`,
@@ -309,7 +309,7 @@ class LiveObject(MachineDriver):
                 self._act(self._machine.close, longest, self._clock(), excused)
         return lifetime.closed
 
-    def abort(self, value: Any = None, message: str | None = None) -> None:
+    def abort(self, value: object = None, message: str | None = None) -> None:
         """End at once; the client's `onClose` gets an `Abort` with `value`.  Harmless at the end.
 
         :raises TypeError: :raises ValueError: JSON has no form for `value`.

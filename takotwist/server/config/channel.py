@@ -117,13 +117,13 @@ class ChannelKeys:
         "Whether anyone may subscribe. If not, the app at app.url is asked, or a token counts"
         " (tokens.channels).",
     )
-    params: dict[str, Any] = setting(
+    params: dict[str, object] = setting(
         Table(),
         {},
         'The params: a JSON Schema of type object, or in short { roomId = "string",'
         ' limit = "integer?" }, where ? is optional and a table is a schema.',
     )
-    messages: dict[str, Any] = setting(
+    messages: dict[str, object] = setting(
         Table(),
         {},
         "Message types and the JSON Schema of each one's data (true: any). Empty: any type.",

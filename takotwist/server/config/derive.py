@@ -93,7 +93,7 @@ def read_secret_file(path: Path) -> SecretFile:
 
 
 def derive(
-    values: dict[str, Any],
+    values: dict[str, object],
     sources: dict[str, str],
     flags: Mapping[str, object],
     environ: Mapping[str, str],

@@ -232,7 +232,7 @@ class Listed(Kind):
                 return text
         return [self.item.from_text(part.strip()) for part in text.split(",") if part.strip()]
 
-    def read(self, value: object, folder: Path) -> tuple[Any, ...]:
+    def read(self, value: object, folder: Path) -> tuple[object, ...]:
         if not isinstance(value, (list, tuple)):
             raise self.refuse(value)
         if len(value) < self.least:
@@ -254,7 +254,7 @@ class Table(Kind):
 
     word = "table"
 
-    def read(self, value: object, folder: Path) -> dict[str, Any]:
+    def read(self, value: object, folder: Path) -> dict[str, object]:
         if isinstance(value, dict):
             return value
         raise self.refuse(value)

@@ -73,7 +73,7 @@ class Said:
     :ivar folder: what a relative path in it is relative to.
     """
 
-    value: Any = attrs.field(repr=False)
+    value: object = attrs.field(repr=False)
     source: str
     folder: Path
 
@@ -302,7 +302,7 @@ def _said_of(section: str, values: Mapping[str, object]) -> dict[str, Any]:
 
 def _read(
     layer: Mapping[str, Said],
-    values: dict[str, Any],
+    values: dict[str, object],
     sources: dict[str, str],
     problems: Collected,
 ) -> None:

@@ -45,7 +45,7 @@ class Key:
 
     section: str
     name: str
-    default: Any
+    default: object
     setting: Setting
 
     @property

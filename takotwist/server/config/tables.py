@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from takotwist.server.config.kind import Unfit
 from takotwist.server.config.problems import did_you_mean
@@ -22,7 +22,7 @@ def read_table(
     """One table.  :raises Unfit: names what is wrong in it, and no value."""
     if not isinstance(table, dict):
         raise Unfit(f"{what} must be a table")
-    said: dict[str, Any] = {}
+    said: dict[str, object] = {}
     for name, value in table.items():
         if name not in keys:
             raise Unfit(f"{what} has {name!r}, which is unknown{did_you_mean(name, keys)}")

@@ -35,10 +35,10 @@ class ChildService(Protocol):
     def startService(self) -> None:
         """Begin.  A `SystemExit` says why it cannot."""
 
-    def stopService(self) -> Any:
+    def stopService(self) -> object:
         """End calmly; a Deferred."""
 
-    def reload(self, config: Any) -> None:
+    def reload(self, config: object) -> None:
         """Take up a configuration (SIGHUP).
 
         :raises TakoError: it cannot be used; then nothing has changed.
@@ -116,7 +116,7 @@ def _run(control: socket.socket, start: Start) -> int:
     flush = start_logging(options.log())
     module, _, function = start.entry.partition(":")
 
-    def received(message: Mapping[str, Any]) -> None:
+    def received(message: Mapping[str, object]) -> None:
         if "leave" in message:
             child.on_leave()
         elif "stop" in message:

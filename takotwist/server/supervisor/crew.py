@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -122,7 +121,7 @@ class Crew:
 
     # what processes say
 
-    def _received(self, run: Run, message: Mapping[str, Any]) -> None:
+    def _received(self, run: Run, message: Mapping[str, object]) -> None:
         if "ready" in message and not run.told:
             self._ready(run)
         elif "taken" in message and run.told and not run.asked:

@@ -61,7 +61,7 @@ class HandedSocket:
     port: Any = None
     _ended: bool = False
 
-    def accept(self) -> tuple[socket.socket, Any]:
+    def accept(self) -> tuple[socket.socket, object]:
         """See `socket.socket.accept`."""
         while not self._ended:
             descriptor = receive(self._channel)
@@ -84,7 +84,7 @@ class HandedSocket:
     def _closed(self) -> None:
         self._counts.closed[self._slot] += 1
 
-    def getsockname(self) -> Any:
+    def getsockname(self) -> object:
         """See `socket.socket.getsockname`."""
         return self.address
 

@@ -216,7 +216,7 @@ class Handing:
         self._paused.clear()
 
     def _accept(
-        self, listener: int, port: Any, accept: Callable[[], tuple[socket.socket, Any]]
+        self, listener: int, port: object, accept: Callable[[], tuple[socket.socket, object]]
     ) -> None:
         """In the place of the port's own `doRead`, which would make a transport of each."""
         for _ in range(BATCH):

@@ -87,7 +87,7 @@ def available_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     return max(1, cpus)
 
 
-def held(config: Config) -> dict[str, Any]:
+def held(config: Config) -> dict[str, object]:
     """The values of `HELD`, as JSON has them."""
     values = {dotted: config.value(KEYS[dotted]) for dotted in HELD}
     return {
@@ -105,7 +105,7 @@ def holding(config: Config, values: Mapping[str, Any]) -> Config:
     sections: dict[str, dict[str, Any]] = {}
     for dotted, value in values.items():
         key = KEYS[dotted]
-        typed: Any = tuple(value) if isinstance(value, list) else value
+        typed: object = tuple(value) if isinstance(value, list) else value
         if isinstance(config.value(key), Path):
             typed = Path(value)
         sections.setdefault(key.section, {})[key.name] = typed

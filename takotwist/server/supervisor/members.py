@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -26,7 +26,7 @@ class Running(Protocol):
     def taker(self) -> Taker | None:
         """Its end of the handing over; `None` for a kind that takes no connections."""
 
-    def send(self, **message: Any) -> bool:
+    def send(self, **message: object) -> bool:
         """Send it a message."""
 
     def signal(self, number: signal.Signals) -> None:
@@ -41,7 +41,7 @@ class Launcher(Protocol):
         kind: Kind,
         number: int,
         slot: int,
-        received: Callable[[Mapping[str, Any]], object],
+        received: Callable[[Mapping[str, object]], object],
         ended: Callable[[int], object],
     ) -> Running:
         """Launch one.

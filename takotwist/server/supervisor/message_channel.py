@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import attrs
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -19,7 +18,7 @@ from zope.interface import implementer
 LARGEST = 128 * 1024
 
 
-def encoded(message: Mapping[str, Any]) -> bytes:
+def encoded(message: Mapping[str, object]) -> bytes:
     """A message as it is sent."""
     return json.dumps(message).encode()
 
@@ -35,7 +34,7 @@ class MessageChannel:
 
     _reactor: IReactorFDSet
     _socket: socket.socket
-    _received: Callable[[Mapping[str, Any]], object]
+    _received: Callable[[Mapping[str, object]], object]
     _ended: Callable[[], object]
 
     def start(self) -> None:
@@ -49,7 +48,7 @@ class MessageChannel:
             self._reactor.removeReader(self)
             self._socket.close()
 
-    def send(self, **message: Any) -> bool:
+    def send(self, **message: object) -> bool:
         """Send; whether the other end can have it: it may be gone, or read nothing any more."""
         try:
             self._socket.send(encoded(message))

@@ -148,7 +148,7 @@ class QuicPorts:
             for one in sockets:
                 one.close()
 
-    def _route(self, port: int) -> Callable[[bytes, tuple[Any, ...]], None]:
+    def _route(self, port: int) -> Callable[[bytes, tuple[object, ...]], None]:
         def passed_on(datagram: bytes, source: tuple[Any, ...]) -> None:
             try:
                 header = pull_quic_header(Buffer(data=datagram), host_cid_length=ID_LENGTH)
@@ -171,7 +171,7 @@ class StandIn:
 
     _reactor: IReactorFDSet
     _socket: socket.socket
-    _passed_on: Callable[[bytes, tuple[Any, ...]], None]
+    _passed_on: Callable[[bytes, tuple[object, ...]], None]
     _reading: bool = False
 
     def read(self, wanted: bool) -> None:

@@ -101,7 +101,7 @@ class Launched:
         """Of the process."""
         return self._process.pid
 
-    def send(self, **message: Any) -> bool:
+    def send(self, **message: object) -> bool:
         """Send it a message."""
         return self._channel.send(**message)
 
@@ -234,7 +234,7 @@ class Supervisor(MultiService):
         kind: Kind,
         number: int,
         slot: int,
-        received: Callable[[Mapping[str, Any]], object],
+        received: Callable[[Mapping[str, object]], object],
         ended: Callable[[int], object],
     ) -> Launched:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -338,7 +338,7 @@ class Supervisor(MultiService):
         self.log.info("stopped")
 
 
-def _described(one: Listening, channel: socket.socket) -> tuple[int, int, Any]:
+def _described(one: Listening, channel: socket.socket) -> tuple[int, int, object]:
     opened: socket.socket = one.port.socket
     address = opened.getsockname()
     if isinstance(address, bytes):

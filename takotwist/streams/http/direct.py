@@ -198,11 +198,11 @@ class DirectRequest:
     # who asks, and what
 
     @property
-    def client(self) -> Any:
+    def client(self) -> object:
         """Address of the socket's other end."""
         return self.channel.transport.getPeer()
 
-    def getHost(self) -> Any:
+    def getHost(self) -> object:
         """Address of ours."""
         return self.channel.transport.getHost()
 

@@ -178,7 +178,7 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         super().allHeadersReceived()
         request.begin(length)
 
-    def requestDone(self, request: Any) -> None:
+    def requestDone(self, request: object) -> None:
         # Requests that came in the same read have other heads.
         self._head = b""
         self._head_begun = self._head_read = False
@@ -336,7 +336,7 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         if len(data) > MAX_HELD:
             self._networkProducer.pauseProducing()
 
-    def connectionLost(self, reason: Any = None) -> None:
+    def connectionLost(self, reason: object = None) -> None:
         # What came behind a request that is being answered was never begun.
         self._held = b""
         self._let_in()

@@ -45,7 +45,7 @@ class Http2Connection(_Connection):  # type: ignore[misc]
 
     abortTimeout = 5
     _sendingDeferred: Any
-    _abortingCall: Any
+    _abortingCall: object
 
     def __init__(self, site: Any) -> None:
         super().__init__(site.reactor)
@@ -95,7 +95,7 @@ class Http2Connection(_Connection):  # type: ignore[misc]
         self._count_head()
         self._wake()
 
-    def connectionLost(self, reason: Any, _cancelTimeouts: bool = True) -> None:
+    def connectionLost(self, reason: object, _cancelTimeouts: bool = True) -> None:
         self._finished()
         for stream_id in list(self._unread):
             self._taken(stream_id)
@@ -178,7 +178,7 @@ class Http2Connection(_Connection):  # type: ignore[misc]
         else:
             self._dropped.pop(event.stream_id, None)
 
-    def _handlePriorityUpdate(self, event: Any) -> None:
+    def _handlePriorityUpdate(self, event: object) -> None:
         """Nothing: RFC 9113, section 5.3.2, lets a server pass them over.
 
         The tree of priorities takes streams that nobody has opened, remembers them for as
@@ -236,7 +236,7 @@ class Http2Connection(_Connection):  # type: ignore[misc]
 
     # the sending loop
 
-    def _sendPrioritisedData(self, *args: Any) -> None:
+    def _sendPrioritisedData(self, *args: object) -> None:
         before = self.conn.outbound_flow_control_window
         try:
             super()._sendPrioritisedData(*args)

@@ -100,7 +100,7 @@ class Http1Pipe:
         """The connection is going; `Request.notifyFinish` tells of it."""
 
 
-class CountedQueue(deque[Any]):
+class CountedQueue(deque[object]):
     """The bytes queued for one HTTP/2 stream, counted as they come and go.
 
     It takes the place of the queue that `H2Connection` keeps for the stream, of
@@ -123,7 +123,7 @@ class CountedQueue(deque[Any]):
         if isinstance(item, bytes):
             self.size += len(item)
 
-    def popleft(self) -> Any:
+    def popleft(self) -> object:
         item = super().popleft()
         if isinstance(item, bytes):
             self.size -= len(item)

@@ -11,13 +11,13 @@ from h2.exceptions import StreamClosedError
 from twisted.web.server import Request
 
 
-def http2_stream(request: Request) -> Any | None:
+def http2_stream(request: Request) -> object | None:
     """The stream that carries `request`, `None` where it is not on HTTP/2."""
     channel = getattr(request, "channel", None)
     return channel if hasattr(channel, "streamID") and hasattr(channel, "_conn") else None
 
 
-def connection_of(channel: object) -> Any:
+def connection_of(channel: object) -> object:
     """The connection of a stream; `channel` itself where it is one already, as on HTTP/1.1."""
     return getattr(channel, "_conn", channel)
 

@@ -48,7 +48,7 @@ def has_encoder(request: object) -> bool:
     return getattr(request, "_encoder", None) is not None
 
 
-def take_transport(channel: Any, data_received: Callable[[bytes], object]) -> tuple[Any, bytes]:
+def take_transport(channel: Any, data_received: Callable[[bytes], object]) -> tuple[object, bytes]:
     """Take an HTTP/1.1 channel of twisted.web out from between its transport and `data_received`.
 
     :return: the transport, and the bytes that were read behind the request.

@@ -32,7 +32,7 @@ _ffi: Any = getattr(SSL, "_ffi", None)
 
 #: One record, on its way from OpenSSL to a socket.  For all connections: no code of others
 #: runs meanwhile, as all of this is in the reactor's thread.
-_record: Any = None if _ffi is None else _ffi.new("char[]", RECORD + RECORD_OVERHEAD)
+_record: object = None if _ffi is None else _ffi.new("char[]", RECORD + RECORD_OVERHEAD)
 _bytes_of_record: Any = None if _ffi is None else _ffi.buffer(_record)
 
 

@@ -148,7 +148,7 @@ EXTENSION = "permessage-deflate"
 
 def agree(
     offers: list[tuple[str, dict[str, list[Any]]]], config: Deflate, max_message_size: int
-) -> tuple[dict[str, list[Any]], Any] | None:
+) -> tuple[dict[str, list[object]], object] | None:
     """The first offer that can be met.
 
     :param offers: extensions with their parameters, as the client lists them.

@@ -128,7 +128,7 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
     _incoming: Incoming | None = None
     #: Whether the transport was lost, and why.
     _gone = False
-    _why: Any = None
+    _why: object = None
     #: When the rest of what came is taken, where it was too much for one turn.
     _turn: IDelayedCall | None = None
     #: Steps that are left in this turn.

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, cast
+from typing import cast
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -59,7 +59,7 @@ class Session:
         self._handler = handler
         self._config = config
         self._reactor = reactor
-        self._running: Deferred[Any] | None = None
+        self._running: Deferred[object] | None = None
         self._keepalive: Keepalive | None = None
         #: What came behind the handshake, in the same read.
         self._early: list[tuple[bytes, bool]] = []

@@ -187,7 +187,7 @@ class Work:
     def __bool__(self) -> bool:
         return bool(self._tasks)
 
-    def start(self, work: Coroutine[Deferred[Any], Any, Any]) -> None:
+    def start(self, work: Coroutine[Deferred[object], object, object]) -> None:
         """Run a coroutine."""
         task = Deferred.fromCoroutine(work)
         self._tasks.add(task)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -12,7 +11,7 @@ from takotwist.streams.webtransport.config import WebTransportConfig
 from takotwist.streams.webtransport.request import SessionRequest, valid_path
 from takotwist.streams.webtransport.session import WebTransportSession
 
-Handler = Callable[[WebTransportSession], Coroutine[Deferred[Any], Any, Any]]
+Handler = Callable[[WebTransportSession], Coroutine[Deferred[object], object, object]]
 Admit = Callable[[SessionRequest], Awaitable[int] | int]
 
 

@@ -146,7 +146,7 @@ class WebTransportSession:
         while not self.draining and self._closed is None:
             await self._change()
 
-    def start(self, work: Coroutine[Deferred[Any], Any, Any]) -> None:
+    def start(self, work: Coroutine[Deferred[object], object, object]) -> None:
         """Run a coroutine beside the handler.
 
         What it raises is logged and closes the session with 1011; when the

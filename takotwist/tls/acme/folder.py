@@ -24,7 +24,6 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import attrs
@@ -143,12 +142,12 @@ class AcmeFolder:
         """Remember it."""
         self._write_json("record.json", {"for": self._purpose, "record": attrs.asdict(record)})
 
-    def account(self) -> Mapping[str, Any]:
+    def account(self) -> Mapping[str, object]:
         """The account with this authority; empty where there is none."""
         said = self._read_json("account.json")
         return said if said.get("directory") == self.directory else {}
 
-    def write_account(self, key: Mapping[str, Any], uri: str | None) -> None:
+    def write_account(self, key: Mapping[str, object], uri: str | None) -> None:
         """Remember it.
 
         :param key: a JSON Web Key.
@@ -203,14 +202,14 @@ class AcmeFolder:
 
     # files
 
-    def _read_json(self, name: str) -> dict[str, Any]:
+    def _read_json(self, name: str) -> dict[str, object]:
         try:
             said = json.loads((self.path / name).read_bytes())
         except (OSError, ValueError, RecursionError):
             return {}
         return said if isinstance(said, dict) else {}
 
-    def _write_json(self, name: str, said: Any) -> None:
+    def _write_json(self, name: str, said: object) -> None:
         self._write(name, json.dumps(said, indent=1).encode())
 
     def _write(self, name: str, content: bytes) -> None:

@@ -72,7 +72,7 @@ class TlsAlpn01(challenges.KeyAuthorizationChallenge):
     response_cls = TlsAlpn01Response
     typ = TlsAlpn01Response.typ
 
-    def validation(self, account_key: JWK, **_: Any) -> str:
+    def validation(self, account_key: JWK, **_: object) -> str:
         """The text whose hash is in the certificate."""
         authorization: str = self.key_authorization(account_key)
         return authorization
@@ -84,7 +84,7 @@ class _Network(client.ClientNetwork):
     The library does so once, and an authority of several machines refuses more than one.
     """
 
-    def post(self, *arguments: Any, **named: Any) -> requests.Response:
+    def post(self, *arguments: object, **named: object) -> requests.Response:
         """See `ClientNetwork`."""
         for _ in range(NONCES):
             try:
@@ -102,7 +102,7 @@ class _Notes:
         self.retry_after = 0.0
         self.date: datetime | None = None
 
-    def take(self, response: requests.Response, *_: Any, **__: Any) -> None:
+    def take(self, response: requests.Response, *_: object, **__: object) -> None:
         """Called with each answer."""
         said = response.headers.get("Retry-After", "")
         if response.status_code in (429, 503):
@@ -315,7 +315,7 @@ class _Reasons:
     def __enter__(self) -> None:
         """Begin."""
 
-    def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         match error:
             case None | OrderFailed():
                 return
@@ -338,7 +338,7 @@ class _Reasons:
 
 def _key_of(account: Mapping[str, Any]) -> JWK | None:
     try:
-        key: Any = JWK.from_json(account["key"])
+        key: object = JWK.from_json(account["key"])
     except (KeyError, ValueError, TypeError, JoseError):
         return None
     return key if isinstance(key, JWKEC) else None

@@ -60,7 +60,7 @@ class Record:
     reason: str = ""
 
     @classmethod
-    def of_json(cls, said: Any) -> Record:
+    def of_json(cls, said: object) -> Record:
         """The record that was written; an empty one where it cannot be read."""
         if not isinstance(said, dict):
             return cls()
