@@ -11,7 +11,6 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
 
 import attrs
 import treq
@@ -27,7 +26,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.web.client import RequestNotSent  # type: ignore[attr-defined]
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from takotwist.adapters.callable_runner import Caller
@@ -332,7 +331,7 @@ def was_cancelled(error: Exception) -> bool:
     )
 
 
-async def bounded_body(response: Any, limit: int) -> bytes:
+async def bounded_body(response: IResponse, limit: int) -> bytes:
     """The body of an answer.  :raises BodyTooLarge: it is longer than `limit` bytes."""
     parts: list[bytes] = []
     size = 0

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import (
+    IConsumer,
     IHostnameResolver,
     IHostResolution,
     IResolutionReceiver,
@@ -110,7 +111,7 @@ class _Body:
     def __init__(self, body: bytes) -> None:
         self._body, self.length = body, len(body)
 
-    def startProducing(self, consumer: Any) -> Deferred[None]:
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         consumer.write(self._body)
         done: Deferred[None] = Deferred()
         done.callback(None)
@@ -179,7 +180,7 @@ class WebhookSender:
         asking.addTimeout(self._timeout, self._reactor)
         return asking.addCallbacks(self._read, _unreachable)
 
-    def _read(self, response: Any) -> tuple[int, float]:
+    def _read(self, response: IResponse) -> tuple[int, float]:
         response.deliverBody(_Rest(self._reactor, self._timeout))
         said: Sequence[str] = response.headers.getRawHeaders("retry-after") or ("",)
         text = said[0].strip()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any
 
 from twisted.internet.defer import CancelledError, ensureDeferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
@@ -39,6 +39,6 @@ class WaitingPage(Resource):
         request.write(body)
         request.finish()
 
-    def _failed(self, failure: Any) -> None:
+    def _failed(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
             self._log.failure("a page failed", failure)

@@ -7,11 +7,12 @@ and a state is that of the worst.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
+
+from takotwist.core.json_values import Json
 
 #: Of these the least of all nodes counts, and of those the most.
 LEAST = frozenset({"tako_ready", "tako_store_available"})
@@ -69,7 +70,7 @@ class JoinedMetrics:
             yield joined
 
 
-def joined_channels(pages: Sequence[tuple[str, Any]], most_topics: int) -> object:
+def joined_channels(pages: Sequence[tuple[str, Json]], most_topics: int) -> object:
     """The lists of channels of nodes, in one.
 
     :param pages: each by its node's label, this node's first.
@@ -77,7 +78,7 @@ def joined_channels(pages: Sequence[tuple[str, Any]], most_topics: int) -> objec
     """
     (_, first), *_ = pages
     channels = {one["channel"]: {**one, "subscribers": 0, "nodes": {}} for one in first["channels"]}
-    topics: dict[str, dict[str, Any]] = {}
+    topics: dict[str, dict[str, Json]] = {}
     for label, page in pages:
         for one in page["channels"]:
             # A channel that only a newer version of the app has is shown as that has it.
@@ -99,6 +100,6 @@ def joined_channels(pages: Sequence[tuple[str, Any]], most_topics: int) -> objec
     }
 
 
-def _count(joined: dict[str, Any], label: str, subscribers: int) -> None:
+def _count(joined: dict[str, Json], label: str, subscribers: int) -> None:
     joined["subscribers"] += subscribers
     joined["nodes"][label] = joined["nodes"].get(label, 0) + subscribers

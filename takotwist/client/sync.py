@@ -143,7 +143,7 @@ class Presence:
         self._loop.run(self._inner.whole(), timeout)
         return self
 
-    def update(self, state: Json | Callable[[Any], Json], timeout: float | None = None) -> None:
+    def update(self, state: Json | Callable[[Json], Json], timeout: float | None = None) -> None:
         """Say something of oneself, and wait until the server has taken it.
 
         The newest counts, at most ten a second; it is said again after each reconnect.

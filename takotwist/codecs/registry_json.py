@@ -9,7 +9,7 @@ not at all, so a server never runs with half of an app's channels.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 import msgspec
@@ -148,7 +148,7 @@ def _state(rules: StateRules) -> _State:
 
 
 def _presence(rules: PresenceRules) -> _Presence:
-    def document(schema: PayloadSchema | None) -> Any:
+    def document(schema: PayloadSchema | None) -> Json:
         return None if schema is None else schema.schema.document
 
     return _Presence(

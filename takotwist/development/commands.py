@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import attrs
 
@@ -175,7 +174,7 @@ def commands(
     lines: Sequence[str],
     folder: Path,
     environ: Mapping[str, str],
-    say: Callable[[str, str], Any],
+    say: Callable[[str, str], object],
     kept: Kept,
 ) -> list[Command]:
     """A command for each line.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.python.failure import Failure
 
+T = TypeVar("T")
 
-def gather(waiting: Iterable[Deferred[Any]]) -> Deferred[list[Any]]:
+
+def gather(waiting: Iterable[Deferred[T]]) -> Deferred[list[T]]:
     """All results.  Fails as the first that fails does, and hears the others."""
-    results: Deferred[list[Any]] = gatherResults(list(waiting), consumeErrors=True)
+    results = gatherResults(list(waiting), consumeErrors=True)
     return results.addErrback(_first)
 
 

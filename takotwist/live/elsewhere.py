@@ -10,7 +10,7 @@ positions, and is told then which nodes are gone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 import msgspec
@@ -23,6 +23,7 @@ from twisted.internet.defer import (
 )
 
 from takotwist.core.deadlines import Deadline, Deadlines
+from takotwist.core.json_values import Json
 from takotwist.errors import Overloaded, Refusal, ShuttingDown, refusal_for
 from takotwist.live.machine.codec import trouble_json
 from takotwist.live.machine.frames import NETWORK
@@ -42,8 +43,8 @@ _LIVE = b'{"op":"live",'
 class _Heard(msgspec.Struct):
     op: str
     ref: int | str | None = None
-    open: list[Any] = []
-    ended: list[Any] = []
+    open: list[Json] = []
+    ended: list[Json] = []
     code: str = ""
     error: str = ""
 

@@ -22,11 +22,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 import msgspec
 
+from takotwist.core.json_values import Json
 from takotwist.errors import BodyInvalid, Refusal, VerifyRejected
 from takotwist.interfaces import Coro
 from takotwist.live.elsewhere import Elsewhere, FarPage
@@ -368,7 +369,7 @@ class Link:
             if silent >= 2 * self._settings.ping_interval:
                 self._wire.abort("silent")
                 return
-            objects: Sequence[Any] = ()
+            objects: Sequence[Json] = ()
             if self._session is not None:
                 objects = list(self._session.objects.values())
             for one in objects:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import attrs
 import msgspec
 
+from takotwist.core.json_values import Json
 from takotwist.live.machine.codec import read_trouble, trouble_json
 from takotwist.live.machine.frames import NETWORK, Frame, Position
 from takotwist.live.sessions import LiveSession
@@ -47,7 +47,7 @@ class FarAnswer:
     """What other nodes answer about the objects that they hold, as it stands on the wire."""
 
     here: Sequence[object] = ()
-    ended: Sequence[Any] = ()
+    ended: Sequence[Json] = ()
 
 
 #: No object is elsewhere.

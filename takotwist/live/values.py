@@ -20,6 +20,7 @@ import attrs
 import msgspec
 
 from takotwist.app.types import Declared
+from takotwist.core.json_values import Json
 
 #: The whole numbers that JavaScript reads as they are.
 SAFE = 2**53 - 1
@@ -111,14 +112,14 @@ def decode(data: bytes, marks: Sequence[Mark], declared: Declared | None) -> Any
     return plain if declared is None else declared.accept(plain)
 
 
-def put_back(plain: object, marks: Sequence[Mark]) -> Any:
+def put_back(plain: object, marks: Sequence[Mark]) -> Json:
     """Put dates and bytes back where the marks say.
 
     :raises ValueError: a mark is nothing of the data.
     """
     root = [plain]
     for number, mark in enumerate(marks):
-        parent: Any = root
+        parent: Json = root
         *keys, last = [0, *mark.path]
         try:
             for key in keys:
@@ -146,7 +147,7 @@ class _Marking:
     what: str
     marks: list[Mark]
 
-    def walk(self, value: Any, path: list[str | int]) -> Any:
+    def walk(self, value: Json, path: list[str | int]) -> Json:
         """`value`, ready to be written as JSON, which msgspec makes ISO text and base64 in."""
         kind = type(value)
         if kind in _UNCHANGED:
@@ -232,7 +233,7 @@ def place(what: str, path: Sequence[str | int]) -> str:
     return what + "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in path)
 
 
-def _read(kind: str, text: Any) -> Any:
+def _read(kind: str, text: Json) -> Any:
     """:raises ValueError: :raises TypeError: it is none."""
     if kind == "bytes":
         return b64decode(text, validate=True)

@@ -15,6 +15,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 
 from takotwist.admin.nodes import Answered, NodeInfo, read_info, this_process
 from takotwist.errors import Refusal
@@ -91,7 +92,7 @@ class Cluster(Service):
         asking: Deferred[Answered] = Deferred.fromCoroutine(answer())
         asking.addTimeout(ASK_SECONDS, self._reactor)
 
-        def unanswered(failure: Any) -> Answered:
+        def unanswered(failure: Failure) -> Answered:
             failure.trap(NodeGone, Refusal, DeferredTimeout)
             return Answered(info, None)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import msgspec
@@ -246,7 +246,7 @@ def compose(
         admission: Admission,
         may_publish: Callable[[ReadableRequest], None],
         cost: Callable[[str, int], None],
-        check_access: Callable[[Any], None],
+        check_access: Callable[[ReadableRequest], None],
         pages: Mapping[str, IResource],
         live: LiveRoutes | None = None,
         elsewhere: IResource | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
@@ -25,6 +25,7 @@ from takotwist.ports import IAuthorizer
 from takotwist.server.compose_sentences import Sentences
 from takotwist.server.config.pusher import Pusher, PusherAppKeys
 from takotwist.server.reloadable import Reloadable
+from takotwist.streams.http.interface import ReadableRequest
 from takotwist.streams.http.peer import OriginPolicy
 from takotwist.streams.websocket.upgrade import WebSocketUpgrade
 from takotwist.transports.admission import Admission
@@ -164,7 +165,7 @@ def compose_pusher(
             webhooks.watch_app(hub.app.name, hub.channels.followed, hub.channels.all_members)
     by_key = {hub.app.key: hub for hub in hubs}
 
-    def is_secure(request: Any) -> bool:
+    def is_secure(request: ReadableRequest) -> bool:
         return (settings.peer(request).origin or "").startswith("https:")
 
     sockets = PusherSockets(

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
@@ -77,7 +76,7 @@ class LogWriter(MultiService):
             [Listen(endpoint=_endpoint(_path(config)), factory=self.host, key="state_dir")],
             lambda at, one: one.port.startReading(),
         )
-        looking: Any = TimerService(SOCKET_SECONDS, self._look_after_socket)
+        looking = TimerService(SOCKET_SECONDS, self._look_after_socket)
         looking.clock = reactor
         looking.setServiceParent(self)
         interval = config.replay.sweep_interval_seconds

@@ -13,13 +13,14 @@ import secrets
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import attrs
 import msgspec
 from twisted.internet import error as internet_error
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 
 from takotwist.admin.nodes import NodeInfo, read_info
@@ -167,7 +168,7 @@ class NodePeers:
         self._known_at = self._seconds()
         return True
 
-    def _endpoint_of(self, info: NodeInfo) -> Any:
+    def _endpoint_of(self, info: NodeInfo) -> IStreamClientEndpoint:
         kind, _, rest = info.peer.partition(":")
         if kind == "unix":
             if info.host != self.host:

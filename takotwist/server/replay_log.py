@@ -9,7 +9,7 @@ import random
 import secrets
 import socket
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO
 
 from takotwist.adapters.sqlite.log import SqliteReplayLog
 from takotwist.interfaces import IReactor
@@ -18,7 +18,7 @@ from takotwist.server.config import Config
 from takotwist.server.state_lock import lock_log
 
 #: Makes the log of a process: of the configuration, for a reactor, by unix time in seconds.
-MakeLog = Callable[[Config, Any, Callable[[], float]], IReplayLog]
+MakeLog = Callable[[Config, IReactor, Callable[[], float]], IReplayLog]
 
 
 def replay_log(config: Config, reactor: IReactor, wall: Callable[[], float]) -> IReplayLog:

@@ -172,10 +172,10 @@ class TakoService(MultiService):
         parts = self.parts
         ticker = Ticker(parts.deadlines, parts.flush_batch, parts.metrics, reactor)
         Service.setServiceParent(ticker, self)
-        looking: Any = TimerService(SOCKET_SECONDS, self._look_after_sockets)
+        looking = TimerService(SOCKET_SECONDS, self._look_after_sockets)
         looking.clock = reactor
         looking.setServiceParent(self)
-        revoking: Any = TimerService(REVOKED_SECONDS, self._end_revoked)
+        revoking = TimerService(REVOKED_SECONDS, self._end_revoked)
         revoking.clock = reactor
         revoking.setServiceParent(self)
         self._sweeper = Sweeper(

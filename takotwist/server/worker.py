@@ -12,12 +12,13 @@ import random
 import secrets
 import socket
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.interfaces import IStreamServerEndpoint
 
 from takotwist.adapters.shared.worker_log import WorkerLog
+from takotwist.core.json_values import JsonObject
 from takotwist.interfaces import IReactor
 from takotwist.ports import IReplayLog
 from takotwist.server.config import Config
@@ -91,7 +92,7 @@ def share(config: Config, count: int) -> Config:
         part = -(-config.value(key) // count)
         floor = 0 if least is None else min(config.value(KEYS[least]), config.value(key))
         sections.setdefault(key.section, {})[key.name] = max(part, floor)
-    changes: dict[str, Any] = {
+    changes: JsonObject = {
         name: attrs.evolve(getattr(config, name), **change) for name, change in sections.items()
     }
     return attrs.evolve(config, **changes)

@@ -133,7 +133,7 @@ class HttpPeer(MemoryPeer):
         return self.answered and len(rest) >= int(self.headers.get("content-length", "0"))
 
     @property
-    def json(self) -> Any:
+    def json(self) -> Json:
         """The body, read."""
         return msgspec.json.decode(self.body)
 
@@ -155,7 +155,7 @@ class HttpPeer(MemoryPeer):
         return found
 
     @property
-    def messages(self) -> list[Any]:
+    def messages(self) -> list[Json]:
         """The messages among the events."""
         return [event.data for event in self.events if event.name == "message"]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
+from takotwist.core.json_values import Json
 from takotwist.testing.memory_peer import HttpPeer
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -80,17 +80,17 @@ class MemorySocket(HttpPeer):
         return frames
 
     @property
-    def frames(self) -> list[Any]:
+    def frames(self) -> list[Json]:
         """The text frames, read: messages and control frames."""
         return [msgspec.json.decode(data) for opcode, data in self.raw_frames if opcode == TEXT]
 
     @property
-    def messages(self) -> list[Any]:
+    def messages(self) -> list[Json]:
         """The messages among them."""
         return [frame for frame in self.frames if "op" not in frame]
 
     @property
-    def ops(self) -> list[Any]:
+    def ops(self) -> list[Json]:
         """The control frames among them."""
         return [frame for frame in self.frames if "op" in frame]
 

@@ -34,6 +34,7 @@ from takotwist.admin.health import Health
 from takotwist.app.channel import Channel
 from takotwist.app.discovery import Discovered
 from takotwist.core.channel import Registry
+from takotwist.core.json_values import Json
 from takotwist.flow.presence_nodes import Living
 from takotwist.live.broadcast.broadcast import set_default_broadcasts
 from takotwist.live.broadcast.bus import Bus
@@ -237,7 +238,7 @@ class World:
         peer.open(target, subprotocol, headers or {})
         return peer
 
-    def publish(self, target: str, type: str, data: object) -> Any:
+    def publish(self, target: str, type: str, data: object) -> Json:
         """Publish one message, as the app would; the message as stored.
 
         :param target: path and query of the topic.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
@@ -225,5 +225,5 @@ class MemoryNode:
     def _reach(self, work: Callable[[], T]) -> Deferred[T]:
         return succeed(work()) if self.available else fail(StoreUnavailable())
 
-    def _pass_on(self, ask: Callable[[], Deferred[Any]]) -> Deferred[Any]:
+    def _pass_on(self, ask: Callable[[], Deferred[T]]) -> Deferred[T]:
         return ask() if self.available else fail(StoreUnavailable())

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
 
 import attrs
 import psycopg
@@ -20,7 +19,7 @@ from psycopg.pq import ExecStatus, PGnotify
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import Ready, Wait
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IReadWriteDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -103,7 +102,7 @@ class Connection:
         self._secret = secret
         self._tasks: deque[_Task] = deque()
         self._running: Generator[Wait, Ready | None, list[PGresult]] | None = None
-        self._timer: Any = None
+        self._timer: IDelayedCall | None = None
         self._writes = False
         self._trouble: Trouble | None = None
         self._prepared: set[bytes] = set()

@@ -13,11 +13,11 @@ from the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Any
 
 from psycopg.pq import PGnotify
+from psycopg.pq.abc import PGresult
 from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -221,7 +221,9 @@ class Following:
         if self._heard.after(self.head) is not None or self._behind or self._notified > self.head:
             self._work()
 
-    def _report(self, head: int, topics: Sequence[Reported], skipped: Any = ()) -> None:
+    def _report(
+        self, head: int, topics: Sequence[Reported], skipped: Collection[str] | None = ()
+    ) -> None:
         self.head = head
         self._engine.seen = max(self._engine.seen, head)
         if self.follower is not None:
@@ -348,7 +350,7 @@ class Following:
             self._report_news(result, rows, to)
         # Else a topic was followed meanwhile, and from this head on: all of it once more.
 
-    def _report_news(self, result: Any, rows: set[int], to: int) -> None:
+    def _report_news(self, result: PGresult, rows: set[int], to: int) -> None:
         topics: dict[int, tuple[FollowedTopic, Lifecycle, list[Message], list[str | None]]] = {}
         skipped = []
         unleased = []

@@ -8,9 +8,9 @@ not one batch after the other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -51,7 +51,7 @@ class Link:
         self._waiting: list[Deferred[Connection]] = []
         self._away: Trouble | None = None
         self._tries = 0
-        self._timer: Any = None
+        self._timer: IDelayedCall | None = None
         self._dialing: Deferred[None] | None = None
         self._running = False
 

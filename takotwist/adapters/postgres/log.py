@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 from psycopg.pq.abc import PGresult
 from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
@@ -39,8 +39,10 @@ from takotwist.core.outbox import Outgoing
 from takotwist.core.retention import Watched
 from takotwist.core.topic import Message, Topic
 from takotwist.errors import StoreUnavailable
-from takotwist.interfaces import IReactor
+from takotwist.interfaces import Coro, IReactor
 from takotwist.ports import ILogFollower, INodeDirectory, IOutbox, IReplayLog
+
+T = TypeVar("T")
 
 #: Connections for reading.
 READERS = 2
@@ -210,13 +212,13 @@ class PostgresReplayLog:
 
     # inside
 
-    def _answer(self, work: Any, side: str) -> Deferred[Any]:
+    def _answer(self, work: Coro[T], side: str) -> Deferred[T]:
         if not self._running:
             work.close()
             return fail(StoreUnavailable())
         return ensureDeferred(self._told(work, side))
 
-    async def _told(self, work: Any, side: str) -> object:
+    async def _told(self, work: Coro[T], side: str) -> T:
         try:
             answer = await work
         except Trouble as trouble:

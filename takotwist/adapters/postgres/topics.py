@@ -7,10 +7,10 @@ it by the mark of its key, with which new rows are notified.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, ensureDeferred, fail
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from takotwist.adapters.postgres.engine import Engine
@@ -61,7 +61,7 @@ class FollowedTopics:
         self._marks: dict[str, int] = {}
         self._entering: dict[str, Deferred[None]] = {}
         self._left: set[int] = set()
-        self._timer: Any = None
+        self._timer: IDelayedCall | None = None
         self._follow = engine.function("follow", 2)
         self._unfollow = engine.function("unfollow", 3)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import msgspec
 from twisted.logger import Logger
@@ -40,6 +39,7 @@ from takotwist.facades.pusher.watchlists import read_watchlist
 from takotwist.facades.pusher.wire import CLIENT_EVENT_REFUSED, WATCHLIST_TOO_LONG, PusherWire
 from takotwist.flow.authorize import Authorized
 from takotwist.flow.refusal import refusal_of
+from takotwist.interfaces import Coro
 from takotwist.transports.admission import CONTROL_TOKENS, Admission, RateRefusals
 from takotwist.transports.mux.topics import TopicQueues
 
@@ -169,7 +169,9 @@ class PusherSpeaker:
 
     # subscriptions
 
-    def _about(self, said: ClientFrame, do: Callable[[Name, dict[str, object]], Any]) -> None:
+    def _about(
+        self, said: ClientFrame, do: Callable[[Name, dict[str, object]], Coro[None]]
+    ) -> None:
         data = read_data(said.data)
         name = Name.of(data.get("channel"))
         self._queues.take(

@@ -6,9 +6,9 @@ of it the function keeps in a variable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
@@ -60,6 +60,8 @@ class RunningCall:
     left: bool = False
 
 
+T = TypeVar("T")
+
 _running: ContextVar[RunningCall | None] = ContextVar("running", default=None)
 
 
@@ -68,7 +70,7 @@ def current_call() -> RunningCall | None:
     return _running.get()
 
 
-def run_in(running: RunningCall, function: Callable[[], object]) -> Any:
+def run_in(running: RunningCall, function: Callable[[], T]) -> T:
     """Call `function` within a call; also what it starts before it returns."""
     token = _running.set(running)
     try:
@@ -77,7 +79,7 @@ def run_in(running: RunningCall, function: Callable[[], object]) -> Any:
         _running.reset(token)
 
 
-async def wait_in(running: RunningCall, function: Callable[[], Any]) -> Any:
+async def wait_in(running: RunningCall, function: Callable[[], Awaitable[T]]) -> T:
     """Await `function` within a call.  Run it in a context of its own."""
     _running.set(running)
     return await function()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import copy_context
-from typing import Any
+from typing import TypeVar
 
 import attrs
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from takotwist.app.types import failure_text
 from takotwist.core.json_values import Json
@@ -50,6 +51,8 @@ class _Body(msgspec.Struct):
     named: dict[str, msgspec.Raw] = {}
     values: list[Mark] = []
 
+
+T = TypeVar("T")
 
 _FAILED = "The function failed; the server's log has the reason."
 
@@ -241,7 +244,7 @@ def _bound(
     wrapped = function.wrapped
     if inspect.iscoroutinefunction(wrapped):
 
-        async def wait() -> Any:
+        async def wait() -> object:
             return await wait_in(running, lambda: wrapped(*args, **named))
 
         return wait
@@ -249,7 +252,7 @@ def _bound(
     return lambda: copy_context().run(run_in, running, lambda: wrapped(*args, **named))
 
 
-def _until_left(work: Deferred[Any], running: RunningCall, *, finishes: bool) -> Deferred[Any]:
+def _until_left(work: Deferred[T], running: RunningCall, *, finishes: bool) -> Deferred[T]:
     """The answer of a call; cancelling it says that the caller has left."""
 
     def left(_: Deferred[object]) -> None:
@@ -257,9 +260,9 @@ def _until_left(work: Deferred[Any], running: RunningCall, *, finishes: bool) ->
         if not finishes:
             work.cancel()
 
-    answer: Deferred[object] = Deferred(left)
+    answer: Deferred[T] = Deferred(left)
 
-    def done(result: object) -> None:
+    def done(result: T | Failure) -> None:
         # Whoever has left hears nothing; what went wrong in the function is in the log.
         if not running.left:
             answer.callback(result)

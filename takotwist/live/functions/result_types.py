@@ -42,6 +42,7 @@ from takotwist.codecs.type_shapes import (
     MessageTypes,
     ParameterTypes,
 )
+from takotwist.core.json_values import Json
 from takotwist.errors import DefinitionError
 from takotwist.live.functions.function import Function
 from takotwist.live.objects.broadcast_channel import BroadcastChannel
@@ -79,7 +80,7 @@ class _Bytes(_Mark):
     number = BYTES
 
 
-def function_types(functions: Iterable[Function[..., Any]]) -> list[FunctionTypes]:
+def function_types(functions: Iterable[Function[..., object]]) -> list[FunctionTypes]:
     """The types of parameters and results of `functions`.
 
     :raises DefinitionError: a result has no type in JSON; names the function.
@@ -87,7 +88,7 @@ def function_types(functions: Iterable[Function[..., Any]]) -> list[FunctionType
     return [_types_of(one) for one in functions]
 
 
-def _types_of(function: Function[..., Any]) -> FunctionTypes:
+def _types_of(function: Function[..., object]) -> FunctionTypes:
     reader = _Reader()
     hints = get_type_hints(function.wrapped, include_extras=True)
     result = hints.get("return", Any)
@@ -131,7 +132,7 @@ class _Reader:
     def __init__(self) -> None:
         self.live: list[LiveTypes] = []
         self._marks = 0
-        self._within: list[Any] = []
+        self._within: list[object] = []
 
     def document(self, kind: object) -> Document:
         """Its schema."""
@@ -194,7 +195,7 @@ class _Reader:
         return type("Mark", (_Mark,), {"number": str(len(self.live) - 1)})
 
 
-def _said_elsewhere(mark: type) -> dict[str, Any]:
+def _said_elsewhere(mark: type) -> dict[str, Json]:
     if not issubclass(mark, _Mark):
         raise TypeError(f"JSON has no form for {mark.__name__!r}")
     return {ELSEWHERE: mark.number}
@@ -227,7 +228,7 @@ def _same_struct(kind: type[msgspec.Struct], marked: Mapping[str, object]) -> ty
     )
 
 
-def _with_values(node: object) -> Any:
+def _with_values(node: object) -> Json:
     """A schema of pydantic, with marks for the dates and bytes in it."""
     if isinstance(node, list):
         return [_with_values(one) for one in node]

@@ -10,7 +10,6 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import attrs
 
@@ -18,6 +17,7 @@ from takotwist.codecs.webhook import read_secret
 from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText
 from takotwist.server.config.kind import Unfit
 from takotwist.server.config.problems import Collected
+from takotwist.server.config.setting import Values
 from takotwist.server.config.text_file import decode_text
 from takotwist.server.config.user_folder import user_data_folder
 from takotwist.server.config.web_kind import TOKEN
@@ -132,7 +132,7 @@ def derive(
 
 
 def _state_dir(
-    values: dict[str, Any], sources: dict[str, str], environ: Mapping[str, str], folder: Path
+    values: Values, sources: dict[str, str], environ: Mapping[str, str], folder: Path
 ) -> Path:
     if "state_dir" not in values:
         # systemd gives all folders of the unit, colons between them (systemd.exec(5)).
@@ -144,7 +144,7 @@ def _state_dir(
     return state_dir
 
 
-def _private(values: dict[str, Any], state_dir: Path) -> str | None:
+def _private(values: Values, state_dir: Path) -> str | None:
     """The private socket's place, and nobody else's access to it."""
     default = EndpointText("unix", (str(state_dir / "private.sock"),))
     listen = values.get("private.listen")
@@ -186,7 +186,7 @@ def _development_ca(values: dict[str, object], environ: Mapping[str, str], state
     values["tls.development_ca"] = own if shared is None else shared
 
 
-def _token(values: dict[str, Any], sources: dict[str, str], problems: Collected) -> str | None:
+def _token(values: Values, sources: dict[str, str], problems: Collected) -> str | None:
     """The token out of its file, unless a stronger source says the token itself."""
     file = values.get("app.token_file")
     if file is None:
@@ -212,7 +212,7 @@ def _token(values: dict[str, Any], sources: dict[str, str], problems: Collected)
     return read.warning
 
 
-def _pusher(values: dict[str, Any], sources: dict[str, str], problems: Collected) -> str | None:
+def _pusher(values: Values, sources: dict[str, str], problems: Collected) -> str | None:
     """The secrets of apps of Pusher's out of their files."""
     apps, warning = [], None
     for app in values.get("pusher.apps", ()):
@@ -236,7 +236,7 @@ def _pusher(values: dict[str, Any], sources: dict[str, str], problems: Collected
     return warning
 
 
-def _webhooks(values: dict[str, Any], sources: dict[str, str], problems: Collected) -> str | None:
+def _webhooks(values: Values, sources: dict[str, str], problems: Collected) -> str | None:
     """The secrets of endpoints out of their files."""
     endpoints, warning = [], None
     for one in values.get("webhooks.endpoints", ()):
@@ -268,7 +268,7 @@ def _strength(source: str) -> int:
 
 
 def _of_file(
-    values: dict[str, Any], sources: dict[str, str], problems: Collected, listed: str, in_file: str
+    values: Values, sources: dict[str, str], problems: Collected, listed: str, in_file: str
 ) -> str | None:
     """The secrets of a file, after those of the list beside it."""
     file = values.get(in_file)

@@ -27,6 +27,7 @@ from takotwist.server.config.derive import derive
 from takotwist.server.config.kind import Unfit
 from takotwist.server.config.lifecycle import LifecycleDefaults
 from takotwist.server.config.problems import Collected, did_you_mean
+from takotwist.server.config.setting import Values
 from takotwist.server.config.text_file import decode_text
 from takotwist.server.config.toml_lines import line_of
 
@@ -190,7 +191,7 @@ def load_config(
     tables = {
         dotted: in_file.pop(dotted) for dotted in [*in_file] if dotted.startswith("channels.")
     }
-    values: dict[str, Any] = {}
+    values: Values = {}
     sources: dict[str, str] = {}
     layers = (
         in_file,

@@ -7,13 +7,16 @@ Rule: nothing about a key is written down a second time.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
 from takotwist.server.config.kind import Kind
 
 _KEY = "takotwist.setting"
+
+#: Values of keys by their dotted names, as their kinds have read them.
+Values: TypeAlias = dict[str, Any]
 
 
 @attrs.frozen(slots=True, kw_only=True)

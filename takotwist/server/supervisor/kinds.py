@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 
+from takotwist.core.json_values import Json, JsonObject
 from takotwist.server.config import Config
 from takotwist.server.config.config import KEYS
 
@@ -100,9 +100,9 @@ def held(config: Config) -> dict[str, object]:
     }
 
 
-def holding(config: Config, values: Mapping[str, Any]) -> Config:
+def holding(config: Config, values: Mapping[str, Json]) -> Config:
     """`config` with what the supervisor holds."""
-    sections: dict[str, dict[str, Any]] = {}
+    sections: dict[str, dict[str, Json]] = {}
     for dotted, value in values.items():
         key = KEYS[dotted]
         typed: object = tuple(value) if isinstance(value, list) else value
@@ -142,12 +142,12 @@ class Start:
     slot: int
     serves: bool
     reactor: str
-    flags: Mapping[str, Any]
+    flags: Mapping[str, Json]
     #: An address in it may have a password.
-    held: Mapping[str, Any] = attrs.field(repr=False)
+    held: Mapping[str, Json] = attrs.field(repr=False)
     modules: Sequence[str]
     slots: int
     counts: int
-    listeners: Sequence[tuple[int, int, Any]] = ()
-    quic: Mapping[str, Any] | None = None
+    listeners: Sequence[tuple[int, int, Json]] = ()
+    quic: JsonObject | None = None
     version: int = VERSION

@@ -19,6 +19,7 @@ from aioquic.quic.packet import pull_quic_header
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from zope.interface import implementer
 
+from takotwist.core.json_values import JsonObject
 from takotwist.errors import ConfigError
 from takotwist.server.config.endpoint_text import UdpAddress
 from takotwist.server.supervisor.handing import SharedCounts, Taker
@@ -46,7 +47,9 @@ class WorkerQuic:
     _counts: SharedCounts
 
     @classmethod
-    def of(cls, reactor: IReactorFDSet, slot: int, told: Any, counts: SharedCounts) -> WorkerQuic:
+    def of(
+        cls, reactor: IReactorFDSet, slot: int, told: JsonObject, counts: SharedCounts
+    ) -> WorkerQuic:
         """As `QuicPorts.told` has told it."""
         sockets = [
             socket.socket(socket.AddressFamily(family), socket.SOCK_DGRAM, 0, descriptor)
@@ -121,7 +124,7 @@ class QuicPorts:
             for port, sockets in enumerate(self.sockets)
         ]
 
-    def told(self, number: int, slot: int) -> dict[str, Any]:
+    def told(self, number: int, slot: int) -> JsonObject:
         """Description of them for a worker; the descriptors are in it."""
         return {
             "sockets": [

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 from twisted.application.internet import TimerService
@@ -150,7 +150,7 @@ class Supervisor(MultiService):
             self._ready,
             self._give_up,
         )
-        looking: Any = TimerService(SOCKET_SECONDS, self._look_after_sockets)
+        looking = TimerService(SOCKET_SECONDS, self._look_after_sockets)
         looking.clock = reactor
         looking.setServiceParent(self)
 

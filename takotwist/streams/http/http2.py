@@ -17,6 +17,7 @@ from h2.settings import SettingCodes, Settings
 from h2.stream import StreamState
 from hyperframe.frame import GoAwayFrame
 from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web._http2 import _END_STREAM_SENTINEL, H2Connection
@@ -72,7 +73,7 @@ class Http2Connection(_Connection):  # type: ignore[misc]
         self._intake = Intake(HEAD_FACTOR * limits.max_head)
         #: A head that is not whole and already larger than one that is served.
         self._large_head: Incoming | None = None
-        self._deadline: Any = None
+        self._deadline: IDelayedCall | None = None
         self._watched = 0
         self._given_up = False
 
