@@ -18,7 +18,7 @@ from takotwist.client.machine.policy import CredentialsKind
 CredentialsValue = str | Mapping[str, str] | None
 
 #: A value, or what gives one: a plain function, or one whose result is awaited.
-Credentials = CredentialsValue | Callable[[], Any]
+Credentials = CredentialsValue | Callable[[], object]
 
 #: What a header may be named (RFC 9110, section 5.6.2).
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")

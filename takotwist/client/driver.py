@@ -34,7 +34,7 @@ from takotwist.interfaces import Coro
 
 #: What a caller wants when continuity ends: a word, or a callable that gets the
 #: `Gone` and gives the cursor to go on from, or `None` for live; it may be awaited.
-GoneChoice = OnGone | Callable[[Gone], Any]
+GoneChoice = OnGone | Callable[[Gone], object]
 
 
 def mode_of(choice: GoneChoice) -> OnGone:

@@ -16,7 +16,7 @@ happens but by a call of the test, and no time passes but by `advance`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import count
 from typing import Any
 
@@ -60,7 +60,9 @@ STEP = 0.25
 class WorldClock(Clock):
     """A clock whose threads are not real: what they pass on happens at once."""
 
-    def callFromThread(self, call: Any, *arguments: Any, **named: Any) -> None:
+    def callFromThread(
+        self, call: Callable[..., object], *arguments: object, **named: object
+    ) -> None:
         """Implement `IReactorFromThreads`."""
         call(*arguments, **named)
 
@@ -71,7 +73,11 @@ class _AtOnce:
     max = 16
 
     def callInThreadWithCallback(
-        self, on_result: Any, function: Any, *arguments: Any, **named: Any
+        self,
+        on_result: Callable[[bool, object], object],
+        function: Callable[..., object],
+        *arguments: object,
+        **named: object,
     ) -> None:
         try:
             result = function(*arguments, **named)
@@ -109,7 +115,7 @@ class World:
         log: IReplayLog | None = None,
         authorizer: IAuthorizer | None = None,
         random: float = 0.5,
-        functions: Iterable[Function[..., Any]] = (),
+        functions: Iterable[Function[..., object]] = (),
         pages: IResource | None = None,
         clock: WorldClock | None = None,
         peers: Peers | None = None,

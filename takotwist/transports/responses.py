@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
 
 import attrs
 import msgspec
@@ -27,6 +26,7 @@ from takotwist.errors import (
     UpgradeRequired,
 )
 from takotwist.flow.refusal import refusal_of
+from takotwist.interfaces import Coro
 from takotwist.streams.coroutine import begin
 from takotwist.streams.http.interface import ReadableRequest, Request
 
@@ -180,7 +180,7 @@ class Responses:
             headers.setRawHeaders("Connection", ["Upgrade"])
         self.json(request, encode_refusal(refusal), refusal.http_status)
 
-    def run(self, request: Request, answering: Callable[[], Any]) -> object:
+    def run(self, request: Request, answering: Callable[[], Coro[None]]) -> object:
         """Answer `request` by a coroutine; its refusals and failures become answers too.
 
         :param answering: makes the coroutine.  It is cancelled when the peer leaves.

@@ -22,7 +22,7 @@ from takotwist.live.functions.function import Verification
 
 #: Runs a function of the app within its limits; fails with what it raised.  The name of the
 #: function and the caller's address are the keys by which turns are shared out.
-Run = Callable[[str, str, Callable[[], Any]], Awaitable[Any]]
+Run = Callable[[str, str, Callable[[], object]], Awaitable[Any]]
 
 
 @attrs.define(slots=True, eq=False)

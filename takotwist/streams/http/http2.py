@@ -13,6 +13,7 @@ from typing import Any
 
 from h2.connection import H2Connection as Hyper
 from h2.errors import ErrorCodes
+from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes, Settings
 from h2.stream import StreamState
 from hyperframe.frame import GoAwayFrame
@@ -114,7 +115,7 @@ class Http2Connection(_Connection):  # type: ignore[misc]
 
     # requests
 
-    def _requestReceived(self, event: Any) -> None:
+    def _requestReceived(self, event: RequestReceived) -> None:
         known = self.conn.streams.get(event.stream_id)
         if known is None or known.closed:
             # Reset in the same read: all of it was parsed before we are told of the
@@ -153,7 +154,7 @@ class Http2Connection(_Connection):  # type: ignore[misc]
             return 431, "The request's head has too many lines."
         return None
 
-    def _requestDataReceived(self, event: Any) -> None:
+    def _requestDataReceived(self, event: DataReceived) -> None:
         if event.stream_id in self.streams:
             super()._requestDataReceived(event)
             return
@@ -167,13 +168,13 @@ class Http2Connection(_Connection):  # type: ignore[misc]
                 del self._dropped[event.stream_id]
                 self.conn.reset_stream(event.stream_id, ErrorCodes.NO_ERROR)
 
-    def _requestEnded(self, event: Any) -> None:
+    def _requestEnded(self, event: StreamEnded) -> None:
         if event.stream_id in self.streams:
             super()._requestEnded(event)
         else:
             self._dropped.pop(event.stream_id, None)
 
-    def _requestAborted(self, event: Any) -> None:
+    def _requestAborted(self, event: StreamReset) -> None:
         if event.stream_id in self.streams:
             super()._requestAborted(event)
         else:
