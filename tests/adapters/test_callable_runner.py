@@ -20,7 +20,7 @@ class TestDeadline(AuthorizeLocalCase):
         self.assertNoResult(answer)
         self.reactor.advance(0.2)
         self.failureResultOf(answer, AuthUnavailable)
-        self.assertIn("5.0 seconds", self.logged[0])
+        self.assertIn("within 5 seconds", self.logged[0])
         self.pool.step()
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 

@@ -7,10 +7,10 @@ the object stands beside the frame and not in it: a machine does not know its ow
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import msgspec
 
-from takotwist.core.json_values import Json
 from takotwist.live.machine.frames import Do, Frame, Info, Position, Trouble
 
 #: Longest id of an object, in characters.
@@ -71,7 +71,7 @@ class _Wire(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Wire)
 
 
-def trouble_json(trouble: Trouble | None) -> Json:
+def trouble_json(trouble: Trouble | None) -> Any:
     """An error as `msgspec.json.encode` takes it."""
     if trouble is None:
         return None
