@@ -12,7 +12,7 @@ import os
 import ssl
 import threading
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
@@ -20,7 +20,10 @@ from takotwist.app.publish_wire import Foreign, read_answer
 from takotwist.app.published import Published
 from takotwist.codecs.http_answer import HttpAnswer
 from takotwist.errors import Refusal, Retry, Unreachable
-from takotwist.interfaces import Coro
+
+if TYPE_CHECKING:
+    # Nobody need load Twisted for an annotation.
+    from takotwist.interfaces import Coro
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -30,7 +30,10 @@ from takotwist.client.machine.machine import (
 from takotwist.client.machine.policy import OnGone, Policy
 from takotwist.client.receive_queue import ReceiveQueue
 from takotwist.client.target import Target
-from takotwist.interfaces import Coro
+
+if TYPE_CHECKING:
+    # Nobody need load Twisted for an annotation.
+    from takotwist.interfaces import Coro
 
 #: What a caller wants when continuity ends: a word, or a callable that gets the
 #: `Gone` and gives the cursor to go on from, or `None` for live; it may be awaited.

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from takotwist.client import asyncio as on_asyncio
 from takotwist.client.errors import SubscriptionClosed
@@ -25,7 +25,10 @@ from takotwist.client.machine.link import State
 from takotwist.client.members import Handler
 from takotwist.client.presence import Member
 from takotwist.core.json_values import Json
-from takotwist.interfaces import Coro
+
+if TYPE_CHECKING:
+    # Nobody need load Twisted for an annotation.
+    from takotwist.interfaces import Coro
 
 __all__ = ["History", "Mux", "Presence", "Subscription", "connect", "history", "subscribe"]
 

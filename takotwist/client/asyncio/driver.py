@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 import attrs
@@ -18,7 +18,10 @@ from takotwist.client.machine.machine import Connect
 from takotwist.client.members import AnyPresence, Room
 from takotwist.client.options import SubscriptionOptions
 from takotwist.client.subscription import AnyMux, AnySubscription
-from takotwist.interfaces import Coro
+
+if TYPE_CHECKING:
+    # Nobody need load Twisted for an annotation.
+    from takotwist.interfaces import Coro
 
 #: How long a close waits for what is under way.
 CLOSE_SECONDS = 5.0
