@@ -120,8 +120,8 @@ async def _read(answer: Answer, port: int, victim: subprocess.Popen[bytes] | Non
     if victim is not None:
         await asyncio.sleep(answer.seconds / 2)
         victim.kill()
-    # Some seconds more: who has no answer by then has none.
-    await asyncio.wait(running, timeout=answer.seconds * (0.75 if victim else 1.25) + 10)
+    # Who has no answer by then has none: nothing comes any more of what was killed.
+    await asyncio.wait(running, timeout=10 if victim else answer.seconds * 3 + 30)
     for task in (*running, disturbing):
         task.cancel()
     await asyncio.gather(*running, disturbing, return_exceptions=True)

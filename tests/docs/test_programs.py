@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
 
 import websockets
 from twisted.trial.unittest import SynchronousTestCase
@@ -63,6 +65,37 @@ class TestPrograms(SynchronousTestCase):
         self.assertIn('"messages":[]', running.run(asked))
         self.assertIn("does not allow", running.run(asked.replace("lobby", "cellar")))
         self.assertNotIn(running.said("ann.jwt").strip(), running.said("log"))
+
+    def test_streamed_messages(self) -> None:
+        """Asked in a room and answered bit by bit; written from elsewhere, read and cancelled."""
+        page = "howto/streamed-messages.md"
+        running = Running(DOCS / page)
+        self.addCleanup(running.close)
+        running.serve(one(page, "serve").text)
+        url = f"ws://127.0.0.1:{running.port}/channels/chat?roomId=lobby"
+        headers = {"Authorization": "ann"}
+
+        async def ask() -> list[dict[str, Any]]:
+            async with websockets.connect(url, additional_headers=headers) as connection:
+                await connection.send('{"type":"ask","data":{"text":"who are you"}}')
+                return [json.loads(await connection.recv())["data"] for _ in range(3)]
+
+        asked, opening, final = asyncio.run(ask())
+        self.assertEqual(asked, {"text": "who are you"})
+        self.assertEqual((opening["stream"]["state"], opening["text"]), ("open", ""))
+        self.assertEqual(
+            (final["stream"]["state"], final["meta"]), ("ended", {"to": "who are you"})
+        )
+        self.assertEqual(final["text"], "You asked: who are you ")
+
+        running.start("python worker.py", "worked", errors_too=True)
+        listed = one(page, "list").text
+        eventually(lambda: "job-7" in running.run(listed, check=False), "it is listed")
+        running.start(one(page, "read").text, "heard")
+        eventually(lambda: "3 " in running.said("heard"), "the first tokens")
+        running.run(one(page, "cancel").text)
+        eventually(lambda: '"streamEnd":"cancelled"' in running.said("heard"), "its end")
+        self.assertNotIn("job-7", running.run(listed))
 
     def test_token_stream(self) -> None:
         """A restart in the middle of an answer: its reader has all of it, and is told its end."""
