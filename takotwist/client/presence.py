@@ -90,5 +90,7 @@ class Roster:
             for value in (said.info, said.state)
         ]
         member = Member(subject, info, state, said.since / 1000)
+        if self.members.get(subject) == member:
+            return None
         self.members[subject] = member
         return Change("join" if kind == "join" else "update", member)

@@ -96,6 +96,12 @@ def read_entry(data: bytes) -> Entry:
     return Entry(said.subject, said.on, said.since, info, state, said.count)
 
 
+def entry_data(of: Entry) -> bytes:
+    """The data of a message that says this of a member."""
+    info, state = [one and msgspec.Raw(one) for one in (of.info, of.state)]
+    return say(of.on, subject=of.subject, since=of.since, info=info, state=state)
+
+
 def key_of(node: str, subject: str) -> str:
     """What a node's messages of a member replace each other by."""
     # A node's name has no space, so this is no key of a count either, which is the name alone.

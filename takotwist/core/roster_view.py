@@ -24,7 +24,7 @@ class View:
         """Take the next message.
 
         :return: what it changes for who looks at members: ``join``, ``leave`` or ``update``,
-            and the subject; `None` where that is nothing.
+            and the subject; `None` where that is nothing.  An update may be to what was known.
         """
         entry = read_entry(data)
         if entry.count is not None:
@@ -35,8 +35,11 @@ class View:
         assert entry.subject is not None
         subject, nodes = entry.subject, self.members.get(entry.subject)
         if kind == LEAVE:
-            if nodes is None or nodes.pop(entry.on, None) is None or nodes:
+            if nodes is None or nodes.pop(entry.on, None) is None:
                 return None
+            if nodes:
+                # Where what it said was the newest, another counts now.
+                return "update", subject
             del self.members[subject]
             return "leave", subject
         if nodes is None:
@@ -46,10 +49,22 @@ class View:
         return "update", subject
 
     def newest(self, subject: str) -> Entry:
-        """What counts of a member."""
-        return max(self.members[subject].values(), key=lambda one: one[0])[1]
+        """What counts of a member.
+
+        Of info and state each the newest that was said: a tab that was opened on another node
+        has said nothing yet, and takes nothing back by that.
+        """
+        said = [entry for _, entry in sorted(self.members[subject].values(), key=_by_id)]
+        since = min(entry.since for entry in said)
+        info = next((entry.info for entry in reversed(said) if entry.info is not None), None)
+        state = next((entry.state for entry in reversed(said) if entry.state is not None), None)
+        return Entry(subject, said[-1].on, since, info, state, None)
 
     @property
     def count(self) -> int:
         """All connections that are no members."""
         return sum(self.counts.values())
+
+
+def _by_id(one: tuple[int, Entry]) -> int:
+    return one[0]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from takotwist.core.roster_messages import COUNT, LEAVE, Entry, read_entry, roster_of
+from takotwist.core.roster_messages import COUNT, LEAVE, Entry, entry_data, read_entry, roster_of
 from takotwist.core.roster_view import View
 from takotwist.core.topic import EVERYTHING, Topic
 from takotwist.errors import CursorInvalid, Refusal, TransportNotEnabled
@@ -46,12 +46,10 @@ class PresenceLists:
         :raises StoreUnavailable: the log failed.
         """
         check_keyed(self.log)
-        view, newest = View(), {}
+        view = View()
         for message in await whole_topic(self.log, roster_of(topic)):
             view.apply(message.id, message.type, message.data)
-            if (subject := read_entry(message.data).subject) is not None:
-                newest[subject] = message.data
-        return [newest[subject] for subject in view.members]
+        return [entry_data(view.newest(subject)) for subject in view.members]
 
     async def page(
         self, topic: Topic, limit: int, after: int = EVERYTHING, as_of: int = 0

@@ -43,6 +43,20 @@ class RosterTests(SynchronousTestCase):
         self.assertIn("ada", roster.members)
         self.assertIsNotNone(roster.take(said(6, "leave", subject="ada", on="n2")))
 
+    def test_two_tabs(self) -> None:
+        """A tab on another node takes nothing back; where the first closes, what was last said on
+        the other counts, and since when is the earliest."""
+        roster = Roster()
+        first = {"on": "n1", "info": {"name": "Ada"}, "state": 1}
+        roster.take(said(1, "join", subject="ada", since=1000, **first))
+        self.assertIsNone(roster.take(said(2, "join", subject="ada", on="n2", since=2000)))
+        ada = Member("ada", {"name": "Ada"}, 1, 1.0)
+        self.assertEqual(roster.members, {"ada": ada})
+        roster.take(said(3, "update", subject="ada", on="n2", since=2000, state=2))
+        self.assertEqual(roster.members["ada"], Member("ada", {"name": "Ada"}, 2, 1.0))
+        change = roster.take(said(4, "leave", subject="ada", on="n1"))
+        self.assertEqual(change, Change("update", Member("ada", None, 2, 2.0)))
+
     def test_reset(self) -> None:
         """What comes after a reset is the list from its beginning."""
         roster = Roster()

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.adapters.memory.log import InMemoryReplayLog
 from takotwist.adapters.memory.node import MemoryNode, MemoryStore
+from takotwist.core.roster_messages import read_entry
 from takotwist.core.topic import Topic
 from takotwist.testing.memory_peer import HttpPeer
 from takotwist.testing.memory_peers import MemoryNetwork, MemoryPeers
@@ -48,6 +49,34 @@ class NodesTests(SynchronousTestCase):
         self.advance(15)
         self.assertEqual([here.read(), there.read()], [[], []])
         self.assertEqual([one for one, _ in here.events if one != "update"], ["join", "leave"])
+
+    def test_second_tab(self) -> None:
+        """A second tab, on another node, takes nothing back of what the first has said; and the
+        app is told the same."""
+        watcher = Watcher(self.two).follow()
+        ada = Watcher(self.one, "ada").join()
+        self.advance(0.5)
+        ada.say({"x": 1})
+        self.advance(0.5)
+        self.two.subscribe(ROOM, {"Authorization": "ada"})
+        self.advance(0.5)
+        self.assertEqual(watcher.read(), ["ada"])
+        self.assertEqual(watcher.view.newest("ada").state, b'{"x":1}')
+        rosters = self.two.parts.rosters
+        [member] = self.successResultOf(rosters.members("chat", {"roomId": "a"}))
+        self.assertEqual(read_entry(member).state, b'{"x":1}')
+
+    def test_node_dies_under_one_tab(self) -> None:
+        """The other tab, on another node, keeps the member there: nobody is told of a leave."""
+        watcher = Watcher(self.two).follow()
+        for world in (self.one, self.two):
+            world.subscribe(ROOM, {"Authorization": "ada"})
+        self.advance(0.5)
+        self.one.parts.presence.stop()
+        dead_nodes = self.two.parts.presence.dead_nodes
+        ended = self.successResultOf(started(dead_nodes.take_over("n1", lambda: True)))
+        self.assertEqual((ended, watcher.read()), (1, ["ada"]))
+        self.assertNotIn(("leave", "ada"), watcher.events)
 
     def test_handover(self) -> None:
         """Who moves to another node within the grace has not been away."""

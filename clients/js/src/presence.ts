@@ -20,9 +20,8 @@ interface Said {
   readonly count?: number;
 }
 
-interface Entry {
+interface Entry extends Said {
   readonly id: string;
-  readonly said: Said;
 }
 
 /** States that are said in a burst are one, ten times a second: the server stores no more. */
@@ -51,11 +50,13 @@ export function createRosterView(): RosterView {
 
   /** The same object where nothing of it has changed. */
   function newest(subject: string, nodes: Map<string, Entry>): Member {
-    const [{ said }] = [...nodes.values()].sort((one, other) => Number(other.id) - Number(one.id)) as [Entry];
-    const since = Math.min(...[...nodes.values()].map((entry) => entry.said.since ?? 0));
+    const said = [...nodes.values()].sort((one, other) => +one.id - +other.id);
+    const since = Math.min(...said.map((each) => each.since ?? 0));
+    // Of each the newest that was said: a tab on another node has said nothing yet.
+    const { info, state }: Said = Object.assign({}, ...said);
     const before = members.get(subject);
-    const same = before && before.since === since && equal(before.info, said.info) && equal(before.state, said.state);
-    return same ? before : { subject, since, info: said.info, state: said.state };
+    const same = before && before.since === since && equal(before.info, info) && equal(before.state, state);
+    return same ? before : { subject, since, info, state };
   }
 
   return {
@@ -76,7 +77,7 @@ export function createRosterView(): RosterView {
       const nodes = entries.get(subject) ?? new Map<string, Entry>();
       const before = members.get(subject);
       if (type === "tako.leave") nodes.delete(on);
-      else nodes.set(on, { id, said });
+      else nodes.set(on, { ...said, id });
       if (!nodes.size) {
         entries.delete(subject);
         if (!before) return undefined;
@@ -289,15 +290,16 @@ export function typingIndicator<State extends Typing>(
       const now = Date.now();
       const me = presence.me?.subject;
       return (presence.members as readonly Member[]).filter((member) => {
+        const { subject } = member;
         const state = member.state as Typing | undefined;
-        if (!state?.typing || member.subject === me) {
-          seen.delete(member.subject);
+        let last = seen.get(subject);
+        if (!state?.typing || subject === me) {
+          seen.delete(subject);
           return false;
         }
-        const before = seen.get(member.subject);
-        if (before?.state !== state) seen.set(member.subject, { state, at: now });
+        if (last?.state !== state) seen.set(subject, (last = { state, at: now }));
         // Who types on says so again; a page that was closed or reloaded does not.
-        return now - (seen.get(member.subject)?.at ?? now) < 5 * ms;
+        return now - last.at < 5 * ms;
       });
     },
     close: stopped,

@@ -194,6 +194,16 @@ describe("the list", () => {
     expect(view.members).toEqual([]);
   });
 
+  test("a tab on another node takes nothing back of what was said on the first", () => {
+    const view = createRosterView();
+    const event = (id: number, type: string, data: object) => view.apply(message(id, type, data))?.event;
+    event(1, "join", { subject: "ada", on: "n1", since: 5, info: { name: "Ada" }, state: { x: 1 } });
+    expect(event(2, "join", { subject: "ada", on: "n2", since: 9 })).toBeUndefined();
+    expect(view.members).toEqual([{ subject: "ada", info: { name: "Ada" }, state: { x: 1 }, since: 5 }]);
+    expect(event(3, "update", { subject: "ada", on: "n2", since: 9, state: null })).toBe("update");
+    expect(view.members[0]?.state).toBe(null);
+  });
+
   test("adds up who is no member, of all nodes", () => {
     const view = createRosterView();
     view.apply(message(1, "count", { on: "n1", count: 3 }));
