@@ -21,6 +21,8 @@ export interface WriteOptions extends TriedOptions {
   readonly contentType?: string;
   /** Seconds without a read or a write after which it is gone. Default: 3600. */
   readonly ttl?: number;
+  /** In the place of `ttl`: when it is gone, used or not. Another stream with another time is another one. */
+  readonly expiresAt?: Date | string;
 }
 
 type Data = string | Uint8Array<ArrayBuffer>;
@@ -83,10 +85,14 @@ export async function deleteStream(url: string | URL, options: WriteOptions = {}
   await ask(url, { method: "DELETE" }, options).catch(unlessMissing);
 }
 
-/** Have a stream; whoever reads finds it from here on. */
+/**
+ * Have a stream, which may be there already; whoever reads finds it from here on.
+ * @throws `stream-different` where another one is there
+ */
 export async function createStream(url: string | URL, options: WriteOptions = {}): Promise<StreamWriter> {
-  const { contentType = "text/plain; charset=utf-8", ttl = 3600 } = options;
-  const headers = { "content-type": contentType, "stream-ttl": String(ttl) };
+  const { contentType = "text/plain; charset=utf-8", ttl = 3600, expiresAt } = options;
+  const until = expiresAt instanceof Date ? expiresAt.toISOString() : expiresAt;
+  const headers = { "content-type": contentType, ...(until ? { "stream-expires-at": until } : { "stream-ttl": String(ttl) }) };
   await ask(url, { method: "PUT", headers }, options);
   return new StreamWriter(url, contentType, options);
 }

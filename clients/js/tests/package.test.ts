@@ -109,6 +109,7 @@ import { call } from "takotwist/live";
 import { createClient } from "takotwist/node";
 import { useChannel } from "takotwist/react";
 import { useStream } from "takotwist/react-streams";
+import { createResumableStreamContext } from "takotwist/resumable";
 import { readStream } from "takotwist/streams";
 import { sharedTabs } from "takotwist/tabs";
 import { webTransport } from "takotwist/webtransport";
@@ -120,7 +121,7 @@ export const useNews = () => useChannel("news", { params: { topic: "a" } }).mess
 // @ts-expect-error: a param is missing, which each entry knows
 createClient().channel("news");
 void call;
-void readStream;
+void [readStream, createResumableStreamContext];
 export const useAnswer = () => useStream("news").text;
 `;
 
