@@ -77,6 +77,8 @@ export async function servedFiles() {
     "live.json": `${JSON.stringify(liveManifest, null, 2)}\n`,
     "webtransport.js": await whole("webtransport"),
     "tabs.js": await whole("tabs"),
+    // Its errors are those of the core's.
+    "offline.js": banner + new TextDecoder().decode(await bundle("src/offline.ts", "./client.js")),
   };
 }
 

@@ -3,7 +3,8 @@
 ``/_tako/client.js`` is always the newest, and caches ask each time;
 ``/_tako/client.<hash>.js`` is exactly one build, and caches keep it.
 ``/_tako/live.js`` and ``/_tako/live.<hash>.js`` are live objects, each with the
-first of its kind.  ``/_tako/webtransport.js`` and ``/_tako/tabs.js`` go beside either.
+first of its kind.  ``/_tako/webtransport.js`` and ``/_tako/tabs.js`` go beside either, and
+``/_tako/offline.js`` beside ``/_tako/client.js``.
 Rule: an old page that names an old build is not given another one.
 """
 
@@ -22,8 +23,8 @@ from takotwist.streams.files import serve_file
 #: Where it is served.
 CLIENT_FOLDER = "/_tako/"
 
-#: What a page asks for by itself, and which goes with any build of the client.
-BESIDE = ("webtransport.js", "tabs.js")
+#: What a page asks for by itself, and what has no name for one build alone.
+BESIDE = ("webtransport.js", "tabs.js", "offline.js")
 
 #: Manifests with the names under which a script is served.
 BUILDS = ("client.json", "live.json")

@@ -108,7 +108,7 @@ class SiteTests(SynchronousTestCase):
 
     def test_client_script(self) -> None:
         """The JavaScript client by its stable name, and what goes beside it, for any page."""
-        for name in ("client.js", "live.js", "webtransport.js", "tabs.js"):
+        for name in ("client.js", "live.js", "webtransport.js", "tabs.js", "offline.js"):
             answer = World().get(f"/_tako/{name}")
             self.assertEqual(answer.status, 200, name)
             self.assertEqual(answer.headers["cache-control"], "no-cache")

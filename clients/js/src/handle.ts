@@ -120,10 +120,10 @@ export function createHandle(
     on: (type: string, handler: (data: never, message: never) => void) =>
       onMessage((message) => message.type === type && handler(message.data as never, message as never)),
     onState: (each) => add(stateListeners, each),
-    publish(type, data) {
+    publish(type, data, key) {
       start();
       return subscription && state !== "closed"
-        ? subscription.publishes.add(listener, options, type, data)
+        ? subscription.publishes.add(listener, options, type, data, key)
         : Promise.reject(error ?? new ChannelClosedError());
     },
     history: (options) =>

@@ -36,8 +36,9 @@ export interface PublishQueue {
   /**
    * Keep and send.
    * @param owner whose it is, for `drop`
+   * @param key its idempotency key; by default one of its own
    */
-  add(owner: object, bounds: PublishBounds, type: string, data: unknown): Promise<string | null>;
+  add(owner: object, bounds: PublishBounds, type: string, data: unknown, key?: string): Promise<string | null>;
   /**
    * The topic is attached to this link, or to none: what has no answer is sent again on the next.
    * @param better a connection is worth waiting for that takes what a serial link would be refused,
@@ -123,14 +124,13 @@ export function createPublishQueue(environment: Environment): PublishQueue {
   }
 
   return {
-    add: (owner, { maxPublishes = 256, maxPublishBytes = 2 ** 20 }, type, data) =>
+    add: (owner, { maxPublishes = 256, maxPublishBytes = 2 ** 20 }, type, data, key = `${environment.random()}${environment.random()}`) =>
       new Promise((resolve, reject) => {
         const text = sayable(type, data);
         if (entries.size >= maxPublishes || size + text.length > maxPublishBytes) {
           throw new ChannelOverflowError("Too many messages wait.");
         }
         size += text.length;
-        const key = `${environment.random()}${environment.random()}`;
         // Parsed again: what the caller changes later is not what was published.
         entries.add({ owner, size: text.length, type, data: JSON.parse(text), key, resolve, reject });
         flush();

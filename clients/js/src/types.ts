@@ -195,8 +195,10 @@ export interface Channel<Messages extends object = AnyMessages, Info = unknown, 
   /**
    * Gives the stored message's id, or `null` where the channel's handler dropped the message.
    * Kept while there is no connection and sent once there is, with one idempotency key.
+   * @param key an idempotency key of your own, of 1 to 255 characters, such as an order's number: the
+   *   topic stores one message for it, whoever publishes it again within the replay window
    */
-  publish<Type extends TypeOf<Messages>>(type: Type, data: Messages[Type]): Promise<string | null>;
+  publish<Type extends TypeOf<Messages>>(type: Type, data: Messages[Type], key?: string): Promise<string | null>;
   /** Who is at the topic. Followed while anybody listens to it; to have the channel open is to be there. */
   readonly presence: Presence<Info, MemberState>;
   /** Messages of the replay window (protocol, section 8). */

@@ -51,6 +51,7 @@ test("every example compiles", { timeout: 60_000 }, () => {
           "takotwist/react": dist("react"),
           "takotwist/node": dist("node"),
           "takotwist/tabs": dist("tabs"),
+          "takotwist/offline": dist("offline"),
         },
       },
       include: ["*.ts", "*.tsx"],

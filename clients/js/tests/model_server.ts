@@ -41,6 +41,9 @@ export class ModelServer {
   readonly subscribes: Frame[] = [];
   /** Why a subscribe is refused, if it is. */
   refuse: (frame: Frame) => string | undefined = () => undefined;
+  refusePublish: (data: unknown) => string | undefined = () => undefined;
+  /** Publishes are stored, and their answers are lost. */
+  answerless = false;
   readonly states: unknown[] = [];
   /** The topics of each connection, and the cursor up to which they were given. */
   readonly connections = new Map<FakeSocket, Map<string, true>>();
@@ -109,10 +112,12 @@ export class ModelServer {
       answer(topics.delete(key) ? { op: "ack" } : { op: "error", code: "not-found", error: "It is not followed." });
     } else if (op === "publish") {
       this.published.push(frame.data);
+      const refused = this.refusePublish(frame.data);
+      if (refused) return answer({ op: "error", code: refused, error: "No." });
       const known = this.#keys.get(`${key} ${frame.idempotencyKey}`);
       const id = known ?? this.publish(channel, params, String(frame.type), frame.data);
       this.#keys.set(`${key} ${frame.idempotencyKey}`, id);
-      answer({ op: "ack", id });
+      if (!this.answerless) answer({ op: "ack", id });
     } else if (op === "presence") {
       this.states.push((frame as { state?: unknown }).state);
       answer({ op: "ack" });

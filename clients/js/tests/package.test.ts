@@ -107,6 +107,7 @@ import { channel } from "takotwist";
 import { eventSource } from "takotwist/eventsource";
 import { call } from "takotwist/live";
 import { createClient } from "takotwist/node";
+import { offlineClient } from "takotwist/offline";
 import { useChannel } from "takotwist/react";
 import { useStream } from "takotwist/react-streams";
 import { createResumableStreamContext } from "takotwist/resumable";
@@ -114,7 +115,11 @@ import { readStream } from "takotwist/streams";
 import { sharedTabs } from "takotwist/tabs";
 import { webTransport } from "takotwist/webtransport";
 
-createClient({ tabs: sharedTabs({ identity: "u1" }) });
+const shared = createClient({ tabs: sharedTabs({ identity: "u1" }) });
+void offlineClient(shared, { identity: "u1", onReturned: (publish, { code }) => console.log(publish.data, code) }).then((client) =>
+  // @ts-expect-error: at is a number
+  client.channel("news", { params: { topic: "a" } }).publish("flash", { at: "now" }),
+);
 channel("news", { params: { topic: "a" }, transport: eventSource }).on("flash", ({ at }) => console.log(at.toFixed()));
 createClient().channel("news", { params: { topic: "a" }, transport: webTransport() });
 export const useNews = () => useChannel("news", { params: { topic: "a" } }).messages.map(({ data }) => data.at);
@@ -183,7 +188,7 @@ describe("the packed package", () => {
     else expect(compile()).toBe("");
   }, MINUTES);
 
-  test.each(["takotwist", "takotwist/node", "takotwist/eventsource", "takotwist/webtransport", "takotwist/live", "takotwist/streams"])(
+  test.each(["takotwist", "takotwist/node", "takotwist/eventsource", "takotwist/webtransport", "takotwist/live", "takotwist/streams", "takotwist/tabs", "takotwist/offline"])(
     "can be required: %s",
     (name) => {
       const names = run(folder, "node", "--no-warnings", "-e", `console.log(typeof require("${name}"))`);

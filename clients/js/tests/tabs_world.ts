@@ -1,5 +1,7 @@
 /** Tabs of one browser, with locks and channels that a test moves: each in a page of its own, on one network. */
 
+import "fake-indexeddb/auto";
+import { IDBFactory } from "fake-indexeddb";
 import { type ClientOptions, createClient } from "../src/client.js";
 import type { Environment } from "../src/environment.js";
 import { createTabMux } from "../src/tabs_mux.js";
@@ -227,6 +229,7 @@ export class FakeBrowser {
   readonly channels = new Set<FakeChannel>();
   readonly posts: unknown[] = [];
   readonly server = new ModelServer();
+  readonly indexedDB: globalThis.IDBFactory = new IDBFactory();
   ids = 0;
 
   constructor() {

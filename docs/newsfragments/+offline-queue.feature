@@ -1,0 +1,1 @@
+What a page publishes offline, or just before it is closed, may be kept in IndexedDB and is stored once, in order, by the next page or another tab (`offlineClient` of `takotwist/offline`); `publish` takes an idempotency key of your own.
