@@ -1,0 +1,1 @@
+A channel may name a function that gives the state of a topic (`@board.state`): a client that is new, or has missed too much, gets the state as of a cursor and then each message after it, without a line of its own. `useChannelState` in React and `StateView` in Python add it up; `tako types` knows what it is.
