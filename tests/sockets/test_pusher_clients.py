@@ -6,7 +6,9 @@ is used as its own page shows it, and does not know this project; only the host 
 
 from __future__ import annotations
 
+import itertools
 import json
+import signal
 import subprocess
 import threading
 import time
@@ -128,7 +130,8 @@ class PusherCase(SynchronousTestCase):
         subprocess.run(["sh", str(INSTALL), str(FOLDER)], check=True, timeout=300)
         self.server = ServerProcess(FAST + self.more + APP)
         self.addCleanup(self.server.close)
-        self.server.start()
+        self.server.start(ready=False)
+        self.server.wait_ready(60)
         self.clients = self.more_clients()
 
     def more_clients(self, secret: str = SECRET) -> Clients:
@@ -240,6 +243,52 @@ class PusherJsTests(PusherCase):
         self.assertGreater(times[-1] - times[-3], 500)
         self.clients.ask("trigger", channels="news", event="hi", data=1)
         self.assertEqual(self.clients.got("ann", "news", "hi"), 1)
+
+
+class RollingRestartTests(PusherCase):
+    """Two workers that are replaced one after the other, under many clients."""
+
+    more = "drain_seconds = 3\n\n[server]\nworkers = 2\n"
+
+    def test_no_stampede(self) -> None:
+        """Each is back after a second, few at once, and follows its channel again."""
+        count = 240
+        self.clients.ask("crowd", count=count, name="news")
+
+        def crowd() -> list[list[tuple[str, int]]]:
+            states: list[list[tuple[str, int]]] = self.clients.ask("states")["crowd"]
+            return states
+
+        def all_connected(times: int) -> bool:
+            names = [[name for name, _ in one] for one in crowd()]
+            return all(one.count("connected") >= times for one in names)
+
+        self.clients.until(lambda: all_connected(1))
+        self.server.signal(signal.SIGUSR2)
+        wait_until(lambda: "rolling restart: done" in self.server.log, "it is done", 90)
+        self.clients.until(lambda: all_connected(2))
+        waited, cut = [], []
+        for states in crowd():
+            for (name, since), (after, at) in itertools.pairwise(states):
+                self.assertNotIn(name, ("disconnected", "failed", "unavailable"))
+                if name == "cut":
+                    self.assertEqual(after, "connecting")
+                    waited.append(at - since)
+                    cut.append(since)
+        # Each of them, by a wait that 4200 would not have given it.
+        self.assertGreaterEqual(len(waited), count)
+        self.assertGreater(min(waited), 900)
+        # A worker that ends all at once does it within two of these.
+        self.assertGreater(len({at // 100 for at in cut}), 6)
+        followers = pusher.Pusher(
+            app_id=ID, key=KEY, secret=SECRET, host="127.0.0.1", port=self.server.port, ssl=False
+        )
+        self.clients.until(
+            lambda: (
+                followers.channel_info("news", ["subscription_count"])["subscription_count"]
+                == count
+            )
+        )
 
 
 class WorkersTests(PusherCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -102,15 +103,22 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(channels, {"channels": {}})
 
     def test_drain(self) -> None:
-        """A stop says 1001, group after group: what it says makes clients wait a second."""
-        here = Here.of()
-        clients = [here.connect() for _ in range(60)]
+        """A stop says 1001, which makes clients wait a second, to few at once, over all of the
+        time that it has."""
+        limits = Limits(drain_seconds=5, connect_rate=0)
+        here = Here.of(config=Config(limits=limits))
+        clients = [here.connect() for _ in range(600)]
         here.world.stop()
-        told = [client.socket.close_reason for client in clients]
-        self.assertEqual(sum(one is not None for one in told), 20)
-        self.assertEqual({one[0] for one in told if one is not None}, {1001})
-        here.world.advance(10)
-        self.assertTrue(all(client.socket.close_reason for client in clients))
+        closed = [0]
+        while len(closed) < 60 and closed[-1] < len(clients):
+            reasons = [client.socket.close_reason for client in clients]
+            closed.append(sum(one is not None for one in reasons))
+            here.world.clock.advance(0.1)
+        self.assertEqual({one[0] for one in reasons if one is not None}, {1001})
+        at_once = [after - before for before, after in itertools.pairwise(closed)]
+        self.assertEqual(sum(at_once), len(clients))
+        self.assertLessEqual(max(at_once), 24)
+        self.assertGreater(len(at_once), 25)
 
 
 class SubscriptionTests(SynchronousTestCase):

@@ -12,11 +12,11 @@ const require = createRequire(import.meta.url);
 const Pusher = require("pusher-js");
 
 const [port, appId, key, secret] = process.argv.slice(2);
-const say = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
+const tell = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
 
 const backend = new Backend({ appId, key, secret, host: "127.0.0.1", port, useTLS: false });
 
-function connect(user) {
+function connect(user, say = tell) {
   const pusher = new Pusher(key, {
     wsHost: "127.0.0.1",
     wsPort: port,
@@ -40,6 +40,18 @@ function connect(user) {
   return pusher;
 }
 
+// Many clients in one process: when each was cut off, and when it was back.
+const crowd = [];
+
+function join(name) {
+  const one = { pusher: connect("crowd", () => {}), states: [] };
+  one.pusher.connection.bind("state_change", ({ current }) => one.states.push([current, Date.now()]));
+  // It is said when the connection was cut, and not when it begins anew.
+  one.pusher.connection.bind("connecting_in", () => one.states.push(["cut", Date.now()]));
+  one.pusher.subscribe(name);
+  crowd.push(one);
+}
+
 const clients = {};
 const echoes = {};
 
@@ -49,31 +61,36 @@ const commands = {
     const channel = clients[user].subscribe(name);
     channel.bind_global((event, data) => {
       const shown = event === "pusher:subscription_succeeded" && data?.members ? data.members : data;
-      say({ user, channel: name, event, data: shown });
+      tell({ user, channel: name, event, data: shown });
     });
   },
   unsubscribe: ({ user, name }) => clients[user].unsubscribe(name),
   say: ({ user, name, event, data }) => clients[user].channel(name).trigger(event, data),
   members: ({ user, name }) => Object.keys(clients[user].channel(name).members.members),
   signin: ({ user }) => {
-    clients[user].user.bind_global((event, data) => say({ user, own: event, data }));
+    clients[user].user.bind_global((event, data) => tell({ user, own: event, data }));
     clients[user].signin();
   },
   socket: ({ user }) => ({ id: clients[user].connection.socket_id }),
+  crowd: ({ count, name }) => {
+    for (let n = 0; n < count; n += 1) join(name);
+    return crowd.length;
+  },
+  states: () => ({ crowd: crowd.map((one) => one.states) }),
   disconnect: ({ user }) => clients[user].disconnect(),
   echo: ({ user }) => {
     const echo = (echoes[user] = new Echo({ broadcaster: "pusher", client: connect(user) }));
-    echo.channel("orders").listen(".shipped", (data) => say({ echo: user, shipped: data }));
-    echo.channel("orders").listen("OrderPaid", (data) => say({ echo: user, paid: data }));
+    echo.channel("orders").listen(".shipped", (data) => tell({ echo: user, shipped: data }));
+    echo.channel("orders").listen("OrderPaid", (data) => tell({ echo: user, paid: data }));
     echo
       .private("chat")
-      .listenForWhisper("typing", (data) => say({ echo: user, whisper: data }))
-      .subscribed(() => say({ echo: user, ready: "chat" }));
+      .listenForWhisper("typing", (data) => tell({ echo: user, whisper: data }))
+      .subscribed(() => tell({ echo: user, ready: "chat" }));
     echo
       .join("room")
-      .here((members) => say({ echo: user, here: members }))
-      .joining((member) => say({ echo: user, joining: member }))
-      .leaving((member) => say({ echo: user, leaving: member }));
+      .here((members) => tell({ echo: user, here: members }))
+      .joining((member) => tell({ echo: user, joining: member }))
+      .leaving((member) => tell({ echo: user, leaving: member }));
   },
   whisper: ({ user, data }) => echoes[user].private("chat").whisper("typing", data),
   leave: ({ user }) => echoes[user].leave("room"),
@@ -88,8 +105,8 @@ createInterface({ input: process.stdin }).on("line", async (line) => {
   const command = JSON.parse(line);
   try {
     const answer = await commands[command.do](command);
-    if (typeof answer === "number" || (answer && "n" in command)) say({ n: command.n, answer });
+    if (typeof answer === "number" || (answer && "n" in command)) tell({ n: command.n, answer });
   } catch (error) {
-    say({ n: command.n, failed: String(error), status: error.status ?? null, body: error.body ?? null });
+    tell({ n: command.n, failed: String(error), status: error.status ?? null, body: error.body ?? null });
   }
 });
