@@ -49,11 +49,15 @@ class Page:
     :ivar data: bytes; of a stream of JSON an array of values.
     :ivar offset: behind it; what to read on from.
     :ivar ended: nothing follows it, ever.
+    :ivar how: of a streamed message: ``ended``, ``failed`` or ``cancelled``; and `reason`, a
+        word, of ``failed``.
     """
 
     data: bytes
     offset: str
     ended: bool
+    how: str = ""
+    reason: str = ""
 
 
 class DurableStreams:
@@ -299,4 +303,10 @@ def _read(answer: HttpAnswer) -> Page:
     offset = answer.headers.get("stream-next-offset", "")
     if not offset and answer.status != 204:
         raise foreign(answer)
-    return Page(answer.body, offset, answer.headers.get("stream-closed") == "true")
+    return Page(
+        answer.body,
+        offset,
+        answer.headers.get("stream-closed") == "true",
+        answer.headers.get("stream-end", ""),
+        answer.headers.get("stream-end-reason", ""),
+    )

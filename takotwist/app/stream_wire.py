@@ -26,13 +26,19 @@ class _Reply(msgspec.Struct):
     leaseMs: int = 15_000
 
 
+def check_id(id: str) -> str:
+    """An id that a message can have.  :raises BodyInvalid: it is none."""
+    if not isinstance(id, str) or not _ID.fullmatch(id):
+        raise BodyInvalid("id must be 1 to 64 of the characters A-Z a-z 0-9 . _ ~ -")
+    return id
+
+
 def stream_of(target: str, id: str) -> str:
     """Path and query of a message's stream, where its topic's is `target`.
 
     :raises BodyInvalid: it can be no id.
     """
-    if not isinstance(id, str) or not _ID.fullmatch(id):
-        raise BodyInvalid("id must be 1 to 64 of the characters A-Z a-z 0-9 . _ ~ -")
+    check_id(id)
     path, question, query = target.partition("?")
     return f"{path}/streams/{quote(id, safe='')}{question}{query}"
 

@@ -93,8 +93,13 @@ class TestPrograms(SynchronousTestCase):
         eventually(lambda: "job-7" in running.run(listed, check=False), "it is listed")
         running.start(one(page, "read").text, "heard")
         eventually(lambda: "3 " in running.said("heard"), "the first tokens")
+        listening = running.start("python listen.py", "listened", errors_too=True)
+        eventually(lambda: "3 " in running.said("listened"), "the same tokens")
         running.run(one(page, "cancel").text)
         eventually(lambda: '"streamEnd":"cancelled"' in running.said("heard"), "its end")
+        self.assertEqual(listening.wait(30), 0, running.said("listened"))
+        self.assertTrue(running.said("listened").startswith("0 1 2 3 "))
+        self.assertTrue(running.said("listened").endswith("\ncancelled\n"))
         self.assertNotIn("job-7", running.run(listed))
 
     def test_token_stream(self) -> None:
