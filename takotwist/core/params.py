@@ -13,13 +13,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
-import jsonschema_rs
 import msgspec
 
 from takotwist.core.json_values import Json, JsonObject
 from takotwist.errors import BodyInvalid, DefinitionError, ParamsInvalid
+
+if TYPE_CHECKING:
+    import jsonschema_rs
 
 
 def path_of(parts: list[str | int], root: str) -> str:
@@ -46,6 +49,9 @@ class Schema:
         """
         if isinstance(document, bool):
             document = {} if document else {"not": {}}
+        # Here, because a process without channels, such as a supervisor's, needs none of its 4 MB.
+        import jsonschema_rs
+
         try:
             return cls(document, jsonschema_rs.Draft202012Validator(dict(document)))
         except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as bad:

@@ -1,6 +1,7 @@
 """The replay log that the configuration names: a file of this server, or a PostgreSQL for several.
 
-PostgreSQL's client is an extra, and is imported only where it is configured.
+Each is imported where it is used alone: PostgreSQL's client is an extra, and the supervisor of
+workers has no log.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import socket
 from collections.abc import Callable
 from typing import IO
 
-from takotwist.adapters.sqlite.log import SqliteReplayLog
 from takotwist.interfaces import IReactor
 from takotwist.ports import IReplayLog
 from takotwist.server.config import Config
@@ -28,6 +28,8 @@ def replay_log(config: Config, reactor: IReactor, wall: Callable[[], float]) -> 
     """
     replay = config.replay
     if replay.url is None:
+        from takotwist.adapters.sqlite.log import SqliteReplayLog
+
         return SqliteReplayLog(
             replay.path, reactor=reactor, wall=wall, durability=replay.durability
         )

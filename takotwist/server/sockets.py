@@ -35,7 +35,6 @@ from zope.interface import implementer
 
 from takotwist.errors import ConfigError
 from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText
-from takotwist.streams.seams.reactor import inherited_sockets, use_opened_socket
 
 #: Seconds that a listening process has to take the probing connection.
 PATIENCE = 1.0
@@ -53,12 +52,17 @@ def _passed_here() -> ListenFDs:
     they have no names, which they need not have.  With what a process was started the
     kernel still knows.
     """
-    known = inherited_sockets()
-    if known.inheritedDescriptors():
-        return known
     try:
         started_with = Path("/proc/self/environ").read_bytes()
     except OSError:
+        started_with = b"LISTEN_FDS"
+    if b"LISTEN_FDS" not in started_with and "LISTEN_FDS" not in os.environ:
+        # As a rule; and then what follows is not imported, which takes 13 MB for `streams`.
+        return ListenFDs([])
+    from takotwist.streams.seams.reactor import inherited_sockets
+
+    known = inherited_sockets()
+    if known.inheritedDescriptors():
         return known
     variables = (one.partition(b"=") for one in started_with.split(b"\0"))
     environ = {os.fsdecode(name): os.fsdecode(value) for name, _, value in variables}
@@ -96,6 +100,8 @@ class PassedSocket:
             adopting = AdoptedStreamServerEndpoint(self.reactor, descriptor, family)
             listening: Deferred[IListeningPort] = adopting.listen(protocolFactory)
             return listening.addCallback(_with_backlog, self.backlog)
+        from takotwist.streams.seams.reactor import use_opened_socket
+
         # A name that is no path keeps the port from the file: from changing its mode, which only
         # its owner may, and from removing it at the end, after which nobody could connect again.
         port = unix.Port(b"\0passed by systemd", protocolFactory, reactor=self.reactor)

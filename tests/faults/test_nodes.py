@@ -236,7 +236,7 @@ class PostgresTests(Acceptance, TestCase):
         try:
             time.sleep(4.0)
             with replica.connect() as by_hand:
-                by_hand.execute("ALTER SYSTEM SET primary_conninfo = ''")
+                by_hand.execute("ALTER SYSTEM SET primary_conninfo = 'host=/nowhere'")
                 by_hand.execute("SELECT pg_reload_conf()")
             time.sleep(2.0)
             cluster.engine.kill()

@@ -58,6 +58,21 @@ class WorkersTests(SynchronousTestCase):
         )
         return ran.stdout.split()
 
+    def test_supervisor(self) -> None:
+        """A supervisor holds sockets and processes, and nothing of what serves."""
+        name, *modules = self._made("2")
+        self.assertEqual(name, "Supervisor")
+        self.assertIn("takotwist.server.supervisor.supervisor", modules)
+        unwanted = (
+            "takotwist.adapters",
+            "takotwist.flow",
+            "takotwist.streams",
+            "takotwist.transports",
+            "jsonschema_rs",
+            "sqlite3",
+        )
+        self.assertEqual([one for one in modules if one.startswith(unwanted)], [])
+
     def test_one(self) -> None:
         """A server of one worker is the server, and knows nothing of a supervisor."""
         name, *modules = self._made("1")

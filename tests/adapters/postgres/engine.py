@@ -29,7 +29,9 @@ FAST = {
 
 
 def programs() -> Path:
-    """The newest PostgreSQL that Debian installed."""
+    """The newest PostgreSQL that Debian installed, or the one that `TESTS_POSTGRES` names."""
+    if named := os.environ.get("TESTS_POSTGRES"):
+        return Path(named)
     [*_, newest] = sorted(
         Path("/usr/lib/postgresql").iterdir(), key=lambda folder: int(folder.name)
     )

@@ -92,7 +92,7 @@ class LossTests(LossCase):
             self.reactor.until(
                 lambda: by_hand.execute("SELECT head FROM takotwist.store").fetchone()[0] == seen[0]
             )
-            by_hand.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            by_hand.execute("ALTER SYSTEM SET primary_conninfo = 'host=/nowhere'")
             by_hand.execute("SELECT pg_reload_conf()")
             self.reactor.until(
                 lambda: not by_hand.execute("SELECT * FROM pg_stat_wal_receiver").fetchall()
