@@ -16,6 +16,9 @@ from takotwist.flow.read_log import MAX_BYTES
 from takotwist.flow.session import OnOpen, Session, Subscribed
 from takotwist.ports import IReplayLog
 
+#: Most messages in one read of what has changed since the first page.
+REST = 10_000
+
 
 @attrs.frozen(slots=True)
 class RosterPage:
@@ -56,7 +59,8 @@ class PresenceLists:
     ) -> RosterPage:
         """A part of who is here, in the order of their newest changes.
 
-        :param limit: most entries.
+        :param limit: most entries; the last page has more, where more has changed since the
+            first: those change on, and a list in pages would never end.
         :param after: and `as_of`: of the page before, its `after` and `cursor`.
         :raises ReplayTooOld: who left since the first page may be missing; begin again.
         :raises CursorInvalid: no page ended there. :raises StoreUnavailable: the log failed.
@@ -68,16 +72,22 @@ class PresenceLists:
             raise CursorInvalid("after: no page ended there.")
         if after:
             page.judge(max(after, as_of))
+        cursor, messages = as_of or page.head, list(page.messages)
+        while page.more and messages and messages[-1].id > cursor:
+            page = await self.log.read(roster_of(topic), messages[-1].id, REST, MAX_BYTES)
+            page = page.up_to(max(self.log.head, cursor))
+            page.judge(max(messages[-1].id, cursor))
+            messages += page.messages
         members: list[Entry] = []
         guests = 0
-        for message in page.messages:
+        for message in messages:
             entry = read_entry(message.data)
             if message.type == COUNT:
                 guests += entry.count or 0
             elif message.type != LEAVE:
                 members.append(entry)
-        more = page.messages[-1].id if page.more and page.messages else None
-        return RosterPage(members, guests, as_of or page.head, more)
+        more = messages[-1].id if page.more and messages else None
+        return RosterPage(members, guests, cursor, more)
 
 
 def check_keyed(log: IReplayLog) -> None:

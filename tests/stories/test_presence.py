@@ -214,6 +214,22 @@ class PresenceTests(PresenceCase):
         ):
             self.assertEqual(self.world.get(f"{WHO}&{bad}", {"Authorization": "x"}).code, code)
 
+    def test_pages_end(self) -> None:
+        """Also where all members move on all the time."""
+        movers = [Watcher(self.world, f"user{n}").join() for n in range(25)]
+        self.world.advance(1)
+        names: list[str] = []
+        after, pages = "", 0
+        while after is not None and pages < 20:
+            asked = f"{WHO}&limit=5" + (f"&after={after}" if after else "")
+            page = self.world.get(asked, {"Authorization": "guest"}).json
+            names += [one["subject"] for one in page["members"]]
+            after, pages = page.get("after"), pages + 1
+            for number, mover in enumerate(movers):
+                mover.say({"x": pages * 100 + number})
+            self.world.advance(0.5)
+        self.assertEqual((len(set(names)), pages), (25, 2))
+
     def test_kick(self) -> None:
         """Who is taken out leaves at once, and its connections end; only the app may do it."""
         watcher, ada = Watcher(self.world).follow(), self.stream("ada")
@@ -298,6 +314,37 @@ class PresenceTests(PresenceCase):
         self.assertEqual(world.get("/channels/chat").code, "auth-unavailable")
         world = World(channel, config=Config(limits=Limits(max_presence_info_bytes=2)))
         self.assertEqual(world.get("/channels/chat").code, "auth-unavailable")
+
+
+class ClockStepTests(PresenceCase):
+    """The time of day, by which ids are made and leaves expire, is set; durations go on."""
+
+    def test_steps(self) -> None:
+        """Nobody comes or goes by it, and whoever does is told once, in order."""
+        step = 0.0
+        parts, seconds = self.world.parts, self.world.clock.seconds
+        for part in (parts.publishing, parts.presence, parts.sessions, parts.attacher):
+            part.wall = lambda: seconds() + step
+        watcher = Watcher(self.world).follow()
+        ada = self.stream("ada")
+        self.world.advance(1)
+        for number, more in enumerate((86_400, -2 * 86_400, 3600)):
+            step += more
+            self.world.advance(1)
+            self.assertEqual(watcher.read(), ["ada"])
+            other = self.stream(f"user{number}")
+            ada.leave()
+            ada = self.stream("ada")
+            self.world.advance(1)
+            self.assertEqual(watcher.read(), ["ada", f"user{number}"])
+            other.leave()
+            self.world.advance(11)
+            self.assertEqual(watcher.read(), ["ada"])
+        wanted = [(kind, f"user{n}") for n in range(3) for kind in ("join", "leave")]
+        self.assertEqual(watcher.events, [("join", "ada"), *wanted])
+        ids = [int(one["id"]) for one in watcher.socket.messages]
+        self.assertEqual(ids, sorted(ids))
+        self.assertGreater(ids[-1] - ids[0], 86_400 * 1_000_000)
 
 
 class ListOnlyTests(PresenceCase):
