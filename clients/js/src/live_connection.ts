@@ -152,6 +152,7 @@ export function createConnection(settings: ConnectionSettings, events: Connectio
   }
 
   function join(to: Mux): void {
+    if (to.ofTabs) return;
     mux = to;
     const nothing = () => {};
     // A request that is never answered keeps a slot on the connection without a subscription.

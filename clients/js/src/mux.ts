@@ -59,6 +59,8 @@ interface InFlight {
 }
 
 export interface Mux {
+  /** Its WebSocket may be another tab's: live objects, which speak on the WebSocket itself, cannot. */
+  readonly ofTabs?: true;
   /** WebSocket seems to be blocked here; whoever can do without should. */
   blocked(): boolean;
   /**

@@ -135,6 +135,7 @@ export function createTabMux(environment: Environment, page: TabPage, { url, ide
   }
 
   return {
+    ofTabs: true,
     blocked: () => (relay ?? group.status)?.blocked ?? false,
     // Of one topic it carries as many subscriptions as are wanted.
     has: (_name, of = "") => of !== auth,

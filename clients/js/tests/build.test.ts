@@ -28,6 +28,17 @@ test("the served file is one module that needs no other", async () => {
   ]);
 });
 
+test("what is beside the core has a name each, and its errors are the core's", async () => {
+  const files = await servedFiles();
+  const namesOf = async (code: string) =>
+    Object.keys((await import(`data:text/javascript,${encodeURIComponent(code)}`)) as object).sort();
+  expect(await namesOf(files["tabs.js"])).toEqual(["sharedTabs"]);
+  const core = `data:text/javascript,${encodeURIComponent(files["client.js"])}`;
+  expect(await namesOf(files["offline.js"].replaceAll("./client.js", core))).toEqual(["offlineClient"]);
+  expect(files["client.js"]).not.toContain("BroadcastChannel");
+  expect(files["client.js"]).not.toContain("indexedDB");
+});
+
 test("live objects are beside the core and not in it", async () => {
   const files = await servedFiles();
   const { immutable } = JSON.parse(files["client.json"]) as { immutable: string };

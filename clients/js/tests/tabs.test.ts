@@ -2,6 +2,7 @@
 
 import { describe, expect, test, vi } from "vitest";
 import type { Channel, ChannelOptions, Client, ClientOptions } from "../src/index.js";
+import { type Channel as LiveChannel, createLive } from "../src/live.js";
 import { MAY_FOLLOW } from "../src/tabs_group.js";
 import { sharedTabs } from "../src/tabs.js";
 import { FakeBrowser, type FakeTab } from "./tabs_world.js";
@@ -385,6 +386,24 @@ test("subscriptions of one topic from cursors of their own share the connection 
   await all.settle();
   expect([seen, older.seen]).toEqual([["two"], ["one", "two"]]);
   expect(all.server.open).toBe(1);
+});
+
+test("live objects of a page stay on their event stream, and are told where that is refused", async () => {
+  const all = new Setup();
+  const client = all.tab().client();
+  const live = createLive({ client, url: "https://x.example" }, { onHide: () => () => {}, beacon() {} });
+  const result = live.call("onTest", []) as Promise<{ channel: LiveChannel }>;
+  await all.settle();
+  const call = all.world.requests.find(({ url }) => url.pathname.includes("/functions/"));
+  call?.answer(200, { result: { channel: null }, live: [{ path: ["channel"], id: "c", kind: "channel", ack: false }] });
+  const { channel } = await result;
+  const ended = vi.fn();
+  channel.onClose(ended);
+  await all.settle();
+  expect([all.world.sockets.length, all.locks.holders.size]).toEqual([0, 0]);
+  all.world.request.answer(403, { code: "verify-rejected", error: "No." });
+  await all.settle();
+  expect(ended).toHaveBeenCalledOnce();
 });
 
 test("where locks are refused the tab has a connection of its own", async () => {
