@@ -88,6 +88,8 @@ class Channels:
     roster: Roster[PusherSpeaker] = attrs.field(factory=Roster, init=False)
     _rosters: dict[str, RosterMembers] = attrs.field(factory=dict, init=False)
     _counting: dict[str, Deadline] = attrs.field(factory=dict, init=False)
+    #: Of those that are counted, what has changed here: the app is told by the node where it has.
+    _changed_here: set[str] = attrs.field(factory=set, init=False)
 
     def entered(
         self, name: Name, place: Place, speaker: PusherSpeaker, user_id: str | None, info: bytes
@@ -184,11 +186,18 @@ class Channels:
             waiting = self._counting.pop(name.text, None)
             if waiting is not None:
                 waiting.cancel()
-        else:
+            self._changed_here.discard(name.text)
+            if self._counted(name) and (left := self.followers(name.text)):
+                self._tell_count(name.text, left)
+        elif self._counted(name):
+            self._changed_here.add(name.text)
             self._count_soon(name)
 
+    def _counted(self, name: Name) -> bool:
+        return self.app.subscription_count and not name.presence
+
     def _count_soon(self, name: Name) -> None:
-        if not self.app.subscription_count or name.presence or name.text in self._counting:
+        if not self._counted(name) or name.text in self._counting:
             return
         # When this turn's answers are out, at least: who comes is told that it is in first.
         few = self.followers(name.text) <= COUNTED_AT_ONCE
@@ -200,6 +209,11 @@ class Channels:
         count = self.followers(name)
         told = {"subscription_count": count}
         self.deliver(name, frame("pusher_internal:subscription_count", told, name))
+        if name in self._changed_here:
+            self._changed_here.discard(name)
+            self._tell_count(name, count)
+
+    def _tell_count(self, name: str, count: int) -> None:
         self.told.happened("subscription_count", name, subscription_count=str(count))
 
 

@@ -203,3 +203,16 @@ class WebhookTests(NodesCase):
         self.pass_time(10)
         told = [one["events"][0]["name"] for receiver in self.receivers for one in receiver.got]
         self.assertEqual(told, ["channel_occupied", "channel_vacated"])
+
+    def test_counts(self) -> None:
+        """The node where something has changed tells the app of it."""
+        self.app = {**self.app, "subscription_count": True}
+        self.setUp()
+        for client in (self.ann, self.bob):
+            client.subscribe("news")
+            self.pass_time(5)
+        self.ann.socket.close()
+        self.pass_time(15)
+        events = [one["events"][0] for receiver in self.receivers for one in receiver.got]
+        counts = [one["subscription_count"] for one in events if "subscription_count" in one]
+        self.assertEqual(counts, [1, 2, 1])
