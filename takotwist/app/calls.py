@@ -138,7 +138,7 @@ def verify_call(channel: Channel[Any], request: AuthRequest) -> VerifyCall | Gra
     verifier = channel.verifier
     if verifier is None:
         return Grant()
-    given: VerifyRequest[Any] = VerifyRequest(
+    given: VerifyRequest[object] = VerifyRequest(
         channel=request.channel,
         operation=request.operation,
         params=channel.read_params(request.params),
@@ -165,7 +165,7 @@ def handler_call(channel: Channel[Any], frame: Frame) -> HandlerCall | Verdict:
     data = channel.read_data(frame.type, frame.data)
     if handler is None:
         return Fanout(frame.data)
-    context: Context[Any] = Context(
+    context: Context[object] = Context(
         channel=frame.channel,
         type=frame.type,
         params=channel.read_params(frame.params),
@@ -183,7 +183,7 @@ def handler_call(channel: Channel[Any], frame: Frame) -> HandlerCall | Verdict:
     return HandlerCall(what, handler, (data, context), write)
 
 
-def _hook_call(channel: Channel[Any], frame: Frame) -> HandlerCall | Verdict:
+def _hook_call(channel: Channel[object], frame: Frame) -> HandlerCall | Verdict:
     """The call that tells of a member."""
     kind: Literal["join", "leave"] = "join" if frame.type == JOIN else "leave"
     hook = channel.hooks.get(kind)

@@ -350,7 +350,7 @@ class Channel(OfChannel[P, Q, M]):
             raw, named = _plain(self._made(args, named), "params"), {}
         return self._bound(raw or {}, named)
 
-    def _made(self, args: tuple[object, ...], named: Mapping[str, object]) -> Any:
+    def _made(self, args: tuple[object, ...], named: Mapping[str, object]) -> object:
         if self._params_kind is None:
             raise ParamsInvalid(f"params must be named values, not {type(args[0]).__name__}.")
         try:

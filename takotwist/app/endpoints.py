@@ -164,7 +164,7 @@ class InternalEndpoints:
             return Pending(call, write_verdict, self._answer)
         return self._answer(200, write_verdict(call))
 
-    def _channel(self, name: str) -> Channel[Any]:
+    def _channel(self, name: str) -> Channel[object]:
         try:
             return self._channels[name]
         except KeyError:

@@ -131,7 +131,7 @@ class PydanticType:
         return self._valid(self._adapter.validate_python, value)
 
     @staticmethod
-    def _valid(validate: Callable[[Any], object], value: object) -> Any:
+    def _valid(validate: Callable[[object], object], value: object) -> object:
         try:
             return validate(value)
         except sys.modules["pydantic"].ValidationError as misfit:
@@ -184,7 +184,7 @@ def to_builtins(value: object) -> Any:
     return msgspec.json.decode(to_json(value))
 
 
-def _dump_model(value: object) -> Any:
+def _dump_model(value: object) -> object:
     dump = getattr(value, "model_dump", None)
     if callable(dump):
         return dump(mode="json", by_alias=True)

@@ -85,7 +85,7 @@ def _made(pending: Pending) -> Answer:
     return pending.returned(result)
 
 
-def _waited_for(awaitable: object) -> Any:
+def _waited_for(awaitable: object) -> object:
     """Run a coroutine in an event loop of its own."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is None or not monkey.is_module_patched("select"):
@@ -107,7 +107,7 @@ def _outcome(awaitable: object) -> tuple[object, BaseException | None]:
         return None, error
 
 
-async def _awaited(awaitable: Any) -> Any:
+async def _awaited(awaitable: Any) -> object:
     return await awaitable
 
 

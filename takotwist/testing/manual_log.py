@@ -179,7 +179,7 @@ class _Read:
             self.answer.callback(self._page)
 
 
-def _now(deferred: Deferred[Any]) -> Any:
+def _now(deferred: Deferred[Any]) -> object:
     results: list[Any] = []
     deferred.addBoth(results.append)
     assert results, "the wrapped log must answer at once"

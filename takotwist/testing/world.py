@@ -259,6 +259,6 @@ class World:
         seconds = self.config.limits.drain_seconds
         return ensureDeferred(drain(self.parts.sessions, self.clock, seconds))
 
-    def _connection(self, private: bool, address: str) -> Any:
+    def _connection(self, private: bool, address: str) -> object:
         factory = self._private if private else self._public
         return factory.buildProtocol(IPv4Address("TCP", address, 40_000))

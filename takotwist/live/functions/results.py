@@ -78,7 +78,7 @@ class Returned:
             raise WrongResult(f"result{path.rstrip('`')}: {reason}") from None
 
 
-def _read(kind: object, value: object) -> Any:
+def _read(kind: object, value: object) -> object:
     """A value of a type that msgspec does not know: a model of pydantic."""
     construct = getattr(kind, "model_construct", None)
     if callable(construct) and _has_mark(value):
@@ -159,7 +159,7 @@ def _without(
     objects: Mapping[UUID, Any],
     path: tuple[str | int, ...],
     found: list[Found],
-) -> Any:
+) -> object:
     if isinstance(value, UUID):
         said = objects.get(value)
         if said is None:

@@ -106,7 +106,7 @@ class Listeners:
             )
         self.answer(frame, NOTHING, as_trouble(misfit))
 
-    def _run(self, callback: Callable[[Any], object], data: object) -> Any:
+    def _run(self, callback: Callable[[object], object], data: object) -> object:
         if self._to_begin:
             # Called now it would overtake them; as a coroutine it begins behind them.
             self._to_begin += 1
@@ -117,11 +117,11 @@ class Listeners:
         self._to_begin += 1
         return self._begun(result)
 
-    async def _begun(self, result: Awaitable[object]) -> Any:
+    async def _begun(self, result: Awaitable[object]) -> object:
         self._to_begin -= 1
         return await result
 
-    async def _in_turn(self, callback: Callable[[Any], object], data: object) -> Any:
+    async def _in_turn(self, callback: Callable[[object], object], data: object) -> object:
         self._to_begin -= 1
         result = callback(data)
         return await result if inspect.isawaitable(result) else result

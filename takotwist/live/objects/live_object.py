@@ -273,7 +273,7 @@ class LiveObject(MachineDriver):
         """Nothing more can be sent."""
         return self._machine.closed
 
-    def on_open(self, callback: Callable[[], Any]) -> None:
+    def on_open(self, callback: Callable[[], object]) -> None:
         """Call once when the client attaches for the first time; now if it has."""
         self._lifetime.on_open(callback)
 

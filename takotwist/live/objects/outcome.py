@@ -136,7 +136,7 @@ def _loop_of_task() -> asyncio.AbstractEventLoop | None:
     return loop if asyncio.current_task(loop) is not None else None
 
 
-def _read(declared: Declared | None, data: bytes, values: bytes) -> Any:
+def _read(declared: Declared | None, data: bytes, values: bytes) -> object:
     """:raises ValidationError: names the path."""
     try:
         return decode(data, read_marks(values), declared)
