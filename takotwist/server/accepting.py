@@ -14,6 +14,7 @@ import os
 from typing import Any
 
 import attrs
+from twisted.internet import tcp
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -44,7 +45,7 @@ class Accepting:
     _said: bool = attrs.field(default=False, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
-    def guard(self, port: Any, *, last: bool = False) -> None:
+    def guard(self, port: tcp.Port, *, last: bool = False) -> None:
         """Make `port`, an open stream listener, leave some descriptors.
 
         :param last: may use half of those that others leave; for the private listener, so
@@ -108,7 +109,7 @@ class _Guarded:
     :ivar end: numbers from here on are spare.
     """
 
-    port: Any
+    port: tcp.Port
     _socket: Any
     end: int
     _accepting: Accepting

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import attrs
 from twisted.internet.defer import ensureDeferred, maybeDeferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from takotwist.errors import TakoError
 from takotwist.interfaces import IReactor
@@ -44,7 +44,7 @@ class OpenSockets:
         :raises TakoError: one cannot be opened; then none is.
         """
         opening = ensureDeferred(open_listeners(self._reactor, self._wanted))
-        failures: list[Any] = []
+        failures: list[Failure] = []
 
         def opened(listening: Sequence[Listening]) -> None:
             self.opened = listening

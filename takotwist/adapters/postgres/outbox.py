@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from takotwist.adapters.postgres.engine import Engine
 from takotwist.adapters.postgres.entries import PARAMETERS, Batch
@@ -46,7 +45,7 @@ class PostgresOutbox:
         """See `IOutbox`."""
         parameters = [self._node.encode(), int8(STEP_MESSAGES), int8(STEP_BYTES)]
         result = await self._engine.call(self._readers(), self._outgoing, parameters)
-        columns: list[Any] = [read_byteas(result.get_value(0, at)) for at in range(2, 7)]
+        columns = [read_byteas(result.get_value(0, at)) for at in range(2, 7)]
         return [
             Outgoing(number, channel.decode(), params, kind.decode(), data, key.decode() or None)
             for number, channel, params, kind, data, key in zip(

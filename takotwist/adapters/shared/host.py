@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import msgspec
@@ -62,6 +62,8 @@ from takotwist.adapters.sqlite.log import SqliteReplayLog
 from takotwist.core.log import Appended, LogStats, Page, Report
 from takotwist.core.node import Node
 from takotwist.ports import ILogFollower
+
+T = TypeVar("T")
 
 #: Most entries of several workers in one transaction, and most bytes; at least one batch.
 MAX_ENTRIES, MAX_BYTES = 1024, 8 * 2**20
@@ -353,7 +355,7 @@ class WorkerConnection(Protocol):
         batch = Batch(self.node.name, asked.number, entries)
         self._host.append(_Waiting(self, asked.call, batch, sum([one.size for one in entries])))
 
-    def _answer(self, call: int, doing: Deferred[Any], frame: Callable[[int, Any], Told]) -> None:
+    def _answer(self, call: int, doing: Deferred[T], frame: Callable[[int, T], Told]) -> None:
         doing.addCallbacks(
             lambda result: self.tell(frame(call, result)),
             # The log has said why.

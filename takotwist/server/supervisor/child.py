@@ -15,11 +15,14 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
 from takotwist.server.supervisor.kinds import VERSION, Start
+
+if TYPE_CHECKING:
+    from takotwist.server.config import Config
 
 
 class ChildService(Protocol):
@@ -56,7 +59,7 @@ class Child:
     """
 
     start: Start
-    config: Any
+    config: Config
     _send: Callable[..., object]
     on_leave: Callable[[], object] = lambda: None
 

@@ -23,6 +23,7 @@ from operator import attrgetter
 from typing import Any
 
 import attrs
+from twisted.internet import tcp
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -172,7 +173,7 @@ class Handing:
     #: Told when somebody more, or fewer, takes connections.
     changed: Callable[[], object] = lambda: None
     takers: list[Taker] = attrs.field(factory=list, init=False)
-    _paused: dict[Any, None] = attrs.field(factory=dict, init=False)
+    _paused: dict[tcp.Port, None] = attrs.field(factory=dict, init=False)
     #: Accepted, and had by nobody yet: at most one a listener, and what a dead worker left.
     _waiting: list[tuple[int, socket.socket]] = attrs.field(factory=list, init=False)
     _turn: int = attrs.field(default=0, init=False)
@@ -216,7 +217,7 @@ class Handing:
         self._paused.clear()
 
     def _accept(
-        self, listener: int, port: object, accept: Callable[[], tuple[socket.socket, object]]
+        self, listener: int, port: tcp.Port, accept: Callable[[], tuple[socket.socket, object]]
     ) -> None:
         """In the place of the port's own `doRead`, which would make a transport of each."""
         for _ in range(BATCH):
@@ -234,7 +235,7 @@ class Handing:
                 self._pause(port)
                 return
 
-    def _pause(self, port: Any) -> None:
+    def _pause(self, port: tcp.Port) -> None:
         port.stopReading()
         self._paused[port] = None
         self._look_later()
