@@ -92,6 +92,8 @@ class MemberEvents:
     _there: dict[str, _There] = attrs.field(factory=dict, init=False)
     _done: int = attrs.field(default=EVERYTHING, init=False)
     _resumed: bool = attrs.field(default=False, init=False)
+    #: The last read has not come to the end.
+    _behind: bool = attrs.field(default=True, init=False)
     _active: bool = attrs.field(default=False, init=False)
     _working: bool = attrs.field(default=False, init=False)
     _again: bool = attrs.field(default=False, init=False)
@@ -209,13 +211,16 @@ class MemberEvents:
         while self.lease.held and not self._stopped:
             page = await log.read(_CHANGES, self._done, _STEP, _PAGE_BYTES)
             page = page.up_to(log.head)
+            behind, self._behind = self._behind, page.more
+            if not page.messages:
+                return
             try:
-                page.judge(self._done)
+                # Else nothing was lost, as in `Courier`.
+                if behind:
+                    page.judge(self._done)
             except ReplayTooOld:
                 self._log.error("who came and left was not told: more than the outbox keeps")
                 self._there.clear()
-            if not page.messages:
-                return
             await self._add_up(page.messages)
 
     async def _left(self) -> bool:
@@ -239,7 +244,7 @@ class MemberEvents:
                 self._there[one.key] = one
                 after = message.id
             more = page.more
-        self._resumed = True
+        self._resumed = self._behind = True
 
     async def _add_up(self, messages: Sequence[Message]) -> None:
         telling: list[Deferred[Any]] = []

@@ -122,6 +122,8 @@ class Courier:
     _saving: bool = attrs.field(default=False, init=False)
     _unsaved: bool = attrs.field(default=False, init=False)
     _more: bool = attrs.field(default=True, init=False)
+    #: The last read has not come to the end of the outbox.
+    _behind: bool = attrs.field(default=True, init=False)
     _wake: Deadline | None = attrs.field(default=None, init=False)
     _complained: float = attrs.field(default=-1e9, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
@@ -265,7 +267,7 @@ class Courier:
         done = _DONE.decode(page.messages[-1].data) if page.messages else _Done(EVERYTHING, {})
         # Requests that are under way are of the lanes before, and count for nothing here.
         self._lanes = Lanes.resume(done.floor, done.lanes)
-        self._resumed = self._more = True
+        self._resumed = self._more = self._behind = True
 
     async def _read(self) -> None:
         log, lanes = self.publishing.log, self._lanes
@@ -274,12 +276,16 @@ class Courier:
             page = await log.read(self._outbox, lanes.read, _PAGE_MESSAGES, _PAGE_BYTES)
             page = page.up_to(log.head)
             try:
-                page.judge(lanes.read)
+                # Else nothing was lost: an outbox that has long been empty is dropped, and then
+                # counts as removed up to another topic's last id.
+                if page.messages and self._behind:
+                    page.judge(lanes.read)
             except ReplayTooOld:
                 self._lost(1, "because they are older or more than its outbox keeps")
             for message in page.messages:
                 stored = _STORED.decode(message.data)
                 lanes.put(stored.lane, Happening(message.id, message.type, bytes(stored.data)))
+            self._behind = page.more
             if not page.more:
                 self._more = False
                 if not page.messages:

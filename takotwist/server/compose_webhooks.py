@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import partial
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -160,8 +159,8 @@ class Webhooks:
 
     def _watch(self, name: str, source: Callable[[], Collection[str]], tell: Tell) -> None:
         # All nodes know of all, so one of them is enough: the one that delivers.
-        held = partial(getattr, self.lease, "held")
-        self._watched.append(Occupancy(name, source, tell, self.publishing, held))
+        lease = self.lease
+        self._watched.append(Occupancy(name, source, tell, self.publishing, lambda: lease.held))
 
     def _look(self) -> None:
         now = self.publishing.seconds()

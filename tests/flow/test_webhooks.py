@@ -155,6 +155,24 @@ class NativeTests(SynchronousTestCase):
         self.assertEqual(receiver.types[-1], "topic.vacated")
         self.assertEqual(courier.waiting, 0)
 
+    def test_quiet(self) -> None:
+        """Of an outbox that was empty for weeks, and so was dropped, nothing is lost."""
+        receiver = Receiver()
+        here = world(receiver)
+        here.subscribe("/channels/news").leave()
+        reader = here.subscribe("/channels/news")
+        here.advance(5)
+        reader.leave()
+        here.advance(10)
+        for _ in range(16):
+            here.clock.advance(86_400)
+            here.advance(2)
+        here.subscribe("/channels/news")
+        here.advance(10)
+        self.assertEqual(receiver.types, ["topic.occupied", "topic.vacated", "topic.occupied"])
+        [courier] = here.parts.webhooks.couriers  # type: ignore[union-attr]
+        self.assertEqual(courier.counts["dropped"], 0)
+
     def test_gone(self) -> None:
         """An endpoint that says 410 is not asked again."""
         receiver = Receiver(answer=lambda event: 410)
