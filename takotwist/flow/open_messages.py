@@ -229,6 +229,9 @@ class OpenMessages:
         except Refusal:
             # Such as a log that cannot be read now, which says so itself.
             again_us = int(RETRY_SECONDS * 1_000_000)
+        except Exception:
+            self._logger.failure("looking after a streamed message failed")
+            again_us = self.lease_us
         if again_us and not self._stopped and self._open.get(one.stream.key) is one:
             self._look_in(one, again_us)
 
