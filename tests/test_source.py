@@ -72,7 +72,10 @@ class TypesTests(SynchronousTestCase):
 
     def test_not_less_is_known(self) -> None:
         """There are no more of `Any`, of `cast` and of silenced errors than there were."""
-        names = [name for path in sources() for name in names_used(path.read_text())]
+        texts = [path.read_text() for path in sources()]
+        # To take all of them apart would take seconds.
+        counted = [one for one in texts if any(word in one for word in ("Any", "cast", "ignore"))]
+        names = [name for text in counted for name in names_used(text)]
         self.assertLessEqual(names.count("Any"), MOST_ANY)
         self.assertLessEqual(names.count("cast"), MOST_CASTS)
         ignored = [name for name in names if "type: ignore" in name]
