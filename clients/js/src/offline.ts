@@ -108,7 +108,8 @@ export async function offlineClient<Channels extends object = Registered>(
 
   const store = await open();
   const cursors = await createCursorKeeper(store, trouble);
-  const options = { maxPublishes, maxBytes, maxAgeMs, replayWindowMs, onStored, onReturned, onTrouble: trouble };
+  const calls = { onStored: guarded(onStored), onReturned: guarded(onReturned), onTrouble: trouble };
+  const options = { maxPublishes, maxBytes, maxAgeMs, replayWindowMs, ...calls };
   const queue = createOfflineQueue(inner, store, options, page ?? ALONE, environment);
 
   return {
@@ -129,6 +130,17 @@ export async function offlineClient<Channels extends object = Registered>(
       queue.close();
       store?.close();
     },
+  };
+}
+
+/** What a caller's code throws is reported like that of any event listener, and stops nobody else. */
+function guarded<Values extends unknown[]>(run: (...values: Values) => void): (...values: Values) => void {
+  return (...values) => {
+    try {
+      run(...values);
+    } catch (error) {
+      (globalThis.reportError ?? console.error)(error);
+    }
   };
 }
 

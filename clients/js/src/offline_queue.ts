@@ -132,12 +132,14 @@ export function createOfflineQueue(
     const claim = async () => {
       await owning;
       if (abort.signal.aborted) return;
-      for (const stored of (await store?.claim(from, owner)) ?? []) adopt(stored);
+      const found = (await store?.claim(from, owner)) ?? [];
+      // Where this page stopped meanwhile they are another one's soon.
+      if (!abort.signal.aborted) found.forEach(adopt);
     };
     page.locks
       .request(lockOf(from), { signal: abort.signal }, claim)
       .catch((error) => abort.signal.aborted || options.onTrouble(error))
-      .finally(() => watched.delete(from));
+      .finally(() => watched.get(from) === abort && watched.delete(from));
   }
 
   function adopt({ order, ...kept }: Stored): void {

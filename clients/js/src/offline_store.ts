@@ -158,10 +158,18 @@ export async function openStore(
         stores("publishes").delete(order);
         stores("totals").put(await total(stores, -1, -row.size));
       }),
-    async owners() {
-      const rows = (await done(database.transaction("publishes").objectStore("publishes").index("identity").getAll(own()))) as PublishRow[];
-      return [...new Set(rows.map(({ owner }) => owner))];
-    },
+    owners: () =>
+      new Promise((resolve, reject) => {
+        const found: string[] = [];
+        const request = database.transaction("publishes").objectStore("publishes").index("identity").openKeyCursor(own(), "nextunique");
+        request.onerror = () => reject(request.error);
+        request.onsuccess = () => {
+          const { result } = request;
+          if (!result) return resolve(found);
+          found.push((result.key as [identity: string, owner: string])[1]);
+          result.continue();
+        };
+      }),
     claim: (from, owner) =>
       change(["publishes"], async (stores) => {
         const rows = (await done(stores("publishes").index("identity").getAll(own(from)))) as PublishRow[];

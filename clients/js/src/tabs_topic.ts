@@ -15,7 +15,7 @@ import { newer } from "./topic.js";
 
 /** Messages that are kept for who comes later, and how large they are together, in characters of JSON. */
 const TAIL_MESSAGES = 200;
-const TAIL_CHARACTERS = 256 * 1024;
+const TAIL_CHARACTERS = 64 * 1024;
 
 /** One subscription of a tab. */
 export interface TabSubscriber extends Address {

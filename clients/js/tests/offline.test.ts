@@ -314,6 +314,24 @@ describe("sent and never answered", () => {
     expect([all.stored, all.returned]).toEqual([[], [["one", "publish-unknown"]]]);
   });
 
+  test("for longer than that, after it had waited for a connection: the same", async () => {
+    const all = new Setup();
+    all.server.up = false;
+    all.server.answerless = true;
+    const before = await all.page();
+    before.publish("one");
+    await all.settle();
+    all.server.up = true;
+    await all.advance(MINUTE);
+    expect(all.stored).toEqual(["one"]);
+    await all.kill(before);
+    all.server.answerless = false;
+    await all.world.advance(10 * MINUTE);
+    await all.page();
+    await all.advance(MINUTE);
+    expect([all.server.published, all.returned]).toEqual([["one"], [["one", "publish-unknown"]]]);
+  });
+
   test("for longer than that in a page that lives on: the same", async () => {
     const all = new Setup();
     const { outcomes } = await unanswered(all);
@@ -361,6 +379,28 @@ describe("given back", () => {
     await all.page();
     await all.advance(MINUTE);
     expect([all.returned, all.server.published]).toEqual([[["bad", "body-invalid"]], ["bad"]]);
+  });
+
+  test("to a callback that throws: it is reported, and the others are given back too", async () => {
+    const all = new Setup();
+    all.server.up = false;
+    const before = await all.page();
+    before.publish("bad");
+    before.publish("worse");
+    await all.settle();
+    await all.kill(before);
+    all.server.up = true;
+    all.server.refusePublish = () => "body-invalid";
+    const report = vi.spyOn(console, "error").mockImplementation(() => {});
+    const returned: unknown[] = [];
+    await all.page({
+      onReturned({ data }) {
+        returned.push(data);
+        throw new Error("mine");
+      },
+    });
+    await all.advance(MINUTE);
+    expect([returned, report.mock.calls.length]).toEqual([["bad", "worse"], 2]);
   });
 
   test("where the channel itself is refused", async () => {
