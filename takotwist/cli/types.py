@@ -59,7 +59,10 @@ def command(config: str | None, lang: str, output: str | None) -> None:
     if output is None:
         click.echo(text, nl=False)
     else:
-        Path(output).write_text(text, encoding="utf-8")
+        try:
+            Path(output).write_text(text, encoding="utf-8")
+        except OSError as failure:
+            raise click.ClickException(f"{output} cannot be written: {failure.strerror}") from None
         more = f", {counted(len(functions), 'function')}" if functions else ""
         click.echo(f"{output}: {counted(len(channels), 'channel')}{more}.", err=True)
 

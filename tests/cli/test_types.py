@@ -39,6 +39,14 @@ class TypesTests(CommandTestCase):
         self.assertIn('RoomsForTypesParams = TypedDict("RoomsForTypesParams", {', written)
         self.assertNotIn("xx", written)
 
+    def test_file_that_cannot_be(self) -> None:
+        """What hinders the writing is said in a sentence."""
+        said = self.run_command("types", "-o", "no-such-folder/types.ts")
+        self.assertEqual((said.exit_code, said.stdout), (1, ""))
+        self.assertIn(
+            "no-such-folder/types.ts cannot be written: No such file or directory", said.stderr
+        )
+
     def test_broken_channel(self) -> None:
         """A definition that cannot be read is named, without a traceback."""
         self.write("channels_for_types/rooms.py", "1 / 0\n")

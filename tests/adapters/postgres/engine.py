@@ -71,10 +71,16 @@ class Engine:
             }
         else:
             self._run(
-                "pg_basebackup", "-h", copy_of.folder, "-U", "tako", "-D", self.data, "-R",
+                "pg_basebackup", "-h", copy_of.folder, "-U", "tako", "-D", self.data,
                 "-X", "stream", "-c", "fast", "--no-sync",
             )  # fmt: skip
-            told = {"unix_socket_directories": f"'{self.folder}'", **(settings or {})}
+            # By hand, not by -R: that writes what only a libpq of its own age knows.
+            (self.data / "standby.signal").touch()
+            told = {
+                "unix_socket_directories": f"'{self.folder}'",
+                "primary_conninfo": f"'host={copy_of.folder} port={copy_of.port} user=tako'",
+                **(settings or {}),
+            }
         with open(self.data / "postgresql.conf", "a") as file:
             file.write("".join(f"{name} = {value}\n" for name, value in told.items()))
         self.start()
