@@ -1,9 +1,9 @@
 """The one channel of this chat: a topic for each room."""
 
 from typing import Literal
-from zlib import crc32
 
 from chat.messages import messages
+from chat.people import hue_of
 from chat.sessions import sessions
 from msgspec import Struct
 
@@ -20,6 +20,7 @@ class Said(Struct):
     text: str
     id: str = ""
     author: str = ""
+    hue: int = 0
     at: float = 0.0
 
 
@@ -45,7 +46,7 @@ def verify(request):
     name = sessions.name_in(request.cookie)
     if not name:
         return False
-    return Grant(subject=name, info=Person(name, crc32(name.encode()) % 360))
+    return Grant(subject=name, info=Person(name, hue_of(name)))
 
 
 @rooms.on("said")

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from chat.people import hue_of
+
 T = TypeVar("T")
 
 SCHEMA = """
@@ -46,7 +48,7 @@ class Messages:
                 " VALUES (:id, :room, :author, :text, :at)",
                 row | {"room": room},
             )
-        return make(**row)
+        return make(**row, hue=hue_of(author))
 
     def newest(self, room: str, count: int = 100) -> list[dict[str, Any]]:
         """The newest messages of a room, oldest first."""
@@ -56,7 +58,8 @@ class Messages:
                 " ORDER BY number DESC LIMIT ?",
                 (room, count),
             ).fetchall()
-        return [dict(zip(("id", "author", "text", "at"), row, strict=True)) for row in rows[::-1]]
+        kept = [dict(zip(("id", "author", "text", "at"), row, strict=True)) for row in rows[::-1]]
+        return [{**one, "hue": hue_of(one["author"])} for one in kept]
 
 
 messages = Messages(Path(__file__).parent.parent / "state" / "chat.sqlite")

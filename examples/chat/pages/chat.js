@@ -2,25 +2,41 @@
 import { channel, typingIndicator } from "/_tako/client.js";
 
 const ROOMS = ["lobby", "random"];
+const MOST = 8; // avatars
 const $ = (id) => document.getElementById(id);
 const shown = new Map(); // message id -> its list item, so that nothing is shown twice
 let room;
 
-function item({ id, author, text, at }) {
+function avatar(name, hue) {
+  const circle = document.createElement("i");
+  circle.textContent = [...name][0];
+  circle.title = name;
+  circle.style.setProperty("--hue", hue);
+  return circle;
+}
+
+function item({ id, author, hue, text, at }) {
   if (shown.has(id)) return;
   const li = document.createElement("li");
-  const time = document.createElement("time");
-  time.textContent = new Date(at * 1000).toLocaleTimeString();
   const who = document.createElement("b");
   who.textContent = author;
-  li.append(time, who, text);
-  li.dataset.id = id;
-  li.dataset.at = at;
+  const time = document.createElement("time");
+  time.textContent = new Date(at * 1000).toLocaleTimeString([], { timeStyle: "short" });
+  const said = document.createElement("p");
+  said.textContent = text;
+  li.append(avatar(author, hue), who, time, said);
+  li.style.setProperty("--hue", hue);
+  Object.assign(li.dataset, { id, at, author });
   shown.set(id, li);
   const list = $("messages");
   // Nearly always the last; what was loaded may come after what was pushed.
   const next = [...list.children].findLast((one) => !(one.dataset.at > at));
   next ? next.after(li) : list.prepend(li);
+  // What somebody says in one go stands under one name.
+  for (const one of [li, li.nextElementSibling]) {
+    const before = one?.previousElementSibling;
+    one?.classList.toggle("more", before?.dataset.author === one.dataset.author);
+  }
   list.scrollTop = list.scrollHeight;
 }
 
@@ -40,19 +56,17 @@ async function load(name) {
 function showPeople({ feed, indicator }) {
   const { members } = feed.presence;
   $("people").replaceChildren(
-    ...members.slice(0, 8).map(({ subject, info, state }) => {
-      const avatar = document.createElement("i");
-      avatar.textContent = [...info.name].slice(0, 2).join("");
-      avatar.title = subject;
-      avatar.style.setProperty("--hue", info.hue);
-      avatar.classList.toggle("types", !!state?.typing);
-      return avatar;
+    ...members.slice(0, MOST).map(({ info, state }) => {
+      const one = avatar(info.name, info.hue);
+      one.classList.toggle("types", !!state?.typing);
+      return one;
     }),
   );
   $("count").textContent = members.length === 1 ? "only you here" : `${members.length} people here`;
   const names = indicator.who().map(({ info }) => info.name);
   const verb = names.length > 1 ? "are" : "is";
   $("typing").textContent = names.length ? `${names.join(", ")} ${verb} typing…` : "\u00a0";
+  $("typing").classList.toggle("on", names.length > 0);
 }
 
 function enter(name) {

@@ -38,7 +38,10 @@ board = define_channel(
     replay_window=10,
 )
 
-NAMES = ["Otter", "Heron", "Lynx", "Wren", "Ibex", "Newt", "Stoat", "Tern", "Vole", "Ray"]
+NAMES = [
+    "Avocet", "Badger", "Crane", "Dunlin", "Egret", "Fox", "Gecko", "Heron", "Ibex", "Jay",
+    "Kite", "Lynx", "Marten", "Newt", "Otter", "Puffin", "Quail", "Ray", "Stoat", "Tern", "Vole",
+]  # fmt: skip
 
 
 @board.verify

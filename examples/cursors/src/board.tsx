@@ -22,7 +22,7 @@ interface Messages {
 const me = crypto.randomUUID();
 
 /** The same for everybody who sees this pointer. */
-const color = (who: string) => `hsl(${parseInt(who.slice(0, 6), 16) % 360} 65% 50%)`;
+const color = (who: string) => `hsl(${parseInt(who.slice(0, 6), 16) % 360} 60% 42%)`;
 
 /** The length of the animation in board.css. */
 const RING_MS = 800;
@@ -70,14 +70,14 @@ export function Board({ boardId }: { boardId: string }) {
         <h1>takotwist cursors</h1>
         <span className="people">
           {members.slice(0, 12).map(({ subject, info }) => (
-            <i key={subject} title={info?.name} style={{ background: color(subject) }}>
-              {info?.name.slice(0, 2)}
+            <i key={subject} className={subject === me ? "me" : ""} title={info?.name} style={{ background: color(subject) }}>
+              {info?.name[0]}
             </i>
           ))}
         </span>
         <span>
-          You are <b style={{ color: color(me) }}>{myself?.info?.name ?? "…"}</b>
-          {others.length > 0 && `, ${members.length} people here`}
+          {others.length > 0 ? `${members.length} people here` : "only you here"}, you are{" "}
+          <b style={{ color: color(me) }}>{myself?.info?.name ?? "…"}</b>
         </span>
         <span id="state" data-state={status}>{status}</span>
       </header>
