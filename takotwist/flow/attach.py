@@ -215,9 +215,13 @@ class Attacher:
         item = self.tails.newest(subscription.topic.key, int(self.wall() * 1_000_000))
         if item is not None:
             return self._begin(subscription, item.id - 1)
+        head, topic = self.log.head, subscription.topic
         subscription.busy = True
         try:
-            read = await self.reads.after(subscription.topic, NEWEST, subscription.window_us)
+            read = await self.reads.after(topic, NEWEST, subscription.window_us)
+            while read.page.head < head and not subscription.ended:
+                # A read that was under way already: what is newest may have come since.
+                read = await self.reads.after(topic, NEWEST, subscription.window_us)
         finally:
             subscription.busy = False
         if subscription.ended:
@@ -226,7 +230,7 @@ class Attacher:
             # Given from this page: read again it might have expired, and be too old.
             return self._begin(subscription, read.items[0].id - 1, read=read)
         # There is none, or it is reported in a moment, and is then the first.
-        return self._begin(subscription, self.log.head)
+        return self._begin(subscription, read.page.head)
 
     def _begin(
         self,

@@ -207,6 +207,25 @@ class TestOnePath(SynchronousTestCase):
         self.world.settle()
         self.assertEqual(client.received, self.world.stored[TOPICS[0].key])
 
+    def test_the_newest_of_an_old_read(self) -> None:
+        """Who asks for the newest message while an older read of it is under way is given the
+        newest of now, also where there was none then."""
+        for count in (0, 1):
+            world = self.world = DeliveryWorld(100_000, Lifecycle())
+            if count:
+                world.publish(TOPICS[0], count)
+                world.log.settle()
+                world.tails.clear()
+            first = Client(world, TOPICS[0], NEWEST, False)
+            world.log.snapshot()
+            world.publish(TOPICS[0], 1)
+            world.log.report()
+            world.tails.clear()
+            second = Client(world, TOPICS[0], NEWEST, False)
+            world.settle()
+            stored = world.stored[TOPICS[0].key]
+            self.assertEqual((first.received, second.received), (stored, stored[-1:]))
+
     def test_an_old_read_of_one_who_left(self) -> None:
         """A read begun for somebody who left does not pass for complete to who comes later."""
         gone = Client(self.world, TOPICS[0], 0, False)
