@@ -125,7 +125,7 @@ class AwaitedExchange(ABC):
         """Close what is idle, on this loop."""
 
     @abstractmethod
-    def spawn(self, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
+    def spawn(self, work: Coroutine[object, object, T]) -> Awaitable[T]:
         """Begin a coroutine that is awaited later."""
 
     @abstractmethod

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Literal, NoReturn, Protocol, TypeVar
+from typing import Literal, NoReturn, Protocol, TypeVar
 from uuid import UUID
 
 import attrs
@@ -117,7 +117,7 @@ class HandlerCall:
     what: str
     function: Callable[..., object]
     arguments: tuple[object, ...]
-    _write: Callable[[Any], bytes]
+    _write: Callable[[object], bytes]
     secrets: tuple[str, ...] = ()
 
     def returned(self, result: object) -> Verdict:
@@ -130,7 +130,7 @@ class HandlerCall:
         return Drop(f"{self.what} failed: {type(error).__name__}")
 
 
-def verify_call(channel: Channel[Any], request: AuthRequest) -> VerifyCall | Grant:
+def verify_call(channel: Channel[object], request: AuthRequest) -> VerifyCall | Grant:
     """The call that answers `request`; at once a grant where the channel is public.
 
     :raises ParamsInvalid: the declared type refuses what its schema let through.
@@ -149,7 +149,7 @@ def verify_call(channel: Channel[Any], request: AuthRequest) -> VerifyCall | Gra
     return VerifyCall(f"verify of channel {channel.name!r}", verifier, (given,), secrets)
 
 
-def handler_call(channel: Channel[Any], frame: Frame) -> HandlerCall | Verdict:
+def handler_call(channel: Channel[object], frame: Frame) -> HandlerCall | Verdict:
     """The call that handles `frame`; at once a verdict where no handler is asked.
 
     :raises BodyInvalid: the payload does not fit; names the path.
@@ -194,14 +194,14 @@ def _hook_call(channel: Channel[object], frame: Frame) -> HandlerCall | Verdict:
     return HandlerCall(what, hook, (event,), lambda result: b"null")
 
 
-def _state_call(channel: Channel[Any], frame: Frame) -> HandlerCall | Verdict:
+def _state_call(channel: Channel[object], frame: Frame) -> HandlerCall | Verdict:
     """The call that asks for the state of a topic."""
     state = channel.state_function
     if state is None:
         return Drop("the channel has no state")
     params = channel.read_params(frame.params)
     cursor = msgspec.json.decode(frame.data)["cursor"]
-    request: StateRequest[Any] = StateRequest(channel=channel.name, params=params, cursor=cursor)
+    request: StateRequest[object] = StateRequest(channel=channel.name, params=params, cursor=cursor)
 
     def write(result: object) -> bytes:
         try:
@@ -221,7 +221,9 @@ class _StateCall(HandlerCall):
         return Fanout(self._write(result))
 
 
-def answered(call: Call[A], result: object, log: Callable[[Call[Any], BaseException], None]) -> A:
+def answered(
+    call: Call[A], result: object, log: Callable[[Call[object], BaseException], None]
+) -> A:
     """The meaning of what the app's function returned.
 
     :param log: called where that means nothing, which is then a failure.
@@ -234,7 +236,7 @@ def answered(call: Call[A], result: object, log: Callable[[Call[Any], BaseExcept
 
 
 def raised(
-    call: Call[A], error: BaseException, log: Callable[[Call[Any], BaseException], None]
+    call: Call[A], error: BaseException, log: Callable[[Call[object], BaseException], None]
 ) -> A:
     """The meaning of what the app's function raised.
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import attrs
 
@@ -91,7 +91,7 @@ class Discovered:
     :ivar channels: the objects, with the app's functions.
     """
 
-    channels: tuple[Channel[Any], ...]
+    channels: tuple[Channel[object], ...]
 
     @property
     def defined(self) -> tuple[Defined, ...]:

@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import attrs
 
@@ -47,7 +47,7 @@ class AsyncioExchange(AwaitedExchange):
         self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
         self._lock = threading.Lock()
 
-    def spawn(self, work: Coroutine[object, Any, T]) -> Awaitable[T]:
+    def spawn(self, work: Coroutine[object, object, T]) -> Awaitable[T]:
         """A task."""
         return asyncio.get_running_loop().create_task(work)
 

@@ -7,7 +7,6 @@ names the message type and the path inside ``data``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import attrs
 import msgspec
@@ -94,7 +93,7 @@ class Payloads:
             f" (its payloads: {known or 'none; say the type, then the data'})."
         )
 
-    def read(self, type: str, data: bytes) -> Any:
+    def read(self, type: str, data: bytes) -> object:
         """A payload as the declared type; raises as `Channel.read_data`."""
         declared = self._checked(type, data)
         if declared is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -117,6 +117,9 @@ def read_answer(answer: HttpAnswer) -> list[Published]:
     return [Published(one.id, one.channel, one.type, one.data) for one in found]
 
 
+T = TypeVar("T")
+
+
 class MembersPage(msgspec.Struct):
     """A page of who is at a topic.
 
@@ -143,7 +146,7 @@ def read_ended(answer: HttpAnswer) -> int:
     return ended.connections
 
 
-def _read(answer: HttpAnswer, kind: object) -> Any:
+def _read(answer: HttpAnswer, kind: type[T]) -> T:
     if answer.status == 200:
         try:
             return msgspec.json.decode(answer.body, type=kind)

@@ -59,7 +59,7 @@ class Declared(Protocol):
     def read(self, data: bytes) -> Any:
         """The typed value of `data`, one JSON value.  :raises DoesNotFit: it has none."""
 
-    def accept(self, value: object) -> Any:
+    def accept(self, value: object) -> object:
         """The same of what JSON was read to, with dates and bytes in it as Python has them."""
 
 
@@ -73,7 +73,7 @@ class SchemaOnly:
     def read(self, data: bytes) -> Any:
         return msgspec.json.decode(data)
 
-    def accept(self, value: object) -> Any:
+    def accept(self, value: object) -> object:
         return value
 
 
@@ -98,7 +98,7 @@ class NativeType:
         except msgspec.ValidationError as misfit:
             raise _misfit(misfit) from None
 
-    def accept(self, value: object) -> Any:
+    def accept(self, value: object) -> object:
         try:
             return msgspec.convert(value, self._decoder.type, str_keys=True)
         except msgspec.ValidationError as misfit:
@@ -127,7 +127,7 @@ class PydanticType:
         # As JSON and not as Python objects: a strict model takes a date's text only from JSON.
         return self._valid(self._adapter.validate_json, data)
 
-    def accept(self, value: object) -> Any:
+    def accept(self, value: object) -> object:
         return self._valid(self._adapter.validate_python, value)
 
     @staticmethod

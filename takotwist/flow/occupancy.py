@@ -16,7 +16,7 @@ after a crash, where who is back is no event, and who is not is one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import attrs
@@ -31,6 +31,7 @@ from takotwist.core.topic import EVERYTHING, Draft, Message, Topic
 from takotwist.errors import Refusal
 from takotwist.flow.gather import gather
 from takotwist.flow.publish import PublisherService
+from takotwist.interfaces import Coro
 
 #: Topics of what was told, and of the turns that tell.  Not channels' names.
 RECORD, TURNS = "~occupied", "~occupied-turns"
@@ -118,7 +119,7 @@ class Occupancy:
                 changes.append((key, False))
         return changes
 
-    def _work(self, work: Coroutine[Any, Any, None]) -> None:
+    def _work(self, work: Coro[None]) -> None:
         self._working = True
         ensureDeferred(work).addErrback(self._failed).addBoth(self._worked)
 

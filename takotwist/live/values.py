@@ -100,7 +100,7 @@ def marks_json(marks: Sequence[Mark]) -> bytes:
     return msgspec.json.encode(marks) if marks else b""
 
 
-def decode(data: bytes, marks: Sequence[Mark], declared: Declared | None) -> Any:
+def decode(data: bytes, marks: Sequence[Mark], declared: Declared | None) -> object:
     """Decode a value of a page, as it is declared.
 
     :raises DoesNotFit: it is none.
@@ -130,7 +130,7 @@ def put_back(plain: object, marks: Sequence[Mark]) -> Json:
     return root[0]
 
 
-def dump_model(value: object) -> Any:
+def dump_model(value: object) -> object:
     """For `msgspec.to_builtins`: a model of pydantic, and what its fields may be."""
     dump = getattr(value, "model_dump", None)
     if callable(dump):

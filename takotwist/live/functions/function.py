@@ -44,7 +44,7 @@ class Parameter:
     required: bool
     by_name: bool
 
-    def read(self, place: str, data: bytes, marks: Sequence[Mark]) -> Any:
+    def read(self, place: str, data: bytes, marks: Sequence[Mark]) -> object:
         """:raises BodyInvalid: names the place."""
         try:
             return decode(data, marks, self.declared)

@@ -64,7 +64,7 @@ class Returned:
         :raises WrongResult: it does not fit.
         """
 
-        def read(kind: object, value: object) -> Any:
+        def read(kind: object, value: object) -> object:
             if isinstance(value, UUID) and value in objects:
                 return objects[value]
             if kind is object:
@@ -127,7 +127,7 @@ def take_apart(result: object, returned: Returned | None = None) -> tuple[Encode
     # A mark is no text, or it could stand where a text is declared.
     objects: dict[UUID, object] = {}
 
-    def hook(value: object) -> Any:
+    def hook(value: object) -> object:
         if isinstance(value, ClientEnd | BroadcastChannel):
             mark = uuid4()
             objects[mark] = value

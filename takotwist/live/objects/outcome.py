@@ -153,11 +153,11 @@ class Direction:
     message: Declared | None = None
     answer: Declared | None = None
 
-    def read_message(self, data: bytes, values: bytes = b"") -> Any:
+    def read_message(self, data: bytes, values: bytes = b"") -> object:
         """:raises ValidationError: names the path."""
         return _read(self.message, data, values)
 
-    def read_answer(self, data: bytes, values: bytes = b"") -> Any:
+    def read_answer(self, data: bytes, values: bytes = b"") -> object:
         """:raises ValidationError: names the path."""
         return _read(self.answer, data, values)
 
