@@ -15,7 +15,7 @@ import logging
 import re
 import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from contextvars import ContextVar
 from typing import Any
 from urllib.parse import quote, unquote
@@ -30,6 +30,7 @@ from mcp.server.streamable_http import (
 )
 from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCResponse, jsonrpc_message_adapter
 
+from takotwist.app.asgi import ASGIApp, Receive, Scope, Send
 from takotwist.app.durable_stream import DurableStream, DurableStreams
 from takotwist.errors import TakoError
 
@@ -39,11 +40,6 @@ MAX_OPEN = 10_000
 _ID = re.compile(r"([^/\s]{1,1024})/([0-9]{16})/([0-9]{1,7})", re.ASCII)
 
 _log = logging.getLogger("takotwist.mcp")
-
-Scope = MutableMapping[str, object]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 @attrs.define(slots=True)

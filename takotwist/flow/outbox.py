@@ -9,11 +9,11 @@ stores it, so it is stored once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -43,7 +43,7 @@ class OutboxMover(Service):
         outbox: IOutbox,
         authorizing: AuthorizerService,
         max_message_bytes: Callable[[], int],
-        clock: Any,
+        clock: IReactorTime,
     ) -> None:
         self._outbox = outbox
         self._authorizing = authorizing

@@ -8,7 +8,6 @@ node is in no directory has ended.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
 
 import msgspec
 from twisted.application.service import Service
@@ -63,8 +62,7 @@ class Cluster(Service):
         """
         if log.everything or not INodeDirectory.providedBy(log):
             return None
-        directory: Any = log
-        return cls(reactor, directory, NodePeers.of(config, reactor, directory, slot), worker)
+        return cls(reactor, log, NodePeers.of(config, reactor, log, slot), worker)
 
     def serve(self, door: PeerDoor, now: Callable[[], NodeInfo]) -> None:
         """Serve the others by `door`.

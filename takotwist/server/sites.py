@@ -10,7 +10,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Literal, cast
 
 import msgspec
 from twisted.web.resource import IResource, Resource
@@ -49,7 +49,7 @@ def site(
     :param fast: `False` where they are to see the publishes of a known head too.
     """
 
-    def body_rule(method: bytes, path: bytes) -> Any:
+    def body_rule(method: bytes, path: bytes) -> int | Literal[Body.STREAMED]:
         # Publishes are read as they come; nothing else of ours has a body.
         live = routes.live.body_limit(path) if routes.live is not None else None
         if live is not None:

@@ -180,7 +180,7 @@ class _Read:
 
 
 def _now(deferred: Deferred[Any]) -> object:
-    results: list[Any] = []
+    results: list[object] = []
     deferred.addBoth(results.append)
     assert results, "the wrapped log must answer at once"
     return results[0]

@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import attrs
 import psycopg
@@ -101,7 +100,7 @@ class Address:
         return [(name or None, port or None) for name, port in zip(names, ports, strict=True)]
 
     def _string(self, host: str | None, address: str | None, port: str | None) -> str:
-        said: dict[str, Any] = dict(self._said)
+        said: dict[str, str] = dict(self._said)
         if host is not None:
             said["host"] = host
         if port is not None:

@@ -71,7 +71,7 @@ class _Resolver:
         return resolution
 
 
-def _addresses(future: Future[list[Found]]) -> list[Any]:
+def _addresses(future: Future[list[Found]]) -> list[IPv4Address | IPv6Address]:
     # A name that has none and one that cannot be looked up are the same to an endpoint.
     if future.exception() is not None:
         return []

@@ -99,7 +99,9 @@ class Dispatch:
 
         go_on(None)
 
-    def all_at_once(self, listeners: Sequence[Callable[..., object]], arguments: Any) -> None:
+    def all_at_once(
+        self, listeners: Sequence[Callable[..., object]], arguments: tuple[object, ...]
+    ) -> None:
         """Dispatch a message: all are called in order, and `done` when all have settled."""
         left = 1
         first: BaseException | None = None

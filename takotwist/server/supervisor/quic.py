@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import attrs
 from aioquic.buffer import Buffer
@@ -151,8 +150,8 @@ class QuicPorts:
             for one in sockets:
                 one.close()
 
-    def _route(self, port: int) -> Callable[[bytes, tuple[object, ...]], None]:
-        def passed_on(datagram: bytes, source: tuple[Any, ...]) -> None:
+    def _route(self, port: int) -> Callable[[bytes, tuple[str, int]], None]:
+        def passed_on(datagram: bytes, source: tuple[str, int]) -> None:
             try:
                 header = pull_quic_header(Buffer(data=datagram), host_cid_length=ID_LENGTH)
             except ValueError:
@@ -174,7 +173,7 @@ class StandIn:
 
     _reactor: IReactorFDSet
     _socket: socket.socket
-    _passed_on: Callable[[bytes, tuple[object, ...]], None]
+    _passed_on: Callable[[bytes, tuple[str, int]], None]
     _reading: bool = False
 
     def read(self, wanted: bool) -> None:

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
+from twisted.web.http_headers import Headers
 
 from takotwist.streams.http.body_framing import Chunks, bounded_length, is_transfer_coding
 from takotwist.streams.http.interface import FastAnswer, Request
@@ -162,7 +163,7 @@ class Http1Channel(_Channel):  # type: ignore[misc]
             self._transferDecoder = Chunks(request.handleContentChunk, self._finishRequestBody)
         return chosen
 
-    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Any) -> None:
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         if self.requests[0].leaves_body:
             self.persistent = 0
             headers.setRawHeaders(b"Connection", [b"close"])

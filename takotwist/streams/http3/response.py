@@ -8,7 +8,6 @@ producer is bounded by nobody, as everywhere in twisted.web.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IPullProducer, IPushProducer
 
@@ -42,7 +41,7 @@ class ResponseBody:
         self._on_pause: Callable[[], None] | None = None
         self._on_resume: Callable[[], None] | None = None
         self._pull_call: IDelayedCall | None = None
-        self._producer: Any = None
+        self._producer: IPushProducer | IPullProducer | None = None
         self.paused = False
 
     @property

@@ -349,7 +349,7 @@ class AutobahnProtocol(AutobahnDefaults, WebSocketServerProtocol):  # type: igno
         self.sendFrame(opcode=2 if is_binary else 1, payload=compressed, rsv=4)
 
 
-def _gather(pieces: list[Any], piece: bytes | bytearray) -> None:
+def _gather(pieces: list[bytes | bytearray], piece: bytes | bytearray) -> None:
     """Put `piece` to the others, of which there is never more than one in the list."""
     if not pieces:
         pieces.append(piece)
