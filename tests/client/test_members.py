@@ -131,6 +131,20 @@ class PresenceTests(SynchronousTestCase):
         self.say(op="error", ref=frame["ref"], code="not-found", error="no member")
         self.failureResultOf(second, NotFound)
 
+    def test_says_again(self) -> None:
+        """A topic that ends and begins anew is told again, on the same connection too."""
+        self.begin()
+        said: Any = self.people.update({"x": 1})
+        self.say(op="ack", ref=self.sent[-1]["ref"])
+        self.successResultOf(said)
+        self.say(op="error", ref=self.room, code="store-unavailable", error="for now")
+        self.clock.advance(5)
+        again = self.sent[-1]
+        self.assertEqual((again["op"], again.get("presence")), ("subscribe", None))
+        self.say(op="ack", ref=again["ref"], cursor="1", params={})
+        frame = self.sent[-1]
+        self.assertEqual((frame["op"], frame["state"]), ("presence", {"x": 1}))
+
     def test_refused(self) -> None:
         """Whoever waits for the list is told; the topic itself goes on."""
         whole = Deferred.fromCoroutine(self.people.whole())

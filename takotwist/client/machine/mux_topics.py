@@ -123,13 +123,15 @@ class MuxTopic:
         self.key = self._key(self.params if params is None else params)
         self.subject = subject
         self._live_since = now
+        if self.state_said is not None:
+            self.state_said.say_again()
 
     def connection_lost(self) -> None:
         """All that was under way is void; a delay of its own still counts."""
         if self.state not in (TopicState.WAITING, TopicState.ASKING_GONE):
             self._leave(TopicState.WAITING)
         if self.state_said is not None:
-            self.state_said.connection_lost()
+            self.state_said.say_again()
 
     def failed(self, outcome: Outcome, now: float, stable_ms: float) -> None:
         """The topic ended and shall be subscribed again later."""

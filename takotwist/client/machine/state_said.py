@@ -1,8 +1,8 @@
 """What a caller says of itself at one topic: the newest state, over however many connections.
 
 Rules: one is under way at a time, and the next not before the interval at which the server
-stores; so what is said in a burst is its last.  It is said again on each new connection, until
-the server refuses it for good.
+stores; so what is said in a burst is its last.  It is said again wherever the topic
+begins anew, until the server refuses it for good.
 """
 
 from __future__ import annotations
@@ -91,8 +91,9 @@ class StateSaid:
             self._ref = None
             yield from self._settle(NoAnswer("The state had no answer."))
 
-    def connection_lost(self) -> None:
-        """No answer will come any more: it is said again."""
+    def say_again(self) -> None:
+        """What was sent counts no more, answered or not: whoever holds the topic now was told
+        nothing."""
         self._ref = None
         self._due = self._state is not None
 

@@ -42,11 +42,11 @@ class StateSaidTests(SynchronousTestCase):
         """It is said on each connection, answered or not, and settled by whichever answers."""
         self.said.say(1, 1)
         self.sent(7)
-        self.said.connection_lost()
+        self.said.say_again()
         self.now += 1000
         self.assertEqual(self.sent(1), 1)
         self.assertEqual(list(self.said.acked(1)), [Settle(1)])
-        self.said.connection_lost()
+        self.said.say_again()
         self.now += 1000
         self.assertEqual(self.sent(2), 1)
         self.assertEqual(list(self.said.acked(2)), [])
@@ -62,7 +62,7 @@ class StateSaidTests(SynchronousTestCase):
         self.sent(8)
         [settle] = self.said.failed(8, of_code(BodyInvalid.code, "state.x", None), self.now)
         self.assertIsInstance(settle.error, BodyInvalid)
-        self.said.connection_lost()
+        self.said.say_again()
         self.assertFalse(self.said.may_go(self.now + 10_000))
 
     def test_refused_while_another_waits(self) -> None:
