@@ -51,7 +51,7 @@ class StreamedTests(SynchronousTestCase):
 
     def test_writer_gone(self) -> None:
         """A writer that says nothing any more, over a kill of the server: said once."""
-        server = self.server(f"{CONFIG}[streams]\nmessage_lease_seconds = 1\n")
+        server = self.server(f"{CONFIG}[streams]\nmessage_lease_seconds = 3\n")
 
         async def begin() -> str:
             publisher = Publisher(server.url, KEY)
