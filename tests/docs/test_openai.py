@@ -54,7 +54,7 @@ class OpenAiTests(SynchronousTestCase):
 
     def test_cut(self) -> None:
         """Cut three times, the server of streams killed: the reader has exactly the text, and the
-        model was asked once."""
+        model was asked once.  There is no answer of a name that nobody was given."""
         needles = (b"rd 7, ", b"rd 15, ", b"rd 30, ")
         relay = CutOnce(self.port, *needles)
         self.addCleanup(relay.close)
@@ -68,6 +68,9 @@ class OpenAiTests(SynchronousTestCase):
         self.assertEqual(self.running.said("first"), WHOLE)
         self.assertEqual(relay.cuts, len(needles))
         self.assertEqual(self.running.said("asked"), "once\n")
+        nobodys = "00000000-0000-0000-0000-000000000000"
+        unknown = self.running.run(f"curl -s http://127.0.0.1:{self.port}/v1/answers/{nobodys}")
+        self.assertIn("There is no stream", unknown)
 
     def test_broken_off(self) -> None:
         """A model that breaks off is an error of the package, and no end without a word."""
@@ -77,8 +80,3 @@ class OpenAiTests(SynchronousTestCase):
         self.until(lambda: "The model broke off." in self.running.said("error"), "the error")
         self.assertIn("openai.APIError", self.running.said("error"))
         self.assertIn("the upstream failed", self.running.said("app.log"))
-
-    def test_unknown(self) -> None:
-        """There is no answer of a name that nobody was given."""
-        url = f"http://127.0.0.1:{self.port}/v1/answers/00000000-0000-0000-0000-000000000000"
-        self.assertIn("There is no stream", self.running.run(f"curl -s {url}"))
