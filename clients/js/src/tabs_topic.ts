@@ -64,6 +64,8 @@ export function createTabTopic(
   /** Whose request the server has. */
   let current: TabSubscriber | undefined;
   let attached = false;
+  /** What is told now is of the server's ack. */
+  let acking = false;
   let subject: string | undefined;
   let synced = false;
   /** The newest messages; all after `base` up to `position`. */
@@ -100,31 +102,39 @@ export function createTabTopic(
         // After a cut it mostly goes on where it was, and so do the newest messages.
         if (from === undefined || from !== position) begin(from);
         if (current) attach(current, from);
+        acking = true;
+        queueMicrotask(() => (acking = false));
         lost(false);
-        // After `moved`, which says where it begins.
-        queueMicrotask(() => active() && attached && serveWaiting());
+        serveLater();
       },
       moved(cursor) {
         if (!active()) return;
         if (position === undefined || newer(base ?? cursor, cursor)) begin(cursor);
-        base ??= cursor;
         if (newer(cursor, position as string)) position = cursor;
-        const behind = [...subscribers].filter((each) => each.attached && (each.position === undefined || newer(cursor, each.position)));
+        // With the ack it may be where a reset goes on, which is behind what the others have to get.
+        const all = acking ? [current] : [...subscribers];
+        const behind = all.filter((each) => each?.attached && (each.position === undefined || newer(cursor, each.position))) as TabSubscriber[];
         for (const each of behind) each.position = cursor;
         tell(behind, { do: "moved", cursor });
+        serveLater();
       },
       message(message) {
         if (!active()) return;
+        // The first of the latest state, or the state itself: all that is after it comes.
+        if (!settled()) begin(message.id);
+        else keep(message);
         if (position === undefined || newer(message.id, position)) position = message.id;
-        keep(message);
         give([...subscribers], message);
+        if (waiting.length) serveLater();
       },
       reset(reset) {
         if (!active()) return;
         begin(reset.cursor);
-        const all = [...subscribers].filter((each) => each.attached);
-        for (const each of all) each.position = reset.cursor;
-        tell(all, { do: "reset", reset });
+        // It is of who has asked; the others go on from where they are.
+        for (const each of subscribers) if (each !== current && each.attached) ahead(each);
+        if (!current) return;
+        current.position = reset.cursor;
+        tell([current], { do: "reset", reset });
       },
       synced() {
         if (!active()) return;
@@ -135,6 +145,24 @@ export function createTabTopic(
       lost: (outcome) => active() && cut(outcome),
       ended: (outcome) => active() && ended(outcome),
     };
+  }
+
+  /** What comes next is all that is after `base`, which `newest` is not. */
+  function settled(): boolean {
+    return base === undefined || !Number.isNaN(Number(base));
+  }
+
+  /** A turn later: `moved` and `reset`, which follow, say where it begins. */
+  function serveLater(): void {
+    const now = link;
+    queueMicrotask(() => link === now && attached && settled() && serveWaiting());
+  }
+
+  /** Not given what comes now: one is served anew, from its own position. */
+  function ahead(subscriber: TabSubscriber): void {
+    subscriber.attached = false;
+    subscriber.request = { ...(subscriber.request as Request), cursor: subscriber.position };
+    waiting.push(subscriber);
   }
 
   /** Nothing is known of what is before this. */
@@ -178,8 +206,7 @@ export function createTabTopic(
     }
     const take = wanted;
     wanted = undefined;
-    // A reset is for all, so only who is alone has it from the server; others are told `gone`.
-    take({ ...request, reset: request.reset && subscribers.size === 1 });
+    take(request);
   }
 
   function attach(subscriber: TabSubscriber, from: string | undefined): void {
@@ -220,9 +247,7 @@ export function createTabTopic(
     for (const each of subscribers) {
       // Who is not given all by that, as by a cursor that says `newest`, comes after it.
       if (!each.attached || (Number(cursor) >= 0 && each.position !== undefined && !newer(cursor as string, each.position))) continue;
-      each.attached = false;
-      each.request = { ...(each.request as Request), cursor: each.position };
-      waiting.push(each);
+      ahead(each);
     }
     waiting.unshift(subscriber);
     link?.close();
@@ -288,9 +313,9 @@ export function createTabTopic(
       if (round !== subscriber.round || !subscriber.asking) return;
       subscriber.asking = false;
       subscriber.request = request;
-      if (attached) return serve(subscriber);
       waiting.push(subscriber);
-      proceed();
+      if (attached) serveLater();
+      else proceed();
     },
     publish(subscriber, ref, draft) {
       const send = () => link?.publish(draft, (answer: Answer) => tell([subscriber], { do: "answer", ref, answer }));

@@ -93,7 +93,16 @@ export class ModelServer {
     const key = keyOf(channel, params);
     const newest = frame.cursor === "newest";
     const last = this.log.filter((one) => keyOf(one.channel, one.params) === key).at(-1)?.id;
-    const cursor = newest ? String(last ? Number(last) - 1 : this.lastId) : frame.cursor;
+    // A room whose state the app gives, as of a cursor that is somewhat older.
+    const state = String(params.roomId).startsWith("state");
+    const as = state ? Math.max(this.removed, this.lastId - 2) : 0;
+    const whole = () => this.log.filter((one) => keyOf(one.channel, one.params) === key && Number(one.id) <= as).map(({ id }) => id);
+    const give = () => {
+      this.#send(socket, { id: String(as), channel, params, type: "tako.state", data: whole() });
+      for (const one of this.log) if (keyOf(one.channel, one.params) === key && Number(one.id) > as) this.#send(socket, one);
+      answer({ op: "synced", cursor: String(this.lastId) });
+    };
+    const cursor = newest && !state ? String(last ? Number(last) - 1 : this.lastId) : frame.cursor;
     const answer = (more: object) => this.#send(socket, { ref, channel, params, ...more });
     if (op === "subscribe") {
       this.subscribes.push(frame);
@@ -103,8 +112,12 @@ export class ModelServer {
       if (old && frame.stale !== "reset") return answer({ op: "error", code: "replay-too-old", error: "Too old." });
       topics.set(key, true);
       const head = String(this.lastId);
-      answer({ op: "ack", cursor: cursor ?? head, subject: "u1" });
-      if (old) return answer({ op: "reset", reason: "replay-too-old", cursor: head });
+      const stated = state && (old || newest);
+      const ack = stated ? "newest" : old ? head : (cursor ?? head);
+      answer({ op: "ack", cursor: ack, subject: "u1" });
+      if (old) answer({ op: "reset", reason: "replay-too-old", cursor: ack });
+      if (stated) return give();
+      if (old) return;
       const from = cursor === undefined ? this.lastId : Math.max(Number(cursor), this.removed);
       for (const one of this.log) if (keyOf(one.channel, one.params) === key && Number(one.id) > from) this.#send(socket, one);
       if (newest) answer({ op: "synced", cursor: head });

@@ -8,6 +8,8 @@ import { sharedTabs } from "../src/tabs.js";
 import { FakeBrowser, type FakeTab } from "./tabs_world.js";
 import { World } from "./world.js";
 
+const MINUTE = 60_000;
+
 class Setup extends FakeBrowser {
   /** A tab with one channel open, and what it was given. */
   async open(options: ChannelOptions = {}, identity = "u1", defaults: ClientOptions = {}) {
@@ -230,6 +232,32 @@ describe("a later tab", () => {
     expect(late.seen).toEqual(["four", "five"]);
     expect(first.seen).toEqual(["one", "two", "three", "four", "five"]);
     expect([all.server.open, all.server.most]).toEqual([1, 1]);
+  });
+
+  test("is given the state that the app gives, once, and the others what they were given before", async () => {
+    const all = new Setup();
+    const params = { roomId: "state" };
+    const say = () => all.server.publish("chat", params, "msg", "more");
+    say();
+    const first = await all.open({ params, cursor: "newest" });
+    const live = await all.open({ params });
+    say();
+    const second = await all.open({ params, cursor: "newest" });
+    say();
+    await all.settle();
+    expect(first.seen).toEqual(["tako.state", "more", "more", "more"]);
+    expect(live.seen).toEqual(["more", "more"]);
+    expect(second.seen.filter((type) => type === "tako.state")).toHaveLength(1);
+    // Each is told of a gap by itself, and has the state after it.
+    all.server.stop();
+    say();
+    say();
+    all.server.removed = all.server.lastId;
+    all.server.up = true;
+    await all.world.advance(MINUTE);
+    const since = (seen: unknown[]) => seen.slice(seen.indexOf("tako.reset"));
+    expect([since(first.seen), since(second.seen)]).toEqual([["tako.reset", "tako.state"], ["tako.reset", "tako.state"]]);
+    expect([first.channel.state, all.server.open]).toEqual(["open", 1]);
   });
 
   test("with an old cursor alone is told that it is too old", async () => {

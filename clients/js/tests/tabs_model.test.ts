@@ -5,7 +5,8 @@ import type { Channel, Client } from "../src/index.js";
 import { numbers } from "./numbers.js";
 import { FakeBrowser, type FakeTab } from "./tabs_world.js";
 
-const ROOMS = ["a", "b"];
+/** Of the last the app gives the state. */
+const ROOMS = ["a", "b", "state"];
 const STEPS = 60;
 
 interface Followed {
@@ -48,11 +49,16 @@ class History extends FakeBrowser {
   follows({ client, followed }: OpenTab): void {
     const room = ROOMS[this.next(ROOMS.length)] as string;
     // Often from now on, at times from the begin or from somewhere.
-    const from = [undefined, undefined, "newest", "0", String(Math.max(this.server.removed, 100) + this.next(10))][this.next(5)];
+    const from = room === "state" ? "newest" : [undefined, undefined, "newest", "0", String(Math.min(Math.max(this.server.removed, 100) + this.next(10), this.server.lastId))][this.next(5)];
     const options = { params: { roomId: room }, ...(from && { cursor: from }) };
     const channel = client.channel<Record<string, unknown>>("chat", options) as Channel;
     const one: Followed = { room, from, channel, seen: [], resets: 0 };
-    channel.subscribe(({ type, id }) => (type === "tako.reset" ? (one.resets++, one.seen.splice(0)) : one.seen.push(id as string)));
+    channel.subscribe(({ type, id, data }) => {
+      if (type === "tako.reset") one.resets++;
+      if (type.startsWith("tako.")) one.seen.splice(0);
+      if (type === "tako.state") one.seen.push(...(data as string[]));
+      else if (id) one.seen.push(id);
+    });
     followed.add(one);
   }
 
@@ -64,7 +70,7 @@ class History extends FakeBrowser {
 
   async step(): Promise<void> {
     const open = this.pick(this.tabs);
-    const kind = this.next(14);
+    const kind = this.next(15);
     if (!open || (kind === 0 && this.tabs.size < 5)) this.opens();
     else if (kind === 1) this.follows(open);
     else if (kind === 2 && !open.tab.frozen) {
@@ -81,7 +87,9 @@ class History extends FakeBrowser {
     else if (kind === 8) this.server.up ? this.server.stop() : (this.server.up = true);
     else if (kind === 9) await this.world.advance(this.next(8_000));
     else if (kind === 10 && !open.tab.frozen) this.publishes(open);
-    else this.server.publish("chat", { roomId: ROOMS[this.next(2)] as string }, "msg", `server ${++this.count}`);
+    // The window passes whoever is not there.
+    else if (kind === 14 && this.next(3) === 0) this.server.removed = this.server.lastId;
+    else this.server.publish("chat", { roomId: ROOMS[this.next(ROOMS.length)] as string }, "msg", `server ${++this.count}`);
     // Not always: what happens in one turn happens too.
     if (this.next(3)) await this.world.settle();
   }
@@ -104,10 +112,13 @@ async function play(seed: number): Promise<void> {
   const wanted = [...tabs].some(({ followed }) => followed.size);
   expect(server.open, "connections at the end").toBe(wanted ? 1 : 0);
   for (const { followed } of tabs) {
-    for (const { channel, room, from, seen } of followed) {
+    for (const { channel, room, from, seen, resets } of followed) {
       const ids = server.log.filter(({ params }) => params.roomId === room).map(({ id }) => id);
       expect(channel.state).toBe("open");
-      const begin = Number.isNaN(Number(from)) ? ids.indexOf(seen[0] as string) : ids.findIndex((id) => Number(id) > Number(from));
+      const begin = ids.indexOf(seen[0] as string);
+      // Of a state all is there; from a cursor, all since, but for what nobody could have any more.
+      const lacks = ids.slice(0, begin).filter((id) => room === "state" || (from !== undefined && Number(id) > Math.max(Number(from), server.removed)));
+      expect(resets ? [] : lacks).toEqual([]);
       expect(begin, "it has seen the last message").toBeGreaterThanOrEqual(0);
       expect(seen).toEqual(ids.slice(begin));
     }
