@@ -115,6 +115,9 @@ class StreamedMessages:
             stored = await self.publishing.publish(topic, [draft], lifecycle, keys=(key,))
             await self.streams.change(stream, NoteOpened(stored.messages[0].id))
             state = await self._there(stream)
+            if state.ended:
+                # In between: its final message is to stand in the place of the opening one.
+                await self._finish(self.open_messages.found(topic, about.id))
         return Opened(about, decision.producer[0], state, decision.result is Result.CREATED)
 
     async def write(self, topic: Topic, id: str, write: Write) -> Decision:

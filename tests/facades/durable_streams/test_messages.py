@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
+from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import Grant, define_channel
@@ -17,6 +18,7 @@ from takotwist.core.durable_stream import WRITER, End, Producer
 from takotwist.core.stream_change import Write
 from takotwist.core.streamed_message import stream_of
 from takotwist.core.topic import Topic
+from takotwist.flow.publish import PublisherService
 from takotwist.server.config import Config
 from takotwist.server.config.listeners import Http
 from takotwist.server.config.sections import Publish
@@ -448,6 +450,24 @@ class GoneTests(SynchronousTestCase):
         [last] = [one["data"] for one in topic.messages]
         self.assertEqual((last["stream"]["state"], last["text"]), ("ended", "all of it"))
         self.assertEqual(second.history(), [last])
+
+    def test_ended_before_its_opening_message(self) -> None:
+        """By a page that knew its id: the final message is the last one all the same."""
+        here = Here()
+        messages = here.world.parts.streamed.messages
+        publish, cancelled = PublisherService.publish, list[bool]()
+
+        def cancelling(service: PublisherService, topic: Topic, *more: Any, **named: Any) -> Any:
+            if topic.channel == "chat" and not cancelled:
+                cancelled.append(True)
+                self.successResultOf(ensureDeferred(messages.cancel(topic, "b7c1")))
+            return publish(service, topic, *more, **named)
+
+        self.patch(PublisherService, "publish", cancelling)
+        self.assertEqual(here.open().status, 201)
+        self.assertEqual(told(here.write(0, "x")), (409, "stream-ended"))
+        self.assertEqual([one["stream"]["state"] for one in here.history()], ["cancelled"])
+        self.assertEqual(len(messages.open_messages), 0)
 
     def test_nothing_stays(self) -> None:
         """Of what has ended."""
