@@ -70,12 +70,8 @@ class Tail:
 
         :param keys: of each; a message that has one replaces the one before it.
         """
-        for item, key in zip(items, keys, strict=False):
-            if key is not None:
-                before = self._latest.get(key)
-                if before is not None:
-                    items = self._without(before, items)
-                self._latest[key], self._named[item.id] = item.id, key
+        if keys:
+            items = self._replacing(items, keys)
         self._items.extend(items)
         size = sum([item.size for item in items])
         self.bytes += 3 * size + ITEM_OVERHEAD * len(items)
@@ -110,6 +106,16 @@ class Tail:
             # A list and not a deque: pages are found by bisection, and moving
             # the few thousand pointers of a full tail costs less than a frame.
             del self._items[:drop]
+
+    def _replacing(self, items: Sequence[Item], keys: Sequence[str | None]) -> Sequence[Item]:
+        """Take out what `items` replace; what is left of them, which are to be added."""
+        for item, key in zip(items, keys, strict=True):
+            if key is not None:
+                before = self._latest.get(key)
+                if before is not None:
+                    items = self._without(before, items)
+                self._latest[key], self._named[item.id] = item.id, key
+        return items
 
     def _without(self, id: int, items: Sequence[Item]) -> Sequence[Item]:
         """Take out a message that was replaced; what is left of `items`, which are to be added."""
