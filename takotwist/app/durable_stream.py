@@ -7,6 +7,7 @@ until the stream says that it has ended.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import uuid
@@ -25,7 +26,7 @@ from takotwist.app.publisher import authorization_of
 from takotwist.codecs.http_answer import HttpAnswer
 from takotwist.errors import ConfigError
 
-#: Seconds for one long-poll: more than a server waits by default, and a little.
+#: Seconds for one long-poll, which by default is answered within 20.
 POLL_SECONDS = 65.0
 
 #: Live readers at once on one loop or reactor.
@@ -68,6 +69,8 @@ class DurableStreams:
         ``TAKO_PUBLISH_URL``.
     :param key: a publish key.  Left out: ``TAKO_PUBLISH_KEY``.
     :param patience: seconds over which a request is tried before it has failed.
+    :param poll_seconds: for a live read without an answer, before it is asked again; more than
+        the server's ``streams.long_poll_seconds``.
     :param ca_file: certificates to trust in place of the system's.
     :param reactor: a Twisted reactor to wait with.  Left out: the asyncio loop that runs.
     :param jitter: a number from 0 to 1.  For tests.
@@ -81,6 +84,7 @@ class DurableStreams:
         url: str | None = None,
         key: str | None = None,
         patience: float = 10.0,
+        poll_seconds: float = POLL_SECONDS,
         ca_file: str | None = None,
         reactor: object = None,
         jitter: Callable[[], float] = random.random,
@@ -89,9 +93,12 @@ class DurableStreams:
         if not url:
             raise ConfigError("no server is known", key="url", source="DurableStreams")
         self._address = Address.of(url, ca_file)
+        for name, seconds in (("patience", patience), ("poll_seconds", poll_seconds)):
+            if not 0 < seconds < math.inf:
+                raise ConfigError("must be seconds, above 0", key=name, source="DurableStreams")
         self._path = "/" + path.strip("/")
         self._headers = authorization_of(key)
-        self._patience = patience
+        self._patience, self._poll = patience, poll_seconds
         self._trouble = Trouble(self._address.server)
         self._jitter = jitter
         self._short = _exchange(reactor, self._address)
@@ -123,7 +130,7 @@ class DurableStreams:
         exchange = self._long if polls else self._short
         patience, attempt = self._patience, min(self._patience, 5.0)
         if polls:
-            patience, attempt = patience + POLL_SECONDS, POLL_SECONDS
+            patience, attempt = patience + self._poll, self._poll
         tries = Tries(
             exchange.now(),
             patience,

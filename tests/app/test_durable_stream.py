@@ -105,6 +105,8 @@ class TestSettings(SynchronousTestCase):
         cases: list[dict[str, Any]] = [
             {"url": "ftp://secret.example"},
             {"url": "http://localhost", "key": "sec ret"},
+            {"url": "http://localhost", "patience": 0},
+            {"url": "http://localhost", "poll_seconds": float("inf")},
         ]
         for case in cases:
             wrong = self.assertRaises(ConfigError, DurableStreams, **case)
