@@ -17,7 +17,7 @@ from takotwist.client.presence import Roster
 from tests.adapters.postgres.engine import Engine
 from tests.faults.presence_crowd import CROWD_CHANNEL, Tab, until
 from tests.faults.seen import say
-from tests.sockets.server_process import FAST, ServerProcess
+from tests.sockets.server_process import FAST, ServerProcess, wait_until
 
 #: Members, cuts and kills of one server; with ``TAKO_TEST_FULL=1`` members and cuts of all.
 FULL = (200, 500, 2)
@@ -56,7 +56,13 @@ class PresenceCase(SynchronousTestCase):
         """Start one more."""
         server = ServerProcess(config, {"crowd.py": CROWD_CHANNEL}, arguments=self.arguments)
         self.addCleanup(server.close)
-        self.servers.append(server.start())
+        self.servers.append(server)
+        self.begin(server)
+
+    def begin(self, server: ServerProcess) -> None:
+        """Start one, on a machine that may have much else to do."""
+        server.start(ready=False)
+        server.wait_ready(QUIET)
 
     def kill(self) -> None:
         """What is to be survived."""
@@ -64,7 +70,7 @@ class PresenceCase(SynchronousTestCase):
 
     def come_back(self) -> None:
         """After it."""
-        self.servers[0].start()
+        self.begin(self.servers[0])
 
     def tab(self, name: str, channel: str = "crowd") -> Tab:
         return Tab(self.servers, name, self.random, channel)
@@ -151,21 +157,31 @@ class OneServerTests(PresenceCase):
 
 
 class WorkersTests(PresenceCase):
-    """Three workers on one log, of which each is killed."""
+    """Three workers on one log, of which two are killed; then all are replaced, one by one."""
 
     arguments = ("--workers", "3")
     members, cuts, kills = 60, 240, 3
     known = 0
     _killed = 0
+    _replaced = False
+
+    def add_servers(self) -> None:
+        self.add_server(f"{FAST}drain_seconds = 1\n")
 
     def kill(self) -> None:
+        if self._killed == 2:
+            self._replaced = True
+            self.servers[0].signal(signal.SIGUSR2)
+            return
         ready = re.findall(r"worker[-\d]* is ready \(process (\d+)\)", self.servers[0].log)
         living = [int(pid) for pid in ready if os.path.exists(f"/proc/{pid}")]
         os.kill(living[self._killed % len(living)], signal.SIGKILL)
         self._killed += 1
 
     def come_back(self) -> None:
-        """The supervisor does that."""
+        if self._replaced:
+            server = self.servers[0]
+            wait_until(lambda: "rolling restart: done" in server.log, "all were replaced", QUIET)
 
     def test_cuts_and_kills(self) -> None:
         """A member has tabs on several workers, and its list is one."""
@@ -195,7 +211,7 @@ class ServersTests(PresenceCase):
 
     def come_back(self) -> None:
         if not self._dead:
-            self.victim.start()
+            self.begin(self.victim)
         self._dead += 1
 
     def test_cuts_and_kills(self) -> None:

@@ -72,8 +72,13 @@ class PresenceTests(TestCase):
     timeout = 180
 
     def setUp(self) -> None:
-        self.server = ServerProcess(FAST, {"room.py": CHANNELS}).start()
+        self.server = ServerProcess(FAST, {"room.py": CHANNELS})
         self.addCleanup(self.server.close)
+        self.start()
+
+    def start(self) -> None:
+        self.server.start(ready=False)
+        self.server.wait_ready(SOON)
 
     async def story(
         self,
@@ -152,7 +157,7 @@ class PresenceTests(TestCase):
 
     def restart(self) -> None:
         self.server.kill()
-        self.server.start()
+        self.start()
 
     def test_script(self) -> None:
         """In a script, and over WebSocket and SSE as events."""

@@ -28,7 +28,8 @@ class WorkersTests(SynchronousTestCase):
         )
         self.server.READY = "ready, with"
         self.addCleanup(self.server.close)
-        self.server.start()
+        self.server.start(ready=False)
+        self.server.wait_ready(60)
         self.stack = ExitStack()
         self.addCleanup(self.stack.close)
         self.reading: list[Iterator[str]] = []
