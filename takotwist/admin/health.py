@@ -41,9 +41,9 @@ class Health:
 
         :param serving: it has started, and does not stop.
         :param log_there: see `IReplayLog.available`.
-        :param storing: the last write went well.
+        :param storing: see `PublisherService.storing`.
         """
-        return cls(serving and log_there, log_there and storing, ids_ahead)
+        return cls(serving and log_there, storing, ids_ahead)
 
 
 class HealthPage(Resource):

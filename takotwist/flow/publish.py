@@ -101,11 +101,17 @@ class PublisherService:
     seconds: Callable[[], float]
     group: GroupCommit[_Publish] = attrs.field(factory=lambda: GroupCommit[_Publish]())
     soon: Callable[[Callable[[], object]], object] = at_once
-    #: Whether the last transaction went well.
-    storing: bool = attrs.field(default=True, init=False)
+    #: The last transaction failed, though the store was there.
+    _failing: bool = attrs.field(default=False, init=False)
     _stopping: Deferred[None] | None = attrs.field(default=None, init=False)
     _gathering: bool = attrs.field(default=False, init=False)
     _logger: Logger = attrs.field(factory=Logger, init=False)
+
+    @property
+    def storing(self) -> bool:
+        """Whether messages can be stored, as far as is known: the store is there, and the last
+        transaction went well, or failed because the store was away."""
+        return self.log.available and not self._failing
 
     def publish(
         self,
@@ -165,7 +171,7 @@ class PublisherService:
         storing.addBoth(lambda _: self._next())
 
     def _committed(self, stored: list[Appended], batch: list[_Publish], began: float) -> None:
-        self.storing = True
+        self._failing = False
         self.metrics.commit_seconds.observe(self.seconds() - began)
         self.metrics.commit_messages.observe(sum([len(one.messages) for one in stored]))
         self.metrics.publishes += sum([len(one.messages) for one in stored if not one.repeated])
@@ -179,7 +185,7 @@ class PublisherService:
 
     def _failed(self, failure: Failure, batch: list[_Publish]) -> None:
         self.metrics.store_failures += 1
-        self.storing = False
+        self._failing = self.log.available
         if not failure.check(Refusal):
             self._logger.failure("appending to the replay log failed", failure)
             failure = Failure(StoreUnavailable())

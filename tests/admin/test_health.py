@@ -57,6 +57,10 @@ class TestHealth(SynchronousTestCase):
         self.assertEqual(said(), (503, "unavailable", False))
         self.assertEqual(world.get(f"{HEALTH_PATH}?live").status, 200)
         self.assertEqual(world.subscribe("/channels/news").status, 503)
+        # A publish that failed for it is no news of a store that is there again.
+        body = {"type": "msg", "data": 1}
+        answer = world.request("POST", "/channels/news", body=body, private=True)
+        self.assertEqual(answer.status, 503)
         node.mend()
         self.assertEqual(said(), (200, "available", True))
 
