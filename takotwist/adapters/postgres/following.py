@@ -14,7 +14,6 @@ from the log.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 
 from psycopg.pq import PGnotify
 from psycopg.pq.abc import PGresult
@@ -24,16 +23,14 @@ from twisted.logger import Logger
 
 from takotwist.adapters.postgres.connection import Connection
 from takotwist.adapters.postgres.engine import Engine
-from takotwist.adapters.postgres.entries import Batch, Stored, message_of
+from takotwist.adapters.postgres.entries import Batch, Stored
 from takotwist.adapters.postgres.errors import Trouble
 from takotwist.adapters.postgres.link import Link
+from takotwist.adapters.postgres.news import News
 from takotwist.adapters.postgres.ranges import MAX_HEARD, HeardRanges, Range
-from takotwist.adapters.postgres.topics import PAGE_TOPICS, FollowedTopic, FollowedTopics
+from takotwist.adapters.postgres.topics import PAGE_TOPICS, FollowedTopics
 from takotwist.adapters.postgres.values import int8, int8s, read_int8
-from takotwist.core.channel import Lifecycle
 from takotwist.core.log import ALL, Report, Reported
-from takotwist.core.retention import lifecycle_of
-from takotwist.core.topic import INTERNAL, Message
 from takotwist.errors import StoreUnavailable
 from takotwist.interfaces import IReactor
 from takotwist.ports import ILogFollower
@@ -351,50 +348,12 @@ class Following:
         # Else a topic was followed meanwhile, and from this head on: all of it once more.
 
     def _report_news(self, result: PGresult, rows: set[int], to: int) -> None:
-        topics: dict[int, tuple[FollowedTopic, Lifecycle, list[Message], list[str | None]]] = {}
-        skipped = []
-        unleased = []
-        get = result.get_value
-        messages = total = last = 0
-        for at in range(result.ntuples):
-            row, number = read_int8(get(at, 0)), read_int8(get(at, 1))
-            if number == 0:
-                key = (get(at, 7) or b"").decode()
-                followed = self.topics.get(key)
-                if followed is None:
-                    continue
-                self.topics.place(followed, row)
-                window, ttl, most, size = (read_int8(get(at, column)) for column in range(9, 13))
-                topics[row] = (followed, lifecycle_of((window, ttl, most, size)), [], [])
-                if read_int8(get(at, 8)) > self.head:
-                    # Removed and gone before this node had it.
-                    skipped.append(key)
-                if ttl and not followed.leased:
-                    unleased.append(key)
-                continue
-            messages, last, total = messages + 1, number, read_int8(get(at, 2))
-            if row in topics:
-                followed, _, found, keys = topics[row]
-                found.append(message_of(followed.topic, partial(get, at), 3, number))
-                digest = get(at, 13)
-                keys.append(None if digest is None else digest.hex())
-        for row in rows - topics.keys():
-            gone = self.topics.at(row)
-            if gone is not None:
-                # The topic was dropped with all that it had.
-                skipped.append(gone.topic.key)
-        if messages and (messages < total or total == PAGE_MESSAGES):
+        news = News.of(result, rows, self.head, self.topics)
+        if news.messages and (news.messages < news.total or news.total == PAGE_MESSAGES):
             # The rest of the ranges is left for the next query.
-            to = self._heard.split(self.head, last)
+            to = self._heard.split(self.head, news.last)
         else:
             self._heard.drop(self.head, to)
-        reported = [
-            Reported(followed.topic.key, lifecycle, found, keys if any(keys) else ())
-            for followed, lifecycle, found, keys in topics.values()
-            if found
-        ]
-        # What nodes tell each other may be about what comes after it.
-        reported.sort(key=lambda one: (not one.key.startswith(INTERNAL), one.messages[0].id))
-        self._report(to, reported, tuple(skipped))
+        self._report(to, news.reported(), tuple(news.skipped))
         self._settle()
-        self.topics.lease(unleased)
+        self.topics.lease(news.unleased)
