@@ -79,11 +79,9 @@ export function createTabTopic(
     attached = false;
     wanted = undefined;
     current = undefined;
-    const mine: { link?: Link } = {};
-    // A link that was closed is silent, but for what it has asked already.
-    const active = () => !over && link === mine.link;
-    const opened = connection().join(name, eventsOf(active));
-    mine.link = link = opened;
+    let opened: Link | undefined;
+    // A link that was closed is silent, but for what was under way.
+    opened = link = connection().join(name, eventsOf(() => !over && link === opened));
   }
 
   function eventsOf(active: () => boolean): LinkEvents {

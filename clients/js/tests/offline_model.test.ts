@@ -136,4 +136,4 @@ async function play(seed: number): Promise<void> {
   expect([left, page !== undefined]).toEqual([0, true]);
 }
 
-test.each(Array.from({ length: 120 }, (_, seed) => seed))("history %i", (seed) => play(seed));
+test.each(Array.from({ length: 80 }, (_, seed) => seed))("history %i", (seed) => play(seed));

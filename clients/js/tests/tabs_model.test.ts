@@ -133,4 +133,4 @@ async function play(seed: number): Promise<void> {
   expect([server.open, history.channels.size, history.locks.holders.size, history.world.timers.size]).toEqual([0, 0, 0, 0]);
 }
 
-test.each(Array.from({ length: 200 }, (_, seed) => seed))("history %i", (seed) => play(seed));
+test.each(Array.from({ length: 150 }, (_, seed) => seed))("history %i", (seed) => play(seed));
