@@ -227,6 +227,17 @@ class FrameTests(ChannelsCase):
         [ack] = [frame for frame in one.frames if frame.get("ref") == 2]
         self.assertEqual(ack["op"], "ack")
 
+    def test_from_the_latest_state(self) -> None:
+        """A topic is followed from its last message, and it is said when that is all."""
+        self.publish("one", "two")
+        session = self.session()
+        self.follow(session, cursor="newest")
+        self.publish("three")
+        self.net.pump()
+        self.assertEqual(session.texts(), ["two", "three"])
+        ops = [frame.get("op", "message") for frame in session.frames]
+        self.assertEqual(ops, ["open", "ack", "message", "synced", "message"])
+
     def test_guests_listen(self) -> None:
         """Who follows a topic may not therefore speak there: the app is asked for that too."""
         outcomes = {}
