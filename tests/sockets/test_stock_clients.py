@@ -88,11 +88,9 @@ class Running:
 class StockClientTests(SynchronousTestCase):
     """All of them beside each other."""
 
-    @classmethod
-    def setUpClass(cls) -> None:
-        subprocess.run(["sh", str(INSTALL), str(FOLDER)], check=True, timeout=300)
-
     def setUp(self) -> None:
+        # Trial calls no `setUpClass`; where it was done this is nothing.
+        subprocess.run(["sh", str(INSTALL), str(FOLDER)], check=True, timeout=300)
         self.server = ServerProcess(FAST, {"quick.py": CHANNELS})
         self.addCleanup(self.server.close)
         self.server.start()
