@@ -1,6 +1,7 @@
 """The source itself: how long its files are, and how much of it no type is known of.
 
-The figures are those of the day on which they were last lowered.  They are never raised.
+The figures are those of the day on which they were last lowered, with a little room for a change
+while it is made.  They are never raised.
 """
 
 from __future__ import annotations
