@@ -143,6 +143,12 @@ class Running:
         process.wait(30)
         self._processes.remove(process)
 
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill one process and all that it started, such as the program behind a shell."""
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(30)
+        self._processes.remove(process)
+
     def close(self) -> None:
         """Stop everything and remove the folder."""
         for process in list(self._processes):

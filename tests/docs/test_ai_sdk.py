@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -119,8 +118,7 @@ class AiSdkTests(SynchronousTestCase):
         second = self.page()
         second.do("resume")
         self.until(second, lambda: second.shows(12), "another device reads along")
-        self.tako.send_signal(signal.SIGKILL)
-        self.tako.wait()
+        self.running.kill(self.tako)
         self.running.serve("tako serve")
         self.running.write("go", "")
         for page in (first, second):

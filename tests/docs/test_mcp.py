@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -85,8 +84,7 @@ class McpTests(SynchronousTestCase):
 
         async def kill(day: int) -> None:
             if day == 2:
-                self.tako.send_signal(signal.SIGKILL)
-                await asyncio.to_thread(self.tako.wait)
+                await asyncio.to_thread(self.running.kill, self.tako)
                 await asyncio.to_thread(self.running.serve, "tako serve")
 
         self.assert_whole("Riga", asyncio.run(self.week(relay.port, "Riga", kill)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -60,8 +59,7 @@ class OpenAiTests(SynchronousTestCase):
         self.addCleanup(relay.close)
         self.read(relay.port, "first")
         self.until(lambda: "wörd 20, " in self.running.said("first"), "the first words")
-        self.tako.send_signal(signal.SIGKILL)
-        self.tako.wait()
+        self.running.kill(self.tako)
         self.running.serve("tako serve")
         self.running.write("go", "")
         self.until(lambda: self.running.said("first").endswith("wörd 39, "), "the last words")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import socket
 from pathlib import Path
 
@@ -78,8 +77,7 @@ class ResumableTests(SynchronousTestCase):
         names = [f"read{number}" for number in range(4)]
         for name in names:
             eventually(lambda name=name: "wörd 20, " in self.running.said(name), "words", 40)
-        self.tako.send_signal(signal.SIGKILL)
-        self.tako.wait()
+        self.running.kill(self.tako)
         self.running.serve("tako serve")
         late = f"exec curl -sN 'http://127.0.0.1:{ports[1]}/story?resumeAt={len('wörd 0, ')}'"
         self.running.start(late, "late")
