@@ -680,6 +680,26 @@ class ReplayLogContract:
             self.sweep(now)
         return now
 
+    def test_in_use_since_the_start(self) -> None:
+        """Idleness is counted from when a topic was last in use, also where that was before all
+        publishes since the start, and the clock was set back for one of them."""
+        idle = Lifecycle(inactivity_ttl_ms=80)
+        self.append(entry(LOBBY, "a", lifecycle=idle))
+        self.restart()
+        now = NOW + 90_000
+        self.clock.rightNow = now / SECOND
+        self.sweep(now, {LOBBY.key})
+        hour_ago = now - 3600 * SECOND
+        self.clock.rightNow = hour_ago / SECOND
+        self.append(entry(LOBBY, "b", lifecycle=idle), at=hour_ago)
+        self.clock.rightNow = now / SECOND
+        self.sweep(now)
+        self.assertEqual(self.texts(LOBBY), ["a", "b"])
+        now += 90_000
+        self.clock.rightNow = now / SECOND
+        self.sweep(now)
+        self.assertEqual(self.texts(LOBBY), [])
+
     def test_clock_set_right_between_two_starts(self) -> None:
         """What a server stored while its clock was a year ahead, and what it stored since, goes
         when it is as old as its window, and not before."""

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from takotwist.adapters.postgres.connection import Connection
+from takotwist.adapters.postgres.connection import Connection, Statement
 from takotwist.adapters.postgres.directory import Directory
 from takotwist.adapters.postgres.engine import AGAIN, FENCED, Engine, Times
 from takotwist.adapters.postgres.entries import PARAMETERS, Batch, Stored, digest_of, message_of
@@ -46,6 +46,11 @@ T = TypeVar("T")
 
 #: Connections for reading.
 READERS = 2
+
+#: Once at each opening: it looks at all topics.
+LONGEST_TTL = Statement(
+    b"longest_ttl", b"SELECT coalesce(max(inactivity_ttl_ms), 0)::bigint FROM topic"
+)
 
 
 @implementer(IReplayLog, INodeDirectory, IOutbox)
@@ -247,6 +252,8 @@ class PostgresReplayLog:
         with suppress(Trouble):
             result = await self.engine.call(self.reader(), self._due)
             self._watched.opened_us = read_int8(result.get_value(0, 0))
+            result = await self.engine.call(self.reader(), LONGEST_TTL)
+            self._watched.told(read_int8(result.get_value(0, 0)))
 
     async def _store(self, batch: Batch) -> list[Appended]:
         self._number += 1
