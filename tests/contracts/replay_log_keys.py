@@ -226,6 +226,24 @@ class KeysContract(ReplayLogContract):
         self.assertEqual([one.full for one in answers], [False, True, False, False, False, True])
         self.assertEqual(self.texts(LOBBY), ["3", "gone", "4"])
 
+    def test_refused_tells_no_bounds(self) -> None:
+        """What is refused in a transaction leaves the bounds as the entry before it told them."""
+        few = Lifecycle(replay_max_messages=1)
+        self.append(entry(LOBBY, "1"), entry(LOBBY, "2"))
+        [_, refused] = self.append(
+            entry(LOBBY, "3"), bounded(1, ("a", "4"), ("b", "5"), lifecycle=few)
+        )
+        self.assertTrue(refused.full)
+        self.append(entry(KITCHEN, "other"))
+        self.assertEqual(self.texts(LOBBY), ["1", "2", "3"])
+        [_, refused, _] = self.append(
+            bounded(1, ("a", "4")),
+            bounded(1, ("b", "5"), lifecycle=few),
+            entry(LOBBY, "6", lifecycle=Lifecycle(replay_max_messages=2)),
+        )
+        self.assertTrue(refused.full)
+        self.assertEqual(self.texts(LOBBY), ["3", "4", "6"])
+
     def test_bound_of_bytes(self) -> None:
         """The topic's bytes bound what is kept; a bound that was lowered refuses what adds."""
         wide, narrow = Lifecycle(), Lifecycle(replay_max_bytes=1024)

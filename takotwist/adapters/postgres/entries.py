@@ -24,7 +24,7 @@ from takotwist.core.log import Append, Appended, numbered
 from takotwist.core.topic import MESSAGE_BYTES, Message, Topic
 
 #: What the function ``append`` is given: see `Batch.parameters`.
-PARAMETERS = 29
+PARAMETERS = 35
 
 
 def digest_of(key: str) -> bytes:
@@ -104,6 +104,8 @@ class Batch:
         self._conditions: list[tuple[int, int, int]] = []
         #: Entry, place of its topic, and most messages and bytes to be kept of that.
         self._bounded: list[tuple[int, int, int, int]] = []
+        #: Entry, place of its topic, and the bounds that it tells.
+        self._told: list[tuple[int, int, Lifecycle]] = []
         self._collect()
 
     def _collect(self) -> None:
@@ -123,6 +125,7 @@ class Batch:
             if topic is None:
                 topic = self._topics[key] = _Topic(entry.topic, entry.lifecycle)
             topic.lifecycle = entry.lifecycle
+            self._told.append((number, place, entry.lifecycle))
             if not entry.drafts:
                 continue
             if entry.idempotency_key is not None:
@@ -156,6 +159,20 @@ class Batch:
             self._named[at] = key
             self._kept[at] = int(entry.kept and not draft.delete)
 
+    def _told_differently(self) -> list[tuple[int, int, Lifecycle]]:
+        """What is told of topics that may refuse an entry, where entries do not tell the same:
+        one that is refused tells nothing."""
+        bounded = {place for _, place, _, _ in self._bounded}
+        if not bounded:
+            return []
+        last = {place: lifecycle for _, place, lifecycle in self._told}
+        several = {
+            place
+            for _, place, lifecycle in self._told
+            if place in bounded and lifecycle != last[place]
+        }
+        return [one for one in self._told if one[1] in several]
+
     @property
     def lifecycles(self) -> dict[str, Lifecycle]:
         return {key: one.lifecycle for key, one in self._topics.items()}
@@ -183,6 +200,7 @@ class Batch:
             zip(*self._messages, strict=True) if self._messages else ((), (), (), (), ())
         )
         keyed = range(len(self._messages)) if self._named else ()
+        told = self._told_differently()
         return [
             node.encode(),
             int8(number),
@@ -213,6 +231,12 @@ class Batch:
             int4s([one[1] for one in self._bounded]),
             int8s([one[2] for one in self._bounded]),
             int8s([one[3] for one in self._bounded]),
+            int4s([one[0] for one in told]),
+            int4s([one[1] for one in told]),
+            int8s([one[2].replay_window_ms for one in told]),
+            int8s([one[2].inactivity_ttl_ms for one in told]),
+            int8s([one[2].replay_max_messages for one in told]),
+            int8s([one[2].replay_max_bytes for one in told]),
         ]
 
     def read(self, result: PGresult) -> Stored:

@@ -97,6 +97,7 @@ $$;
 --                 and 1 for what is kept, else 0; two less where a later message of the batch
 --                 replaces it
 --   f_*           entries with a bound on what is kept: entry, topic, messages, bytes
+--   b_*           bounds by entry, of topics that may refuse one of several that differ in them
 --   a_outbox      what leaves the outbox with it
 -- The answer:
 --   prev, head    the ids before and after
@@ -113,6 +114,8 @@ CREATE FUNCTION append@(
     m_entry integer[], m_topic integer[], m_size bigint[], m_type bytea[], m_data bytea[],
     m_key bytea[], m_kept integer[], a_outbox bigint[], c_entry integer[], c_topic integer[], c_after bigint[],
     f_entry integer[], f_topic integer[], f_most bigint[], f_bytes bigint[],
+    b_entry integer[], b_topic integer[], b_window bigint[], b_ttl bigint[], b_most bigint[],
+    b_most_bytes bigint[],
     OUT prev bigint, OUT head bigint, OUT base bigint, OUT repeated bigint[],
     OUT rows bigint[], OUT epochs bigint[], OUT seqs bigint[],
     OUT r_entry bigint[], OUT r_id bigint[], OUT r_epoch bigint[], OUT r_seq bigint[], OUT r_type bytea[],
@@ -210,6 +213,23 @@ BEGIN
             SELECT FROM unnest(m_entry, m_topic) o (entry, topic)
             WHERE o.topic = m.topic AND o.entry <> ALL (failed)
         );
+    END IF;
+    IF cardinality(failed) > 0 AND cardinality(b_entry) > 0 THEN
+        -- An entry that is not stored tells no bounds.
+        SELECT array_agg(coalesce(b.w, d.w) ORDER BY d.i),
+            array_agg(coalesce(b.ttl, d.ttl) ORDER BY d.i),
+            array_agg(coalesce(b.most, d.most) ORDER BY d.i),
+            array_agg(coalesce(b.size, d.size) ORDER BY d.i)
+        INTO t_window, t_ttl, t_most, t_most_bytes
+        FROM unnest(t_window, t_ttl, t_most, t_most_bytes) WITH ORDINALITY
+            d (w, ttl, most, size, i)
+        LEFT JOIN (
+            SELECT DISTINCT ON (o.topic) * FROM
+                unnest(b_entry, b_topic, b_window, b_ttl, b_most, b_most_bytes)
+                o (entry, topic, w, ttl, most, size)
+            WHERE o.entry <> ALL (failed)
+            ORDER BY o.topic, o.entry DESC
+        ) b ON b.topic = d.i;
     END IF;
 
     IF cardinality(a_outbox) > 0 THEN
