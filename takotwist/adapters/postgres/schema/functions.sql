@@ -679,6 +679,12 @@ BEGIN
         IF t.messages > 0 THEN
             SELECT least(t.oldest, coalesce((SELECT by_us FROM mark WHERE id >= t.oldest
                 ORDER BY id LIMIT 1), t.oldest)) INTO stored_us;
+        ELSIF used > 0 AND t.inactivity_ttl_ms = 0 AND t.kept = 0 AND t.active_us
+            + greatest(:DAY_US, :WINDOWS_REMEMBERED * t.replay_window_ms * 1000) <= now_us
+        THEN
+            -- It is remembered for its subscribers' sake alone, and from now on as long again; also
+            -- where it is looked at sooner, for what is left to be purged.
+            t.active_us := now_us;
         END IF;
         drop_us := CASE WHEN t.kept > 0 THEN NULL
             WHEN t.inactivity_ttl_ms > 0
