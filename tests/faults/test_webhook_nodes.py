@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.core.lanes import lane_of
@@ -87,6 +88,12 @@ class Story:
         answer = reader.recv(4096)
         assert answer.startswith(b"HTTP/1.1 200"), answer
 
+    def members(self) -> set[str]:
+        """Who is in the room, as the log has it."""
+        url = f"http://127.0.0.1:{self.nodes.port(0)}/channels/room/presence"
+        answer = httpx.get(url, headers={"Authorization": "eve"}, timeout=30)
+        return {member["subject"] for member in answer.raise_for_status().json()["members"]}
+
     def hang_up(self) -> None:
         """All of them."""
         for _, reader in self.readers:
@@ -153,6 +160,8 @@ class KilledTests(SynchronousTestCase):
             # One of each lane: the others wait for it.
             story.until(lambda s=story: len(s.posted("occupied")) == lanes, "all is tried")
             story.read(1, "room", "bob")
+            # Else the node may be killed that was about to store it, and nobody else knows of it.
+            story.until(lambda s=story: s.members() == {"ann", "bob"}, "both are stored")
             tried.append((id, int(pid), story.posted("occupied")))
         for story, (_, pid, _) in zip(stories, tried, strict=True):
             # It has the lease, by which it also posts.
