@@ -22,7 +22,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from takotwist.core.channel import MINUTE_MS, Lifecycle
-from takotwist.core.deadlines import Deadline
 from takotwist.core.json_values import JsonObject
 from takotwist.core.roster_messages import JOIN, LEAVE, Change
 from takotwist.core.topic import EVERYTHING, Draft, Message, Topic
@@ -31,9 +30,10 @@ from takotwist.flow.attach import Attacher
 from takotwist.flow.gather import gather
 from takotwist.flow.lease import Lease
 from takotwist.flow.listening import Listening
+from takotwist.flow.passes import Passes
 from takotwist.flow.presence_hooks import LIFECYCLE, Hooked
 from takotwist.flow.publish import PublisherService
-from takotwist.flow.webhooks import DONE_LIFECYCLE, LOOK_SECONDS, RETRY_SECONDS, Courier
+from takotwist.flow.webhooks import DONE_LIFECYCLE, LOOK_SECONDS, Courier
 
 #: What nodes say; who is there, as it was told; and how far.  Not channels' names.
 _CHANGES, _THERE, _DONE = (Topic.of(f"~member-{one}", {}) for one in ("changes", "there", "done"))
@@ -95,21 +95,21 @@ class MemberEvents:
     #: The last read has not come to the end.
     _behind: bool = attrs.field(default=True, init=False)
     _active: bool = attrs.field(default=False, init=False)
-    _working: bool = attrs.field(default=False, init=False)
-    _again: bool = attrs.field(default=False, init=False)
-    _stopped: bool = attrs.field(default=False, init=False)
-    _wake: Deadline | None = attrs.field(default=None, init=False)
+    _passes: Passes = attrs.field(init=False)
     _listening: Listening = attrs.field(init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._passes = Passes(
+            self._work, self.attacher.deadlines, self.publishing.seconds, self._not_worked
+        )
         self._listening = Listening(
             self.attacher,
             self.publishing.flush_batch,
             _CHANGES,
             LIFECYCLE,
             lambda kind, data: self._activate(),
-            self._look,
+            self._passes.look,
         )
 
     def start(self) -> None:
@@ -121,11 +121,9 @@ class MemberEvents:
 
     def stop(self) -> None:
         """Tell no more; what is left is in the log."""
-        self._stopped = True
+        self._passes.stop()
         self._listening.stop()
         self.hooks.stop()
-        if self._wake is not None:
-            self._wake.cancel()
 
     def put(self, topic: Topic, changes: Sequence[Change], hooks: bool) -> None:
         """Changes are about to be stored; to be called before that, in the same turn.
@@ -162,38 +160,15 @@ class MemberEvents:
 
     def _activate(self) -> None:
         """There are members: from now on this node may be the one."""
-        if not self._active and not self._stopped:
+        if not self._active and not self._passes.stopped:
             self._active = True
             self.hooks.start()
-        self._look()
+        self._passes.look()
 
-    def _look(self) -> None:
-        if self._stopped:
-            return
-        if self._working:
-            self._again = True
-            return
-        self._working = True
-        ensureDeferred(self._work()).addBoth(self._worked)
-
-    def _worked(self, result: object) -> None:
-        self._working = False
-        if isinstance(result, Failure):
-            self._resumed = False
-            if not result.check(Refusal):
-                self._log.failure("telling who came and left failed", result)
-            self._at(RETRY_SECONDS)
-        elif self._again:
-            self._again = False
-            self._look()
-
-    def _at(self, seconds: float) -> None:
-        if self._stopped:
-            return
-        if self._wake is not None:
-            self._wake.cancel()
-        when = self.publishing.seconds() + seconds
-        self._wake = self.attacher.deadlines.at(when, self._look)
+    def _not_worked(self, failure: Failure) -> None:
+        self._resumed = False
+        if not failure.check(Refusal):
+            self._log.failure("telling who came and left failed", failure)
 
     async def _work(self) -> None:
         if not self._active:
@@ -201,14 +176,14 @@ class MemberEvents:
             if await self._left():
                 self._activate()
             return
-        self._at(LOOK_SECONDS)
+        self._passes.look_in(LOOK_SECONDS)
         if not await self.lease.renew():
             self._resumed = False
             return
         if not self._resumed:
             await self._resume()
         log = self.publishing.log
-        while self.lease.held and not self._stopped:
+        while self.lease.held and not self._passes.stopped:
             page = await log.read(_CHANGES, self._done, _STEP, _PAGE_BYTES)
             page = page.up_to(log.head)
             behind, self._behind = self._behind, page.more

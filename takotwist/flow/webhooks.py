@@ -17,17 +17,19 @@ from typing import Protocol
 
 import attrs
 import msgspec
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from takotwist.codecs.webhook import Happening
 from takotwist.core.channel import MINUTE_MS, Lifecycle
-from takotwist.core.deadlines import Deadline, Deadlines
+from takotwist.core.deadlines import Deadlines
 from takotwist.core.lanes import LONGEST_PAUSE, Lanes, lane_of
 from takotwist.core.topic import EVERYTHING, Draft, Topic
 from takotwist.errors import Refusal, ReplayTooOld, Unreachable
+from takotwist.flow.attach import RETRY_SECONDS
 from takotwist.flow.lease import Lease
+from takotwist.flow.passes import Passes
 from takotwist.flow.publish import PublisherService
 
 #: Topics of outboxes.  Not channels' names: those begin with a letter or a digit.
@@ -42,8 +44,8 @@ HELD = 1_000
 #: Events that wait to be stored while the log does not take them; the oldest is lost first.
 UNSTORED = 1_000
 
-#: Seconds between two looks at a log that others write to as well, and at one that failed.
-LOOK_SECONDS, RETRY_SECONDS = 2.0, 1.0
+#: Seconds between two looks at a log that others write to as well.
+LOOK_SECONDS = 2.0
 
 #: An endpoint that is no more (Standard Webhooks).
 GONE = 410
@@ -116,21 +118,21 @@ class Courier:
     _done: Topic = attrs.field(init=False)
     _unstored: deque[Draft] = attrs.field(factory=deque, init=False)
     _resumed: bool = attrs.field(default=False, init=False)
-    _stopped: bool = attrs.field(default=True, init=False)
-    _working: bool = attrs.field(default=False, init=False)
-    _again: bool = attrs.field(default=False, init=False)
     _saving: bool = attrs.field(default=False, init=False)
     _unsaved: bool = attrs.field(default=False, init=False)
     _more: bool = attrs.field(default=True, init=False)
     #: The last read has not come to the end of the outbox.
     _behind: bool = attrs.field(default=True, init=False)
-    _wake: Deadline | None = attrs.field(default=None, init=False)
+    _passes: Passes = attrs.field(init=False)
     _complained: float = attrs.field(default=-1e9, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     def __attrs_post_init__(self) -> None:
         name = {"endpoint": self.endpoint.name}
         self._outbox, self._done = Topic.of(OUTBOX, name), Topic.of(DONE, name)
+        self._passes = Passes(
+            self._work, self.deadlines, self.publishing.seconds, self._not_worked, stopped=True
+        )
 
     @property
     def name(self) -> str:
@@ -144,14 +146,11 @@ class Courier:
 
     def start(self) -> None:
         """Begin to deliver."""
-        self._stopped = False
-        self._look()
+        self._passes.start()
 
     def stop(self) -> None:
         """Begin nothing more; what waits is in the log."""
-        self._stopped = True
-        if self._wake is not None:
-            self._wake.cancel()
+        self._passes.stop()
 
     def put(self, type: str, data: bytes, topic: str, *, again: bool = True) -> None:
         """Store an event, to be delivered.
@@ -187,7 +186,7 @@ class Courier:
     def _stored(self, _: object) -> None:
         self.counts["stored"] += 1
         self._more = True
-        self._look()
+        self._passes.look()
 
     def _not_stored(self, failure: Failure, draft: Draft, again: bool) -> None:
         if not failure.check(Refusal):
@@ -198,7 +197,7 @@ class Courier:
             self._unstored.popleft()
             self._lost(1, "because the log does not take them")
         self._unstored.append(draft)
-        self._at(RETRY_SECONDS)
+        self._passes.look_in(RETRY_SECONDS)
 
     def _lost(self, count: int, why: str) -> None:
         self.counts["dropped"] += count
@@ -214,32 +213,9 @@ class Courier:
 
     # delivering
 
-    def _at(self, seconds: float) -> None:
-        if self._stopped:
-            return
-        if self._wake is not None:
-            self._wake.cancel()
-        self._wake = self.deadlines.at(self.publishing.seconds() + seconds, self._look)
-
-    def _look(self) -> None:
-        """Do what there is to do now."""
-        if self._stopped:
-            return
-        if self._working:
-            self._again = True
-            return
-        self._working = True
-        ensureDeferred(self._work()).addBoth(self._worked)
-
-    def _worked(self, result: object) -> None:
-        self._working = False
-        if isinstance(result, Failure):
-            if not result.check(Refusal):
-                self._log.failure("delivering webhooks failed", result)
-            self._at(RETRY_SECONDS)
-        elif self._again:
-            self._again = False
-            self._look()
+    def _not_worked(self, failure: Failure) -> None:
+        if not failure.check(Refusal):
+            self._log.failure("delivering webhooks failed", failure)
 
     async def _work(self) -> None:
         for _ in range(len(self._unstored)):
@@ -247,7 +223,7 @@ class Courier:
         if not await self.lease.renew():
             # Whoever has it next begins where the one before has left off.
             self._resumed = False
-            self._at(LOOK_SECONDS)
+            self._passes.look_in(LOOK_SECONDS)
             return
         if not self._resumed:
             await self._resume()
@@ -260,7 +236,7 @@ class Courier:
         if not self.publishing.log.everything:
             pause = LOOK_SECONDS if pause is None else min(pause, LOOK_SECONDS)
         if pause is not None:
-            self._at(pause)
+            self._passes.look_in(pause)
 
     async def _resume(self) -> None:
         page = await self.publishing.log.read(self._done, EVERYTHING, 100, _PAGE_BYTES)
@@ -341,7 +317,7 @@ class Courier:
                 why=why,
             )
         lanes.failed(number, now, self.random(), retry_after, self.endpoint.longest_pause)
-        self._look()
+        self._passes.look()
 
     def _finished(self, number: int, lanes: Lanes[Happening]) -> None:
         lanes.delivered(number)
@@ -349,7 +325,7 @@ class Courier:
             return
         self._unsaved = True
         self._save()
-        self._look()
+        self._passes.look()
 
     def _save(self) -> None:
         """Store what is done; while that is under way what follows waits for the next time."""
@@ -370,5 +346,5 @@ class Courier:
         self._unsaved = True
         if not failure.check(Refusal):
             self._log.failure("storing what was delivered failed", failure)
-        if not self._stopped:
+        if not self._passes.stopped:
             self.deadlines.at(self.publishing.seconds() + RETRY_SECONDS, self._save)
