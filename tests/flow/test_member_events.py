@@ -8,17 +8,17 @@ from typing import Any
 import attrs
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import rule
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import Grant, Presence, VerifyRequest, define_channel
-from takotwist.adapters.memory.log import InMemoryReplayLog
-from takotwist.adapters.memory.node import MemoryNode, MemoryStore
+from takotwist.adapters.memory.node import MemoryNode
 from takotwist.app.presence import MemberEvent
 from takotwist.server.config import Config
 from takotwist.server.config.webhooks import Webhooks
-from takotwist.testing.world import BEGINNING, World, WorldClock
-from tests.flow.test_webhooks import NATIVE, Receiver
+from takotwist.testing.world import World
+from tests.flow.test_webhooks import NATIVE
+from tests.flow.told_nodes import Node, NodesMachine, ToldNodes
 
 MEMBERS = attrs.evolve(NATIVE, events=("member.joined", "member.left"))
 
@@ -26,33 +26,17 @@ MEMBERS = attrs.evolve(NATIVE, events=("member.joined", "member.left"))
 QUIET = 90.0
 
 
-@attrs.define
-class Node:
-    """One of several servers."""
-
-    world: World
-    log: MemoryNode
-    readers: list[tuple[str, Any]] = attrs.Factory(list)
-    alive: bool = True
-
-
-class Cluster:
-    """Servers in memory that share a store, and what their app is told.
+class Cluster(ToldNodes):
+    """Servers of one channel with presence, and what its app is told.
 
     :ivar told: by its functions: id, what, and who.
     """
 
     def __init__(self) -> None:
-        self.clock = WorldClock()
-        self.clock.rightNow = BEGINNING
-        inner = InMemoryReplayLog(self.clock)
-        inner.start()
-        self.store = MemoryStore(inner)
-        self.nodes: list[Node] = []
+        super().__init__()
         self.told: list[tuple[str, str, str]] = []
-        self.webhooks = Receiver()
 
-    def start(self) -> Node:
+    def world_on(self, log: MemoryNode) -> World:
         room = define_channel("room", presence=Presence(grace=2))
 
         @room.verify(header="authorization")
@@ -68,8 +52,7 @@ class Cluster:
         async def living() -> Collection[str]:
             return [one.log.name for one in self.alive]
 
-        log = MemoryNode(self.store, f"n{len(self.nodes)}")
-        world = World(
+        return World(
             room,
             config=Config(webhooks=Webhooks(endpoints=(MEMBERS,))),
             webhook_sender=self.webhooks,
@@ -78,25 +61,6 @@ class Cluster:
             node=log.name,
             living=living,
         )
-        node = Node(world, log)
-        self.nodes.append(node)
-        return node
-
-    @property
-    def alive(self) -> list[Node]:
-        return [node for node in self.nodes if node.alive]
-
-    def kill(self, node: Node) -> None:
-        """It does nothing more, and says nothing of that."""
-        node.alive = False
-        node.log.stop()
-        node.world.parts.presence.stop()
-        assert node.world.parts.webhooks is not None
-        node.world.parts.webhooks.stop()
-        node.readers.clear()
-
-    def pass_time(self, seconds: float) -> None:
-        self.nodes[0].world.advance(seconds)
 
     def once(self) -> list[tuple[str, str]]:
         """What was told; what was told twice, under one id, counts once."""
@@ -209,49 +173,17 @@ class NodesTests(SynchronousTestCase):
         log.append = append  # type: ignore[method-assign]
 
 
-class Machine(RuleBasedStateMachine):
-    """Nodes that come, die and are cut off, and members that come and go."""
+class Machine(NodesMachine):
+    """And members that come."""
+
+    cluster: Cluster
 
     def __init__(self) -> None:
-        super().__init__()
-        self.cluster = Cluster()
-        self.cluster.start()
+        super().__init__(Cluster())
 
     @rule(data=st.data(), subject=st.sampled_from(["ann", "bob"]))
     def enters(self, data: st.DataObject, subject: str) -> None:
         enter(data.draw(st.sampled_from(self.cluster.alive)), subject)
-
-    @precondition(lambda self: any(node.readers for node in self.cluster.alive))
-    @rule(data=st.data())
-    def leaves(self, data: st.DataObject) -> None:
-        readers = [(node, one) for node in self.cluster.alive for one in node.readers]
-        node, one = data.draw(st.sampled_from(readers))
-        node.readers.remove(one)
-        one[1].leave()
-
-    @precondition(lambda self: len(self.cluster.alive) < 3)
-    @rule()
-    def starts(self) -> None:
-        self.cluster.start()
-
-    @precondition(lambda self: len(self.cluster.alive) > 1)
-    @rule(data=st.data())
-    def dies(self, data: st.DataObject) -> None:
-        self.cluster.kill(data.draw(st.sampled_from(self.cluster.alive)))
-
-    @rule(data=st.data())
-    def is_cut(self, data: st.DataObject) -> None:
-        data.draw(st.sampled_from(self.cluster.alive)).log.cut()
-
-    @rule()
-    def is_mended(self) -> None:
-        for node in self.cluster.alive:
-            if node.log.is_cut:
-                node.log.mend()
-
-    @rule(data=st.data())
-    def loses_an_answer(self, data: st.DataObject) -> None:
-        data.draw(st.sampled_from(self.cluster.alive)).log.loses_answer = True
 
     @rule(seconds=st.sampled_from([0.5, 3.0, 25.0]))
     def time_passes(self, seconds: float) -> None:

@@ -7,17 +7,17 @@ from typing import Any
 import attrs
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import rule
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist import define_channel
-from takotwist.adapters.memory.log import InMemoryReplayLog
-from takotwist.adapters.memory.node import MemoryNode, MemoryStore
+from takotwist.adapters.memory.node import MemoryNode
 from takotwist.flow.node_states import SILENT_SECONDS
 from takotwist.server.config import Config
 from takotwist.server.config.webhooks import Webhooks
-from takotwist.testing.world import BEGINNING, World, WorldClock
-from tests.flow.test_webhooks import NATIVE, Receiver
+from takotwist.testing.world import World
+from tests.flow.test_webhooks import NATIVE
+from tests.flow.told_nodes import Node, NodesMachine, ToldNodes
 
 TOPICS = attrs.evolve(NATIVE, events=("topic.occupied", "topic.vacated"))
 
@@ -26,63 +26,24 @@ TOPICS = attrs.evolve(NATIVE, events=("topic.occupied", "topic.vacated"))
 QUIET = 60.0
 
 
-@attrs.define
-class Node:
-    """One of several servers."""
+class Cluster(ToldNodes):
+    """Servers of one channel."""
 
-    world: World
-    log: MemoryNode
-    readers: list[tuple[str, Any]] = attrs.Factory(list)
-    alive: bool = True
-
-
-class Cluster:
-    """Servers in memory that share a store, and the app that is told."""
-
-    def __init__(self) -> None:
-        self.clock = WorldClock()
-        self.clock.rightNow = BEGINNING
-        inner = InMemoryReplayLog(self.clock)
-        inner.start()
-        self.store = MemoryStore(inner)
-        self.nodes: list[Node] = []
-        self.app = Receiver()
-
-    def start(self) -> Node:
-        log = MemoryNode(self.store, f"n{len(self.nodes)}")
+    def world_on(self, log: MemoryNode) -> World:
         params = {"type": "object", "properties": {"n": {"type": "integer"}}}
-        world = World(
+        return World(
             define_channel("news", params=params),
             config=Config(webhooks=Webhooks(endpoints=(TOPICS,))),
-            webhook_sender=self.app,
+            webhook_sender=self.webhooks,
             log=log,
             clock=self.clock,
             node=log.name,
         )
-        node = Node(world, log)
-        self.nodes.append(node)
-        return node
-
-    @property
-    def alive(self) -> list[Node]:
-        return [node for node in self.nodes if node.alive]
-
-    def kill(self, node: Node) -> None:
-        """It does nothing more, and says nothing of that."""
-        node.alive = False
-        node.log.stop()
-        assert node.world.parts.webhooks is not None
-        node.world.parts.webhooks.stop()
-        node.readers.clear()
-
-    def pass_time(self, seconds: float) -> None:
-        if self.nodes:
-            self.nodes[0].world.advance(seconds)
 
     def told(self) -> list[tuple[str, str]]:
         """Topics and what was told of them; what was told twice, under one id, counts once."""
         seen: dict[str, tuple[str, str]] = {}
-        for id, event in zip(self.app.ids, self.app.got, strict=True):
+        for id, event in zip(self.webhooks.ids, self.webhooks.got, strict=True):
             said = event["data"]["topic"], event["type"].removeprefix("topic.")
             assert seen.setdefault(id, said) == said
         return list(seen.values())
@@ -113,7 +74,7 @@ class NodesTests(SynchronousTestCase):
             reader.leave()
             self.cluster.pass_time(10)
         self.assertEqual(self.cluster.told(), [("news", "occupied"), ("news", "vacated")])
-        self.assertEqual(len(self.cluster.app.ids), 2)
+        self.assertEqual(len(self.cluster.webhooks.ids), 2)
 
     def test_moves(self) -> None:
         """Who goes to another node has not been away."""
@@ -139,7 +100,7 @@ class NodesTests(SynchronousTestCase):
             self.assertEqual(len(self.cluster.told()), 2)
             self.cluster.pass_time(QUIET)
             self.assertEqual(self.cluster.told()[2:], [("news?n=1", "vacated")])
-            self.assertEqual(len(self.cluster.app.ids), 3)
+            self.assertEqual(len(self.cluster.webhooks.ids), 3)
 
     def test_store_away(self) -> None:
         """While the store cannot be reached nobody is silent, and nobody has left."""
@@ -187,50 +148,18 @@ class Interrupting:
         return getattr(self._log, name)
 
 
-class Machine(RuleBasedStateMachine):
-    """Nodes that come, die and are cut off, and readers that come and go."""
+class Machine(NodesMachine):
+    """And readers that come."""
+
+    cluster: Cluster
 
     def __init__(self) -> None:
-        super().__init__()
-        self.cluster = Cluster()
-        self.cluster.start()
+        super().__init__(Cluster())
 
     @rule(data=st.data(), n=st.integers(1, 2))
     def reads(self, data: st.DataObject, n: int) -> None:
         node = data.draw(st.sampled_from(self.cluster.alive))
         read(node, f"news?n={n}")
-
-    @precondition(lambda self: any(node.readers for node in self.cluster.alive))
-    @rule(data=st.data())
-    def leaves(self, data: st.DataObject) -> None:
-        readers = [(node, one) for node in self.cluster.alive for one in node.readers]
-        node, one = data.draw(st.sampled_from(readers))
-        node.readers.remove(one)
-        one[1].leave()
-
-    @precondition(lambda self: len(self.cluster.alive) < 3)
-    @rule()
-    def starts(self) -> None:
-        self.cluster.start()
-
-    @precondition(lambda self: len(self.cluster.alive) > 1)
-    @rule(data=st.data())
-    def dies(self, data: st.DataObject) -> None:
-        self.cluster.kill(data.draw(st.sampled_from(self.cluster.alive)))
-
-    @rule(data=st.data())
-    def is_cut(self, data: st.DataObject) -> None:
-        data.draw(st.sampled_from(self.cluster.alive)).log.cut()
-
-    @rule()
-    def is_mended(self) -> None:
-        for node in self.cluster.alive:
-            if node.log.is_cut:
-                node.log.mend()
-
-    @rule(data=st.data())
-    def loses_an_answer(self, data: st.DataObject) -> None:
-        data.draw(st.sampled_from(self.cluster.alive)).log.loses_answer = True
 
     @rule(seconds=st.sampled_from([0.5, 2.0, 4.0, 20.0]))
     def time_passes(self, seconds: float) -> None:
