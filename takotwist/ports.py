@@ -37,7 +37,8 @@ class IReplayLog(Interface):
 
     Every method that returns a Deferred fails with `StoreUnavailable`, and with
     nothing else, when the store cannot be used; the next call tries again, so a
-    log recovers by itself when the cause is gone.
+    log recovers by itself when the cause is gone.  Whoever cancels one is answered at
+    once; what was asked is done all the same, and an append reported.
 
     A store may be shared by several nodes, each with a log of its own on it.  Appends of
     all nodes pass one after the other, so ids rise in the order of commits.

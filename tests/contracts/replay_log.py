@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -136,6 +137,26 @@ class ReplayLogContract:
         self.assertTrue(self.log.available)
         self.successResultOf(self.log.stop())
         self.assertFalse(self.log.available)
+
+    def test_given_up(self) -> None:
+        """Whoever asked may cancel: what was asked is done all the same, and reported; nothing
+        passes for a failure of the log, and the next question is answered."""
+        listener = self.listen()
+        self.successResultOf(self.log.follow(LOBBY))
+        asked: list[Deferred[Any]] = [
+            self.log.append([entry(LOBBY, "a")], NOW),
+            self.log.read(LOBBY, EVERYTHING, 10, 1000),
+            self.log.stats(),
+            self.log.newest(),
+            self.log.sweep(NOW, ()),
+        ]
+        for one in asked:
+            one.addErrback(lambda failure: failure.trap(CancelledError))
+            one.cancel()
+        self.ids(entry(LOBBY, "b"))
+        self.assertEqual(self.texts(LOBBY), ["a", "b"])
+        self.assertEqual(listener.texts[LOBBY.key], ["a", "b"])
+        self.assertTrue(self.log.available)
 
     def listen(self) -> Listener:
         """Have the running log report to a new listener."""

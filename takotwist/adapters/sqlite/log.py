@@ -5,6 +5,9 @@ the readers be.  Rule: `head` rises in the reactor's thread, in the turn in whic
 the append is answered, so that nobody sees a head whose messages were not
 reported.
 
+Rule: what is in a thread goes on to its end, also where whoever asked cancels; its
+report is made, and it is counted as in flight until then.
+
 What the readers do: each function below is the inside of one read transaction.
 
 Rule: messages and watermark come from the same snapshot; read apart, a removal
@@ -136,7 +139,7 @@ class SqliteReplayLog:
             watched=self._watched,
             known=self._known,
         )
-        return self._write(work).addCallback(self._report, entries)
+        return _shielded(self._write(work).addCallback(self._report, entries))
 
     def append_batches(
         self, batches: Sequence[Batch], now_us: int
@@ -157,7 +160,7 @@ class SqliteReplayLog:
             watched=self._watched,
             known=self._known,
         )
-        return self._write(work).addCallback(self._report_batches, batches)
+        return _shielded(self._write(work).addCallback(self._report_batches, batches))
 
     def changed(self, keys: Collection[str], since: int) -> Deferred[set[str]]:
         """Those topics of `keys` of which something was stored or removed after the id `since`."""
@@ -175,7 +178,7 @@ class SqliteReplayLog:
         if self.head:
             return succeed(self.head)
         # It could not be opened so far, and nobody knows what is in it.
-        return self._open().addCallback(lambda _: self.head)
+        return _shielded(self._open().addCallback(lambda _: self.head))
 
     def read(self, topic: Topic, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
         """See `IReplayLog`."""
@@ -190,7 +193,7 @@ class SqliteReplayLog:
         work = partial(
             removal.sweep, now_us=now_us, in_use=used, watched=self._watched, known=self._known
         )
-        return self._write(work, side="sweep")
+        return _shielded(self._write(work, side="sweep"))
 
     def stats(self) -> Deferred[LogStats]:
         """See `IReplayLog`."""
@@ -232,11 +235,8 @@ class SqliteReplayLog:
                 return fail(failure)
             return self._open().addCallback(lambda _: self._in_reader(work))
 
-        return (
-            self._in_reader(work)
-            .addErrback(make_ready)
-            .addCallbacks(self._has_read, self._failed, errbackArgs=("read",))
-        )
+        reading = self._in_reader(work).addErrback(make_ready)
+        return _shielded(reading.addCallbacks(self._has_read, self._failed, errbackArgs=("read",)))
 
     def _in_reader(self, work: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
         if not self._pools:
@@ -307,6 +307,14 @@ class SqliteReplayLog:
 
 def _close_in_order(connection: Connection) -> None:
     connection.close_in_order()
+
+
+def _shielded(doing: Deferred[T]) -> Deferred[T]:
+    """The answer of `doing`, which cancelling does not reach: a client that left has its request
+    cancelled, and that would pass for a failure of the store."""
+    answer: Deferred[T] = Deferred()
+    doing.addCallbacks(answer.callback, answer.errback)
+    return answer
 
 
 def _unavailable(failure: Failure) -> None:

@@ -26,3 +26,26 @@ class InlinePool(ConnectionPool):
     def runWithConnection(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
         """Now."""
         return execute(self._runWithConnection, func, *args, **kw)
+
+
+class HeldPool(InlinePool):
+    """What it is given waits for `go_on`, as in a thread."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.waiting: list[Callable[[], object]] = []
+
+    def runWithConnection(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
+        """When it is told to."""
+        done: Deferred[Any] = Deferred()
+
+        def go_on() -> None:
+            super(HeldPool, self).runWithConnection(func, *args, **kw).chainDeferred(done)
+
+        self.waiting.append(go_on)
+        return done
+
+    def go_on(self) -> None:
+        """Do everything that waits."""
+        while self.waiting:
+            self.waiting.pop(0)()

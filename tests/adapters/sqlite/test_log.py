@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.adapters.sqlite import SqliteReplayLog
 from takotwist.adapters.sqlite.errors import Kind
 from takotwist.errors import StoreUnavailable
-from tests.adapters.sqlite.inline_pool import InlinePool
-from tests.contracts.replay_log import LOBBY, NOW, SECOND, entry
+from tests.adapters.sqlite.inline_pool import HeldPool, InlinePool
+from tests.contracts.replay_log import LOBBY, NOW, SECOND, Listener, entry
 
 
 class LogTests(SynchronousTestCase):
@@ -81,3 +83,65 @@ class LogTests(SynchronousTestCase):
         self.successResultOf(self.log.start())
         page = self.successResultOf(self.log.read(LOBBY, 0, 10, 1000))
         self.assertEqual([message.id for message in page.messages], [NOW + 5])
+
+
+class CancelTests(SynchronousTestCase):
+    """Who asked has left; its request was cancelled while a thread worked for it."""
+
+    def setUp(self) -> None:
+        clock = Clock()
+        clock.advance(NOW / SECOND)
+        self.pools: list[HeldPool] = []
+
+        def pool(*args: Any, **settings: Any) -> HeldPool:
+            self.pools.append(HeldPool(*args, **settings))
+            return self.pools[-1]
+
+        self.log = SqliteReplayLog(self.mktemp(), reactor=clock, make_pool=pool)
+        self.listener = Listener(self.log)
+        starting = self.log.start(self.listener)
+        self.go_on()
+        self.successResultOf(starting)
+        self.addCleanup(self.stop)
+
+    def go_on(self) -> None:
+        """Let the threads work until they have nothing left."""
+        while any(pool.waiting for pool in self.pools):
+            for pool in self.pools:
+                pool.go_on()
+
+    def stop(self) -> None:
+        stopping = self.log.stop()
+        self.go_on()
+        self.successResultOf(stopping)
+
+    def give_up(self, asked: Deferred[Any]) -> None:
+        asked.cancel()
+        self.failureResultOf(asked, CancelledError)
+        self.go_on()
+
+    def test_read(self) -> None:
+        """It is no failure of the store, neither in the log nor for its condition."""
+        self.give_up(self.log.read(LOBBY, 0, 10, 1000))
+        self.give_up(self.log.stats())
+        self.assertEqual(self.flushLoggedErrors(), [])
+        reading = self.log.read(LOBBY, 0, 10, 1000)
+        self.go_on()
+        self.assertEqual(self.successResultOf(reading).messages, ())
+
+    def test_append(self) -> None:
+        """It is stored and reported all the same: others have subscribed."""
+        self.give_up(self.log.append([entry(LOBBY, "a")], NOW + 5))
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual(self.listener.texts[LOBBY.key], ["a"])
+        self.assertEqual(self.log.head, NOW + 5)
+
+    def test_stop_waits_for_it(self) -> None:
+        """No file is closed under a thread that works."""
+        reading = self.log.read(LOBBY, 0, 10, 1000)
+        reading.cancel()
+        self.failureResultOf(reading, CancelledError)
+        stopping = self.log.stop()
+        self.assertNoResult(stopping)
+        self.go_on()
+        self.successResultOf(stopping)
