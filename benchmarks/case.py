@@ -61,13 +61,15 @@ class Case:
     fresh: bool = False
 
 
-def run(case: Case, rounds: int) -> Outcome:
+def run(
+    case: Case, rounds: int, makers: Mapping[str, Callable[[Path, Path | None], Peer]] = MAKERS
+) -> Outcome:
     """Measure the servers of `case` in turns, `rounds` times."""
     outcome = Outcome(case.name, case.unit, case.lower, {name: [] for name in case.peers})
     with tempfile.TemporaryDirectory(prefix="takotwist-bench-") as root, ExitStack() as running:
         certificate = certificate_in(Path(root)) if case.tls else None
         peers = {
-            name: MAKERS[name](folder_for(Path(root), name.replace(" ", "-")), certificate)
+            name: makers[name](folder_for(Path(root), name.replace(" ", "-")), certificate)
             for name in case.peers
         }
         for peer in peers.values():
