@@ -125,8 +125,11 @@ class AwaitedExchange(ABC):
         """Close what is idle, on this loop."""
 
     @abstractmethod
-    def spawn(self, work: Coroutine[object, object, T]) -> Awaitable[T]:
-        """Begin a coroutine that is awaited later."""
+    def spawn(self, work: Coroutine[object, object, None]) -> Callable[[], Awaitable[None]]:
+        """Begin a coroutine.
+
+        :return: gives something to wait for it with, each time; cancelling that leaves the work.
+        """
 
     @abstractmethod
     def now(self) -> float:

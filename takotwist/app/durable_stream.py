@@ -11,7 +11,7 @@ import math
 import os
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -143,10 +143,12 @@ class DurableStreams:
         )
         target = f"{self._path}/{quote(path, safe='/')}{query}"
         sent = {**self._headers, **(headers or {})}
-        return await exchange.answered(Request(target, sent, body, tries, method), _read)
+        return await exchange.answered(
+            Request(target, sent, body, tries, method), _read if method == "GET" else _done
+        )
 
-    def spawn(self, work: Any) -> Any:
-        """Begin work that is awaited later."""
+    def spawn(self, work: Coroutine[Any, Any, None]) -> Callable[[], Awaitable[None]]:
+        """Begin work; the result gives something to wait for it with, however often."""
         return self._short.spawn(work)
 
     async def close(self) -> None:
@@ -229,6 +231,10 @@ class DurableStream:
         return StreamWriter(self, self._streams.spawn)
 
 
+#: Begins work, and gives what waits for it: apart, so that a writer who gives up waiting (a
+#: timeout about a `flush`) does not end the request that is under way.
+Spawn = Callable[[Coroutine[Any, Any, None]], Callable[[], Awaitable[None]]]
+
 #: Bytes that may wait to be sent; `write` waits while there are more.
 MAX_WAITING_BYTES = 256 * 1024
 
@@ -241,11 +247,12 @@ class StreamWriter:
     is raised by the next `write`, which ends the producer.
     """
 
-    def __init__(self, stream: DurableStream, spawn: Callable[[Any], Any]) -> None:
+    def __init__(self, stream: DurableStream, spawn: Spawn) -> None:
         self._stream, self._spawn = stream, spawn
         self._producer, self._number = uuid.uuid4().hex, 0
         self._text = b""
-        self._sending: Any = None
+        self._sending = False
+        self._wait: Callable[[], Awaitable[None]] = _nothing
         self._failed: Exception | None = None
 
     async def __aenter__(self) -> StreamWriter:
@@ -259,15 +266,17 @@ class StreamWriter:
         if self._failed is not None:
             raise self._failed
         self._text += data.encode() if isinstance(data, str) else data
-        if self._sending is None and self._text:
-            self._sending = self._spawn(self._send())
+        if not self._sending and self._text:
+            # First, because work that fails at once is over before this goes on.
+            self._sending = True
+            self._wait = self._spawn(self._send())
         if len(self._text) > MAX_WAITING_BYTES:
             await self.flush()
 
     async def flush(self) -> None:
         """Wait until all that was written is stored; raises as `write`."""
-        while self._sending is not None:
-            await self._sending
+        while self._sending:
+            await self._wait()
         if self._failed is not None:
             raise self._failed
 
@@ -276,8 +285,8 @@ class StreamWriter:
         if kind is None:
             await self.flush()
             await self._append(b"", end=True)
-        elif self._sending is not None:
-            await self._sending
+        elif self._sending:
+            await self._wait()
 
     async def _send(self) -> None:
         try:
@@ -287,12 +296,16 @@ class StreamWriter:
         except Exception as failed:
             self._failed = failed
         finally:
-            self._sending = None
+            self._sending = False
 
     async def _append(self, data: bytes, *, end: bool = False) -> None:
         number = self._number
         self._number += 1
         await self._stream.append(data, end=end, producer=(self._producer, number))
+
+
+async def _nothing() -> None:
+    """Nothing is waited for."""
 
 
 def _exchange(reactor: object, address: Address, in_flight: int = MAX_IN_FLIGHT) -> AwaitedExchange:
@@ -304,15 +317,20 @@ def _exchange(reactor: object, address: Address, in_flight: int = MAX_IN_FLIGHT)
     return TwistedExchange(reactor, address, in_flight=in_flight)
 
 
+def _done(answer: HttpAnswer) -> Page:
+    gone = answer.status == 204 and "stream-next-offset" not in answer.headers
+    return Page(b"", "", False) if gone else _read(answer)
+
+
 def _read(answer: HttpAnswer) -> Page:
     if answer.status not in (200, 201, 204):
         raise no_of(answer)
-    offset = answer.headers.get("stream-next-offset", "")
-    if not offset and answer.status != 204:
+    if "stream-next-offset" not in answer.headers:
+        # Also a 204: without an offset the next request would be the same one, at once.
         raise foreign(answer)
     return Page(
         answer.body,
-        offset,
+        answer.headers["stream-next-offset"],
         answer.headers.get("stream-closed") == "true",
         answer.headers.get("stream-end", ""),
         answer.headers.get("stream-end-reason", ""),

@@ -47,9 +47,10 @@ class AsyncioExchange(AwaitedExchange):
         self._lanes: dict[asyncio.AbstractEventLoop, _Lane] = {}
         self._lock = threading.Lock()
 
-    def spawn(self, work: Coroutine[object, object, T]) -> Awaitable[T]:
-        """A task."""
-        return asyncio.get_running_loop().create_task(work)
+    def spawn(self, work: Coroutine[object, object, None]) -> Callable[[], Awaitable[None]]:
+        """See `AwaitedExchange`; it is held by what waits."""
+        task = asyncio.get_running_loop().create_task(work)
+        return lambda: asyncio.shield(task)
 
     def now(self) -> float:
         """The loop's clock."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from OpenSSL.SSL import Error as TlsError
@@ -99,6 +100,13 @@ class _Connection(Protocol):
             asked.errback(error)
 
 
+def _apart(doing: Deferred[None]) -> Deferred[None]:
+    """The answer of `doing`, which cancelling does not reach."""
+    answer: Deferred[None] = Deferred()
+    doing.addCallbacks(answer.callback, answer.errback)
+    return answer
+
+
 class TwistedExchange(AwaitedExchange):
     """Exchanges with one server.
 
@@ -118,9 +126,9 @@ class TwistedExchange(AwaitedExchange):
         self._own_turns = Turns(DeferredSemaphore(in_flight))
         self._idle: list[_Connection] = []
 
-    def spawn(self, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
-        """A Deferred."""
-        return ensureDeferred(work)
+    def spawn(self, work: Coroutine[Any, Any, None]) -> Callable[[], Awaitable[None]]:
+        """See `AwaitedExchange`."""
+        return partial(_apart, ensureDeferred(work))
 
     def now(self) -> float:
         """The reactor's clock."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
+from unittest import IsolatedAsyncioTestCase
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.app.durable_stream import (
@@ -14,7 +20,10 @@ from takotwist.app.durable_stream import (
     Page,
     StreamWriter,
 )
-from takotwist.errors import ConfigError, NotFound
+from takotwist.app.http_address import Address
+from takotwist.app.http_exchange_asyncio import AsyncioExchange
+from takotwist.app.http_exchange_twisted import TwistedExchange
+from takotwist.errors import ConfigError, NotFound, Unreachable
 
 Asked = tuple[bytes, bool, int, "Deferred[Page]"]
 
@@ -42,7 +51,8 @@ class Scripted:
 class TestWriter(SynchronousTestCase):
     def setUp(self) -> None:
         self.stream = Scripted()
-        self.writer = StreamWriter(cast(DurableStream, self.stream), ensureDeferred)
+        self.spawn = TwistedExchange(Clock(), Address.of("http://127.0.0.1:1")).spawn
+        self.writer = StreamWriter(cast(DurableStream, self.stream), self.spawn)
 
     def write(self, data: bytes | str) -> Deferred[None]:
         return ensureDeferred(self.writer.write(data))
@@ -82,6 +92,31 @@ class TestWriter(SynchronousTestCase):
         self.stream.answer()
         self.successResultOf(waiting)
 
+    def test_given_up(self) -> None:
+        """Who gives up waiting ends no request: all of it is stored, numbered in turn."""
+        self.successResultOf(self.write("a"))
+        waiting = [ensureDeferred(self.writer.flush()) for _ in range(2)]
+        waiting[0].cancel()
+        self.failureResultOf(waiting[0], CancelledError)
+        self.successResultOf(self.write("b"))
+        self.stream.answer()
+        self.assertEqual(self.stream.said, [(b"a", False, 0), (b"b", False, 1)])
+        self.stream.answer()
+        self.successResultOf(waiting[1])
+        self.successResultOf(ensureDeferred(self.writer.flush()))
+
+    def test_fails_at_once(self) -> None:
+        """A request that fails before it waits for anything fails the next write, and the flush."""
+
+        class Crowded(Scripted):
+            async def append(self, data: bytes, *, end: bool, producer: tuple[str, int]) -> Page:
+                raise Unreachable("10000 publishes wait already")
+
+        self.writer = StreamWriter(cast(DurableStream, Crowded()), self.spawn)
+        self.successResultOf(self.write("a"))
+        self.failureResultOf(ensureDeferred(self.writer.flush()), Unreachable)
+        self.failureResultOf(self.write("b"), Unreachable)
+
     def test_deleted(self) -> None:
         """Where the stream is gone the next write says so, and no end is asked for."""
         self.successResultOf(self.write(b"a"))
@@ -97,6 +132,52 @@ class TestWriter(SynchronousTestCase):
         self.stream.answer()
         self.successResultOf(left)
         self.assertEqual(self.stream.said, [(b"a", False, 0)])
+
+
+class TestWriterAsyncio(IsolatedAsyncioTestCase):
+    """The same, of a task."""
+
+    async def test_given_up(self) -> None:
+        answers = [asyncio.get_running_loop().create_future() for _ in range(2)]
+        stored: list[bytes] = []
+
+        class Stream:
+            async def append(self, data: bytes, *, end: bool, producer: tuple[str, int]) -> Page:
+                await answers[producer[1]]
+                stored.append(data)
+                return Page(b"", "1", False)
+
+        spawn = AsyncioExchange(Address.of("http://127.0.0.1:1")).spawn
+        writer = StreamWriter(cast(DurableStream, Stream()), spawn)
+        await writer.write("a")
+        with self.assertRaises(TimeoutError):
+            await asyncio.wait_for(writer.flush(), 0)
+        await writer.write("b")
+        for answer in answers:
+            answer.set_result(None)
+        await writer.flush()
+        self.assertEqual(stored, [b"a", b"b"])
+
+
+class TestFollow(SynchronousTestCase):
+    def test_somebody_elses_answers(self) -> None:
+        """An answer without an offset is asked for again with pauses, and is the error then."""
+        for answer in (b"204 No Content\r\n\r\n", b"200 OK\r\nContent-Length: 2\r\n\r\nhi"):
+            reactor = MemoryReactorClock()
+            streams = DurableStreams(url="http://127.0.0.1:1", reactor=reactor, jitter=lambda: 0.5)
+            page = ensureDeferred(anext(streams.at("a").follow()))
+            asked = 0
+            for _ in range(200):
+                for *_, factory, _, _ in reactor.tcpClients[asked:]:
+                    asked += 1
+                    protocol = factory.buildProtocol(None)
+                    protocol.makeConnection(StringTransport())
+                    protocol.dataReceived(b"HTTP/1.1 " + answer)
+                    protocol.connectionLost(Failure(ConnectionDone()))
+                reactor.advance(0.5)
+            failed = self.failureResultOf(page, Unreachable)
+            self.assertIn("which is no answer of a takotwist server", str(failed.value))
+            self.assertTrue(5 < asked < 80, asked)
 
 
 class TestSettings(SynchronousTestCase):

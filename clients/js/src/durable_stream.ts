@@ -7,7 +7,7 @@
  */
 
 import { TakoError } from "./errors.js";
-import { ask, type StreamOptions, type TriedOptions } from "./stream_request.js";
+import { ask, isPage, type StreamOptions, type TriedOptions } from "./stream_request.js";
 
 export interface ReadOptions extends StreamOptions {
   /** Where to begin; what `onOffset` said last. Default: at the beginning. */
@@ -34,7 +34,8 @@ const MOST_WAITING = 256 * 1024;
  * All of a stream, what is there and what comes, until it has ended.
  *
  * It comes again for as long as it is read. An error is the server's no: there is no stream
- * (`not-found`), it was made anew (`replay-too-old`), or this reader may not.
+ * (`not-found`), it was made anew (`replay-too-old`), or this reader may not. Or it is `http-200`:
+ * for half a minute something else has answered, such as a login page or a wrong address.
  */
 export function readStream(url: string | URL, options: ReadOptions = {}): ReadableStream<Uint8Array<ArrayBuffer>> {
   const cancelled = new AbortController();
@@ -66,8 +67,8 @@ export async function* readPages(
     const at = new URL(url);
     at.searchParams.set("offset", offset);
     at.searchParams.set("live", "long-poll");
-    const { response, body } = await ask(at, {}, options, Infinity);
-    offset = response.headers.get("stream-next-offset") ?? offset;
+    const { response, body } = await ask(at, {}, options, Infinity, isPage);
+    offset = response.headers.get("stream-next-offset") as string;
     if (body.length) yield body;
     options.onOffset?.(offset);
     if (response.headers.get("stream-closed") === "true") return response;

@@ -9,7 +9,7 @@
 import { readPages, type ReadOptions } from "./durable_stream.js";
 import { TakoError } from "./errors.js";
 import type { Params } from "./message.js";
-import { ask, type TriedOptions } from "./stream_request.js";
+import { ask, jsonIn, type TriedOptions } from "./stream_request.js";
 import { channelUrl } from "./topic.js";
 import type { Credentials } from "./types.js";
 
@@ -72,7 +72,8 @@ export function streamedIn(data: unknown): StreamedData | undefined {
  *
  *     for await (const token of readMessage("chat", id, { params })) text += token;
  *
- * An error is the server's no: `not-found` where it ended a while ago, and history has it.
+ * An error is the server's no: `not-found` where it ended a while ago, and history has it. Or it
+ * is `http-200`, as of `readStream`.
  * @returns how it has ended
  */
 export async function* readMessage(
@@ -91,7 +92,9 @@ export async function* readMessage(
       let page = await pages.next();
       for (; !page.done; page = await pages.next()) {
         refused = false;
-        yield* JSON.parse(new TextDecoder().decode(page.value)) as unknown[];
+        const values = jsonIn(page.value);
+        if (!Array.isArray(values)) throw new TakoError("protocol-broken", "The stream is not one of a message's values.");
+        yield* values;
       }
       const said = page.value.headers;
       const reason = said.get("stream-end-reason");
@@ -106,15 +109,18 @@ export async function* readMessage(
 
 /** The messages of a topic that are open now, in the order of their opening. */
 export async function openMessages(channel: string, options: MessageOptions = {}): Promise<readonly OpenMessage[]> {
-  const { body } = await ask(streamsUrl(channel, options), {}, requestOptions(options), undefined, "content-type");
-  const { streams } = JSON.parse(new TextDecoder().decode(body)) as { streams?: readonly OpenMessage[] };
-  if (!Array.isArray(streams)) throw new TakoError("protocol-broken");
-  return streams;
+  const { body } = await ask(streamsUrl(channel, options), {}, requestOptions(options), undefined, (_, body) => !!listIn(body));
+  return listIn(body)!;
 }
 
 /** End a message for everybody, where this user may. */
 export async function cancelMessage(channel: string, id: string, options: MessageOptions = {}): Promise<void> {
   await ask(streamsUrl(channel, options, id), { method: "DELETE" }, requestOptions(options));
+}
+
+function listIn(body: Uint8Array): readonly OpenMessage[] | undefined {
+  const streams = (jsonIn(body) as { streams?: unknown } | undefined)?.streams;
+  return Array.isArray(streams) ? streams : undefined;
 }
 
 function streamsUrl(channel: string, { url, params = {} }: MessageOptions, id?: string): URL {

@@ -45,6 +45,50 @@ describe("readStream", () => {
     expect(offsets()).toEqual(["7"]);
   });
 
+  describe("somebody else's 200", () => {
+    const html = () => new Response("<html>a page</html>", { headers: { "content-type": "text/html" } });
+    const wrong = { code: "http-200", message: expect.stringContaining("HTTP 200 (text/html), not from takotwist") as string };
+
+    beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }));
+    afterEach(() => void vi.useRealTimers());
+
+    /** Whether it ends within two minutes, all of whose answers are these, and then the last. */
+    async function reading(...answers: (() => Response | Error)[]): Promise<unknown> {
+      let next = 0;
+      const always: typeof fetch = async () => {
+        const answer = (answers[next++] ?? answers.at(-1)!)();
+        if (answer instanceof Error) throw answer;
+        return answer;
+      };
+      const end = text(readStream(URL_OF, { fetch: always })).catch((error: unknown) => error);
+      await vi.advanceTimersByTimeAsync(120_000);
+      asked = next;
+      return Promise.race([end, Promise.resolve("reads on")]);
+    }
+    let asked = 0;
+
+    test("for half a minute ends it, and says what came", async () => {
+      expect(await reading(html)).toMatchObject(wrong);
+      expect(asked).toBeLessThan(20);
+      expect(await reading(() => page("one ", "1"), html)).toMatchObject(wrong);
+    });
+
+    test.each([
+      ["JSON", () => new Response('{"ok":true}', { headers: { "content-type": "application/json" } }), "http-200"],
+      ["nothing", () => new Response(null, { status: 204 }), "http-204"],
+    ])("also %s, asked for with pauses", async (_, answer, code) => {
+      expect(await reading(answer)).toMatchObject({ code });
+      expect(asked).toBeLessThan(20);
+    });
+
+    test("a moment of it, or a server that is away for long, is waited out", async () => {
+      const away = () => new Response("<html>bad gateway</html>", { status: 502 });
+      expect(await reading(away)).toBe("reads on");
+      expect(await reading(cut)).toBe("reads on");
+      expect(await reading(...Array.from({ length: 9 }, () => [html, html, cut]).flat(), () => page("all", "1", true))).toBe("all");
+    });
+  });
+
   test.each([
     [404, "not-found"],
     [410, "replay-too-old"],
@@ -150,6 +194,12 @@ test("the state of a stream, and its deletion", async () => {
   await deleteStream(URL_OF, { fetch: network });
   await deleteStream(URL_OF, { fetch: network });
   await expect(deleteStream(URL_OF, { fetch: network })).rejects.toMatchObject({ code: "verify-rejected" });
+});
+
+test("a 404 of somebody else says what came", async () => {
+  net.script = [new Response("<html>no such page</html>", { status: 404, headers: { "content-type": "text/html" } })];
+  const message = expect.stringContaining("HTTP 404 (text/html), not from takotwist") as string;
+  await expect(text(readStream(URL_OF, { fetch: network }))).rejects.toMatchObject({ code: "not-found", message });
 });
 
 describe("streamFetch", () => {

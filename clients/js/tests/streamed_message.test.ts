@@ -70,18 +70,39 @@ test.each([
 test("what is open, and its end for everybody", async () => {
   const streams = [{ id: "b7c1", type: "answer", opened: "1", meta: { question: 7 } }];
   const json = (value: object) => new Response(JSON.stringify(value), { headers: { "content-type": "application/json" } });
-  net.script = [json({ streams }), page("", "4", true), json({ hello: 1 })];
+  net.script = [json({ streams }), page("", "4", true)];
   expect(await openMessages("chat", options)).toEqual(streams);
   await cancelMessage("chat", "b/1", options);
   expect(net.asked.map(({ method, url }) => `${method} ${url}`)).toEqual([
     "GET https://x.example/_tako/channels/chat/streams?roomId=a",
     "DELETE https://x.example/_tako/channels/chat/streams/b%2F1?roomId=a",
   ]);
-  await expect(openMessages("chat", options)).rejects.toMatchObject({ code: "protocol-broken" });
 });
 
 test("what a streamed message is", () => {
   const data = { stream: { id: "a", state: "open" }, text: "" };
   expect(streamedIn(data)).toBe(data);
   for (const other of [null, undefined, 1, "a", {}, { stream: 1 }, { stream: { id: 1 } }]) expect(streamedIn(other)).toBe(undefined);
+});
+
+test("a wrong address is said, with what came from it", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+  try {
+    for (const [body, type] of [["<html>a page</html>", "text/html"], ['{"ok":true}', "application/json"]] as const) {
+      const fetch = async () => new Response(body, { headers: { "content-type": type } });
+      const message = expect.stringContaining(`HTTP 200 (${type}), not from takotwist`) as string;
+      for (const ask of [() => openMessages("chat", { ...options, fetch }), () => read({ fetch })]) {
+        const said = expect(ask()).rejects.toMatchObject({ code: "http-200", message });
+        await vi.advanceTimersByTimeAsync(40_000);
+        await said;
+      }
+    }
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test("a stream that is none of values is no message", async () => {
+  net.script = [page("some text", "1")];
+  await expect(read()).rejects.toMatchObject({ code: "protocol-broken" });
 });
