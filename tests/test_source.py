@@ -21,7 +21,7 @@ PACKAGE = ROOT / "takotwist"
 MOST_LINES = 400
 
 #: Uses of `Any`, comments that silence mypy, and casts.
-MOST_ANY, MOST_IGNORED, MOST_CASTS = 310, 20, 24
+MOST_ANY, MOST_IGNORED, MOST_CASTS = 300, 19, 22
 
 
 def sources() -> Iterator[Path]:

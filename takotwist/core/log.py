@@ -226,8 +226,10 @@ class Sized(Protocol):
 T = TypeVar("T", bound=Sized)
 
 
-#: Most entries and bytes in one transaction of a store that several servers share: the others
-#: wait for it, some milliseconds.
+#: Most entries and bytes in one transaction.
+BATCH, BATCH_BYTES = 512, 4 * 2**20
+
+#: And of a store that several servers share: the others wait for it, some milliseconds.
 SHARED_BATCH, SHARED_BATCH_BYTES = 128, 512 * 1024
 
 
@@ -241,8 +243,8 @@ class GroupCommit(Generic[T]):
     :ivar max_waiting_bytes: and most bytes.
     """
 
-    max_batch: int = 512
-    max_batch_bytes: int = 4 * 2**20
+    max_batch: int = BATCH
+    max_batch_bytes: int = BATCH_BYTES
     max_waiting: int = 10_000
     max_waiting_bytes: int = 64 * 2**20
     _waiting: deque[T] = attrs.field(factory=deque, init=False)

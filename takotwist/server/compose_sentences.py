@@ -10,7 +10,13 @@ import attrs
 from takotwist.core.channel import Registry
 from takotwist.core.deadlines import Deadlines
 from takotwist.core.fanout import FanOut
-from takotwist.core.log import SHARED_BATCH, SHARED_BATCH_BYTES, GroupCommit
+from takotwist.core.log import (
+    BATCH,
+    BATCH_BYTES,
+    SHARED_BATCH,
+    SHARED_BATCH_BYTES,
+    GroupCommit,
+)
 from takotwist.core.metrics import Metrics
 from takotwist.core.send_queue import FlushBatch
 from takotwist.core.tail import Tails
@@ -68,11 +74,13 @@ def compose_sentences(
     followed = FollowedTopics(log, tails, deadlines, seconds)
     reads = SharedReads(log, followed, tails, metrics)
     attacher = Attacher(log, followed, reads, fanout, tails, metrics, deadlines, wall, seconds)
+    shared = config.replay.url is not None
     group: GroupCommit[Any] = GroupCommit(
-        max_waiting=limits.pending_appends, max_waiting_bytes=limits.pending_append_bytes
+        SHARED_BATCH if shared else BATCH,
+        SHARED_BATCH_BYTES if shared else BATCH_BYTES,
+        limits.pending_appends,
+        limits.pending_append_bytes,
     )
-    if config.replay.url is not None:
-        group.max_batch, group.max_batch_bytes = SHARED_BATCH, SHARED_BATCH_BYTES
     follower = Follower(
         fanout, tails, attacher, followed, flush_batch, metrics, wall, seconds, registry.conflates
     )

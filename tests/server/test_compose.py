@@ -11,13 +11,15 @@ from takotwist.adapters.memory.log import InMemoryReplayLog
 from takotwist.admin.health import HEALTH_PATH, Health
 from takotwist.admin.metrics import METRICS_PATH
 from takotwist.core.channel import Registry
+from takotwist.core.log import BATCH, BATCH_BYTES, SHARED_BATCH, SHARED_BATCH_BYTES
 from takotwist.live.broadcast.broadcast import (
     Broadcast,
     default_broadcasts,
     set_default_broadcasts,
 )
 from takotwist.server.compose import compose
-from takotwist.server.config import Config
+from takotwist.server.config import Config, Limits
+from takotwist.server.config.sections import Replay
 from takotwist.server.parts import Parts
 from tests.adapters.stepped_threads import SteppedPool
 
@@ -28,11 +30,11 @@ class ComposeTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.addCleanup(set_default_broadcasts, default_broadcasts())
 
-    def composed(self) -> Parts:
+    def composed(self, config: Config | None = None) -> Parts:
         """A server without a bus of its own."""
         clock, pool = Clock(), SteppedPool()
         return compose(
-            Config(),
+            config or Config(),
             reactor=clock,
             wall=clock.seconds,
             random=lambda: 0.5,
@@ -55,6 +57,20 @@ class ComposeTests(SynchronousTestCase):
         self.assertIn(HEALTH_PATH, parts.public.pages)
         self.assertNotIn(METRICS_PATH, parts.public.pages)
         self.assertIn(METRICS_PATH, parts.private.pages)
+
+    def test_batches(self) -> None:
+        """Of a store that several servers share a transaction is short; what may wait for one is
+        as configured."""
+        limits = Limits(pending_appends=7, pending_append_bytes=2**20)
+        shared = Config(replay=Replay(url="postgresql://db.example/app"), limits=limits)
+        one = self.composed(Config(limits=limits)).publishing.group
+        other = self.composed(shared).publishing.group
+        self.assertEqual((one.max_batch, one.max_batch_bytes), (BATCH, BATCH_BYTES))
+        self.assertEqual(
+            (other.max_batch, other.max_batch_bytes), (SHARED_BATCH, SHARED_BATCH_BYTES)
+        )
+        for group in (one, other):
+            self.assertEqual((group.max_waiting, group.max_waiting_bytes), (7, 2**20))
 
     def test_default_broadcasts(self) -> None:
         """What is put together is not yet what `Broadcast` means; then the newest server is.
