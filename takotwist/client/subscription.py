@@ -115,14 +115,17 @@ class AnySubscription(ClosedAtExit, Generic[D, R]):
         """Who is at the topic, followed from when this is first asked for.
 
         :raises TransportNotEnabled: the connection is of this subscription alone.
-        :raises SubscriptionClosed: it was closed before it began.
+        :raises SubscriptionClosed: it was closed before this; or whatever else has ended it.
         """
         if self._own or self._options.presence:
             raise TransportNotEnabled(
                 "Who is here is followed beside the topic, on a connection for many: connect(url)."
             )
-        topic = self.started()
+        topic, queue = self.started(), self._subscription_state.queue
         if self._presence is None:
+            if queue.ended:
+                # Nobody would end what began now.
+                raise queue.error or SubscriptionClosed("The subscription is closed.")
             options = attrs.evolve(self._options, presence=True, cursor=None, on_gone="reset")
             room = Room(self._driver, self._subscription_state, topic)
             self._presence = self._follow(room, options, self._begin)
