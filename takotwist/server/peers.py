@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from takotwist.admin.nodes import NodeInfo, read_info
 from takotwist.core.node import Node
@@ -152,11 +153,17 @@ class NodePeers:
         mine: Deferred[bool] = Deferred()
         self._looking.append(mine)
         if len(self._looking) == 1:
-            answered = await self._asked()
-            looking, self._looking = self._looking, []
-            for one in looking:
-                one.callback(answered)
+            # Not as part of who is first: where they leave, the others wait on.
+            ensureDeferred(self._asked()).addBoth(self._answered)
         return await mine
+
+    def _answered(self, result: bool | Failure) -> None:
+        if isinstance(result, Failure):
+            self._log.failure("asking who is there failed", result)
+            result = False
+        looking, self._looking = self._looking, []
+        for one in looking:
+            one.callback(result)
 
     async def _asked(self) -> bool:
         try:
