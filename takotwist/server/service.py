@@ -24,7 +24,6 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import IResource
 
 from takotwist.adapters.authorize_local import LocalPublishing
@@ -36,6 +35,7 @@ from takotwist.interfaces import IReactor
 from takotwist.live.broadcast.broadcast import set_default_broadcasts
 from takotwist.live.functions.function import Function
 from takotwist.ports import IOutbox
+from takotwist.server.app_threads import AppThreads
 from takotwist.server.cluster import Cluster
 from takotwist.server.compose import compose
 from takotwist.server.config import Config, needs_restart
@@ -120,7 +120,7 @@ class TakoService(MultiService):
         self.ready = self._stopping = False
         self._reactor = reactor
         self._wall = wall
-        self._threads = ThreadPool(0, APP_THREADS, name="takotwist-app")
+        self._threads = AppThreads(0, APP_THREADS, name="takotwist-app")
         self.definitions = Definitions.of(config, reactor, self._threads, random.random, wall)
         self.functions: Mapping[str, Function[..., object]] = {}
         more = beside(self) if beside is not None else Beside()
@@ -369,7 +369,7 @@ class TakoService(MultiService):
             await within(self._reactor, FLUSH_SECONDS, self.parts.log.stop())
             await within(self._reactor, FLUSH_SECONDS, maybeDeferred(self.definitions.close))
         finally:
-            self._threads.stop()
+            await self._threads.end(self._reactor, FLUSH_SECONDS)
         self.log.info("stopped")
 
 
