@@ -65,11 +65,13 @@ class Subscribed:
         return self._frames
 
     def ended(self, refusal: Refusal) -> None:
-        """The server ends the subscription."""
+        """The server ends the subscription.  Harmless when the topic was left."""
+        if not self._session.follows(self):
+            return
         if self._frames is not None:
             self._frames.end(refusal)
         decided = isinstance(refusal, CredentialsExpired | VerifyRejected)
-        self._session.unsubscribe(self.subscription.topic.key, lost=not decided)
+        self._session.leave(self, lost=not decided)
         self._on_end(refusal)
 
     @contextmanager
@@ -182,10 +184,13 @@ class Session:
         :param on_end: called when the server ends the subscription.
         :param on_full: see `ClientFrames`.
         :param on_live: called when all that was there at the beginning has been given.
-        :return: `None` where the connection closed meanwhile.
+        :return: `None` where the connection has closed, or the topic was left meanwhile.
         :raises BodyInvalid: it is followed already. :raises RateLimited: too many are.
         :raises Refusal: the topic cannot be followed from this cursor.
         """
+        if self._closed:
+            # What it took would never be given back.
+            return None
         parts = self._sessions
         topic = admitted.asked.topic
         if topic.key in self.subscribed:
@@ -223,19 +228,29 @@ class Session:
             # It is called once, and holds what only the handshake needed.
             subscription.on_open = _begun
             if not began:
-                self.unsubscribe(topic.key)
+                self.leave(subscribed)
         if began and admitted.asked.definition.presence is not None:
-            parts.presence.entered(self.id, admitted)
+            # With the newest grant: there may have been another meanwhile.
+            parts.presence.entered(self.id, subscribed.admitted)
         return subscribed if began else None
 
-    def unsubscribe(self, key: str, *, lost: bool = False) -> bool:
-        """Leave a topic.  Whether it was followed.
+    def unsubscribe(self, key: str) -> bool:
+        """Leave a topic.  Whether it was followed."""
+        subscribed = self.subscribed.get(key)
+        return subscribed is not None and self.leave(subscribed)
+
+    def follows(self, subscribed: Subscribed) -> bool:
+        """`False` once its topic was left, also where it is followed anew."""
+        return self.subscribed.get(subscribed.subscription.topic.key) is subscribed
+
+    def leave(self, subscribed: Subscribed, *, lost: bool = False) -> bool:
+        """Leave what is followed.  Whether it still was.
 
         :param lost: nobody decided that; who is a member there may come back.
         """
-        subscribed = self.subscribed.pop(key, None)
-        if subscribed is None:
+        if not self.follows(subscribed):
             return False
+        del self.subscribed[subscribed.subscription.topic.key]
         self.let_go_of_name(subscribed._name_bytes)
         self._sessions.attacher.detach(subscribed.subscription)
         subscribed.left()
@@ -247,12 +262,18 @@ class Session:
         """Up to where a topic that is followed has been given."""
         return self.subscribed[topic.key].subscription.replay.position
 
-    def refresh(self, subscribed: Subscribed, admitted: Authorized) -> None:
-        """New credentials for a topic were accepted."""
+    def refresh(self, subscribed: Subscribed, admitted: Authorized) -> bool:
+        """New credentials for a topic were accepted.
+
+        :return: `False` where it was left meanwhile, and they are of no use.
+        """
+        if not self.follows(subscribed):
+            return False
         before = subscribed.admitted
         subscribed.refreshed(admitted)
         if admitted.asked.definition.presence is not None:
             self._sessions.presence.renewed(self.id, before, admitted)
+        return True
 
     def hold_name(self, size: int) -> None:
         """The name of a topic is kept for this connection, until it is let go of.
@@ -313,8 +334,8 @@ class Session:
         if self._closed:
             return
         self._closed = True
-        for key in list(self.subscribed):
-            self.unsubscribe(key, lost=True)
+        for subscribed in list(self.subscribed.values()):
+            self.leave(subscribed, lost=True)
         for _, deadline in self._deadlines:
             deadline.cancel()
         self._deadlines = ()

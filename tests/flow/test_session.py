@@ -85,6 +85,32 @@ class TestSession(SessionTestCase):
         self.world.settle()
         self.assertEqual((begun, ends), ([None], []))
 
+    def test_closed_before(self) -> None:
+        """A session that has closed follows nothing, and holds nothing."""
+        session = self.open()
+        self.world.log.head = 1
+        session.close("gone")
+        begun, ends = self.subscribe(session, self.authorized(subject="ann"))
+        self.assertEqual((begun, ends, session.subscribed), ([None], [], {}))
+        self.assertEqual((self.names.count, self.world.metrics.subscriptions), (0, 0))
+        self.assertEqual(len(self.limits.by_subject), 0)
+
+    def test_left_and_followed_again_meanwhile(self) -> None:
+        """A topic that was left while its page was read may be followed anew before it comes."""
+        session = self.open()
+        authorized = self.authorized()
+        self.world.publish(authorized.asked.topic, 1)
+        self.world.log.settle()
+        self.world.tails.clear()
+        first, _ = self.subscribe(session, authorized, 0)
+        session.unsubscribe(authorized.asked.topic.key)
+        second, ends = self.subscribe(session, authorized)
+        self.world.settle()
+        self.assertEqual((first, ends), ([None], []))
+        self.assertEqual([one.admitted for one in session.subscribed.values()], [authorized])
+        self.assertIs(second[1], session.subscribed[authorized.asked.topic.key])
+        self.assertEqual(self.world.metrics.subscriptions, 1)
+
     def test_ended_by_the_server(self) -> None:
         """A subscription that the server ends is told once, and its topic is left."""
         session = self.open()
@@ -119,6 +145,22 @@ class TestSession(SessionTestCase):
         self.assertEqual(ends, [])
         self.advance(15.0)
         self.assertEqual([type(one) for one in ends], [CredentialsExpired])
+
+    def test_refresh_of_what_has_ended(self) -> None:
+        """Credentials that come too late change nothing, also for who follows the topic anew."""
+        session = self.open()
+        self.world.log.head = 1
+        now = int(self.world.clock.seconds())
+        _, ends = self.subscribe(session, self.authorized(expires_at=now + 10))
+        (late,) = session.subscribed.values()
+        self.assertTrue(session.refresh(late, self.authorized(expires_at=now + 11)))
+        self.advance(12.0)
+        self.assertEqual([type(one) for one in ends], [CredentialsExpired])
+        _, ends = self.subscribe(session, self.authorized())
+        self.assertFalse(session.refresh(late, self.authorized(expires_at=now + 20)))
+        self.advance(12.0)
+        late.expired()
+        self.assertEqual((ends, len(session.subscribed)), ([], 1))
 
     def test_lifetime(self) -> None:
         """A session ends normally after its lifetime, less a spread of up to a tenth."""

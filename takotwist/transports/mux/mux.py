@@ -203,11 +203,13 @@ class Mux:
         )
 
     async def _refresh(self, frame: OnTopic, asked: TopicRequest) -> None:
-        subscribed = self._wire.session.subscribed.get(asked.topic.key)
-        if subscribed is None:
+        session = self._wire.session
+        subscribed = session.subscribed.get(asked.topic.key)
+        # It may also end while the app is asked.
+        if subscribed is None or not session.refresh(
+            subscribed, await self._authorize(frame, asked, _operation(asked))
+        ):
             raise NotFound(f"This connection does not follow {asked.topic.key}.")
-        admitted = await self._authorize(frame, asked, _operation(asked))
-        self._wire.session.refresh(subscribed, admitted)
         self._answer(frame.ref, ack_frame(frame.ref))
 
     async def _authorize(

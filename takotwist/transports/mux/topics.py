@@ -24,7 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from takotwist.core.authorization import REFUSED_SECONDS
-from takotwist.errors import VerifyRejected
+from takotwist.errors import Refusal, VerifyRejected
 from takotwist.flow.authorize import Authorized
 from takotwist.flow.back_pressure import MAX_FRAMES_IN_FLIGHT
 from takotwist.flow.client_frames import ClientFrames
@@ -98,11 +98,24 @@ class TopicQueues:
         def finished(result: object) -> None:
             if self._last.get(topic) is mine:
                 del self._last[topic]
-            if isinstance(result, Failure) and not result.check(CancelledError):
-                failed(result)
+            if isinstance(result, Failure):
+                if self.state is not Intake.CLOSED:
+                    failed(result)
+                elif not result.check(CancelledError, Refusal):
+                    _logger.failure("a frame failed", result)
             mine.callback(None)
 
-        self._begin(_after(before, work), finished)
+        self._begin(self._in_turn(before, work), finished)
+
+    async def _in_turn(
+        self, before: Deferred[None] | None, work: Callable[[], Coro[None]]
+    ) -> None:
+        if before is not None:
+            await before
+            if self.state is Intake.CLOSED:
+                # It has its turn because what was before it was cancelled.
+                return
+        await work()
 
     def track(self, doing: Coro[None]) -> None:
         """Have something done while the connection lasts."""
@@ -137,12 +150,6 @@ class TopicQueues:
 
     def _become(self, state: Intake) -> None:
         self.state = moved(INTAKE_TRANSITIONS, self.state, state)
-
-
-async def _after(before: Deferred[None] | None, work: Callable[[], Coro[None]]) -> None:
-    if before is not None:
-        await before
-    await work()
 
 
 class PublishGrants:

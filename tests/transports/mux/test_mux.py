@@ -8,14 +8,16 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist import Channel, Grant, define_channel
-from takotwist.testing.world import World
+from takotwist import Channel, Grant, Presence, define_channel
+from takotwist.testing.world import BEGINNING, World
+
+
+PARAMS = {"type": "object", "properties": {"roomId": {"type": "string"}}}
 
 
 def chat() -> Channel[Any]:
     """Public rooms with a handler."""
-    params = {"type": "object", "properties": {"roomId": {"type": "string"}}}
-    channel = define_channel("chat", params=params)
+    channel = define_channel("chat", params=PARAMS)
     channel.on("msg")(lambda data, context: data)
     return channel
 
@@ -132,6 +134,49 @@ class MuxTests(SynchronousTestCase):
         self.world.publish("/channels/chat?roomId=a", "msg", 1)
         self.assertEqual(self.socket.messages, [])
         self.assertEqual(self.subscribe("a", op="unsubscribe")["code"], "not-found")
+
+    def test_refreshed_too_late(self) -> None:
+        """Credentials for a topic whose grant ended while the app was asked: nobody is there."""
+        grants = [Grant(subject="ann", expires_at=BEGINNING + 10), self.slow]
+        crew = define_channel("crew", presence=Presence(grace=1), forward_unhandled=True)
+
+        async def verify(request: Any) -> Grant:
+            one = grants.pop(0)
+            return await one if isinstance(one, Deferred) else one
+
+        crew.verify(header="authorization")(verify)
+        world = World(crew)
+        socket = world.connect("/_tako/connect", subprotocol="tako.v1")
+        socket.say({"op": "subscribe", "ref": 1, "channel": "crew", "auth": "a"})
+        world.advance(9)
+        self.assertEqual(len(world.parts.presence), 1)
+        socket.say({"op": "auth", "ref": 2, "channel": "crew", "auth": "b"})
+        world.advance(3)
+        self.slow.callback(Grant(subject="ann"))
+        answers = [(op["ref"], op["code"]) for op in socket.ops if op["op"] == "error"]
+        self.assertEqual(answers, [(1, "credentials-expired"), (2, "not-found")])
+        world.advance(5)
+        self.assertEqual(len(world.parts.presence), 0)
+
+    def test_left_with_frames_behind(self) -> None:
+        """What waited for its turn on a topic is not begun when the client leaves."""
+        channel = define_channel("chat", params=PARAMS)
+
+        async def handle(data: Any, context: Any) -> None:
+            await Deferred()
+
+        channel.on("msg")(handle)
+        world = World(channel)
+        socket = world.connect("/_tako/connect", subprotocol="tako.v1")
+        for room in "abcdefgh":
+            about = {"channel": "chat", "params": {"roomId": room}}
+            for op in ("subscribe", "publish", "unsubscribe", "subscribe"):
+                socket.say({"op": op, "type": "msg", "data": 1, **about})
+        self.assertEqual(len(world.parts.fanout.keys()), 0)
+        socket.leave()
+        self.assertEqual(world.parts.fanout.keys(), frozenset())
+        self.assertEqual(world.parts.metrics.subscriptions, 0)
+        self.assertEqual(world.parts.sessions.names.count, 0)
 
     def test_ping(self) -> None:
         """A page that cannot send pings of the protocol asks by a frame."""

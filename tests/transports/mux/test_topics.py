@@ -93,6 +93,17 @@ class TopicQueuesTests(SynchronousTestCase):
         self.assertEqual((self.done, self.failures), ([], []))
         self.assertEqual(sorted(self.cancelled), ["first", "other", "tracked"])
 
+    def test_nothing_is_begun_by_the_end(self) -> None:
+        """What waited for its turn does not get it because what was before it was cancelled."""
+        topics = [str(number) for number in range(10)]
+        for topic in topics:
+            self.take(topic, topic)
+            self.take(topic, f"{topic} again")
+        self.queues.close()
+        self.assertEqual(list(self.waits), topics)
+        self.assertEqual(sorted(self.cancelled), topics)
+        self.assertEqual((self.done, self.failures), ([], []))
+
     def test_states(self) -> None:
         """Reading, full, reading again, closed; what it held is not let go once more."""
         states = [self.queues.state]
