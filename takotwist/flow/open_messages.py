@@ -136,7 +136,8 @@ class OpenMessages:
         :raises Overloaded: too many are.
         """
         stream, here = stream_of(topic, id), self._by_topic.get(topic.key, {})
-        if stream.key not in here:
+        known = stream.key in here
+        if not known:
             if len(here) >= self.max_open:
                 raise Overloaded(f"{self.max_open} messages of this topic are open already.")
             if len(self._open) >= MAX_OPEN:
@@ -148,7 +149,9 @@ class OpenMessages:
                 OPEN_MESSAGES, [draft], _LIFECYCLE, keys=(stream.key,), kept=True
             )
         except Refusal:
-            self._remove(one)
+            if not known:
+                # Else somebody else has it open.
+                self._remove(one)
             raise
 
     async def close(self, one: OpenMessage) -> None:

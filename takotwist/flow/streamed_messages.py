@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import attrs
+from twisted.internet.defer import Deferred
 
 from takotwist.core.channel import Lifecycle
 from takotwist.core.durable_stream import About, End, StreamState
@@ -43,9 +44,11 @@ from takotwist.errors import (
 )
 from takotwist.flow.authorize import AuthorizerService
 from takotwist.flow.durable_streams import PAGE_BYTES, StreamService
+from takotwist.flow.gather import shielded
 from takotwist.flow.open_messages import OpenMessage, OpenMessages
 from takotwist.flow.publish import PublisherService, validate
 from takotwist.flow.topic_request import TopicRequest
+from takotwist.trampoline import started
 
 #: Who stored an end has so long to store the final message, before another one does.
 FINISH_US = 5_000_000
@@ -186,7 +189,12 @@ class StreamedMessages:
 
     # inside
 
-    async def _change(self, topic: Topic, id: str, change: Change) -> Decision:
+    def _change(self, topic: Topic, id: str, change: Change) -> Deferred[Decision]:
+        """Change one, and do what its end asks for, also where who ends it has left by then: a page
+        that is closed says so and goes."""
+        return shielded(started(self._changed(topic, id, change)))
+
+    async def _changed(self, topic: Topic, id: str, change: Change) -> Decision:
         stream = stream_of(topic, id)
         decision = (await self.streams.change(stream, change)).decision
         if decision.ended and decision.drafts:

@@ -91,6 +91,19 @@ class OpenMessagesTests(SynchronousTestCase):
         self.assertEqual(self.looked, ["a", "a", "a"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_added_twice(self) -> None:
+        """Where it cannot be stored again the one that is open is looked after all the same."""
+        found = self.start()
+        self.add(found, "a")
+        log: Any = self.world.parts.log
+        append = log.append
+        log.append = lambda *_: fail(StoreUnavailable())
+        for name in "ab":
+            self.failureResultOf(ensureDeferred(found.add(TOPIC, name)), StoreUnavailable)
+        log.append = append
+        self.world.advance(11)
+        self.assertEqual((self.looked, len(found)), (["a"], 1))
+
     def test_stopped(self) -> None:
         """Nothing is looked after any more."""
         found = self.start()
