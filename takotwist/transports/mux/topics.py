@@ -107,9 +107,7 @@ class TopicQueues:
 
         self._begin(self._in_turn(before, work), finished)
 
-    async def _in_turn(
-        self, before: Deferred[None] | None, work: Callable[[], Coro[None]]
-    ) -> None:
+    async def _in_turn(self, before: Deferred[None] | None, work: Callable[[], Coro[None]]) -> None:
         if before is not None:
             await before
             if self.state is Intake.CLOSED:

@@ -11,7 +11,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist import Channel, Grant, Presence, define_channel
 from takotwist.testing.world import BEGINNING, World
 
-
 PARAMS = {"type": "object", "properties": {"roomId": {"type": "string"}}}
 
 
