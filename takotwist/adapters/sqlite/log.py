@@ -139,7 +139,7 @@ class SqliteReplayLog:
             watched=self._watched,
             known=self._known,
         )
-        return _shielded(self._write(work).addCallback(self._report, entries))
+        return self._write(work, told=lambda appended: self._report(appended, entries))
 
     def append_batches(
         self, batches: Sequence[Batch], now_us: int
@@ -160,7 +160,7 @@ class SqliteReplayLog:
             watched=self._watched,
             known=self._known,
         )
-        return _shielded(self._write(work).addCallback(self._report_batches, batches))
+        return self._write(work, told=lambda answers: self._report_batches(answers, batches))
 
     def changed(self, keys: Collection[str], since: int) -> Deferred[set[str]]:
         """Those topics of `keys` of which something was stored or removed after the id `since`."""
@@ -178,7 +178,7 @@ class SqliteReplayLog:
         if self.head:
             return succeed(self.head)
         # It could not be opened so far, and nobody knows what is in it.
-        return _shielded(self._open().addCallback(lambda _: self.head))
+        return self._open().addCallback(lambda _: self.head)
 
     def read(self, topic: Topic, after: int, limit: int, max_bytes: int) -> Deferred[Page]:
         """See `IReplayLog`."""
@@ -193,7 +193,7 @@ class SqliteReplayLog:
         work = partial(
             removal.sweep, now_us=now_us, in_use=used, watched=self._watched, known=self._known
         )
-        return _shielded(self._write(work, side="sweep"))
+        return self._write(work, side="sweep")
 
     def stats(self) -> Deferred[LogStats]:
         """See `IReplayLog`."""
@@ -205,26 +205,45 @@ class SqliteReplayLog:
         )
 
     def _open(self) -> Deferred[None]:
-        return self._write(lambda db: (None, writer.head(db, self._known)), None)
+        return self._write(lambda db: (None, writer.head(db, self._known)), head_of=None)
 
     def _write(
         self,
         work: Callable[[sqlite3.Connection], tuple[T, int]],
+        *,
+        told: Callable[[T], object] | None = None,
         head_of: Callable[[tuple[T, int]], int] | None = itemgetter(1),
         side: str = "write",
     ) -> Deferred[T]:
         """Do `work`, which returns an answer and the head after it, in the writer's thread.
 
+        :param told: called with the answer once it is stored, also where nobody waits for it.
         :param head_of: `None` for work that only looks.
         :param side: what its outcome shows the condition of.
         """
         if self._writing is None:
             return fail(StoreUnavailable())
+        answer: Deferred[T] = Deferred()
+
+        def done(result: tuple[T, int]) -> None:
+            try:
+                stored = self._wrote(result, side)
+                if told is not None:
+                    told(stored)
+            except Exception:
+                answer.errback(self._failed(Failure(), side))
+            else:
+                answer.callback(stored)
+
+        def failed(failure: Failure) -> None:
+            self._finished(1)
+            answer.errback(self._failed(failure, side))
+
         self._under_way += 1
-        doing: Deferred[tuple[T, int]] = self._writing.do(
-            lambda connection: connection.run(work, self._committed, head_of)
+        self._writing.do(
+            lambda connection: connection.run(work, self._committed, head_of), done, failed
         )
-        return doing.addCallbacks(self._wrote, self._failed_writing, (side,), errbackArgs=(side,))
+        return answer
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
         """Do `work` in a reader's thread; a file that is gone is first made anew."""
@@ -235,8 +254,13 @@ class SqliteReplayLog:
                 return fail(failure)
             return self._open().addCallback(lambda _: self._in_reader(work))
 
+        # Apart from the work: a client that left has its request cancelled, and that would
+        # pass for a failure of the store.
+        answer: Deferred[T] = Deferred()
         reading = self._in_reader(work).addErrback(make_ready)
-        return _shielded(reading.addCallbacks(self._has_read, self._failed, errbackArgs=("read",)))
+        reading.addCallbacks(self._has_read, self._failed, errbackArgs=("read",))
+        reading.addCallbacks(answer.callback, answer.errback)
+        return answer
 
     def _in_reader(self, work: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
         if not self._pools:
@@ -268,24 +292,18 @@ class SqliteReplayLog:
         self._condition.worked(side)
         return answer
 
-    def _report(self, appended: list[Appended], entries: Sequence[Append]) -> list[Appended]:
+    def _report(self, appended: list[Appended], entries: Sequence[Append]) -> None:
         if self._follower is not None:
             self._follower.reported(Report.of(self.head, entries, appended))
-        return appended
 
     def _report_batches(
         self, answers: list[tuple[list[Appended], bool]], batches: Sequence[Batch]
-    ) -> list[tuple[list[Appended], bool]]:
+    ) -> None:
         if self._follower is not None:
             pairs = list(zip(batches, answers, strict=True))
             entries = [one for batch, (_, again) in pairs if not again for one in batch.entries]
             appended = [one for _, (answer, again) in pairs if not again for one in answer]
             self._follower.reported(Report.of(self.head, entries, appended))
-        return answers
-
-    def _failed_writing(self, failure: Failure, side: str) -> Failure:
-        self._finished(1)
-        return self._failed(failure, side)
 
     def _has_read(self, result: T) -> T:
         self._condition.worked("read")
@@ -307,14 +325,6 @@ class SqliteReplayLog:
 
 def _close_in_order(connection: Connection) -> None:
     connection.close_in_order()
-
-
-def _shielded(doing: Deferred[T]) -> Deferred[T]:
-    """The answer of `doing`, which cancelling does not reach: a client that left has its request
-    cancelled, and that would pass for a failure of the store."""
-    answer: Deferred[T] = Deferred()
-    doing.addCallbacks(answer.callback, answer.errback)
-    return answer
 
 
 def _unavailable(failure: Failure) -> None:

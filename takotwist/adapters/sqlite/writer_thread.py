@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from twisted.enterprise.adbapi import ConnectionPool
 from twisted.internet.defer import Deferred, succeed
@@ -20,6 +20,8 @@ from twisted.python.failure import Failure
 from takotwist.interfaces import IReactor
 
 T = TypeVar("T")
+
+_Task: TypeAlias = tuple[Callable[[Any], Any], Callable[[Any], object], Callable[[Failure], object]]
 
 #: Seconds that the thread waits for more; and after which it takes the time to tidy up.
 STAY, REST = 0.5, 0.005
@@ -45,18 +47,24 @@ class StayingThread:
         threads = IReactorFromThreads.providedBy(reactor)
         self._in_reactor = reactor.callFromThread if threads else _at_once
         self._stay = STAY if threads else 0.0
-        self._work: SimpleQueue[tuple[Callable[[object], object], Deferred[Any]] | None] = (
-            SimpleQueue()
-        )
+        self._work: SimpleQueue[_Task | None] = SimpleQueue()
         self._there: Deferred[object] | None = None
 
-    def do(self, work: Callable[[Any], T]) -> Deferred[T]:
-        """Call `work` with the pool's connection in its thread."""
-        answer: Deferred[T] = Deferred()
-        self._work.put((work, answer))
+    def do(
+        self,
+        work: Callable[[Any], T],
+        done: Callable[[T], object],
+        failed: Callable[[Failure], object],
+    ) -> None:
+        """Call `work` with the pool's connection in its thread.
+
+        :param done: called in the reactor's thread with what `work` returned.
+        :param failed: likewise, with what it raised.  Rejected: to return a Deferred, which
+            whoever waits can cancel, while the thread cannot be stopped.
+        """
+        self._work.put((work, done, failed))
         if self._there is None:
             self._come()
-        return answer
 
     def let_go(self) -> Deferred[None]:
         """Have the thread go back to the pool once it has done all; nothing may follow."""
@@ -75,13 +83,13 @@ class StayingThread:
         self._there = None
         if isinstance(result, Failure):
             # The thread never came to us: adbapi found no connection, or is closed.
-            for _, answer in iter(self._next_now, None):
-                answer.errback(result)
+            for _, _, failed in iter(self._next_now, None):
+                failed(result)
         elif not self._work.empty():
             # It came while the thread was on its way out.
             self._come()
 
-    def _next_now(self) -> tuple[Callable[[object], object], Deferred[object]] | None:
+    def _next_now(self) -> _Task | None:
         try:
             return self._work.get_nowait()
         except Empty:
@@ -101,15 +109,15 @@ class StayingThread:
                     return
             if task is None:
                 return
-            work, answer = task
+            work, done, failed = task
             try:
                 result = work(connection)
             except BaseException:
-                self._in_reactor(answer.errback, Failure())
+                self._in_reactor(failed, Failure())
             else:
-                self._in_reactor(answer.callback, result)
+                self._in_reactor(done, result)
                 del result
-            del task, work, answer
+            del task, work, done, failed
 
 
 def _at_once(function: Callable[..., object], *arguments: object) -> None:

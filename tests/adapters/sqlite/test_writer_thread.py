@@ -29,6 +29,13 @@ class Pool:
         done.callback(function("the connection"))
 
 
+def do(thread: StayingThread, work: Callable[[Any], Any]) -> Deferred[Any]:
+    """What comes of `work`."""
+    answer: Deferred[Any] = Deferred()
+    thread.do(work, answer.callback, answer.errback)
+    return answer
+
+
 class StayingThreadTests(SynchronousTestCase):
     """A pool without threads: whoever comes finds what waits, and leaves."""
 
@@ -40,7 +47,7 @@ class StayingThreadTests(SynchronousTestCase):
     def test_in_order(self) -> None:
         """Work is done in the order in which it was asked for, with the pool's connection."""
         seen: list[Any] = []
-        answers = [self.thread.do(lambda it, n=n: seen.append((n, it)) or n) for n in range(3)]
+        answers = [do(self.thread, lambda it, n=n: seen.append((n, it)) or n) for n in range(3)]
         self.assertEqual(len(self.pool.waiting), 1)
         self.pool.run()
         self.assertEqual([self.successResultOf(one) for one in answers], [0, 1, 2])
@@ -48,25 +55,25 @@ class StayingThreadTests(SynchronousTestCase):
 
     def test_raises(self) -> None:
         """What goes wrong is the answer to that work; the next is done."""
-        first, second = self.thread.do(lambda _: 1 // 0), self.thread.do(lambda _: 2)
+        first, second = do(self.thread, lambda _: 1 // 0), do(self.thread, lambda _: 2)
         self.pool.run()
         self.failureResultOf(first, ZeroDivisionError)
         self.assertEqual(self.successResultOf(second), 2)
 
     def test_comes_again(self) -> None:
         """After it has left, the next work has it come again."""
-        self.thread.do(lambda _: None)
+        do(self.thread, lambda _: None)
         self.pool.run()
-        answer = self.thread.do(lambda _: "again")
+        answer = do(self.thread, lambda _: "again")
         self.pool.run()
         self.assertEqual(self.successResultOf(answer), "again")
 
     def test_asked_while_it_leaves(self) -> None:
         """What is asked for when it has left, and nobody knows yet, is not forgotten."""
-        self.thread.do(lambda _: None)
+        do(self.thread, lambda _: None)
         function, left = self.pool.waiting.pop(0)
         function("the connection")
-        late = self.thread.do(lambda _: "late")
+        late = do(self.thread, lambda _: "late")
         self.assertEqual(self.pool.waiting, [])
         left.callback(None)
         self.pool.run()
@@ -74,7 +81,7 @@ class StayingThreadTests(SynchronousTestCase):
 
     def test_no_thread(self) -> None:
         """A pool that has none for it fails all that waits."""
-        answers = [self.thread.do(lambda _: None) for _ in range(2)]
+        answers = [do(self.thread, lambda _: None) for _ in range(2)]
         self.pool.waiting[0][1].errback(OSError("no connection"))
         for answer in answers:
             self.failureResultOf(answer, OSError)
@@ -85,13 +92,13 @@ class StayingThreadTests(SynchronousTestCase):
         pool: Any = self.pool
         thread = StayingThread(pool, object(), lambda it: seen.append(f"rest of {it}"))
         for n in range(2):
-            thread.do(lambda _, n=n: seen.append(f"work {n}"))
+            do(thread, lambda _, n=n: seen.append(f"work {n}"))
         self.pool.run()
         self.assertEqual(seen, ["work 0", "work 1", "rest of the connection"])
 
     def test_let_go(self) -> None:
         """Let go, it does what was asked for before, and is gone."""
-        answer = self.thread.do(lambda _: "done")
+        answer = do(self.thread, lambda _: "done")
         gone = self.thread.let_go()
         self.assertNoResult(gone)
         self.pool.run()
@@ -110,7 +117,7 @@ class StayingThreadTests(SynchronousTestCase):
 
         pool: Any = self.pool
         thread = StayingThread(pool, Reactor())
-        answer = thread.do(lambda _: "done")
+        answer = do(thread, lambda _: "done")
         thread.let_go()
         self.pool.run()
         self.assertNoResult(answer)
