@@ -1,8 +1,7 @@
 """Health of the server: liveness and readiness, for monitoring and load balancers.
 
 Rule: "ready" means that who comes now is served, so it is not said while the log is away.  A log
-that can be read and not written is told apart: subscribers are served, and only the next publish
-would show that it can be written again, which does not come where nobody is sent.
+that can be read and not written is told apart: subscribers are served.
 """
 
 from __future__ import annotations

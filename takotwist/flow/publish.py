@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from takotwist.core.channel import ChannelDefinition, Lifecycle, NewestRules
+from takotwist.core.channel import MINUTE_MS, ChannelDefinition, Lifecycle, NewestRules
 from takotwist.core.log import Append, Appended, GroupCommit
 from takotwist.core.metrics import Metrics
 from takotwist.core.newest import keys_of
@@ -21,6 +21,15 @@ from takotwist.core.send_queue import FlushBatch
 from takotwist.core.topic import Draft, Topic
 from takotwist.errors import BodyInvalid, Refusal, ShuttingDown, StoreUnavailable, TooManyKeys
 from takotwist.ports import ILogFollower, IReplayLog
+
+#: Seconds after which a store that refused a transaction is tried again, where nobody publishes.
+LOOK_SECONDS = 5.0
+
+#: What is stored then.  Not a channel's name.  As large as a message with something in it, so that
+#: a disk with room for a few bytes does not pass for one that has room again.
+_LOOK = Topic.of("~store-look", {})
+_LOOK_DRAFT = Draft("look", b'"%b"' % (b" " * 16_384))
+_LOOK_LIFECYCLE = Lifecycle(replay_window_ms=MINUTE_MS, replay_max_messages=1)
 
 
 def validate(definition: ChannelDefinition, drafts: Sequence[Draft]) -> None:
@@ -81,6 +90,10 @@ def at_once(call: Callable[[], object]) -> object:
     return call()
 
 
+def never(seconds: float, call: Callable[[], None]) -> object:
+    return None
+
+
 @attrs.define(slots=True)
 class PublisherService:
     """The publisher service: takes publishes and commits them in groups.
@@ -91,6 +104,7 @@ class PublisherService:
     :ivar seconds: a clock for durations.
     :ivar soon: has something done when the reactor has read what there is to read now,
         so that what comes together is stored together.  At once where it is not given.
+    :ivar later: has something done after so many seconds.
     """
 
     log: IReplayLog
@@ -101,8 +115,10 @@ class PublisherService:
     seconds: Callable[[], float]
     group: GroupCommit[_Publish] = attrs.field(factory=lambda: GroupCommit[_Publish]())
     soon: Callable[[Callable[[], object]], object] = at_once
+    later: Callable[[float, Callable[[], None]], object] = never
     #: The last transaction failed, though the store was there.
     _failing: bool = attrs.field(default=False, init=False)
+    _looking: bool = attrs.field(default=False, init=False)
     _stopping: Deferred[None] | None = attrs.field(default=None, init=False)
     _gathering: bool = attrs.field(default=False, init=False)
     _logger: Logger = attrs.field(factory=Logger, init=False)
@@ -110,7 +126,8 @@ class PublisherService:
     @property
     def storing(self) -> bool:
         """Whether messages can be stored, as far as is known: the store is there, and the last
-        transaction went well, or failed because the store was away."""
+        transaction went well, or failed because the store was away.  It is found out also where
+        nobody publishes: here, since another process of the store may be the one that does."""
         return self.log.available and not self._failing
 
     def publish(
@@ -192,6 +209,18 @@ class PublisherService:
         for one in batch:
             if not one.answer.called:
                 one.answer.errback(failure)
+        if self._failing and not self._looking:
+            self._looking = True
+            self.later(LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """Find out whether the store can be written again."""
+        self._looking = False
+        if self._failing:
+            # Whatever comes of it is told by `_committed` or `_failed`.
+            self.publish(_LOOK, [_LOOK_DRAFT], _LOOK_LIFECYCLE).addErrback(
+                lambda failure: failure.trap(Refusal) and None
+            )
 
     def _next(self) -> None:
         self.group.finished()

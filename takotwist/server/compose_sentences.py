@@ -96,6 +96,14 @@ def compose_sentences(
         attacher=attacher,
         follower=follower,
         publishing=PublisherService(
-            log, follower, flush_batch, metrics, wall, seconds, group, soon
+            log,
+            follower,
+            flush_batch,
+            metrics,
+            wall,
+            seconds,
+            group,
+            soon,
+            lambda pause, action: deadlines.at(seconds() + pause, action),
         ),
     )

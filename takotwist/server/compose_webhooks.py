@@ -185,8 +185,6 @@ class Webhooks:
         if not self.publishing.storing:
             if self._failing_since is None:
                 self._failing_since = wall
-                # Nothing may be published while it fails, so this is what finds out that it
-                # does not any more.
                 self._tell("store.unavailable", {"since": wall}, SERVER)
         else:
             self._failing_since = None

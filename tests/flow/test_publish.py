@@ -106,6 +106,40 @@ class TestPublish(SynchronousTestCase):
         self.assertTrue(self.world.publishing.storing)
         self.assertEqual(len(client.received), 1)
 
+    def test_looks(self) -> None:
+        """A store that refused is tried again without a publisher, one look at a time, until it
+        stores; what is stored is of no channel."""
+        later: list[Callable[[], None]] = []
+        self.world.publishing.later = lambda seconds, look: later.append(look)
+        self.world.log.broken = True
+        for _ in range(3):
+            self.publish()
+            self.world.log.settle()
+        self.assertEqual(len(later), 1)
+        later.pop()()
+        self.world.log.settle()
+        self.assertFalse(self.world.publishing.storing)
+        self.assertEqual(len(later), 1)
+        self.world.log.broken = False
+        later.pop()()
+        self.world.log.settle()
+        self.assertTrue(self.world.publishing.storing)
+        self.assertEqual(later, [])
+
+    def test_does_not_look(self) -> None:
+        """Nor is anything stored where a publisher came first, or the server stops."""
+        later: list[Callable[[], None]] = []
+        self.world.publishing.later = lambda seconds, look: later.append(look)
+        for ends in (self.publish, self.world.publishing.stop):
+            self.world.log.broken = True
+            self.publish()
+            self.world.log.settle()
+            self.world.log.broken = False
+            ends()
+            self.world.log.settle()
+            later.pop()()
+            self.assertEqual(self.world.log.appends_waiting, 0)
+
     def test_stop(self) -> None:
         """A stop refuses what comes, and waits for what was taken."""
         taken = [self.publish(), self.publish()]
