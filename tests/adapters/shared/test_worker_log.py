@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import Any
 
-import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
@@ -15,15 +13,6 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist.adapters.shared import frames
-from takotwist.adapters.shared.frame_reader import (
-    MAX_FRAME,
-    VERSION,
-    FrameReader,
-    OtherVersion,
-    preamble,
-)
-from takotwist.adapters.shared.frames import Newest, encode
 from takotwist.adapters.shared.worker_log import (
     LONGEST_PAUSE,
     PATIENCE_SECONDS,
@@ -359,34 +348,6 @@ class WorkerTests(WorkersCase):
             self.later()
         self.successResultOf(one.append([entry(LOBBY, "b")], 0))
         self.assertEqual(heard.texts, {LOBBY.key: ["b"]})
-        # What began otherwise is no worker at all.
-        for data in (b"GET / HTTP/1.1\r\n", encode(frames.Hello("w", 0, []))):
-            with self.assertRaises(OtherVersion) as none:
-                list(FrameReader().feed(data))
-            self.assertEqual(none.exception.version, 0)
-
-    def test_version(self) -> None:
-        """Whoever changes a frame raises the version, and writes its digest down here."""
-        shapes = [
-            f"{kind.__name__} {kind.__struct_config__.tag} {name} {hint}"
-            for kind in vars(frames).values()
-            if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
-            if kind.__module__ == frames.__name__
-            for name, hint in kind.__annotations__.items()
-        ]
-        self.assertGreater(len(shapes), 40)
-        digest = hashlib.sha256("\n".join(shapes).encode()).hexdigest()[:16]
-        self.assertEqual((VERSION, digest), (2, "f9008be64c20907a"))
-
-    def test_frames(self) -> None:
-        """Frames are found however they were cut."""
-        data = preamble(VERSION) + encode(Newest(1)) + encode(Newest(70_000))
-        reader = FrameReader()
-        found = [body for byte in data for body in reader.feed(bytes([byte]))]
-        self.assertEqual(found, list(FrameReader().feed(data)))
-        self.assertEqual(len(found), 2)
-        with self.assertRaises(ValueError):
-            list(reader.feed((MAX_FRAME + 1).to_bytes(4, "big")))
 
 
 class _Truth(Listener):
