@@ -17,6 +17,8 @@ from takotwist.testing.memory_peer import HttpPeer
 from takotwist.testing.memory_socket import MemorySocket
 from takotwist.testing.world import World
 
+SUCCEEDED = "pusher_internal:subscription_succeeded"
+
 ID, KEY, SECRET = "7", "public-key", "not-for-anybody"
 
 APP = PusherAppKeys(name="main", id=ID, key=KEY, secret=SECRET, client_events=True)
