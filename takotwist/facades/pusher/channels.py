@@ -112,7 +112,9 @@ class Channels:
         return {"presence": self._presence(name.text)} if name.presence else {}
 
     def left(self, name: Name, speaker: PusherSpeaker) -> None:
-        """It does so no longer."""
+        """It does so no longer.  Harmless where it did not: nobody is told of that."""
+        if speaker not in self.roster.get(name.text).connections:
+            return
         change = self.roster.leave(name.text, speaker)
         if change.member is not None and change.member.user_id not in self._away(name.text):
             self._gone(name.text, change.member.user_id)

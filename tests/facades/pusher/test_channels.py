@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
+from takotwist.server.config import Config, Limits
 from tests.facades.pusher.here import SUCCEEDED, Here, frame_data
 
 
@@ -76,3 +79,22 @@ class CountTests(SynchronousTestCase):
         here.world.advance(1)
         counts = [frame_data(one) for one in first.events[1:]]
         self.assertEqual(counts, [{"subscription_count": n} for n in (1, 2, 1)])
+
+    def test_refused(self) -> None:
+        """Who could not follow a channel has changed nothing: nobody is told of a number."""
+        limits = Limits(max_subscriptions_per_connection=1)
+        here = Here.of(subscription_count=True, config=Config(limits=limits))
+        first, second = here.connect(), here.connect()
+        first.subscribe("news")
+        second.subscribe("other")
+        here.world.advance(1)
+        facade: Any = here.world.parts.public.facades[0]
+        told: list[Any] = []
+        for hub in facade.sockets.by_key.values():
+            self.patch(hub.channels.told, "happened", lambda *args, **more: told.append(args))
+        before = len(first.events)
+        for name in ("news", "nobody-here"):
+            second.subscribe(name)
+            self.assertEqual(second.events[-1]["event"], "pusher:subscription_error")
+        here.world.advance(10)
+        self.assertEqual((told, first.events[before:]), ([], []))
