@@ -13,7 +13,6 @@ from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
 
 import attrs
-import treq
 from treq.client import HTTPClient, IndexableCookieJar  # type: ignore[attr-defined]
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import (
@@ -26,9 +25,10 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.web.client import RequestNotSent  # type: ignore[attr-defined]
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from twisted.web.iweb import IAgent, IBodyProducer
 from zope.interface import implementer
 
+from takotwist.adapters.bounded_body import BodyTooLarge, bounded_body
 from takotwist.adapters.callable_runner import Caller
 from takotwist.adapters.concurrency_limit import ConcurrencyLimit
 from takotwist.errors import AuthUnavailable, ConfigError
@@ -318,10 +318,6 @@ def ready_body(body: bytes) -> IBodyProducer:
     return _ReadyBody(body)
 
 
-class BodyTooLarge(Exception):
-    """The answer goes on past its bound."""
-
-
 def was_cancelled(error: Exception) -> bool:
     """`True` if a request failed because it was cancelled."""
     # What a cancelled request fails with depends on how far it had come.
@@ -329,19 +325,3 @@ def was_cancelled(error: Exception) -> bool:
     return isinstance(error, CancelledError | ConnectingCancelledError) or any(
         reason.check(CancelledError) for reason in reasons
     )
-
-
-async def bounded_body(response: IResponse, limit: int) -> bytes:
-    """The body of an answer.  :raises BodyTooLarge: it is longer than `limit` bytes."""
-    parts: list[bytes] = []
-    size = 0
-
-    def take(part: bytes) -> None:
-        nonlocal size
-        size += len(part)
-        if size > limit:
-            raise BodyTooLarge
-        parts.append(part)
-
-    await treq.collect(response, take)
-    return b"".join(parts)

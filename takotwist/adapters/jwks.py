@@ -16,7 +16,8 @@ from twisted.logger import Logger
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 
-from takotwist.adapters.app_client import BodyTooLarge, bounded_body, was_cancelled
+from takotwist.adapters.app_client import was_cancelled
+from takotwist.adapters.bounded_body import BodyTooLarge, bounded_body
 from takotwist.adapters.token_keys import MAX_SET_BYTES, Keys, UnusableKey, read_jwks
 from takotwist.errors import AuthUnavailable
 

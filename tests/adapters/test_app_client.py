@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.error import ConnectError, ConnectionLost
+from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseNeverReceived
 from twisted.web.iweb import IAgent
 from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from takotwist.adapters.app_client import AppAnswer
@@ -52,6 +53,22 @@ class Answering(Resource):
         if self.cookie:
             request.setHeader("set-cookie", self.cookie)
         return self.body
+
+
+class Stalling(Resource):
+    """Begins each answer, and says no more."""
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gone: list[Deferred[None]] = []
+
+    def render(self, request: Any) -> int:
+        self.gone.append(request.notifyFinish())
+        request.setHeader("content-length", "10")
+        request.write(b"{")
+        return NOT_DONE_YET
 
 
 @implementer(IAgent)
@@ -217,6 +234,22 @@ class AppClientCase(SynchronousTestCase):
             self.pass_time(1)
             self.assertEqual(self.agent.requests, requests)
             self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_answer_that_stalls(self) -> None:
+        """Whoever gives up an answer in its middle leaves no connection behind."""
+        app = Stalling()
+        self.client = client_of(agent := ScriptedAgent(app), self.clock)
+        late, left = (self.client.ask("POST", "/channels/authorize", b"{}") for _ in range(2))
+        agent.through.flush()
+        left.cancel()
+        agent.through.flush()
+        self.failureResultOf(left, CancelledError)
+        self.failureResultOf(app.gone[1], ConnectionDone)
+        self.assertNoResult(app.gone[0])
+        self.pass_time(5.1)
+        agent.through.flush()
+        self.failureResultOf(late, AuthUnavailable)
+        self.failureResultOf(app.gone[0], ConnectionDone)
 
     def test_cancelled_while_connecting(self) -> None:
         """What a cancelled request fails with is not taken for a reason to try again."""
