@@ -154,7 +154,9 @@ class FollowedTopics:
             await self.resolve([key for key in entering if key in self._topics])
         except Trouble as trouble:
             self._engine.condition.failed("read", trouble)
-            for one in entering.values():
+            for key, one in entering.items():
+                # Nobody follows it, and nobody will say that it is followed no longer.
+                self.unfollow(key)
                 one.errback(StoreUnavailable())
             return
         for one in entering.values():
