@@ -165,27 +165,28 @@ class Following:
         if notify.relname == self._outbox_name:
             self._reactor.callLater(0, self.outbox_grew)
             return
-        try:
-            payload = notify.extra.decode("ascii")
-            if self._held or notify.be_pid == self._appending:
-                self._held.append(payload)
-                if len(self._held) < MAX_HEARD:
-                    return
-                self._release()
-            else:
-                self._take(payload)
-        except Exception:
-            self.log.failure("a notification could not be read")
-            self._behind = True
+        payload = notify.extra.decode("ascii", "replace")
+        if self._held or notify.be_pid == self._appending:
+            self._held.append(payload)
+            if len(self._held) < MAX_HEARD:
+                return
+            self._release()
+        else:
+            self._take(payload)
         self._advance()
 
     def _take(self, payload: str) -> None:
-        prev, head, touched = payload.split(" ", 2)
-        self._notified = max(self._notified, int(head))
-        if touched == "*":
+        # Whoever may connect to the database may notify.
+        try:
+            prev, head, touched = payload.split(" ", 2)
+            if touched == "*":
+                self._behind = True
+            elif int(head) > self.head:
+                self._hear(int(prev), Range.of(int(head), touched))
+            self._notified = max(self._notified, int(head))
+        except ValueError:
+            self.log.failure("a notification could not be read")
             self._behind = True
-        elif int(head) > self.head:
-            self._hear(int(prev), Range.of(int(head), touched))
 
     def _hear(self, prev: int, one: Range) -> None:
         if one.head <= self.head:

@@ -328,6 +328,21 @@ class GapTests(FollowingCase):
         self.assertEqual(self.there.texts, {LOBBY.key: ["a", "b", "c"]})
         self.assertEqual(self.there.skipped, [])
 
+    def test_notification_of_somebody_else(self) -> None:
+        """Nonsense that comes while this node appends fails no append, and nothing is missed."""
+        self.deafen(self.other)
+        self.follow(self.one, LOBBY)
+        [[process]] = self.world.do("SELECT pg_backend_pid()")
+        following = self.one._following
+        following.appending(process)
+        self.world.do(f"NOTIFY {self.world.schema}, 'nonsense'")
+        self.reactor.until(lambda: following._held)
+        self.append(self.one, entry(LOBBY, "a"))
+        self.append(self.other, entry(LOBBY, "b"))
+        self.caught_up(self.one)
+        self.assertEqual(self.here.texts, {LOBBY.key: ["a", "b"]})
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
     def test_cut(self) -> None:
         """A node whose connection was cut goes on where it was."""
         self.follow(self.other, LOBBY)
