@@ -221,7 +221,11 @@ class PostgresReplayLog:
         if not self._running:
             work.close()
             return fail(StoreUnavailable())
-        return ensureDeferred(self._told(work, side))
+        # Apart from the work, which goes on where its caller cancels: an append of which this
+        # node does not know the outcome has all its followers read the log.
+        answer: Deferred[T] = Deferred()
+        ensureDeferred(self._told(work, side)).addCallbacks(answer.callback, answer.errback)
+        return answer
 
     async def _told(self, work: Coro[T], side: str) -> T:
         try:
