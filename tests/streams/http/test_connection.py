@@ -12,10 +12,10 @@ from takotwist.streams.http.direct import DirectRequest
 from takotwist.streams.http.limits import HttpLimits
 from takotwist.streams.http.site import Access
 from takotwist.streams.sse.stream import EventStream
-from tests.streams import test_websocket_fragments
 from tests.streams.exchange import DirectExchange, Http1Exchange, Http2Exchange
 from tests.streams.sse import test_route as test_sse
 from tests.streams.sse import test_stream as test_event_stream
+from tests.streams.websocket import test_protocol
 from tests.streams.websocket import test_route as test_websocket
 from tests.streams.websocket import test_upgrade as test_websocket_upgrade
 from tests.streams.websocket_client import WebSocketExchange
@@ -297,7 +297,7 @@ class DeflateTests(_Directly, test_websocket.DeflateTests):
     """Compression, directly."""
 
 
-class FragmentsTests(_Directly, test_websocket_fragments.FragmentsTests):
+class FragmentsTests(_Directly, test_protocol.FragmentsTests):
     """Fragments, directly."""
 
 
