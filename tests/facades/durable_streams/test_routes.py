@@ -2,84 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist import Grant, define_channel
+from takotwist import define_channel
 from takotwist.adapters.memory import InMemoryReplayLog
 from takotwist.adapters.memory.node import MemoryNode, MemoryStore
-from takotwist.app.channel import Channel
-from takotwist.server.config import Config, Limits
-from takotwist.server.config.listeners import Http
+from takotwist.server.config import Limits
 from takotwist.server.config.sections import Publish
-from takotwist.server.config.streams import Streams
 from takotwist.testing.memory_peer import HttpPeer
 from takotwist.testing.world import World, WorldClock
-
-KEY = "a-publish-key-of-32-characters-or"
-ALLOWED = {"Authorization": f"Bearer {KEY}"}
-TEXT = {"Content-Type": "text/plain"}
-PAGE = "https://app.example"
-
-
-def streams_channel(asked: list[tuple[str, str]] | None = None) -> Channel[Any]:
-    """Lets Ann do everything with her own streams, and Bob read them."""
-    path = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
-    channel = define_channel("streams", params=path)
-
-    @channel.verify(header="x-user")
-    def verify(request: Any) -> bool:
-        if asked is not None:
-            asked.append((request.operation, request.params["path"]))
-        who = request.header.value
-        mine = bool(request.params["path"].startswith(f"{who}/"))
-        return mine or (who == "bob" and request.operation == "read")
-
-    return channel
-
-
-class Here:
-    """A server with streams."""
-
-    def __init__(self, *channels: Channel[Any], world: World | None = None, **more: Any) -> None:
-        self.world = world or World(*channels, config=self.config(**more))
-
-    @staticmethod
-    def config(**more: Any) -> Config:
-        """:param more: of the section."""
-        return Config(
-            streams=Streams(path="/streams", **more),
-            publish=Publish(keys=(KEY,)),
-            http=Http(allowed_origins=(PAGE,)),
-        )
-
-    def ask(
-        self,
-        method: str,
-        path: str = "ann/1",
-        body: bytes = b"",
-        headers: Mapping[str, str] = ALLOWED,
-        **more: str,
-    ) -> HttpPeer:
-        """A request; `more` are further headers, with _ for -."""
-        extra = {name.replace("_", "-"): text for name, text in more.items()}
-        said = {**(TEXT if body or method == "PUT" else {}), **headers, **extra}
-        return self.world.request(method, f"/streams/{path}", said, body)
-
-    def events(self, peer: HttpPeer) -> list[tuple[str, Any]]:
-        """Of an event stream; the data of control events is read."""
-        read: list[tuple[str, Any]] = []
-        for block in peer.body.decode().split("\n\n"):
-            lines = [line.partition(":")[::2] for line in block.split("\n")]
-            kind = "".join(text.strip() for name, text in lines if name == "event")
-            data = "\n".join(text.removeprefix(" ") for name, text in lines if name == "data")
-            if kind:
-                read.append((kind, json.loads(data) if kind == "control" else data))
-        return read
+from tests.facades.durable_streams.here import ALLOWED, KEY, PAGE, TEXT, Here, streams_channel
 
 
 class RightsTests(SynchronousTestCase):
@@ -148,93 +83,6 @@ class RightsTests(SynchronousTestCase):
         created = here.ask("PUT", Origin=PAGE)
         self.assertIn("Stream-Next-Offset", created.headers["access-control-expose-headers"])
         self.assertEqual(here.ask("GET", Origin="https://evil.example").status, 403)
-
-
-class LiveTests(SynchronousTestCase):
-    """Readers that wait."""
-
-    def setUp(self) -> None:
-        self.here = Here()
-        self.here.ask("PUT", body=b"one")
-
-    def test_events(self) -> None:
-        """What is there, what comes, and the end, after which the response is over."""
-        peer = self.here.ask("GET", "ann/1?offset=-1&live=sse")
-        self.here.ask("POST", body="zwö".encode() + b"\n lf")
-        self.here.ask("POST", body=b"last", Stream_Closed="true")
-        events = self.here.events(peer)
-        self.assertEqual(
-            [said for kind, said in events if kind == "data"], ["one", "zwö\n lf", "last"]
-        )
-        controls = [said for kind, said in events if kind == "control"]
-        self.assertEqual([said.get("upToDate") for said in controls], [True] * 3)
-        self.assertEqual([said.get("streamClosed") for said in controls], [None, None, True])
-        self.assertTrue(peer.ended)
-        again = self.here.ask("GET", f"ann/1?offset={controls[-1]['streamNextOffset']}&live=sse")
-        [(_, only)] = self.here.events(again)
-        self.assertTrue(only["streamClosed"] and again.ended)
-
-    def test_events_end_in_time(self) -> None:
-        """An event stream is ended, and its client goes on where it was."""
-        peer = self.here.ask("GET", "ann/1?offset=now&live=sse")
-        self.here.world.advance(59)
-        self.assertFalse(peer.ended)
-        self.assertGreater(peer.comments, 2)
-        self.here.world.advance(2)
-        self.assertTrue(peer.ended)
-        self.assertEqual(len(self.here.world.parts.sessions), 0)
-
-    def test_deleted_under_a_reader(self) -> None:
-        """Ends its response, and its next request finds nothing."""
-        peer = self.here.ask("GET", "ann/1?offset=now&live=sse")
-        poll = self.here.ask("GET", "ann/1?offset=now&live=long-poll")
-        self.here.ask("DELETE")
-        self.assertTrue(peer.ended)
-        self.assertEqual(poll.status, 404)
-        self.assertEqual(self.here.ask("GET", "ann/1?offset=now&live=sse").status, 404)
-
-    def test_long_poll(self) -> None:
-        """Waits for the next chunk, for the end, or for its time; nothing of it stays."""
-        waiting = self.here.ask("GET", "ann/1?offset=now&live=long-poll")
-        self.assertFalse(waiting.answered)
-        self.here.ask("POST", body=b"two")
-        self.assertEqual((waiting.status, waiting.body), (200, b"two"))
-        late = self.here.ask("GET", "ann/1?offset=now&live=long-poll")
-        self.here.world.advance(21)
-        self.assertEqual((late.status, late.headers["stream-up-to-date"]), (204, "true"))
-        left = self.here.ask("GET", "ann/1?offset=now&live=long-poll")
-        left.leave()
-        ended = self.here.ask("GET", "ann/1?offset=now&live=long-poll")
-        self.here.ask("POST", Stream_Closed="true")
-        self.assertEqual((ended.status, ended.headers["stream-closed"]), (204, "true"))
-        self.assertEqual(len(self.here.world.parts.sessions), 0)
-
-    def test_grant_ends(self) -> None:
-        """A reader whose credentials end is ended."""
-        path = {"type": "object", "properties": {"path": {"type": "string"}}}
-        channel = define_channel("streams", params=path)
-        begun = World().clock.seconds()
-
-        @channel.verify
-        def verify(request: Any) -> Grant:
-            return Grant(subject="ann", expires_at=begun + 5)
-
-        here = Here(channel, channel="streams")
-        here.ask("PUT")
-        peer = here.ask("GET", "ann/1?offset=-1&live=sse", headers={"Authorization": "Bearer a"})
-        here.world.advance(4)
-        self.assertEqual((peer.status, peer.ended), (200, False))
-        here.world.advance(2)
-        self.assertTrue(peer.ended)
-
-    def test_offsets_of_another_stream(self) -> None:
-        """An offset of the stream that was there before is too old; one of none is refused."""
-        old = self.here.ask("HEAD").headers["stream-next-offset"]
-        self.here.ask("DELETE")
-        self.here.ask("PUT", body=b"new")
-        self.assertEqual(self.here.ask("GET", f"ann/1?offset={old}").status, 410)
-        self.assertEqual(self.here.ask("GET", "ann/1?offset=9007199254740991").status, 400)
-        self.assertEqual(self.here.ask("GET").body, b"new")
 
 
 class BoundsTests(SynchronousTestCase):
