@@ -112,6 +112,8 @@ class SseTransport:
                     await session.subscribe(
                         admitted, cursor, reset, opened, stream.end, on_live=on_live
                     )
+                if stream.refusal is not None:
+                    raise stream.refusal
             except BaseException:
                 session.close("refused")
                 raise
@@ -121,9 +123,20 @@ class SseTransport:
 
 
 class SseStream:
-    """One response, from its head to its end."""
+    """One response, from its head to its end.
 
-    __slots__ = ("_admission", "_comments", "_request", "_stream", "send_queue", "session")
+    :ivar refusal: why it was ended before it had a head, which is then the answer.
+    """
+
+    __slots__ = (
+        "_admission",
+        "_comments",
+        "_request",
+        "_stream",
+        "refusal",
+        "send_queue",
+        "session",
+    )
 
     session: Session
 
@@ -133,6 +146,7 @@ class SseStream:
         self._stream: EventStream | None = None
         self._request: Request | None = request
         self._comments: Comments | None = None
+        self.refusal: Refusal | None = None
 
     def opened(
         self, about: TopicRequest, asked: int | None, cursor: int, reset: Refusal | None
@@ -167,6 +181,7 @@ class SseStream:
         self.send_queue.flush()
         self.session.close("lifetime over" if refusal is None else refusal.code)
         if self._stream is None:
+            self.refusal = refusal
             return
         if isinstance(refusal, InternalError):
             self._stream.abort()

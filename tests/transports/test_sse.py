@@ -6,9 +6,11 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist import Channel, define_channel
+from takotwist import Channel, Grant, define_channel
+from takotwist.adapters.memory.log import InMemoryReplayLog
 from takotwist.core.channel import CURSOR_QUERY_KEYS
-from takotwist.testing.world import World
+from takotwist.testing.manual_log import ManualLog
+from takotwist.testing.world import BEGINNING, World, WorldClock
 
 ROOM = "/channels/chat?roomId=a"
 
@@ -153,6 +155,22 @@ class SseTests(SynchronousTestCase):
         self.assertEqual(len(reader.messages), 1)
         again = self.world.get(ROOM, {"Last-Event-ID": reader.cursor})
         self.assertEqual((again.status, again.code), (410, "replay-too-old"))
+
+    def test_grant_that_ends_before_the_head(self) -> None:
+        """It is answered, also where the log is read for longer than the grant holds."""
+        clock = WorldClock()
+        clock.rightNow = BEGINNING
+        log = ManualLog(InMemoryReplayLog(clock))
+        channel = chat()
+        channel.verify(header="x")(lambda request: Grant(expires_at=clock.seconds() + 5))
+        world = World(channel, log=log, clock=clock)
+        log.settle()
+        reader = world.subscribe(ROOM, {"X": "1", "Last-Event-ID": "0"})
+        self.assertEqual((log.reads_waiting, reader.status), (1, 0))
+        world.advance(6)
+        log.settle()
+        self.assertEqual((reader.status, reader.code), (401, "credentials-expired"))
+        self.assertEqual(len(world.parts.sessions), 0)
 
     def test_nothing_is_left(self) -> None:
         """A reader that has left is nowhere any more."""

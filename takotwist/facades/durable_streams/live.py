@@ -63,12 +63,17 @@ class Waiting:
         else:
             self.over.errback(refusal)
 
+    def forget(self) -> None:
+        """Nobody asks any more how it ended: whoever waited may have left before it had begun."""
+        self.over.addErrback(lambda _: None)
+
 
 class LiveEvents:
     """One event stream, from its head to its end.
 
     :param cursor: gives the next one.
     :ivar key: of the stream's topic.
+    :ivar refusal: why it was ended before it had a head, which is then the answer.
     """
 
     session: Session
@@ -93,6 +98,7 @@ class LiveEvents:
         self._to = after
         self._stream: EventStream | None = None
         self._comments = Comments(KEEPALIVE_SECONDS)
+        self.refusal: Refusal | None = None
 
     def opened(self, cursor: int, reset: Refusal | None) -> None:
         """Send the head, and where the reader is if there is nothing else to say."""
@@ -118,6 +124,8 @@ class LiveEvents:
         self.session.close("stream over" if refusal is None else refusal.code)
         if self._stream is not None:
             self._stream.close()
+        else:
+            self.refusal = refusal
 
     def keep_alive(self) -> None:
         """Write a comment where nothing else was written for a while."""

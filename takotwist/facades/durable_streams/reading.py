@@ -177,6 +177,7 @@ class StreamReader:
                     await waiting.over
                 finally:
                     session.close("answered")
+                    waiting.forget()
             if request.gone:
                 return
             now = await self.streams.look(admitted.asked.topic)
@@ -211,6 +212,8 @@ class StreamReader:
             events.key = admitted.asked.topic.key
             try:
                 await session.subscribe(admitted, after, False, events.opened, events.end)
+                if events.refusal is not None:
+                    raise events.refusal
             except BaseException:
                 session.close("refused")
                 raise
