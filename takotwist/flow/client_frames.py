@@ -28,7 +28,8 @@ from takotwist.trampoline import started
 _logger = Logger()
 
 
-#: What becomes of a frame: the stored message, `None` where it was dropped, or the refusal.
+#: What becomes of a frame: the stored message, `None` where it was dropped, by the app or because
+#: the connection has gone, or the refusal.
 Outcome = Callable[[Appended | Refusal | None], None]
 
 
@@ -58,8 +59,9 @@ class ClientFrames:
     _idle: Deferred[None] | None = attrs.field(default=None, init=False)
 
     def received(self, draft: Draft, idempotency_key: str | None, outcome: Outcome) -> None:
-        """Take one frame.  `outcome` is called once, unless the connection closes first."""
+        """Take one frame.  `outcome` is called once, also after the connection has gone."""
         if self._closed:
+            outcome(None)
             return
         if self._ended is not None:
             outcome(self._ended)
@@ -82,9 +84,10 @@ class ClientFrames:
         return self._idle
 
     def close(self) -> None:
-        """The connection is gone: forget what waits.  What is under way is finished."""
+        """The connection is gone: drop what waits.  What is under way is finished."""
         self._closed = True
-        self._forget_waiting()
+        for _, _, outcome in self._forget_waiting():
+            outcome(None)
 
     def end(self, refusal: Refusal) -> None:
         """The server ended the subscription, and the connection stays: refuse what waits."""
@@ -115,24 +118,23 @@ class ClientFrames:
                 try:
                     storing = await self._handle(draft, key)
                 except Refusal as refusal:
-                    self._tell(outcome, refusal)
+                    outcome(refusal)
                     continue
                 except Exception:
                     _logger.failure("handling a frame failed")
-                    self._tell(outcome, InternalError())
+                    outcome(InternalError())
                     continue
                 if storing is None:
-                    self._tell(outcome, None)
+                    outcome(None)
                 else:
                     # Not awaited: the next frame's handler may run while this
                     # one commits; the order of offers is the order of ids.
                     storing.addCallbacks(
-                        lambda appended, outcome=outcome: self._tell(outcome, appended),
-                        lambda failure, outcome=outcome: self._tell(
-                            outcome,
+                        outcome,
+                        lambda failure, outcome=outcome: outcome(
                             failure.value
                             if isinstance(failure.value, Refusal)
-                            else InternalError(),
+                            else InternalError()
                         ),
                     )
         finally:
@@ -140,10 +142,6 @@ class ClientFrames:
             if self._idle is not None and not self._waiting:
                 idle, self._idle = self._idle, None
                 idle.callback(None)
-
-    def _tell(self, outcome: Outcome, result: Appended | Refusal | None) -> None:
-        if not self._closed:
-            outcome(result)
 
     async def _handle(self, draft: Draft, key: str | None) -> Deferred[Appended] | None:
         asked = self.asked

@@ -265,6 +265,8 @@ class ChannelSpeaker:
             self._roster.take(frame)
 
     def _answer(self, ref: Ref, result: Appended | Refusal | None) -> None:
+        if self._wire.session.closed:
+            return
         if isinstance(result, Refusal):
             self._refused(result, ref)
         elif self._explicit and ref is not None:

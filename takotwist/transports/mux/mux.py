@@ -221,6 +221,8 @@ class Mux:
         )
 
     def _stored(self, ref: Ref, result: Appended | Refusal | None) -> None:
+        if self._wire.session.closed:
+            return
         if isinstance(result, Refusal):
             self._refused(result, ref)
         else:
