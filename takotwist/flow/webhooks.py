@@ -235,6 +235,9 @@ class Courier:
         pause = None if due is None else max(0.0, due - now)
         if not self.publishing.log.everything:
             pause = LOOK_SECONDS if pause is None else min(pause, LOOK_SECONDS)
+        if self._unstored:
+            # However long a lane waits for its endpoint.
+            pause = RETRY_SECONDS if pause is None else min(pause, RETRY_SECONDS)
         if pause is not None:
             self._passes.look_in(pause)
 

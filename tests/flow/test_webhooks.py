@@ -58,6 +58,18 @@ class Receiver:
         return [one["type"] for one in self.got]
 
 
+class FailingLog(InMemoryReplayLog):
+    """A log that can be broken."""
+
+    broken = False
+
+    def append(self, entries: Any, now_us: int) -> Any:
+        """See `IReplayLog`."""
+        if self.broken:
+            return fail(StoreUnavailable())
+        return InMemoryReplayLog.append(self, entries, now_us)
+
+
 def world(receiver: Receiver, endpoint: EndpointKeys = NATIVE, **more: Any) -> World:
     """A server with one channel and one endpoint."""
     config = Config(webhooks=Webhooks(endpoints=(endpoint,)))
@@ -203,18 +215,9 @@ class NativeTests(SynchronousTestCase):
 
     def test_store(self) -> None:
         """That the log failed is told when it works again, and nothing is lost by it."""
-
-        class Failing(InMemoryReplayLog):
-            broken = False
-
-            def append(self, entries: Any, now_us: int) -> Any:
-                if self.broken:
-                    return fail(StoreUnavailable())
-                return InMemoryReplayLog.append(self, entries, now_us)
-
         clock, receiver = WorldClock(), Receiver()
         clock.rightNow = 1_763_700_000.0
-        log = Failing(clock)
+        log = FailingLog(clock)
         here = world(receiver, log=log, clock=clock)
         here.advance(2)
         log.broken = True
@@ -224,6 +227,24 @@ class NativeTests(SynchronousTestCase):
         log.broken = False
         here.advance(10)
         self.assertEqual(sorted(receiver.types), ["store.unavailable", "topic.occupied"])
+
+    def test_store_while_another_waits(self) -> None:
+        """What could not be stored is stored soon, however long a lane waits for its endpoint."""
+        failing = {"topic.occupied"}
+        receiver = Receiver(answer=lambda event: 503 if event["type"] in failing else 200)
+        clock = WorldClock()
+        clock.rightNow = 1_763_700_000.0
+        log = FailingLog(clock)
+        here = world(receiver, log=log, clock=clock)
+        here.subscribe("/channels/news")
+        here.advance(1200)
+        tries = len(receiver.got)
+        log.broken = True
+        here.request("POST", "/channels/none", body=b"{}")
+        here.advance(15)
+        log.broken = False
+        here.advance(30)
+        self.assertIn("connection.refused", receiver.types[tries:])
 
     def test_members(self) -> None:
         """Who joins and leaves a channel with presence."""
