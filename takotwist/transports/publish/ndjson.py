@@ -63,6 +63,8 @@ def publish_lines(
     lines = LineStream(transport, request, asked, sender, key)
     request.let_body_be_quiet()
     request.registerProducer(lines, True)
+    # A body that has come whole is not told of a loss, and its answers may still be due.
+    request.notifyFinish().addErrback(lambda _: lines.body_lost())
     request.stream_body(lines)
 
 

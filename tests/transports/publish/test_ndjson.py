@@ -28,6 +28,7 @@ class LineStreamTests(SynchronousTestCase):
         clock.rightNow = BEGINNING
         self.log = ManualLog(InMemoryReplayLog(clock))
         self.world = World(define_channel("news"), config=CONFIG, log=self.log)
+        self.timers = len(self.world.parts.deadlines)
 
     def test_lines(self) -> None:
         """Lines are answered in their order, and what is bad among them is said in its place."""
@@ -40,6 +41,18 @@ class LineStreamTests(SynchronousTestCase):
         self.assertIn(b"body-invalid", second)
         self.assertIn(b'"data":3', third)
         self.assertTrue(publish.ended)
+
+    def test_left_before_the_answers(self) -> None:
+        """A client that has sent all and leaves is written to no more; its lines are stored."""
+        headers = {**BEARER, "Content-Type": "application/x-ndjson"}
+        publish = self.world.request("POST", PATH, headers, b'{"type":"msg","data":1}\nno JSON\n')
+        publish.leave()
+        self.log.settle()
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual(len(self.world.parts.deadlines), self.timers)
+        asking = self.world.get(f"{PATH}/history")
+        self.log.settle()
+        self.assertEqual([one["data"] for one in asking.json["messages"]], [1])
 
     def stream(self, **times: float) -> Any:
         """An NDJSON publish whose body has begun and not ended."""
