@@ -55,7 +55,11 @@ def drive(awaitable: Awaitable[A]) -> Deferred[A]:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return started(_refusing_futures(_steps(awaitable)))
-    return Deferred.fromFuture(loop.create_task(_with_both(awaitable, loop)))
+    task = loop.create_task(_with_both(awaitable, loop))
+    if isinstance(awaitable, Coroutine):
+        # A task that is cancelled before its first turn leaves it as it was, never awaited.
+        task.add_done_callback(lambda _: awaitable.close())
+    return Deferred.fromFuture(task)
 
 
 def started(steps: Steps[A] | Coro[A]) -> Deferred[A]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from contextvars import ContextVar
+from gc import collect
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -115,6 +117,28 @@ class TestAsyncio(AuthorizeLocalCase):
 
         asyncio.run(main())
         self.assertEqual(cancelled, [True])
+
+    def test_cancelled_before_it_began(self) -> None:
+        """Nothing is left of a coroutine whose task had no turn yet, and nothing is warned of."""
+        began: list[bool] = []
+
+        async def work() -> None:
+            began.append(True)
+
+        async def main() -> None:
+            doing = drive(work())
+            doing.cancel()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            self.failureResultOf(doing, asyncio.CancelledError)
+
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            asyncio.run(main())
+            collect()
+        # Others may have left something to be collected too.
+        mine = [str(one.message) for one in warned if "test_cancelled" in str(one.message)]
+        self.assertEqual((mine, began), ([], []))
 
     def test_asyncio_without_its_reactor(self) -> None:
         """Where no asyncio loop runs, the log says how to start the server."""

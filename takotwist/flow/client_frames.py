@@ -132,9 +132,7 @@ class ClientFrames:
                     storing.addCallbacks(
                         outcome,
                         lambda failure, outcome=outcome: outcome(
-                            failure.value
-                            if isinstance(failure.value, Refusal)
-                            else InternalError()
+                            failure.value if isinstance(failure.value, Refusal) else InternalError()
                         ),
                     )
         finally:

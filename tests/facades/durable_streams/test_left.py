@@ -10,6 +10,7 @@ from takotwist import Grant, define_channel
 from takotwist.adapters.memory.log import InMemoryReplayLog
 from takotwist.core.durable_stream import End
 from takotwist.core.topic import Topic
+from takotwist.errors import CredentialsExpired
 from takotwist.testing.manual_log import ManualLog
 from takotwist.testing.memory_peer import HttpPeer
 from takotwist.testing.world import BEGINNING, WorldClock
@@ -54,7 +55,7 @@ class ReaderLeftTests(SynchronousTestCase):
             self.log.settle()
             self.assertEqual(len(self.here.world.parts.sessions), 0)
         collect()
-        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual(self.flushLoggedErrors(CredentialsExpired), [])
 
 
 class LeftTests(SynchronousTestCase):
