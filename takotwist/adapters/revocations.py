@@ -116,7 +116,10 @@ def revoke(path: Path, subject: str, at: int) -> None:
             if size:
                 stream.seek(-1, os.SEEK_END)
                 line = line if stream.read(1) == b"\n" else b"\n" + line
-            stream.write(line)
+            if os.write(descriptor, line) != len(line):
+                # A part of a line would revoke nobody, and keep the file from being read.
+                os.ftruncate(descriptor, size)
+                raise ValueError("the disk is full")
             os.fsync(descriptor)
     except OSError as failure:
         raise ValueError(failure.strerror or "it cannot be written") from None

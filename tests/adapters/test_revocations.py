@@ -80,3 +80,11 @@ class RevocationsTests(SynchronousTestCase):
         self.assertEqual(self.path.stat().st_size, MAX_BYTES - 3)
         self.path.write_bytes(b"#" * (MAX_BYTES + 1))
         self.assertRaises(ValueError, read_revocations, self.path)
+
+    def test_disk_that_is_full(self) -> None:
+        """A line that does not fit is said, and no part of it stays."""
+        revoke(self.path, "ann", 1)
+        write = os.write
+        self.patch(os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+        self.assertIn("full", str(self.assertRaises(ValueError, revoke, self.path, "bob", 2)))
+        self.assertEqual(read_revocations(self.path), {"ann": 1.0})
