@@ -363,12 +363,13 @@ class WorkerLog:
             self._logger.info("the log's writer is there again")
         self._pause = FIRST_PAUSE
         connection.welcomed = True
+        # In the order in which they were made: a batch has its place.  Before the report, by which
+        # others are made, which are sent at once.
+        for call in list(self._calls.values()):
+            connection.send(call.frame)
         if welcome.head > self.head:
             changed = [key for key in map(text, welcome.changed) if key in self._topics]
             self._report(Report(welcome.head, (), changed or ()))
-        # In the order in which they were made: a batch has its place.
-        for call in list(self._calls.values()):
-            connection.send(call.frame)
         if self._info:
             self._renew()
         started, self._started = self._started, []
