@@ -206,7 +206,9 @@ class NodesRead(msgspec.Struct, array_like=True, frozen=True, tag=9):
 
 
 Asked = Hello | Follow | Unfollow | AppendBatch | Read | Newest | Stats | Renew | Nodes
-Told = Welcome | ReportFrame | Done | Failed | Answers | PageRead | Number | StatsRead | NodesRead
+#: Of one call.
+Answer = Done | Failed | Answers | PageRead | Number | StatsRead | NodesRead
+Told = Welcome | ReportFrame | Answer
 
 ASKED = msgspec.msgpack.Decoder(Asked)
 TOLD = msgspec.msgpack.Decoder(Told)

@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from takotwist.adapters.shared.frame_reader import VERSION
 from takotwist.adapters.shared.frames import (
+    Answer,
     AppendBatch,
     Asked,
     Failed,
@@ -346,7 +347,7 @@ class WorkerLog:
         else:
             self._answered(frame)
 
-    def _answered(self, frame: Any) -> None:
+    def _answered(self, frame: Answer) -> None:
         call = self._calls.pop(frame.call, None)
         if call is None:
             return
