@@ -180,7 +180,8 @@ class AcmeRenewal(Service):
                 if asked and is_due(folder.pair(), folder.domains, record, now):
                     self._say_when(record.next_try)
                 return
-        except ConfigError as bad:
+        except (ConfigError, OSError) as bad:
+            # Not one of these is the last look.
             self._complain(str(bad))
             return
         self._busy = True
@@ -191,7 +192,12 @@ class AcmeRenewal(Service):
                 authority=folder.directory,
                 names=names,
             )
-        self._beside(lambda: self._run(what, asked))
+        try:
+            self._beside(lambda: self._run(what, asked))
+        except RuntimeError as bad:
+            # There is no thread to be had now.
+            self._busy, self._asked = False, asked
+            self._complain(str(bad))
 
     def _run(self, what: What, asked: bool) -> None:
         """In the thread."""

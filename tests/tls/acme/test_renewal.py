@@ -227,6 +227,35 @@ class RenewalTests(SynchronousTestCase):
         self.clock.advance(INTERVAL)
         self.assertEqual((self.authority.asked, self.obtained), ([], 0))
 
+    def test_folder_that_cannot_be_used(self) -> None:
+        """A look that meets an error of the system is not the last one."""
+        self.authority.failing = OrderFailed("away")
+        self.start()
+        self.service.stopService()
+        self.service = self.of()
+        broken = self.patch(
+            AcmeFolder, "locked", lambda *_: (_ for _ in ()).throw(OSError(24, "no descriptor"))
+        )
+        self.start()
+        broken.restore()
+        self.authority.failing = None
+        self.pass_days(0.2)
+        self.assertEqual(self.obtained, 1)
+
+    def test_no_thread(self) -> None:
+        """Where no thread can be had, the next look tries again."""
+        beside = self.beside
+
+        def none(function: Callable[[], None]) -> None:
+            raise RuntimeError("can't start new thread")
+
+        self.beside = none  # type: ignore[method-assign]
+        self.service = self.of()
+        self.start()
+        self.service._beside = beside
+        self.clock.advance(INTERVAL)
+        self.assertEqual(self.obtained, 1)
+
     def test_broken_file(self) -> None:
         """A certificate that somebody broke is said, and nothing is ordered for it unasked."""
         self.start()
