@@ -64,7 +64,15 @@ class HandedSocket:
     def accept(self) -> tuple[socket.socket, object]:
         """See `socket.socket.accept`."""
         while not self._ended:
-            descriptor = receive(self._channel)
+            try:
+                descriptor = receive(self._channel)
+            except OSError as failure:
+                if failure.errno == errno.ECONNABORTED:
+                    # Lost for want of a descriptor.  Not counted it would be taken to lie here
+                    # for ever, and eight such to mean that this worker hangs.
+                    self._counts.taken[self._slot] += 1
+                    self._closed()
+                raise
             if descriptor is None:
                 self._ended = True
                 self.port.stopReading()

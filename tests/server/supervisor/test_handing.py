@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import socket
 from typing import Any, cast
 
@@ -283,6 +285,20 @@ class HandedSocketTests(Base):
         self.handed.family = socket.AF_INET
         self.assertRaises(BlockingIOError, self.handed.accept)
         self.assertEqual((self.counts.taken[2], self.counts.closed[2]), (1, 1))
+
+    def test_no_descriptor_left(self) -> None:
+        """A connection that was lost on its way is counted as one that has come and gone."""
+        self.come(2)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with open(os.devnull) as highest:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (highest.fileno(), hard))
+            try:
+                lost = self.assertRaises(OSError, self.handed.accept)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        self.assertEqual(lost.errno, errno.ECONNABORTED)
+        self.handed.accept()[0].close()
+        self.assertEqual((self.counts.taken[2], self.counts.closed[2]), (2, 2))
 
 
 class SharedCountsTests(SynchronousTestCase):
