@@ -73,9 +73,12 @@ def free_port() -> int:
             return port
 
 
-def wait_until(true: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+def wait_until(
+    true: Callable[[], Any], what: str | Callable[[], str], seconds: float = 60.0
+) -> Any:
     """Look again and again until `true()` is; its value.
 
+    :param what: is waited for; called where it shows what there was in the end.
     :raises AssertionError: it did not become so in `seconds`.
     """
     until = time.monotonic() + seconds
@@ -84,7 +87,8 @@ def wait_until(true: Callable[[], Any], what: str, seconds: float = 20.0) -> Any
         if value:
             return value
         if time.monotonic() > until:
-            raise AssertionError(f"not within {seconds} s: {what}")
+            said = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {seconds} s: {said}")
         time.sleep(0.01)
 
 
@@ -211,7 +215,7 @@ class ServerProcess:
             self.wait_ready()
         return self
 
-    def wait_ready(self, seconds: float = 20.0) -> None:
+    def wait_ready(self, seconds: float = 60.0) -> None:
         """Wait until it serves."""
 
         def ready() -> bool:
@@ -220,7 +224,7 @@ class ServerProcess:
                 raise AssertionError(f"the server ended:\n{self.log}")
             return self.READY in self.log[self._begun_at :]
 
-        wait_until(ready, f"a server that is ready:\n{self.log}", seconds)
+        wait_until(ready, lambda: f"a server that is ready:\n{self.log}", seconds)
 
     @property
     def pid(self) -> int:
@@ -233,7 +237,7 @@ class ServerProcess:
         assert self._process is not None, "not started"
         self._process.send_signal(number)
 
-    def wait(self, seconds: float = 20.0) -> int:
+    def wait(self, seconds: float = 60.0) -> int:
         """Wait for its end; the exit code."""
         assert self._process is not None, "not started"
         code = self._process.wait(seconds)
@@ -263,7 +267,7 @@ class ServerProcess:
         self.signal(signal.SIGHUP)
         wait_until(
             lambda: self.log.count("the configuration was read again") > before,
-            f"a reload:\n{self.log}",
+            lambda: f"a reload:\n{self.log}",
         )
 
     def close(self) -> None:

@@ -55,7 +55,7 @@ class Seen:
 class Http3Case(TestCase):
     """A server with a page and a certificate of its own."""
 
-    timeout = 60
+    timeout = 120
     config = ""
 
     def setUp(self) -> None:
@@ -190,7 +190,7 @@ class KillTests(Http3Case):
         [first] = await self.publish("before")
         await seen.until(b"before")
         await self._restart()
-        await client.reset.addTimeout(2, reactor)  # type: ignore[arg-type]
+        await client.reset.addTimeout(10, reactor)  # type: ignore[arg-type]
         await self.publish("after")
         seen, client = Seen(), self.client()
         client.request(path, fields={"last-event-id": first["id"]}, on_data=seen.came)
@@ -206,7 +206,7 @@ class KillTests(Http3Case):
         await deferToThread(self.server.start)
         self.assertFalse(client.reset.called)
         client.ping()
-        await client.reset.addTimeout(2, reactor)  # type: ignore[arg-type]
+        await client.reset.addTimeout(10, reactor)  # type: ignore[arg-type]
 
     async def test_who_was_told(self) -> None:
         """After a stop nobody is told again."""

@@ -25,11 +25,15 @@ from twisted.logger import Logger
 from takotwist.streams.http3.admission import HEAD_TOO_LARGE, Application, begin_request
 from takotwist.streams.http3.config import Http3Config
 from takotwist.streams.http3.link import Header, Sessions
-from takotwist.streams.http3.quic import BoundedQuic, QuicDriver
+from takotwist.streams.http3.quic import ROUNDING, BoundedQuic, QuicDriver
 from takotwist.streams.http3.stateless import Address
 from takotwist.streams.http3.streams import HeadTooLarge, Http3Framing, StreamTable
 from takotwist.streams.http3.unfinished_heads import UnfinishedHeads
 from takotwist.streams.unfinished import Cut, Unfinished
+
+#: Seconds for a handshake that is under way when its server leaves, and for the first request after
+#: it; many handshakes do not come to an end at all, and the stop waits for them.
+NEWCOMER_SECONDS = 3.0
 
 _StreamEvent = quic.StreamDataReceived | quic.StreamReset | quic.StopSendingReceived
 
@@ -98,7 +102,9 @@ class Http3Connection:
         self._sessions: Sessions | None = None
         self._next_request = 0
         self._over = False
-        self._draining = False
+        self._leaving = self._draining = False
+        #: When the first request is late.
+        self._first_by = 0.0
 
     @property
     def busy(self) -> bool:
@@ -114,14 +120,16 @@ class Http3Connection:
             self._heads.count()
 
     def drain(self) -> None:
-        """Take no new requests, and close once those under way are done (GOAWAY)."""
-        if self._draining or self._over:
+        """Take no new requests, and close once those under way are done (GOAWAY).
+
+        Who has just come is served first: its handshake is finished, and its first request has a
+        round trip to come.  A close in the handshake is a failure to a client, and no GOAWAY.
+        """
+        if self._leaving or self._over:
             return
-        self._draining = True
-        if self._streams.framing is not None:
-            self._streams.framing.send_goaway(self._next_request)
-        if self._sessions is not None:
-            self._sessions.drain()
+        self._leaving = True
+        self._driver.hasten_handshake(NEWCOMER_SECONDS)
+        self._go_away()
         self._driver.flush()
 
     def close(self, code: int, reason: str) -> None:
@@ -129,7 +137,10 @@ class Http3Connection:
         if self._sessions is not None and not self._over:
             self._sessions.stop()
             self._driver.flush()
-        self._quic.close(error_code=code, reason_phrase=reason)
+        if self._driver.in_handshake:
+            self._quic.refuse(reason)
+        else:
+            self._quic.close(error_code=code, reason_phrase=reason)
         self._lose(reason)
         self._driver.flush()
 
@@ -161,6 +172,7 @@ class Http3Connection:
                 pass
             case quic.HandshakeCompleted():
                 self._quic.forget_handshake()
+                self._first_by = self._driver.now + min(self._quic.round_trip, NEWCOMER_SECONDS)
                 if self._driver.handshake_ended():
                     self._table.handshake_ended()
             case quic.ProtocolNegotiated():
@@ -267,6 +279,21 @@ class Http3Connection:
             self._quic.close(error_code=ErrorCode.H3_NO_ERROR, reason_phrase="shutting down")
             self._lose("shutting down")
             self._driver.flush_soon()
+        else:
+            self._go_away()
+
+    def _go_away(self) -> None:
+        if not self._leaving or self._draining or self._over or self._driver.in_handshake:
+            return
+        if not self._next_request and self._driver.now + ROUNDING < self._first_by:
+            self._driver.wake_at(self._first_by)
+            return
+        self._draining = True
+        if self._streams.framing is not None:
+            self._streams.framing.send_goaway(self._next_request)
+        if self._sessions is not None:
+            self._sessions.drain()
+        self._driver.flush_soon()
 
     def _lose_if_closed(self) -> None:
         if self._quic.is_over:

@@ -17,11 +17,10 @@ from collections.abc import Callable
 from typing import Any
 
 from aioquic.buffer import Buffer
-from aioquic.h3.connection import ErrorCode
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import Limit, QuicConnection
 from aioquic.quic.events import QuicEvent
-from aioquic.quic.packet import QuicFrameType
+from aioquic.quic.packet import QuicErrorCode, QuicFrameType
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from takotwist.streams.http3.config import Http3Config
@@ -93,6 +92,14 @@ class BoundedQuic(QuicConnection):
                 # aioquic's own are random, and nobody knows them after a restart.
                 one.stateless_reset_token = self._reset_token(one.cid)
 
+    def refuse(self, reason: str) -> None:
+        """Close during the handshake.
+
+        By a code of QUIC's, because one of the application's does not leave before the handshake
+        is over: the client would see APPLICATION_ERROR and no reason (RFC 9000 section 10.2.3).
+        """
+        self.close(QuicErrorCode.CONNECTION_REFUSED, QuicFrameType.PADDING, reason)
+
     # Receiving
 
     def hold(self, stream_id: int, count: int) -> None:
@@ -157,6 +164,12 @@ class BoundedQuic(QuicConnection):
         if not remote:
             return 0
         return max(0, min(self._max_datagram_size, remote) - DATAGRAM_OVERHEAD)
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds in which an answer would come, with what may be lost and sent again."""
+        probe: float = self._loss.get_probe_timeout()
+        return 3 * probe
 
     @property
     def is_over(self) -> bool:
@@ -226,6 +239,7 @@ class QuicDriver:
         self._discarded = False
         self._now = self._heard = self._probed = clock.seconds()
         self._handshake_by: float | None = self._now + config.handshake_timeout
+        self._wake_at: float | None = None
 
     def datagram_received(self, data: bytes, address: Address) -> None:
         """One UDP datagram for this connection."""
@@ -233,6 +247,25 @@ class QuicDriver:
         self._quic.receive_datagram(data, address, now=self._heard)
         self._process_events()
         self.flush_soon()
+
+    @property
+    def now(self) -> float:
+        """The time of this turn."""
+        return self._now
+
+    def wake_at(self, when: float) -> None:
+        """From `on_flushed`: have the next flush then at the latest."""
+        self._wake_at = when
+
+    @property
+    def in_handshake(self) -> bool:
+        """True until `handshake_ended`."""
+        return self._handshake_by is not None
+
+    def hasten_handshake(self, seconds: float) -> None:
+        """Have the handshake end in `seconds`, where it is under way; flush then."""
+        if self._handshake_by is not None:
+            self._handshake_by = min(self._handshake_by, self._tick() + seconds)
 
     def handshake_ended(self) -> bool:
         """The handshake needs no deadline any more; whether it had one until now."""
@@ -259,6 +292,7 @@ class QuicDriver:
             self._process_events()
             for data, address in datagrams:
                 self._transmit(data, address)
+        self._wake_at = None
         self._on_flushed()
         self._arm()
 
@@ -285,7 +319,7 @@ class QuicDriver:
         return max(self._heard, self._probed) + self._keepalive
 
     def _arm(self) -> None:
-        wishes = (self._quic.get_timer(), self._handshake_by, self._keepalive_at())
+        wishes = (self._quic.get_timer(), self._handshake_by, self._keepalive_at(), self._wake_at)
         due = min((wish for wish in wishes if wish is not None), default=None)
         if due is None or self._discarded:
             return
@@ -301,7 +335,7 @@ class QuicDriver:
         self._timer = None
         now = self._tick() + ROUNDING
         if self._handshake_by is not None and now >= self._handshake_by:
-            self._quic.close(error_code=ErrorCode.H3_NO_ERROR, reason_phrase="handshake too slow")
+            self._quic.refuse("handshake too slow")
         due = self._quic.get_timer()
         if due is not None and now >= due:
             self._quic.handle_timer(now=max(self._now, due))

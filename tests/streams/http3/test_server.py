@@ -9,14 +9,31 @@ from datetime import UTC, datetime
 
 from aioquic.h3.connection import ErrorCode
 from aioquic.quic.events import ConnectionTerminated, StreamReset
+from aioquic.quic.packet import QuicErrorCode
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.streams.http3 import Http3Config, alt_svc
+from takotwist.streams.http3.connection import NEWCOMER_SECONDS
 from takotwist.streams.webtransport import WebTransportSession, webtransport
 from takotwist.tls.certificate import short_lived_certificate
 from tests.streams.http3.resources import Open, Recorder
-from tests.streams.http3.wire import Net
+from tests.streams.http3.wire import Client, Net
+
+
+def hello(client: Client) -> None:
+    """Give the server the client's first datagrams; what it answers stays on the wire."""
+    for data, _ in client.quic.datagrams_to_send(now=client.clock.seconds()):
+        client.net.server.protocol.datagramReceived(data, client.address)
+    client.clock.advance(0)
+
+
+def close_code(client: Client) -> int | None:
+    """The code with which the connection was closed."""
+    for event in client.quic_events:
+        if isinstance(event, ConnectionTerminated):
+            return event.error_code
+    return None
 
 
 class StopTests(SynchronousTestCase):
@@ -95,6 +112,41 @@ class StopTests(SynchronousTestCase):
         net.server.stop()
         net.client(("203.0.113.1", 9))
         self.assertEqual(net.server.connections, 1)
+
+    def test_handshake_is_finished(self) -> None:
+        """A client that has just come as the stop begins is served, and told to go after that."""
+        resource = Open()
+        net = Net(resource)
+        client, other = net.stranger(), net.stranger(("203.0.113.1", 9))
+        asked = client.request()
+        for one in net.clients:
+            hello(one)
+        stopped = net.server.stop(9)
+        net.pump(0.5)
+        self.assertEqual(close_code(other), ErrorCode.H3_NO_ERROR)
+        self.assertNoResult(stopped)
+        resource.request.finish()
+        net.pump(0.5)
+        self.successResultOf(stopped)
+        self.assertTrue(client.ended(asked))
+        self.assertEqual((client.status(asked), close_code(client)), (200, ErrorCode.H3_NO_ERROR))
+
+    def test_handshake_that_stops(self) -> None:
+        """Who does not finish a handshake is not waited for long, and is refused then."""
+        for given, waited in ((9.0, NEWCOMER_SECONDS), (1.0, 1.0)):
+            net = Net(Recorder())
+            client = net.stranger()
+            hello(client)
+            net.clients.remove(client)
+            stopped = net.server.stop(given)
+            net.pump(waited - 0.1)
+            self.assertNoResult(stopped)
+            net.clients.append(client)
+            net.wire.sent.clear()
+            self.patch(client.quic, "datagrams_to_send", lambda now: [])
+            net.pump(1)
+            self.successResultOf(stopped)
+            self.assertEqual(close_code(client), QuicErrorCode.CONNECTION_REFUSED)
 
     def test_sessions_are_drained(self) -> None:
         """A session is asked to end, and closed with 1001 where it does not."""
