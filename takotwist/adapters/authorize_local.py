@@ -15,7 +15,6 @@ from typing import Protocol, TypeVar
 import attrs
 import msgspec
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import blockingCallFromThread
 from twisted.logger import Logger
 from twisted.python.threadable import isInIOThread
@@ -42,6 +41,7 @@ from takotwist.app.calls import (
 from takotwist.app.channel import Channel
 from takotwist.app.published import Published
 from takotwist.app.stream_call import StreamCall, StreamLine, StreamReply
+from takotwist.app.stream_line_twisted import ReactorTime
 from takotwist.app.types import failure_text
 from takotwist.core.authorization import AuthRequest, Frame, Grant, Verdict
 from takotwist.core.counted import counted
@@ -173,25 +173,16 @@ class Streams(Protocol):
 
 
 @attrs.frozen(slots=True)
-class _LocalLine:
+class _LocalLine(ReactorTime):
     """A writer's way, in the reactor's thread; see `StreamLine`."""
 
-    _reactor: IReactorTime
     _streams: Streams
     _channel: str
     _params: JsonObject
 
-    def now(self) -> float:
-        seconds: float = self._reactor.seconds()
-        return seconds
-
     def ask(self, call: StreamCall, told: Callable[[StreamReply | BaseException], None]) -> None:
         asked = self._streams.ask(self._channel, self._params, call)
         asked.addCallbacks(told, lambda failure: told(failure.value))
-
-    def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], object]:
-        later = self._reactor.callLater(seconds, action)
-        return lambda: later.cancel() if later.active() else None
 
     def waiting(self) -> tuple[Awaitable[None], Callable[[], None]]:
         waiting: Deferred[None] = Deferred()

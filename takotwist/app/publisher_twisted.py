@@ -7,53 +7,19 @@ is the app's, is ever held.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
-from takotwist.app.awaited_exchange import Request
 from takotwist.app.http_exchange_twisted import TwistedExchange
 from takotwist.app.publish_wire import draft_of, drafts_of, read_ended
 from takotwist.app.published import Published
 from takotwist.app.publisher import Publisher, members_of
 from takotwist.app.stream_call import StreamCall, StreamLine, StreamReply
-from takotwist.app.stream_wire import read_reply
+from takotwist.app.stream_line_twisted import TwistedLine
 from takotwist.app.stream_writer import MessageWriter, Of, open_call
 from takotwist.core.topic import Draft
-
-
-class _TwistedLine:
-    """A writer's way to a server elsewhere, under a reactor; see `StreamLine`."""
-
-    def __init__(
-        self,
-        reactor: IReactorTime,
-        exchange: TwistedExchange,
-        request: Callable[[StreamCall, float], Request],
-    ) -> None:
-        self._reactor, self._exchange, self._request = reactor, exchange, request
-
-    def now(self) -> float:
-        seconds: float = self._reactor.seconds()
-        return seconds
-
-    def ask(self, call: StreamCall, told: Callable[[StreamReply | BaseException], None]) -> None:
-        asked = maybeDeferred(self._request, call, self._exchange.now()).addCallback(
-            lambda request: ensureDeferred(self._exchange.answered(request, read_reply))
-        )
-        asked.addCallbacks(told, lambda failure: told(failure.value))
-
-    def call_later(self, seconds: float, action: Callable[[], None]) -> Callable[[], object]:
-        later = self._reactor.callLater(seconds, action)
-        return lambda: later.cancel() if later.active() else None
-
-    def waiting(self) -> tuple[Awaitable[None], Callable[[], None]]:
-        waiting: Deferred[None] = Deferred()
-        return waiting, lambda: None if waiting.called else waiting.callback(None)
-
-    def watch(self, id: str, ended: Callable[[str, str], object]) -> Callable[[], None]:
-        return lambda: None
 
 
 class DeferredPublisher:
@@ -168,7 +134,7 @@ class DeferredPublisher:
     def stream_line(self, channel: str, params: Mapping[str, object]) -> StreamLine:
         """As `Publishing.stream_line`."""
         publisher = self._publisher
-        return _TwistedLine(
+        return TwistedLine(
             self._clock,
             self._exchange,
             lambda call, now: publisher.stream_request(channel, params, call, now),
