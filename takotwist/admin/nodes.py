@@ -22,6 +22,7 @@ from twisted.web.resource import Resource
 from takotwist.admin.page import WaitingPage
 from takotwist.core.node import Node
 from takotwist.errors import StoreUnavailable
+from takotwist.live.peers import VERSION
 from takotwist.streams.http.interface import BodyRequest
 
 #: Path of the page, on the private listener.
@@ -29,7 +30,8 @@ NODES_PATH = "/_tako/nodes"
 
 
 class NodeInfo(msgspec.Struct, frozen=True):
-    """One node, by its own words.
+    """One node, by its own words, which nodes of other releases read too: what is here stays, and
+    what comes has a default.
 
     :ivar id: stands in the ids of the live objects that it holds.
     :ivar label: of the node in metrics; the same after a restart.
@@ -41,6 +43,7 @@ class NodeInfo(msgspec.Struct, frozen=True):
     :ivar head: the id up to which the log has reported to it.
     :ivar topics: that have subscribers on it.
     :ivar secret: that a connection of another node begins with; on no page.
+    :ivar speaks: the version of what nodes say to each other.
     """
 
     id: str
@@ -59,6 +62,7 @@ class NodeInfo(msgspec.Struct, frozen=True):
     topics: int = 0
     secret: str = ""
     store_available: bool = True
+    speaks: int = 1
 
     def __repr__(self) -> str:
         return f"<NodeInfo {self.label} {self.id}>"
@@ -76,6 +80,7 @@ def this_process(id: str = "", worker: int = 1, peer: str = "", secret: str = ""
         pid=os.getpid(),
         version=version("takotwist"),
         secret=secret,
+        speaks=VERSION,
     )
 
 

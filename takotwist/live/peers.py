@@ -28,6 +28,10 @@ from takotwist.errors import Refusal
 #: Stands between the name of a node and the rest of an id.
 SEPARATOR = "."
 
+#: Of what nodes say to each other by these connections: greetings, kinds and outcomes.  A change
+#: that the release before would misread raises it; a field more, with a default, is none.
+VERSION = 1
+
 
 class NodeGone(Exception):
     """The node is not there any more, and what it held has ended."""
@@ -47,15 +51,22 @@ class Kind(IntEnum):
     BROKEN = 5
 
 
+class Spoken(msgspec.Struct, frozen=True):
+    """What every version can read of a greeting."""
+
+    version: int = 1
+
+
 class _Proven(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     secret: str = ""
+    version: int = 1
 
 
 class Greeting(_Proven, frozen=True, tag=True):
     """What a connection is for.
 
     :ivar node: who is meant: its address may have another's now.
-    :ivar secret: of that node; `Peers` adds it.
+    :ivar secret: of that node; `Peers` adds it, and the `version` of what follows.
     """
 
     node: str
@@ -176,7 +187,8 @@ class Peers(Protocol):
         """Connect to the node that `greeting` names.
 
         :raises NodeGone: it is not there any more.
-        :raises Overloaded: nobody knows; try again.
+        :raises Overloaded: nobody knows, or it is of a release that says these things in
+            another way; try again.
         """
 
     def others(self) -> Awaitable[Sequence[str]]:

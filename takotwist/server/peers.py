@@ -28,7 +28,7 @@ from takotwist.admin.nodes import NodeInfo, read_info
 from takotwist.core.node import Node
 from takotwist.errors import ConfigError, Overloaded, StoreUnavailable
 from takotwist.interfaces import IReactor
-from takotwist.live.peers import Greeting, NodeGone, PeerListener
+from takotwist.live.peers import VERSION, Greeting, NodeGone, PeerListener
 from takotwist.ports import INodeDirectory
 from takotwist.server.config import Config
 from takotwist.server.config.endpoint_text import LONGEST_SOCKET_PATH, EndpointText
@@ -67,6 +67,8 @@ class NodePeers:
     _looking: list[Deferred[bool]] = attrs.field(factory=list, init=False)
     _sockets: OpenSockets | None = attrs.field(default=None, init=False)
     _folders: dict[str, int] = attrs.field(factory=dict, init=False)
+    #: Nodes of another version, of which the log has heard.
+    _told: set[str] = attrs.field(factory=set, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     @classmethod
@@ -113,6 +115,7 @@ class NodePeers:
     async def connect(self, greeting: Greeting, listener: PeerListener) -> PeerConnection:
         """See `Peers`."""
         info = await self._info_of(greeting.node)
+        self._understands(info)
         endpoint = self._endpoint_of(info)
         factory = PeerFactory(lambda: PeerConnection(self._reactor, self._longest, listener))
         try:
@@ -124,7 +127,7 @@ class NodePeers:
                 # Its socket went with it.
                 raise NodeGone from None
             raise Overloaded("Another node cannot be reached now.") from None
-        connection.greet(msgspec.structs.replace(greeting, secret=info.secret))
+        connection.greet(msgspec.structs.replace(greeting, secret=info.secret, version=VERSION))
         return connection
 
     async def others(self) -> Sequence[str]:
@@ -144,6 +147,24 @@ class NodePeers:
             if name not in self._known:
                 raise NodeGone if asked else Overloaded
         return self._known[name]
+
+    def _understands(self, info: NodeInfo) -> None:
+        """Rule: a node of another version is told nothing, since it might misread it.  What it
+        holds is there all the same, for pages that reach nodes of its version."""
+        if info.speaks == VERSION:
+            return
+        if info.id not in self._told:
+            self._told.add(info.id)
+            self._log.warn(
+                "the node {label} is of release {release}, which speaks version {theirs} of the"
+                " protocol between nodes, and this one {ours}: until both are of one, live objects"
+                " and pages of the one are not served through the other",
+                label=info.label,
+                release=info.version,
+                theirs=info.speaks,
+                ours=VERSION,
+            )
+        raise Overloaded("Another node is of another release; try again.")
 
     async def _look(self) -> bool:
         """Ask who is there; tell whether there was an answer.
@@ -173,6 +194,7 @@ class NodePeers:
         found = [info for info in map(read_info, nodes) if info is not None]
         self._known = {info.id: info for info in found}
         self._known_at = self._seconds()
+        self._told.intersection_update(self._known)
         return True
 
     def _endpoint_of(self, info: NodeInfo) -> IStreamClientEndpoint:

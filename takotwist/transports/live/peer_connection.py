@@ -19,7 +19,15 @@ from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from takotwist.live.peers import AnyGreeting, Greeting, Kind, PeerListener, PeerStream
+from takotwist.live.peers import (
+    VERSION,
+    AnyGreeting,
+    Greeting,
+    Kind,
+    PeerListener,
+    PeerStream,
+    Spoken,
+)
 
 #: Answers a greeting with what listens to the connection.
 Accept = Callable[[Greeting, PeerStream], PeerListener]
@@ -28,6 +36,7 @@ Accept = Callable[[Greeting, PeerStream], PeerListener]
 PATIENCE = 10.0
 
 _GREETING = msgspec.msgpack.Decoder(AnyGreeting)
+_SPOKEN = msgspec.msgpack.Decoder(Spoken)
 
 
 @implementer(IPushProducer)
@@ -162,6 +171,17 @@ class PeerConnection(Int32StringReceiver):
     def _greeted(self, string: bytes) -> None:
         assert self._accept is not None
         self._waited()
+        version = _SPOKEN.decode(string).version
+        if version != VERSION:
+            # It should have known by the directory.
+            self._log.warn(
+                "another node speaks version {theirs} of the protocol between nodes, and this one"
+                " {ours}: it is not answered",
+                theirs=version,
+                ours=VERSION,
+            )
+            self.abort()
+            return
         self._listener = self._accept(_GREETING.decode(string), self)
 
     def _wait(self) -> None:
