@@ -11,11 +11,12 @@ Rule: no time passes in here but by an argument, in seconds of the caller's cloc
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 import attrs
 import msgspec
 
+from takotwist.core.roster_member import NEW, Member
 from takotwist.core.roster_messages import (
     COUNT,
     JOIN,
@@ -27,6 +28,9 @@ from takotwist.core.roster_messages import (
     read_entry,
     say,
 )
+
+#: In the place of a count that the log may hold, or not.
+UNKNOWN = -1
 
 #: Nobody waits longer than so many seconds to be seen, whatever it costs.
 MAX_INTERVAL = 5.0
@@ -53,33 +57,6 @@ DEFAULT_PACE = Pace()
 
 
 @attrs.define(slots=True, eq=False)
-class Member:
-    """One subject, as this node knows it.
-
-    :ivar since: when it came, unix time in milliseconds.
-    :ivar info: what the app says of it, JSON.
-    :ivar state: what it says of itself, JSON.
-    :ivar connections: by name.
-    :ivar gone_at: when the last of them went, while it is waited for.
-    :ivar stored: what of it the log holds; `None` where nothing is.
-    :ivar doubtful: whether the log may hold something else: it did not say.
-    """
-
-    since: int
-    info: bytes | None = None
-    state: bytes | None = None
-    connections: set[str] = attrs.field(factory=set)
-    gone_at: float | None = None
-    stored: bytes | None = None
-    doubtful: bool = False
-
-    @property
-    def here(self) -> bool:
-        """Present, or waited for."""
-        return bool(self.connections) or self.gone_at is not None
-
-
-@attrs.define(slots=True, eq=False)
 class Roster:
     """The members of one topic on this node.
 
@@ -96,10 +73,13 @@ class Roster:
     members: dict[str, Member] = attrs.field(factory=dict, init=False)
     guests: set[str] = attrs.field(factory=set, init=False)
     _subjects: dict[str, str] = attrs.field(factory=dict, init=False)
+    #: Connections that have said something.
+    _spoken: set[str] = attrs.field(factory=set, init=False)
     #: Members that are waited for, longest first.
     _waiting: dict[str, None] = attrs.field(factory=dict, init=False)
     _changed: dict[str, None] = attrs.field(factory=dict, init=False)
     _under_way: dict[str, Change] = attrs.field(factory=dict, init=False)
+    _head: int = attrs.field(default=0, init=False)
     _count_stored: int = attrs.field(default=0, init=False)
     _next: float = attrs.field(default=0.0, init=False)
     _next_count: float = attrs.field(default=0.0, init=False)
@@ -116,20 +96,30 @@ class Roster:
         member = self.members.get(entry.subject)
         if member is None:
             member = self.members[entry.subject] = Member(
-                entry.since, entry.info, entry.state, gone_at=now
+                entry.since, entry.info, entry.state, entry.info_id, entry.state_id, gone_at=now
             )
             self._waiting[entry.subject] = None
         else:
             # They came back while the log was read.
-            member.since, member.state = entry.since, member.state or entry.state
+            member.since = entry.since
+            member.adopt(entry)
             self._changed[entry.subject] = None
         member.stored = self._data(entry.subject, entry)
 
-    def reconcile(self, entries: Iterable[Entry], but: Container[str], now: float) -> None:
+    @property
+    def under_way(self) -> list[str | None]:
+        """Subjects of what is being stored; `None` of the count."""
+        return [change.subject for change in self._under_way.values()]
+
+    def reconcile(self, entries: Sequence[Entry], but: Container[str | None], now: float) -> None:
         """The log holds these of this node, whoever stored them under its name.
 
-        :param but: subjects of which something may have been stored since they were read.
+        :param but: subjects of which something may have been stored since they were read; `None`
+            of the count.
         """
+        if None not in but:
+            counts = [entry.count for entry in entries if entry.count is not None]
+            self._count_stored = sum(counts)
         told = {entry.subject: entry for entry in entries if entry.subject is not None}
         for subject, entry in told.items():
             if subject in but:
@@ -138,6 +128,7 @@ class Roster:
                 self.restore(entry, now)
                 continue
             member, data = self.members[subject], self._data(subject, entry)
+            member.adopt(entry)
             if member.stored != data:
                 member.stored = data
                 self._changed[subject] = None
@@ -167,8 +158,8 @@ class Roster:
         member.gone_at = None
         self._waiting.pop(subject, None)
         self._subjects[connection] = subject
-        if info is not None:
-            member.info = info
+        if info is not None and info != member.info:
+            member.info, member.info_id = info, NEW
         self._changed[subject] = None
 
     def leave(self, connection: str, now: float, *, for_good: bool) -> None:
@@ -177,6 +168,7 @@ class Roster:
         :param for_good: it said so, or was told to: nobody waits for it.
         """
         self.guests.discard(connection)
+        self._spoken.discard(connection)
         subject = self._subjects.pop(connection, None)
         if subject is None:
             return
@@ -201,6 +193,7 @@ class Roster:
         connections = sorted(member.connections)
         for connection in connections:
             del self._subjects[connection]
+            self._spoken.discard(connection)
         member.connections.clear()
         member.gone_at = None
         self._waiting.pop(subject, None)
@@ -210,13 +203,19 @@ class Roster:
     def update(self, connection: str, state: bytes | None) -> bool:
         """A member says something of itself; the newest of all its connections counts.
 
+        What a connection says first may be what its client said before it was cut off: it is new
+        where it differs.  What it says later is.
+
         :return: whether the connection is a member's.
         """
         subject = self._subjects.get(connection)
         if subject is None:
             return False
-        self.members[subject].state = state
-        self._changed[subject] = None
+        member = self.members[subject]
+        if state != member.state or connection in self._spoken:
+            member.state, member.state_id = state, NEW
+            self._changed[subject] = None
+        self._spoken.add(connection)
         return True
 
     def subject_of(self, connection: str) -> str | None:
@@ -227,9 +226,10 @@ class Roster:
 
     def say_again(self) -> None:
         """What the log had of this node was ended by another one: store it anew."""
-        self._count_stored = 0
+        self._count_stored = UNKNOWN
         for subject, member in self.members.items():
-            member.stored = None
+            # Not all of it, where this node has stored something in between.
+            member.stored, member.doubtful = None, True
             self._changed[subject] = None
 
     def due(self) -> float | None:
@@ -261,13 +261,17 @@ class Roster:
             del self._waiting[subject]
             self._changed[subject] = None
 
-    def take(self, now: float, readers: int, pace: Pace = DEFAULT_PACE) -> list[Change]:
+    def take(
+        self, now: float, readers: int, pace: Pace = DEFAULT_PACE, head: int = 0
+    ) -> list[Change]:
         """The changes to be stored now; `stored` or `failed` follows for each.
 
         :param readers: how many are told of them.
+        :param head: the newest id of the log: theirs are greater.
         """
         if self._under_way:
             return []
+        self._head = head
         changes = list(self._differences()) if self._changed and now >= self._next else []
         if len(self.guests) != self._count_stored and now >= max(self._next_count, self._next):
             changes.append(self._count())
@@ -278,16 +282,21 @@ class Roster:
             self._next = now + min(max(pace.interval, cost), MAX_INTERVAL)
         return changes
 
-    def stored(self, changes: Iterable[Change]) -> None:
-        """These of what was taken are in the log."""
-        for change in changes:
+    def stored(self, changes: Iterable[Change], ids: Iterable[int]) -> None:
+        """These of what was taken are in the log.
+
+        :param ids: of their messages.
+        """
+        for change, message_id in zip(changes, ids, strict=True):
             del self._under_way[change.key]
+            entry = read_entry(change.data)
             if change.subject is None:
-                self._count_stored = read_entry(change.data).count or 0
+                self._count_stored = entry.count or 0
                 continue
             member = self.members[change.subject]
-            member.stored = change.data if change.kept else None
+            member.stored = self._data(change.subject, entry) if change.kept else None
             member.doubtful = False
+            member.settle(message_id)
             self._forget(change.subject, member)
 
     def failed(self, changes: Iterable[Change], again: float) -> None:
@@ -295,9 +304,14 @@ class Roster:
         self._next = max(self._next, again)
         for change in changes:
             del self._under_way[change.key]
-            if change.subject is not None:
-                self._changed[change.subject] = None
-                self.members[change.subject].doubtful = True
+            if change.subject is None:
+                self._count_stored = UNKNOWN
+                continue
+            self._changed[change.subject] = None
+            member = self.members[change.subject]
+            member.doubtful = True
+            # It may have been stored, so what others have said since is newer.
+            member.settle(self._head + 1)
 
     @property
     def empty(self) -> bool:
@@ -310,10 +324,13 @@ class Roster:
             member = self.members.get(subject)
             if member is None:
                 continue
-            data = self._data(subject, member)
-            if member.here and (data != member.stored or member.doubtful):
+            # Who is alone with the log has nobody whose state would be the older one now.
+            is_new = member.doubtful or (bool(self.node) and member.new)
+            if member.here and (is_new or self._data(subject, member) != member.stored):
                 kind = JOIN if member.stored is None else UPDATE
+                data = self._data(subject, member, with_ids=bool(self.node))
                 yield Change(key_of(self.node, subject), kind, data, True, subject)
+                member.take()
             elif not member.here and (member.stored is not None or member.doubtful):
                 data = say(self.node, subject=subject)
                 yield Change(key_of(self.node, subject), LEAVE, data, False, subject)
@@ -329,6 +346,11 @@ class Roster:
         data = say(self.node, count=count)
         return Change(self.node, COUNT, data, count > 0, None)
 
-    def _data(self, subject: str, of: Member | Entry) -> bytes:
-        info, state = [one and msgspec.Raw(one) for one in (of.info, of.state)]
-        return say(self.node, subject=subject, since=of.since, info=info, state=state)
+    def _data(self, subject: str, of: Member | Entry, *, with_ids: bool = False) -> bytes:
+        said: dict[str, object] = {"subject": subject, "since": of.since}
+        for name, value, its in (("info", of.info, of.info_id), ("state", of.state, of.state_id)):
+            if value is not None:
+                said[name] = msgspec.Raw(value)
+                if with_ids and its != NEW:
+                    said[f"{name}Id"] = str(its)
+        return say(self.node, **said)

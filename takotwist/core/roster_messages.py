@@ -60,6 +60,8 @@ class _Said(msgspec.Struct):
     since: int = 0
     info: msgspec.Raw = msgspec.Raw()
     state: msgspec.Raw = msgspec.Raw()
+    infoId: str = ""
+    stateId: str = ""
     count: int | None = None
 
 
@@ -79,6 +81,9 @@ class Entry(msgspec.Struct, frozen=True):
     :ivar since: when the member came, unix time in milliseconds.
     :ivar info: and `state`: JSON, `None` where there is none.
     :ivar count: of connections that are no members; `None` of a member's message.
+    :ivar info_id: and `state_id`: of the message with which the node said it first.  A node
+        repeats what it has said before, with a state its old info and the other way round, and
+        what another node has said since is newer than what is repeated.
     """
 
     subject: str | None
@@ -87,13 +92,20 @@ class Entry(msgspec.Struct, frozen=True):
     info: bytes | None
     state: bytes | None
     count: int | None
+    info_id: int = 0
+    state_id: int = 0
 
 
-def read_entry(data: bytes) -> Entry:
-    """What the data of a roster's message says."""
+def read_entry(data: bytes, id: int = 0) -> Entry:
+    """What the data of a roster's message says.
+
+    :param id: of the message.
+    """
     said = _SAID.decode(data)
     info, state = bytes(said.info) or None, bytes(said.state) or None
-    return Entry(said.subject, said.on, said.since, info, state, said.count)
+    # A server of before said no ids, and this one does not where what is said is new.
+    ids = int(said.infoId or id), int(said.stateId or id)
+    return Entry(said.subject, said.on, said.since, info, state, said.count, *ids)
 
 
 def entry_data(of: Entry) -> bytes:

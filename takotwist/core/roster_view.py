@@ -6,18 +6,20 @@ import attrs
 
 from takotwist.core.roster_messages import LEAVE, Entry, read_entry
 
+_NOTHING: tuple[int, bytes | None] = (0, None)
+
 
 @attrs.define(slots=True, eq=False)
 class View:
     """Who is here, as one who reads a roster's messages knows it, in whatever order of keys.
 
-    A member is here while any node says so; what counts of it is said by the newest message.
+    A member is here while any node says so; what counts of it is what was said last.
 
-    :ivar members: subject -> node -> the entry, and the id of its message.
+    :ivar members: subject -> node -> the entry.
     :ivar counts: connections that are no members, by node.
     """
 
-    members: dict[str, dict[str, tuple[int, Entry]]] = attrs.field(factory=dict, init=False)
+    members: dict[str, dict[str, Entry]] = attrs.field(factory=dict, init=False)
     counts: dict[str, int] = attrs.field(factory=dict, init=False)
 
     def apply(self, id: int, kind: str, data: bytes) -> tuple[str, str] | None:
@@ -26,7 +28,7 @@ class View:
         :return: what it changes for who looks at members: ``join``, ``leave`` or ``update``,
             and the subject; `None` where that is nothing.  An update may be to what was known.
         """
-        entry = read_entry(data)
+        entry = read_entry(data, id)
         if entry.count is not None:
             self.counts[entry.on] = entry.count
             if not entry.count:
@@ -43,9 +45,9 @@ class View:
             del self.members[subject]
             return "leave", subject
         if nodes is None:
-            self.members[subject] = {entry.on: (id, entry)}
+            self.members[subject] = {entry.on: entry}
             return "join", subject
-        nodes[entry.on] = id, entry
+        nodes[entry.on] = entry
         return "update", subject
 
     def newest(self, subject: str) -> Entry:
@@ -54,17 +56,14 @@ class View:
         Of info and state each the newest that was said: a tab that was opened on another node
         has said nothing yet, and takes nothing back by that.
         """
-        said = [entry for _, entry in sorted(self.members[subject].values(), key=_by_id)]
-        since = min(entry.since for entry in said)
-        info = next((entry.info for entry in reversed(said) if entry.info is not None), None)
-        state = next((entry.state for entry in reversed(said) if entry.state is not None), None)
-        return Entry(subject, said[-1].on, since, info, state, None)
+        said = self.members[subject].values()
+        infos = [(one.info_id, one.info) for one in said if one.info is not None]
+        states = [(one.state_id, one.state) for one in said if one.state is not None]
+        (_, info), (_, state) = max(infos, default=_NOTHING), max(states, default=_NOTHING)
+        _, on = max((max(one.info_id, one.state_id), one.on) for one in said)
+        return Entry(subject, on, min(one.since for one in said), info, state, None)
 
     @property
     def count(self) -> int:
         """All connections that are no members."""
         return sum(self.counts.values())
-
-
-def _by_id(one: tuple[int, Entry]) -> int:
-    return one[0]

@@ -20,15 +20,15 @@ from takotwist.core.topic import Message, Topic
 from takotwist.errors import Refusal
 from takotwist.flow.attach import RETRY_SECONDS, Attacher
 
-_SIZES = struct.Struct("!II")
+_HEAD = struct.Struct("!QII")
 
 
 def _framed(message: Message) -> bytes:
     kind = message.type.encode("utf-8", "surrogatepass")
-    return _SIZES.pack(len(kind), len(message.data)) + kind + message.data
+    return _HEAD.pack(message.id, len(kind), len(message.data)) + kind + message.data
 
 
-#: Type and data of messages, behind their lengths.
+#: Type and data of messages, behind their ids and lengths.
 FORM = WireForm("listening", _framed)
 
 #: Bytes that are joined for one turn.
@@ -42,6 +42,7 @@ class Listening:
     :ivar take: called with the type and the data of each message, in order.
     :ivar again: called when it begins, and when something may have been missed.
     :ivar cursor: where it begins each time; `None` for what comes from then on.
+    :ivar id: of the message that `take` is called with.
     """
 
     attacher: Attacher
@@ -51,6 +52,7 @@ class Listening:
     take: Callable[[str, bytes], object]
     again: Callable[[], object]
     cursor: int | None = None
+    id: int = attrs.field(default=0, init=False)
     _subscription: Subscription | None = attrs.field(default=None, init=False)
     _stopped: bool = attrs.field(default=False, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
@@ -91,8 +93,8 @@ class Listening:
     def _write(self, blob: bytes) -> None:
         at = 0
         while at < len(blob):
-            length, size = _SIZES.unpack_from(blob, at)
-            at += _SIZES.size
+            self.id, length, size = _HEAD.unpack_from(blob, at)
+            at += _HEAD.size
             kind, data = blob[at : at + length], blob[at + length : at + length + size]
             at += length + size
             try:

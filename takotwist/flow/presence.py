@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from takotwist.core.channel import Lifecycle, PresenceRules
 from takotwist.core.fanout import FanOut
 from takotwist.core.limits import LimitSettings
+from takotwist.core.log import Appended
 from takotwist.core.roster import Pace, Roster
 from takotwist.core.roster_messages import Change, roster_of
 from takotwist.core.topic import Topic
@@ -67,7 +68,7 @@ class _Room:
 
     :ivar at: when it is looked at next, in seconds.
     :ivar indexed: the index of this node names it, or is about to.
-    :ivar touched: while the log is compared with it: of whom something was stored since.
+    :ivar touched: while the log is compared with it: of whom something was stored since, or is.
     """
 
     topic: Topic
@@ -76,7 +77,7 @@ class _Room:
     lifecycle: Lifecycle
     at: float | None = None
     indexed: bool = False
-    touched: set[str] | None = None
+    touched: set[str | None] | None = None
 
 
 @attrs.define(slots=True, eq=False)
@@ -187,7 +188,7 @@ class PresenceService:
                 indexed[room.topic.key] = room.topic
         for topic in indexed.values():
             room = self._room(topic, self.store.rules(topic.channel))
-            room.indexed, room.touched = True, set()
+            room.indexed, room.touched = True, set(room.roster.under_way)
             try:
                 entries = await self.store.entries(topic, self.node)
                 room.roster.reconcile(entries, room.touched, self.seconds())
@@ -326,7 +327,7 @@ class PresenceService:
         try:
             room.roster.expire(now)
             readers = self.fanout.size(room.of_roster.key)
-            changes = room.roster.take(now, readers, pace)
+            changes = room.roster.take(now, readers, pace, self.store.log.head)
             if changes:
                 self._store(room, changes)
             self._look(room)
@@ -338,7 +339,7 @@ class PresenceService:
             room.indexed = True
             self._name(room)
         if room.touched is not None:
-            room.touched.update(change.subject for change in changes if change.subject is not None)
+            room.touched.update(change.subject for change in changes)
         self.store.tell(room.topic, changes)
         for kept in (True, False):
             some = [change for change in changes if change.kept is kept]
@@ -351,8 +352,8 @@ class PresenceService:
                     errbackArgs=(room, some),
                 )
 
-    def _stored(self, appended: object, room: _Room, changes: Sequence[Change]) -> None:
-        room.roster.stored(changes)
+    def _stored(self, appended: Appended, room: _Room, changes: Sequence[Change]) -> None:
+        room.roster.stored(changes, [message.id for message in appended.messages])
         self._look(room)
 
     def _failed(self, failure: Failure, room: _Room, changes: Sequence[Change]) -> None:

@@ -81,7 +81,7 @@ class PresenceLists:
         members: list[Entry] = []
         guests = 0
         for message in messages:
-            entry = read_entry(message.data)
+            entry = read_entry(message.data, message.id)
             if message.type == COUNT:
                 guests += entry.count or 0
             elif message.type != LEAVE:

@@ -93,7 +93,7 @@ class RosterStore:
         """What the log has of a node's members, and of its count."""
         entries = []
         for message in await whole_topic(self.log, roster_of(topic)):
-            entry = read_entry(message.data)
+            entry = read_entry(message.data, message.id)
             if message.type != LEAVE and entry.on == node and entry.count != 0:
                 entries.append(entry)
         return entries

@@ -182,9 +182,14 @@ def _member(entry: Entry) -> dict[str, object]:
     said: dict[str, object] = {"subject": entry.subject, "since": entry.since}
     if entry.on:
         said["on"] = entry.on
-    for name, value in (("info", entry.info), ("state", entry.state)):
+    for name, value, its in (
+        ("info", entry.info, entry.info_id),
+        ("state", entry.state, entry.state_id),
+    ):
         if value is not None:
             said[name] = msgspec.Raw(value)
+            if entry.on:
+                said[f"{name}Id"] = str(its)
     return said
 
 

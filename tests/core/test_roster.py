@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.core.roster import DEFAULT_PACE, MAX_INTERVAL, Pace, Roster
-from takotwist.core.roster_messages import COUNT, JOIN, LEAVE, UPDATE, read_entry
+from takotwist.core.roster_messages import COUNT, JOIN, LEAVE, UPDATE, Change, read_entry
 
 
 class RosterTests(SynchronousTestCase):
@@ -13,13 +13,19 @@ class RosterTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.now = 100.0
+        self.head = 1000
         self.roster = Roster()
+
+    def stored(self, changes: list[Change]) -> None:
+        """The log has taken them."""
+        self.roster.stored(changes, range(self.head + 1, self.head + 1 + len(changes)))
+        self.head += len(changes)
 
     def flush(self, readers: int = 1) -> list[tuple[str, str | None]]:
         self.now += MAX_INTERVAL
         self.roster.expire(self.now)
         changes = self.roster.take(self.now, readers)
-        self.roster.stored(changes)
+        self.stored(changes)
         return [(change.type, change.subject) for change in changes]
 
     def test_tabs(self) -> None:
@@ -71,20 +77,20 @@ class RosterTests(SynchronousTestCase):
         [change] = self.roster.take(self.now, 1)
         self.assertEqual((change.type, read_entry(change.data).state), (UPDATE, b"99"))
         self.assertEqual(self.roster.take(self.now + 10, 1), [])
-        self.roster.stored([change])
+        self.stored([change])
         self.assertFalse(self.roster.update("2", b"1"))
 
     def test_pace(self) -> None:
         """The next transaction is later by what this one costs, but within a bound."""
         for n in range(300):
             self.roster.enter(str(n), str(n), None, 0)
-        self.roster.stored(self.roster.take(self.now, 300))
+        self.stored(self.roster.take(self.now, 300))
         self.roster.update("1", b"1")
         self.assertEqual(self.roster.due(), self.now + 0.9)
         self.assertEqual(self.roster.take(self.now + 0.8, 300), [])
         self.assertEqual(len(self.roster.take(self.now + 0.9, 1_000_000)), 1)
         for change in [self.roster._under_way[key] for key in self.roster._under_way]:
-            self.roster.stored([change])
+            self.stored([change])
         self.roster.update("1", b"2")
         self.assertEqual(self.roster.due(), self.now + 0.9 + MAX_INTERVAL)
 
@@ -93,13 +99,13 @@ class RosterTests(SynchronousTestCase):
         slow = Pace(interval=2.0, count_interval=4.0, deliveries=10)
         self.roster.enter("1", "ada", None, 0)
         self.roster.enter("2", None, None, 0)
-        self.roster.stored(self.roster.take(self.now, 1, slow))
+        self.stored(self.roster.take(self.now, 1, slow))
         self.roster.update("1", b"1")
         self.roster.enter("3", None, None, 0)
         self.assertEqual(self.roster.take(self.now + 1.9, 1, slow), [])
         [change] = self.roster.take(self.now + 2, 30, slow)
         self.assertEqual(change.type, UPDATE)
-        self.roster.stored([change])
+        self.stored([change])
         self.roster.update("1", b"2")
         # One change to thirty readers, ten a second.
         self.assertEqual(self.roster.due(), self.now + 5)
@@ -154,7 +160,7 @@ class RosterTests(SynchronousTestCase):
         self.assertEqual([one.type for one in changes], [JOIN, COUNT])
         self.assertEqual(read_entry(changes[1].data).count, 2)
         self.assertTrue(changes[1].kept)
-        self.roster.stored(changes)
+        self.stored(changes)
         for name in "1234":
             self.roster.leave(name, self.now, for_good=True)
         self.assertEqual(self.flush(), [(LEAVE, "ada"), (COUNT, None)])
@@ -167,7 +173,7 @@ class RosterTests(SynchronousTestCase):
             roster.enter(str(n), str(n), None, 0)
         [change] = roster.take(self.now, 10_000)
         self.assertEqual(read_entry(change.data).count, 10_000)
-        roster.stored([change])
+        roster.stored([change], [1])
         roster.leave("1", self.now, for_good=False)
         self.assertEqual(roster.due(), self.now + 1.0)
 

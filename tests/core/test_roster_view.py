@@ -21,10 +21,12 @@ class Store:
         self.head = self.removed = 0
         self.latest: dict[str, tuple[int, Change]] = {}
 
-    def append(self, changes: list[Change]) -> None:
+    def append(self, changes: list[Change]) -> range:
+        first = self.head + 1
         for change in changes:
             self.head += 1
             self.latest[change.key] = self.head, change
+        return range(first, self.head + 1)
 
     def expire(self) -> None:
         for key, (id, change) in list(self.latest.items()):
@@ -37,6 +39,8 @@ class Store:
 
 
 SUBJECTS = st.sampled_from(["ada", "bob", "cy"])
+#: Connections, of which some have no subject.
+VISITORS = st.sampled_from(["ada", "bob", "cy", None])
 NODES = st.sampled_from(["n1", "n2"])
 
 
@@ -50,15 +54,18 @@ class RosterMachine(RuleBasedStateMachine):
         self.store = Store()
         self.rosters = {"n1": Roster("n1"), "n2": Roster("n2")}
         #: node -> connection -> subject
-        self.open: dict[str, dict[str, str]] = {"n1": {}, "n2": {}}
+        self.open: dict[str, dict[str, str | None]] = {"n1": {}, "n2": {}}
         self.view, self.cursor = View(), 0
         self.balance: dict[str, int] = {}
+        #: What was said, no two alike -> when it was first handed to the store.
+        self.handed: dict[bytes, int] = {}
+        self.sayings = 0
 
-    @rule(node=NODES, subject=SUBJECTS)
-    def connect(self, node: str, subject: str) -> None:
+    @rule(node=NODES, subject=VISITORS)
+    def connect(self, node: str, subject: str | None) -> None:
         self.names += 1
         self.open[node][str(self.names)] = subject
-        self.rosters[node].enter(str(self.names), subject, b'"%s"' % subject.encode(), 0)
+        self.rosters[node].enter(str(self.names), subject, b'"%s"' % str(subject).encode(), 0)
 
     @rule(node=NODES, data=st.data(), for_good=st.booleans())
     def disconnect(self, node: str, data: Any, for_good: bool) -> None:
@@ -67,11 +74,17 @@ class RosterMachine(RuleBasedStateMachine):
             del self.open[node][name]
             self.rosters[node].leave(name, self.now, for_good=for_good)
 
-    @rule(node=NODES, data=st.data(), state=st.integers(0, 3))
-    def say(self, node: str, data: Any, state: int) -> None:
+    @rule(node=NODES, data=st.data())
+    def say(self, node: str, data: Any) -> None:
         if self.open[node]:
             name = data.draw(st.sampled_from(sorted(self.open[node])))
-            self.rosters[node].update(name, b"%d" % state)
+            self.sayings += 1
+            self.rosters[node].update(name, b"%d" % self.sayings)
+
+    @rule(node=NODES)
+    def say_again(self, node: str) -> None:
+        """It was taken for dead, and was not."""
+        self.rosters[node].say_again()
 
     @rule(node=NODES, subject=SUBJECTS)
     def kick(self, node: str, subject: str) -> None:
@@ -86,13 +99,16 @@ class RosterMachine(RuleBasedStateMachine):
     def flush(self, node: str, fails: str) -> None:
         roster = self.rosters[node]
         roster.expire(self.now)
-        changes = roster.take(self.now, 10)
-        if fails != "refused":
-            self.store.append(changes)
+        changes = roster.take(self.now, 10, head=self.store.head)
+        for change in changes:
+            state = read_entry(change.data).state
+            if state is not None:
+                self.handed.setdefault(state, len(self.handed))
+        ids = range(0) if fails == "refused" else self.store.append(changes)
         if fails:
             roster.failed(changes, self.now + 1)
         else:
-            roster.stored(changes)
+            roster.stored(changes, ids)
 
     @rule()
     def leaves_expire(self) -> None:
@@ -103,8 +119,8 @@ class RosterMachine(RuleBasedStateMachine):
         """The process is killed; its connections with it."""
         self.open[node].clear()
         roster = self.rosters[node] = Roster(node)
-        for _, change in self.store.after(0):
-            entry = read_entry(change.data)
+        for id, change in self.store.after(0):
+            entry = read_entry(change.data, id)
             if entry.on == node and change.kept:
                 roster.restore(entry, self.now)
 
@@ -113,13 +129,15 @@ class RosterMachine(RuleBasedStateMachine):
         """One of the same name, which this one replaces, still stores; then the two compare."""
         before = Roster(node)
         before.enter("before", subject, b'"before"', 0)
+        before.enter("guest", None, None, 0)
         changes = before.take(self.now, 1)
-        self.store.append(changes)
+        ids = self.store.append(changes)
         if leaves:
-            before.stored(changes)
-            before.leave("before", self.now, for_good=True)
+            before.stored(changes, ids)
+            for name in ("before", "guest"):
+                before.leave(name, self.now, for_good=True)
             self.store.append(before.take(self.now + 10, 1))
-        entries = [read_entry(change.data) for _, change in self.store.after(0) if change.kept]
+        entries = [read_entry(one.data, id) for id, one in self.store.after(0) if one.kept]
         mine = [entry for entry in entries if entry.on == node]
         self.rosters[node].reconcile(mine, (), self.now)
 
@@ -169,10 +187,15 @@ class RosterMachine(RuleBasedStateMachine):
         fresh = View()
         for id, change in self.store.after(0):
             fresh.apply(id, change.type, change.data)
-        truth = {subject for node in self.open.values() for subject in node.values()}
+        subjects = [subject for node in self.open.values() for subject in node.values()]
+        truth = set(subjects) - {None}
         assert set(self.view.members) == truth == set(fresh.members)
+        assert self.view.count == fresh.count == subjects.count(None)
         for subject in truth:
-            assert self.view.newest(subject) == fresh.newest(subject)
+            newest = fresh.newest(subject)
+            assert self.view.newest(subject) == newest
+            said = {one.state for one in fresh.members[subject].values()} - {None}
+            assert newest.state == max(said, key=self.handed.__getitem__, default=None)
 
 
 RosterMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40)

@@ -30,7 +30,10 @@ class Room(msgspec.Struct, rename="camel"):
 
 
 def chat(**options: Any) -> Any:
-    """A channel where a token is a name, and who has none is let in as nobody."""
+    """A channel where a token is a name, and who has none is let in as nobody.
+
+    What the app shows of them may follow the name, behind a colon.
+    """
     rules = Presence(info=User, state=Cursor, **options)
     channel = define_channel("chat", params=Room, forward_unhandled=True, presence=rules)
 
@@ -39,7 +42,8 @@ def chat(**options: Any) -> Any:
         name = request.header.value if request.header else ""
         if name == "guest":
             return Grant()
-        return Grant(subject=name, info=User(name.title()))
+        subject, _, shown = name.partition(":")
+        return Grant(subject=subject, info=User(shown or subject.title()))
 
     return channel
 

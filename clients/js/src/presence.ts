@@ -14,14 +14,16 @@ import type { Credentials, Message } from "./types.js";
 interface Said {
   readonly subject?: string;
   readonly on?: string;
-  readonly since?: number;
+  readonly since: number;
   readonly info?: unknown;
   readonly state?: unknown;
   readonly count?: number;
 }
 
+/** With the ids of the messages that said info and state first: its own where they are new. */
 interface Entry extends Said {
-  readonly id: string;
+  readonly infoId: string;
+  readonly stateId: string;
 }
 
 /** States that are said in a burst are one, ten times a second: the server stores no more. */
@@ -50,13 +52,14 @@ export function createRosterView(): RosterView {
 
   /** The same object where nothing of it has changed. */
   function newest(subject: string, nodes: Map<string, Entry>): Member {
-    const said = [...nodes.values()].sort((one, other) => +one.id - +other.id);
-    const since = Math.min(...said.map((each) => each.since ?? 0));
-    // Of each the newest that was said: a tab on another node has said nothing yet.
-    const { info, state }: Said = Object.assign({}, ...said);
+    const said = [...nodes.values()];
+    const since = Math.min(...said.map((each) => each.since));
+    // Of each the newest that was said: a tab on another node has said nothing yet, or repeats.
+    const last = (name: "info" | "state") =>
+      said.sort((one, other) => +other[`${name}Id`] - +one[`${name}Id`]).find((each) => name in each)?.[name];
     const before = members.get(subject);
-    const same = before && before.since === since && equal(before.info, info) && equal(before.state, state);
-    return same ? before : { subject, since, info, state };
+    const now = { subject, info: last("info"), state: last("state"), since };
+    return before && JSON.stringify(before) === JSON.stringify(now) ? before : now;
   }
 
   return {
@@ -77,7 +80,7 @@ export function createRosterView(): RosterView {
       const nodes = entries.get(subject) ?? new Map<string, Entry>();
       const before = members.get(subject);
       if (type === "tako.leave") nodes.delete(on);
-      else nodes.set(on, { ...said, id });
+      else nodes.set(on, { infoId: id, stateId: id, ...said });
       if (!nodes.size) {
         entries.delete(subject);
         if (!before) return undefined;
@@ -99,10 +102,6 @@ export function createRosterView(): RosterView {
       list = [];
     },
   };
-}
-
-function equal(one: unknown, other: unknown): boolean {
-  return one === other || JSON.stringify(one) === JSON.stringify(other);
 }
 
 /**

@@ -204,6 +204,20 @@ describe("the list", () => {
     expect(view.members[0]?.state).toBe(null);
   });
 
+  test("what a node repeats is no newer than what another has said since", () => {
+    const view = createRosterView();
+    const entry = (id: number, on: string, more: object) =>
+      view.apply(message(id, "update", { subject: "ada", on, since: 5, ...more }))?.event;
+    entry(9, "n1", { info: "old", state: 1 });
+    entry(10, "n2", { info: "new", infoId: "8", state: 2 });
+    expect(view.members).toEqual([{ subject: "ada", info: "old", state: 2, since: 5 }]);
+    expect(entry(11, "n1", { info: "newest", state: 1, stateId: "9" })).toBe("update");
+    expect(view.members).toEqual([{ subject: "ada", info: "newest", state: 2, since: 5 }]);
+    expect(entry(12, "n2", { info: "new", infoId: "8", state: 2, stateId: "10" })).toBeUndefined();
+    expect(entry(13, "n1", { info: "newest", infoId: "11", state: 1 })).toBe("update");
+    expect(view.members[0]?.state).toBe(1);
+  });
+
   test("adds up who is no member, of all nodes", () => {
     const view = createRosterView();
     view.apply(message(1, "count", { on: "n1", count: 3 }));

@@ -8,11 +8,14 @@ after the channel's grace.)
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import attrs
 import msgspec
 
 from takotwist.core.channel import Lifecycle
-from takotwist.core.roster_messages import COUNT, LEAVE, read_entry, roster_of
+from takotwist.core.roster_messages import LEAVE, read_entry, roster_of, say
+from takotwist.core.roster_view import View
 from takotwist.core.topic import EVERYTHING, Topic
 from takotwist.facades.pusher.nodes import MemberChanges
 from takotwist.flow.attach import Attacher
@@ -38,8 +41,8 @@ class RosterMembers:
     publishing: PublisherService
     attacher: Attacher
     shown: dict[str, msgspec.Raw] = attrs.field(factory=dict, init=False)
-    # By node and subject: a member may be on several.
-    _entries: dict[tuple[str, str], msgspec.Raw] = attrs.field(factory=dict, init=False)
+    _view: View = attrs.field(factory=View, init=False)
+    #: By node and subject: a member may be on several.
     _stale: set[tuple[str, str]] = attrs.field(factory=set, init=False)
     _listening: Listening = attrs.field(init=False)
 
@@ -63,31 +66,30 @@ class RosterMembers:
         self._listening.stop()
 
     def _again(self) -> None:
-        self._stale = set(self._entries)
+        self._stale = {(on, one) for one, nodes in self._view.members.items() for on in nodes}
         if self._stale:
             when = self.publishing.seconds() + STALE_SECONDS
             self.attacher.deadlines.at(when, self._drop_stale)
 
     def _drop_stale(self) -> None:
         stale, self._stale = self._stale, set()
-        self._change(dict.fromkeys(stale))
+        for on, subject in stale:
+            self._view.apply(0, LEAVE, say(on, subject=subject))
+        self._show({subject for _, subject in stale})
 
     def _take(self, kind: str, data: bytes) -> None:
-        if kind == COUNT:
-            return
-        entry = read_entry(data)
-        if entry.subject is None:
-            return
-        key = (entry.on, entry.subject)
-        self._stale.discard(key)
-        self._change({key: None if kind == LEAVE else msgspec.Raw(entry.info or b"null")})
+        change = self._view.apply(self._listening.id, kind, data)
+        if change is not None:
+            _, subject = change
+            self._stale.discard((read_entry(data).on, subject))
+            self._show([subject])
 
-    def _change(self, changes: dict[tuple[str, str], msgspec.Raw | None]) -> None:
+    def _show(self, subjects: Iterable[str]) -> None:
         before = self.hub.members(self.name)
-        for key, info in changes.items():
-            if info is None:
-                self._entries.pop(key, None)
+        for subject in subjects:
+            if subject in self._view.members:
+                info = self._view.newest(subject).info
+                self.shown[subject] = msgspec.Raw(info or b"null")
             else:
-                self._entries[key] = info
-        self.shown = {subject: info for (_, subject), info in self._entries.items()}
+                self.shown.pop(subject, None)
         self.hub.elsewhere_changed(self.name, before)
