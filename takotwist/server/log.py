@@ -293,9 +293,7 @@ class ServerLog:
 
     def apply(self, config: Config) -> None:
         """Take up another level and other secrets (SIGHUP); the format stays."""
-        self._redactor.know(
-            (*config.publish.keys, *([config.app.token] if config.app.token else []))
-        )
+        self._redactor.know(config.secrets)
         level = LogLevel.levelWithName(config.log.level)
         self._filter.clearLogLevels()
         self._filter.setLogLevelForNamespace("", level)

@@ -12,7 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.errors import ConfigError, VerifyRejected
 from takotwist.server.config import App, Config, Log, Publish
-from takotwist.server.log import LONGEST_MESSAGE, ServerLog, escaped
+from takotwist.server.config.pusher import Pusher, PusherAppKeys
+from takotwist.server.config.tokens import Tokens
+from takotwist.server.config.webhooks import EndpointKeys, Webhooks
+from takotwist.server.log import GONE, LONGEST_MESSAGE, ServerLog, escaped
 
 
 def _config(format: str = "text", level: str = "info") -> Config:
@@ -86,6 +89,24 @@ class TextTests(LogTestCase):
         self.assertTrue(
             line.endswith(r"from a\n2026-01-01 error [x] forged\r\x1b[31m\u2028\u202e"), line
         )
+
+    def test_secrets_of_the_configuration(self) -> None:
+        """All that the configuration has, by themselves in any text."""
+        app = PusherAppKeys(name="a", id="1", key="k", secret="secret-of-pusher")
+        endpoint = EndpointKeys(name="b", url="https://b", secrets=("whsec_one", "whsec_two"))
+        self.begin()
+        self.server_log.apply(
+            attrs.evolve(
+                _config(),
+                tokens=Tokens(secrets=("secret-of-tokens",)),
+                pusher=Pusher(apps=(app,)),
+                webhooks=Webhooks(endpoints=(endpoint,)),
+            )
+        )
+        self.log.error("bad: secret-of-pusher, whsec_one, whsec_two, secret-of-tokens!")
+        [line] = self.lines()
+        gone = ", ".join([GONE] * 4)
+        self.assertTrue(line.endswith(f"bad: {gone}!"), line)
 
     def test_secrets(self) -> None:
         """Tokens and keys are not written, in messages, URLs and tracebacks."""
@@ -180,6 +201,24 @@ class JsonTests(LogTestCase):
                 "count": 3,
             },
         )
+
+    def test_secrets_of_the_configuration(self) -> None:
+        """All that the configuration has, by themselves in any text."""
+        app = PusherAppKeys(name="a", id="1", key="k", secret="secret-of-pusher")
+        endpoint = EndpointKeys(name="b", url="https://b", secrets=("whsec_one", "whsec_two"))
+        self.begin()
+        self.server_log.apply(
+            attrs.evolve(
+                _config(),
+                tokens=Tokens(secrets=("secret-of-tokens",)),
+                pusher=Pusher(apps=(app,)),
+                webhooks=Webhooks(endpoints=(endpoint,)),
+            )
+        )
+        self.log.error("bad: secret-of-pusher, whsec_one, whsec_two, secret-of-tokens!")
+        [line] = self.lines()
+        gone = ", ".join([GONE] * 4)
+        self.assertTrue(line.endswith(f"bad: {gone}!"), line)
 
     def test_secrets(self) -> None:
         """A field that is named like a credential is taken out, as is one that holds one."""

@@ -79,6 +79,18 @@ class Config:
             ),
         )
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """All values that are in no log, whoever writes a line."""
+        found = (
+            *self.publish.keys,
+            self.app.token,
+            *self.tokens.secrets,
+            *(one.secret for one in self.pusher.apps),
+            *(secret for one in self.webhooks.endpoints for secret in one.secrets),
+        )
+        return tuple(filter(None, found))
+
     def source(self, *keys: str) -> str | None:
         """The source of the first of `keys` that was given a value."""
         return next((self.sources[key] for key in keys if key in self.sources), None)
