@@ -17,7 +17,7 @@ import msgspec
 from takotwist.app.channel import Channel
 from takotwist.app.state import StateRequest
 from takotwist.app.types import Context, VerifyRequest, to_builtins
-from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in
+from takotwist.codecs.plain_json import ENCODING_ERRORS, failed_in, is_text
 from takotwist.core.authorization import (
     STATE,
     AuthRequest,
@@ -295,8 +295,11 @@ def _subject(said: object) -> str | None:
     # A user's id is seldom text in a database, and its text is what was meant.
     if isinstance(said, UUID) or (isinstance(said, int) and not isinstance(said, bool)):
         return str(said)
-    if said is None or isinstance(said, str):
+    if said is None or (isinstance(said, str) and is_text(said)):
         return said
+    if isinstance(said, str):
+        # It is stored with what others are told of it, and that is JSON.
+        raise UnusableAnswer("subject: half of a surrogate pair is no text")
     raise UnusableAnswer(f"subject must be text, not {type(said).__name__}")
 
 

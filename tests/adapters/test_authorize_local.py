@@ -178,11 +178,18 @@ class TestVerify(AuthorizeLocalCase):
 
     def test_unusable_answers(self) -> None:
         """What is neither yes nor no is a failure that says what was expected."""
-        for answer in ("yes", 1, object(), Grant(subject=3.5), Grant(replay_window_ms="1")):  # type: ignore[arg-type]
+        for answer in (
+            "yes",
+            1,
+            object(),
+            Grant(subject=3.5),  # type: ignore[arg-type]
+            Grant(subject="\ud800"),
+            Grant(replay_window_ms="1"),  # type: ignore[arg-type]
+        ):
             channel = chat()
             channel.verify(lambda request, answer=answer: answer)
             self.failureResultOf(self.asked(channel), AuthUnavailable)
-        self.assertEqual(len(self.logged), 5)
+        self.assertEqual(len(self.logged), 6)
 
     def test_unknown_channel(self) -> None:
         """A name that was not loaded is unknown, for both questions."""
