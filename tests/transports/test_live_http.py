@@ -103,6 +103,18 @@ class WireStatesTests(LiveHttpCase):
         wire.end(None)
         self.assertEqual(self.post(self.path, LINES, b"x\n").status, 404)
 
+    def test_left_while_held(self) -> None:
+        """Of POSTs whose clients leave while they are held back nothing stays."""
+        [wire] = self.wires.values()
+        wire.hold(True)
+        for _ in range(5):
+            self.post(self.path, LINES, b'{"op":"pong"}\n').leave()
+        self.assertEqual(len(wire._free), 0)
+        answered = self.post(self.path, LINES, b'{"op":"pong"}\n')
+        self.assertEqual((answered.status, len(wire._free)), (0, 1))
+        wire.hold(False)
+        self.assertEqual((answered.status, len(wire._free)), (204, 0))
+
     def test_frees_what_waits(self) -> None:
         """A POST that is held back is let go when the wire ends."""
         [wire] = self.wires.values()

@@ -73,7 +73,7 @@ class EventStreamWire(ReadHolds):
         self._admission = admission
         self._stream = EventStream(request, on_pause=self._paused, on_resume=self._resumed)
         self._comments: Comments | None = None
-        self._free: list[Deferred[None]] = []
+        self._free: dict[Deferred[None], None] = {}
         self.send_queue: SendQueue = admission.new_send_queue()
 
     def open(self, slot: ConnectionSlot, speaker: Callable[[EventStreamWire], Speaker]) -> None:
@@ -140,9 +140,10 @@ class EventStreamWire(ReadHolds):
 
     def free(self) -> Deferred[None]:
         """A Deferred that fires when reading may go on."""
-        waiting: Deferred[None] = Deferred()
+        # Who waits and leaves is forgotten: a client may come as often as it likes meanwhile.
+        waiting: Deferred[None] = Deferred(lambda one: self._free.pop(one, None))
         if self._holds and self.state is WireState.OPEN:
-            self._free.append(waiting)
+            self._free[waiting] = None
         else:
             waiting.callback(None)
         return waiting
@@ -193,7 +194,7 @@ class EventStreamWire(ReadHolds):
         self._let_go()
 
     def _let_go(self) -> None:
-        free, self._free = self._free, []
+        free, self._free = self._free, {}
         for waiting in free:
             waiting.callback(None)
 
