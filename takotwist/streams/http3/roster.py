@@ -10,6 +10,7 @@ a moment ago.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import struct
@@ -45,10 +46,9 @@ class Roster:
         with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
             os.fchmod(file.fileno(), 0o600)
             self.left: list[tuple[bytes, Address]] = self._read(file.read())
-            # What it had is gone, and the new zeros take no room on the disk.
+            # What it had is gone.
             file.truncate(0)
-            file.truncate(size)
-            self._map = mmap.mmap(file.fileno(), size)
+            self._map = mmap.mmap(file.fileno() if _allocated(file.fileno(), size) else -1, size)
         self._entries: dict[Hashable, tuple[int, bytes, Address]] = {}
         self._free: list[int] = []
         self._used, self._most = 0, most
@@ -102,3 +102,18 @@ class Roster:
         if not self._map.closed:
             self._map[:] = bytes(len(self._map))
             self._map.close()
+
+
+def _allocated(descriptor: int, size: int) -> bool:
+    """Give a file its size, with room for it on the disk; `False` where there is none.
+
+    Who writes into memory that is mapped to a file, at a place that has no room on the disk and
+    gets none, is killed (SIGBUS).  Without it the next process tells nobody, and that is all.
+    """
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as failure:
+        if failure.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        return False
+    return True

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 from hypothesis import given
@@ -41,6 +43,27 @@ class RosterTests(SynchronousTestCase):
                     table[connection] = address
         left = [(b"id-%05d" % connection, address) for connection, address in table.items()]
         self.assertEqual(sorted(self.roster().left), sorted(left))
+
+    def test_room_on_the_disk(self) -> None:
+        """All that will be written has its room from the beginning: who writes into memory that
+        is mapped to a full disk is killed by a signal."""
+        self.roster(1000)
+        status = self.path.stat()
+        self.assertGreaterEqual(512 * status.st_blocks, status.st_size)
+        self.assertGreater(status.st_size, 1000 * 32)
+
+    def test_full_disk(self) -> None:
+        """Where there is no room for it, all goes on and the next process has nobody to tell."""
+
+        def full(descriptor: int, offset: int, size: int) -> None:
+            raise OSError(errno.ENOSPC, "full")
+
+        self.patch(os, "posix_fallocate", full)
+        roster = self.roster()
+        roster.note(1, b"aaaaaaaa", ("192.0.2.1", 1))
+        roster.alive()
+        self.assertEqual(self.roster().left, [])
+        roster.close()
 
     def test_closed(self) -> None:
         """A server that has stopped leaves nobody."""
