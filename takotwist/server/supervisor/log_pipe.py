@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
 import attrs
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -62,7 +63,10 @@ class LogPipe:
             whole, newline, begun = self._begun + data, b"\n" * bool(self._begun), b""
         self._begun = begun
         if newline:
-            self._write((whole + newline).decode("utf-8", "replace"))
+            # A disk that is full takes these lines, and not the process's log for good: the
+            # reactor drops a reader that raises, and with it the pipe.
+            with suppress(OSError):
+                self._write((whole + newline).decode("utf-8", "replace"))
         if not data:
             self.connectionLost(None)
 

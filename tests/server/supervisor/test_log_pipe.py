@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -56,3 +57,24 @@ class LogPipeTests(SynchronousTestCase):
         os.close(self.pipe.writing)
         self.pipe.doRead()
         self.assertEqual(self.reactor.readers, [])
+
+    def test_full_disk(self) -> None:
+        """Lines that cannot be written are lost; those that come when there is room are not."""
+        room: list[str] = []
+
+        def write(lines: str) -> None:
+            if not room:
+                raise OSError(errno.ENOSPC, "full")
+            self.lines.append(lines)
+
+        pipe = LogPipe.open(self.reactor, write)  # type: ignore[arg-type]
+        self.addCleanup(pipe.connectionLost, None)
+        os.write(pipe.writing, b"one\n")
+        pipe.doRead()
+        room.append("some")
+        os.write(pipe.writing, b"two\n")
+        pipe.doRead()
+        self.assertEqual(self.lines, ["two\n"])
+        os.close(pipe.writing)
+        pipe.doRead()
+        self.assertEqual(self.reactor.readers, [self.pipe])
