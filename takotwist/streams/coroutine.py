@@ -7,7 +7,7 @@ goes on behind it, and only a failure of that is logged.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -15,6 +15,8 @@ from twisted.python.failure import Failure
 
 from takotwist.interfaces import Coro
 from takotwist.trampoline import drive, resumed
+
+T = TypeVar("T")
 
 _log = Logger()
 
@@ -42,7 +44,7 @@ def run(coroutine: Coro[object]) -> Deferred[object]:
     return result
 
 
-def begin(coroutine: Coro[object]) -> Deferred[Any] | None:
+def begin(coroutine: Coro[T]) -> Deferred[T] | None:
     """Take `coroutine`, which awaits only Deferreds, as far as it goes without waiting.
 
     Much of what could wait seldom does, and a Deferred with its callbacks costs as much as
