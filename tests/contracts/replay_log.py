@@ -155,6 +155,8 @@ class ReplayLogContract:
             one.cancel()
         self.ids(entry(LOBBY, "b"))
         self.assertEqual(self.texts(LOBBY), ["a", "b"])
+        # A shared log reports in its place, which is after what it was just asking the store.
+        self.successResultOf(self.log.newest())
         self.assertEqual(listener.texts[LOBBY.key], ["a", "b"])
         self.assertTrue(self.log.available)
 
