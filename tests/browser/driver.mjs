@@ -10,6 +10,7 @@ import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 
 const { chromium } = createRequire(new URL("../../clients/js/package.json", import.meta.url))("playwright-core");
 
@@ -100,17 +101,34 @@ async function crash({ page }) {
   await crashed;
 }
 
+/**
+ * Asked from here again and again: a page that nobody sees has no animation frames and slow timers.
+ * What an expression throws is no answer yet: the page may be just being loaded, without what it names.
+ */
+async function until({ page, script, seconds }) {
+  const { page: tab } = pages[page];
+  const late = Symbol();
+  const over = sleep(seconds * 1000, late, { ref: false });
+  let thrown = "";
+  for (;;) {
+    const answer = tab.evaluate(script).then(
+      (value) => ((thrown = ""), value),
+      (error) => void (thrown = `: ${error.message ?? error}`),
+    );
+    const value = await Promise.race([over, answer]);
+    if (value === late) throw new Error(`not within ${seconds} s${thrown}`);
+    if (value) return value;
+    await sleep(50);
+  }
+}
+
 const COMMANDS = {
   launch,
   open,
   lifecycle,
   crash,
   run: ({ page, script }) => pages[page].page.evaluate(script),
-  async until({ page, script, seconds }) {
-    // Polled: a page that nobody sees has no animation frames.
-    const found = await pages[page].page.waitForFunction(script, undefined, { timeout: seconds * 1000, polling: 50 });
-    return found.jsonValue();
-  },
+  until,
   go: async ({ page, url }) => void (await pages[page].page.goto(url)),
   // Only until it is shown: what comes out of the browser's cache loads nothing.
   back: async ({ page }) => void (await pages[page].page.goBack({ waitUntil: "commit" })),
