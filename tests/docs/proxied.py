@@ -22,7 +22,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.client.asyncio import connect
 from takotwist.client.events import Message
-from tests.docs.running import Running, eventually, free_port
+from tests.docs.running import Running, eventually
+from tests.sockets.server_process import free_port
 
 CHANNELS = """
 from takotwist import define_channel

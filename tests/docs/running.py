@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,18 +17,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.docs.page import write_project
+from tests.sockets.server_process import free_port
 
 T = TypeVar("T")
 
 
-def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def eventually(question: Callable[[], T], what: str, seconds: float = 20) -> T:
+def eventually(question: Callable[[], T], what: str, seconds: float = 60) -> T:
     """The first true answer to `question`.
 
     :raises AssertionError: there was none in time.

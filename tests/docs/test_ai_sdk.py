@@ -13,8 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.docs.node_packages import give_packages
 from tests.docs.page import DOCS, one
-from tests.docs.running import Running, eventually, free_port
+from tests.docs.running import Running, eventually
 from tests.sockets.cut_once import CutOnce
+from tests.sockets.server_process import free_port
 
 PAGE = "howto/ai-sdk.md"
 PROGRAMS = Path(__file__).with_name("ai_sdk")

@@ -9,7 +9,8 @@ import sys
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.docs.page import DOCS, one
-from tests.docs.running import Running, eventually, free_port
+from tests.docs.running import Running, eventually
+from tests.sockets.server_process import free_port
 
 
 class _PageCase(SynchronousTestCase):

@@ -8,8 +8,9 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.docs.page import DOCS, one
-from tests.docs.running import Running, eventually, free_port
+from tests.docs.running import Running, eventually
 from tests.sockets.cut_once import CutOnce
+from tests.sockets.server_process import free_port
 
 PAGE = "howto/openai.md"
 

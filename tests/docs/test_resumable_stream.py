@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.docs.node_packages import give_packages
 from tests.docs.page import DOCS, one
-from tests.docs.running import Running, eventually, free_port
+from tests.docs.running import Running, eventually
+from tests.sockets.server_process import free_port
 
 PAGE = "howto/resumable-stream.md"
 PROGRAMS = Path(__file__).with_name("resumable")

@@ -12,7 +12,8 @@ from takotwist.client.machine.policy import Policy
 from takotwist.client.sync import Subscription, subscribe
 from takotwist.errors import VerifyRejected
 from tests.docs.page import DOCS, one, project
-from tests.docs.running import Running, eventually, free_port
+from tests.docs.running import Running, eventually
+from tests.sockets.server_process import free_port
 
 
 def command(kind: str) -> str:

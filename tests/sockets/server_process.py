@@ -19,10 +19,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from random import randrange
 from typing import Any
 
 import httpx
+
+from tests.ports import next_port
 
 #: Public channels, one with a handler and one without, and one that asks for a token.
 CHANNELS = """
@@ -61,13 +62,9 @@ _BIN = Path(sys.executable).parent
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on.
-
-    From below those that the kernel gives out: between two starts of a server one of
-    these may become the near end of anybody's connection.
-    """
+    """A port of 127.0.0.1 that nothing listens on, and no other process of tests is given."""
     while True:
-        port = randrange(12_000, 32_000)
+        port = next_port()
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
@@ -180,6 +177,7 @@ class ServerProcess:
 
     def private(self, **options: Any) -> httpx.Client:
         """A client of the private listener; close it."""
+        options.setdefault("timeout", 30)
         transport = httpx.HTTPTransport(uds=str(self.private_socket))
         return httpx.Client(transport=transport, base_url="http://private", **options)
 
