@@ -106,19 +106,19 @@ class TemplateTests(SynchronousTestCase):
     def test_fastapi(self) -> None:
         """The app runs beside, and publishes too."""
         project = self.check("fastapi")
-        answer = httpx.post(f"{project.tls_url}/announce/lobby", verify=project.trust)
+        answer = httpx.post(f"{project.tls_url}/announce/lobby", verify=project.trust, timeout=30)
         self.assertTrue(int(answer.json()["id"]))
 
     def test_django(self) -> None:
         """By Django's sessions."""
         project = self.check("django")
-        answer = httpx.post(f"{project.tls_url}/announce/lobby", verify=project.trust)
+        answer = httpx.post(f"{project.tls_url}/announce/lobby", verify=project.trust, timeout=30)
         self.assertTrue(int(answer.json()["id"]))
 
     def test_flask(self) -> None:
         """The app runs beside, and publishes too."""
         project = self.check("flask")
-        answer = httpx.post(f"{project.tls_url}/announce/lobby", verify=project.trust)
+        answer = httpx.post(f"{project.tls_url}/announce/lobby", verify=project.trust, timeout=30)
         self.assertTrue(int(answer.json()["id"]))
 
     def test_klein(self) -> None:

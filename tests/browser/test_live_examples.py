@@ -124,7 +124,8 @@ class RunningTests(LiveExamplesCase):
         """A clock, an echo, an end, and a room whose messages are answered."""
         clock = self.example("clock()")
         first, second, third = clock["times"]
-        self.assertTrue(0.5e3 < third - second < 3e3 and second > first, clock)
+        # A tick that a busy machine delays is followed by the next one all the sooner.
+        self.assertTrue(first < second < third and third - first > 1.5e3, clock)
         self.assertEqual((clock["code"], clock["closed"]), (0, True))
         self.assertEqual(self.example("echo()"), ["echo: Hello!"])
         self.assertEqual(self.example("abort()"), ["abort", "channel-closed"])
