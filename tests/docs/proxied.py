@@ -58,7 +58,8 @@ class Proxied(SynchronousTestCase):
         running.environment["TAKO_LIFECYCLE_KEEPALIVE_INTERVAL_SECONDS"] = "1"
         running.environment["TAKO_LIMITS_DRAIN_SECONDS"] = "0.5"
         running.environment["TAKO_LIMITS_MAX_BODY_BYTES"] = str(2 * 2**20)
-        running.run("tako trust")
+        # Nobody listens there, so that no server of this machine is taken for ours.
+        running.run("TAKO_TLS_LISTEN=tcp:1:interface=127.0.0.1 tako trust")
         self.server = running.serve()
         self.port = free_port()
         self.certificate = self.folder / "data" / "takotwist" / "development-ca.pem"
@@ -208,6 +209,7 @@ class Proxied(SynchronousTestCase):
             while not over.is_set():
                 seen.append(self._comes())
 
+        self.addCleanup(over.set)
         coming = threading.Thread(target=come)
         coming.start()
         self.running.stop(self.server)

@@ -103,7 +103,7 @@ class AiSdkTests(SynchronousTestCase):
 
     def until(self, page: Page, true: Any, what: str) -> None:
         try:
-            eventually(true, what, 40)
+            eventually(true, what)
         except AssertionError as late:
             raise AssertionError(
                 f"{late}: {page.shown[-1]}, {self.running.said('page.log')}"

@@ -28,6 +28,8 @@ http {{
 class NginxTests(Proxied):
     """Its whole configuration, as the page has it."""
 
+    quiet_seconds = 7.0
+
     def proxy(self, second: int | None = None) -> str:
         assert NGINX, "nginx is missing: apt-get install nginx-light"
         text = project(DOCS / "howto" / "nginx.md")["takotwist.conf"]
@@ -55,7 +57,7 @@ class NginxTests(Proxied):
             ("/etc/letsencrypt/live/chat.example.com/fullchain.pem", f"{self.tls}/localhost.pem"),
             ("/etc/letsencrypt/live/chat.example.com/privkey.pem", f"{self.tls}/localhost-key.pem"),
             # As the page's time is to the keepalives of 25 seconds.
-            ("75s;", "3s;"),
+            ("75s;", "6s;"),
         )
         path = self.write("nginx.conf", AROUND.format(folder=self.folder, inside=text))
         return f"exec {NGINX} -c {path}"

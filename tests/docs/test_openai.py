@@ -43,7 +43,7 @@ class OpenAiTests(SynchronousTestCase):
 
     def until(self, true: object, what: str) -> None:
         try:
-            eventually(true, what, 40)  # type: ignore[arg-type]
+            eventually(true, what)  # type: ignore[arg-type]
         except AssertionError as late:
             logs = [self.running.said(log) for log in ("app.log", "model.log", "error", "first")]
             raise AssertionError(f"{late}: {logs}") from None

@@ -65,7 +65,7 @@ class ResumableTests(SynchronousTestCase):
                 return False
             return True
 
-        eventually(listens, "it listens", 40)
+        eventually(listens, "it listens")
 
     def test_other_server(self) -> None:
         """Another process reads along, and the server of streams dies: each has exactly the text;
@@ -77,15 +77,15 @@ class ResumableTests(SynchronousTestCase):
             self.running.start(f"exec curl -sN http://127.0.0.1:{port}/story", f"read{number}")
         names = [f"read{number}" for number in range(4)]
         for name in names:
-            eventually(lambda name=name: "wörd 20, " in self.running.said(name), "words", 40)
+            eventually(lambda name=name: "wörd 20, " in self.running.said(name), "words")
         self.running.kill(self.tako)
         self.running.serve("tako serve")
         late = f"exec curl -sN 'http://127.0.0.1:{ports[1]}/story?resumeAt={len('wörd 0, ')}'"
         self.running.start(late, "late")
         self.running.write("go", "")
         for name in names:
-            eventually(lambda name=name: self.running.said(name) == WHOLE, f"all of {name}", 40)
-        eventually(lambda: self.running.said("late") == WHOLE[len("wörd 0, ") :], "the rest", 40)
+            eventually(lambda name=name: self.running.said(name) == WHOLE, f"all of {name}")
+        eventually(lambda: self.running.said("late") == WHOLE[len("wörd 0, ") :], "the rest")
         self.assertEqual(self.running.said("made"), "made\n")
         done = f"curl -s http://127.0.0.1:{ports[0]}/story"
         eventually(lambda: self.running.run(done) == "The story is told.", "it is done")

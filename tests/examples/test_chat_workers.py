@@ -22,7 +22,7 @@ class ChatWorkersTests(SynchronousTestCase):
         server = example_server("chat", arguments=("--workers", "2"))
         self.addCleanup(server.close)
         server.start()
-        login = httpx.post(f"{server.url}/login", json={"name": "ada"})
+        login = httpx.post(f"{server.url}/login", json={"name": "ada"}, timeout=30)
         cookie = {"Cookie": f"chat_session={login.cookies['chat_session']}"}
         everybody: list[Subscription] = []
         for _ in range(SUBSCRIBERS):
@@ -46,6 +46,6 @@ class ChatWorkersTests(SynchronousTestCase):
                 assert isinstance(event, Message)
                 seen.append(event.data["text"])
             self.assertEqual(seen, texts)
-        kept = httpx.get(f"{server.url}/messages/lobby", headers=cookie).json()
+        kept = httpx.get(f"{server.url}/messages/lobby", headers=cookie, timeout=30).json()
         self.assertEqual([one["text"] for one in kept], texts)
         server.assert_clean()
