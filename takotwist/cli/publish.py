@@ -73,6 +73,12 @@ def read_params(pairs: tuple[str, ...]) -> dict[str, object]:
 @click.option("--ca-file", metavar="FILE", help="Certificates to trust in place of the system's.")
 @click.option("--idempotency-key", metavar="KEY", help="Store once, however often it is called.")
 @click.option(
+    "--message-key",
+    metavar="TEXT",
+    help="The message's key, in a channel that keeps the newest of each.",
+)
+@click.option("--delete", is_flag=True, help="End that key.")
+@click.option(
     "--patience",
     type=click.FloatRange(min=0, min_open=True),
     default=10.0,
@@ -90,6 +96,8 @@ def command(
     key: str | None,
     ca_file: str | None,
     idempotency_key: str | None,
+    message_key: str | None,
+    delete: bool,
     patience: float,
 ) -> None:
     """Publish one message and print it as it was stored.
@@ -112,7 +120,13 @@ def command(
     try:
         publisher = Publisher(server_url(config, server), key, ca_file=ca_file, patience=patience)
         stored = publisher.publish(
-            channel, read_params(param), type, value, idempotency_key=idempotency_key
+            channel,
+            read_params(param),
+            type,
+            value,
+            idempotency_key=idempotency_key,
+            key=message_key,
+            delete=delete,
         )
     except TakoError as refused:
         again = getattr(refused, "idempotency_key", None)

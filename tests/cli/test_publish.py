@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from takotwist.app.published import Published
+from takotwist.app.publisher import Publisher
+from takotwist.core.topic import Draft
 from tests.cli.command import CommandTestCase
 
 
@@ -35,3 +40,21 @@ class PublishTests(CommandTestCase):
             self.assertEqual(said.exit_code, 1)
             self.assertTrue(said.stderr.startswith(f"Error: {sentence}"), said.stderr)
             self.assertNotIn("secret", said.stderr)
+
+    def test_message_key(self) -> None:
+        """The key of the message, and that it ends it, are published beside the data."""
+        sent: list[Draft] = []
+
+        def publish_now(
+            publisher: Publisher, channel: str, params: object, drafts: Sequence[Draft], key: object
+        ) -> list[Published]:
+            sent.extend(drafts)
+            return [Published("5", channel, drafts[0].type, 1)]
+
+        self.patch(Publisher, "publish_now", publish_now)
+        for more in ((), ("--message-key", "lamp"), ("--message-key", "lamp", "--delete")):
+            said = self.run_command("publish", "board", "set", "1", "--server", "http://a", *more)
+            self.assertEqual((said.exit_code, said.stderr), (0, ""))
+        said_of_each = [(one.type, one.key, one.delete) for one in sent]
+        keyed = ("set", "lamp", False), ("set", "lamp", True)
+        self.assertEqual(said_of_each, [("set", None, False), *keyed])
