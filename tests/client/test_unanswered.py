@@ -203,6 +203,44 @@ class HangingTests(SynchronousTestCase):
 
         self.run_main(main)
 
+    def test_asyncio_without_patience(self) -> None:
+        """Who waits no longer for the close leaves no connections behind either."""
+        made: list[Any] = []
+        session_for = on_asyncio.driver.session_for
+
+        def recorded(*args: Any) -> Any:
+            made.append(session_for(*args))
+            return made[-1]
+
+        self.patch(on_asyncio.driver, "session_for", recorded)
+        asked: list[asyncio.Event] = []
+
+        async def stubborn() -> str:
+            asked.append(asyncio.Event())
+            while len(asked) > 1 and not asked[-1].is_set():
+                try:
+                    await asked[-1].wait()
+                except asyncio.CancelledError:
+                    continue
+            return "Bearer t"
+
+        async def main() -> None:
+            policy = Policy(base_ms=1, cap_ms=1)
+            chat = on_asyncio.subscribe(
+                "http://127.0.0.1:9", "chat", credentials=stubborn, policy=policy
+            )
+            chat.start()
+            # The first connection is refused.
+            while len(asked) < 2:
+                await asyncio.sleep(0.005)
+            with self.assertRaises(TimeoutError):
+                await asyncio.wait_for(chat.close(), 0.01)
+            asked[-1].set()
+            await asyncio.sleep(0.01)
+            self.assertTrue(made[0].closed)
+
+        self.run_main(main)
+
     def test_twisted(self) -> None:
         """The same on a reactor."""
         clock: Any = Clock()

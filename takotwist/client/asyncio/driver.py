@@ -146,11 +146,14 @@ class Driver(driver.Driver):
         others = [task for task in self._tasks if task is not current]
         for task in others:
             task.cancel()
-        if others:
-            # Not for ever: a callable of the caller's may not let itself be cancelled.
-            await asyncio.wait(others, timeout=CLOSE_SECONDS)
-        if self._session is not None:
-            await self._session.close()
+        try:
+            if others:
+                # Not for ever: a callable of the caller's may not let itself be cancelled.
+                await asyncio.wait(others, timeout=CLOSE_SECONDS)
+        finally:
+            # Also where the caller's patience ends first.
+            if self._session is not None:
+                await self._session.close()
 
     def session(self) -> aiohttp.ClientSession:
         """The HTTP session, made when first needed."""
