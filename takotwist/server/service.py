@@ -326,7 +326,8 @@ class TakoService(MultiService):
         if self._notify is not None:
             # At once: what was asked for has been done when the signal's handler ends.
             self._notify.reloading()
-            self._notify.ready("serving")
+            if self.ready:
+                self._notify.ready("serving")
 
     def _serve_functions(self, functions: Mapping[str, Function[..., object]]) -> None:
         self.functions = functions

@@ -378,7 +378,7 @@ class Crew:
                     self._log.error(
                         "{name} has not read its configuration in time", name=member.label
                     )
-        self._on_ready()
+        self._reloaded()
 
     def _check_reloaded(self) -> None:
         timer = self._reload_timer
@@ -386,4 +386,9 @@ class Crew:
             return
         if not any(run.reloading for member in self.members for run in member.runs):
             timer.cancel()
+            self._reloaded()
+
+    def _reloaded(self) -> None:
+        # Else somebody is still to become ready, and it is told then.
+        if self.complete:
             self._on_ready()

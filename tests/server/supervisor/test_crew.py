@@ -470,6 +470,21 @@ class CrewTests(SynchronousTestCase):
         self.clock.advance(RELOAD_SECONDS)
         self.assertEqual(self.ready, 2)
 
+    def test_reload_while_starting(self) -> None:
+        """Nobody is told that all are ready before they are, whoever has read what by then."""
+        self.crew.start()
+        (writer,) = self._is("writer")
+        self.crew.reload()
+        writer.says({"reloaded": None})
+        writer.says({"ready": True})
+        first, second = self._is("worker-1", "worker-2")
+        self.crew.reload()
+        self.clock.advance(RELOAD_SECONDS)
+        first.says({"ready": True})
+        self.assertEqual(self.ready, 0)
+        second.says({"ready": True})
+        self.assertEqual(self.ready, 1)
+
     def test_reload_unheard(self) -> None:
         """Who reads nothing is not waited for."""
         first, second = self._serve()
