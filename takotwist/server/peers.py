@@ -122,7 +122,7 @@ class NodePeers:
             connection = cast(PeerConnection, await endpoint.connect(factory))
         except internet_error.ConnectionRefusedError:
             raise NodeGone from None
-        except internet_error.ConnectError:
+        except (internet_error.ConnectError, internet_error.DNSLookupError):
             if info.peer.startswith("unix:"):
                 # Its socket went with it.
                 raise NodeGone from None

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorPluggableNameResolver
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from takotwist.admin.nodes import this_process
 from takotwist.core.node import Node
+from takotwist.errors import Overloaded
+from takotwist.live.peers import Show
 from takotwist.server.config.endpoint_text import EndpointText
 from takotwist.server.peers import NodePeers
 
@@ -31,13 +36,41 @@ class Directory:
         return asking
 
 
+@implementer(IReactorPluggableNameResolver)
+class NoNames(Clock):
+    """A reactor that knows no name of a host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nameResolver = self
+
+    def resolveHostName(self, receiver: Any, name: str, *_: object, **__: object) -> object:
+        """See `IHostnameResolver`."""
+        receiver.resolutionBegan(None)
+        receiver.resolutionComplete()
+        return None
+
+
+class _Nobody:
+    """Listens to a connection that is not made."""
+
+    def received(self, kind: object, payload: bytes) -> None:
+        """See `PeerListener`."""
+
+    def pressure(self, full: bool) -> None:
+        """The same."""
+
+    def lost(self) -> None:
+        """The same."""
+
+
 class OthersTests(SynchronousTestCase):
     """Whoever asks which other nodes there are."""
 
     def setUp(self) -> None:
         self.directory = Directory()
         endpoint = EndpointText.parse("tcp:7070")
-        self.peers = NodePeers(Clock(), self.directory, endpoint, "tcp:a:7070", 1000, "me")
+        self.peers = NodePeers(NoNames(), self.directory, endpoint, "tcp:a:7070", 1000, "me")
 
     def ask(self) -> Deferred[list[str]]:
         """The names of the others."""
@@ -74,3 +107,10 @@ class OthersTests(SynchronousTestCase):
         again = self.ask()
         self.answer()
         self.assertEqual(self.successResultOf(again), ["you"])
+
+    def test_name_that_is_gone(self) -> None:
+        """A node whose host has no name any more, as of a container that has ended, cannot be
+        reached now, as any other that is away."""
+        connecting = Deferred.fromCoroutine(self.peers.connect(Show("you", "nodes"), _Nobody()))
+        self.answer()
+        self.failureResultOf(connecting, Overloaded)
