@@ -68,7 +68,9 @@ class NodeInfo(msgspec.Struct, frozen=True):
         return f"<NodeInfo {self.label} {self.id}>"
 
 
-def this_process(id: str = "", worker: int = 1, peer: str = "", secret: str = "") -> NodeInfo:
+def this_process(
+    id: str = "", worker: int = 1, peer: str = "", secret: str = "", place: str = ""
+) -> NodeInfo:
     """Facts of this process that are known as soon as it runs."""
     host = socket.gethostname()
     return NodeInfo(
@@ -81,6 +83,7 @@ def this_process(id: str = "", worker: int = 1, peer: str = "", secret: str = ""
         version=version("takotwist"),
         secret=secret,
         speaks=VERSION,
+        place=place,
     )
 
 

@@ -40,10 +40,15 @@ class Cluster(Service):
     """
 
     def __init__(
-        self, reactor: IReactor, directory: INodeDirectory, peers: NodePeers, worker: int
+        self,
+        reactor: IReactor,
+        directory: INodeDirectory,
+        peers: NodePeers,
+        worker: int,
+        place: str,
     ) -> None:
         self.peers = peers
-        self.info = this_process(peers.name, worker, peers.address, peers.secret)
+        self.info = this_process(peers.name, worker, peers.address, peers.secret, place)
         self._directory = directory
         self._reactor = reactor
         self._door: PeerDoor | None = None
@@ -53,16 +58,23 @@ class Cluster(Service):
 
     @classmethod
     def of(
-        cls, config: Config, reactor: IReactor, log: IReplayLog, worker: int = 1, slot: int = 0
+        cls,
+        config: Config,
+        reactor: IReactor,
+        log: IReplayLog,
+        place: str,
+        worker: int = 1,
+        slot: int = 0,
     ) -> Cluster | None:
         """The cluster of a server whose log is shared; `None` where it has its log alone.
 
+        :param place: see `NodeInfo`.
         :param worker: its number.
         :param slot: see `Worker`.
         """
         if log.everything or not INodeDirectory.providedBy(log):
             return None
-        return cls(reactor, log, NodePeers.of(config, reactor, log, slot), worker)
+        return cls(reactor, log, NodePeers.of(config, reactor, log, slot), worker, place)
 
     def serve(self, door: PeerDoor, now: Callable[[], NodeInfo]) -> None:
         """Serve the others by `door`.

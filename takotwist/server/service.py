@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from zlib import crc32
 
 import attrs
-import msgspec
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
@@ -125,11 +124,9 @@ class TakoService(MultiService):
         self.functions: Mapping[str, Function[..., object]] = {}
         more = beside(self) if beside is not None else Beside()
         log = make_log(config, reactor, wall)
-        place = () if worker is None else (worker.number, worker.slot)
-        cluster = self._cluster = Cluster.of(config, reactor, log, *place)
         names = _names(config, worker)
-        if cluster is not None:
-            cluster.info = msgspec.structs.replace(cluster.info, place=names["node"])
+        slot = () if worker is None else (worker.number, worker.slot)
+        cluster = self._cluster = Cluster.of(config, reactor, log, names["node"], *slot)
         self.parts: Parts = compose(
             config,
             reactor=reactor,
