@@ -124,7 +124,7 @@ USED = (
         "aioquic", QuicConnection, "streams/http3/quic",
         "_close_event _configuration _crypto_buffers _datagrams_pending _host_cids"
         " _local_initial_source_connection_id _local_max_data _local_max_streams_bidi"
-        " _local_max_streams_uni _max_datagram_size"
+        " _local_max_streams_uni _loss _max_datagram_size"
         " _remote_max_datagram_frame_size _replenish_connection_ids _streams"
         " _write_connection_limits _write_stream_limits",
     ),
