@@ -160,7 +160,10 @@ class PresenceService:
         except Exception:
             # As it is, who is there is told as if nobody had been there before.
             self._logger.failure("reading who was here failed")
-        self._ready = not self._stopped
+        if self._stopped:
+            # Meanwhile: what was stopped with this must not begin after that.
+            return
+        self._ready = True
         self.store.events.start()
         for room in list(self._rooms.values()):
             self._look(room)
