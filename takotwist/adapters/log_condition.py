@@ -31,9 +31,11 @@ class Condition:
     """The state that was last told.
 
     :ivar path: of the file, or where the engine is.
+    :ivar stopped: the log was, so what fails is no trouble of its store.
     """
 
     path: str
+    stopped: bool = attrs.field(default=False, init=False)
     _troubles: dict[str, Enum] = attrs.field(factory=dict, init=False)
 
     log = Logger()
@@ -44,6 +46,8 @@ class Condition:
         :param side: ``write``, ``read`` or ``sweep``: a full disk stops the first and neither a
             read nor a sweep that finds nothing to remove.
         """
+        if self.stopped:
+            return
         known = trouble.kind in self._troubles.values()
         self._troubles[side] = trouble.kind
         if not known:

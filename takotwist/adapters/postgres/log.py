@@ -123,6 +123,7 @@ class PostgresReplayLog:
         if self._running:
             return succeed(None)
         self._running = True
+        self.engine.condition.stopped = False
         self._following.start()
         self._directory.start()
         for link in (self._writer, *self._readers, self._listener):
@@ -134,6 +135,7 @@ class PostgresReplayLog:
         if not self._running:
             return succeed(None)
         self._running = False
+        self.engine.condition.stopped = True
         self._directory.stop()
         self._following.stop()
         return ensureDeferred(self._end())
