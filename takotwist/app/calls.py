@@ -295,12 +295,9 @@ def _subject(said: object) -> str | None:
     # A user's id is seldom text in a database, and its text is what was meant.
     if isinstance(said, UUID) or (isinstance(said, int) and not isinstance(said, bool)):
         return str(said)
-    if said is None:
+    if said is None or (isinstance(said, str) and is_text(said)):
         return said
     if isinstance(said, str):
-        # Most are ASCII, and nothing more is asked about those.
-        if said.isascii() or is_text(said):
-            return said
         # It is stored with what others are told of it, and that is JSON.
         raise UnusableAnswer("subject: half of a surrogate pair is no text")
     raise UnusableAnswer(f"subject must be text, not {type(said).__name__}")
