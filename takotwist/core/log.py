@@ -49,7 +49,7 @@ class Append(msgspec.Struct, frozen=True, gc=False):
         above this one: by whom the topic was read up to there, whoever else writes to it.
         Otherwise nothing of it is stored, nor are its bounds taken, and no messages are
         answered; so too, where a log likes, behind another entry of the topic in the same
-        call.  Such an append has drafts, and neither keys nor an idempotency key.
+        call.  Such an append has drafts, and no idempotency key.
     """
 
     topic: Topic

@@ -6,8 +6,9 @@ which has the lease, reads that topic in order and adds it up: a member that is 
 come with the first and leaves with the last.  What it has found goes to the outboxes
 (`flow.webhooks`) under a key that follows from the change, so it is there once, whoever finds it.
 
-Rule: what was added up is recorded after it was told, and how far is noted after that; so the
-next one begins where nothing is missing.
+Rules: what was added up is recorded after it was told, and how far is noted after that; so the
+next one begins where nothing is missing.  Both are stored only where nobody else has stored them
+since: whoever stood still meanwhile, and lost the lease, takes back nothing of what another has.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from twisted.python.failure import Failure
 
 from takotwist.core.channel import MINUTE_MS, Lifecycle
 from takotwist.core.json_values import JsonObject
+from takotwist.core.log import Appended
 from takotwist.core.roster_messages import JOIN, LEAVE, Change
 from takotwist.core.topic import EVERYTHING, Draft, Message, Topic
 from takotwist.errors import Refusal, ReplayTooOld
@@ -62,6 +64,10 @@ class _Member(msgspec.Struct):
     on: str = ""
 
 
+class _LostLease(Exception):
+    """Another node tells, or has."""
+
+
 class _There(msgspec.Struct, frozen=True):
     """Where one member is, of those that were told.
 
@@ -91,6 +97,9 @@ class MemberEvents:
     native: Sequence[Courier] = ()
     _there: dict[str, _There] = attrs.field(factory=dict, init=False)
     _done: int = attrs.field(default=EVERYTHING, init=False)
+    #: Up to where this node knows what is recorded, and what is noted.
+    _there_at: int = attrs.field(default=EVERYTHING, init=False)
+    _done_at: int = attrs.field(default=EVERYTHING, init=False)
     _resumed: bool = attrs.field(default=False, init=False)
     #: The last read has not come to the end.
     _behind: bool = attrs.field(default=True, init=False)
@@ -167,7 +176,7 @@ class MemberEvents:
 
     def _not_worked(self, failure: Failure) -> None:
         self._resumed = False
-        if not failure.check(Refusal):
+        if not failure.check(Refusal, _LostLease):
             self._log.failure("telling who came and left failed", failure)
 
     async def _work(self) -> None:
@@ -207,8 +216,12 @@ class MemberEvents:
     async def _read_done(self) -> None:
         page = await self.publishing.log.read(_DONE, EVERYTHING, _PAGE_MESSAGES, _PAGE_BYTES)
         self._done = int(page.messages[-1].data) if page.messages else EVERYTHING
+        self._done_at = page.head
 
     async def _resume(self) -> None:
+        # Before the rest: so who has recorded since is noticed.
+        page = await self.publishing.log.read(_THERE, EVERYTHING, 1, _PAGE_BYTES)
+        self._there_at = page.head
         await self._read_done()
         self._there = {}
         after, more = EVERYTHING, True
@@ -241,28 +254,41 @@ class MemberEvents:
                     for courier, event, data in self._told(topic, message.type, said)
                 ]
         await gather(telling)
-        await gather(self._record(list(changed.values())))
+        await self._record(list(changed.values()))
         for key, one in changed.items():
             if one.nodes:
                 self._there[key] = one
             else:
                 self._there.pop(key, None)
         last = messages[-1].id
-        await self.publishing.publish(_DONE, [Draft("done", b"%d" % last)], DONE_LIFECYCLE)
-        self._done = last
+        stored = await self.publishing.publish(
+            _DONE, [Draft("done", b"%d" % last)], DONE_LIFECYCLE, after=self._done_at
+        )
+        self._done, self._done_at = last, _id_of(stored)
 
-    def _record(self, changed: Sequence[_There]) -> list[Deferred[Any]]:
-        return [
-            self.publishing.publish(
-                _THERE,
-                [Draft("there" if kept else "gone", msgspec.json.encode(one)) for one in some],
-                _THERE_LIFECYCLE,
-                keys=tuple(one.key for one in some),
-                kept=kept,
-            )
-            for kept in (True, False)
-            if (some := [one for one in changed if bool(one.nodes) is kept])
-        ]
+    async def _record(self, changed: Sequence[_There]) -> None:
+        for kept in (True, False):
+            some = [one for one in changed if bool(one.nodes) is kept]
+            if some:
+                stored = await self.publishing.publish(
+                    _THERE,
+                    [Draft("there" if kept else "gone", msgspec.json.encode(one)) for one in some],
+                    _THERE_LIFECYCLE,
+                    keys=tuple(one.key for one in some),
+                    kept=kept,
+                    after=self._there_at,
+                )
+                self._there_at = _id_of(stored)
+
+
+def _id_of(stored: Appended) -> int:
+    """The last of what was stored.
+
+    :raises _LostLease: another node has stored something.
+    """
+    if not stored.messages:
+        raise _LostLease
+    return stored.messages[-1].id
 
 
 _EVENTS = {"join": "member.joined", "leave": "member.left"}

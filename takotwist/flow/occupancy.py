@@ -8,7 +8,9 @@ held back anyway.)
 What is to be told is decided by a *turn*, a message that is stored on the condition that nothing
 was since the last one: so of two nodes that look at once one decides.  Then it is told and
 recorded, in messages with keys, and the turn is done.  Whoever comes to a turn that is not done
-does it again: each event has the id that its turn gives it, under which it is stored once.
+does it again: each event has the id that its turn gives it, under which it is stored once, and
+the record is written by one of those who do it: whoever stood still meanwhile, and wakes when
+later turns have been done, changes nothing of what they have recorded.
 
 Rule: there is no second "occupied" without a "vacated" between, and the other way round, also
 after a crash, where who is back is no event, and who is not is one.
@@ -85,6 +87,8 @@ class Occupancy:
     _began: float = attrs.field(init=False)
     #: The id of the last turn's last message.
     _at: int = attrs.field(default=EVERYTHING, init=False)
+    #: And up to where this node knows the record.
+    _recorded: int = attrs.field(default=EVERYTHING, init=False)
     _ready: bool = attrs.field(default=False, init=False)
     _working: bool = attrs.field(default=False, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
@@ -150,11 +154,7 @@ class Occupancy:
             for number, (key, occupied) in enumerate(changes)
         ]
         if self.publishing.log.keyed:
-            doing += [
-                self._put_down(keys, occupied)
-                for occupied in (True, False)
-                if (keys := [key for key, one in changes if one is occupied])
-            ]
+            doing.append(ensureDeferred(self._put_down(changes)))
         await gather(doing)
         self._at = await self._say("done", b"null")
 
@@ -170,23 +170,42 @@ class Occupancy:
             raise _LostTurn
         return stored.messages[0].id
 
-    def _put_down(self, keys: Sequence[str], occupied: bool) -> Deferred[Any]:
-        kind = "occupied" if occupied else "vacated"
-        drafts = [Draft(kind, msgspec.json.encode(key)) for key in keys]
-        return self.publishing.publish(
-            self._record, drafts, RECORD_LIFECYCLE, keys=tuple(keys), kept=occupied
-        )
+    async def _put_down(self, changes: Sequence[Change]) -> None:
+        """Record them.
+
+        :raises _LostTurn: another node has recorded something.
+        """
+        for kept in (True, False):
+            keys = tuple([key for key, occupied in changes if occupied is kept])
+            if keys:
+                kind = "occupied" if kept else "vacated"
+                stored = await self.publishing.publish(
+                    self._record,
+                    [Draft(kind, msgspec.json.encode(key)) for key in keys],
+                    RECORD_LIFECYCLE,
+                    keys=keys,
+                    kept=kept,
+                    after=self._recorded,
+                )
+                if not stored.messages:
+                    raise _LostTurn
+                self._recorded = stored.messages[-1].id
 
     async def _begin(self) -> None:
+        # Before the turns: what is recorded of a turn after the last one is not known then.
+        page = await self.publishing.log.read(self._record, EVERYTHING, 1, _PAGE_BYTES)
+        self._recorded = page.head
         messages, page = await self._read(self._turns)
         self._at = max(page.removed, messages[-1].id if messages else EVERYTHING)
         if messages and messages[-1].type == "turn":
             await self._do(_CHANGES.decode(messages[-1].data))
         told: set[str] = set()
         if self.publishing.log.keyed:
-            for message in (await self._read(self._record))[0]:
+            messages, page = await self._read(self._record)
+            for message in messages:
                 key = msgspec.json.decode(message.data, type=str)
                 (told.add if message.type == "occupied" else told.discard)(key)
+            self._recorded = page.head
         back = max(self.publishing.seconds(), self._began + GRACE_AFTER_START - GRACE)
         self._told, self._gone = told, dict.fromkeys(told, back)
         self._ready = self.held()

@@ -37,6 +37,11 @@ def named(
     return msgspec.structs.replace(one, keys=tuple(key for key, _ in pairs), kept=kept)
 
 
+def after(id: int, append: Append) -> Append:
+    """An append that is stored only where nothing of the topic is newer."""
+    return msgspec.structs.replace(append, after=id)
+
+
 NAMED = st.builds(
     lambda topic, pairs, size, lifecycle, kept, most: Append(
         topic,
@@ -191,6 +196,34 @@ class KeysContract(ReplayLogContract):
         self.sweep(NOW + DAY)
         self.assertEqual(self.texts(LOBBY), ["2"])
         self.assertEqual(self.read(LOBBY).removed, gone)
+
+    def test_condition_of_keys(self) -> None:
+        """An append on a condition replaces what its keys name where the condition holds, and
+        leaves it where not, kept or not, whatever follows in the transaction."""
+        [first] = self.ids(named(LOBBY, True, ("a", "1")))
+        [second] = self.ids(after(first, named(LOBBY, True, ("a", "2"))))
+        for kept in (True, False):
+            [refused] = self.append(after(first, named(LOBBY, kept, ("a", "no"), ("b", "no"))))
+            self.assertEqual(refused.messages, ())
+            self.assertEqual(self.texts(LOBBY), ["2"])
+        refused, stored = self.append(
+            after(first, named(LOBBY, False, ("a", "no"), ("c", "no"))),
+            named(LOBBY, True, ("a", "3"), ("b", "4")),
+        )
+        self.assertEqual((refused.messages, len(stored.messages)), ((), 2))
+        self.assertGreater(stored.messages[0].id, second)
+        ended, behind = self.append(
+            after(stored.messages[-1].id, named(LOBBY, False, ("a", "5"))),
+            after(stored.messages[-1].id, named(LOBBY, True, ("b", "no"))),
+        )
+        self.assertEqual((len(ended.messages), behind.messages), (1, ()))
+        for _ in range(2):
+            self.assertEqual(self.texts(LOBBY), ["4", "5"])
+            self.restart()
+        self.sweep(NOW + DAY)
+        self.assertEqual(self.texts(LOBBY), ["4"])
+        [stored] = self.append(after(self.log.head, named(LOBBY, True, ("a", "6"))), at=NOW + DAY)
+        self.assertEqual(self.texts(LOBBY), ["4", "6"])
 
     def test_bound_of_keys(self) -> None:
         """An append that would keep more keys than its bound is not stored, and leaves nothing:

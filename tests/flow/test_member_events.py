@@ -18,7 +18,7 @@ from takotwist.server.config import Config
 from takotwist.server.config.webhooks import Webhooks
 from takotwist.testing.world import World
 from tests.flow.test_webhooks import NATIVE
-from tests.flow.told_nodes import Node, NodesMachine, ToldNodes
+from tests.flow.told_nodes import Node, NodesMachine, StandsStill, ToldNodes
 
 MEMBERS = attrs.evolve(NATIVE, events=("member.joined", "member.left"))
 
@@ -156,6 +156,31 @@ class NodesTests(SynchronousTestCase):
             self.cluster.kill(self.one)
             self.cluster.pass_time(QUIET)
             self.assert_told(("join", "ann"), ("leave", "ann"))
+
+    def test_stands_still(self) -> None:
+        """A node that stood still before it recorded what it had told, or noted how far that was,
+        takes back nothing of what another has told since."""
+        for channel, dies in (
+            ("~member-there", False),
+            ("~member-there", True),
+            ("~member-done", False),
+        ):
+            self.setUp()
+            still = StandsStill(self.one.log, channel)
+            ann = enter(self.two, "ann")
+            self.cluster.pass_time(15)
+            ann.leave()
+            self.cluster.pass_time(20)
+            self.assert_told(("join", "ann"), ("leave", "ann"))
+            self.assertEqual(len(still.waiting), 1)
+            still.go_on(dies=dies)
+            third = self.cluster.start()
+            for node in (self.one, self.two):
+                self.cluster.kill(node)
+            enter(third, "ann")
+            self.cluster.pass_time(QUIET)
+            self.assert_told(("join", "ann"), ("leave", "ann"), ("join", "ann"))
+            self.assertEqual(len(self.cluster.told), 3)
 
     def stop_at(self, log: MemoryNode, number: int) -> None:
         """Stop a node at an append of what is told."""

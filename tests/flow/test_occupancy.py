@@ -17,7 +17,7 @@ from takotwist.server.config import Config
 from takotwist.server.config.webhooks import Webhooks
 from takotwist.testing.world import World
 from tests.flow.test_webhooks import NATIVE
-from tests.flow.told_nodes import Node, NodesMachine, ToldNodes
+from tests.flow.told_nodes import Node, NodesMachine, StandsStill, ToldNodes
 
 TOPICS = attrs.evolve(NATIVE, events=("topic.occupied", "topic.vacated"))
 
@@ -135,6 +135,28 @@ class NodesTests(SynchronousTestCase):
         self.cluster.kill(self.one)
         self.cluster.pass_time(QUIET)
         self.assertEqual(self.cluster.told(), [("news", "occupied")])
+
+    def test_stands_still(self) -> None:
+        """A node that stood still while it recorded what it had told, and goes on when another
+        has told the opposite, changes nothing."""
+        still = StandsStill(self.one.log, "~occupied")
+        reader = read(self.two, "news")
+        self.cluster.pass_time(15)
+        self.assertEqual(self.cluster.told(), [("news", "occupied")])
+        reader.leave()
+        self.cluster.pass_time(10)
+        told = [("news", "occupied"), ("news", "vacated")]
+        self.assertEqual((self.cluster.told(), len(still.waiting)), (told, 1))
+        still.go_on()
+        self.cluster.pass_time(1)
+        third = self.cluster.start()
+        for node in (self.one, self.two):
+            self.cluster.kill(node)
+        self.cluster.pass_time(30)
+        self.assertEqual(self.cluster.told(), told)
+        read(third, "news")
+        self.cluster.pass_time(QUIET)
+        self.assertEqual(self.cluster.told(), [*told, ("news", "occupied")])
 
 
 class Interrupting:

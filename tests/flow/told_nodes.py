@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from twisted.internet.defer import Deferred
 
 from takotwist.adapters.memory.log import InMemoryReplayLog
 from takotwist.adapters.memory.node import MemoryNode, MemoryStore
@@ -22,6 +23,39 @@ class Node:
     log: MemoryNode
     readers: list[tuple[str, Any]] = attrs.Factory(list)
     alive: bool = True
+
+
+@attrs.define
+class StandsStill:
+    """A node that stores nothing more from an append to one of these channels on, until it goes on.
+
+    Its lease ends, and another node does what it was at.
+    """
+
+    log: MemoryNode
+    channel: str
+    waiting: list[tuple[Any, int, Deferred[Any]]] = attrs.Factory(list)
+
+    def __attrs_post_init__(self) -> None:
+        self.log.append = self._append  # type: ignore[method-assign]
+
+    def _append(self, entries: Any, now_us: int) -> Deferred[Any]:
+        if not self.waiting and all(one.topic.channel != self.channel for one in entries):
+            return MemoryNode.append(self.log, entries, now_us)
+        self.waiting.append((entries, now_us, Deferred()))
+        return self.waiting[-1][2]
+
+    def go_on(self, *, dies: bool = False) -> None:
+        """What it was about to store is stored, where that is possible.
+
+        :param dies: and nothing more.
+        """
+        del self.log.append
+        for entries, now_us, answer in self.waiting:
+            storing = MemoryNode.append(self.log, entries, now_us)
+            if dies:
+                self.log.stop()
+            storing.chainDeferred(answer)
 
 
 class ToldNodes:
