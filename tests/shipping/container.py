@@ -208,7 +208,7 @@ class Container:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )  # fmt: skip
 

@@ -114,7 +114,7 @@ describe("readStream", () => {
     expect(new TextDecoder().decode((await reader.read()).value)).toBe("one ");
     expect(net.asked.length).toBe(1);
     const more = reader.read();
-    await vi.waitFor(() => expect(net.asked.length).toBe(2));
+    await vi.waitFor(() => expect(net.asked.length).toBe(2), 20_000);
     await reader.cancel();
     expect((await more).done).toBe(true);
     expect(never.aborted()).toBe(true);

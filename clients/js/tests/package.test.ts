@@ -96,9 +96,14 @@ function packInto(folder: string): Packed {
   return packed;
 }
 
-/** Install what the folder's package.json names. */
-function install(folder: string): void {
-  run(folder, "npm", "install", "--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts");
+/** Install what the folder's package.json names; a registry may fail to answer for once. */
+function install(folder: string, tries = 3): void {
+  try {
+    run(folder, "npm", "install", "--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts");
+  } catch (error) {
+    if (tries === 1) throw error;
+    install(folder, tries - 1);
+  }
 }
 
 /** An application that takes every entry of the package. */

@@ -51,7 +51,7 @@ async function until(check: () => void): Promise<void> {
   await vi.waitFor(async () => {
     await act(() => new Promise((done) => setTimeout(done, 1)));
     check();
-  });
+  }, 20_000);
 }
 
 const shows = (text: string) => until(() => expect(last.text).toBe(text));

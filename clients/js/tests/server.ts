@@ -62,8 +62,19 @@ export class FakeServer {
     });
   }
 
+  /** Listen, at a port that it had before too: by then it may be the near end of somebody's connection, for a while. */
   async listen(port = 0): Promise<void> {
-    await new Promise<void>((resolve) => this.#door.listen(port, "127.0.0.1", resolve));
+    for (let tries = 200; ; tries--) {
+      try {
+        return await new Promise<void>((resolve, reject) => {
+          this.#door.once("error", reject);
+          this.#door.listen(port, "127.0.0.1", () => (this.#door.off("error", reject), resolve()));
+        });
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE" || !tries) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }
   }
 
   get port(): number {
