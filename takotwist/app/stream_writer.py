@@ -109,14 +109,26 @@ class MessageWriter(_Writer):
     async def __aenter__(self) -> MessageWriter:
         self._line = line = self._make_line()
         answered: list[StreamReply | BaseException] = []
+        left = False
         waiting, done = line.waiting()
 
         def told(answer: StreamReply | BaseException) -> None:
             answered.append(answer)
             done()
+            if left and not isinstance(answer, BaseException):
+                # As a block that raises: a reader would wait for a writer that never comes.
+                self._begun(answer, line.now())
+                self._machine.end("failed")
+                self._go()
 
         line.ask(self._call, told)
-        await waiting
+        try:
+            await waiting
+        except BaseException:
+            left = True
+            if answered:
+                told(answered.pop())
+            raise
         [answer] = answered
         if isinstance(answer, BaseException):
             raise answer
@@ -135,6 +147,7 @@ class MessageWriter(_Writer):
         self._go()
         if isinstance(error, GeneratorExit):
             # Nothing can be awaited any more: what is under way goes on by itself.
+            self._unwatch()
             return False
         try:
             await self._wait_until(lambda: self._machine.over)
