@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.faults.seen import say
 from tests.faults.through import ROOM, Publishing, Reading, finish
 from tests.sockets.readers import READERS
-from tests.sockets.server_process import FAST, ServerProcess
+from tests.sockets.server_process import FAST, ServerProcess, wait_until
 
 #: Seconds that the server lives, taken over all its lives.
 LIFE = 1.0
@@ -30,7 +30,19 @@ class KillTests(SynchronousTestCase):
         ]
         for thread in (*publishing, *reading):
             thread.start()
-        for _ in range(lives):
+        for life in range(lives):
+            # A life is a life once everybody has come back, however long that takes here.
+            count = sum(len(one.acknowledged) for one in publishing)
+            wait_until(
+                lambda life=life, count=count: (  # type: ignore[misc]
+                    any(one.failure for one in reading)
+                    or (
+                        all(one.reader.connections > life for one in reading)
+                        and sum(len(one.acknowledged) for one in publishing) > count + 10
+                    )
+                ),
+                f"everybody in life {life}",
+            )
             time.sleep(LIFE * random.uniform(0.5, 1.5))
             server.kill()
             server.start()

@@ -107,7 +107,7 @@ class Directory:
 class PeersTests(TestCase):
     """Two nodes of one machine."""
 
-    timeout = 20
+    timeout = 60
     server = Server()
 
     def setUp(self) -> None:
@@ -145,7 +145,7 @@ class PeersTests(TestCase):
         return stream, mine, door.streams[0], door.heard[0]
 
     async def settle(self, true: Any) -> None:
-        for _ in range(500):
+        for _ in range(3000):
             if true():
                 return
             await deferLater(reactor, 0.01)

@@ -165,12 +165,12 @@ class TestPublisherOverSockets(SynchronousTestCase):
         thread.start()
         self.addCleanup(thread.join)
         self.addCleanup(stop.set)
-        publisher = Publisher(f"http://127.0.0.1:{listening.getsockname()[1]}", patience=1.2)
+        publisher = Publisher(f"http://127.0.0.1:{listening.getsockname()[1]}", patience=4)
         begun = time.monotonic()
         with self.assertLogs("takotwist.publisher") as logged:
             self.assertRaises(Unreachable, publisher.publish, "chat", None, "msg", 1)
-        self.assertLess(time.monotonic() - begun, 3)
-        self.assertLess(logged.records[0].created, time.time() - 0.1)
+        self.assertLess(time.monotonic() - begun, 20)
+        self.assertLess(logged.records[0].created, time.time() - 1)
 
     def test_after_a_fork(self) -> None:
         """A forked worker does not speak on its parent's connection."""

@@ -52,17 +52,26 @@ class Reader:
                 time.sleep(0.05)
                 return
             self.opened += 1
+            event: dict[str, str] = {}
             for line in response.iter_lines():
                 if self._ended:
                     return
-                if line.startswith("id: "):
-                    self._cursor = line[4:]
-                elif line.startswith("data: "):
-                    message = json.loads(line[6:])
-                    if message["type"] == "tako.reset":
-                        self.wrong.append(message)
-                    elif not message["type"].startswith("tako."):
-                        self.texts.append(message["data"])
+                if line:
+                    name, _, value = line.partition(": ")
+                    event[name] = value
+                else:
+                    # With its blank line, and not before: a kill may come in between.
+                    self._take(event)
+                    event = {}
+
+    def _take(self, event: dict[str, str]) -> None:
+        self._cursor = event.get("id", self._cursor)
+        if "data" in event:
+            message = json.loads(event["data"])
+            if message["type"] == "tako.reset":
+                self.wrong.append(message)
+            elif not message["type"].startswith("tako."):
+                self.texts.append(message["data"])
 
 
 def publish(test: TestCase, server: ServerProcess, text: str, seconds: float = 20.0) -> None:

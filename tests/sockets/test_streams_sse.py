@@ -86,7 +86,7 @@ class OverHttp1(TestCase):
         began = reactor.seconds()  # type: ignore[attr-defined]
         await self.curl.stop()
         await self.source.closed
-        self.assertLess(reactor.seconds() - began, 1.0)  # type: ignore[attr-defined]
+        self.assertLess(reactor.seconds() - began, 10)  # type: ignore[attr-defined]
 
 
 class OverHttp10(OverHttp1):
