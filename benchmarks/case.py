@@ -62,9 +62,15 @@ class Case:
 
 
 def run(
-    case: Case, rounds: int, makers: Mapping[str, Callable[[Path, Path | None], Peer]] = MAKERS
+    case: Case,
+    rounds: int,
+    makers: Mapping[str, Callable[[Path, Path | None], Peer]] | None = None,
 ) -> Outcome:
-    """Measure the servers of `case` in turns, `rounds` times."""
+    """Measure the servers of `case` in turns, `rounds` times.
+
+    :param makers: of the servers; `MAKERS` where absent.
+    """
+    makers = MAKERS if makers is None else makers
     outcome = Outcome(case.name, case.unit, case.lower, {name: [] for name in case.peers})
     with tempfile.TemporaryDirectory(prefix="takotwist-bench-") as root, ExitStack() as running:
         certificate = certificate_in(Path(root)) if case.tls else None

@@ -69,7 +69,13 @@ GOALS: Sequence[Goal] = (
     Goal("mixed", "mixed", 1.05),
     *(
         Goal("nodes", case, 1.7, "takotwist 1 worker")
-        for case in ("TLS handshakes", "TLS, sse", "single POSTs, 64 publishers", "sse, 5,000")
+        for case in (
+            "TLS handshakes",
+            "TLS, sse, 1,000 subscribers, one in flight",
+            "TLS, sse, 1,000 subscribers, 16 in flight",
+            "single POSTs, 64 publishers",
+            "sse, 5,000",
+        )
     ),
     Goal("nodes", "from node to node, p50", 3),
     Goal("nodes", "from node to node, p99", 1, "centrifugo postgresql"),

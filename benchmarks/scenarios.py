@@ -307,13 +307,16 @@ def _nodes() -> Sequence[Case]:
             f"handshakes {of_cpu}",
             tls=True,
         ),
-        Case(
-            "TLS, sse, 1,000 subscribers, 16 in flight",
-            workers,
-            partial(fan_out, kind="sse", subscribers=1000, publishers=16, seconds=_SHORT),
-            busiest,
-            f"deliveries {of_cpu}",
-            tls=True,
+        *(
+            Case(
+                f"TLS, sse, 1,000 subscribers, {words} in flight",
+                workers,
+                partial(fan_out, kind="sse", subscribers=1000, publishers=count, seconds=_SHORT),
+                busiest,
+                f"deliveries {of_cpu}",
+                tls=True,
+            )
+            for count, words in ((1, "one"), (16, "16"))
         ),
         Case(
             "single POSTs, 64 publishers, two workers",
