@@ -15,7 +15,7 @@ interface Window {
 }
 declare const window: Window & globalThis.Window;
 
-const PAGE = `<!doctype html><title>takotwist</title><script type="module">
+const PAGE = `<!doctype html><link rel="icon" href="data:,"><title>takotwist</title><script type="module">
   import { createClient } from "/_tako/client.js";
   import { eventSource } from "/eventsource.js";
   Object.assign(window, { client: createClient(), eventSource, seen: [], states: [] });
