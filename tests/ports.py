@@ -33,6 +33,13 @@ def _ours() -> tuple[Iterator[int], socket.socket]:
     raise AssertionError(f"{_SLICES} processes have ports")
 
 
-def next_port() -> int:
-    """The next one; whether it is free is for the caller to see."""
-    return next(_ours()[0])
+def next_port(count: int = 1) -> int:
+    """The next one; whether it is free is for the caller to see.
+
+    :param count: numbers that follow one another, of which it is the first.
+    """
+    ports = _ours()[0]
+    while True:
+        taken = [next(ports) for _ in range(count)]
+        if taken[-1] - taken[0] == count - 1:
+            return taken[0]

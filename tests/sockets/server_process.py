@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +61,17 @@ KEYS = f'[publish]\nkeys = ["{KEY}"]\n'
 _BIN = Path(sys.executable).parent
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on, and no other process of tests is given."""
+def free_port(count: int = 1) -> int:
+    """A port of 127.0.0.1 that nothing listens on, and no other process of tests is given.
+
+    :param count: ports that follow one another, of which it is the first.
+    """
     while True:
-        port = next_port()
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+        port = next_port(count)
+        with ExitStack() as probes, suppress(OSError):
+            for number in range(port, port + count):
+                probe = probes.enter_context(socket.socket())
+                probe.bind(("127.0.0.1", number))
             return port
 
 

@@ -357,7 +357,7 @@ class TcpPeersTests(PeersTests):
     """Boxes, and workers of one: each has a port of its own."""
 
     def setUp(self) -> None:
-        port = free_port()
+        port = free_port(2)
         self.server = Server(peer_listen=f"tcp:{port}:interface=127.0.0.1")
         super().setUp()
         self.assertEqual(

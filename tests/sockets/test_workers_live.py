@@ -134,7 +134,8 @@ class WorkersTests(SynchronousTestCase):
         """A successor listens for the others beside whom it replaces, on a port too; objects that
         were there end for their page, and new ones of both workers are on one wire."""
         self.server.close()
-        peers = f'[server]\npeer_listen = "tcp:{free_port()}:interface=127.0.0.1"\n'
+        # Of two workers, and of a successor beside each.
+        peers = f'[server]\npeer_listen = "tcp:{free_port(4)}:interface=127.0.0.1"\n'
         self.serve(peers)
         page = LivePage(self.server)
         names = self.objects(page)
