@@ -86,8 +86,16 @@ class Following:
             self._check.start(CHECK_SECONDS, now=False)
 
     def begin_at(self, head: int) -> None:
-        """All up to `head` is the past."""
-        self.head = self._notified = max(self.head, head)
+        """Where this node has no head yet, all up to `head` is the past.
+
+        Else somebody may be live since the connection that hears was there, before the one that
+        writes: what lies between is read, and reported to them.
+        """
+        if not self.head:
+            self.head = self._notified = head
+            return
+        self._notified = max(self._notified, head)
+        self._advance()
 
     def stop(self) -> None:
         """No more."""

@@ -328,6 +328,20 @@ class GapTests(FollowingCase):
         self.assertEqual(self.there.texts, {LOBBY.key: ["a", "b", "c"]})
         self.assertEqual(self.there.skipped, [])
 
+    def test_writer_comes_last(self) -> None:
+        """A server listens while its log starts.  Where the connection that writes is made after
+        the one that hears, the head that it is greeted with is no reason to skip what was stored
+        meanwhile: somebody is live here already."""
+        self.follow(self.one, LOBBY)
+        self.deafen(self.one)
+        self.append(self.other, entry(LOBBY, "a"), entry(LOBBY, "b"))
+        [[head]] = self.world.do("SELECT head FROM store")
+        self.assertLess(self.one.head, head)
+        self.one._following.begin_at(head)
+        self.caught_up(self.one)
+        self.assertEqual(self.here.texts, {LOBBY.key: ["a", "b"]})
+        self.assertEqual(self.here.skipped, [])
+
     def test_notification_of_somebody_else(self) -> None:
         """Nonsense that comes while this node appends fails no append, and nothing is missed."""
         self.deafen(self.other)
