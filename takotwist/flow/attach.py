@@ -106,11 +106,10 @@ class Attacher:
     async def _start(
         self, subscription: Subscription, cursor: int | None, reset_when_stale: bool
     ) -> bool:
-        if not self.log.head and (cursor is None or not (self.log.everything or cursor > 0)):
-            # Without a head there is no cursor to give, and so no promise: what is read of a
-            # shared log would be cut to nothing, and pass for all that there is.
-            raise StoreUnavailable
         if cursor is None:
+            if not self.log.head:
+                # Without a head there is no cursor to give, and so no promise.
+                raise StoreUnavailable
             return self._begin(subscription, self.log.head)
         if cursor == NEWEST:
             if subscription.state is not None:

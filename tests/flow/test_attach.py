@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.codecs.wire_forms import WireForm
 from takotwist.core.channel import Lifecycle
 from takotwist.core.replay import Gate
-from takotwist.core.topic import EVERYTHING, NEWEST
+from takotwist.core.topic import EVERYTHING
 from takotwist.errors import CursorInvalid, InternalError, ReplayTooOld, StoreUnavailable
 from takotwist.flow.attach import RETRY_SECONDS
 from tests.flow.delivery_world import TOPICS, Client, DeliveryWorld
@@ -46,18 +46,6 @@ class TestAttach(SynchronousTestCase):
         client = Client(self.world, TOPIC, None, False)
         self.assertIsInstance(client.ended, StoreUnavailable)
         self.assertEqual(self.world.fanout.keys(), frozenset())
-
-    def test_no_head_yet(self) -> None:
-        """A node that has not met its shared log yet would take what it reads there for unreported,
-        and the empty rest for all that there is."""
-        self.store(3)
-        self.world.log.inner.head, self.world.log.inner.everything = 0, False
-        for cursor in (None, EVERYTHING, NEWEST):
-            client = Client(self.world, TOPIC, cursor, False)
-            self.world.log.settle()
-            self.assertIsInstance(client.ended, StoreUnavailable)
-            self.assertEqual(client.received, [])
-        self.assertEqual(self.world.log.reads_waiting, 0)
 
     def test_from_the_tail(self) -> None:
         """A resume after a blink is served from memory."""
