@@ -202,24 +202,6 @@ class JsonTests(LogTestCase):
             },
         )
 
-    def test_secrets_of_the_configuration(self) -> None:
-        """All that the configuration has, by themselves in any text."""
-        app = PusherAppKeys(name="a", id="1", key="k", secret="secret-of-pusher")
-        endpoint = EndpointKeys(name="b", url="https://b", secrets=("whsec_one", "whsec_two"))
-        self.begin()
-        self.server_log.apply(
-            attrs.evolve(
-                _config(),
-                tokens=Tokens(secrets=("secret-of-tokens",)),
-                pusher=Pusher(apps=(app,)),
-                webhooks=Webhooks(endpoints=(endpoint,)),
-            )
-        )
-        self.log.error("bad: secret-of-pusher, whsec_one, whsec_two, secret-of-tokens!")
-        [line] = self.lines()
-        gone = ", ".join([GONE] * 4)
-        self.assertTrue(line.endswith(f"bad: {gone}!"), line)
-
     def test_secrets(self) -> None:
         """A field that is named like a credential is taken out, as is one that holds one."""
         self.begin("json")
