@@ -6,7 +6,7 @@ Rule: until then clients wait in the kernel's queue, and are not refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 import attrs
@@ -117,6 +117,10 @@ class Listeners:
         """Those over TCP and Unix sockets, once they are open."""
         return self._sockets.opened
 
+    @property
+    def _sites(self) -> Iterator[HttpSite]:
+        return (cast(HttpSite, one.listen.factory) for one in self.opened)
+
     def open(self, open_files: int) -> None:
         """Open all of them, and read from none.
 
@@ -167,14 +171,18 @@ class Listeners:
         if self._accepting is not None:
             self._accepting.stop()
         await self._sockets.close()
-        for one in self.opened:
-            cast(HttpSite, one.listen.factory).keep_no_longer()
+        for one in self._sites:
+            one.keep_no_longer()
         return maybeDeferred(lambda: None if self._http3 is None else self._http3.stop())
 
     def hand_over(self) -> None:
         """A successor is there, which reads the UDP ports from now on."""
         if self._http3 is not None:
             self._http3.hand_over()
+
+    def is_answering(self) -> bool:
+        """Tell whether a request is under way over TCP or a Unix socket, or about to come."""
+        return any(one.is_answering() for one in self._sites)
 
     def leave(self) -> None:
         """Say to HTTP/2 connections that there is nothing more for them (GOAWAY)."""

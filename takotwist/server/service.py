@@ -45,13 +45,16 @@ from takotwist.server.replay_log import MakeLog, lock_for, replay_log
 from takotwist.server.sites import load_pages
 from takotwist.server.state_folder import make_folder
 from takotwist.server.state_lock import sign_lock
-from takotwist.server.timers import Sweeper, Ticker, drain, within
+from takotwist.server.timers import Sweeper, Ticker, drain, until_answered, within
 from takotwist.server.tls import certificate_of
 from takotwist.server.tuning import raise_open_files
 
 if TYPE_CHECKING:
     from takotwist.server.notify import Notify
     from takotwist.server.worker import Worker
+
+#: Least seconds for answering what was asked before, where `drain_seconds` are fewer.
+ANSWER_SECONDS = 1.0
 
 #: Seconds for storing what was taken and closing the log, after the drain.
 FLUSH_SECONDS = 5.0
@@ -358,6 +361,8 @@ class TakoService(MultiService):
             # and would come back in one moment.
             self.listeners.leave()
             await within(self._reactor, FLUSH_SECONDS, leaving)
+            seconds = max(ANSWER_SECONDS, min(FLUSH_SECONDS, self.config.limits.drain_seconds))
+            await until_answered(self.listeners.is_answering, self._reactor, seconds)
             for facade in self.parts.public.facades:
                 facade.stop()
             if self.parts.webhooks is not None:

@@ -108,6 +108,19 @@ async def drain(sessions: Sessions, clock: IReactorTime, seconds: float) -> None
         await waiting
 
 
+async def until_answered(
+    is_answering: Callable[[], bool], clock: IReactorTime, seconds: float
+) -> None:
+    """Wait until `is_answering` says no, but not longer than `seconds`."""
+    end = clock.seconds() + seconds
+    while is_answering():
+        if clock.seconds() >= end:
+            _log.warn("requests were under way for {seconds} s, and are cut off", seconds=seconds)
+            return
+        waiting: Deferred[None] = deferLater(clock, STEP)
+        await waiting
+
+
 async def within(clock: IReactorTime, seconds: float, doing: Deferred[Any]) -> None:
     """Wait for `doing`, but not longer than `seconds`."""
     doing.addTimeout(seconds, clock)

@@ -5,7 +5,7 @@ The log is swept a little at a time.
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,7 +13,7 @@ from takotwist.core.deadlines import Deadlines
 from takotwist.core.metrics import Metrics
 from takotwist.core.send_queue import FlushBatch
 from takotwist.errors import StoreUnavailable
-from takotwist.server.timers import Sweeper, Ticker
+from takotwist.server.timers import Sweeper, Ticker, until_answered
 
 
 class TestTicker(SynchronousTestCase):
@@ -53,6 +53,34 @@ class TestTicker(SynchronousTestCase):
         """Nothing is left of a stopped ticker."""
         self.ticker.stopService()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class TestUntilAnswered(SynchronousTestCase):
+    """The wait for requests that are under way."""
+
+    def test_end(self) -> None:
+        """It ends with the last of them."""
+        clock, under_way = Clock(), [True]
+        waiting = ensureDeferred(until_answered(lambda: under_way[0], clock, 5.0))
+        clock.pump([0.1] * 20)
+        self.assertNoResult(waiting)
+        under_way[0] = False
+        clock.advance(0.1)
+        self.successResultOf(waiting)
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_nothing(self) -> None:
+        """Where there is none it takes no time."""
+        self.successResultOf(ensureDeferred(until_answered(lambda: False, Clock(), 5.0)))
+
+    def test_bound(self) -> None:
+        """One that never ends is waited for no longer than is said."""
+        clock = Clock()
+        waiting = ensureDeferred(until_answered(lambda: True, clock, 1.0))
+        clock.pump([0.1] * 9)
+        self.assertNoResult(waiting)
+        clock.pump([0.1] * 2)
+        self.successResultOf(waiting)
 
 
 class Log:

@@ -37,6 +37,27 @@ class StopTests(SynchronousTestCase):
         subprotocols: Any = names or None
         return connect(f"ws://127.0.0.1:{server.port}{path}", subprotocols=subprotocols)
 
+    def test_under_way(self) -> None:
+        """A request that has begun before the stop is answered, whenever its rest comes."""
+        server = self.server().start()
+        asked = (
+            f"GET /channels/news/history HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+            "Connection: close\r\n\r\n"
+        ).encode()
+        with socket.create_connection(("127.0.0.1", server.port), 20) as begun:
+            begun.sendall(asked[:20])
+            # One that came later has been answered: the server has read this one too.
+            httpx.get(f"{server.url}/channels/news/history", timeout=20)
+            server.signal(signal.SIGTERM)
+            wait_until(lambda: "SIGTERM: stopping" in server.log, "a stop")
+            begun.sendall(asked[20:])
+            answer = b""
+            while piece := begun.recv(4096):
+                answer += piece
+        self.assertEqual(answer[:12], b"HTTP/1.1 200")
+        self.assertEqual(server.wait(), 0)
+        server.assert_clean()
+
     def test_everybody_is_told(self) -> None:
         """SSE ends as a whole response, a WebSocket is closed with 1001, the exit code is 0."""
         server = self.server().start()

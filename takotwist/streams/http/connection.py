@@ -199,6 +199,13 @@ class NewConnections(Generic[C]):
             self._timer = None
         return max(0.0, due - self._reactor.seconds())
 
+    def has_younger(self, seconds: float) -> bool:
+        """Tell whether one of them is not waited for so long yet."""
+        if not self._due:
+            return False
+        last = next(reversed(self._due.values()))
+        return last - self._seconds + seconds > self._reactor.seconds()
+
     def __contains__(self, connection: C) -> bool:
         return connection in self._due
 

@@ -82,6 +82,16 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         self._reading_paused = False
         self._let_go = False
         self._unsent = -1
+        site.http1_connections.add(self)
+
+    def is_answering(self) -> bool:
+        """Tell whether a request is under way, or a part of an answer to be sent."""
+        under_way = self.requests or self._buffer or self._held or self._answering_fast
+        return bool(under_way) or unsent_bytes(self.transport) > 0
+
+    def given_away(self) -> None:
+        """The connection is another protocol's from now on."""
+        self.site.http1_connections.discard(self)
 
     def waits(self, seconds: float | None) -> None:
         """Let the connection, which did not begin with this channel, wait for a head.
@@ -340,6 +350,7 @@ class Http1Channel(_Channel):  # type: ignore[misc]
     def connectionLost(self, reason: object = None) -> None:
         # What came behind a request that is being answered was never begun.
         self._held = b""
+        self.site.http1_connections.discard(self)
         self._let_in()
         self._taken()
         self._stop_lingering()

@@ -104,6 +104,10 @@ class Http2Connection(_Connection):  # type: ignore[misc]
         self._forget_large_head()
         super().connectionLost(reason, _cancelTimeouts)
 
+    def is_answering(self) -> bool:
+        """Tell whether a request is under way, or a part of an answer to be sent."""
+        return bool(self.streams) or unsent_bytes(self.transport) > 0
+
     def leave(self) -> None:
         """Say GOAWAY without an error: no new requests, those there are go on.
 

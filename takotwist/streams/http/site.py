@@ -18,12 +18,17 @@ from twisted.web.http import Request as TwistedRequest
 from twisted.web.resource import IResource
 
 from takotwist.streams.http.connection import Direct, HttpConnection, NewConnections
+from takotwist.streams.http.http1 import Http1Channel
 from takotwist.streams.http.http2 import Http2Connection
 from takotwist.streams.http.interface import Request
 from takotwist.streams.http.known_heads import MAX_HEAD, KnownHeads
 from takotwist.streams.http.limits import BodyRule, HttpLimits
 from takotwist.streams.http.request import StreamRequest
 from takotwist.streams.unfinished import Unfinished
+
+#: How long a new connection is expected to bring its first request, where we want to end.
+#: A browser also makes connections that it may need, and that bring none.
+FIRST_REQUEST_SECONDS = 1.0
 
 #: Status and sentence -> content type and body of an error's answer.
 ErrorBody = Callable[[int, str], tuple[bytes, bytes]]
@@ -64,6 +69,8 @@ class HttpSite(server.Site):
     new_connections: NewConnections[HttpConnection]
     unfinished: Unfinished
     known_heads: KnownHeads
+    #: Of HTTP/1.1, but for those that have begun with what is answered directly.
+    http1_connections: set[Http1Channel]
     http2_connections: set[Http2Connection]
     #: Whether connections of HTTP/1.1 are kept for another request.
     keeps: bool = True
@@ -71,6 +78,18 @@ class HttpSite(server.Site):
     def keep_no_longer(self) -> None:
         """Let kept connections of HTTP/1.1 end when they are used again."""
         self.keeps = False
+
+    def is_answering(self) -> bool:
+        """Tell whether a request is under way, or may be: of a connection that was taken a
+        moment ago the request may not have come yet, and nobody else can answer it.
+
+        What is answered directly ends in its own way, and does not count.
+        """
+        return (
+            self.new_connections.has_younger(FIRST_REQUEST_SECONDS)
+            or any(one.is_answering() for one in self.http1_connections)
+            or any(one.is_answering() for one in self.http2_connections)
+        )
 
     def leave(self) -> None:
         """Tell HTTP/2 clients to send no more requests here; what is under way goes on."""
@@ -140,5 +159,5 @@ def make_site(
     # Nothing is remembered here that would be refused for its size.
     longest = min(MAX_HEAD, bounds.max_head, bounds.max_line)
     site.known_heads = KnownHeads(values_read, longest)
-    site.http2_connections = set()
+    site.http1_connections, site.http2_connections = set(), set()
     return site

@@ -17,6 +17,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.web.http import HTTPChannel
 
 from takotwist.streams.http.direct import DirectRequest
+from takotwist.streams.http.http1 import Http1Channel
 from takotwist.streams.http.interface import Request
 from takotwist.streams.seams.request import is_gone, take_transport
 from takotwist.streams.unfinished import Unfinished
@@ -142,6 +143,8 @@ def take_over(request: Request, protocol: Any) -> tuple[Any, bytes]:
         transport, early = channel.transport, channel.give_to(protocol)
     else:
         transport, early = take_transport(channel, protocol.dataReceived)
+        if isinstance(channel, Http1Channel):
+            channel.given_away()
     if isinstance(transport, ProtocolWrapper):
         transport.wrappedProtocol = protocol
     elif isinstance(getattr(transport, "protocol", None), ProtocolWrapper):

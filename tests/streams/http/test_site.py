@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
 
-from takotwist.streams.http.site import Access, make_site
+from takotwist.streams.http.site import FIRST_REQUEST_SECONDS, Access, make_site
 from tests.streams.exchange import Http1Exchange, Http2Exchange
 
 
@@ -44,6 +47,53 @@ class SiteTests(SynchronousTestCase):
         exchange = Http1Exchange(lambda request: b"hello")
         exchange.ask()
         self.assertNotIn("server", exchange.answer()[1])
+
+    def test_answering(self) -> None:
+        """A request is under way from its first byte to the last of its answer."""
+        requests: list[Any] = []
+
+        def later(request: Any) -> object:
+            requests.append(request)
+            return NOT_DONE_YET
+
+        exchange = Http1Exchange(later)
+        exchange.clock.advance(FIRST_REQUEST_SECONDS)
+        self.assertFalse(exchange.site.is_answering())
+        exchange.transport.deliver(b"GET / HTTP/1.1\r\nHo")
+        self.assertTrue(exchange.site.is_answering())
+        exchange.transport.deliver(b"st: x\r\n\r\n")
+        self.assertTrue(exchange.site.is_answering())
+        requests[0].finish()
+        self.assertFalse(exchange.site.is_answering())
+        exchange.transport.deliver(b"GET / HTTP/1.1\r\nHo")
+        exchange.transport.hang_up()
+        self.assertFalse(exchange.site.is_answering())
+        self.assertEqual(exchange.site.http1_connections, set())
+
+    def test_answering_over_http2(self) -> None:
+        """The same over HTTP/2."""
+        requests: list[Any] = []
+
+        def later(request: Any) -> object:
+            requests.append(request)
+            return NOT_DONE_YET
+
+        exchange = Http2Exchange(later)
+        self.assertFalse(exchange.site.is_answering())
+        exchange.ask()
+        self.assertTrue(exchange.site.is_answering())
+        requests[0].finish()
+        exchange.turn()
+        self.assertFalse(exchange.site.is_answering())
+
+    def test_first_request(self) -> None:
+        """That of a connection that was taken just now is about to come, but not for long."""
+        exchange = Http1Exchange(lambda request: b"hello")
+        self.assertTrue(exchange.site.is_answering())
+        exchange.clock.advance(FIRST_REQUEST_SECONDS - 0.1)
+        self.assertTrue(exchange.site.is_answering())
+        exchange.clock.advance(0.1)
+        self.assertFalse(exchange.site.is_answering())
 
     def test_pipelined_requests(self) -> None:
         """Requests sent at once are answered in order."""
