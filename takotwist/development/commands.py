@@ -24,6 +24,9 @@ from takotwist.development import keeper
 #: Seconds that a command has for its end.
 END_SECONDS = keeper.END_SECONDS
 
+#: Seconds for the last of its output, which what has left its process group keeps open.
+OUTPUT_SECONDS = 1.0
+
 
 @attrs.define(slots=True, eq=False)
 class Kept:
@@ -144,7 +147,7 @@ class Command:
 
     def _close(self) -> None:
         if self._reading is not None:
-            self._reading.join(1)
+            self._reading.join(OUTPUT_SECONDS)
         self._process = self._reading = None
 
     def _read(self, process: subprocess.Popen[str]) -> None:
@@ -153,7 +156,8 @@ class Command:
             for line in process.stdout:
                 self.say(line.rstrip("\n"))
         code = process.wait()
-        if code and not self._stopping:
+        # Not where the end of its output was not waited for, and another one runs by now.
+        if code and process is self._process and not self._stopping:
             self.say(f"ended with {code}; it is started again when a file changes")
 
     @staticmethod

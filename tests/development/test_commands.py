@@ -62,7 +62,7 @@ class CommandTests(SynchronousTestCase):
 
     def next(self) -> tuple[str, str]:
         """The next line that is said."""
-        return self.said.get(timeout=20)
+        return self.said.get(timeout=60)
 
     def test_output(self) -> None:
         """Each line comes with the program's name, from the project's folder and environment."""
@@ -100,7 +100,26 @@ class CommandTests(SynchronousTestCase):
         command.stop()
         self.assertFalse(command.running)
         self.assertTrue(self.said.empty())
-        self.assertFalse(runs(child))
+        # It was killed; that it has ended the kernel tells nobody but its parent.
+        wait_until(lambda: not runs(child), f"the end of {child}")
+
+    def test_output_that_stays_open(self) -> None:
+        """What has left the group keeps the output open: its end is not waited for, and is not
+        taken for an end of the command that runs by then."""
+        self.patch(module, "OUTPUT_SECONDS", 0.05)
+        command = self.run_line("sh -c 'setsid sh -c \"echo \\$\\$; exec sleep 1000\" & wait'")
+        first = int(self.next()[1])
+        reading = command._reading
+        assert reading is not None
+        command.stop()
+        self.assertTrue(reading.is_alive())
+        command.start()
+        self.addCleanup(os.kill, int(self.next()[1]), signal.SIGKILL)
+        os.kill(first, signal.SIGKILL)
+        reading.join(60)
+        self.assertFalse(reading.is_alive())
+        self.assertTrue(command.running)
+        self.assertTrue(self.said.empty())
 
     def test_killed(self) -> None:
         """Whoever had them is killed: commands end, and what they have started, the stubborn too;
@@ -130,7 +149,7 @@ class CommandTests(SynchronousTestCase):
             one.stdout.readline()
         first, second = (one.pid for one in groups)
         keep([f"+{first}\n", f"+{second}\n", f"-{first}\n"], 0.1)
-        self.assertEqual(groups[1].wait(20), -signal.SIGKILL)
+        self.assertEqual(groups[1].wait(60), -signal.SIGKILL)
         self.assertIsNone(groups[0].poll())
 
     def test_stubborn(self) -> None:
