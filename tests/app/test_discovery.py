@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.app.discovery import discover
 from takotwist.errors import DefinitionError
+from tests.modules import forget_modules
 
 CHAT = """
 from takotwist import define_channel
@@ -26,11 +27,10 @@ class DiscoveryCase(SynchronousTestCase):
         self.name = f"channels_{self.id().rpartition('.')[2]}"
         self.folder = self.root / self.name
         self.folder.mkdir(parents=True)
-        before, path, here = set(sys.modules), list(sys.path), os.getcwd()
+        path, here = list(sys.path), os.getcwd()
 
         def restore() -> None:
-            for name in set(sys.modules) - before:
-                del sys.modules[name]
+            forget_modules(self.root)
             sys.path[:] = path
             os.chdir(here)
 

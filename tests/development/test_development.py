@@ -52,7 +52,8 @@ class DevelopmentTests(SynchronousTestCase):
         (self.folder / "channels").mkdir(parents=True)
         module = ModuleType("rules_of_a_test")
         module.__file__ = str(self.folder / "rules.py")
-        self.patch(sys, "modules", {**sys.modules, "rules_of_a_test": module})
+        sys.modules["rules_of_a_test"] = module
+        self.addCleanup(sys.modules.pop, "rules_of_a_test")
         self.clock = Clock()
         self.said: list[tuple[str, bool]] = []
         self.wanted = Config(folder=self.folder, app=App(channels=self.folder / "channels"))

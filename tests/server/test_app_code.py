@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.errors import DefinitionError
 from takotwist.server.app_code import read_channels, read_functions
 from takotwist.server.config import App, Config
+from tests.modules import forget_modules
 
 
 class AppCodeTests(SynchronousTestCase):
@@ -19,7 +20,7 @@ class AppCodeTests(SynchronousTestCase):
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
         self.patch(sys, "path", [*sys.path])
-        self.patch(sys, "modules", {**sys.modules})
+        self.addCleanup(forget_modules, self.folder)
 
     def test_none(self) -> None:
         """Without a source there are none."""

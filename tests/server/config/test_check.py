@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from pwd import getpwuid
-from unittest.mock import patch
 
 from tests.server.config.folder import FolderTestCase
+
+#: Modules that need psycopg.
+POSTGRES = "takotwist.adapters.postgres"
 
 
 class CheckTests(FolderTestCase):
@@ -29,9 +31,13 @@ class CheckTests(FolderTestCase):
         self.assertNotIn("geheim", problem)
         [problem] = self.problems('[replay]\nschema = "Tako"')
         self.assertIn("replay.schema: must be a name", problem)
-        without = {name: None for name in sys.modules if name.startswith("takotwist.adapters.post")}
-        with patch.dict(sys.modules, without):
+        held = {name: one for name, one in sys.modules.items() if name.startswith(POSTGRES)}
+        sys.modules |= dict.fromkeys(held)
+        try:
             [problem] = self.problems(f'[replay]\nurl = "{good}"')
+        finally:
+            # These alone: what the check has imported meanwhile stays imported.
+            sys.modules.update(held)
         self.assertIn("replay.url: needs psycopg: pip install 'takotwist[postgres]'", problem)
 
     def test_files_that_are_not_there(self) -> None:
