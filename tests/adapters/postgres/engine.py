@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -140,12 +141,22 @@ class Engine:
 
     def kill(self) -> None:
         """As a crash does."""
+        # Stopped first: it makes no more processes then, which would be in the way of the next
+        # start, and those that end stay in the list of its children.
+        os.kill(self.pid, signal.SIGSTOP)
+        self._until(lambda: _state(self.pid) == "T")
         family = self._family()
         self.signal(signal.SIGKILL)
         assert self._process is not None
         self._process.wait()
         # It does not start while one of the old is there.
-        while any(Path(f"/proc/{pid}").exists() for pid in family):
+        self._until(lambda: all(_state(pid) in ("", "Z") for pid in family))
+
+    @staticmethod
+    def _until(true: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not true():
+            assert time.monotonic() < deadline
             time.sleep(0.005)
 
     def promote(self) -> None:
@@ -188,6 +199,16 @@ class Engine:
     def connect(self, **more: Any) -> psycopg.Connection[Any]:
         """A plain connection, for what a test does by hand."""
         return psycopg.connect(self.url(), autocommit=True, **more)
+
+
+def _state(pid: int) -> str:
+    """The kernel's letter for what a process does; nothing of one that is not there."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    # Behind its name, which may have any characters.
+    return stat.rpartition(")")[2].split()[0]
 
 
 _shared: list[Engine] = []
