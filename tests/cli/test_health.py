@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
 
 from tests.cli.command import CommandTestCase
@@ -36,14 +36,17 @@ class HealthTests(CommandTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.write("tako.toml", '[private]\nlisten = ["unix:p.sock"]\n')
+        # Not in the folder of the test, whose path may be longer than that of a socket may be.
+        folder = tempfile.TemporaryDirectory(prefix="tako")
+        self.addCleanup(folder.cleanup)
+        self.socket = f"{folder.name}/p.sock"
+        self.write("tako.toml", f'[private]\nlisten = ["unix:{self.socket}"]\n')
 
     def answering(self, status: int, body: bytes) -> type[_Answering]:
         """A server at the private socket of the configuration."""
         kind = type("Answering", (_Answering,), {"says": (status, body), "asked": []})
-        server = ThreadingUnixStreamServer(str(self.folder / "p.sock"), kind)
+        server = ThreadingUnixStreamServer(self.socket, kind)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        self.addCleanup(Path(self.folder / "p.sock").unlink)
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
         return kind

@@ -43,6 +43,8 @@ class ProgressTests(SynchronousTestCase):
 
     def test_quick(self) -> None:
         """What ends at once has nothing said of it."""
+        # However long a busy machine takes over nothing.
+        self.patch(module, "PATIENCE", 60.0)
         screen = Screen(True, 1)
         with progress("looking through x", screen):
             pass
@@ -62,6 +64,7 @@ class ProgressTests(SynchronousTestCase):
 
     def test_failure(self) -> None:
         """A block that fails ends the words, and its error goes on."""
+        self.patch(module, "PATIENCE", 60.0)
         screen = Screen(False, 1)
         with self.assertRaises(ZeroDivisionError), progress("x", screen):
             1 / 0

@@ -81,11 +81,12 @@ class TestNameLookup(SynchronousTestCase):
 
     def test_address(self) -> None:
         """An address needs no look-up and no thread."""
-        before = threading.active_count()
+        started: list[threading.Thread] = []
+        self.patch(threading.Thread, "start", started.append)
         future = NameLookup("127.0.0.1", 80).addresses()
         self.assertTrue(future.done())
         self.assertEqual(future.result()[0][4], ("127.0.0.1", 80))
-        self.assertEqual(threading.active_count(), before)
+        self.assertEqual(started, [])
 
     def test_after_a_fork(self) -> None:
         """A look-up that was under way in the parent does not hold up a forked worker."""

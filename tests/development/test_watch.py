@@ -67,7 +67,7 @@ class WatchTests(SynchronousTestCase):
         told: set[Path] = set()
         while file not in told:
             try:
-                told |= self.told.get(timeout=20)
+                told |= self.told.get(timeout=60)
             except Empty:
                 self.fail(f"{file} was not told of, but {told}")
         return told

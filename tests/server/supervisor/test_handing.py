@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import resource
+import select
 import socket
 from typing import Any, cast
 
@@ -280,6 +282,8 @@ class HandedSocketTests(Base):
             accepted, _ = listening.accept()
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             client.close()
+            # Until the reset is there.
+            self.assertEqual(select.select([accepted], [], [], 60)[0], [accepted])
             self.theirs.give(0, accepted)
             accepted.close()
         self.handed.family = socket.AF_INET
@@ -289,6 +293,8 @@ class HandedSocketTests(Base):
     def test_no_descriptor_left(self) -> None:
         """A connection that was lost on its way is counted as one that has come and gone."""
         self.come(2)
+        # Nobody's garbage gives a descriptor back meanwhile.
+        gc.collect()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with open(os.devnull) as highest:
             resource.setrlimit(resource.RLIMIT_NOFILE, (highest.fileno(), hard))
