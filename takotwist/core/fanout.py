@@ -168,7 +168,8 @@ class Audience:
     """The subscribers of one topic.
 
     :ivar fanned_out: an id up to which every message of the topic has been handed
-        to who was live then.  It begins at the log's head.
+        to who was live then.  It begins at the log's head, or where nobody knows that yet
+        (0), at what it is when the first gate may open.
     """
 
     topic: Topic
@@ -176,8 +177,13 @@ class Audience:
     members: set[Subscription] = attrs.field(factory=set, init=False)
     _live: dict[object, Group] = attrs.field(factory=dict, init=False)
 
-    def open_gate(self, subscription: Subscription) -> bool:
-        """Make `subscription` live if it has been given all that was fanned out."""
+    def open_gate(self, subscription: Subscription, head: int) -> bool:
+        """Make `subscription` live if it has been given all that was fanned out.
+
+        :param head: the log's now.
+        """
+        if not self.fanned_out:
+            self.fanned_out = head
         if not subscription.replay.open(self.fanned_out):
             return False
         form = subscription.send_queue.form
@@ -286,9 +292,10 @@ class FanOut:
             audience = self._audiences[key] = Audience(subscription.topic, head)
         audience.members.add(subscription)
 
-    def open_gate(self, subscription: Subscription) -> bool:
-        """Make an attached subscription live if it has been given everything."""
-        return self._audiences[subscription.topic.key].open_gate(subscription)
+    def open_gate(self, subscription: Subscription, head: int) -> bool:
+        """Make an attached subscription live if it has been given everything; see
+        `Audience.open_gate`."""
+        return self._audiences[subscription.topic.key].open_gate(subscription, head)
 
     def detach(self, subscription: Subscription) -> None:
         """Leave the topic.  Harmless when already gone."""

@@ -106,10 +106,11 @@ class Attacher:
     async def _start(
         self, subscription: Subscription, cursor: int | None, reset_when_stale: bool
     ) -> bool:
+        if not self.log.head and (cursor is None or not (self.log.everything or cursor > 0)):
+            # Without a head there is no cursor to give, and so no promise: what is read of a
+            # shared log would be cut to nothing, and pass for all that there is.
+            raise StoreUnavailable
         if cursor is None:
-            if not self.log.head:
-                # Without a head there is no cursor to give, and so no promise.
-                raise StoreUnavailable
             return self._begin(subscription, self.log.head)
         if cursor == NEWEST:
             if subscription.state is not None:
@@ -162,6 +163,8 @@ class Attacher:
         """Begin where it still can, saying that it was not where the client was."""
         if subscription.state is not None:
             return await self._start_with_state(subscription, cannot)
+        if not self.log.head:
+            raise StoreUnavailable
         # Of a topic with keys all that it holds is the way back to what is.
         position = EVERYTHING if subscription.keyed else self.log.head
         return self._begin(subscription, position, cannot)
@@ -340,7 +343,7 @@ class Attacher:
                 first, subscription.first = subscription.first, None
                 send_queue.push(first.frame(send_queue.form))
                 continue
-            if self.fanout.open_gate(subscription):
+            if self.fanout.open_gate(subscription, self.log.head):
                 if subscription.on_live is not None:
                     on_live, subscription.on_live = subscription.on_live, None
                     on_live()

@@ -257,7 +257,7 @@ class TestFanOut(SynchronousTestCase):
         queue.connect(form, write, at_once=True)
         one.replay.position = position
         self.fanout.attach(one, head)
-        self.fanout.open_gate(one)
+        self.fanout.open_gate(one, head)
         return one
 
     def test_nobody(self) -> None:
@@ -280,11 +280,18 @@ class TestFanOut(SynchronousTestCase):
         self.fanout.publish(TOPIC.key, [Item(6)])
         for position, opens in ((5, False), (6, True)):
             behind.replay.position = position
-            self.assertEqual(self.fanout.open_gate(behind), opens)
+            self.assertEqual(self.fanout.open_gate(behind, 9), opens)
 
     def test_begins_at_the_head(self) -> None:
         """A new audience begins at the log's head, so an older page is not complete."""
         self.assertIs(self.subscriber(8, 7).replay.gate, Gate.CLOSED)
+
+    def test_head_found_later(self) -> None:
+        """An audience that is there before the log's head is known begins at that."""
+        one = self.subscriber(0, -1)
+        for position, opens in ((7, False), (8, True)):
+            one.replay.position = position
+            self.assertEqual(self.fanout.open_gate(one, 8), opens)
 
     def test_encoded_once_for_each_form(self) -> None:
         """A message is encoded once for a wire form, however many take it."""
@@ -335,7 +342,7 @@ class TestFanOut(SynchronousTestCase):
         self.assertEqual(self.fanout.publish(TOPIC.key, [Item(8)]), (0, []))
         for position, opens in ((7, False), (8, True)):
             behind.replay.position = position
-            self.assertEqual(self.fanout.open_gate(behind), opens)
+            self.assertEqual(self.fanout.open_gate(behind, 9), opens)
 
     def test_interrupted_without_subscribers(self) -> None:
         """Harmless where nobody follows the topic."""

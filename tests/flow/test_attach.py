@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from takotwist.adapters.memory.log import InMemoryReplayLog
+from takotwist.adapters.memory.node import MemoryNode, MemoryStore
 from takotwist.codecs.wire_forms import WireForm
 from takotwist.core.channel import Lifecycle
 from takotwist.core.replay import Gate
-from takotwist.core.topic import EVERYTHING
+from takotwist.core.topic import EVERYTHING, NEWEST
 from takotwist.errors import CursorInvalid, InternalError, ReplayTooOld, StoreUnavailable
 from takotwist.flow.attach import RETRY_SECONDS
 from tests.flow.delivery_world import TOPICS, Client, DeliveryWorld
@@ -46,6 +49,45 @@ class TestAttach(SynchronousTestCase):
         client = Client(self.world, TOPIC, None, False)
         self.assertIsInstance(client.ended, StoreUnavailable)
         self.assertEqual(self.world.fanout.keys(), frozenset())
+
+    def test_no_head_yet(self) -> None:
+        """A node that has not met its shared log yet would take what it reads there for unreported,
+        and the empty rest for all that there is."""
+        self.store(3)
+        self.world.log.inner.head, self.world.log.inner.everything = 0, False
+        for cursor in (None, EVERYTHING, NEWEST):
+            client = Client(self.world, TOPIC, cursor, False)
+            self.world.log.settle()
+            self.assertIsInstance(client.ended, StoreUnavailable)
+            self.assertEqual(client.received, [])
+        self.assertEqual(self.world.log.reads_waiting, 0)
+
+    def test_head_found_meanwhile(self) -> None:
+        """Whoever comes before the log's head is known, and reads more than a page, is not live
+        before all of it was given."""
+        for shared in (False, True):
+            clock = Clock()
+            clock.advance(1_000_000.0)
+            inner: Any = InMemoryReplayLog(clock)
+            if shared:
+                inner.start()
+                inner = MemoryNode(MemoryStore(inner), "a", at_once=False)
+            self.world = DeliveryWorld(100_000, Lifecycle(), clock, inner)
+            ids = self.store(6, size=30_000)
+            while shared and inner.deliver():
+                pass
+            self.world.tails.clear()
+            self.world.log.head = inner.head = 0
+            client = Client(self.world, TOPIC, ids[0], False)
+            self.world.log.head = inner.head = ids[-1]
+            self.world.follower.settled()
+            self.assertTrue(self.world.log.answer())
+            self.assertLess(len(client.received), len(ids) - 1)
+            self.store()
+            while shared and inner.deliver():
+                pass
+            self.world.settle()
+            self.assertEqual(client.received, ids[1:])
 
     def test_from_the_tail(self) -> None:
         """A resume after a blink is served from memory."""
