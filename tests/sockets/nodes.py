@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from collections.abc import Mapping
 
 from tests.adapters.postgres.engine import Engine
-from tests.sockets.server_process import FAST, ServerProcess, wait_until
+from tests.sockets.server_process import FAST, ServerProcess
 
 
 class Nodes:
@@ -57,11 +56,6 @@ class Workers(Nodes):
     @property
     def servers(self) -> list[ServerProcess]:
         return [self._server]
-
-    def start(self) -> None:
-        super().start()
-        ready = re.compile(r"worker-\d is ready")
-        wait_until(lambda: len(set(ready.findall(self._server.log))) == 2, "two workers", 60)
 
 
 class Postgres(Nodes):

@@ -104,8 +104,9 @@ class ServerProcess:
     :param listen: endpoints in place of the one port for plain HTTP.
     """
 
-    #: What it logs once it serves.
+    #: What it logs once it serves; with several workers the supervisor does, once all do.
     READY = "ready, channels:"
+    ALL_READY = "ready, with"
 
     def __init__(
         self,
@@ -219,13 +220,16 @@ class ServerProcess:
         return self
 
     def wait_ready(self, seconds: float = 60.0) -> None:
-        """Wait until it serves."""
+        """Wait until it serves, with all its workers: one that ends before ends the server."""
+        config = (self.folder / "tako.toml").read_text()
+        several = "--workers" in self._arguments or "\nworkers = " in config
+        said = self.ALL_READY if several else self.READY
 
         def ready() -> bool:
             assert self.pid and self._process is not None
             if self._process.poll() is not None:
                 raise AssertionError(f"the server ended:\n{self.log}")
-            return self.READY in self.log[self._begun_at :]
+            return said in self.log[self._begun_at :]
 
         wait_until(ready, lambda: f"a server that is ready:\n{self.log}", seconds)
 

@@ -25,8 +25,6 @@ class SupervisedServer(ServerProcess):
     :ivar failing: while this file is there, workers that start end with its text as exit code.
     """
 
-    READY = "ready, with"
-
     def __init__(
         self,
         *,

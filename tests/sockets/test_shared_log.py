@@ -100,8 +100,6 @@ class ReleasedServer(ServerProcess):
     :ivar release: of the processes that start from now on.
     """
 
-    READY = "ready, with"
-
     @property
     def command(self) -> list[str]:
         """How it is started."""

@@ -54,7 +54,6 @@ class WorkersTests(SynchronousTestCase):
             serve=True,
             arguments=("--workers", "2"),
         )
-        self.server.READY = "ready, with"
         self.addCleanup(self.server.close)
         self.server.write("functions/live.py", FUNCTIONS)
         self.server.start()

@@ -26,7 +26,6 @@ class WorkersTests(SynchronousTestCase):
         self.server = ServerProcess(
             FAST, {"crowd.py": CROWD_CHANNEL}, serve=True, arguments=("--workers", "2")
         )
-        self.server.READY = "ready, with"
         self.addCleanup(self.server.close)
         self.server.start(ready=False)
         self.server.wait_ready(60)
