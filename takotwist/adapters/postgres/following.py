@@ -93,6 +93,8 @@ class Following:
         """
         if not self.head:
             self.head = self._notified = head
+            # For who came with a cursor of another node, and waits for this one to know it.
+            self._settle()
             return
         self._notified = max(self._notified, head)
         self._advance()
@@ -352,9 +354,11 @@ class Following:
             self._news,
             [int8s(sorted(rows)), int8(self.head), int8(to), int8(PAGE_MESSAGES), int8(PAGE_BYTES)],
         )
-        if self._heard.rows(self.head, self.topics.rows_of, PAGE_TOPICS, to)[0] <= rows:
+        now, end = self._heard.rows(self.head, self.topics.rows_of, PAGE_TOPICS, to)
+        if end == to and now <= rows:
             self._report_news(result, rows, to)
-        # Else a topic was followed meanwhile, and from this head on: all of it once more.
+        # Else a topic was followed meanwhile, and from this head on: all of it once more.  Or the
+        # ranges were forgotten: too many wait, or the engine was replaced.
 
     def _report_news(self, result: PGresult, rows: set[int], to: int) -> None:
         news = News.of(result, rows, self.head, self.topics)

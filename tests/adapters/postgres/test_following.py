@@ -292,6 +292,42 @@ class FollowingTests(FollowingCase):
         self.caught_up()
         self.assertEqual(self.there.texts, {LOBBY.key: ["a", "b"], KITCHEN.key: ["b"]})
 
+    def test_forgotten_in_the_middle_of_a_read(self) -> None:
+        """Ranges that are forgotten while their messages are read, as when too many wait or the
+        engine was replaced, are read from the table, and nothing is missed."""
+        self.follow(self.other, LOBBY)
+        connection = self.other._listener.connection
+        assert connection is not None
+        call = connection.call
+        read: list[Any] = []
+
+        def slow(*given: Any, **more: Any) -> Any:
+            answer = call(*given, **more)
+            if given[0].name == b"news" and not read:
+                read.append(answer)
+                self.other._following.replaced(self.other.head)
+            return answer
+
+        connection.call = slow
+        self.append(self.one, entry(LOBBY, "a"), entry(KITCHEN, "a"))
+        self.append(self.one, entry(LOBBY, "b"))
+        self.caught_up()
+        self.assertTrue(read)
+        self.assertEqual(self.there.texts, {LOBBY.key: ["a", "b"]})
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_first_head_is_settled(self) -> None:
+        """Who waits for a node to know what another one told goes on once it knows its head."""
+        new = self.world.log()
+        settled: list[int] = []
+        listener = Listener(new)
+        listener.settled = lambda: settled.append(new.head)  # type: ignore[method-assign]
+        self.append(self.one, entry(LOBBY, "a"))
+        starting = new.start(listener)
+        self.addCleanup(lambda: self.reactor.wait(new.stop()))
+        self.reactor.wait(starting)
+        self.assertIn(NOW + 1, settled)
+
     def test_newest(self) -> None:
         """A node that is behind knows the store's head, and comes to it."""
         self.deafen(self.other)
