@@ -28,6 +28,7 @@ from twisted.internet.interfaces import (
 from twisted.protocols.haproxy import proxyEndpoint
 
 from takotwist.errors import ConfigError
+from takotwist.flow.gather import gather
 from takotwist.server.config import ConfigProblems
 from takotwist.server.config.endpoint_text import EndpointText
 from takotwist.server.sockets import PassedSocket, binding
@@ -183,5 +184,5 @@ async def open_listeners(reactor: IReactorCore, wanted: Iterable[Listen]) -> lis
 
 async def close_listeners(opened: Iterable[Listening]) -> None:
     """Stop listening; connections stay."""
-    for one in opened:
-        await maybeDeferred(one.port.stopListening)
+    # Also where one of them cannot.
+    await gather([maybeDeferred(one.port.stopListening) for one in opened])

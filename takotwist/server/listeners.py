@@ -168,12 +168,17 @@ class Listeners:
 
         :return: fires when HTTP/3 is done, which waits for its connections to end.
         """
-        if self._accepting is not None:
-            self._accepting.stop()
-        await self._sockets.close()
-        for one in self._sites:
-            one.keep_no_longer()
-        return maybeDeferred(lambda: None if self._http3 is None else self._http3.stop())
+        try:
+            if self._accepting is not None:
+                self._accepting.stop()
+            await self._sockets.close()
+        finally:
+            # They have their connections, whatever became of the port.
+            for one in self._sites:
+                one.keep_no_longer()
+            http3 = self._http3
+            leaving: Deferred[object] = maybeDeferred(lambda: http3 and http3.stop())
+        return leaving
 
     def hand_over(self) -> None:
         """A successor is there, which reads the UDP ports from now on."""

@@ -20,7 +20,7 @@ from zlib import crc32
 import attrs
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
@@ -340,39 +340,44 @@ class TakoService(MultiService):
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
-        self._stopping = True
-        self.ready = False
+        self._stopping, self.ready = True, False
         if self._notify is not None:
             self._notify.stopping()
-        self.parts.stop_admitting()
+        parts, drain_seconds = self.parts, self.config.limits.drain_seconds
+
+        async def step(stop: Callable[[], object], seconds: float = FLUSH_SECONDS) -> None:
+            # Whatever goes wrong in one, those that store and close come after it.
+            await within(self._reactor, seconds, maybeDeferred(stop))
+
+        await step(parts.stop_admitting)
         # Who is cut off from here on comes back: nobody leaves by it.
-        self.parts.presence.stop()
-        self.parts.kicks.stop()
-        self.parts.streamed.messages.stop()
-        # HTTP/3 begins to leave before the drain, which ends what it waits for.
-        leaving = await self.listeners.close()
+        for quiet in (parts.presence, parts.kicks, parts.streamed.messages):
+            await step(quiet.stop)
+        leaving: Deferred[object] = succeed(None)
         try:
-            # Their functions hear of the end while everything still works.
-            self.live.sessions.close()
-            if self._cluster is not None:
-                await within(self._reactor, FLUSH_SECONDS, self._cluster.stopService())
-            await drain(self.parts.sessions, self._reactor, self.config.limits.drain_seconds)
-            # Not before the drain: clients there are that drop all their streams at a GOAWAY,
-            # and would come back in one moment.
-            self.listeners.leave()
-            await within(self._reactor, FLUSH_SECONDS, leaving)
-            seconds = max(ANSWER_SECONDS, min(FLUSH_SECONDS, self.config.limits.drain_seconds))
-            await until_answered(self.listeners.is_answering, self._reactor, seconds)
-            for facade in self.parts.public.facades:
-                facade.stop()
-            if self.parts.webhooks is not None:
-                self.parts.webhooks.stop()
-            await within(self._reactor, FLUSH_SECONDS, self.parts.publishing.stop())
-            await within(self._reactor, FLUSH_SECONDS, MultiService.stopService(self))
-            await within(self._reactor, FLUSH_SECONDS, self.parts.log.stop())
-            await within(self._reactor, FLUSH_SECONDS, maybeDeferred(self.definitions.close))
-        finally:
-            await self._threads.end(self._reactor, FLUSH_SECONDS)
+            # HTTP/3 begins to leave before the drain, which ends what it waits for.
+            leaving = await self.listeners.close()
+        except Exception:
+            self.log.failure("closing the listeners failed")
+        # Their functions hear of the end while everything still works.
+        await step(self.live.sessions.close)
+        if self._cluster is not None:
+            await step(self._cluster.stopService)
+        draining = partial(drain, parts.sessions, self._reactor, drain_seconds)
+        await step(draining, drain_seconds + FLUSH_SECONDS)
+        # Not before the drain: clients there are that drop all their streams at a GOAWAY,
+        # and would come back in one moment.
+        await step(self.listeners.leave)
+        await within(self._reactor, FLUSH_SECONDS, leaving)
+        seconds = max(ANSWER_SECONDS, min(FLUSH_SECONDS, drain_seconds))
+        asked = partial(until_answered, self.listeners.is_answering, self._reactor, seconds)
+        await step(asked, 2 * seconds)
+        last: list[Callable[[], object]] = [one.stop for one in parts.public.facades]
+        last += [] if parts.webhooks is None else [parts.webhooks.stop]
+        last += [parts.publishing.stop, partial(MultiService.stopService, self), parts.log.stop]
+        for stop in (*last, self.definitions.close):
+            await step(stop)
+        await self._threads.end(self._reactor, FLUSH_SECONDS)
         self.log.info("stopped")
 
 
