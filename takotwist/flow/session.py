@@ -266,11 +266,14 @@ class Session:
         """New credentials for a topic were accepted.
 
         :return: `False` where it was left meanwhile, and they are of no use.
+        :raises RateLimited: their subject has as many connections as it may; nothing has changed.
         """
         if not self.follows(subscribed):
             return False
         before = subscribed.admitted
+        self._enter_subject(admitted.grant.subject)
         subscribed.refreshed(admitted)
+        self._leave_subject(before.grant.subject)
         if admitted.asked.definition.presence is not None:
             self._sessions.presence.renewed(self.id, before, admitted)
         return True
@@ -365,6 +368,13 @@ class Session:
         if subject is not None and subject not in self._subjects:
             self._sessions.limits.enter_subject(subject)
             self._subjects += (subject,)
+
+    def _leave_subject(self, subject: str | None) -> None:
+        """What was followed as this subject is followed as another now."""
+        subjects = {one.admitted.grant.subject for one in self.subscribed.values()}
+        if subject in self._subjects and subject not in subjects:
+            self._sessions.limits.leave_subject(subject)
+            self._subjects = tuple(one for one in self._subjects if one != subject)
 
     def _outlived(self) -> None:
         self.end(None)

@@ -204,6 +204,31 @@ class TestSession(SessionTestCase):
         self.assertEqual((ends, self.ends), ([], []))
         self.assertFalse(session.send_queue.deliver(b"late"))
 
+    def test_other_subject(self) -> None:
+        """New credentials of another count for that one, and no more for the one before."""
+        session, other = self.open(), self.open()
+        self.world.log.head = 1
+        ann, bob, guest = (self.authorized(subject=who) for who in ("ann", "bob", None))
+        self.subscribe(session, ann)
+        [subscribed] = session.subscribed.values()
+        self.subscribe(other, bob)
+        self.assertRaises(RateLimited, session.refresh, subscribed, bob)
+        self.assertIs(subscribed.admitted, ann)
+        other.close("gone")
+        self.assertTrue(session.refresh(subscribed, bob))
+        self.assertEqual((session.subject, len(self.limits.by_subject)), ("bob", 1))
+        third = self.open()
+        for who, outcome in ((ann, 1), (bob, RateLimited)):
+            begun, _ = self.subscribe(third, who)
+            self.assertIn(outcome, (begun[0], type(begun[0])))
+            third.unsubscribe(who.asked.topic.key)
+        self.assertTrue(session.refresh(subscribed, guest))
+        begun, _ = self.subscribe(third, bob)
+        self.assertEqual(begun, [1, third.subscribed[bob.asked.topic.key]])
+        session.close("gone")
+        third.close("gone")
+        self.assertEqual(len(self.limits.by_subject), 0)
+
     def test_subject(self) -> None:
         """A subject counts once for a connection, and is bounded over all of them."""
         session, other = self.open(), self.open()
