@@ -170,6 +170,10 @@ class StreamService:
                 break
         return Chunks(data, after, to, page.more and to < state.tail)
 
+    def __len__(self) -> int:
+        """Streams whose state is kept."""
+        return len(self._known)
+
     # inside
 
     def _stream(self, topic: Topic) -> _Stream:
@@ -181,15 +185,16 @@ class StreamService:
         return stream
 
     def _forget_some(self) -> None:
-        """The longest unused ones, but none that is being changed."""
+        """The longest unused ones, but none that is being changed, nor the newest."""
         known = self._known
         producers = sum([len(one.state.producers) for one in known.values() if one.state])
-        while len(known) > MAX_KNOWN or (producers > MAX_PRODUCERS and len(known) > 1):
-            key, oldest = next(iter(known.items()))
-            if oldest.busy:
-                break
-            del known[key]
-            producers -= len(oldest.state.producers) if oldest.state else 0
+        for key, one in list(known.items())[:-1]:
+            if len(known) <= MAX_KNOWN and producers <= MAX_PRODUCERS:
+                return
+            # One that waits for the log for long keeps itself alone.
+            if not one.busy:
+                del known[key]
+                producers -= len(one.state.producers) if one.state else 0
 
     async def _page(self, topic: Topic, after: int, most: int) -> Page:
         """A page that ends where this node has been told of everything."""
