@@ -24,7 +24,8 @@ class Lease:
 
     The first to store the key of a slot of time has the slot; the one that has it is earlier for
     the next one.  Two clocks that differ may give it to two for a moment, and then an event is
-    delivered twice, which may happen anyway.
+    delivered twice, which may happen anyway.  A clock that is set back makes no slot longer, and
+    keeps nobody from asking for those that come again.
     """
 
     _publishing: PublisherService
@@ -35,7 +36,8 @@ class Lease:
     @property
     def held(self) -> bool:
         """`True` while this node may deliver."""
-        return self._publishing.log.everything or self._publishing.wall() < self._until
+        left = self._until - self._publishing.wall()
+        return self._publishing.log.everything or 0 < left <= 2 * SLOT_SECONDS
 
     async def renew(self) -> bool:
         """Ask for it, where it is time to.
@@ -48,7 +50,7 @@ class Lease:
         slot = int(now // SLOT_SECONDS)
         if self.held and now > (slot + 0.5) * SLOT_SECONDS:
             slot += 1
-        if slot > self._slot:
+        if not self._slot - 1 <= slot <= self._slot:
             draft = Draft("lease", msgspec.json.encode(self._node))
             topic = Topic.of(LEASE, {})
             answer = await self._publishing.publish(topic, [draft], LEASE_LIFECYCLE, f"{slot}")

@@ -74,6 +74,27 @@ class LeaseTests(SynchronousTestCase):
         self.assertTrue(self.renewed(self.two))
         self.assertFalse(self.one.held)
 
+    def test_clock_set_back(self) -> None:
+        """By an hour: whoever has it has it for no hour more, and another gets it as before."""
+        self.renewed(self.one)
+        self.clock.rightNow -= 3600
+        self.assertFalse(self.one.held)
+        self.assertTrue(self.renewed(self.two))
+        self.assertFalse(self.renewed(self.one))
+        # Nobody asks any more who is gone.
+        self.clock.advance(SLOT_SECONDS)
+        self.assertTrue(self.renewed(self.one))
+
+    def test_clock_set_forward(self) -> None:
+        """For a moment: what was had then is not waited for."""
+        self.clock.rightNow += 86_400
+        self.renewed(self.one)
+        self.renewed(self.two)
+        self.clock.rightNow -= 86_400
+        self.assertFalse(self.one.held)
+        self.assertTrue(self.renewed(self.two))
+        self.assertFalse(self.renewed(self.one))
+
     def test_asked_once(self) -> None:
         """However often it is looked at, a slot costs a node one append, and the store one row."""
         self.renewed(self.one)
