@@ -79,6 +79,8 @@ class Roster:
     _waiting: dict[str, None] = attrs.field(factory=dict, init=False)
     _changed: dict[str, None] = attrs.field(factory=dict, init=False)
     _under_way: dict[str, Change] = attrs.field(factory=dict, init=False)
+    #: Keys of changes under way that another node has ended, or not: see `say_again`.
+    _overtaken: set[str] = attrs.field(factory=set, init=False)
     _head: int = attrs.field(default=0, init=False)
     _count_stored: int = attrs.field(default=0, init=False)
     _next: float = attrs.field(default=0.0, init=False)
@@ -100,7 +102,11 @@ class Roster:
             )
             self._waiting[entry.subject] = None
         else:
-            # They came back while the log was read.
+            # They came back while the log was read, or it was read before and went away.
+            if member.gone_at is not None:
+                # So long nobody could come back.
+                member.gone_at = now
+                self._waiting[entry.subject] = self._waiting.pop(entry.subject)
             member.since = entry.since
             member.adopt(entry)
             self._changed[entry.subject] = None
@@ -147,7 +153,7 @@ class Roster:
             return
         member = self.members.get(subject)
         if member is None:
-            if len(self.members) >= self.max_members:
+            if self._full:
                 self.guests.add(connection)
                 return
             member = self.members[subject] = Member(now_ms)
@@ -182,23 +188,18 @@ class Roster:
             member.gone_at = now
             self._waiting[subject] = None
 
-    def remove(self, subject: str) -> list[str]:
-        """Take a member out at once.
-
-        :return: the names of its connections, which are to be ended.
-        """
+    def remove(self, subject: str) -> None:
+        """Take a member out at once; its connections are to be ended."""
         member = self.members.get(subject)
         if member is None:
-            return []
-        connections = sorted(member.connections)
-        for connection in connections:
+            return
+        for connection in member.connections:
             del self._subjects[connection]
             self._spoken.discard(connection)
         member.connections.clear()
         member.gone_at = None
         self._waiting.pop(subject, None)
         self._changed[subject] = None
-        return connections
 
     def update(self, connection: str, state: bytes | None) -> bool:
         """A member says something of itself; the newest of all its connections counts.
@@ -227,6 +228,8 @@ class Roster:
     def say_again(self) -> None:
         """What the log had of this node was ended by another one: store it anew."""
         self._count_stored = UNKNOWN
+        # Before or after those were stored.
+        self._overtaken.update(self._under_way)
         for subject, member in self.members.items():
             # Not all of it, where this node has stored something in between.
             member.stored, member.doubtful = None, True
@@ -272,7 +275,10 @@ class Roster:
         if self._under_way:
             return []
         self._head = head
-        changes = list(self._differences()) if self._changed and now >= self._next else []
+        changes: list[Change] = []
+        if self._changed and now >= self._next:
+            changes += self._differences()
+            self._changed = {}
         if len(self.guests) != self._count_stored and now >= max(self._next_count, self._next):
             changes.append(self._count())
             self._next_count = now + pace.count_interval
@@ -289,6 +295,9 @@ class Roster:
         """
         for change, message_id in zip(changes, ids, strict=True):
             del self._under_way[change.key]
+            if change.key in self._overtaken:
+                self._unknown(change, message_id)
+                continue
             entry = read_entry(change.data)
             if change.subject is None:
                 self._count_stored = entry.count or 0
@@ -304,14 +313,22 @@ class Roster:
         self._next = max(self._next, again)
         for change in changes:
             del self._under_way[change.key]
-            if change.subject is None:
-                self._count_stored = UNKNOWN
-                continue
-            self._changed[change.subject] = None
-            member = self.members[change.subject]
-            member.doubtful = True
             # It may have been stored, so what others have said since is newer.
-            member.settle(self._head + 1)
+            self._unknown(change, self._head + 1)
+
+    def _unknown(self, change: Change, id: int) -> None:
+        """The log may hold it, or not.
+
+        :param id: of its message, or one before which no message has it.
+        """
+        self._overtaken.discard(change.key)
+        if change.subject is None:
+            self._count_stored = UNKNOWN
+            return
+        self._changed[change.subject] = None
+        member = self.members[change.subject]
+        member.doubtful = True
+        member.settle(id)
 
     @property
     def empty(self) -> bool:
@@ -319,8 +336,7 @@ class Roster:
         return not (self.members or self.guests or self._count_stored or self._under_way)
 
     def _differences(self) -> Iterator[Change]:
-        changed, self._changed = self._changed, {}
-        for subject in changed:
+        for subject in self._changed:
             member = self.members.get(subject)
             if member is None:
                 continue
@@ -336,6 +352,17 @@ class Roster:
                 yield Change(key_of(self.node, subject), LEAVE, data, False, subject)
             else:
                 self._forget(subject, member)
+
+    @property
+    def _full(self) -> bool:
+        """There is no place for one more member."""
+        over = len(self.members) - self.max_members
+        if over < 0:
+            return False
+        # Whose leave is yet to be stored has given the place back; and for those that come then
+        # there is no second look.
+        leaving = {*self._changed, *(one.subject or "" for one in self._under_way.values())}
+        return over >= sum(not self.members[one].here for one in leaving if one in self.members)
 
     def _forget(self, subject: str, member: Member) -> None:
         if not member.here and member.stored is None and not member.doubtful:

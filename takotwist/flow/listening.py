@@ -17,7 +17,7 @@ from takotwist.core.channel import Lifecycle
 from takotwist.core.fanout import Subscription
 from takotwist.core.send_queue import FlushBatch, SendQueue
 from takotwist.core.topic import Message, Topic
-from takotwist.errors import Refusal
+from takotwist.errors import InternalError, Refusal
 from takotwist.flow.attach import RETRY_SECONDS, Attacher
 
 _HEAD = struct.Struct("!QII")
@@ -42,6 +42,8 @@ class Listening:
     :ivar take: called with the type and the data of each message, in order.
     :ivar again: called when it begins, and when something may have been missed.
     :ivar cursor: where it begins each time; `None` for what comes from then on.
+    :ivar at_once: what it says is about what is handed to others in the same turn; else it is
+        taken when all of that has been handed, and may end subscriptions.
     :ivar id: of the message that `take` is called with.
     """
 
@@ -52,6 +54,7 @@ class Listening:
     take: Callable[[str, bytes], object]
     again: Callable[[], object]
     cursor: int | None = None
+    at_once: bool = True
     id: int = attrs.field(default=0, init=False)
     _subscription: Subscription | None = attrs.field(default=None, init=False)
     _stopped: bool = attrs.field(default=False, init=False)
@@ -62,15 +65,12 @@ class Listening:
         if self._stopped:
             return
         queue = SendQueue(JOINED_BYTES, self.flush_batch)
-        # At once: what it says is about what is handed to others in the same turn.
-        queue.connect(FORM, self._write, at_once=True)
+        queue.connect(FORM, self._write, at_once=self.at_once)
         window_us = self.lifecycle.replay_window_ms * 1000
         mine = Subscription(self.topic, window_us, queue, self._opened, self._ended)
         self._subscription = mine
         self.attacher.attach(mine)
-        ensureDeferred(self._begin(mine)).addErrback(
-            lambda failure: self._log.failure("following a topic of the server failed", failure)
-        )
+        ensureDeferred(self._begin(mine))
 
     def stop(self) -> None:
         """No more."""
@@ -83,6 +83,11 @@ class Listening:
             await self.attacher.start(mine, self.cursor, True)
         except Refusal as refusal:
             self._ended(refusal)
+        except Exception:
+            # Left as it is it would hear nothing for ever.
+            self._log.failure("following a topic of the server failed")
+            self.attacher.detach(mine)
+            self._ended(InternalError())
 
     def _opened(self, cursor: int, reset: Refusal | None) -> None:
         self.again()

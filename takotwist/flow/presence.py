@@ -15,7 +15,7 @@ from typing import Protocol
 
 import attrs
 import msgspec
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -278,17 +278,12 @@ class PresenceService:
             raise VerifyRejected("connection: it is somebody else's.")
         self.update(asked, connection, state)
 
-    def kick(self, topic: Topic, subject: str) -> list[str]:
-        """Take a member of this node out.
-
-        :return: the names of its connections, whose subscriptions are to be ended.
-        """
+    def kick(self, topic: Topic, subject: str) -> None:
+        """Take a member of this node out; its subscriptions are to be ended as well."""
         room = self._rooms.get(topic.key)
-        if room is None:
-            return []
-        connections = room.roster.remove(subject)
-        self._look(room)
-        return connections
+        if room is not None:
+            room.roster.remove(subject)
+            self._look(room)
 
     def __len__(self) -> int:
         """Topics with members or guests of this node."""
@@ -327,33 +322,39 @@ class PresenceService:
             limits.presence_count_interval_seconds,
             limits.presence_deliveries_per_second,
         )
+        changes: Sequence[Change] = ()
         try:
             room.roster.expire(now)
             readers = self.fanout.size(room.of_roster.key)
             changes = room.roster.take(now, readers, pace, self.store.log.head)
             if changes:
-                self._store(room, changes)
-            self._look(room)
+                self._announce(room, changes)
         except Exception:
             self._logger.failure("storing who is here failed")
-
-    def _store(self, room: _Room, changes: Sequence[Change]) -> None:
-        if not room.indexed:
-            room.indexed = True
-            self._name(room)
-        if room.touched is not None:
-            room.touched.update(change.subject for change in changes)
-        self.store.tell(room.topic, changes)
+            # What is not looked at again would stay as it is until somebody comes or goes.
+            room.roster.failed(changes, now + RETRY_SECONDS)
+            self._moments.at(room, now + RETRY_SECONDS)
+            return
         for kept in (True, False):
             some = [change for change in changes if change.kept is kept]
             if some:
-                storing = self.store.append(room.topic, some, room.lifecycle)
+                storing = maybeDeferred(self.store.append, room.topic, some, room.lifecycle)
                 storing.addCallbacks(
                     self._stored,
                     self._failed,
                     callbackArgs=(room, some),
                     errbackArgs=(room, some),
                 )
+        self._look(room)
+
+    def _announce(self, room: _Room, changes: Sequence[Change]) -> None:
+        """Say what else is to be known of changes that are about to be stored."""
+        if not room.indexed:
+            room.indexed = True
+            self._name(room)
+        if room.touched is not None:
+            room.touched.update(change.subject for change in changes)
+        self.store.tell(room.topic, changes)
 
     def _stored(self, appended: Appended, room: _Room, changes: Sequence[Change]) -> None:
         room.roster.stored(changes, [message.id for message in appended.messages])

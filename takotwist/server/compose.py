@@ -199,9 +199,7 @@ def compose(
         ChannelStates(log, asked, reloadable, seconds),
     )
 
-    kicks = PresenceKicks(
-        presence, sessions, sentences.attacher, sentences.publishing, reactor.callLater
-    )
+    kicks = PresenceKicks(presence, sessions, sentences.attacher, sentences.publishing)
 
     streamed = compose_messages(config.streams, sentences, wall=wall, random=random)
 

@@ -166,6 +166,28 @@ class RosterTests(SynchronousTestCase):
         self.assertEqual(self.flush(), [(LEAVE, "ada"), (COUNT, None)])
         self.assertTrue(self.roster.empty)
 
+    def test_place_of_who_leaves(self) -> None:
+        """It is free at once: who comes before the leave is stored is a member too."""
+        self.roster.max_members = 2
+        for name in ("ada", "bob"):
+            self.roster.enter(name, name, None, 0)
+        self.flush()
+        self.roster.leave("ada", self.now, for_good=True)
+        self.roster.enter("cy", "cy", None, 0)
+        self.now += MAX_INTERVAL
+        changes = self.roster.take(self.now, 1)
+        self.assertEqual(
+            [(one.type, one.subject) for one in changes], [(LEAVE, "ada"), (JOIN, "cy")]
+        )
+        self.roster.remove("bob")
+        self.roster.enter("dan", "dan", None, 0)
+        # And no more than that; nor is it the place of who is waited for.
+        self.roster.leave("dan", self.now, for_good=False)
+        self.roster.enter("eve", "eve", None, 0)
+        self.assertEqual(self.roster.guests, {"eve"})
+        self.stored(changes)
+        self.assertEqual(self.flush(), [(LEAVE, "bob"), (JOIN, "dan"), (COUNT, None)])
+
     def test_counts_all(self) -> None:
         """Where only the number counts nobody is a member, and it is said once a second."""
         roster = Roster(counts_all=True)
@@ -178,14 +200,43 @@ class RosterTests(SynchronousTestCase):
         self.assertEqual(roster.due(), self.now + 1.0)
 
     def test_remove(self) -> None:
-        """Who is taken out leaves at once, and its connections are named."""
+        """Who is taken out leaves at once, and what its connections do then is nobody's."""
         self.roster.enter("1", "ada", None, 0)
         self.roster.enter("2", "ada", None, 0)
         self.flush()
-        self.assertEqual(self.roster.remove("ada"), ["1", "2"])
-        self.assertEqual(self.roster.remove("bob"), [])
+        self.roster.remove("ada")
+        self.roster.remove("bob")
+        self.assertEqual([self.roster.subject_of(one) for one in "12"], [None, None])
         self.roster.leave("1", self.now, for_good=False)
         self.assertEqual(self.flush(), [(LEAVE, "ada")])
+
+    def test_ended_by_another_while_it_is_stored(self) -> None:
+        """What was stored before another node took this one for dead is not there any more."""
+        roster = self.roster = Roster("n1")
+        roster.enter("1", "ada", b"1", 0)
+        roster.enter("2", None, None, 0)
+        changes = roster.take(self.now, 1)
+        roster.say_again()
+        self.stored(changes)
+        self.assertEqual(self.flush(), [(JOIN, "ada"), (COUNT, None)])
+        self.assertEqual(self.flush(), [])
+
+    def test_read_twice(self) -> None:
+        """The log went away while it was read: the grace is from when it was read whole."""
+        before = Roster()
+        for subject in ("ada", "bob"):
+            before.enter(subject, subject, b"1", 5)
+        entries = [read_entry(change.data) for change in before.take(self.now, 1)]
+        for entry in entries:
+            self.roster.restore(entry, self.now)
+        self.now += 60
+        for entry in entries:
+            self.roster.restore(entry, self.now)
+        self.now += 1
+        self.roster.enter("1", "ada", b"1", 9)
+        self.assertEqual(self.flush(), [])
+        self.now += 10
+        self.assertEqual(self.flush(), [(LEAVE, "bob")])
 
     def test_restores(self) -> None:
         """Who the log knows of is waited for from the start; the rest leaves after the grace."""

@@ -88,8 +88,11 @@ class RosterMachine(RuleBasedStateMachine):
 
     @rule(node=NODES, subject=SUBJECTS)
     def kick(self, node: str, subject: str) -> None:
-        for name in self.rosters[node].remove(subject):
-            del self.open[node][name]
+        roster = self.rosters[node]
+        if subject in roster.members:
+            for name in roster.members[subject].connections:
+                del self.open[node][name]
+        roster.remove(subject)
 
     @rule(seconds=st.sampled_from([0.1, 2.0, 11.0]))
     def wait(self, seconds: float) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from takotwist import Presence, define_channel
+from takotwist import Grant, Presence, define_channel
 from takotwist.adapters.memory.log import InMemoryReplayLog
+from takotwist.flow.presence_store import RosterStore
 from takotwist.testing.manual_log import ManualLog
 from takotwist.testing.world import BEGINNING, World, WorldClock
 
@@ -28,3 +29,31 @@ class StopTests(SynchronousTestCase):
         log.settle()
         world.advance(5)
         self.assertEqual((log.reads_waiting, log.appends_waiting), (0, 0))
+
+
+class UnexpectedTests(SynchronousTestCase):
+    """Something fails that nobody has thought of."""
+
+    def setUp(self) -> None:
+        channel = define_channel("crew", presence=Presence())
+        channel.verify(header=None)(lambda request: Grant(subject="ada"))
+        self.world = World(channel)
+        self.presence = self.world.parts.presence
+
+    def here(self) -> list[str]:
+        members = self.world.get("/channels/crew/presence").json["members"]
+        return [one["subject"] for one in members]
+
+    def test_looks_again(self) -> None:
+        """Whatever it was, what is to be stored is stored later, once."""
+        for broken in ("tell", "append", "index"):
+            patched = self.patch(RosterStore, broken, lambda *arguments, **named: 1 / 0)
+            stream = self.world.subscribe("/channels/crew")
+            self.world.advance(3)
+            self.assertGreater(len(self.flushLoggedErrors(ZeroDivisionError)), 0)
+            patched.restore()
+            self.world.advance(2)
+            self.assertEqual(self.here(), ["ada"], broken)
+            stream.leave()
+            self.world.advance(15)
+            self.assertEqual((self.here(), len(self.presence)), ([], 0), broken)

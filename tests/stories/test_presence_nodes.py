@@ -297,7 +297,7 @@ class ComingNodesTests(SynchronousTestCase):
         inner.start()
         self.store = MemoryStore(inner)
         self.there: list[str] | None = ["n1", "n2", "n3"]
-        self.one, self.two, _ = (self.node(name) for name in ("n1", "n2", "n3"))
+        self.one, self.two, self.three = (self.node(name) for name in ("n1", "n2", "n3"))
         self.watcher = Watcher(self.two).follow()
         self.one.subscribe(ROOM, {"Authorization": "ada"})
         self.one.subscribe(ROOM, {"Authorization": "guest"})
@@ -359,3 +359,28 @@ class ComingNodesTests(SynchronousTestCase):
         self.there = ["n1", "n2", "n3"]
         self.two.advance(11)
         self.assertEqual(self.watcher.read(), ["ada", "bob"])
+
+    def test_two_die(self) -> None:
+        """Somebody had a tab on each: they leave once."""
+        self.two.subscribe(ROOM, {"Authorization": "ada"})
+        watcher = Watcher(self.three).follow()
+        self.two.advance(1)
+        for world in (self.one, self.two):
+            world.parts.presence.stop()
+        self.there = ["n3"]
+        self.two.advance(60)
+        self.assertEqual((watcher.read(), watcher.events.count(("leave", "ada"))), ([], 1))
+
+    def test_back_while_it_is_ended(self) -> None:
+        """Its members are here in the end, and those that did not come back are not."""
+        self.one.subscribe(ROOM, {"Authorization": "cy"})
+        self.two.advance(1)
+        self.one.parts.presence.stop()
+        self.there = ["n2", "n3"]
+        self.two.advance(19)
+        again = self.node("n1")
+        again.subscribe(ROOM, {"Authorization": "ada"})
+        self.two.advance(2)
+        self.there = ["n1", "n2", "n3"]
+        self.two.advance(31)
+        self.assertEqual((self.watcher.read(), self.watcher.view.count), (["ada", "bob"], 0))
