@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from http.client import HTTPResponse
 from io import BytesIO
 from pathlib import Path
@@ -101,6 +103,19 @@ class Connection:
         while data := self.transport.read():
             received += data
         return received
+
+
+def open_below(path: Path) -> list[str]:
+    """What of `path`, or below it, this process has open.
+
+    Not how many descriptors it has: one of an earlier test may go with its garbage meanwhile.
+    """
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        # The listing's own is gone by now.
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(f"/proc/self/fd/{name}"))
+    return [one for one in found if one.startswith(str(path.resolve()))]
 
 
 def parse(data: bytes, method: str = "GET") -> Reply:

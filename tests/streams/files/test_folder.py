@@ -18,7 +18,7 @@ from zope.interface.verify import verifyObject
 
 from takotwist.streams.files import StaticDir, static_dir
 from takotwist.streams.files.folder import Inside, Refused, resolve
-from tests.streams.files.exchange import Reply, ask
+from tests.streams.files.exchange import Reply, ask, open_below
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
@@ -117,10 +117,9 @@ class Names(Folders):
             raise KeyError(name)
 
         self.resource = static_dir(self.folder, cache_control=control)
-        before = len(os.listdir("/proc/self/fd"))
         self.assertEqual(self.ask("/app.js").status, 500)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
-        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+        self.assertEqual(open_below(self.folder), [])
 
     def test_sidecars(self) -> None:
         """F8: sidecars are used without asking for it, and Vary says so in any case."""

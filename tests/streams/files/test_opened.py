@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.streams.files import opened
 from takotwist.streams.files.opened import CannotOpen, FileChanged, Folder, IsFolder, open_file
+from tests.streams.files.exchange import open_below
 
 
 class Opening(SynchronousTestCase):
@@ -25,10 +26,9 @@ class Opening(SynchronousTestCase):
 
     def assert_cannot(self, status: int, relative: bytes) -> None:
         """It is refused with this status, and no descriptor is left open."""
-        before = len(os.listdir("/proc/self/fd"))
         error = self.assertRaises(CannotOpen, self.folder.open, relative)
         self.assertEqual(error.status, status)
-        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+        self.assertEqual(open_below(self.outside), [])
 
 
 class OpenedFiles(Opening):

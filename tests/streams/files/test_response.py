@@ -16,7 +16,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from takotwist.streams.files import response as respond
 from takotwist.streams.files import serve_file
 from takotwist.streams.files.headers import format_http_date
-from tests.streams.files.exchange import NOW, Connection, Reply, ask, parse
+from tests.streams.files.exchange import NOW, Connection, Reply, ask, open_below, parse
 
 CONTENT = bytes(range(256)) * 4
 MODIFIED = 784_111_777
@@ -138,11 +138,10 @@ class Whole(Files):
 
     def test_impossible_type(self) -> None:
         """A mistake of the app in the middle of an answer leaves no file open."""
-        before = open_descriptors()
         self.resource.options = {"content_type": "text/\u20ac"}
         self.assertEqual(self.ask().status, 500)
         self.assertEqual(len(self.flushLoggedErrors(UnicodeEncodeError)), 1)
-        self.assertEqual(open_descriptors(), before)
+        self.assertEqual(open_below(self.folder), [])
 
     def test_unknown_coding(self) -> None:
         """A coding without a known suffix is a mistake of the app, named at once."""
@@ -445,12 +444,11 @@ class FromKlein(Files):
         """A reader that leaves in the middle leaves no error behind, and no open file."""
         self.path.write_bytes(CONTENT * 1000)
         app = self.route(lambda request: serve_file(request, self.path))
-        before = open_descriptors()
         connection = Connection(app)
         connection.send("/file")
         connection.transport.read()
         connection.disconnect()
-        self.assertEqual(open_descriptors(), before)
+        self.assertEqual(open_below(self.folder), [])
         self.assertEqual(connection.clock.getDelayedCalls(), [])
 
 
@@ -467,8 +465,3 @@ class Cancelling(Files):
         self.resource.deferred.cancel()
         self.assertTrue(connection.transport.aborting)
         self.assertIsInstance(getattr(self.resource.results[0], "value", None), CancelledError)
-
-
-def open_descriptors() -> int:
-    """How many files this process has open."""
-    return len(os.listdir("/proc/self/fd"))

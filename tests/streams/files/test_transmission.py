@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from takotwist.streams.files.sinks import CHUNK
 from takotwist.streams.files.transmission import TURN
-from tests.streams.files.exchange import Connection, Serving, parse
+from tests.streams.files.exchange import Connection, Serving, open_below, parse
 
 SIZE = 10 * CHUNK
 CONTENT = os.urandom(SIZE)
@@ -22,12 +22,11 @@ class Transmitting(SynchronousTestCase):
         self.path = Path(self.mktemp())
         self.path.write_bytes(CONTENT)
         self.resource = Serving(self.path)
-        self.descriptors = len(os.listdir("/proc/self/fd"))
         self.connection = Connection(self.resource)
 
     def assert_let_go(self) -> None:
         """No descriptor and no timer is left."""
-        self.assertEqual(len(os.listdir("/proc/self/fd")), self.descriptors)
+        self.assertEqual(open_below(self.path), [])
         self.assertEqual(self.connection.clock.getDelayedCalls(), self.timeout_calls())
 
     def timeout_calls(self) -> list[object]:
