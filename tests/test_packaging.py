@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -24,7 +25,15 @@ class TestWheel(TestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
-        self.run_pip("wheel", "--no-deps", "--wheel-dir", str(self.folder), str(ROOT))
+        # Of a copy: a build writes into its tree, which other tests read meanwhile.
+        source = self.folder / "source"
+        for name in ("takotwist", "twisted"):
+            shutil.copytree(
+                ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        for name in ("pyproject.toml", "setup.cfg", "MANIFEST.in", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, source)
+        self.run_pip("wheel", "--no-deps", "--wheel-dir", str(self.folder), str(source))
         (self.wheel,) = self.folder.glob("*.whl")
 
     def run_pip(self, *arguments: str) -> None:
