@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from io import TextIOWrapper
 
 #: Seconds between two lines of ours.
 INTERVAL = 15.0
@@ -49,6 +50,10 @@ def _times() -> Iterator[float]:
 
 
 if __name__ == "__main__":
+    # Whatever is written into the report, in whatever locale: with this one the run would end.
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
     lines = (line.rstrip("\n") for line in sys.stdin)
     for line in with_progress(lines, _times()):
         print(line, flush=True)

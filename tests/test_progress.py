@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import progress
 from tests.progress import with_progress
 
 
@@ -25,3 +30,16 @@ class ProgressTests(SynchronousTestCase):
     def test_other_output(self) -> None:
         """What tests print is not counted, and without a total nothing is said."""
         self.assertEqual(list(with_progress(["[OK] maybe", "x"], [0.0, 99.0])), ["[OK] maybe", "x"])
+
+    def test_any_bytes(self) -> None:
+        """What is no text of the locale passes too, and does not end the run that it is told of."""
+        report = b"Running 1 tests.\n\xff \xe2\x82\xac\nPASSED (successes=1)\n"
+        for encoding in ("utf-8:strict", "ascii:strict"):
+            done = subprocess.run(
+                [sys.executable, progress.__file__],
+                input=report,
+                stdout=subprocess.PIPE,
+                env={**os.environ, "PYTHONIOENCODING": encoding},
+                check=True,
+            )
+            self.assertEqual(done.stdout, report)
