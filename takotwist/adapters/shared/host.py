@@ -8,7 +8,6 @@ that does not read is skipped over, and told afterwards which of its topics it h
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -97,7 +96,8 @@ class LogHost(Factory):
         self.log = log
         self.wall = wall
         self._workers: dict[WorkerConnection, None] = {}
-        self._waiting: deque[_Waiting] = deque()
+        #: By node.
+        self._waiting: dict[str, _Waiting] = {}
         self._under_way = False
         self._reported = 0
 
@@ -140,8 +140,14 @@ class LogHost(Factory):
         return [worker.node for worker in self._workers if worker.node is not None]
 
     def append(self, one: _Waiting) -> None:
-        """Store a batch in the next transaction."""
-        self._waiting.append(one)
+        """Store a batch in the next transaction.
+
+        A worker has one under way: what waits of it was given up since, and told its publishers
+        as not stored, or is asked for once more behind a cut.  So a disk that hangs for an hour
+        has as many batches wait as there are workers.
+        """
+        self._waiting.pop(one.batch.node, None)
+        self._waiting[one.batch.node] = one
         self._store()
 
     def _started(self, result: object) -> object:
@@ -152,17 +158,14 @@ class LogHost(Factory):
         if self._under_way or not self._waiting:
             return
         taken: list[_Waiting] = []
-        nodes: set[str] = set()
         entries, room = 0, MAX_BYTES
-        while self._waiting:
-            one = self._waiting[0]
-            full = entries + len(one.batch.entries) > MAX_ENTRIES or one.size > room
-            # A worker whose connection was cut may have asked twice.
-            if taken and (full or one.batch.node in nodes):
+        for one in self._waiting.values():
+            if taken and (entries + len(one.batch.entries) > MAX_ENTRIES or one.size > room):
                 break
             entries, room = entries + len(one.batch.entries), room - one.size
-            nodes.add(one.batch.node)
-            taken.append(self._waiting.popleft())
+            taken.append(one)
+        for one in taken:
+            del self._waiting[one.batch.node]
         self._under_way = True
         now_us = int(self.wall() * 1_000_000)
         storing = self.log.append_batches([one.batch for one in taken], now_us)

@@ -186,6 +186,28 @@ class WorkerTests(WorkersCase):
         self.successResultOf(one.append([entry(LOBBY, "b")], 0))
         self.assertEqual(heard.texts, {LOBBY.key: ["b"]})
 
+    def test_disk_hangs(self) -> None:
+        """Of a worker that gives up batch after batch the writer has the last one wait: the others
+        were refused, and are not stored later."""
+        one = self.writer.worker()
+        self.started(one)
+        asked: list[Any] = []
+
+        def append_batches(batches: Any, now_us: int) -> Deferred[Any]:
+            asked.append([batch.entries[0].drafts[0].data for batch in batches])
+            hanging.append(Deferred())
+            return hanging[-1]
+
+        hanging: list[Deferred[Any]] = []
+        self.writer.log.append_batches = append_batches  # type: ignore[method-assign]
+        with capturedLogs():
+            for number in range(5):
+                storing = one.append([entry(LOBBY, f"{number}")], 0)
+                self.later(PATIENCE_SECONDS + 0.1)
+                self.failureResultOf(storing, StoreUnavailable)
+            hanging[0].errback(StoreUnavailable())
+        self.assertEqual(asked, [[b'"0"'], [b'"4"']])
+
     def test_away(self) -> None:
         """A writer that is started again at once was never away for who comes; one that is not
         is, and by itself no longer."""
