@@ -266,8 +266,10 @@ class Postgres(Cluster):
 
     def kill_node(self, number: int) -> None:
         server = self._servers[number]
-        # It may not have come up again since it was killed the last time.
+        # It may not have come up again since it was killed the last time; nor the one whose turn is
+        # next, and on a busy machine nobody would serve in between.
         server.wait_ready(READY)
+        self._servers[(number + 1) % NODES].wait_ready(READY)
         server.kill()
         server.start(ready=False)
 
