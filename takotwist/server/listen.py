@@ -15,7 +15,7 @@ from typing import cast
 import attrs
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
@@ -28,7 +28,6 @@ from twisted.internet.interfaces import (
 from twisted.protocols.haproxy import proxyEndpoint
 
 from takotwist.errors import ConfigError
-from takotwist.flow.gather import gather
 from takotwist.server.config import ConfigProblems
 from takotwist.server.config.endpoint_text import EndpointText
 from takotwist.server.sockets import PassedSocket, binding
@@ -184,5 +183,8 @@ async def open_listeners(reactor: IReactorCore, wanted: Iterable[Listen]) -> lis
 
 async def close_listeners(opened: Iterable[Listening]) -> None:
     """Stop listening; connections stay."""
-    # Also where one of them cannot.
-    await gather([maybeDeferred(one.port.stopListening) for one in opened])
+    # Each, also where one of them cannot.
+    closing = [maybeDeferred(one.port.stopListening) for one in opened]
+    for closed, result in await DeferredList(closing, consumeErrors=True):
+        if not closed:
+            result.raiseException()

@@ -6,7 +6,7 @@ import errno
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
@@ -109,6 +109,24 @@ class ListenTests(SynchronousTestCase):
         """Closing ends with all of them closed."""
         opened = self._open("tcp:8080")
         self.successResultOf(ensureDeferred(close_listeners(opened)))
+
+    def test_close_fails(self) -> None:
+        """Where one cannot be closed the others are, and what hindered it is told."""
+        opened = self._open("tcp:8080", "tcp:8081", "tcp:8082")
+        closed: list[Deferred[None]] = []
+
+        def close() -> Deferred[None]:
+            closed.append(Deferred())
+            return closed[-1]
+
+        ports: list[Any] = [one.port for one in opened]
+        ports[0].stopListening = lambda: 1 / 0
+        ports[1].stopListening = ports[2].stopListening = close
+        closing = ensureDeferred(close_listeners(opened))
+        for one in closed:
+            self.assertNoResult(closing)
+            one.callback(None)
+        self.failureResultOf(closing, ZeroDivisionError)
 
     def test_addresses_for_people(self) -> None:
         """What is printed can be opened in a browser."""
