@@ -30,6 +30,10 @@ T = TypeVar("T")
 #: Seconds for one attempt.
 ATTEMPT_SECONDS = 5.0
 
+#: Seconds that an attempt may need to come to anything.  Where patience leaves it less, that it had
+#: no answer says nothing, and what was wrong before is said.
+CUT_SHORT = 1.0
+
 #: Seconds after which it is said that a publish is still being tried.
 REMIND_SECONDS = 0.7
 
@@ -169,7 +173,9 @@ class Tries:
                 self.reason = str(foreign)
                 wait = max(wait, foreign.retry_after)
             except OSError as broken:
-                self.reason = _reason_of(broken)
+                before = self.reason or self.trouble.reason
+                cut_short = isinstance(broken, TimeoutError) and left < CUT_SHORT
+                self.reason = before if cut_short and before else _reason_of(broken)
                 if isinstance(broken, ssl.SSLCertVerificationError):
                     # Another attempt meets the same certificate.
                     raise self.unreachable() from None

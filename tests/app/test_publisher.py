@@ -251,6 +251,19 @@ class TestRetries(PublisherCase):
         self.assertEqual(self.deadlines[0], 5)
         self.assertLessEqual(max(self.deadlines), 10)
 
+    def test_last_attempt_is_cut_short(self) -> None:
+        """An attempt for which patience leaves no time does not hide what was wrong before."""
+
+        def oversleep(seconds: float) -> None:
+            self.now = 9.99
+
+        self.patch(self, "sleep", oversleep)
+        self.script = [ConnectionRefusedError(111, "refused"), TimeoutError("no answer in time")]
+        publisher = self.make("https://live.example")
+        failed = self.assertRaises(Unreachable, publisher.publish, "chat", None, "msg", 1)
+        self.assertEqual(len(self.deadlines), 2)
+        self.assertIn("Connection refused", str(failed))
+
     def test_waiting_is_said_once(self) -> None:
         """Within a second it is said that a publish is still tried: once an outage, however many
         wait, and once that it is over."""
