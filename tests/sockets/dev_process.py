@@ -27,6 +27,14 @@ class DevProcess(ServerProcess):
         # What commands of the project listen on.
         self.app_port = free_port()
 
+    def write(self, path: str, text: str) -> None:
+        """Save a file of its folder, at once: what is half written would be taken up too."""
+        new = self.folder.with_name(f"{self.folder.name}.new")
+        new.write_text(text)
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        new.replace(file)
+
     def write_config(self, config: str) -> None:
         """Write another ``tako.toml``, which leaves the state folder to its default."""
         self.write("tako.toml", config)
@@ -44,7 +52,7 @@ class DevProcess(ServerProcess):
     @property
     def channels(self) -> set[str]:
         """What is defined, as the server says it."""
-        with self.private(timeout=10) as private:
+        with self.private() as private:
             return {one["channel"] for one in private.get(CHANNELS_PATH).json()["channels"]}
 
     def until_defined(self, name: str) -> float:

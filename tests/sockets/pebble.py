@@ -89,7 +89,7 @@ class Pebble:
             f"-config={self.folder / 'config.json'}",
             f"-dnsserver=127.0.0.1:{self._dns_port}",
         )
-        wait_until(lambda: "ACME directory available" in self.log, "Pebble", 30)
+        wait_until(lambda: "ACME directory available" in self.log, "Pebble")
         return self
 
     def _run(self, *command: str) -> None:
@@ -143,5 +143,5 @@ class Pebble:
 
     def _manage(self, method: str, path: str, **more: object) -> httpx.Response:
         url = f"https://127.0.0.1:{self.management_port}/{path}"
-        with httpx.Client(verify=str(self.ca_file)) as client:
+        with httpx.Client(verify=str(self.ca_file), timeout=60) as client:
             return client.request(method, url, **more)  # type: ignore[arg-type]

@@ -94,6 +94,10 @@ def wait_until(
         time.sleep(0.01)
 
 
+def _mind_hangup() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class ServerProcess:
     """One server and its folder.
 
@@ -200,6 +204,9 @@ class ServerProcess:
         :raises AssertionError: it does not come up; holds its log.
         """
         self._begun_at = len(self.log)
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            # The tests are run under nohup, and `tako dev` would keep to that.
+            options.setdefault("preexec_fn", _mind_hangup)
         environ = {key: value for key, value in os.environ.items() if not key.startswith("TAKO_")}
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -211,6 +218,8 @@ class ServerProcess:
                 env={
                     **environ,
                     "XDG_DATA_HOME": str(self.folder / "data"),
+                    # For `wait`.
+                    "PYTHONFAULTHANDLER": "1",
                     **options.pop("env", {}),
                 },
                 **options,
@@ -245,9 +254,18 @@ class ServerProcess:
         self._process.send_signal(number)
 
     def wait(self, seconds: float = 60.0) -> int:
-        """Wait for its end; the exit code."""
+        """Wait for its end; the exit code.
+
+        :raises AssertionError: it does not end; holds its log, and where its threads are.
+        """
         assert self._process is not None, "not started"
-        code = self._process.wait(seconds)
+        try:
+            code = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.signal(signal.SIGABRT)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(20)
+            raise AssertionError(f"no end within {seconds} s:\n{self.log}") from None
         self._process = None
         return code
 

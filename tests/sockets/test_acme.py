@@ -79,7 +79,7 @@ acme_challenge = "{challenge}"
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with (
-            socket.create_connection(("127.0.0.1", server.tls_port), 10) as plain,
+            socket.create_connection(("127.0.0.1", server.tls_port), 60) as plain,
             context.wrap_socket(plain, server_hostname=NAME) as secure,
         ):
             content = secure.getpeercert(True)
@@ -106,7 +106,7 @@ acme_challenge = "{challenge}"
         """Clients take the certificate for both names."""
         for name in (NAME, f"www.{NAME}"):
             with (
-                socket.create_connection(("127.0.0.1", server.tls_port), 10) as plain,
+                socket.create_connection(("127.0.0.1", server.tls_port), 60) as plain,
                 self.trusting(pebble).wrap_socket(plain, server_hostname=name),
             ):
                 pass
@@ -154,10 +154,12 @@ acme_challenge = "{challenge}"
         self.obtained(server)
         self.check_trusted(server, pebble)
         self.check_private(server.folder / "state" / "acme")
-        answer = httpx.get(f"{server.url}/channels/news/history", headers={"Host": NAME})
+        answer = httpx.get(
+            f"{server.url}/channels/news/history", headers={"Host": NAME}, timeout=60
+        )
         self.assertEqual(answer.status_code, 308)
         for token in ("x", "..%2faccount.json", "%2e%2e/account.json", ""):
-            answer = httpx.get(f"{server.url}/.well-known/acme-challenge/{token}")
+            answer = httpx.get(f"{server.url}/.well-known/acme-challenge/{token}", timeout=60)
             self.assertEqual(answer.status_code, 404, token)
         self.finish()
 
@@ -170,7 +172,7 @@ acme_challenge = "{challenge}"
         # Not a WebSocket of `websockets.sync`: its two threads read and write one TLS object, which
         # Python before 3.13.1 does not guard, and now and then a request is lost.
         with (
-            socket.create_connection(("127.0.0.1", server.tls_port), 10) as plain,
+            socket.create_connection(("127.0.0.1", server.tls_port), 60) as plain,
             self.trusting(pebble).wrap_socket(plain, server_hostname=NAME) as reader,
         ):
             reader.sendall(
@@ -207,7 +209,7 @@ acme_challenge = "{challenge}"
         pebble.advise(pem, now - timedelta(hours=2), now - timedelta(hours=1))
         record = server.folder / "state" / "acme" / "record.json"
         server.reload()
-        wait_until(lambda: json.loads(record.read_text())["record"]["renew_at"], "advice", 30)
+        wait_until(lambda: json.loads(record.read_text())["record"]["renew_at"], "advice")
         server.write("step", "1000")
         server.reload()
         second = self.obtained(server, 2)
@@ -233,11 +235,11 @@ acme_challenge = "{challenge}"
         self.assertEqual(pebble.orders, 1)
         # It serves all the same, with a certificate that nobody trusts.
         self.assertEqual(self.shown(server).issuer, self.shown(server).subject)
-        self.assertEqual(httpx.get(f"{server.url}/_tako/health").status_code, 200)
+        self.assertEqual(httpx.get(f"{server.url}/_tako/health", timeout=60).status_code, 200)
         # Once a quarter of an hour the operator may have mended it.
         server.write("step", "901")
         server.reload()
-        wait_until(lambda: pebble.orders == 2, "another order", 30)
+        wait_until(lambda: pebble.orders == 2, "another order")
         wait_until(lambda: server.log.count("the next try is in") == 2, server.log, 60)
         self.finish()
 

@@ -25,6 +25,7 @@ from takotwist.core.authorization import AuthRequest, Fanout, Frame
 from takotwist.errors import AuthUnavailable, ConfigError
 from tests.adapters.app_in_memory import TOKEN
 from tests.adapters.test_app_client import Answering
+from tests.sockets.server_process import free_port
 from tests.sockets.trusted_certificate import write_certificates
 
 REQUEST = AuthRequest("chat", "subscribe", {})
@@ -99,7 +100,7 @@ class TestAppElsewhere(TestCase):
         return port
 
     def authorizer(
-        self, url: str, deadline: float = 5.0, ca_file: Path | None = None
+        self, url: str, deadline: float = 60.0, ca_file: Path | None = None
     ) -> HttpAuthorizer:
         agent, address, pool = app_agent(clock, url, ca_file=ca_file)
         self.pool = pool
@@ -145,8 +146,8 @@ class TestAppElsewhere(TestCase):
 
     async def test_restart(self) -> None:
         """An app that is down for a second is a pause, for questions and for frames."""
-        first = await self.listen("tcp:0:interface=127.0.0.1")
-        number = first.getHost().port
+        number = free_port()
+        first = await self.listen(f"tcp:{number}:interface=127.0.0.1")
         authorizer = self.authorizer(f"http://127.0.0.1:{number}")
         await authorizer.authorize(REQUEST)
         await first.stopListening()

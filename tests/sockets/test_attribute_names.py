@@ -69,7 +69,7 @@ class AttributeNamesTests(TestCase):
     @staticmethod
     def _ask(port: int, context: ssl.SSLContext) -> None:
         with (
-            socket.create_connection(("127.0.0.1", port), timeout=20) as plain,
+            socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
             context.wrap_socket(plain, server_hostname="localhost") as client,
         ):
             client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")

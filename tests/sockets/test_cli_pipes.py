@@ -48,7 +48,7 @@ class PipeTests(SynchronousTestCase):
         process.stdout.close()
         said = process.stderr.read()
         process.stderr.close()
-        process.wait(20)
+        process.wait(60)
         self.assertEqual(said, b"", what)
 
     def test_one_line_of_each(self) -> None:

@@ -52,7 +52,7 @@ class AsyncioWeatherTests(SynchronousTestCase):
         """All of it in a row, and then the server: the message comes."""
 
         async def work(way: str, url: str) -> None:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 chat, whole = opened(on_asyncio, way, url, QUICK)
                 async with whole:
                     self.assertEqual(await first_text(chat), "one")
@@ -70,7 +70,7 @@ class AsyncioWeatherTests(SynchronousTestCase):
             chat, whole = opened(on_asyncio, way, url, SLOW)
             async with whole:
                 chat.start()
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     while chat.trouble is None:
                         await asyncio.sleep(0.005)
                 self.assertIn("HTTP status 404 (text/plain)", chat.trouble)
@@ -85,7 +85,7 @@ class AsyncioWeatherTests(SynchronousTestCase):
 
         async def work(way: str, url: str) -> None:
             chat, whole = opened(on_asyncio, way, url, QUICK)
-            async with whole, asyncio.timeout(30):
+            async with whole, asyncio.timeout(60):
                 with self.assertRaises(VerifyRejected):
                     await first_text(chat)
 

@@ -68,7 +68,7 @@ class TrustOfferTests(CommandTestCase):
                     answer = b""
         finally:
             dev.terminate()
-            dev.wait(20)
+            dev.wait(60)
             os.close(reading)
         return said.decode()
 

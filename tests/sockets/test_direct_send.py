@@ -30,7 +30,7 @@ from takotwist.tls.context import ServerTls, over_tls
 from takotwist.tls.development_ca import ensure_development_certificate
 from tests.streams.exchange import Answering
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 TOPIC = Topic.of("chat", {})
 

@@ -37,7 +37,7 @@ class AsyncioTests(SynchronousTestCase):
         """A server that dies in the middle: every reader has exactly the text, and its end."""
 
         async def run() -> None:
-            stream = DurableStreams(url=self.server.url, key=KEY, patience=30).at("answers/1")
+            stream = DurableStreams(url=self.server.url, key=KEY, patience=90).at("answers/1")
             await stream.create()
             readers = [asyncio.create_task(read(stream)) for _ in range(5)]
             async with stream.writing() as out:

@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ClientFactory, Protocol
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
@@ -154,7 +154,8 @@ class Bodies(TestCase):
     async def test_slow_reader_is_not_stalled(self) -> None:
         """A reader slower than the socket's buffer is told from a dead one by what it takes."""
         self.large.write_bytes(CONTENT * 10)
-        self.resource.options = {"stall_timeout": 0.5}
+        clock = Clock()
+        self.resource.options = {"stall_timeout": 0.5, "reactor": clock}
         port = listen(self, self.resource)
         with socket.socket() as reader:
             # A small window, so that what the reader takes is acknowledged soon.
@@ -162,11 +163,15 @@ class Bodies(TestCase):
             reader.connect(("127.0.0.1", port))
             reader.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
             reader.setblocking(False)
-            # In these two seconds it takes less than makes the server's socket writable again.
-            for _ in range(20):
-                await deferLater(reactor, 0.1)  # type: ignore[arg-type]
-                with contextlib.suppress(BlockingIOError):
-                    reader.recv(30_000)
+            # In these two seconds it takes less than makes the server's socket writable again, and
+            # in each half more than its own buffer holds: so some of it was acknowledged.
+            for _ in range(4):
+                left = 150_000
+                while left:
+                    await deferLater(reactor, 0.01)  # type: ignore[arg-type]
+                    with contextlib.suppress(BlockingIOError):
+                        left -= len(reader.recv(left))
+                clock.advance(0.5)
             self.assertEqual(self.resource.results, [])
         await self.resource.done
 

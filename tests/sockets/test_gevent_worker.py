@@ -66,7 +66,7 @@ class WorkerTests(SynchronousTestCase):
 
         def stop() -> None:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
         self.addCleanup(stop)
         url = f"http://127.0.0.1:{port}"
@@ -87,7 +87,7 @@ class WorkerTests(SynchronousTestCase):
             f"{url}/channels/authorize",
             json=question,
             headers={"X-Tako-Internal-Token": TOKEN},
-            timeout=30,
+            timeout=60,
         )
 
     def test_gevent(self) -> None:

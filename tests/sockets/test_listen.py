@@ -21,7 +21,7 @@ from takotwist.server.listen import Listen, Listening, close_listeners, open_lis
 from tests.sockets.echo import EchoFactory, Guestbook
 
 ROOT = Path(takotwist.__file__).parents[1]
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def _echoed(family: int, address: object) -> bytes:

@@ -96,7 +96,7 @@ class NewestTests(SynchronousTestCase):
         return lines
 
     def until(self, lines: Lines, expected: list[Any]) -> None:
-        wait_until(lambda: len(lines.data) >= len(expected), f"{expected}: {lines.said}", 40)
+        wait_until(lambda: len(lines.data) >= len(expected), f"{expected}: {lines.said}")
         self.assertEqual(lines.data, expected)
 
     def curl(self, channel: str) -> Lines:
@@ -136,7 +136,7 @@ class NewestTests(SynchronousTestCase):
         table: StateView[dict[str, int]] = StateView(_row, dict)
         with subscribe(self.server.url, "prices", cursor="newest") as events:
             while not table.synced:
-                table.take(events.next(timeout=20))
+                table.take(events.next(timeout=60))
         self.assertEqual(table.state, {"a": 3})
 
 

@@ -107,7 +107,7 @@ class Directory:
 class PeersTests(TestCase):
     """Two nodes of one machine."""
 
-    timeout = 60
+    timeout = 120
     server = Server()
 
     def setUp(self) -> None:

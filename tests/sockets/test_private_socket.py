@@ -27,7 +27,9 @@ class PrivateSocketTests(SynchronousTestCase):
         """Whether somebody serves it."""
         transport = httpx.HTTPTransport(uds=str(self.path))
         try:
-            with httpx.Client(transport=transport, base_url="http://private") as private:
+            with httpx.Client(
+                transport=transport, base_url="http://private", timeout=60
+            ) as private:
                 return private.get("/_tako/health").status_code == 200
         except httpx.TransportError:
             return False

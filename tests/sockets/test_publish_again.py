@@ -27,7 +27,7 @@ class PublishAgainTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.server = ServerProcess(FAST + KEYS).start()
         self.addCleanup(self.server.close)
-        self.client = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
+        self.client = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
         self.addCleanup(self.client.close)
 
     def publish(self, body: Any, room: str = "a", key: str = KEY) -> tuple[int, Any]:

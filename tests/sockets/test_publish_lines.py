@@ -24,7 +24,7 @@ class PublishLinesTests(SynchronousTestCase):
         """What is answered to `lines`, sent at once to a server with `config`."""
         server = ServerProcess(config, {"words.py": CHANNELS}).start()
         self.addCleanup(server.close)
-        client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         self.addCleanup(client.close)
         client.request(
             "POST",
