@@ -76,7 +76,7 @@ def free_port(count: int = 1) -> int:
 
 
 def wait_until(
-    true: Callable[[], Any], what: str | Callable[[], str], seconds: float = 60.0
+    true: Callable[[], Any], what: str | Callable[[], str], seconds: float = 120.0
 ) -> Any:
     """Look again and again until `true()` is; its value.
 
@@ -228,7 +228,7 @@ class ServerProcess:
             self.wait_ready()
         return self
 
-    def wait_ready(self, seconds: float = 60.0) -> None:
+    def wait_ready(self, seconds: float = 120.0) -> None:
         """Wait until it serves, with all its workers: one that ends before ends the server."""
         config = (self.folder / "tako.toml").read_text()
         several = "--workers" in self._arguments or "\nworkers = " in config
@@ -253,7 +253,7 @@ class ServerProcess:
         assert self._process is not None, "not started"
         self._process.send_signal(number)
 
-    def wait(self, seconds: float = 60.0) -> int:
+    def wait(self, seconds: float = 120.0) -> int:
         """Wait for its end; the exit code.
 
         :raises AssertionError: it does not end; holds its log, and where its threads are.

@@ -92,7 +92,7 @@ acme_challenge = "{challenge}"
             wait_until(
                 lambda: server.log.count("New connections get the certificate") >= count,
                 f"{count} certificates",
-                60,
+                120,
             )
         except AssertionError as failed:
             raise AssertionError(f"{failed}:\n{server.log}") from None
