@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+
+from twisted.internet.task import Clock
 
 from takotwist.app.published import Published
 from takotwist.app.publisher import Publisher
+from takotwist.cli import publish as module
 from takotwist.core.topic import Draft
 from tests.cli.command import CommandTestCase
 
@@ -13,6 +17,9 @@ from tests.cli.command import CommandTestCase
 class PublishTests(CommandTestCase):
     def test_server_away(self) -> None:
         """While the server is away it says that it is trying, and in the end how to go on."""
+        clock = Clock()
+        timed = partial(Publisher, clock=clock.seconds, sleep=clock.advance, jitter=lambda: 0.5)
+        self.patch(module, "Publisher", timed)
         said = self.run_command(
             "publish", "news", "msg", "1", "--server", "unix:none.sock", "--patience", "2.5"
         )

@@ -66,7 +66,8 @@ class Engine:
             told = {
                 "listen_addresses": "''",
                 "unix_socket_directories": f"'{self.folder}'",
-                "max_connections": "60",
+                # Those of logs that were stopped are gone a moment later only.
+                "max_connections": "200",
                 "shared_buffers": "32MB",
                 **(FAST if settings is None else settings),
             }
