@@ -372,6 +372,8 @@ class TakoService(MultiService):
         seconds = max(ANSWER_SECONDS, min(FLUSH_SECONDS, drain_seconds))
         asked = partial(until_answered, self.listeners.is_answering, self._reactor, seconds)
         await step(asked, 2 * seconds)
+        # Who was let in by one of these answers.
+        await step(partial(drain, parts.sessions, self._reactor, ANSWER_SECONDS))
         last: list[Callable[[], object]] = [one.stop for one in parts.public.facades]
         last += [] if parts.webhooks is None else [parts.webhooks.stop]
         last += [parts.publishing.stop, partial(MultiService.stopService, self), parts.log.stop]

@@ -35,35 +35,15 @@ class StopTests(SynchronousTestCase):
 
     def socket(self, server: ServerProcess, path: str, *names: str) -> Any:
         subprotocols: Any = names or None
-        return connect(f"ws://127.0.0.1:{server.port}{path}", subprotocols=subprotocols)
-
-    def test_under_way(self) -> None:
-        """A request that has begun before the stop is answered, whenever its rest comes."""
-        server = self.server().start()
-        asked = (
-            f"GET /channels/news/history HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
-            "Connection: close\r\n\r\n"
-        ).encode()
-        with socket.create_connection(("127.0.0.1", server.port), 20) as begun:
-            begun.sendall(asked[:20])
-            # One that came later has been answered: the server has read this one too.
-            httpx.get(f"{server.url}/channels/news/history", timeout=20)
-            server.signal(signal.SIGTERM)
-            wait_until(lambda: "SIGTERM: stopping" in server.log, "a stop")
-            begun.sendall(asked[20:])
-            answer = b""
-            while piece := begun.recv(4096):
-                answer += piece
-        self.assertEqual(answer[:12], b"HTTP/1.1 200")
-        self.assertEqual(server.wait(), 0)
-        server.assert_clean()
+        url = f"ws://127.0.0.1:{server.port}{path}"
+        return connect(url, subprotocols=subprotocols, open_timeout=60)
 
     def test_everybody_is_told(self) -> None:
         """SSE ends as a whole response, a WebSocket is closed with 1001, the exit code is 0."""
         server = self.server().start()
         ends: dict[str, object] = {}
         with (
-            httpx.Client(base_url=server.url, timeout=20) as client,
+            httpx.Client(base_url=server.url, timeout=60) as client,
             connect_sse(client, "GET", "/channels/chat?roomId=a") as source,
             self.socket(server, "/channels/chat?roomId=a") as plain,
             self.socket(server, "/channels/chat?roomId=a", "tako.v1") as explicit,
@@ -76,7 +56,7 @@ class StopTests(SynchronousTestCase):
             for name, one in {"plain": plain, "tako.v1": explicit, "mux": many}.items():
                 try:
                     while True:
-                        one.recv(20)
+                        one.recv(60)
                 except ConnectionClosed as closed:
                     assert closed.rcvd is not None, name
                     ends[name] = (closed.rcvd.code, closed.rcvd.reason)
@@ -107,7 +87,7 @@ class StopTests(SynchronousTestCase):
         refused: list[str] = []
 
         def publish() -> None:
-            with server.private(timeout=20) as private:
+            with server.private(timeout=60) as private:
                 while True:
                     try:
                         answer = private.post("/channels/news", json=MSG)
@@ -129,7 +109,7 @@ class StopTests(SynchronousTestCase):
         self.assertLessEqual(set(refused), {"shutting-down"})
         server.start()
         found: list[str] = []
-        with httpx.Client(base_url=server.url) as client:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
             more, cursor = True, "0"
             while more:
                 page = client.get(f"/channels/news/history?after={cursor}&limit=1000").json()
@@ -200,6 +180,71 @@ class ServeStopTests(StopTests):
     serve = True
 
 
+#: `slow` asks the app, which answers once the file `gate` is there.
+SLOW = """
+import os
+from twisted.internet import reactor, task
+from takotwist import Grant, define_channel
+
+slow = define_channel("slow")
+
+@slow.verify(header="authorization")
+async def wait(request):
+    open("asked", "w").close()
+    while not os.path.exists("gate"):
+        await task.deferLater(reactor, 0.02)
+    return Grant(subject="m1")
+"""
+ASK = b"GET /channels/slow HTTP/1.1\nHost: localhost\nAuthorization: me\n\n"
+
+
+class UnderWayTests(SynchronousTestCase):
+    """Requests that the server has taken when it is stopped."""
+
+    def test_under_way(self) -> None:
+        """A request that has begun before the stop is answered, whenever its rest comes."""
+        server = ServerProcess()
+        self.addCleanup(server.close)
+        server.start()
+        asked = (
+            f"GET /channels/news/history HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+            "Connection: close\r\n\r\n"
+        ).encode()
+        with socket.create_connection(("127.0.0.1", server.port), 60) as begun:
+            begun.sendall(asked[:20])
+            # One that came later has been answered: the server has read this one too.
+            httpx.get(f"{server.url}/channels/news/history", timeout=60)
+            server.signal(signal.SIGTERM)
+            wait_until(lambda: "SIGTERM: stopping" in server.log, "a stop")
+            begun.sendall(asked[20:])
+            answer = b""
+            while piece := begun.recv(4096):
+                answer += piece
+        self.assertEqual(answer[:12], b"HTTP/1.1 200")
+        self.assertEqual(server.wait(), 0)
+        server.assert_clean()
+
+    def test_waits_for_the_app(self) -> None:
+        """A subscription that waits for the app's answer is answered, and told of the stop."""
+        server = ServerProcess(channels={"slow.py": SLOW})
+        self.addCleanup(server.close)
+        server.start()
+        with socket.create_connection(("127.0.0.1", server.port), 60) as one:
+            one.sendall(ASK.replace(b"\n", b"\r\n"))
+            wait_until((server.folder / "asked").exists, "the app to be asked")
+            server.signal(signal.SIGTERM)
+            wait_until(lambda: "SIGTERM: stopping" in server.log, "a stop")
+            server.write("gate", "")
+            answer = b""
+            while piece := one.recv(4096):
+                answer += piece
+        self.assertEqual(answer[:12], b"HTTP/1.1 200")
+        self.assertIn(b"event: tako.open", answer)
+        self.assertTrue(answer.endswith(b"\r\n0\r\n\r\n"), answer)
+        self.assertEqual(server.wait(), 0)
+        server.assert_clean()
+
+
 class ReloadTests(SynchronousTestCase):
     """SIGHUP, under live connections."""
 
@@ -210,7 +255,7 @@ class ReloadTests(SynchronousTestCase):
 
     def publish(self, key: str, channel: str = "news") -> int:
         headers = {"Authorization": f"Bearer {key}"}
-        with httpx.Client(base_url=self.server.url) as client:
+        with httpx.Client(base_url=self.server.url, timeout=60) as client:
             return client.post(f"/channels/{channel}", json=MSG, headers=headers).status_code
 
     def test_keys_origins_definitions_limits(self) -> None:
@@ -218,7 +263,7 @@ class ReloadTests(SynchronousTestCase):
         reader = SseReader(self.server.port, "news", {}, "").begin()
         self.addCleanup(reader.close)
         page = {"Origin": "https://new.example"}
-        with httpx.Client(base_url=self.server.url) as client:
+        with httpx.Client(base_url=self.server.url, timeout=60) as client:
             self.assertEqual(client.get("/channels/more/history").status_code, 404)
             answer = client.get("/channels/news/history", headers=page)
             self.assertEqual(answer.status_code, 403)
@@ -283,7 +328,7 @@ class ReloadTests(SynchronousTestCase):
         self.assertTrue(trusts(old))
         trust = ssl.create_default_context(cadata=old.decode())
         with (
-            httpx.Client(base_url=server.tls_url, verify=trust) as client,
+            httpx.Client(base_url=server.tls_url, verify=trust, timeout=60) as client,
             connect_sse(client, "GET", "/channels/news") as source,
         ):
             write_certificates(server.folder, "localhost")
@@ -319,7 +364,7 @@ class SocketActivationTests(SynchronousTestCase):
                 while not over.is_set():
                     try:
                         # A connection each: one that is kept may be closed at the stop.
-                        answer = httpx.get(f"{server.url}/channels/news/history", timeout=30)
+                        answer = httpx.get(f"{server.url}/channels/news/history", timeout=60)
                         statuses.append(answer.status_code)
                     except httpx.ConnectError as refused:
                         statuses.append(repr(refused))

@@ -82,6 +82,7 @@ class HttpConnection(Protocol):
         elif self.answering is not None:
             self._take_held()
             answering, self.answering = self.answering, None
+            self.site.asked_directly.discard(self)
             answering.lost(reason)
         elif self in self.site.new_connections:
             self.site.new_connections.remove(self)
@@ -125,11 +126,15 @@ class HttpConnection(Protocol):
         if not answers:
             self.answering = None
             self._take_held()
+        elif self.answering is request:
+            # Somebody else is asked first, such as the app.
+            self.site.asked_directly.add(self)
         return answers
 
     def answered(self) -> None:
         """The answer has ended; whatever comes on the connection next is twisted.web's."""
         self.answering = None
+        self.site.asked_directly.discard(self)
         if self.transport.disconnecting:
             return
         channel, held = self._to_http1(None), self._take_held()
@@ -142,6 +147,7 @@ class HttpConnection(Protocol):
         :return: what came behind the request.
         """
         self.answering, self._channel = None, protocol
+        self.site.asked_directly.discard(self)
         return self._take_held()
 
     def _hold(self, data: bytes) -> None:

@@ -116,8 +116,9 @@ class Http1Channel(_Channel):  # type: ignore[misc]
             if self._answering_fast:
                 self._hold(data)
                 return
-        idle = not self.requests and not self._buffer
-        if idle and data.startswith(b"POST ") and self._answer_fast(data):
+        # Such an answer does not say that the connection ends with it.
+        fast = self.site.keeps and not self.requests and not self._buffer
+        if fast and data.startswith(b"POST ") and self._answer_fast(data):
             return
         if self._head_read:
             self.resetTimeout()
@@ -174,7 +175,7 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         return chosen
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
-        if self.requests[0].leaves_body:
+        if self.requests[0].leaves_body or not self.site.keeps:
             self.persistent = 0
             headers.setRawHeaders(b"Connection", [b"close"])
         super().writeHeaders(version, code, reason, headers)

@@ -72,21 +72,28 @@ class HttpSite(server.Site):
     #: Of HTTP/1.1, but for those that have begun with what is answered directly.
     http1_connections: set[Http1Channel]
     http2_connections: set[Http2Connection]
+    #: Those whose first request is answered directly, and was not at once.
+    asked_directly: set[HttpConnection]
     #: Whether connections of HTTP/1.1 are kept for another request.
     keeps: bool = True
 
     def keep_no_longer(self) -> None:
-        """Let kept connections of HTTP/1.1 end when they are used again."""
+        """Let connections of HTTP/1.1 end with the answer that is next.
+
+        One that is used again with a GET ends without an answer.  Rejected, ending those that
+        are not in use at once: a request of a client's that had none under way would meet it.
+        """
         self.keeps = False
 
     def is_answering(self) -> bool:
         """Tell whether a request is under way, or may be: of a connection that was taken a
         moment ago the request may not have come yet, and nobody else can answer it.
 
-        What is answered directly ends in its own way, and does not count.
+        What was answered directly and goes on ends in its own way, and does not count.
         """
         return (
-            self.new_connections.has_younger(FIRST_REQUEST_SECONDS)
+            bool(self.asked_directly)
+            or self.new_connections.has_younger(FIRST_REQUEST_SECONDS)
             or any(one.is_answering() for one in self.http1_connections)
             or any(one.is_answering() for one in self.http2_connections)
         )
@@ -160,4 +167,5 @@ def make_site(
     longest = min(MAX_HEAD, bounds.max_head, bounds.max_line)
     site.known_heads = KnownHeads(values_read, longest)
     site.http1_connections, site.http2_connections = set(), set()
+    site.asked_directly = set()
     return site

@@ -108,7 +108,8 @@ class LeavingTests(SynchronousTestCase):
 
     def test_kept(self) -> None:
         """One that is used for another GET ends without an answer, for who uses it to ask again
-        on a new one, where that is taken; a POST, which nobody may repeat unasked, is answered."""
+        on a new one, where that is taken; a POST, which nobody may repeat unasked, is answered,
+        and told that the connection ends."""
         for method in ("GET", "HEAD"):
             exchange = Http1Exchange(_hello, LIMITS)
             exchange.ask()
@@ -122,7 +123,9 @@ class LeavingTests(SynchronousTestCase):
         self.exchange.transport.take()
         self.exchange.site.keep_no_longer()
         self.exchange.ask("/", "Content-Length: 0", method="POST")
-        self.assertEqual(self.exchange.answer()[0], 200)
+        status, fields, _ = self.exchange.answer()
+        self.assertEqual((status, fields["connection"]), (200, "close"))
+        self.assertFalse(self.exchange.transport.connected)
 
     def test_begun(self) -> None:
         """A request that had begun, and the first of a connection, are answered."""

@@ -69,6 +69,22 @@ class RepeatedTests(SynchronousTestCase):
         self.echo = Echo()
         self.exchange = Http1Exchange(self.echo)
 
+    def test_leaving(self) -> None:
+        """A server that stops answers in full, with a word of the connection's end; also where a
+        part of the request was there before."""
+        for before in (0, 3):
+            self.setUp()
+            data = post(b"body")
+            self.ask(data)
+            self.exchange.transport.deliver(data[: len(data) - before] if before else b"")
+            self.exchange.site.keep_no_longer()
+            self.exchange.transport.deliver(data[-before:] if before else data)
+            status, fields, body = self.exchange.answer()
+            self.assertEqual((status, fields["connection"], body), (200, "close", b"body"))
+            self.assertFalse(self.exchange.transport.connected)
+            self.assertEqual(self.exchange.clock.getDelayedCalls(), [])
+            self.assertEqual((self.echo.long, self.echo.short), ([b"body"] * 2, []))
+
     def ask(self, data: bytes) -> bytes:
         """Send, and the bodies that came back."""
         self.exchange.transport.deliver(data)

@@ -8,7 +8,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from takotwist.streams.http.site import FIRST_REQUEST_SECONDS, Access, make_site
-from tests.streams.exchange import Http1Exchange, Http2Exchange
+from tests.streams.exchange import DirectExchange, Http1Exchange, Http2Exchange
 
 
 class SiteTests(SynchronousTestCase):
@@ -85,6 +85,22 @@ class SiteTests(SynchronousTestCase):
         requests[0].finish()
         exchange.turn()
         self.assertFalse(exchange.site.is_answering())
+
+    def test_answering_directly(self) -> None:
+        """So is one that is answered directly and not at once, until its answer begins."""
+        for end in ("stream", "finish", "hang up"):
+            requests: list[Any] = []
+            exchange = DirectExchange(requests.append)
+            exchange.ask()
+            self.assertTrue(exchange.site.is_answering())
+            if end == "stream":
+                requests[0].stream({}, b"", int, int, int)
+            elif end == "finish":
+                requests[0].finish()
+            else:
+                exchange.transport.hang_up()
+            self.assertFalse(exchange.site.is_answering())
+            self.assertEqual(exchange.site.asked_directly, set())
 
     def test_first_request(self) -> None:
         """That of a connection that was taken just now is about to come, but not for long."""
