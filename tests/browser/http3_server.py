@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime
 
 import attrs
 
 from takotwist.tls.certificate import short_lived_certificate
-from tests.sockets.server_process import FAST, ServerProcess
-from tests.sockets.test_server_http3 import free_udp_port
+from tests.sockets.server_process import FAST, ServerProcess, free_port
 
 
 @attrs.frozen
@@ -27,7 +27,7 @@ class Http3Server:
         :param app: the lines of ``[app]``.
         :param serve: see `ServerProcess`.
         """
-        process, port = ServerProcess(serve=serve, tls=True), free_udp_port()
+        process, port = ServerProcess(serve=serve, tls=True), free_port(kind=socket.SOCK_DGRAM)
         process.write_config(
             f"{FAST}\n"
             f'[http]\nallowed_origins = ["{process.url}"]\n'

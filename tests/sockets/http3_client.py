@@ -12,6 +12,7 @@ from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import HandshakeCompleted, QuicEvent
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.task import deferLater
 
 
 class Http3Client(DatagramProtocol):
@@ -96,6 +97,11 @@ class Http3Client(DatagramProtocol):
         """Send something that the server has to acknowledge."""
         self._quic.send_ping(1)
         self._flush()
+
+    async def settled(self) -> None:
+        """Wait until the server has acknowledged all that was sent: it is silent from then on."""
+        while self._quic._loss.bytes_in_flight:
+            await deferLater(self._reactor, 0.01)
 
     def close(self) -> Any:
         """Close the connection and the port.  Harmless when repeated."""

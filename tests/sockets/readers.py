@@ -69,19 +69,19 @@ class Reader:
     def connect(self) -> None:
         """Connect, resuming at the cursor.
 
-        :raises OSError: nobody listens.
+        :raises OSError: nobody listens, or not any more.
         """
         self._socket = socket.socket()
         if self._receive_buffer is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
         try:
             self._socket.connect(("127.0.0.1", self.port))
+            self.connections += 1
+            self.begun = False
+            self._begin()
         except OSError:
             self.cut()
             raise
-        self.connections += 1
-        self.begun = False
-        self._begin()
 
     def read(self, most: int = 65536, timeout: float = 30.0) -> None:
         """Take up to `most` bytes.
@@ -101,6 +101,10 @@ class Reader:
         except Cut:
             self.cut()
             raise
+        except ConnectionError:
+            # Something was to be sent for it, and nobody is there any more.
+            self.cut()
+            raise Cut from None
 
     def begin(self) -> Reader:
         """Connect, and read until the subscription has begun."""

@@ -61,16 +61,17 @@ KEYS = f'[publish]\nkeys = ["{KEY}"]\n'
 _BIN = Path(sys.executable).parent
 
 
-def free_port(count: int = 1) -> int:
+def free_port(count: int = 1, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """A port of 127.0.0.1 that nothing listens on, and no other process of tests is given.
 
     :param count: ports that follow one another, of which it is the first.
+    :param kind: of its sockets; ``SOCK_DGRAM`` for UDP.
     """
     while True:
         port = next_port(count)
         with ExitStack() as probes, suppress(OSError):
             for number in range(port, port + count):
-                probe = probes.enter_context(socket.socket())
+                probe = probes.enter_context(socket.socket(type=kind))
                 probe.bind(("127.0.0.1", number))
             return port
 
@@ -306,7 +307,8 @@ class ServerProcess:
     def log(self) -> str:
         """All that it has said."""
         file = self.folder / "log"
-        return file.read_text() if file.exists() else ""
+        # Its last line may still be being written.
+        return file.read_text(errors="replace") if file.exists() else ""
 
     @property
     def memory(self) -> int:

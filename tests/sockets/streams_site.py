@@ -14,8 +14,8 @@ from twisted.trial.unittest import TestCase
 from takotwist.streams.http.site import make_site
 from tests.sockets.files_site import certificate
 
-#: Longest that anything here may take.  Only a failure does.
-PATIENCE = 20.0
+#: Longest that anything here may take.  Only a failure does, and the idle timeout takes longer.
+PATIENCE = 50.0
 
 
 def listen(case: TestCase, resource: Any, *, tls: bool = False) -> int:

@@ -63,7 +63,8 @@ class SupervisedServer(ServerProcess):
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         found: dict[str, int] = {}
         for pid in map(int, children):
-            with suppress(OSError):
+            # One that has ended has no command line any more.
+            with suppress(OSError, IndexError):
                 found[Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[-2]] = pid
         return found
 

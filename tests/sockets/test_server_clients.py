@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -17,12 +15,13 @@ from httpx_sse import connect_sse
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.sockets.server_process import FAST, ServerProcess, wait_until
+from tests.sockets.test_stock_clients import FOLDER, INSTALL
 
 COUNT = 20
 
 #: Node's program: prints each message, and ends after so many.
 PROGRAM = """
-const { EventSource } = require("eventsource");
+import { EventSource } from "eventsource";
 const source = new EventSource(process.argv[2]);
 let left = Number(process.argv[3]);
 source.onmessage = (event) => {
@@ -109,14 +108,14 @@ class ClientTests(SynchronousTestCase):
 
     def test_httpx_sse(self) -> None:
         """httpx-sse, over HTTP/1.1."""
-        with httpx.Client() as client, connect_sse(client, "GET", self.url()) as source:
+        with httpx.Client(timeout=60) as client, connect_sse(client, "GET", self.url()) as source:
             self.read(source.iter_sse())
 
     def test_httpx_sse_http2(self) -> None:
         """httpx-sse, over HTTP/2 and TLS."""
         url = f"{self.server.tls_url}/channels/chat?roomId=a&last_event_id=0"
         with (
-            httpx.Client(http2=True, verify=self.server.trust) as client,
+            httpx.Client(http2=True, verify=self.server.trust, timeout=60) as client,
             connect_sse(client, "GET", url) as source,
         ):
             self.assertEqual(source.response.http_version, "HTTP/2")
@@ -124,28 +123,22 @@ class ClientTests(SynchronousTestCase):
 
     def test_sseclient(self) -> None:
         """sseclient-py, on the bytes of a plain response."""
-        with httpx.Client() as client, client.stream("GET", self.url()) as response:
+        with httpx.Client(timeout=60) as client, client.stream("GET", self.url()) as response:
             self.read(sseclient.SSEClient(response.iter_bytes()).events())
 
     def test_eventsource(self) -> None:
         """npm's ``eventsource`` in Node, which also comes back by itself after a restart."""
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        subprocess.run(
-            ["npm", "install", "--silent", "--no-audit", "--no-fund", "eventsource@3"],
-            cwd=folder.name,
-            check=True,
-            timeout=120,
-        )
-        program = Path(folder.name, "program.cjs")
+        subprocess.run(["sh", str(INSTALL), str(FOLDER)], check=True, timeout=300)
+        program = self.server.folder / "program.mjs"
         program.write_text(PROGRAM)
+        (self.server.folder / "node_modules").symlink_to(FOLDER / "node_modules")
         node = self.process("node", str(program), self.url(), str(COUNT), stderr=subprocess.DEVNULL)
         assert node.stdout is not None
         messages = [json.loads(node.stdout.readline()) for _ in range(COUNT // 2)]
         self.server.restart()
         self.publish_rest()
         messages += [json.loads(line) for line in node.stdout]
-        self.assertEqual(node.wait(20), 0)
+        self.assertEqual(node.wait(60), 0)
         for message in messages:
             self.assertEqual(message["id"], message["data"]["id"])
         self.assert_all([message["data"] for message in messages])
@@ -160,10 +153,10 @@ class ClientTests(SynchronousTestCase):
                 session.ws_connect(self.url("http").replace("event", "message")) as socket,
             ):
                 for _ in range(COUNT // 2):
-                    messages.append(await socket.receive_json(timeout=10))
+                    messages.append(await socket.receive_json(timeout=60))
                 for n in range(COUNT // 2, COUNT):
                     await socket.send_json({"type": "msg", "data": n})
-                    messages.append(await socket.receive_json(timeout=10))
+                    messages.append(await socket.receive_json(timeout=60))
             return messages
 
         self.assert_all(asyncio.run(read()))
@@ -173,11 +166,13 @@ class ClientTests(SynchronousTestCase):
 
         async def read(subprotocol: str | None) -> list[dict[str, Any]]:
             names: Any = [subprotocol] if subprotocol else None
-            async with websockets.connect(self.url("ws"), subprotocols=names) as socket:
+            async with websockets.connect(
+                self.url("ws"), subprotocols=names, open_timeout=60
+            ) as socket:
                 self.assertEqual(socket.subprotocol, subprotocol)
                 messages: list[dict[str, Any]] = []
                 while len(messages) < COUNT:
-                    message = json.loads(await asyncio.wait_for(socket.recv(), 10))
+                    message = json.loads(await asyncio.wait_for(socket.recv(), 60))
                     if "op" not in message:
                         messages.append(message)
                     if len(messages) == COUNT // 2 and subprotocol is None:
@@ -192,9 +187,9 @@ class ClientTests(SynchronousTestCase):
 
         async def read() -> str:
             url = f"wss://localhost:{self.server.tls_port}/channels/chat?roomId=a"
-            async with websockets.connect(url, ssl=self.server.trust) as socket:
+            async with websockets.connect(url, ssl=self.server.trust, open_timeout=60) as socket:
                 await socket.send(json.dumps({"type": "msg", "data": "over TLS"}))
-                return str(json.loads(await asyncio.wait_for(socket.recv(), 10))["data"])
+                return str(json.loads(await asyncio.wait_for(socket.recv(), 60))["data"])
 
         self.assertEqual(asyncio.run(read()), "over TLS")
         wait_until(lambda: self.server.connected == 0, "nobody is left")

@@ -19,7 +19,7 @@ from takotwist import define_channel
 
 room = {"type": "object", "properties": {"roomId": {"type": "string"}}, "required": ["roomId"]}
 brief = define_channel("brief", params=room, replay_window=1)
-idle = define_channel("idle", params=room, inactivity_ttl=1)
+idle = define_channel("idle", params=room, inactivity_ttl=3)
 few = define_channel("few", params=room, replay_max_messages=5)
 
 @brief.on("msg")
@@ -55,20 +55,21 @@ class GoneTests(SynchronousTestCase):
     def closed(self, path: str, subprotocol: str | None = None) -> tuple[int, str]:
         """How a WebSocket to `path` ends that should get nothing."""
         names: Any = [subprotocol] if subprotocol else None
-        with connect(f"ws://127.0.0.1:{self.server.port}{path}", subprotocols=names) as socket:
+        url = f"ws://127.0.0.1:{self.server.port}{path}"
+        with connect(url, subprotocols=names, open_timeout=60) as socket:
             with self.assertRaises(ConnectionClosed) as ended:
-                socket.recv(10)
+                socket.recv(60)
             assert ended.exception.rcvd is not None
             return ended.exception.rcvd.code, ended.exception.rcvd.reason
 
     def history_status(self, channel: str, cursor: str) -> int:
-        with httpx.Client(base_url=self.server.url) as client:
+        with httpx.Client(base_url=self.server.url, timeout=60) as client:
             path = f"/channels/{channel}/history?roomId=a&after={cursor}"
             return client.get(path).status_code
 
     def assert_too_old(self, channel: str, cursor: str) -> None:
         """Every transport refuses `cursor`, and every one can begin anew from it."""
-        with httpx.Client(base_url=self.server.url) as client:
+        with httpx.Client(base_url=self.server.url, timeout=60) as client:
             for answer in (
                 client.get(self.address(channel), headers={"Last-Event-ID": cursor}),
                 client.get(self.address(channel, last_event_id=cursor)),
@@ -84,7 +85,7 @@ class GoneTests(SynchronousTestCase):
     def assert_reset(self, channel: str, cursor: str) -> None:
         path = self.address(channel, last_message_id=cursor, stale="reset")
         with (
-            httpx.Client(base_url=self.server.url) as client,
+            httpx.Client(base_url=self.server.url, timeout=60) as client,
             connect_sse(client, "GET", path) as source,
             self.socket(path) as explicit,
             self.socket("/_tako/connect") as many,
@@ -95,30 +96,31 @@ class GoneTests(SynchronousTestCase):
             told = json.loads(first.data)
             self.assertEqual((told["reason"], first.id), ("replay-too-old", told["cursor"]))
 
-            opened, reset = json.loads(explicit.recv(10)), json.loads(explicit.recv(10))
+            opened, reset = json.loads(explicit.recv(60)), json.loads(explicit.recv(60))
             self.assertEqual(opened["op"], "open")
             self.assertEqual(reset, {"op": "reset", **told})
 
-            self.assertEqual(json.loads(many.recv(10))["op"], "open")
+            self.assertEqual(json.loads(many.recv(60))["op"], "open")
             subscribe = {"op": "subscribe", "channel": channel, "params": {"roomId": "a"}}
             many.send(json.dumps({**subscribe, "ref": "x", "cursor": cursor}))
-            error = json.loads(many.recv(10))
+            error = json.loads(many.recv(60))
             self.assertEqual(
                 (error["op"], error["ref"], error["code"]), ("error", "x", "replay-too-old")
             )
             many.send(json.dumps({**subscribe, "ref": "y", "cursor": cursor, "stale": "reset"}))
-            ack, reset = json.loads(many.recv(10)), json.loads(many.recv(10))
+            ack, reset = json.loads(many.recv(60)), json.loads(many.recv(60))
             self.assertEqual((ack["op"], ack["ref"]), ("ack", "y"))
             self.assertEqual((reset["op"], reset["reason"]), ("reset", "replay-too-old"))
 
             (now,) = self.publish(channel, 1)
             self.assertEqual(next(events).id, now)
-            self.assertEqual(json.loads(explicit.recv(10))["id"], now)
-            self.assertEqual(json.loads(many.recv(10))["id"], now)
+            self.assertEqual(json.loads(explicit.recv(60))["id"], now)
+            self.assertEqual(json.loads(many.recv(60))["id"], now)
 
     def socket(self, path: str) -> Any:
         names: Any = ["tako.v1"]
-        return connect(f"ws://127.0.0.1:{self.server.port}{path}", subprotocols=names)
+        url = f"ws://127.0.0.1:{self.server.port}{path}"
+        return connect(url, subprotocols=names, open_timeout=60)
 
     def test_all_expired(self) -> None:
         """After every message of a topic has left its window."""
@@ -158,7 +160,7 @@ class GoneTests(SynchronousTestCase):
         wait_until(lambda: self.history_status("brief", str(int(last) - 1)) == 410, "it expires")
         time.sleep(0.2)
         with (
-            httpx.Client(base_url=self.server.url) as client,
+            httpx.Client(base_url=self.server.url, timeout=60) as client,
             connect_sse(client, "GET", self.address("brief", last_event_id=last)) as source,
         ):
             self.assertEqual(source.response.status_code, 200)

@@ -17,17 +17,10 @@ from takotwist.core.roster_view import View
 from takotwist.tls.certificate import short_lived_certificate
 from tests.faults.presence_crowd import CROWD_CHANNEL
 from tests.sockets.http3_client import Http3Client
-from tests.sockets.server_process import CHANNELS, FAST, KEY, KEYS, ServerProcess
+from tests.sockets.server_process import CHANNELS, FAST, KEY, KEYS, ServerProcess, free_port
 from tests.sockets.webtransport_client import ChannelsClient
 
 ROOM = "roomId=a"
-
-
-def free_udp_port() -> int:
-    """A UDP port of 127.0.0.1 that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Seen:
@@ -60,7 +53,7 @@ class Http3Case(TestCase):
 
     def setUp(self) -> None:
         self.certificate = short_lived_certificate(["localhost"], now=datetime.now(UTC))
-        self.udp_port = free_udp_port()
+        self.udp_port = free_port(kind=socket.SOCK_DGRAM)
         self.server = self.make_server()
         self.addCleanup(self.server.close)
         self.server.write_config(
@@ -147,7 +140,7 @@ class SiteTests(Http3Case):
         def ask() -> list[str | None]:
             headers = []
             for url in (self.server.tls_url, self.server.url):
-                with httpx.Client(verify=False) as client:
+                with httpx.Client(verify=False, timeout=60) as client:
                     headers.append(client.get(f"{url}/hello.txt").headers.get("alt-svc"))
             return headers
 
@@ -190,7 +183,7 @@ class KillTests(Http3Case):
         [first] = await self.publish("before")
         await seen.until(b"before")
         await self._restart()
-        await client.reset.addTimeout(10, reactor)  # type: ignore[arg-type]
+        await client.reset.addTimeout(60, reactor)  # type: ignore[arg-type]
         await self.publish("after")
         seen, client = Seen(), self.client()
         client.request(path, fields={"last-event-id": first["id"]}, on_data=seen.came)
@@ -201,12 +194,13 @@ class KillTests(Http3Case):
         """A client that is not written down any more is told when it says something."""
         client = self.client()
         self.assertEqual((await client.request("/hello.txt"))[0], 200)
+        await client.settled()
         await deferToThread(self.server.kill)
         (self.server.folder / "state" / "quic-clients-0").unlink()
         await deferToThread(self.server.start)
         self.assertFalse(client.reset.called)
         client.ping()
-        await client.reset.addTimeout(10, reactor)  # type: ignore[arg-type]
+        await client.reset.addTimeout(60, reactor)  # type: ignore[arg-type]
 
     async def test_who_was_told(self) -> None:
         """After a stop nobody is told again."""

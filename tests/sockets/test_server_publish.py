@@ -39,7 +39,7 @@ class PublishTests(SynchronousTestCase):
         self.server = ServerProcess(f"{FAST}{KEYS}", {"chat.py": CHANNELS})
         self.addCleanup(self.server.close)
         self.server.start()
-        self.client = httpx.Client(base_url=self.server.url, headers=BEARER)
+        self.client = httpx.Client(base_url=self.server.url, headers=BEARER, timeout=60)
         self.addCleanup(self.client.close)
         self.addCleanup(lambda: self.server.assert_clean(KEY))
 
@@ -72,7 +72,7 @@ class PublishTests(SynchronousTestCase):
         headers = [("Host", "localhost"), ("Transfer-Encoding", "chunked")]
         headers += [("Content-Type", "application/x-ndjson"), *BEARER.items()]
         request = h11.Request(method="POST", target=PATH, headers=headers)
-        with socket.create_connection(("127.0.0.1", self.server.port), timeout=10) as one:
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=60) as one:
 
             def lines() -> Iterator[dict[str, object]]:
                 body = b""
@@ -115,7 +115,7 @@ class PublishTests(SynchronousTestCase):
 
     def test_wrong_key(self) -> None:
         """Without a key 401, with a wrong one 403; the private socket needs none."""
-        anonymous = httpx.post(f"{self.server.url}{PATH}", json=msg("a"))
+        anonymous = httpx.post(f"{self.server.url}{PATH}", json=msg("a"), timeout=60)
         self.assertEqual(anonymous.status_code, 401)
         wrong = {"Authorization": "Bearer wrong"}
         answer = self.client.post(PATH, json=msg("a"), headers=wrong)

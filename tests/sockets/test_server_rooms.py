@@ -63,7 +63,7 @@ class RoomTests(SynchronousTestCase):
         for reader in self.readers():
             reader.begin().read_until(EACH)
             self.assert_only(reader)
-        with httpx.Client(base_url=self.server.url) as client:
+        with httpx.Client(base_url=self.server.url, timeout=60) as client:
             for room in ROOMS:
                 page = client.get(
                     "/channels/chat/history", params={"roomId": room, "limit": "1000"}
@@ -78,8 +78,9 @@ class RoomTests(SynchronousTestCase):
         """On a multiplexed connection each message says its room, and is of that room."""
         seen: dict[str, list[int]] = {room: [] for room in ROOMS[:3]}
         names: Any = ["tako.v1"]
+        url = f"ws://127.0.0.1:{self.server.port}/_tako/connect"
         with (
-            connect(f"ws://127.0.0.1:{self.server.port}/_tako/connect", subprotocols=names) as many,
+            connect(url, subprotocols=names, open_timeout=60) as many,
             self.server.private() as private,
         ):
             for room in seen:
@@ -91,13 +92,13 @@ class RoomTests(SynchronousTestCase):
                     for room in ROOMS:
                         self.publish(private, room, first, 10)
 
-            self.assertEqual(json.loads(many.recv(10))["op"], "open")
+            self.assertEqual(json.loads(many.recv(60))["op"], "open")
             for _ in seen:
-                self.assertEqual(json.loads(many.recv(10))["op"], "ack")
+                self.assertEqual(json.loads(many.recv(60))["op"], "ack")
             publishing = threading.Thread(target=publish)
             publishing.start()
             for _ in range(EACH * len(seen)):
-                message = json.loads(many.recv(10))
+                message = json.loads(many.recv(60))
                 self.assertEqual(message["params"], {"roomId": message["data"]["room"]})
                 seen[message["data"]["room"]].append(message["data"]["n"])
             publishing.join()

@@ -26,7 +26,7 @@ class ToTlsTests(SynchronousTestCase):
         """A publish and a subscription are done by TLS, and health where it is asked."""
         server = self.server().start()
         plain = f"http://localhost:{server.port}/channels/news"
-        with httpx.Client(verify=server.trust) as client:
+        with httpx.Client(verify=server.trust, timeout=60) as client:
             said = {"Authorization": f"Bearer {KEY}"}
             for _ in range(3):
                 answer = client.post(plain, json=MSG, headers=said)
@@ -46,7 +46,7 @@ class ToTlsTests(SynchronousTestCase):
         """It is said over TLS alone, and not with the development certificate."""
         said = '[tls]\nstrict_transport_security = "max-age=60; includeSubDomains"\n'
         server = self.server(said).start()
-        with httpx.Client(verify=server.trust) as client:
+        with httpx.Client(verify=server.trust, timeout=60) as client:
             answer = client.get(f"{server.tls_url}/_tako/health")
             self.assertNotIn("strict-transport-security", answer.headers)
             server.stop()

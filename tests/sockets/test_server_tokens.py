@@ -133,7 +133,11 @@ public = true
     def get(self, token: str, path: str = "/channels/chat/history?roomId=lobby") -> httpx.Response:
         """A page of history."""
         headers = {"Authorization": f"Bearer {token}"}
-        return httpx.get(self.server.url + path, headers=headers, timeout=20)
+        return httpx.get(self.server.url + path, headers=headers, timeout=60)
+
+    def get_open(self) -> httpx.Response:
+        """A page of what everybody may read."""
+        return httpx.get(f"{self.server.url}/channels/open/history", timeout=60)
 
     def finish(self) -> None:
         """The server ends as it should, and has said none of the tokens."""
@@ -146,7 +150,7 @@ public = true
     def socket(self, topic: str, token: str) -> Any:
         """A WebSocket, opened by ``access_token`` where the channel allows it."""
         url = self.server.url.replace("http", "ws")
-        return connect(f"{url}/channels/{topic}&access_token={token}")
+        return connect(f"{url}/channels/{topic}&access_token={token}", open_timeout=60)
 
     def test_way_in(self) -> None:
         """One token opens every transport of what it names, and nothing else."""
@@ -155,21 +159,24 @@ public = true
         self.assertEqual(self.get(good).status_code, 200)
         self.assertEqual(self.get(good, "/channels/chat/history?roomId=attic").status_code, 403)
         self.assertEqual(self.get(good, "/channels/club/history").status_code, 200)
-        self.assertEqual(httpx.get(f"{self.server.url}/channels/open/history").status_code, 200)
-        bare = httpx.get(f"{self.server.url}/channels/club/history")
+        self.assertEqual(self.get_open().status_code, 200)
+        bare = httpx.get(f"{self.server.url}/channels/club/history", timeout=60)
         self.assertEqual((bare.status_code, bare.json()["code"]), (401, "credentials-missing"))
         headers = {"Authorization": f"Bearer {good}"}
         called = httpx.post(
-            f"{self.server.url}/_tako/functions/onWho", json={"args": []}, headers=headers
+            f"{self.server.url}/_tako/functions/onWho",
+            json={"args": []},
+            headers=headers,
+            timeout=60,
         )
         self.assertEqual((called.status_code, called.json()["result"]), (200, "ann"), called.text)
         with self.socket("chat?roomId=lobby", good) as socket:
             socket.send(json.dumps({"type": "msg", "data": "hello"}))
-            self.assertEqual(json.loads(socket.recv(timeout=10))["data"], "hello")
+            self.assertEqual(json.loads(socket.recv(timeout=60))["data"], "hello")
         url = self.server.url.replace("http", "ws")
-        with connect(f"{url}/channels/club", additional_headers=headers) as socket:
+        with connect(f"{url}/channels/club", additional_headers=headers, open_timeout=60) as socket:
             socket.send(json.dumps({"type": "msg", "data": 1}))
-            said = json.loads(socket.recv(timeout=10))["data"]
+            said = json.loads(socket.recv(timeout=60))["data"]
             self.assertEqual(said, {"by": "ann", "said": 1})
         self.finish()
 
@@ -179,7 +186,7 @@ public = true
         quiet = self.token(channels=[{"channel": "club"}])
         headers = {"Authorization": f"Bearer {quiet}"}
         url = self.server.url.replace("http", "ws")
-        with connect(f"{url}/channels/club", additional_headers=headers) as socket:
+        with connect(f"{url}/channels/club", additional_headers=headers, open_timeout=60) as socket:
             socket.send(json.dumps({"type": "msg", "data": 1}))
             wait_until(lambda: "ann may not publish to club" in self.server.log, "a refusal")
         self.finish()
@@ -187,8 +194,10 @@ public = true
     def test_lease(self) -> None:
         """A connection ends with its token."""
         self.start()
-        with self.socket("chat?roomId=lobby", self.token(seconds=2)) as socket:
-            closed = self.assertRaises(ConnectionClosed, socket.recv, timeout=20)
+        # Now it has the keys, so the handshake is over before the token is.
+        self.assertEqual(self.get(self.token()).status_code, 200)
+        with self.socket("chat?roomId=lobby", self.token(seconds=3)) as socket:
+            closed = self.assertRaises(ConnectionClosed, socket.recv, timeout=60)
             self.assertEqual(closed.rcvd.code, 4401)
         self.finish()
 
@@ -201,12 +210,12 @@ public = true
             self.socket("chat?roomId=lobby", bob) as his,
         ):
             revoke(Path(self.server.folder, "state", "revoked-tokens"), "ann", int(time.time()))
-            closed = self.assertRaises(ConnectionClosed, hers.recv, timeout=20)
+            closed = self.assertRaises(ConnectionClosed, hers.recv, timeout=60)
             self.assertEqual(closed.rcvd.code, 4401)
             self.assertEqual(self.get(ann).status_code, 403)
             self.assertEqual(self.get(bob).status_code, 200)
             his.send(json.dumps({"type": "msg", "data": "still here"}))
-            self.assertEqual(json.loads(his.recv(timeout=10))["data"], "still here")
+            self.assertEqual(json.loads(his.recv(timeout=60))["data"], "still here")
         self.assertEqual(self.get(self.token(iat=time.time() + 0.5)).status_code, 403)
         self.assertIn(
             "tokens of 1 subject were revoked; that ended 1 subscription, and the live"
@@ -246,11 +255,10 @@ public = true
         """Keys that never come, or come wrong, let nobody in and hold nobody else up."""
         self.provider.body = None
         self.start()
-        began = time.monotonic()
         waiting = threading.Thread(target=self.get, args=(self.token(),))
         waiting.start()
-        self.assertEqual(httpx.get(f"{self.server.url}/channels/open/history").status_code, 200)
-        self.assertLess(time.monotonic() - began, 4)
+        self.assertEqual(self.get_open().status_code, 200)
+        self.assertTrue(waiting.is_alive())
         waiting.join()
         answer = self.get(self.token())
         self.assertEqual((answer.status_code, answer.json()["code"]), (503, "auth-unavailable"))
@@ -259,7 +267,7 @@ public = true
         while self.provider.asked == asked:
             self.assertEqual(self.get(self.token()).status_code, 503)
         self.publish_key(self.key)
-        wait_until(lambda: self.get(self.token()).status_code == 200, "keys", 30)
+        wait_until(lambda: self.get(self.token()).status_code == 200, "keys")
         self.assertIn("it did not answer within 5 s", self.server.log)
         self.finish()
 
@@ -269,10 +277,10 @@ public = true
         self.assertEqual(self.get(self.token()).status_code, 200)
         new = ECKey.generate_key("P-256", {"kid": "k2"})
         self.publish_key(self.key, new)
-        wait_until(lambda: self.get(self.token(new)).status_code == 200, "the new key", 30)
+        wait_until(lambda: self.get(self.token(new)).status_code == 200, "the new key")
         with self.socket("chat?roomId=lobby", self.token(new)) as socket:
             self.server.reload()
             self.assertEqual(self.get(self.token(new)).status_code, 200)
             socket.send(json.dumps({"type": "msg", "data": "on"}))
-            self.assertEqual(json.loads(socket.recv(timeout=10))["data"], "on")
+            self.assertEqual(json.loads(socket.recv(timeout=60))["data"], "on")
         self.finish()

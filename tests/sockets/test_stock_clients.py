@@ -112,7 +112,7 @@ class StockClientTests(SynchronousTestCase):
             return self.server.connected == len(CLIENTS)
 
         try:
-            wait_until(connected, "all clients are connected", 40)
+            wait_until(connected, "all clients are connected")
         except AssertionError as late:
             trouble = {name: one.trouble for name, one in running.items() if one.trouble}
             raise AssertionError(f"{late}: {trouble}") from None
@@ -143,7 +143,7 @@ class StockClientTests(SynchronousTestCase):
         for name, one in running.items():
             wait_until(lambda one=one: one.messages == [1, 2], f"{name} has resumed")
         # Each connection has been silent for more than two keepalive intervals.
-        with httpx.stream("GET", f"{self.server.url}{PATH}", timeout=20) as watching:
+        with httpx.stream("GET", f"{self.server.url}{PATH}", timeout=60) as watching:
             seen = b""
             for piece in watching.iter_raw():
                 seen += piece

@@ -69,7 +69,7 @@ class ReaderTests(SynchronousTestCase):
             f"{self.server.url}/_tako/channels/chat/streams/b7c1?roomId=a",
             json={"type": "msg"},
             headers={"Authorization": f"Bearer {KEY}", "Idempotency-Key": "k1"},
-            timeout=30,
+            timeout=60,
         )
         self.assertEqual(opened.status_code, 201, opened.text)
 
@@ -85,7 +85,7 @@ class ReaderTests(SynchronousTestCase):
             f"{self.server.url}/_tako/channels/chat/streams/b7c1?roomId=a",
             json=values,
             headers={**headers, **more},
-            timeout=30,
+            timeout=60,
         )
         self.assertEqual(said.status_code, 200, said.text)
 
@@ -95,7 +95,7 @@ class ReaderTests(SynchronousTestCase):
         return reader
 
     def until_read(self, reader: Reader, value: str) -> None:
-        wait_until(lambda: value in reader.all("value"), f"{value!r} is read", 40)
+        wait_until(lambda: value in reader.all("value"), f"{value!r} is read")
 
     def test_cuts_and_reloads(self) -> None:
         """Cut twice, the server killed, a reload at its offset, another that comes late: each
@@ -123,7 +123,7 @@ class ReaderTests(SynchronousTestCase):
         self.write("the last", **{"Stream-Closed": "true"})
         whole = [f"token {number}" for number in range(10)] + ["the last"]
         for reader, already in ((first, []), (reloaded, before), (late, [])):
-            wait_until(lambda reader=reader: reader.all("end"), "the end", 40)
+            wait_until(lambda reader=reader: reader.all("end"), "the end")
             self.assertEqual(already + reader.all("value"), whole)
             self.assertEqual(reader.all("end"), [{"state": "ended"}])
         self.assertEqual(relay.cuts, 2)
@@ -134,6 +134,6 @@ class ReaderTests(SynchronousTestCase):
         self.write("token 0")
         self.until_read(reader, "token 0")
         self.reader(self.server.port, "-1", "cancel", KEY)
-        wait_until(lambda: reader.all("end"), "the end", 40)
+        wait_until(lambda: reader.all("end"), "the end")
         self.assertEqual(reader.all("end"), [{"state": "cancelled"}])
         self.assertEqual(reader.all("value"), ["token 0"])

@@ -22,7 +22,7 @@ from takotwist.tls.context import ServerTls
 from takotwist.tls.development_ca import ensure_development_certificate
 from tests.sockets.echo import EchoFactory, Guestbook
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Hello(Resource):

@@ -44,7 +44,7 @@ class TrustTests(SynchronousTestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn(str(self.server.authority), done.stdout)
         trusting = ssl.create_default_context(cafile=str(self.server.authority))
-        answer = httpx.get(f"{self.server.tls_url}/_tako/health", verify=trusting)
+        answer = httpx.get(f"{self.server.tls_url}/_tako/health", verify=trusting, timeout=60)
         self.assertEqual(answer.status_code, 200)
         self.assertFalse((self.server.folder / "state" / "tls" / "development-ca.pem").exists())
         # In this shell `tako` may be in no PATH: what the log says can be typed.

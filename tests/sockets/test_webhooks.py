@@ -91,10 +91,10 @@ class ServerTests(SynchronousTestCase):
         self.receiver.status = 200
         before = len(self.receiver.got)
         self.server.start()
-        wait_until(lambda: len(self.receiver.got) > before, "it is tried again", 40)
+        wait_until(lambda: len(self.receiver.got) > before, "it is tried again")
         self.assertEqual(self.receiver.got[before][0]["webhook-id"], first)
         # Nobody is back: that is told as well.
-        wait_until(lambda: self.types()[-1] == "topic.vacated", "it is vacated", 40)
+        wait_until(lambda: self.types()[-1] == "topic.vacated", "it is vacated")
         self.assertEqual(self.types()[before:], ["topic.occupied", "topic.vacated"])
 
     def test_libraries(self) -> None:
@@ -127,7 +127,7 @@ class SenderTests(TestCase):
 
     def setUp(self) -> None:
         self.receiver = Receiver()
-        self.sender = WebhookSender(reactor, 5.0)
+        self.sender = WebhookSender(reactor, 60.0)
 
     def tearDown(self) -> None:
         self.receiver.close()
