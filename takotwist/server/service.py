@@ -363,17 +363,15 @@ class TakoService(MultiService):
         await step(self.live.sessions.close)
         if self._cluster is not None:
             await step(self._cluster.stopService)
-        draining = partial(drain, parts.sessions, self._reactor, drain_seconds)
-        await step(draining, drain_seconds + FLUSH_SECONDS)
-        # Not before the drain: clients there are that drop all their streams at a GOAWAY,
-        # and would come back in one moment.
+        draining = partial(drain, parts.sessions, self._reactor)
+        await step(partial(draining, drain_seconds), drain_seconds + FLUSH_SECONDS)
+        # Not before: clients that drop all streams at a GOAWAY would come back in one moment.
         await step(self.listeners.leave)
         await within(self._reactor, FLUSH_SECONDS, leaving)
         seconds = max(ANSWER_SECONDS, min(FLUSH_SECONDS, drain_seconds))
         asked = partial(until_answered, self.listeners.is_answering, self._reactor, seconds)
         await step(asked, 2 * seconds)
-        # Who was let in by one of these answers.
-        await step(partial(drain, parts.sessions, self._reactor, ANSWER_SECONDS))
+        await step(partial(draining, ANSWER_SECONDS))  # who was let in by an answer
         last: list[Callable[[], object]] = [one.stop for one in parts.public.facades]
         last += [] if parts.webhooks is None else [parts.webhooks.stop]
         last += [parts.publishing.stop, partial(MultiService.stopService, self), parts.log.stop]
