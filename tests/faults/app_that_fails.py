@@ -42,8 +42,9 @@ class FailingApp:
         self.way = "well"
         self.at_once = self.most = self.calls = 0
         self.channels = ["chat"]
+        self._gather = 0
+        self._gathered = threading.Event()
         self._lock = threading.Lock()
-        self._released = threading.Event()
         self.port = 0
         self._server: ThreadingHTTPServer | None = None
         self.start()
@@ -75,8 +76,8 @@ class FailingApp:
             server.server_close()
 
     def close(self) -> None:
-        """Be done; whatever hangs is let go."""
-        self._released.set()
+        """Be done; whoever waits is let go."""
+        self._gathered.set()
         self.stop()
 
     @property
@@ -88,13 +89,23 @@ class FailingApp:
             self.calls += 1
             self.at_once += 1
             self.most = max(self.most, self.at_once)
+            if self.at_once >= self._gather:
+                self._gathered.set()
 
     def leave(self) -> None:
         with self._lock:
             self.at_once -= 1
 
-    def hang(self) -> None:
-        self._released.wait(60)
+    def gather(self, count: int) -> None:
+        """Have slow calls wait until there are so many at once."""
+        self._gather = count
+        self._gathered.clear()
+
+    def dawdle(self) -> None:
+        """What a slow call does."""
+        self._gathered.wait(60)
+        # Long enough for one too many to come.
+        time.sleep(0.3)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -110,10 +121,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self, body: bytes) -> None:
         app = self.failing
         app.enter()
+        self._inside = True
         try:
             self._behave(app, body)
         finally:
-            app.leave()
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._inside:
+            self._inside = False
+            self.failing.leave()
 
     def _behave(self, app: FailingApp, body: bytes) -> None:
         way = app.way
@@ -137,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, b" " * (2 << 20))
         else:
             if way == "slow":
-                time.sleep(0.3)
+                app.dawdle()
             self._well(body)
 
     def _well(self, body: bytes) -> None:
@@ -152,6 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, json.dumps({"action": "fanout", "data": data}).encode())
 
     def _answer(self, status: int, body: bytes, token: str = TOKEN) -> None:
+        # Before it is told: who has the answer may ask the next one before this thread goes on.
+        self._leave()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

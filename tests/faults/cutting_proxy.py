@@ -183,13 +183,17 @@ class Pair:
 
     def begin(self) -> None:
         """The client is there."""
-        self._open += 1
+        # Itself, and the way to the server: a pair is there until both are known to have ended.
+        self._open = 2
         self._calls.append(self.proxy.reactor.callLater(self.fate.seconds, self.cut))
         connecting = self.proxy.server.connect(Factory.forProtocol(lambda: self.server))
-        connecting.addCallbacks(self._connected, lambda _: self._end("abort"))
+        connecting.addCallbacks(self._connected, self._not_connected)
+
+    def _not_connected(self, _: object) -> None:
+        self._end("abort")
+        self._ended_one()
 
     def _connected(self, _: object) -> None:
-        self._open += 1
         if self._over:
             self.server.transport.abortConnection()
             return
@@ -220,9 +224,12 @@ class Pair:
 
     def lost(self, end: _End, clean: bool) -> None:
         """One end is gone, so the other goes too."""
-        self._open -= 1
         if not self._over:
             self._end("close" if clean else "abort")
+        self._ended_one()
+
+    def _ended_one(self) -> None:
+        self._open -= 1
         if self._open == 0:
             self.proxy.ended(self)
 

@@ -32,7 +32,9 @@ def asked(one: socket.socket, request: bytes) -> bytes:
     one.sendall(request)
     answer = b""
     while b"\r\n\r\n" not in answer:
-        answer += one.recv(4096)
+        data = one.recv(4096)
+        assert data, f"the connection ended after {answer!r}"
+        answer += data
     return answer
 
 
@@ -48,7 +50,8 @@ class HostileCase(SynchronousTestCase):
 
     @contextlib.contextmanager
     def bearing(self, what: str, *, most: int = 40 * MIB, patience: float = 5.0) -> Iterator[None]:
-        """While in it, others are served within `patience` and memory grows by at most `most`."""
+        """While in it, others are served with `patience`, which is a `Canary`'s, and memory grows
+        by at most `most`."""
         server = self.server
         before, used, began = server.memory, cpu_seconds(server.pid), time.monotonic()
         with Canary(server, patience) as canary:
@@ -102,7 +105,16 @@ class HostileCase(SynchronousTestCase):
             while code not in got:
                 data = one.recv(65536)
                 self.assertTrue(data, "the connection ended without its code")
-                got = got[-8:] + data
+                got = got[-len(code) :] + data
+
+    def hears(self, one: socket.socket, text: bytes) -> None:
+        """The server says `text`, whatever it says before, and in however many pieces."""
+        one.settimeout(20)
+        got = b""
+        while text not in got:
+            data = one.recv(65536)
+            self.assertTrue(data, f"the connection ended after {got!r}")
+            got = got[-len(text) :] + data
 
     def pour(self, one: socket.socket, data: bytes, times: int) -> None:
         """Send `data` again and again, until all is sent or the server has gone."""

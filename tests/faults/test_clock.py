@@ -58,8 +58,8 @@ class ClockTests(SynchronousTestCase):
             wait_until(lambda n=wanted: len(publishing.acknowledged) > n, "publishes")  # type: ignore[misc]
             self.step.write_text(str(step))
             began = time.monotonic()
-            quiet.read(timeout=10)
-            quiet.read(timeout=10)
+            quiet.read(timeout=60)
+            quiet.read(timeout=60)
             waits.append(time.monotonic() - began)
         publishing.stop()
         last = int(publish(server, {"n": "last"}))
@@ -74,7 +74,8 @@ class ClockTests(SynchronousTestCase):
         for one in seen:
             self.assertEqual(one, ids)
         self.assertEqual(publishing.refused, {})
-        self.assertLess(max(waits), 6)
+        # Far from an hour, on a machine that does much else.
+        self.assertLess(max(waits), 60)
         server.assert_clean()
 
     def test_restart_an_hour_earlier(self) -> None:
@@ -123,7 +124,6 @@ class ClockTests(SynchronousTestCase):
         """A machine starts with its clock a year ahead, which is then set right: what was stored
         then, and since, goes when its window is over, and how far ids are ahead is said."""
         server = self.server
-        server.write("channels/rooms.py", CHANNELS.replace("10_000", "4"))
         self.step.write_text(str(400 * 24 * HOUR))
         self.start()
         publish(server, {"n": "boot"})
@@ -137,10 +137,14 @@ class ClockTests(SynchronousTestCase):
                 return len(private.get("/channels/chat/history?roomId=lobby").json()["messages"])
 
         self.assertEqual(left(), 2)
-        wait_until(lambda: left() == 0, "messages to be as old as their window")
         with server.private() as private:
             ahead = private.get("/_tako/health").json()["ids_ahead_seconds"]
         self.assertLess(abs(ahead - 400 * 24 * HOUR), HOUR)
+        # A little less than their window of 2.8 hours, and more.
+        self.step.write_text(str(2 * HOUR))
+        self.assertEqual(left(), 2)
+        self.step.write_text(str(3 * HOUR))
+        wait_until(lambda: left() == 0, "messages to be as old as their window")
         [line] = [one for one in server.log.splitlines() if "seconds ahead of the clock" in one]
         say("a clock that was 400 days ahead at the first start", line)
         server.assert_clean()

@@ -35,7 +35,7 @@ class KillTests(SynchronousTestCase):
             count = sum(len(one.acknowledged) for one in publishing)
             wait_until(
                 lambda life=life, count=count: (  # type: ignore[misc]
-                    any(one.failure for one in reading)
+                    any(one.failure for one in (*publishing, *reading))
                     or (
                         all(one.reader.connections > life for one in reading)
                         and sum(len(one.acknowledged) for one in publishing) > count + 10

@@ -79,7 +79,7 @@ class LiveClientTests(HostileCase):
             for _ in range(50):
                 page, _ = self._page("onChannel")
                 page.cut()
-        wait_until(lambda: self._left() == 0, "that no page is left", 30)
+        wait_until(lambda: self._left() == 0, "that no page is left")
 
     def _left(self) -> float:
         with self.server.private() as private:

@@ -24,6 +24,7 @@ class Publishing(threading.Thread):
     :ivar uncertain: tries of which it is not known whether they were stored.
     :ivar refused: tries that were refused because the store was away.
     :ivar slowest: the longest that an answer took, seconds.
+    :ivar failure: what went wrong, where it ended by itself.
     """
 
     def __init__(self, server: ServerProcess, name: str, *, away: bool = False) -> None:
@@ -32,16 +33,20 @@ class Publishing(threading.Thread):
         self.acknowledged: dict[str, str] = {}
         self.uncertain = self.refused = 0
         self.slowest = 0.0
+        self.failure: BaseException | None = None
         self.over = threading.Event()
 
     def run(self) -> None:
         """See `Thread`."""
         number = 0
-        with self.server.private(timeout=30) as private:
-            while not self.over.is_set():
-                name = f"{self.label}/{number}"
-                self.acknowledged[name] = self.until_acknowledged(private, name)
-                number += 1
+        try:
+            with self.server.private(timeout=30) as private:
+                while not self.over.is_set():
+                    name = f"{self.label}/{number}"
+                    self.acknowledged[name] = self.until_acknowledged(private, name)
+                    number += 1
+        except BaseException as failure:
+            self.failure = failure
 
     def until_acknowledged(self, private: httpx.Client, name: str) -> str:
         """Publish one message, however often it takes; its id."""
@@ -120,7 +125,9 @@ def finish(
         one.over.set()
     for one in publishing:
         one.join(60)
-        test.assertFalse(one.is_alive())
+        if one.failure is not None:
+            raise one.failure
+        test.assertFalse(one.is_alive(), "a publish that is not answered")
     with publishing[0].server.private(timeout=30) as private:
         last = publishing[0].until_acknowledged(private, "last")
     for reader in reading:

@@ -11,6 +11,7 @@ import json
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
@@ -236,7 +237,9 @@ class WebSocketReader(Reader):
         if websocket.handshake_exc is not None and websocket.state.name == "CLOSED":
             raise Cut
         if data:
-            self._flush()
+            # Whoever closes may be gone before our answer to it; what it said counts all the same.
+            with suppress(ConnectionError):
+                self._flush()
         if websocket.close_rcvd is not None:
             raise Cut(code=websocket.close_rcvd.code, reason=websocket.close_rcvd.reason)
 
