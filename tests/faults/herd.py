@@ -92,9 +92,14 @@ class Herd(threading.Thread):
         one.begun, one.rest = False, b""
         cursor = f"Last-Event-ID: {one.cursor}\r\n" if one.cursor else ""
         head = f"GET {self.path} HTTP/1.1\r\nHost: localhost\r\n{cursor}\r\n"
-        one.socket.sendall(head.encode())
-        one.socket.setblocking(False)
         self._selector.register(one.socket, selectors.EVENT_READ, one)
+        try:
+            one.socket.sendall(head.encode())
+        except ConnectionError:
+            # Whoever took it was killed just now.
+            self._close(one, 0.1)
+            return
+        one.socket.setblocking(False)
 
     def _close(self, one: Stream, pause: float) -> None:
         if one.socket is not None:

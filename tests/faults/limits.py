@@ -51,7 +51,7 @@ LIMITS: tuple[Limit, ...] = (
         "limits.connect_rate",
         _LIMITED,
         reaching.connect_rate,
-        "[limits]\nconnect_rate = 0.1\nconnect_burst = 4",
+        "[limits]\nconnect_rate = 0.01\nconnect_burst = 4",
     ),
     Limit(
         "topics of one connection",
@@ -157,7 +157,7 @@ LIMITS: tuple[Limit, ...] = (
         "publish.stream_idle_seconds",
         ("line refused",),
         reaching_unfinished.quiet_stream,
-        f"{reaching.KEYS}stream_idle_seconds = 1",
+        f"{reaching.KEYS}stream_idle_seconds = 2",
         tls=True,
     ),
     Limit(
@@ -165,7 +165,7 @@ LIMITS: tuple[Limit, ...] = (
         "publish.stream_seconds",
         ("line refused",),
         reaching_unfinished.long_stream,
-        f"{reaching.KEYS}stream_seconds = 1",
+        f"{reaching.KEYS}stream_seconds = 2",
         tls=True,
     ),
     Limit("messages in an array", "1,000", ("413 message-too-large",), reaching.array),
@@ -181,7 +181,7 @@ LIMITS: tuple[Limit, ...] = (
         "limits.publish_rate",
         ("close 4429 rate-limited", "error rate-limited"),
         reaching.frame_rate,
-        "[limits]\npublish_rate = 0.1\npublish_burst = 3",
+        "[limits]\npublish_rate = 0.01\npublish_burst = 3",
     ),
     Limit(
         "those that are no messages (subscribe, unsubscribe, auth, ping), of which four count for"
@@ -189,14 +189,14 @@ LIMITS: tuple[Limit, ...] = (
         "limits.publish_rate",
         ("close 4429 rate-limited", "error rate-limited"),
         reaching.control_rate,
-        "[limits]\npublish_rate = 0.1\npublish_burst = 3",
+        "[limits]\npublish_rate = 0.01\npublish_burst = 3",
     ),
     Limit(
         "frames of one connection that are refused for their rate, in 10 s",
         "1,000",
         ("close 4429 rate-limited",),
         reaching.refused_frames,
-        "[limits]\npublish_rate = 0.1\npublish_burst = 3",
+        "[limits]\npublish_rate = 0.01\npublish_burst = 3",
     ),
     Limit(
         "a WebSocket's pings and pongs",
@@ -209,7 +209,7 @@ LIMITS: tuple[Limit, ...] = (
         "publish.rate",
         ("429 rate-limited",),
         reaching.publish_rate,
-        f'[publish]\nkeys = ["{reaching.KEY}"]\nrate = 0.1\nburst = 3',
+        f'[publish]\nkeys = ["{reaching.KEY}"]\nrate = 0.01\nburst = 3',
     ),
     Limit(
         "questions that wait for the app",

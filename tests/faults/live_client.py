@@ -136,7 +136,8 @@ class LivePage:
             max_queue=None,
             ping_interval=None,
             compression=None,
-            close_timeout=1,
+            open_timeout=60,
+            close_timeout=20,
         )
 
     def attach(self, *ids: str, credit: int = 1 << 30) -> Any:
@@ -181,7 +182,7 @@ class LivePage:
         """The next text frame of these ops."""
         assert self.wire is not None
         while True:
-            text = self.wire.recv(20)
+            text = self.wire.recv(60)
             if isinstance(text, bytes):
                 continue
             said = json.loads(text)
@@ -191,7 +192,7 @@ class LivePage:
     def until_binary(self) -> bytes:
         """The next binary frame."""
         assert self.wire is not None
-        while not isinstance(payload := self.wire.recv(20), bytes):
+        while not isinstance(payload := self.wire.recv(60), bytes):
             pass
         return payload
 
@@ -200,7 +201,7 @@ class LivePage:
         assert self.wire is not None
         try:
             while True:
-                self.wire.recv(30)
+                self.wire.recv(60)
         except ConnectionClosed as closed:
             if closed.rcvd is None:
                 return "cut"

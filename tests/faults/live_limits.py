@@ -14,14 +14,14 @@ LIVE_LIMITS: tuple[Limit, ...] = (
         "live.call_rate",
         ("429 rate-limited",),
         reaching.call_rate,
-        "[live]\ncall_rate = 0.1\ncall_burst = 3",
+        "[live]\ncall_rate = 0.01\ncall_burst = 3",
     ),
     Limit(
         "calls of functions of one subject",
         "live.call_rate",
         ("429 rate-limited",),
         reaching.subject_rate,
-        '[live]\ncall_rate = 0.1\ncall_burst = 3\n[http]\ntrusted_proxies = ["127.0.0.1"]',
+        '[live]\ncall_rate = 0.01\ncall_burst = 3\n[http]\ntrusted_proxies = ["127.0.0.1"]',
     ),
     Limit(
         "the body of a function's call",

@@ -147,7 +147,9 @@ class Frames(Publisher):
 
     def publishing(self) -> Any:
         url = f"ws://127.0.0.1:{self.server.port}/_tako/connect"
-        with connect(url, subprotocols=[Subprotocol("tako.v1")]) as websocket:
+        with connect(
+            url, subprotocols=[Subprotocol("tako.v1")], open_timeout=30, ping_interval=None
+        ) as websocket:
             json.loads(websocket.recv(30))
             id = 0
             while True:

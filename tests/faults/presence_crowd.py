@@ -42,6 +42,7 @@ class Tab:
     """One connection of a member, again and again until it is closed.
 
     :param servers: each connection goes to any of them, as by a load balancer that knows nothing.
+    :ivar here: whether it has been told by its connection who is here.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Tab:
         self.wrong: list[str] = []
         self.balance: dict[str, int] = {}
         self.bytes = self.resets = 0
+        self.here = False
         self._socket: ClientConnection | None = None
         self._closed = False
         self._task = asyncio.create_task(self._live())
@@ -60,6 +62,7 @@ class Tab:
         while not self._closed:
             with contextlib.suppress(TimeoutError, OSError, WebSocketException):
                 await self._connected()
+            self.here = False
             if not self._closed:
                 await asyncio.sleep(self.random.uniform(*BACK))
 
@@ -83,11 +86,16 @@ class Tab:
                 self._take(json.loads(text))
 
     def _take(self, frame: dict[str, Any]) -> None:
+        if frame.get("op") == "synced" and frame["ref"] == 2:
+            self.here = True
         if frame.get("op") == "reset":
             self.view, self.cursor, self.balance = View(), None, {}
             self.resets += 1
-        if frame.get("op") == "error" and frame["code"] not in ("store-unavailable",):
-            self.wrong.append(str(frame))
+        if frame.get("op") == "error":
+            if frame["code"] != "store-unavailable":
+                self.wrong.append(str(frame))
+            # It comes again, as it is told to.
+            self.cut()
         if "op" in frame or not frame["type"].startswith("tako."):
             return
         if self.cursor is not None and int(frame["id"]) <= int(self.cursor):
@@ -102,6 +110,7 @@ class Tab:
 
     def cut(self) -> None:
         """The network is gone from one moment to the next."""
+        self.here = False
         if self._socket is not None:
             self._socket.transport.abort()
 

@@ -37,7 +37,7 @@ class Http3Socket:
         """Leave without a word."""
         self._socket.close()
 
-    def events(self, seconds: float = 20.0) -> Iterator[QuicEvent]:
+    def events(self, seconds: float = 60.0) -> Iterator[QuicEvent]:
         """What happens."""
         quic, until = self.quic, time.monotonic() + seconds
         while time.monotonic() < until and quic._close_event is None:

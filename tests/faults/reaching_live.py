@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+from websockets.exceptions import ConnectionClosed
 
+from tests.faults.at_once import at_once, request
 from tests.faults.live_client import LivePage
 from tests.faults.reaching import told
 from tests.sockets.server_process import ServerProcess
@@ -47,8 +48,10 @@ def call_body(server: ServerProcess) -> list[str]:
 
 def calls(server: ServerProcess) -> list[str]:
     """Thirty at once that take two seconds."""
-    with ThreadPoolExecutor(30) as threads:
-        said = list(threads.map(lambda _: told(LivePage(server).call("onSleep", 2)), range(30)))
+    body = json.dumps({"args": [2]}).encode()
+    path = "/_tako/functions/onSleep"
+    asked = [request(path, "x", body, Tako_Session=f"page-{number}") for number in range(30)]
+    said = [told(one) for one in at_once(server, asked)]
     # More of them where some have ended before the last has come.
     assert said.count("200") >= 12 + 2, said
     return sorted(set(said) - {"200"})
@@ -106,7 +109,7 @@ def leave(server: ServerProcess) -> list[str]:
     """A leave of 2,000 bytes."""
     url = f"{server.url}/_tako/connect/leave"
     body = json.dumps({"session": "s" * 2000})
-    return [told(httpx.post(url, content=body, headers={"Content-Type": "text/plain"}))]
+    return [told(httpx.post(url, content=body, headers={"Content-Type": "text/plain"}, timeout=30))]
 
 
 def _ended(page: LivePage, name: str) -> str:
@@ -117,11 +120,18 @@ def _ended(page: LivePage, name: str) -> str:
     return f"ended {one['error']['code']}"
 
 
+def _pass_a_second(server: ServerProcess) -> None:
+    """And have the server know: one that was held up hears who comes before it looks at its timers,
+    once."""
+    time.sleep(1)
+    _ = server.connected
+
+
 def never_attached(server: ServerProcess) -> list[str]:
     """A page that comes a second after its call."""
     page = LivePage(server)
     name = page.get("onChannel")
-    time.sleep(1)
+    _pass_a_second(server)
     return [_ended(page, name)]
 
 
@@ -131,17 +141,18 @@ def cut_off(server: ServerProcess) -> list[str]:
     name = page.get("onChannel")
     assert page.attach(name)["open"]
     page.cut()
-    time.sleep(1)
+    _pass_a_second(server)
     return [_ended(page, name)]
 
 
 def silence(server: ServerProcess) -> list[str]:
     """A page that answers no ping."""
     page = LivePage(server)
-    page.attach(page.get("onChannel"))
+    name = page.get("onChannel")
     began = time.monotonic()
+    page.attach(name)
     said = page.end()
-    assert 1.5 < time.monotonic() - began < 10
+    assert 1.5 < time.monotonic() - began < 60
     return ["its connection is cut, without a word" if said == "cut" else said]
 
 
@@ -169,7 +180,7 @@ def batch(server: ServerProcess) -> list[str]:
     """A POST of 3,000 bytes, beside an event stream."""
     url = f"{server.url}/_tako/connect"
     head = {"Accept": "text/event-stream"}
-    with httpx.Client(timeout=20) as client, client.stream("GET", url, headers=head) as stream:
+    with httpx.Client(timeout=60) as client, client.stream("GET", url, headers=head) as stream:
         lines = stream.iter_lines()
         opened = json.loads(next(line for line in lines if line.startswith("data:"))[5:])
         assert opened["maxBatchBytes"] == 2048
@@ -185,7 +196,8 @@ def _ahead(server: ServerProcess, size: int) -> list[str]:
     page = LivePage(server)
     name = page.get("onNever")
     page.attach(name)
-    with contextlib.suppress(ConnectionError):
+    # It may be cut off before the last of them.
+    with contextlib.suppress(ConnectionClosed):
         for _ in range(10):
             page.send(name, "send", "x" * size)
     return [page.end()]
@@ -206,8 +218,9 @@ def requests(server: ServerProcess) -> list[str]:
     page = LivePage(server)
     name = page.get("onGroup")
     page.attach(name)
-    for _ in range(20):
-        page.send(name, "subscribe", kind="text", ack=True)
+    with contextlib.suppress(ConnectionClosed):
+        for _ in range(20):
+            page.send(name, "subscribe", kind="text", ack=True)
     return [page.end()]
 
 

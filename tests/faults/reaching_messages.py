@@ -27,7 +27,7 @@ def _append(server: ServerProcess, seq: int, *values: str, **more: str) -> httpx
     return httpx.post(address, headers=headers, json=list(values), timeout=30)
 
 
-def _failed(server: ServerProcess, seconds: float = 20, *, renews: bool = False) -> list[str]:
+def _failed(server: ServerProcess, seconds: float = 60, *, renews: bool = False) -> list[str]:
     """Why it has ended, once it has."""
     until = time.monotonic() + seconds
     address = f"{server.url}/channels/news/streams/a"
@@ -69,8 +69,10 @@ def kept(server: ServerProcess) -> list[str]:
     """A page reads it after its end."""
     assert _open(server).status_code == 201
     assert _append(server, 0, "x", Stream_Closed="true").status_code == 200
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     address = f"{server.url}/channels/news/streams/a"
-    while (answer := httpx.get(address)).status_code == 200 and time.monotonic() < until:
+    while (
+        answer := httpx.get(address, timeout=30)
+    ).status_code == 200 and time.monotonic() < until:
         time.sleep(0.1)
     return [told(answer)]

@@ -63,20 +63,22 @@ def members(server: ServerProcess) -> list[str]:
         return [f"listed {names}", f"counted {listed['guests']}"]
 
 
-def _follow(one: ClientConnection, name: str) -> None:
-    """Be at the topic, and be told who is."""
-    about = {"op": "subscribe", "channel": "who", "auth": name}
-    one.send(json.dumps({**about, "ref": 1}))
-    op(one, "ack")
-    one.send(json.dumps({**about, "ref": 2, "presence": True}))
-    op(one, "synced")
+def _follow(*ones: tuple[ClientConnection, str]) -> None:
+    """All are at the topic at once, and are told who is."""
+    for one, name in ones:
+        about = {"op": "subscribe", "channel": "who", "auth": name}
+        one.send(json.dumps({**about, "ref": 1}))
+        one.send(json.dumps({**about, "ref": 2, "presence": True}))
+    for one, _ in ones:
+        op(one, "ack")
+        op(one, "synced")
 
 
 def _until(one: ClientConnection, kind: str, last: Callable[[dict[str, Any]], bool]) -> int:
     """How many messages of a kind there were, with the one that is waited for."""
     number = 0
     while True:
-        frame = json.loads(one.recv(timeout=30))
+        frame = json.loads(one.recv(timeout=60))
         if frame.get("type") == kind:
             number += 1
             if last(frame["data"]):
@@ -86,7 +88,7 @@ def _until(one: ClientConnection, kind: str, last: Callable[[dict[str, Any]], bo
 def states(server: ServerProcess) -> list[str]:
     """Twenty in a burst are told together, with the last of them."""
     with websocket(server, "/_tako/connect") as one:
-        _follow(one, "ada")
+        _follow((one, "ada"))
         for number in range(20):
             about = {"op": "presence", "channel": "who", "params": {}}
             one.send(json.dumps({**about, "state": {"x": number}}))
@@ -98,8 +100,8 @@ def guests(server: ServerProcess) -> list[str]:
     """Ten who come are told as a number, and not one by one."""
     with ExitStack() as stack:
         first = stack.enter_context(websocket(server, "/_tako/connect"))
-        _follow(first, "ada")
-        for number in range(10):
-            _follow(stack.enter_context(websocket(server, "/_tako/connect")), f"n{number}")
+        _follow((first, "ada"))
+        ten = [stack.enter_context(websocket(server, "/_tako/connect")) for _ in range(10)]
+        _follow(*((one, f"n{number}") for number, one in enumerate(ten)))
         told = _until(first, "tako.count", lambda data: data["count"] == 10)
         return ["told together" if told < 10 else f"told {told} times"]

@@ -36,12 +36,12 @@ def _signed(text: str) -> str:
 def _client(server: ServerProcess) -> Iterator[tuple[ClientConnection, str]]:
     """A connection, and its socket id."""
     url = f"ws://127.0.0.1:{server.port}/app/{KEY}?protocol=7"
-    with connect(url, max_size=None) as one:
+    with connect(url, max_size=None, open_timeout=60, ping_interval=None) as one:
         yield one, json.loads(_frame(one)["data"])["socket_id"]
 
 
 def _frame(one: ClientConnection) -> Any:
-    return json.loads(one.recv(timeout=20))
+    return json.loads(one.recv(timeout=60))
 
 
 def _subscribe(one: ClientConnection, socket_id: str, name: str, member: object = None) -> Any:
@@ -80,10 +80,10 @@ def connections(server: ServerProcess) -> list[str]:
     """The third of an app that has room for two."""
     with _client(server), _client(server):
         url = f"ws://127.0.0.1:{server.port}/app/{KEY}?protocol=7"
-        with connect(url) as third:
+        with connect(url, open_timeout=60) as third:
             _frame(third)
             try:
-                third.recv(timeout=20)
+                third.recv(timeout=60)
             except ConnectionClosed as closed:
                 assert closed.rcvd is not None
                 return [f"close {closed.rcvd.code}"]
@@ -127,10 +127,10 @@ def user_info(server: ServerProcess) -> list[str]:
 
 
 def client_events(server: ServerProcess) -> list[str]:
-    """The third of a client that may send two a second."""
+    """Twenty at once of a client that may send two a second."""
     with _client(server) as (one, socket_id):
         _subscribe(one, socket_id, "private-x")
-        for _ in range(3):
+        for _ in range(20):
             one.send(json.dumps({"event": "client-x", "channel": "private-x", "data": {}}))
         return [_error(_frame(one))]
 

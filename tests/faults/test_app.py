@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import socket
 import threading
 import time
 from collections import Counter
@@ -14,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.adapters.authorize_http import UNKNOWN_INTERVAL
 from takotwist.adapters.concurrency_limit import share
 from tests.faults.app_that_fails import TOKEN, FailingApp
+from tests.faults.at_once import at_once, request
 from tests.faults.seen import say
 from tests.faults.watching import cpu_seconds, publish
 from tests.sockets.readers import SseReader
@@ -61,26 +59,15 @@ class AppCase(SynchronousTestCase):
         return answer
 
     def ask_all(self, paths: list[str]) -> Counter[tuple[int, str]]:
-        """Those of many at once: by one thread, which is no load of its own."""
-        ones = []
-        for _ in paths:
-            one = socket.create_connection(("127.0.0.1", self.server.port), timeout=60)
-            self.addCleanup(one.close)
-            ones.append(one)
-        for one, path in zip(ones, paths, strict=True):
-            head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer member\r\n"
-            one.sendall(f"{head}Connection: close\r\n\r\n".encode())
-        return Counter(map(self._answer, ones))
-
-    def _answer(self, one: socket.socket) -> tuple[int, str]:
-        answer = http.client.HTTPResponse(one)
-        answer.begin()
-        text = answer.read()
-        one.close()
-        if answer.status == 503:
-            self.assertIsNotNone(answer.getheader("Retry-After"))
-        self.assertNotIn(b"secrets", text)
-        return answer.status, json.loads(text).get("code", "")
+        """Those of many at once."""
+        said: Counter[tuple[int, str]] = Counter()
+        for answer in at_once(self.server, [request(path, "member") for path in paths]):
+            self.assertNotIn("secrets", answer.text)
+            if answer.status_code == 503:
+                self.assertIn("Retry-After", answer.headers)
+            refused = answer.status_code >= 400
+            said[answer.status_code, answer.json()["code"] if refused else ""] += 1
+        return said
 
     def crowd(self, count: int) -> Counter[tuple[int, str]]:
         """The answers of so many requests at once, each about a room of its own: what asks
@@ -103,7 +90,7 @@ class AppTests(AppCase):
             began = time.monotonic()
             answers = self.crowd(16)
             took = time.monotonic() - began
-            publish(self.server, {"n": number}, seconds=30)
+            publish(self.server, {"n": number})
             reader.read_until(number + 1)
             say(
                 f"the app: {way}; 16 clients at once",

@@ -117,7 +117,9 @@ class SocketBombTests(SynchronousTestCase):
 
         def asks() -> None:
             try:
-                with connect(f"ws://127.0.0.1:{self.port}/") as ws:
+                with connect(
+                    f"ws://127.0.0.1:{self.port}/", open_timeout=60, ping_interval=None
+                ) as ws:
                     while not over.wait(0.02):
                         began, used = time.monotonic(), cpu_seconds(self.process.pid)
                         ws.send("x" * 5000)

@@ -32,7 +32,7 @@ class MemoryTests(HostileCase):
     def let_go(self, held: list[socket.socket]) -> None:
         """The server ends all of these connections by itself."""
         for one in held:
-            self.ends(one, 30)
+            self.ends(one, 90)
 
     def test_stalled_bodies(self) -> None:
         """120 bodies of a megabyte that never end: what is held is bounded, and then let go."""

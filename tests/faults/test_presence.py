@@ -138,7 +138,8 @@ class PresenceCase(SynchronousTestCase):
         truth = set(tabs)
 
         def agree() -> bool:
-            return all(each.members == truth for of in tabs.values() for each in of)
+            # What one that is cut still has in its hands is of no moment, until it is back.
+            return all(each.here and each.members == truth for of in tabs.values() for each in of)
 
         if not await until(agree, QUIET):
             for of in tabs.values():
@@ -167,6 +168,11 @@ class WorkersTests(PresenceCase):
 
     def add_servers(self) -> None:
         self.add_server(f"{FAST}drain_seconds = 1\n")
+
+    def begin(self, server: ServerProcess) -> None:
+        super().begin(server)
+        # One that ends before all have been ready ends the server.
+        wait_until(lambda: "ready, with 3 workers" in server.log, "all workers", QUIET)
 
     def kill(self) -> None:
         if self._killed == 2:

@@ -133,7 +133,7 @@ def finish(
     for reader in reading:
         reader.last = last
     for reader in reading:
-        reader.join(60)
+        reader.join(120)
         if reader.failure is not None:
             raise reader.failure
         test.assertFalse(reader.is_alive(), "a message that does not come")

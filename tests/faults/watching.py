@@ -27,7 +27,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def publish(server: ServerProcess, data: Any, *, seconds: float = 10.0) -> str:
+def publish(server: ServerProcess, data: Any, *, seconds: float = 60.0) -> str:
     """Publish one message to the chat's lobby; its id.
 
     :raises AssertionError: it is not acknowledged.
@@ -129,7 +129,7 @@ class Reading(threading.Thread):
         finally:
             reader.close()
 
-    def reach(self, last: int, seconds: float = 30.0) -> None:
+    def reach(self, last: int, seconds: float = 120.0) -> None:
         """Read up to the message `last`, and be done.
 
         :raises AssertionError: it does not come. :raises BaseException: what went wrong.
@@ -141,7 +141,7 @@ class Reading(threading.Thread):
             raise self.failure
         assert not self.is_alive(), f"{last} does not come; the last was {self.reader.cursor}"
 
-    def finish(self, last: int, seconds: float = 30.0) -> list[int]:
+    def finish(self, last: int, seconds: float = 120.0) -> list[int]:
         """`reach`; all ids that were seen.
 
         :raises AssertionError: not each came once and in order.
