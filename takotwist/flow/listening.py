@@ -42,6 +42,7 @@ class Listening:
     :ivar take: called with the type and the data of each message, in order.
     :ivar again: called when it begins, and when something may have been missed.
     :ivar cursor: where it begins each time; `None` for what comes from then on.
+    :ivar live: called each time it began, when all that was there at the beginning was taken.
     :ivar at_once: what it says is about what is handed to others in the same turn; else it is
         taken when all of that has been handed, and may end subscriptions.
     :ivar id: of the message that `take` is called with.
@@ -54,6 +55,7 @@ class Listening:
     take: Callable[[str, bytes], object]
     again: Callable[[], object]
     cursor: int | None = None
+    live: Callable[[], None] | None = None
     at_once: bool = True
     id: int = attrs.field(default=0, init=False)
     _subscription: Subscription | None = attrs.field(default=None, init=False)
@@ -67,7 +69,9 @@ class Listening:
         queue = SendQueue(JOINED_BYTES, self.flush_batch)
         queue.connect(FORM, self._write, at_once=self.at_once)
         window_us = self.lifecycle.replay_window_ms * 1000
-        mine = Subscription(self.topic, window_us, queue, self._opened, self._ended)
+        mine = Subscription(
+            self.topic, window_us, queue, self._opened, self._ended, on_live=self.live
+        )
         self._subscription = mine
         self.attacher.attach(mine)
         ensureDeferred(self._begin(mine))

@@ -22,9 +22,6 @@ from takotwist.flow.attach import Attacher
 from takotwist.flow.listening import Listening
 from takotwist.flow.publish import PublisherService
 
-#: Seconds after which what was known before a beginning anew, and was not said again, is gone.
-STALE_SECONDS = 2.0
-
 
 @attrs.define(slots=True, eq=False)
 class RosterMembers:
@@ -55,6 +52,7 @@ class RosterMembers:
             self._take,
             self._again,
             EVERYTHING,
+            self._drop_stale,
         )
 
     def start(self) -> None:
@@ -67,15 +65,14 @@ class RosterMembers:
 
     def _again(self) -> None:
         self._stale = {(on, one) for one, nodes in self._view.members.items() for on in nodes}
-        if self._stale:
-            when = self.publishing.seconds() + STALE_SECONDS
-            self.attacher.deadlines.at(when, self._drop_stale)
 
     def _drop_stale(self) -> None:
+        """The list is whole: who was known before, and was not said again, has gone."""
         stale, self._stale = self._stale, set()
         for on, subject in stale:
             self._view.apply(0, LEAVE, say(on, subject=subject))
-        self._show({subject for _, subject in stale})
+        if stale:
+            self._show({subject for _, subject in stale})
 
     def _take(self, kind: str, data: bytes) -> None:
         change = self._view.apply(self._listening.id, kind, data)
