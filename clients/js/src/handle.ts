@@ -18,7 +18,7 @@ export function createHandle(
   options: ChannelOptions,
   subscribe: () => Subscription,
   history: (until: AbortSignal, options?: HistoryOptions) => Promise<HistoryPage>,
-  presenceOf: (room: () => Subscription, until: AbortSignal) => Presence,
+  presenceOf: (room: () => Subscription | undefined, until: AbortSignal) => Presence,
 ): Channel {
   const { credentials, onGone, bufferSize = 1000 } = options;
   const handlers = new Set<Handler>();
@@ -46,10 +46,10 @@ export function createHandle(
     subscription.attach(listener);
   }
 
-  /** The subscription that makes one a member; of a channel that is closed, one that does nothing. */
-  function room(): Subscription {
+  /** The subscription that makes one a member; none of a channel that was closed before it began. */
+  function room(): Subscription | undefined {
     start();
-    return subscription ?? subscribe();
+    return subscription;
   }
 
   function deliver(message: Incoming): void {

@@ -112,7 +112,7 @@ export function createPresence(
   environment: Environment,
   credentials: Credentials | undefined,
   roster: () => Subscription,
-  room: () => Subscription,
+  room: () => Subscription | undefined,
   until: AbortSignal,
 ): Presence {
   const view = createRosterView();
@@ -174,7 +174,7 @@ export function createPresence(
 
   function say(): void {
     waiting = false;
-    room().say(said);
+    room()?.say(said);
     cancelUpdate = environment.later(UPDATE_MS, () => {
       cancelUpdate = undefined;
       if (waiting) say();
@@ -193,7 +193,7 @@ export function createPresence(
       return view.members;
     },
     get me() {
-      const subject = subscription?.subject() ?? room().subject();
+      const subject = subscription?.subject() ?? room()?.subject();
       return view.members.find((member) => member.subject === subject);
     },
     get guests() {

@@ -131,6 +131,29 @@ describe("presence", () => {
   });
 });
 
+test.each([false, true])("of a channel that was closed follows nobody and leaves nothing behind: followed before: %s", async (before) => {
+  const world = new World();
+  const said: string[] = [];
+  const client = createClient({ ...world.environment, explain: (text) => void said.push(text), url: "https://x.example" });
+  const channel = client.channel("chat", { params });
+  if (before) {
+    channel.presence.subscribe(() => {});
+    await world.accept();
+  }
+  channel.close();
+  await world.settle();
+  const { presence } = channel;
+  const { length } = world.sockets;
+  expect([presence.me, presence.members, presence.guests, presence.synced]).toEqual([undefined, [], 0, false]);
+  presence.update({ x: 1 });
+  presence.on("join", () => said.push("join"))();
+  presence.subscribe(() => said.push("changed"))();
+  await world.settle();
+  expect([world.sockets.length, world.requests.length, world.timers.size, world.sleepers.size]).toEqual([length, 0, 0, 0]);
+  await world.advance(60_000);
+  expect(said).toEqual([]);
+});
+
 test("over SSE the roster is a stream of its own, and a state is a request in the stream's name", async () => {
   const world = new World();
   const channel = createClient({ ...world.environment, url: "https://x.example", transport: "sse" }).channel("chat", { params });
