@@ -26,7 +26,7 @@ function examples(): { name: string; text: string }[] {
     );
 }
 
-test("every example compiles", { timeout: 60_000 }, () => {
+test("every example compiles", { timeout: 180_000 }, () => {
   const all = examples();
   expect(all.length).toBeGreaterThan(4);
   rmSync(FOLDER, { recursive: true, force: true });
