@@ -22,6 +22,14 @@ from tests.browser.chromium import PROGRAMS
 
 DRIVER = Path(__file__).with_name("driver.mjs")
 
+#: Seconds. A client that was cut may wait for half a minute before it tries again, and whoever
+#: runs beside us may make the machine slow: what becomes true is true much sooner, and only what
+#: never does takes as long.
+PATIENCE = 90.0
+
+#: The same of a script that a page runs to its end, such as one that sends some thousand messages.
+RUN_PATIENCE = 180.0
+
 #: What Chromium itself prints of a request or a WebSocket that failed, whatever the page
 #: does about it: no script can keep it quiet.
 _OF_THE_NETWORK = re.compile(
@@ -36,16 +44,21 @@ class Browser:
     """
 
     def __init__(self, *trusted: Path) -> None:
+        program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+        if program is None:
+            raise AssertionError(f"one of {', '.join(PROGRAMS)} must be installed")
         self._home = Path(tempfile.mkdtemp(prefix="tako-browser-"))
         for authority in trusted:
             NssStore(self._home / CHROME_DATABASE).add(authority)
         self._process = subprocess.Popen(
             ["node", str(DRIVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-        if program is None:
-            raise AssertionError(f"one of {', '.join(PROGRAMS)} must be installed")
-        self.tell("launch", program=program, home=str(self._home))
+        try:
+            self.tell("launch", program=program, home=str(self._home))
+        except AssertionError:
+            # Nobody has what was not made, to close it.
+            self.close()
+            raise
 
     def tell(self, command: str, **given: Any) -> Any:
         """Carry out a command of the driver; its value.
@@ -80,7 +93,7 @@ class Browser:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.close()
         try:
-            self._process.wait(20)
+            self._process.wait(PATIENCE)
         finally:
             self._process.kill()
             self._process.wait()
@@ -95,19 +108,27 @@ class Page:
     browser: Browser
     number: int
 
-    def run(self, script: str) -> Any:
-        """The value of an expression, awaited where it is a promise."""
-        return self.browser.tell("run", page=self.number, script=script)
+    def run(self, script: str, seconds: float = RUN_PATIENCE) -> Any:
+        """The value of an expression, awaited where it is a promise.
 
-    def until(self, script: str, seconds: float = 30.0) -> Any:
+        :raises AssertionError: it threw, or did not end; says what the console has.
+        """
+        return self._ask("run", script, seconds)
+
+    def until(self, script: str, seconds: float = PATIENCE) -> Any:
         """Wait until an expression is true; its value.
 
         :raises AssertionError: it did not become so; says what the console has.
         """
+        return self._ask("until", script, seconds)
+
+    def _ask(self, command: str, script: str, seconds: float) -> Any:
         try:
-            return self.browser.tell("until", page=self.number, script=script, seconds=seconds)
-        except AssertionError as late:
-            raise AssertionError(f"{late}\nuntil: {script}\nconsole: {self.said}") from None
+            return self.browser.tell(command, page=self.number, script=script, seconds=seconds)
+        except AssertionError as failed:
+            # A whole library may be run.
+            shown = script if len(script) < 2000 else f"{script[:2000]}..."
+            raise AssertionError(f"{failed}\n{command}: {shown}\nconsole: {self.said}") from None
 
     def go(self, url: str) -> None:
         """Follow a link: the page is left, and may be kept to go back to."""

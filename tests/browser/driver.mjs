@@ -27,21 +27,53 @@ const SWITCHES = [
   "about:blank",
 ];
 
+/** A step of Chromium's own, such as to start or to load a page; long, as the machine may be busy. */
+const STEP_MS = 90_000;
+
 let child;
 let browser;
 let context;
 const pages = [];
 
+/** What `work` gives. @throws Error where that takes longer than `seconds`; says `more()` */
+async function within(seconds, work, more = () => "") {
+  let timer;
+  const over = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not within ${seconds} s${more()}`)), seconds * 1000);
+  });
+  try {
+    return await Promise.race([work, over]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Chromium may fail to start for once, and it is no test's subject that it does. */
+async function launch({ program, home }) {
+  for (let tries = 3; ; tries--) {
+    try {
+      return await start(program, home, join(home, `profile-${tries}`));
+    } catch (error) {
+      await quit();
+      if (tries === 1) throw error;
+      console.error(`Chromium did not start, once more: ${error.message}`);
+    }
+  }
+}
+
 /**
  * Started here and not by Playwright, whose own browsers never hide a page: such a
  * page cannot be frozen.
  */
-async function launch({ program, home }) {
-  const profile = `--user-data-dir=${join(home, "profile")}`;
+async function start(program, home, profile) {
   // Chromium looks in HOME for the certificates to trust.
-  child = spawn(program, [profile, ...SWITCHES], { env: { ...process.env, HOME: home }, stdio: ["ignore", "ignore", "pipe"] });
+  child = spawn(program, [`--user-data-dir=${profile}`, ...SWITCHES], {
+    env: { ...process.env, HOME: home },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
   let said = "";
-  const address = await new Promise((resolve, reject) => {
+  const listening = new Promise((resolve, reject) => {
+    child.on("error", reject);
     child.on("exit", () => reject(new Error(`Chromium ended: ${said}`)));
     child.stderr.on("data", (data) => {
       said = (said + data).slice(-4000);
@@ -49,13 +81,17 @@ async function launch({ program, home }) {
       if (found) resolve(found[1]);
     });
   });
-  browser = await chromium.connectOverCDP(address, { noDefaults: true });
+  const address = await within(STEP_MS / 1000, listening, () => `: ${said}`);
+  browser = await chromium.connectOverCDP(address, { noDefaults: true, timeout: STEP_MS });
   [context] = browser.contexts();
+  context.setDefaultTimeout(STEP_MS);
 }
 
 async function quit() {
   await browser?.close();
-  if (!child || child.exitCode !== null) return;
+  browser = undefined;
+  // Without a number it never ran.
+  if (!child?.pid || child.exitCode !== null || child.signalCode !== null) return;
   const gone = new Promise((resolve) => child.on("exit", resolve));
   child.kill("SIGKILL");
   await gone;
@@ -107,19 +143,21 @@ async function crash({ page }) {
  */
 async function until({ page, script, seconds }) {
   const { page: tab } = pages[page];
-  const late = Symbol();
-  const over = sleep(seconds * 1000, late, { ref: false });
   let thrown = "";
-  for (;;) {
-    const answer = tab.evaluate(script).then(
-      (value) => ((thrown = ""), value),
-      (error) => void (thrown = `: ${error.message ?? error}`),
-    );
-    const value = await Promise.race([over, answer]);
-    if (value === late) throw new Error(`not within ${seconds} s${thrown}`);
-    if (value) return value;
-    await sleep(50);
-  }
+  let over = false;
+  const asking = async () => {
+    while (!over) {
+      try {
+        const value = await tab.evaluate(script);
+        if (value) return value;
+        thrown = "";
+      } catch (error) {
+        thrown = `: ${error.message ?? error}`;
+      }
+      await sleep(50);
+    }
+  };
+  return within(seconds, asking(), () => thrown).finally(() => (over = true));
 }
 
 const COMMANDS = {
@@ -127,7 +165,7 @@ const COMMANDS = {
   open,
   lifecycle,
   crash,
-  run: ({ page, script }) => pages[page].page.evaluate(script),
+  run: ({ page, script, seconds }) => within(seconds, pages[page].page.evaluate(script)),
   until,
   go: async ({ page, url }) => void (await pages[page].page.goto(url)),
   // Only until it is shown: what comes out of the browser's cache loads nothing.
