@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import attrs
 
-from tests.browser.driven import Browser, Page
+from tests.browser.driven import PATIENCE, Browser, Page
 
 #: The same client as the page's own, so its subscription is the page's.
 _RECORD = """(async () => {
@@ -63,13 +63,13 @@ class ChatPage:
         """Publish in this order, without waiting for the answers."""
         self.page.run(f"void {json.dumps(texts)}.forEach(say)")
 
-    def wait_answered(self, count: int, seconds: float = 30.0) -> None:
+    def wait_answered(self, count: int, seconds: float = PATIENCE) -> None:
         """Wait until so many publishes have an answer, and see that none was refused."""
         answers = self.page.until(f"answers.length >= {count} && answers", seconds)
         refused = [answer for answer in answers if not answer.isdigit()]
         assert not refused, refused
 
-    def wait_told(self, count: int, seconds: float = 30.0) -> list[str]:
+    def wait_told(self, count: int, seconds: float = PATIENCE) -> list[str]:
         """Wait until so many messages have come; their texts.
 
         :raises AssertionError: some came twice, out of order, or after a reset.
@@ -80,7 +80,7 @@ class ChatPage:
         assert all(one < other for one, other in pairwise(ids)), ids
         return [one["text"] for one in told]
 
-    def wait_state(self, state: str, seconds: float = 30.0) -> None:
+    def wait_state(self, state: str, seconds: float = PATIENCE) -> None:
         """Wait until the page shows that the channel is in this state."""
         self.page.until(f"document.getElementById('state').dataset.state === '{state}'", seconds)
 

@@ -67,9 +67,9 @@ class PeopleTests(ChatTests):
             page.until(f"{here} === '2 people here'")
         bob.run("void document.getElementById('say').dispatchEvent(new Event('input'))")
         self.one.page.until(f"{typing} === 'bob is typing…'")
-        self.one.page.until(f"{typing}.trim() === ''", 20)
+        self.one.page.until(f"{typing}.trim() === ''")
         bob.run("void (location.href = 'about:blank')")
-        self.one.page.until(f"{here} === 'only you here'", 30)
+        self.one.page.until(f"{here} === 'only you here'")
         for tab in (self.one, self.other):
             self.assertEqual(tab.page.errors, [])
         self.server.assert_clean()

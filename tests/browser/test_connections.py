@@ -81,7 +81,7 @@ class ConnectionTests(ServedCase):
             closed.close()
             gone_on.run("void (location.href = 'about:blank')")
             tidy.run("channels.forEach((one) => one.close())")
-            wait_until(lambda: self.server.connected == 0, "no connection", 10)
+            wait_until(lambda: self.server.connected == 0, "no connection")
             self.assertEqual(self.topics(), [])
             tidy.close()
         self.server.assert_clean()

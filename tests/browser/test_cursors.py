@@ -38,7 +38,7 @@ class CursorTests(SynchronousTestCase):
     def assert_points(self, page: Page, x: float, y: float) -> None:
         """The other's pointer comes to rest there."""
         near = f"Math.abs({_PLACE}[0] - {x}) < 1 && Math.abs({_PLACE}[1] - {y}) < 1"
-        page.until(f"{_POINTERS}.length === 1 && {near}", 15)
+        page.until(f"{_POINTERS}.length === 1 && {near}")
 
     def test_board(self) -> None:
         """A pointer is seen in the other tab, at its last place, also after the server was
@@ -67,5 +67,5 @@ class CursorTests(SynchronousTestCase):
         for tab in (elsewhere, watcher, mover):
             self.assertEqual(tab.errors, [])
         mover.run("void (location.href = 'about:blank')")
-        watcher.until(f"{_POINTERS}.length === 0", 25)
+        watcher.until(f"{_POINTERS}.length === 0")
         self.server.assert_clean()

@@ -70,7 +70,7 @@ class CutTests(SynchronousTestCase):
         self.assertFalse(backend.is_alive(), "the backend hangs")
         writer.wait_answered(FROM_THE_PAGE, SECONDS + 60)
         for tab in (writer, reader):
-            texts = tab.wait_told(MESSAGES, 60)
+            texts = tab.wait_told(MESSAGES)
             self.assertEqual(len(texts), MESSAGES)
             for who, count in (("app", of_the_app), ("page", FROM_THE_PAGE)):
                 of_them = [text for text in texts if text.startswith(who)]

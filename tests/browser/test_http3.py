@@ -22,7 +22,7 @@ from takotwist.tls.certificate import short_lived_certificate
 from tests.browser.chromium import Chromium, Report
 
 PAGE = Path(__file__).with_name("http3_page.html")
-TIMEOUT = 60
+TIMEOUT = 120
 BIG = 3_000_000
 
 

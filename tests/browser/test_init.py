@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,10 +39,8 @@ class Project(DevProcess):
         for name in ("tako.toml", "vite.config.js", "package.json"):
             file = self.folder / name
             if file.exists():
-                text = file.read_text()
-                for port in ("3000", "5173"):
-                    text = text.replace(port, str(self.app_port))
-                file.write_text(text)
+                # In one go: the port itself may have one of them in it.
+                file.write_text(re.sub("3000|5173", str(self.app_port), file.read_text()))
 
 
 class TemplateTests(SynchronousTestCase):

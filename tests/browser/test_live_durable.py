@@ -59,7 +59,7 @@ class DurableTests(ServedCase):
         self.server.stop()
         self.server.start()
         # Of another process its page knows nothing; it comes back by its cursor.
-        page.until("ends.length === 1", 90)
+        page.until("ends.length === 1")
         other = self.page(f"'{middle}'")
         self.publish(other, 20, 5)
         other.until("heard.length === 15")

@@ -53,7 +53,7 @@ class LeavingTests(ServedCase):
     def assert_ended(self, count: int) -> None:
         """So many channels have ended at the server, and soon: it waits a minute for who is cut."""
         other = self.browser.open(f"{self.server.url}/")
-        wait_until(lambda: other.run(ENDED) == count, f"{count} ended", 10)
+        wait_until(lambda: other.run(ENDED) == count, f"{count} ended", 30)
 
     def test_left(self) -> None:
         """A tab that is closed ends its channels at once, on an event stream and on a WebSocket."""

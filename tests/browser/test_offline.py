@@ -84,7 +84,7 @@ class OfflineTests(ServedCase):
         first.until("window.room")
         self.channels.start()
         for page in (first, second):
-            page.until("seen.includes('three') && seen.includes('of the other')", 60)
+            page.until("seen.includes('three') && seen.includes('of the other')")
         stored = self.stored()
         self.assertEqual([data for data in stored if data in mine], mine)
         self.assertEqual(sorted(stored), sorted(["before", "of the other", *mine]))
@@ -105,7 +105,8 @@ class OfflineTests(ServedCase):
             sorted([["of the other", "answered"], *([data, "stored"] for data in mine)]),
         )
         second.until("kept().then((count) => count === 0)")
-        self.assertEqual(self.channels.connected, 1)
+        # Until the shared WebSocket is there an event stream stands in for it.
+        wait_until(lambda: self.channels.connected == 1, "one connection")
         for page in (first, second):
             # Of a POST that was tried while an event stream stood in for the WebSocket.
             self.assertEqual([line for line in page.errors if "status of 401" not in line], [])

@@ -100,7 +100,7 @@ class HookTests(ServedCase):
         self.number += 1
 
     def shows(self, page: Page, text: str) -> None:
-        page.until(f"document.querySelector('p')?.textContent === {json.dumps(text)}", 60)
+        page.until(f"document.querySelector('p')?.textContent === {json.dumps(text)}")
 
     def test_written(self) -> None:
         """The server killed, the page reloaded, a second one that comes late: each shows exactly

@@ -56,12 +56,12 @@ class TabTests(ServedCase):
 
     def assert_whole(self, page: Page, first: int = 0) -> None:
         """It is given all, from `first` on, once and in order."""
-        page.until(f"window.seen.at(-1) === {self.published - 1}", 60)
+        page.until(f"window.seen.at(-1) === {self.published - 1}")
         self.assertEqual(page.run("window.seen"), list(range(first, self.published)))
 
     def assert_one(self) -> None:
         """The server has one connection, and one tab leads."""
-        wait_until(lambda: self.server.connected == 1, "one connection", 30)
+        wait_until(lambda: self.server.connected == 1, "one connection")
 
     def test_two(self) -> None:
         """The second tab has no connection of its own, and what it publishes is stored once and
@@ -88,7 +88,7 @@ class TabTests(ServedCase):
         first.until("window.room?.state === 'open'")
         self.publish(5)
         self.assert_whole(second)
-        first.until(f"window.seen.at(-1) === {self.published - 1}", 60)
+        first.until(f"window.seen.at(-1) === {self.published - 1}")
         self.assert_one()
         for page in (first, second):
             self.assertEqual(page.errors, [])

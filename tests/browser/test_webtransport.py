@@ -25,7 +25,7 @@ from takotwist.tls.certificate import short_lived_certificate
 from tests.browser.chromium import Chromium, Report
 
 PAGE = Path(__file__).with_name("webtransport_page.html")
-TIMEOUT = 60
+TIMEOUT = 120
 
 
 class Server:

@@ -56,11 +56,11 @@ class ChannelTests(SynchronousTestCase):
         page.until("window.room.state === 'reconnecting'")
         self.server.start()
         self.publish(201, 100)
-        page.until("window.seen.length === 301", 60)
+        page.until("window.seen.length === 301")
         self.server.kill()
         self.server.start()
         self.publish(301, 100)
-        page.until("window.seen.length === 401", 60)
+        page.until("window.seen.length === 401")
         self.assertEqual(page.run("window.seen"), list(range(401)))
         # What Chromium itself says of the tries while the server was away is no error of ours.
         tries = "Failed to establish a connection to "

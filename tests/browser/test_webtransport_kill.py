@@ -38,7 +38,7 @@ class KillTests(SynchronousTestCase):
         """Three times, each after another silence."""
         page, took, beyond = self.page, list[float](), list[float]()
         for count, silence in enumerate((0.0, 3.0, 8.0)):
-            page.until("window.room?.state === 'open' && window.club.state === 'open'", 60)
+            page.until("window.room?.state === 'open' && window.club.state === 'open'")
             # After a message the first wait is a short one again.
             with self.server.private() as private:
                 body = {"type": "msg", "data": {"n": count}}
@@ -50,8 +50,8 @@ class KillTests(SynchronousTestCase):
             self.server.kill()
             self.server.start()
             served = time.monotonic()
-            page.until("window.states.length > window.counted", 60)
-            page.until("window.room.state === 'open'", 60)
+            page.until("window.states.length > window.counted")
+            page.until("window.room.state === 'open'")
             took.append(time.monotonic() - served)
             beyond.append(took[-1] - (served - killed))
         say("back after kill -9, in seconds", ", ".join(f"{one:.2f}" for one in took))

@@ -68,7 +68,7 @@ class Endpoint:
 
     def __init__(self, server: ServerProcess, extensions: str = "") -> None:
         self.room = f"r{next(_numbers)}"
-        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         lines = [
             f"GET {self.target()} HTTP/1.1",

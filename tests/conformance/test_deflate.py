@@ -98,7 +98,7 @@ class DeflateTests(SynchronousTestCase):
                     self.assertEqual(set(agreed), set(case.agreed.split()), case.number)
                     for message in case.messages(size):
                         websocket.send(message)
-                        assert websocket.recv(30) == message, (case.number, size)
+                        assert websocket.recv(60) == message, (case.number, size)
                         sent += 1
                     connections += 1
         say(

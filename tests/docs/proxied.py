@@ -137,7 +137,7 @@ class Proxied(SynchronousTestCase):
         url = f"wss://localhost:{self.port}/channels/chat"
         origin: Any = self.origin
         async with (
-            asyncio.timeout(30),
+            asyncio.timeout(90),
             connect(self.origin, ca_file=str(self.certificate)) as client,
             websockets.connect(url, ssl=self.trust, origin=origin) as connection,
         ):
@@ -169,7 +169,7 @@ class Proxied(SynchronousTestCase):
                 lines.write(f'{{"type":"msg","data":"line {number}"}}\n')
                 lines.flush()
                 self.heard(name, f"line {number}")
-        self.assertEqual(publishing.wait(20), 0)
+        self.assertEqual(publishing.wait(60), 0)
 
     def test_quiet_and_a_restart(self) -> None:
         """A stream that says nothing for longer than the proxy waits is kept by its keepalives; in
@@ -181,7 +181,7 @@ class Proxied(SynchronousTestCase):
         self.heard("quiet", "still here")
         self.running.stop(self.server)
         # Curl would say so, were it cut in the middle of a chunk.
-        self.assertEqual(quiet.wait(20), 0)
+        self.assertEqual(quiet.wait(60), 0)
         last = self.running.said("quiet").rpartition("id: ")[2].split("\n")[0]
         self.assertIn(self.curl("/_tako/health", "-w", "%{http_code}")[-3:], ("502", "503"))
         self.running.serve()

@@ -109,7 +109,8 @@ class Running:
     def said(self, name: str) -> str:
         """What a started command has printed so far."""
         path = self.folder / name
-        return path.read_text() if path.exists() else ""
+        # What is being written may end within a character.
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def serve(self, command: str = "tako serve") -> subprocess.Popen[bytes]:
         """Start the server and wait until it is ready."""
@@ -133,13 +134,13 @@ class Running:
         """Stop one process and all that it started."""
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+        process.wait(60)
         self._processes.remove(process)
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """Kill one process and all that it started, such as the program behind a shell."""
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(30)
+        process.wait(60)
         self._processes.remove(process)
 
     def close(self) -> None:
@@ -147,5 +148,5 @@ class Running:
         for process in list(self._processes):
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait(30)
+            process.wait(60)
         self._temporary.cleanup()

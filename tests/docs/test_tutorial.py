@@ -53,7 +53,7 @@ class TestTutorial(SynchronousTestCase):
         return watching
 
     def next_data(self, watching: Subscription) -> Any:
-        event = watching.next(timeout=20)
+        event = watching.next(timeout=60)
         assert isinstance(event, Message)
         return event.type, event.data
 
@@ -74,11 +74,11 @@ class TestTutorial(SynchronousTestCase):
         """A bid goes to everybody, under the name of who was logged in; a low one to nobody."""
         self.running.serve(command("serve"))
         ada, bob = self.watch("ada"), self.watch("bob")
-        ada.publish("bid", {"amount": 100, "bidder": "somebody else"}, timeout=20)
+        ada.publish("bid", {"amount": 100, "bidder": "somebody else"}, timeout=60)
         for watching in (ada, bob):
             self.assertEqual(self.next_data(watching), ("bid", {"amount": 100, "bidder": "ada"}))
         with self.assertRaises(VerifyRejected) as caught:
-            bob.publish("bid", {"amount": 100}, timeout=20)
+            bob.publish("bid", {"amount": 100}, timeout=60)
         self.assertIn("100", str(caught.exception))
         printed = self.running.run(command("close"))
         self.assertRegex(printed, r"stored as \d+")
@@ -88,12 +88,12 @@ class TestTutorial(SynchronousTestCase):
         """What is said while the server is down arrives after it, once."""
         server = self.running.serve(command("serve"))
         ada, bob = self.watch("ada"), self.watch("bob")
-        ada.publish("bid", {"amount": 1}, timeout=20)
+        ada.publish("bid", {"amount": 1}, timeout=60)
         self.next_data(ada), self.next_data(bob)
         self.running.stop(server)
         eventually(lambda: ada.state.value != "open", "the cut is noticed")
         server = self.running.serve(command("serve"))
-        ada.publish("bid", {"amount": 2}, timeout=30)
+        ada.publish("bid", {"amount": 2}, timeout=60)
         self.assertEqual(self.next_data(bob), ("bid", {"amount": 2, "bidder": "ada"}))
         with self.assertRaises(TimeoutError):
             bob.next(timeout=0.3)

@@ -85,7 +85,7 @@ class _Quiet(Site):
 class AppElsewhereCase(TestCase):
     """One example, running."""
 
-    timeout = 60
+    timeout = 120
     folder: str
     arguments: tuple[str, ...]
 

@@ -22,7 +22,7 @@ class ChatWorkersTests(SynchronousTestCase):
         server = example_server("chat", arguments=("--workers", "2"))
         self.addCleanup(server.close)
         server.start()
-        login = httpx.post(f"{server.url}/login", json={"name": "ada"}, timeout=30)
+        login = httpx.post(f"{server.url}/login", json={"name": "ada"}, timeout=60)
         cookie = {"Cookie": f"chat_session={login.cookies['chat_session']}"}
         everybody: list[Subscription] = []
         for _ in range(SUBSCRIBERS):
@@ -37,15 +37,15 @@ class ChatWorkersTests(SynchronousTestCase):
             self.addCleanup(one.close)
             everybody.append(one)
         for number, one in enumerate(everybody):
-            one.publish("said", {"text": f"from {number}"}, timeout=30)
+            one.publish("said", {"text": f"from {number}"}, timeout=60)
         texts = [f"from {number}" for number in range(SUBSCRIBERS)]
         for one in everybody:
             seen = []
             while len(seen) < len(texts):
-                event = one.next(timeout=30)
+                event = one.next(timeout=60)
                 assert isinstance(event, Message)
                 seen.append(event.data["text"])
             self.assertEqual(seen, texts)
-        kept = httpx.get(f"{server.url}/messages/lobby", headers=cookie, timeout=30).json()
+        kept = httpx.get(f"{server.url}/messages/lobby", headers=cookie, timeout=60).json()
         self.assertEqual([one["text"] for one in kept], texts)
         server.assert_clean()
