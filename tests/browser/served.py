@@ -11,7 +11,7 @@ from typing import ClassVar
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.browser.driven import Browser
-from tests.sockets.server_process import FAST, ServerProcess
+from tests.sockets.server_process import FAST, ServerProcess, wait_until
 
 #: Adds the folder of `BLANK` to a configuration.
 PAGES = '\n[app]\npages = "pages"\n'
@@ -42,3 +42,11 @@ class ServedCase(SynchronousTestCase):
         self.server.start()
         self.browser = Browser(*([self.server.authority] if self.tls else []))
         self.addCleanup(self.browser.close)
+
+    def assert_connected(self, count: int) -> None:
+        """So many connections come to be: until a WebSocket is there, which a busy machine may
+        take its time for, event streams stand in for it."""
+        wait_until(
+            lambda: self.server.connected == count,
+            lambda: f"{count} connections; there are {self.server.connected}",
+        )

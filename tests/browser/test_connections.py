@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from tests.browser.driven import Page
 from tests.browser.served import BLANK, PAGES, ServedCase
-from tests.sockets.server_process import FAST, wait_until
+from tests.sockets.server_process import FAST
 
 #: Opens a channel for each room and waits until all are open.
 _OPEN = """(async () => {
@@ -54,7 +54,7 @@ class ConnectionTests(ServedCase):
     def test_one_connection(self) -> None:
         """Twenty channels share one WebSocket, and each gets its own room's messages."""
         page = self.page("auto")
-        self.assertEqual(self.server.connected, 1)
+        self.assert_connected(1)
         topics = self.topics()
         self.assertEqual([topic["subscribers"] for topic in topics], [1] * 20)
         self.publish_to_each()
@@ -77,11 +77,11 @@ class ConnectionTests(ServedCase):
         channels leave no connection and no subscription on the server."""
         for transport in ("auto", "sse"):
             closed, gone_on, tidy = (self.page(transport) for _ in range(3))
-            self.assertEqual(self.server.connected, 3 if transport == "auto" else 60)
+            self.assert_connected(3 if transport == "auto" else 60)
             closed.close()
             gone_on.run("void (location.href = 'about:blank')")
             tidy.run("channels.forEach((one) => one.close())")
-            wait_until(lambda: self.server.connected == 0, "no connection")
+            self.assert_connected(0)
             self.assertEqual(self.topics(), [])
             tidy.close()
         self.server.assert_clean()

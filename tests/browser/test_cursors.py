@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.browser.driven import Browser, Page
 from tests.browser.example_server import EXAMPLES, example_server
+from tests.sockets.server_process import wait_until
 
 _POINTERS = "[...document.querySelectorAll('.pointer')]"
 
@@ -45,7 +46,7 @@ class CursorTests(SynchronousTestCase):
         restarted, and is gone a while after its tab is; another board sees nothing of it."""
         elsewhere, watcher, mover = self.tab("other"), self.tab(), self.tab()
         # Strict mode mounts twice, and a component uses four hooks; it is one connection a tab.
-        self.assertEqual(self.server.connected, 3)
+        wait_until(lambda: self.server.connected == 3, "a connection for each")
         height = mover.run("document.querySelector('main').getBoundingClientRect().height")
         top = 700 - height
         for step in range(40):

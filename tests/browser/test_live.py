@@ -154,7 +154,7 @@ class LiveTests(ServedCase):
         )
         self.assertTrue(page.run(posted))
         wait_until(lambda: "mux-sse" in self.server.log, "the end of the event stream")
-        wait_until(lambda: self.server.connected == 1, "one connection")
+        self.assert_connected(1)
         self.server.assert_clean()
 
     def test_weather(self) -> None:

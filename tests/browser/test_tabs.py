@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from tests.browser.driven import Page
 from tests.browser.served import PAGES, ServedCase
-from tests.sockets.server_process import FAST, wait_until
+from tests.sockets.server_process import FAST
 
 #: A room that is shared with the other tabs of one user.
 PAGE = """<!doctype html><link rel="icon" href="data:,"><title>tabs</title>
@@ -59,15 +59,11 @@ class TabTests(ServedCase):
         page.until(f"window.seen.at(-1) === {self.published - 1}")
         self.assertEqual(page.run("window.seen"), list(range(first, self.published)))
 
-    def assert_one(self) -> None:
-        """The server has one connection, and one tab leads."""
-        wait_until(lambda: self.server.connected == 1, "one connection")
-
     def test_two(self) -> None:
         """The second tab has no connection of its own, and what it publishes is stored once and
         shown once in both. A tab of another user shares nothing."""
         first, second = self.tab(), self.tab()
-        self.assertEqual(self.server.connected, 1)
+        self.assert_connected(1)
         self.assertEqual(first.run("leads()"), 1)
         self.publish(10)
         stored = second.run("room.publish('msg', 10)")
@@ -76,44 +72,44 @@ class TabTests(ServedCase):
             self.assert_whole(page)
             self.assertEqual(page.run("room.cursor"), stored)
         stranger = self.tab("eve")
-        self.assertEqual(self.server.connected, 2)
+        self.assert_connected(2)
         self.assertEqual(stranger.run("leads()"), 2)
         stranger.close()
         # The leader goes to another page, and comes back.
         first.go("about:blank")
         self.publish(5)
         self.assert_whole(second)
-        self.assert_one()
+        self.assert_connected(1)
         first.back()
         first.until("window.room?.state === 'open'")
         self.publish(5)
         self.assert_whole(second)
         first.until(f"window.seen.at(-1) === {self.published - 1}")
-        self.assert_one()
+        self.assert_connected(1)
         for page in (first, second):
             self.assertEqual(page.errors, [])
             page.close()
-        wait_until(lambda: self.server.connected == 0, "no connection is left")
+        self.assert_connected(0)
         self.server.assert_clean()
 
     def test_five(self) -> None:
         """The leader is closed, the next one's process dies, the next one is frozen, the server
         is killed and starts again: nobody who is left has lost or seen anything twice."""
         tabs = [self.tab() for _ in range(5)]
-        self.assertEqual(self.server.connected, 1)
+        self.assert_connected(1)
         self.publish(10)
         tabs[0].close()
         self.publish(10)
         self.assert_whole(tabs[4])
-        self.assert_one()
+        self.assert_connected(1)
         tabs[1].crash()
         self.publish(10)
         self.assert_whole(tabs[4])
-        self.assert_one()
+        self.assert_connected(1)
         tabs[2].freeze()
         self.publish(10)
         self.assert_whole(tabs[4])
-        self.assert_one()
+        self.assert_connected(1)
         tabs[2].thaw()
         self.publish(10)
         self.server.kill()
@@ -122,5 +118,5 @@ class TabTests(ServedCase):
         for page in tabs[2:]:
             self.assert_whole(page)
             self.assertEqual(page.errors, [])
-        self.assert_one()
+        self.assert_connected(1)
         self.server.assert_clean()
