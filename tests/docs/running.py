@@ -22,7 +22,7 @@ from tests.sockets.server_process import free_port
 T = TypeVar("T")
 
 
-def eventually(question: Callable[[], T], what: str, seconds: float = 60) -> T:
+def eventually(question: Callable[[], T], what: str, seconds: float = 120) -> T:
     """The first true answer to `question`.
 
     :raises AssertionError: there was none in time.

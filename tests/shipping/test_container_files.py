@@ -102,7 +102,7 @@ class ContainerTests(SynchronousTestCase):
             return container.healthy()
 
         try:
-            eventually(healthy, "healthy", 60)
+            eventually(healthy, "healthy")
         except AssertionError as never:
             raise AssertionError(f"{never}\n{container.said}") from None
 
