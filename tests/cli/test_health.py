@@ -7,6 +7,8 @@ import threading
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingUnixStreamServer
 
+from click.testing import Result
+
 from tests.cli.command import CommandTestCase
 
 
@@ -51,28 +53,32 @@ class HealthTests(CommandTestCase):
         self.addCleanup(server.shutdown)
         return kind
 
+    def health(self, *arguments: str) -> Result:
+        """The command, with the time of a busy machine for an answer."""
+        return self.run_command("health", "--timeout", "60", *arguments)
+
     def test_ready(self) -> None:
         """It serves: 0, and its answer."""
         asked = self.answering(200, b'{"live":true,"ready":true}').asked
-        said = self.run_command("health")
+        said = self.health()
         self.assertEqual((said.exit_code, said.output), (0, '{"live":true,"ready":true}\n'))
-        self.assertEqual(self.run_command("health", "--live").exit_code, 0)
+        self.assertEqual(self.health("--live").exit_code, 0)
         self.assertEqual(asked, ["/_tako/health", "/_tako/health?live"])
 
     def test_not_ready(self) -> None:
         """It lives and takes no new clients: 1, and its answer."""
         self.answering(503, b'{"live":true,"ready":false}')
-        said = self.run_command("health")
+        said = self.health()
         self.assertEqual((said.exit_code, said.output), (1, '{"live":true,"ready":false}\n'))
 
     def test_nobody(self) -> None:
         """Nobody answers, or somebody else: 1, and a sentence."""
-        said = self.run_command("health")
+        said = self.health()
         self.assertEqual(said.exit_code, 1)
         self.assertRegex(said.stderr, r"^Error: no server answers at unix:.*p\.sock: No such file")
         self.answering(200, b"<html>")
-        said = self.run_command("health")
+        said = self.health()
         self.assertEqual(said.exit_code, 1)
         self.assertIn("answered 200; is it a takotwist server?", said.stderr)
-        said = self.run_command("health", "--server", "nowhere")
+        said = self.health("--server", "nowhere")
         self.assertTrue(said.stderr.startswith("Error: Publisher: url: must be"), said.stderr)

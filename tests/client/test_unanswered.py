@@ -141,7 +141,7 @@ class HangingTests(SynchronousTestCase):
 
     def run_main(self, main: Callable[[], Awaitable[None]]) -> None:
         async def bounded() -> None:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 await main()
 
         asyncio.run(bounded())

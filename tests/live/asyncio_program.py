@@ -39,7 +39,7 @@ async def on_talk() -> Any:
     async def heard(text: str) -> str:
         # Of asyncio, an outcome that is not there yet, and a Deferred, in turn.
         await asyncio.sleep(0)
-        answer = await asyncio.wait_for(_ask(channel, text), 5)
+        answer = await asyncio.wait_for(_ask(channel, text), 60)
         return f"{answer} {await succeed('deferred')}"
 
     channel.listen(heard)

@@ -20,7 +20,7 @@ class AsyncioReactorTests(SynchronousTestCase):
             [sys.executable, "-m", "tests.live.asyncio_program"],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
             # trial runs tests in a folder of its own.
             cwd=ROOT,

@@ -118,7 +118,7 @@ class StartTests(SynchronousTestCase):
                 [sys.executable, "-c", FAILING, *command, *options],
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=300,
             )
             said = ran.stdout + ran.stderr
             self.assertEqual(ran.returncode, 1, said)

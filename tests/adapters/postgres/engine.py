@@ -109,7 +109,7 @@ class Engine:
                 stderr=log,
                 cwd=self.folder,
             )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while True:
             try:
                 self.connect().close()
@@ -155,7 +155,7 @@ class Engine:
 
     @staticmethod
     def _until(true: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not true():
             assert time.monotonic() < deadline
             time.sleep(0.005)

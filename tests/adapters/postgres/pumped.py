@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 T = TypeVar("T")
 
 #: Real seconds after which what is waited for does not come any more.
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 class PumpedReactor(Clock):

@@ -22,7 +22,7 @@ from takotwist.adapters.postgres.log import PostgresReplayLog  # noqa: E402
 from tests.contracts.replay_log import LOBBY, Listener, entry  # noqa: E402
 
 #: Seconds for everything.
-PATIENCE = 60
+PATIENCE = 240
 
 
 async def talk(reactor: object) -> None:

@@ -30,7 +30,7 @@ def run(reactor: str, url: str, schema: str) -> str:
         [sys.executable, "-m", program, reactor, url, schema],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         cwd=Path(__file__).parents[3],
     )
     return (done.stdout + done.stderr).strip()
