@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -34,21 +35,27 @@ __all__ = ["History", "Mux", "Presence", "Subscription", "connect", "history", "
 
 T = TypeVar("T")
 
+_CLOSED = "The subscription is closed."
+
+#: Seconds that what was begun has to take note of the end.
+_END_SECONDS = 5.0
+
 
 class ClientLoop:
-    """A loop of its own in a thread of its own, for what waits on it."""
+    """A loop of its own in a thread of its own, for what waits on it.
+
+    Rule: what was begun has an outcome, also where another thread ends the loop meanwhile.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._ended = False
+        # A coroutine that is handed to a loop that runs no longer would be waited for for ever.
+        self._handing = threading.Lock()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="takotwist-client", daemon=True
         )
         self._thread.start()
-
-    @property
-    def running(self) -> bool:
-        """It was not ended."""
-        return self._thread.is_alive()
 
     def run(self, work: Coro[T], timeout: float | None = None) -> T:
         """The result of `work`.
@@ -56,12 +63,15 @@ class ClientLoop:
         :raises SubscriptionClosed: the loop was ended.
         :raises TimeoutError: there was none in `timeout` seconds.
         """
-        if not self.running:
-            work.close()
-            raise SubscriptionClosed("The subscription is closed.")
-        future = asyncio.run_coroutine_threadsafe(self._within(timeout, work), self._loop)
+        with self._handing:
+            if self._ended:
+                work.close()
+                raise SubscriptionClosed(_CLOSED)
+            future = asyncio.run_coroutine_threadsafe(self._within(timeout, work), self._loop)
         try:
             return future.result()
+        except CancelledError:
+            raise SubscriptionClosed(_CLOSED) from None
         except BaseException:
             # Ctrl-C in a script: what was asked for shall not go on alone.
             future.cancel()
@@ -83,10 +93,23 @@ class ClientLoop:
         return self.run(called())
 
     def end(self) -> None:
-        """Nothing waits any more."""
+        """Whoever waits is told that it is closed.  Harmless when repeated."""
+        with self._handing:
+            if self._ended:
+                return
+            self._ended = True
+        asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _cancel_all() -> None:
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for one in left:
+        one.cancel()
+    if left:
+        await asyncio.wait(left, timeout=_END_SECONDS)
 
 
 class _Closed:
@@ -228,7 +251,7 @@ class Subscription(_Closed):
         """
         try:
             return self._loop.run(self._inner.next_event(), timeout)
-        except StopAsyncIteration:
+        except (StopAsyncIteration, SubscriptionClosed):
             raise StopIteration from None
 
     def publish(
@@ -263,10 +286,11 @@ class Subscription(_Closed):
 
     def close(self) -> None:
         """End it."""
-        if self._loop.running:
+        # Another thread may have closed it.
+        with suppress(SubscriptionClosed):
             self._loop.run(self._inner.close())
-            if self._own:
-                self._loop.end()
+        if self._own:
+            self._loop.end()
 
     def __iter__(self) -> Iterator[Event]:
         while True:
@@ -301,9 +325,10 @@ class Mux(_Closed):
 
     def close(self) -> None:
         """End all subscriptions and the connection."""
-        if self._loop.running:
+        # As with a subscription.
+        with suppress(SubscriptionClosed):
             self._loop.run(self._inner.close())
-            self._loop.end()
+        self._loop.end()
 
 
 async def _subscribed(url: str, channel: str, options: Any) -> on_asyncio.Subscription:

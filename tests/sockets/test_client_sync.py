@@ -9,11 +9,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from takotwist.client.errors import NoAnswer, SubscriptionClosed
 from takotwist.client.events import Message
 from takotwist.client.machine.link import State
-from takotwist.client.sync import history, subscribe
+from takotwist.client.sync import Subscription, history, subscribe
 from takotwist.errors import VerifyRejected
 from tests.client.fake_server import FakeServer
+from tests.sockets.server_process import wait_until
 
 A = {"roomId": "a"}
+
+
+def _read(chat: Subscription, ended: list[int]) -> None:
+    ended.append(len(list(chat)))
 
 
 class SyncTests(SynchronousTestCase):
@@ -75,6 +80,22 @@ class SyncTests(SynchronousTestCase):
             self.assertRaises(SubscriptionClosed, chat.publish, "msg", 1)
             names = [thread.name for thread in threading.enumerate()]
             self.assertNotIn("takotwist-client", names)
+
+    def test_closed_by_another_thread(self) -> None:
+        """Who reads meanwhile comes to the end, whether it waits or has a message in its hands."""
+        with FakeServer() as server:
+            for number in range(500):
+                server.publish(str(number))
+            for _ in range(10):
+                chat = subscribe(server.url, "chat", params=A, cursor="0")
+                ended: list[int] = []
+                reader = threading.Thread(target=_read, args=(chat, ended), daemon=True)
+                reader.start()
+                wait_until(lambda chat=chat: chat.cursor not in (None, "0"), "a message")
+                chat.close()
+                reader.join(60)
+                self.assertEqual(len(ended), 1)
+                self.assertRaises(StopIteration, chat.next)
 
     def test_bad_url(self) -> None:
         """A URL that is none is refused at once and leaves no thread."""
