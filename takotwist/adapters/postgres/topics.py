@@ -166,6 +166,7 @@ class FollowedTopics:
         """Find the rows of followed topics."""
         for at in range(0, len(keys), PAGE_TOPICS):
             some = keys[at : at + PAGE_TOPICS]
+            known = {key: one.row for key in some if (one := self._topics.get(key)) is not None}
             result = await self._engine.call(
                 self._readers(),
                 self._follow,
@@ -180,8 +181,9 @@ class FollowedTopics:
                         # It was left meanwhile.
                         self._left.add(row)
                         self._soon()
-                elif row:
-                    # No row now may be one that was heard of since.
+                elif row and one.row in (row, known.get(key)):
+                    # No row now may be one that was heard of since; so may another one, where the
+                    # topic was dropped and made again before this answer came.
                     self.place(one, row)
                     one.leased = bool(lease)
 
