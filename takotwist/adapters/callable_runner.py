@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from weakref import WeakKeyDictionary
 
 import attrs
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -164,7 +164,13 @@ class CallableRunner:
             # Done before it could be late, as most coroutines are that wait for nothing.
             leave()
             return work
-        answer: Deferred[object] = Deferred(lambda _: give_up(work))
+
+        def cancelled(answer: Deferred[object]) -> None:
+            # First, so that how the work then ends is no failure of the app's.
+            answer.errback(CancelledError())
+            give_up(work)
+
+        answer: Deferred[object] = Deferred(cancelled)
 
         def ended(result: object) -> None:
             leave()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from takotwist import Grant, VerifyRequest
 from takotwist.errors import AuthUnavailable
@@ -51,8 +51,9 @@ class TestDeadline(AuthorizeLocalCase):
 
         answer = self.asked(channel)
         answer.cancel()
-        answer.addErrback(lambda _: None)
+        self.failureResultOf(answer, CancelledError)
         self.assertEqual(cancelled, [True])
+        self.assertEqual(self.logged, [])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_hung_threads_keep_their_place(self) -> None:

@@ -13,7 +13,7 @@ from tests.browser.test_webtransport_channels import PAGE
 from tests.faults.seen import say
 
 #: From the moment in which the server serves again, beside what the tries are apart.
-SECONDS = 2.0
+SECONDS = 6.0
 
 #: Each wait for a try is twice as long as the one before, and none is drawn by lot: so none is
 #: longer than the server was away.
