@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from weakref import WeakKeyDictionary
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -165,9 +165,12 @@ class CallableRunner:
             leave()
             return work
 
-        def cancelled(answer: Deferred[object]) -> None:
-            # First, so that how the work then ends is no failure of the app's.
-            answer.errback(CancelledError())
+        given_up = False
+
+        def cancelled(_: object) -> None:
+            # How the work then ends is no failure of the app's, and told to nobody.
+            nonlocal given_up
+            given_up = True
             give_up(work)
 
         answer: Deferred[object] = Deferred(cancelled)
@@ -176,7 +179,7 @@ class CallableRunner:
             leave()
             if timer.active():
                 timer.cancel()
-            if not answer.called:
+            if not answer.called and not given_up:
                 answer.callback(result)
 
         def late() -> None:
