@@ -7,7 +7,7 @@ anyway.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import attrs
@@ -71,6 +71,20 @@ class TopicBounds(Protocol):
     def max_presence_info_bytes(self) -> int: ...
 
 
+#: Operation, topic, params that do not partition it, and credentials.
+_Question = tuple[Operation, str, str | None, HeaderCredential | None, str | None]
+
+
+@attrs.define(slots=True, eq=False)
+class _Asking:
+    """One request that waits for the app's answer.
+
+    :ivar kicked: the subjects that were kicked since it was asked.
+    """
+
+    kicked: set[str] = attrs.field(factory=set)
+
+
 @attrs.define(slots=True)
 class AuthorizerService:
     """The authorizer service: finds channels, binds params, asks the app.
@@ -87,7 +101,9 @@ class AuthorizerService:
     settings: LimitSettings[TopicBounds]
     refresh: Callable[[], Awaitable[bool]] | None = None
     _lifecycles: dict[str, Lifecycle] = attrs.field(factory=dict, init=False)
-    _in_flight: InFlightCalls[Grant] = attrs.field(factory=InFlightCalls, init=False)
+    _in_flight: InFlightCalls[_Question, Grant] = attrs.field(factory=InFlightCalls, init=False)
+    #: Who waits for an answer of the app, by topic.
+    _asking: dict[str, set[_Asking]] = attrs.field(factory=dict, init=False)
     _queries: QueryCache = attrs.field(factory=QueryCache, init=False)
     # At most four for each channel.
     _named: set[tuple[str, str]] = attrs.field(factory=set, init=False)
@@ -204,21 +220,47 @@ class AuthorizerService:
             grant = attrs.evolve(grant, subject=admitted.grant.subject)
         return Authorized(admitted.asked, grant, request)
 
+    def kicked(self, topic: Topic, subject: str) -> None:
+        """Ask the app anew about `subject` at `topic` where a question is in flight.
+
+        Its answer may be from before the app knew that the subject is to stay out.
+        """
+        asking = self._asking.get(topic.key)
+        if asking is not None:
+            for one in asking:
+                one.kicked.add(subject)
+            self._in_flight.forget(lambda question: question[1] == topic.key)
+
     async def _ask(self, asked: TopicRequest, request: AuthRequest) -> Grant:
         began = self.seconds()
         # The topic has only the params that partition, and the app is told of all.
         partition = asked.definition.partition_by
         others = None if partition is None else repr(sorted(asked.params.items()))
-        grant = await self._in_flight.ask(
-            (request.operation, asked.topic.key, others, request.header, request.cookie),
-            lambda: self.authorizer.authorize(request),
-        )
+        question = (request.operation, asked.topic.key, others, request.header, request.cookie)
+        grant, kicked = await self._answer(question, request)
+        while grant.subject in kicked:
+            grant, kicked = await self._answer(question, request)
         self.metrics.authorize_seconds.observe(self.seconds() - began)
         if grant.info is not None and asked.definition.presence is not None:
             self._check_info(request.channel, asked.definition.presence, grant.info)
         for name, said, holds in grant.out_of_bounds():
             self._name_once(request.channel, name, said, holds)
         return grant
+
+    async def _answer(
+        self, question: _Question, request: AuthRequest
+    ) -> tuple[Grant, Collection[str]]:
+        """The app's answer, and the subjects that were kicked while it was in flight."""
+        mine, of_topic = _Asking(), question[1]
+        self._asking.setdefault(of_topic, set()).add(mine)
+        try:
+            grant = await self._in_flight.ask(question, lambda: self.authorizer.authorize(request))
+        finally:
+            asking = self._asking[of_topic]
+            asking.remove(mine)
+            if not asking:
+                del self._asking[of_topic]
+        return grant, mine.kicked
 
     def _check_info(self, channel: str, rules: PresenceRules, info: object) -> None:
         """:raises AuthUnavailable: the app says of somebody what the channel does not allow."""

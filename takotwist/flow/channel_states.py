@@ -83,7 +83,7 @@ class ChannelStates:
     seconds: Callable[[], float]
     _known: OrderedDict[str, _Known] = attrs.field(factory=OrderedDict, init=False)
     _bytes: int = attrs.field(default=0, init=False)
-    _in_flight: InFlightCalls[Encoded] = attrs.field(factory=InFlightCalls, init=False)
+    _in_flight: InFlightCalls[str, Encoded] = attrs.field(factory=InFlightCalls, init=False)
     _logger: Logger = attrs.field(factory=Logger, init=False)
 
     def at(self, asked: TopicRequest, too_old: int = 0) -> Deferred[Encoded]:

@@ -2,7 +2,8 @@
 
 After a restart the pages of one user come back in the same second and ask the same
 thing with the same credential; the app is asked once, and all of them are told.
-Rule: an answer is for those who asked before it came; nothing is remembered.
+Rule: an answer is for those who asked before it came, and before it was void (`forget`);
+nothing is remembered.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+K = TypeVar("K", bound=Hashable)
 A = TypeVar("A")
 
 
@@ -26,16 +28,16 @@ class _Question(Generic[A]):
 
 
 @attrs.define(slots=True, eq=False)
-class InFlightCalls(Generic[A]):
+class InFlightCalls(Generic[K, A]):
     """The calls in flight.
 
     :ivar shared: how many were told an answer that another had asked for.
     """
 
-    _open: dict[Hashable, _Question[A]] = attrs.field(factory=dict, init=False)
+    _open: dict[K, _Question[A]] = attrs.field(factory=dict, init=False)
     shared: int = attrs.field(default=0, init=False)
 
-    def ask(self, key: Hashable, ask: Callable[[], Deferred[A]]) -> Deferred[A]:
+    def ask(self, key: K, ask: Callable[[], Deferred[A]]) -> Deferred[A]:
         """The answer to a question.
 
         :param key: equal for equal questions.
@@ -56,7 +58,15 @@ class InFlightCalls(Generic[A]):
         question.waiting[mine] = None
         return mine
 
-    def _answered(self, answer: A | Failure, key: Hashable, question: _Question[A]) -> None:
+    def forget(self, void: Callable[[K], bool]) -> None:
+        """Share the calls in flight with nobody who asks from here on.
+
+        :param void: finds their keys.
+        """
+        for key in [key for key in self._open if void(key)]:
+            del self._open[key]
+
+    def _answered(self, answer: A | Failure, key: K, question: _Question[A]) -> None:
         if self._open.get(key) is question:
             del self._open[key]
         waiting, question.waiting = question.waiting, {}
@@ -65,11 +75,12 @@ class InFlightCalls(Generic[A]):
             if not one.called:
                 one.callback(answer)
 
-    def _left(self, one: Deferred[A], key: Hashable, question: _Question[A]) -> None:
+    def _left(self, one: Deferred[A], key: K, question: _Question[A]) -> None:
         question.waiting.pop(one, None)
-        if not question.waiting and self._open.get(key) is question:
-            # Who asks from here on is not told of the cancelling.
-            del self._open[key]
+        if not question.waiting:
+            if self._open.get(key) is question:
+                # Who asks from here on is not told of the cancelling.
+                del self._open[key]
             question.asking.cancel()
 
     def __len__(self) -> int:

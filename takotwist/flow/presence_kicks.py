@@ -14,6 +14,7 @@ from takotwist.core.json_values import JsonObject
 from takotwist.core.topic import Draft, Topic
 from takotwist.errors import VerifyRejected
 from takotwist.flow.attach import Attacher
+from takotwist.flow.authorize import AuthorizerService
 from takotwist.flow.listening import Listening
 from takotwist.flow.presence import PresenceService
 from takotwist.flow.publish import PublisherService
@@ -38,12 +39,18 @@ _ORDER = msgspec.json.Decoder(_Order)
 
 @attrs.define(slots=True, eq=False)
 class PresenceKicks:
-    """Takes members out, here and on all nodes."""
+    """Takes members out, here and on all nodes.
+
+    :ivar process: the name of this process among all that share the log.  Not the node's: in a
+        rolling restart two processes have that one, and each must hear the other.
+    """
 
     presence: PresenceService
     sessions: Sessions
+    authorizing: AuthorizerService
     attacher: Attacher
     publishing: PublisherService
+    process: str
     _listening: Listening = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -66,7 +73,7 @@ class PresenceKicks:
         """
         ended = self._kick(topic, subject)
         if not self.attacher.log.everything:
-            order = _Order(self.presence.node, topic.channel, dict(topic.params), subject)
+            order = _Order(self.process, topic.channel, dict(topic.params), subject)
             await self.publishing.publish(
                 _TOPIC, [Draft("kick", msgspec.json.encode(order))], _LIFECYCLE
             )
@@ -83,6 +90,7 @@ class PresenceKicks:
 
     def _kick(self, topic: Topic, subject: str) -> int:
         self.presence.kick(topic, subject)
+        self.authorizing.kicked(topic, subject)
         # By whom they were let in as: a connection that is about to follow, or that came when
         # there was no place, is no member's, and would stay.
         taken = []
@@ -96,5 +104,5 @@ class PresenceKicks:
 
     def _take(self, kind: str, data: bytes) -> None:
         order = _ORDER.decode(data)
-        if order.by != self.presence.node:
+        if order.by != self.process:
             self._kick(Topic.of(order.channel, order.params), order.subject)

@@ -27,7 +27,6 @@ from takotwist.flow.lease import Lease
 from takotwist.flow.member_events import MemberEvents
 from takotwist.flow.presence import PresenceService
 from takotwist.flow.presence_hooks import hooks_endpoint
-from takotwist.flow.presence_kicks import PresenceKicks
 from takotwist.flow.presence_list import PresenceLists
 from takotwist.flow.presence_nodes import Living
 from takotwist.flow.presence_store import RosterStore
@@ -41,7 +40,7 @@ from takotwist.ports import IAuthorizer, IReplayLog, IWebhookSender
 from takotwist.server.compose_live import compose_live, live_routes
 from takotwist.server.compose_messages import compose_messages
 from takotwist.server.compose_pages import compose_pages
-from takotwist.server.compose_presence import rosters, saying
+from takotwist.server.compose_presence import kicks_of, rosters, saying
 from takotwist.server.compose_sentences import compose_sentences
 from takotwist.server.config import Config
 from takotwist.server.in_process import storing
@@ -199,7 +198,7 @@ def compose(
         ChannelStates(log, asked, reloadable, seconds),
     )
 
-    kicks = PresenceKicks(presence, sessions, sentences.attacher, sentences.publishing)
+    kicks = kicks_of(sentences, presence, sessions, process)
 
     streamed = compose_messages(config.streams, sentences, wall=wall, random=random)
 

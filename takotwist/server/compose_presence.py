@@ -11,7 +11,23 @@ from takotwist.flow.authorize import AuthorizerService
 from takotwist.flow.presence import PresenceService
 from takotwist.flow.presence_kicks import PresenceKicks
 from takotwist.flow.presence_list import PresenceLists
+from takotwist.flow.sessions import Sessions
 from takotwist.live.peers import Say
+from takotwist.server.compose_sentences import Sentences
+
+
+def kicks_of(
+    sentences: Sentences, presence: PresenceService, sessions: Sessions, process: str
+) -> PresenceKicks:
+    """Members are taken out by it; see `PresenceKicks`."""
+    return PresenceKicks(
+        presence,
+        sessions,
+        sentences.authorizing,
+        sentences.attacher,
+        sentences.publishing,
+        process,
+    )
 
 
 def rosters(authorizing: AuthorizerService, lists: PresenceLists, kicks: PresenceKicks) -> Rosters:

@@ -98,6 +98,7 @@ class World:
     :param peers: the other worlds, for live objects of pages that come by another one.
     :param node: the name of this one among those that share `log`, and `nodes`: of those that
         are to be.
+    :param run: tells this run of the node from another, as in a rolling restart.
     :param living: names the nodes that are there, in place of `nodes`, where they come and go.
     :param authorizer: who is asked in place of the channels' own functions.
     :param pages: what answers every path that is not the server's.
@@ -120,6 +121,7 @@ class World:
         clock: WorldClock | None = None,
         peers: Peers | None = None,
         node: str = "",
+        run: str = "",
         nodes: Collection[str] | None = None,
         living: Living | None = None,
         webhook_sender: IWebhookSender | None = None,
@@ -143,7 +145,7 @@ class World:
             reactor=reactor,
             wall=self.clock.seconds,
             random=lambda: random,
-            new_id=lambda: f"c{next(names)}",
+            new_id=lambda: f"{run}c{next(names)}",
             log=log or InMemoryReplayLog(self.clock),
             registry=Registry.of([*self.config.defined, *defined]),
             authorizer=authorizer or local,

@@ -10,7 +10,7 @@ class QuestionsTests(SynchronousTestCase):
     """The same is not asked twice at the same moment."""
 
     def setUp(self) -> None:
-        self.questions: InFlightCalls[str] = InFlightCalls()
+        self.questions: InFlightCalls[str, str] = InFlightCalls()
         self.asked: list[Deferred[str]] = []
 
     def _ask(self, key: str = "a") -> Deferred[str]:
@@ -67,6 +67,27 @@ class QuestionsTests(SynchronousTestCase):
         again = self._ask()
         self.asked[1].callback("yes")
         self.assertEqual(self.successResultOf(again), "yes")
+
+    def test_forgotten(self) -> None:
+        """A void question is answered to those who wait for it, and shared with nobody else."""
+        before, other = self._ask("a"), self._ask("b")
+        self.questions.forget(lambda key: key == "a")
+        after = self._ask("a")
+        self.assertEqual(len(self.asked), 3)
+        self.asked[0].callback("old")
+        self.asked[2].callback("new")
+        self.assertEqual(self.successResultOf(before), "old")
+        self.assertEqual(self.successResultOf(after), "new")
+        self.assertNoResult(other)
+        self.assertEqual(len(self.questions), 1)
+
+    def test_forgotten_and_left(self) -> None:
+        """Nor is one asked on that nobody waits for any more."""
+        waiting = self._ask()
+        self.questions.forget(lambda key: True)
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertTrue(self.asked[0].called)
 
     def test_left_while_told(self) -> None:
         """Who is told may make another one leave, who then hears of nothing but that."""

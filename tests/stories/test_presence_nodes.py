@@ -154,7 +154,7 @@ class RollingTests(SynchronousTestCase):
 
     def node(self, name: str, run: str = "") -> World:
         log = MemoryNode(self.store, name + run)
-        return World(chat(), log=log, clock=self.clock, node=name)
+        return World(chat(), log=log, clock=self.clock, node=name, run=run)
 
     def stream(self, world: World, name: str) -> HttpPeer:
         return world.subscribe(ROOM, {"Authorization": name})
@@ -200,6 +200,16 @@ class RollingTests(SynchronousTestCase):
         again.leave()
         self.other.advance(15)
         self.assertNotIn("bob", self.watcher.read())
+
+    def test_kick(self) -> None:
+        """A member that is kicked at either of them is out at both."""
+        for there, name in ((self.new, "ada"), (self.old, "bob")):
+            moved = self.stream(self.new, name)
+            answer = there.request("DELETE", f"{WHO}&subject={name}", private=True)
+            self.assertEqual(answer.json, {"connections": 1})
+            self.assertEqual((self.tabs[name].ended, moved.ended), (True, True))
+        self.other.advance(1)
+        self.assertEqual(self.watcher.read(), ["cy"])
 
     def test_restart_after_it(self) -> None:
         """What the old one took out of the index is in it again: a later run finds its members."""

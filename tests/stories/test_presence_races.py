@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from takotwist import Grant, Presence, Reject, VerifyRequest, define_channel
 from takotwist.testing.manual_log import ManualLog
 from takotwist.testing.memory_peer import HttpPeer
-from tests.stories.presence_room import ROOM, WHO, PresenceCase, Watcher
+from takotwist.testing.world import World
+from tests.stories.presence_room import ROOM, WHO, PresenceCase, Room, Watcher
 
 ON_TOPIC = {"channel": "chat", "params": {"roomId": "a"}}
 
@@ -97,6 +102,64 @@ class JoiningTests(ManualCase):
         self.manual.settle()
         self.manual.broken = False
         self.assertEqual((ada.status, self.seen()), (503, []))
+
+
+class AskingTests(SynchronousTestCase):
+    """The app is being asked about somebody who is kicked."""
+
+    def setUp(self) -> None:
+        self.answers: list[Deferred[Grant]] = []
+        channel = define_channel("chat", params=Room, presence=Presence())
+
+        @channel.verify(query_token=True)
+        async def verify(request: VerifyRequest[Room]) -> Grant:
+            self.answers.append(Deferred())
+            return await self.answers[-1]
+
+        self.world = World(channel)
+
+    def kick(self) -> None:
+        answer = self.world.request("DELETE", f"{WHO}&subject=ada", private=True)
+        self.assertEqual(answer.json, {"connections": 0})
+
+    def test_asked_again(self) -> None:
+        """An answer from before the kick lets nobody in; the app is asked again."""
+        ada = self.world.subscribe(ROOM, {"Authorization": "ada"})
+        self.kick()
+        self.answers[0].callback(Grant(subject="ada"))
+        self.assertEqual((ada.received, len(self.answers)), (b"", 2))
+        self.answers[1].errback(Reject("banned"))
+        self.assertEqual(ada.status, 403)
+
+    def test_not_shared(self) -> None:
+        """Nor is it shared with who asks after the kick."""
+        before = self.world.subscribe(ROOM, {"Authorization": "ada"})
+        self.kick()
+        after = self.world.subscribe(ROOM, {"Authorization": "ada"})
+        self.assertEqual(len(self.answers), 2)
+        self.answers[0].callback(Grant(subject="ada"))
+        # One question for both.
+        self.assertEqual(len(self.answers), 2)
+        self.answers[1].callback(Grant(subject="ada"))
+        self.assertEqual((before.status, after.status), (200, 200))
+
+    def test_others(self) -> None:
+        """Who else is asked about meanwhile is let in by the one answer."""
+        bob = self.world.subscribe(ROOM, {"Authorization": "bob"})
+        self.kick()
+        self.answers[0].callback(Grant(subject="bob"))
+        self.assertEqual((bob.status, len(self.answers)), (200, 1))
+
+    def test_kicked_again(self) -> None:
+        """Each kick counts, and who leaves meanwhile leaves nothing behind."""
+        ada = self.world.subscribe(ROOM, {"Authorization": "ada"})
+        for number in range(3):
+            self.kick()
+            self.answers[number].callback(Grant(subject="ada"))
+        self.assertEqual(len(self.answers), 4)
+        ada.leave()
+        self.kick()
+        self.assertEqual(len(self.answers), 4)
 
 
 class StoringTests(ManualCase):
