@@ -83,7 +83,8 @@ def read_head(token: str) -> TokenHead:
         raise VerifyRejected("The token is too long.")
     try:
         head = _JWS.get_unverified_header(token)
-    except (jwt.PyJWTError, UnicodeEncodeError, ValueError):
+    except (jwt.PyJWTError, UnicodeEncodeError, ValueError, RecursionError):
+        # The last one: of a head with deep nesting, by PyJWT before 2.14.
         raise VerifyRejected("The credentials are no signed token (JWT).") from None
     algorithm, kid = head.get("alg"), head.get("kid")
     if not isinstance(algorithm, str) or "crit" in head or "b64" in head:
