@@ -57,6 +57,7 @@ from takotwist.transports.history import HistoryTransport
 from takotwist.transports.live.peer_door import PeerDoor
 from takotwist.transports.live.routes import LiveRoutes
 from takotwist.transports.presence import PresenceTransport
+from takotwist.transports.publish.intake import PublishIntake
 from takotwist.transports.publish.route import PublishTransport
 from takotwist.transports.responses import Responses
 from takotwist.transports.site import Answer, Facade, Routes
@@ -256,13 +257,15 @@ def compose(
             sse,
             WebSocketTransport(admission, upgrade, max_live_frame_bytes),
             PublishTransport(
-                sentences.authorizing,
-                sentences.publishing,
-                admission.answers,
+                PublishIntake(
+                    sentences.authorizing,
+                    sentences.publishing,
+                    admission.answers,
+                    reloadable,
+                    cost,
+                    sentences.deadlines,
+                ),
                 may_publish,
-                reloadable,
-                cost,
-                sentences.deadlines,
             ),
             HistoryTransport(admission, log, sentences.followed),
             PresenceTransport(

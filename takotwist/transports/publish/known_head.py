@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 import attrs
 from twisted.logger import Logger
@@ -23,10 +22,8 @@ from takotwist.core.log import Appended
 from takotwist.errors import Refusal
 from takotwist.flow.refusal import refusal_of
 from takotwist.streams.http.interface import Request
+from takotwist.transports.publish.intake import PublishIntake
 from takotwist.transports.responses import encode_refusal, retry_seconds
-
-if TYPE_CHECKING:
-    from takotwist.transports.publish.route import PublishTransport
 
 _logger = Logger()
 
@@ -57,7 +54,7 @@ class KnownHeadPublish:
         takes the slow path again.
     """
 
-    transport: PublishTransport
+    intake: PublishIntake
     sender: str
     keyed: bool
     version: object
@@ -65,7 +62,7 @@ class KnownHeadPublish:
 
     @classmethod
     def of(
-        cls, transport: PublishTransport, request: Request, sender: str, version: object
+        cls, intake: PublishIntake, request: Request, sender: str, version: object
     ) -> KnownHeadPublish | None:
         """For the head of `request`, to which the answer's fields were given.
 
@@ -82,25 +79,25 @@ class KnownHeadPublish:
             if name.lower() not in _OWN
             for value in values
         )
-        return cls(transport, sender, bool(keys), version, fields)
+        return cls(intake, sender, bool(keys), version, fields)
 
     def answer(
         self, head: bytes, target: bytes, body: bytes, done: Callable[[bytes], None]
     ) -> bool:
         """Answer one request (`takotwist.streams.http.interface.FastAnswer`)."""
-        transport = self.transport
-        settings = transport.settings
+        intake = self.intake
+        settings = intake.settings
         if settings.version is not self.version or len(body) > settings.limits.max_body_bytes:
             return False
-        asked = transport.targets.get(target)
+        asked = intake.targets.get(target)
         if asked is None:
             return False
         try:
             key = _key_of(head) if self.keyed else None
             if key is not None:
-                transport.check_key(key)
-            drafts, many = transport.read(body)
-            storing = transport.store(self.sender, asked, drafts, key)
+                intake.check_key(key)
+            drafts, many = intake.read(body)
+            storing = intake.store(self.sender, asked, drafts, key)
         except Refusal:
             return False
 
@@ -112,7 +109,7 @@ class KnownHeadPublish:
 
         def failed(failure: Failure) -> None:
             refusal = refusal_of(failure, _logger, "a publish failed")
-            transport.answers.count(refusal)
+            intake.answers.count(refusal)
             wait = retry_seconds(refusal)
             extra = b"" if wait is None else b"Retry-After: %d\r\n" % wait
             done(self._text(refusal.http_status, encode_refusal(refusal), extra))
@@ -126,7 +123,7 @@ class KnownHeadPublish:
             _phrase(status),
             self._fields,
             extra,
-            _date(int(self.transport.publishing.wall())),
+            _date(int(self.intake.publishing.wall())),
             len(body),
             body,
         )

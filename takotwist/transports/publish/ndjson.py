@@ -10,7 +10,6 @@ then, shows everybody between that it is alive.  Whatever ends it is its last li
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
@@ -27,11 +26,9 @@ from takotwist.flow.refusal import refusal_of
 from takotwist.flow.topic_request import TopicRequest
 from takotwist.streams.http.interface import BodyRequest
 from takotwist.streams.unfinished import Cut, Incoming
+from takotwist.transports.publish.intake import PublishIntake
 from takotwist.transports.request import refusal_of_cut
 from takotwist.transports.responses import encode_refusal
-
-if TYPE_CHECKING:
-    from takotwist.transports.publish.route import PublishTransport
 
 #: Lines that may be in flight; the body is read on when half of them are answered.
 MAX_LINES_IN_FLIGHT = 512
@@ -39,14 +36,14 @@ MAX_LINES_IN_FLIGHT = 512
 #: Seconds of silence after which an empty line is written.
 KEEPALIVE_SECONDS = 25.0
 
-#: What a line has beside its payload.
+#: Bytes of a line beside its payload.
 ENVELOPE_BYTES = 4096
 
 _logger = Logger()
 
 
 def publish_lines(
-    transport: PublishTransport,
+    intake: PublishIntake,
     request: BodyRequest,
     asked: TopicRequest,
     sender: str,
@@ -60,7 +57,7 @@ def publish_lines(
     request.responseHeaders.setRawHeaders("Content-Type", ["application/x-ndjson"])
     request.responseHeaders.setRawHeaders("Cache-Control", ["no-store"])
     request.setResponseCode(200)
-    lines = LineStream(transport, request, asked, sender, key)
+    lines = LineStream(intake, request, asked, sender, key)
     request.let_body_be_quiet()
     request.registerProducer(lines, True)
     # A body that has come whole is not told of a loss, and its answers may still be due.
@@ -83,13 +80,13 @@ class LineStream:
 
     def __init__(
         self,
-        transport: PublishTransport,
+        intake: PublishIntake,
         request: BodyRequest,
         asked: TopicRequest,
         sender: str,
         key: str | None,
     ) -> None:
-        self._transport = transport
+        self._intake = intake
         self._request = request
         self._asked = asked
         self._sender = sender
@@ -103,10 +100,10 @@ class LineStream:
         self._ended = False
         self._gone = False
         self._slow_client = False
-        self._begun_at = self._heard_at = self._written_at = transport.publishing.seconds()
+        self._begun_at = self._heard_at = self._written_at = intake.publishing.seconds()
         self._deadline: Deadline | None = None
         self._watch(self._begun_at + KEEPALIVE_SECONDS)
-        transport.streams.add(self)
+        intake.streams.add(self)
 
     def stop(self) -> None:
         """The server stops: what was taken is answered, and then it is said why no more is."""
@@ -120,14 +117,14 @@ class LineStream:
         """Implement `BodyReceiver`."""
         if self._ended:
             return
-        self._heard_at = self._transport.publishing.seconds()
+        self._heard_at = self._intake.publishing.seconds()
         *lines, self._rest = (self._rest + data).split(b"\n")
         if lines:
             self._forget_rest()
         for line in lines:
             self._line(line)
         self._store_read()
-        limit = self._transport.settings.limits.max_message_bytes + ENVELOPE_BYTES
+        limit = self._intake.settings.limits.max_message_bytes + ENVELOPE_BYTES
         if len(self._rest) > limit:
             self._end_by(MessageTooLarge(f"A line may have {limit} bytes."))
         elif self._rest:
@@ -176,8 +173,8 @@ class LineStream:
         place = _Answer()
         self._answers.append(place)
         try:
-            draft = read_draft(line, self._transport.settings.limits.max_message_bytes)
-            self._transport.check(self._sender, self._asked, [draft])
+            draft = read_draft(line, self._intake.settings.limits.max_message_bytes)
+            self._intake.check(self._sender, self._asked, [draft])
         except Refusal as refusal:
             self._refused(place, refusal)
             return
@@ -193,7 +190,7 @@ class LineStream:
             self._store(read, None)
 
     def _store(self, lines: list[tuple[_Answer, Draft]], key: str | None) -> None:
-        storing = self._transport.keep(self._asked, [draft for _, draft in lines], key)
+        storing = self._intake.keep(self._asked, [draft for _, draft in lines], key)
         storing.addCallbacks(
             lambda appended: self._stored(lines, appended),
             lambda failure: self._failed(lines, failure),
@@ -212,7 +209,7 @@ class LineStream:
 
     def _refused(self, place: _Answer, refusal: Refusal) -> None:
         place.text = encode_refusal(refusal)
-        self._transport.answers.count(refusal)
+        self._intake.answers.count(refusal)
 
     def _refuse(self, refusal: Refusal) -> None:
         place = _Answer()
@@ -224,7 +221,7 @@ class LineStream:
     def _answered(self, place: _Answer) -> None:
         # The lines of one transaction are answered in one write, when its turn ends.
         if not self._gone and self._answers[0] is place:
-            self._transport.publishing.flush_batch.add(self)
+            self._intake.publishing.flush_batch.add(self)
 
     def flush(self) -> None:
         if self._gone:
@@ -245,11 +242,11 @@ class LineStream:
 
     def _write(self, data: bytes) -> None:
         self._request.write(data)
-        self._written_at = self._transport.publishing.seconds()
+        self._written_at = self._intake.publishing.seconds()
 
     def _over(self) -> None:
         self._gone = True
-        self._transport.streams.discard(self)
+        self._intake.streams.discard(self)
         self._forget_rest()
         if self._deadline is not None:
             self._deadline.cancel()
@@ -258,16 +255,16 @@ class LineStream:
     # a stream that is quiet
 
     def _watch(self, when: float) -> None:
-        times = self._transport.settings.publish
+        times = self._intake.settings.publish
         idle, whole = times.stream_idle_seconds, times.stream_seconds
         due = min(when, self._heard_at + idle, self._begun_at + whole)
-        self._deadline = self._transport.deadlines.at(due, self._beat)
+        self._deadline = self._intake.deadlines.at(due, self._beat)
 
     def _beat(self) -> None:
         if self._ended:
             # Its last answers are on their way.
             return
-        now, times = self._transport.publishing.seconds(), self._transport.settings.publish
+        now, times = self._intake.publishing.seconds(), self._intake.settings.publish
         idle, whole = times.stream_idle_seconds, times.stream_seconds
         if now >= self._begun_at + whole:
             self._end_by(Refusal(f"A stream may last {counted(whole, 'second')}: begin another."))

@@ -1,51 +1,26 @@
-"""Publish requests over HTTP, and the cache of parsed targets (protocol, section 7).
+"""Publish requests over HTTP (protocol, section 7).
 
 path -> channel -> params -> key -> body -> append -> answer.  A plain resource with
 no web framework in between: a publish is the hot path of whoever uses HTTP.
-
-A server with thousands of topics is published to at thousands of targets by the same few
-programs, so what a target asks for is kept (`PublishTargets`) for the fast path of
-`known_head`.  Rule: only a plain target is taken, and it is read by the very functions that
-read it on the slow path; everything odd or wrong goes there, where it is said what is wrong.
 """
 
 from __future__ import annotations
 
 import hmac
-import re
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable
 
 import attrs
-from twisted.internet.defer import Deferred
 
-from takotwist.codecs.frames import MAX_KEY_LENGTH
-from takotwist.codecs.tako_json import encode_message, encode_messages, read_drafts
-from takotwist.core.channel import RESERVED_QUERY_KEYS, is_channel_name
-from takotwist.core.deadlines import Deadlines
-from takotwist.core.log import Appended
-from takotwist.core.topic import Draft
-from takotwist.errors import BodyInvalid, CredentialsMissing, Refusal, VerifyRejected
-from takotwist.flow.authorize import AuthorizerService
-from takotwist.flow.publish import PublisherService, validate
+from takotwist.codecs.tako_json import encode_message, encode_messages
+from takotwist.errors import CredentialsMissing, VerifyRejected
 from takotwist.flow.topic_request import TopicRequest
 from takotwist.streams.http.interface import BodyRequest, ReadableRequest, Request
-from takotwist.transports.admission import MessageBounds
+from takotwist.transports.publish.intake import PublishIntake
 from takotwist.transports.publish.known_head import KnownHeadPublish
-from takotwist.transports.publish.ndjson import LineStream, publish_lines
-from takotwist.transports.request import header_text, read_channel_request, read_fields, whole_body
-from takotwist.transports.responses import Responses
-
-#: Most messages in one array.
-MAX_BATCH = 1_000
+from takotwist.transports.publish.ndjson import publish_lines
+from takotwist.transports.request import header_text, read_channel_request, whole_body
 
 NDJSON = "application/x-ndjson"
-
-#: Targets that are remembered, and the longest of them, in bytes.
-MAX_TARGETS, MAX_TARGET = 8192, 512
-
-_PLAIN = re.compile(rb"/[!-~]*")
 
 
 @attrs.define(slots=True)
@@ -75,122 +50,20 @@ class PublishKeys:
         return cls(tuple(key.encode() for key in keys))
 
 
-class BodyBounds(MessageBounds, Protocol):
-    """Bounds of a publish, named and explained in the configuration."""
-
-    @property
-    def max_body_bytes(self) -> int: ...
-
-
-class StreamTimes(Protocol):
-    """Timeouts of an NDJSON publish, in seconds: without a byte from its client, and in all."""
-
-    @property
-    def stream_idle_seconds(self) -> float: ...
-    @property
-    def stream_seconds(self) -> float: ...
-
-
-class PublishSettings(Protocol):
-    """The settings of the server, as far as publishes depend on them."""
-
-    @property
-    def limits(self) -> BodyBounds: ...
-    @property
-    def publish(self) -> StreamTimes: ...
-    @property
-    def version(self) -> object:
-        """Another object whenever anything has changed, keys and origins included."""
-        ...
-
-
-@attrs.define(slots=True)
-class PublishTargets:
-    """Cache of parsed targets; the one longest unused is forgotten first."""
-
-    _authorizing: AuthorizerService
-    _known: OrderedDict[bytes, TopicRequest] = attrs.field(factory=OrderedDict, init=False)
-    _bases: set[bytes] = attrs.field(factory=set, init=False)
-
-    def learn(self, path: bytes, channel: str) -> None:
-        """Something was published to `channel` at `path`: so channels are below that."""
-        base, name = path[: -len(channel)], path[-len(channel) :]
-        if name == channel.encode() and base.endswith(b"/"):
-            self._bases.add(base)
-
-    def get(self, target: bytes) -> TopicRequest | None:
-        """The topic request of `target`, path and query; `None` where the slow path must tell."""
-        asked = self._known.get(target)
-        if asked is not None:
-            if self._authorizing.current(asked.definition):
-                self._known.move_to_end(target)
-                return asked
-            # Definitions were read anew.
-            del self._known[target]
-        try:
-            asked = self._read(target)
-        except Refusal:
-            return None
-        if asked is not None and len(target) <= MAX_TARGET:
-            self._known[target] = asked
-            if len(self._known) > MAX_TARGETS:
-                self._known.popitem(last=False)
-        return asked
-
-    def _read(self, target: bytes) -> TopicRequest | None:
-        """:raises Refusal: it is wrong."""
-        path = target.partition(b"?")[0]
-        for base in self._bases:
-            if path.startswith(base):
-                channel = path[len(base) :].decode("latin-1")
-                break
-        else:
-            return None
-        if not is_channel_name(channel) or _PLAIN.fullmatch(target) is None:
-            return None
-        params: dict[str, list[str]] = {}
-        for name, value in read_fields(target):
-            if name in RESERVED_QUERY_KEYS:
-                return None
-            params.setdefault(name, []).append(value)
-        definition = self._authorizing.registry.get(channel).definition
-        return self._authorizing.bind_query(definition, params)
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-
 @attrs.define(slots=True)
 class PublishTransport:
     """Answers POSTs to a channel.
 
     :ivar may_publish: checks a request's right to publish; does nothing on the
         private listener.
-    :ivar settings: for the sizes of messages and bodies, and for the times of a stream.
-    :ivar cost: counts messages against their sender's rate: the sender, which is
-        the Authorization header, and how many.
-    :ivar deadlines: for streams that are quiet.
-    :ivar targets: where was published to.
-    :ivar streams: NDJSON streams that have not ended.
     """
 
-    authorizing: AuthorizerService
-    publishing: PublisherService
-    answers: Responses
+    intake: PublishIntake
     may_publish: Callable[[ReadableRequest], None]
-    settings: PublishSettings
-    cost: Callable[[str, int], None]
-    deadlines: Deadlines
-    targets: PublishTargets = attrs.field(init=False)
-    streams: set[LineStream] = attrs.field(factory=set, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.targets = PublishTargets(self.authorizing)
 
     def stop(self) -> None:
-        """The server stops: take no more lines of any stream."""
-        for one in list(self.streams):
-            one.stop()
+        """The server stops."""
+        self.intake.stop()
 
     async def ask(self, request: Request, channel: str) -> tuple[TopicRequest, str | None]:
         """Check everything but the body.
@@ -198,12 +71,13 @@ class PublishTransport:
         :return: what is asked, and the idempotency key.
         """
         channel_request = read_channel_request(request)
-        definition = await self.authorizing.find(channel)
-        asked = self.authorizing.bind_query(definition, channel_request.params)
+        authorizing = self.intake.authorizing
+        definition = await authorizing.find(channel)
+        asked = authorizing.bind_query(definition, channel_request.params)
         self.may_publish(request)
         key = header_text(request, "idempotency-key")
         if key is not None:
-            self.check_key(key)
+            self.intake.check_key(key)
         return asked, key
 
     async def publish(self, request: BodyRequest, channel: str) -> None:
@@ -211,62 +85,23 @@ class PublishTransport:
 
         :param request: a `StreamRequest` whose body is streamed.
         """
+        intake, answers = self.intake, self.intake.answers
         # Before the key is checked: it may be withdrawn while the message is stored.
-        version = self.settings.version
+        version = intake.settings.version
         asked, key = await self.ask(request, channel)
         kind = (header_text(request, "content-type") or "").partition(";")[0].strip().lower()
         sender = request.getHeader("authorization") or ""
         if kind == NDJSON:
-            self.answers.cors(request)
-            publish_lines(self, request, asked, sender, key)
+            answers.cors(request)
+            publish_lines(intake, request, asked, sender, key)
             return
-        drafts, many = self.read(await whole_body(request, self.settings.limits.max_body_bytes))
-        messages = (await self.store(sender, asked, drafts, key)).messages
-        self.answers.cors(request)
+        drafts, many = intake.read(await whole_body(request, intake.settings.limits.max_body_bytes))
+        messages = (await intake.store(sender, asked, drafts, key)).messages
+        answers.cors(request)
         body = encode_messages(messages) if many else encode_message(messages[0])
-        self.answers.json_head(request, body)
-        again = KnownHeadPublish.of(self, request, sender, version)
+        answers.json_head(request, body)
+        again = KnownHeadPublish.of(intake, request, sender, version)
         if again is not None:
-            self.targets.learn(request.path, channel)
+            intake.targets.learn(request.path, channel)
             request.remember(again.answer)
-        self.answers.send(request, body)
-
-    def read(self, body: bytes) -> tuple[tuple[Draft, ...], bool]:
-        """The drafts of a body, and whether it is an array.
-
-        :raises BodyInvalid: :raises MessageTooLarge: as they say.
-        """
-        return read_drafts(body, self.settings.limits.max_message_bytes, MAX_BATCH)
-
-    def check_key(self, key: str) -> None:
-        """:raises BodyInvalid: it can be no idempotency key."""
-        if not 1 <= len(key) <= MAX_KEY_LENGTH:
-            raise BodyInvalid(f"Idempotency-Key must have 1 to {MAX_KEY_LENGTH} characters.")
-
-    def store(
-        self, sender: str, asked: TopicRequest, drafts: Sequence[Draft], key: str | None
-    ) -> Deferred[Appended]:
-        """`check`, and `keep`."""
-        self.check(sender, asked, drafts)
-        return self.keep(asked, drafts, key)
-
-    def check(self, sender: str, asked: TopicRequest, drafts: Sequence[Draft]) -> None:
-        """Check drafts against the schema and the rate of their sender.
-
-        :param sender: see `cost`.
-        :raises BodyInvalid: :raises RateLimited: as they say.
-        """
-        validate(asked.definition, drafts)
-        self.cost(sender, len(drafts))
-
-    def keep(
-        self, asked: TopicRequest, drafts: Sequence[Draft], key: str | None
-    ) -> Deferred[Appended]:
-        """Store what was checked; see `PublisherService.publish`."""
-        return self.publishing.publish(
-            asked.topic,
-            drafts,
-            self.authorizing.lifecycle(asked.definition),
-            key,
-            newest=asked.definition.newest,
-        )
+        answers.send(request, body)

@@ -130,7 +130,7 @@ class LineStreamTests(SynchronousTestCase):
         self.assertEqual([one.get("code") for one in lines], [None, None, "shutting-down"])
         self.assertTrue(stream.ended)
         publish = self.world.parts.public.publish
-        self.assertEqual(len(publish.streams), 0)
+        self.assertEqual(len(publish.intake.streams), 0)
 
     def test_line_that_stalls(self) -> None:
         """A line that has begun must come on; it is the last that is answered."""
