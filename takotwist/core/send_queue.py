@@ -8,12 +8,9 @@ more says so, and its subscriptions go on from the log later.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import attrs
-
-if TYPE_CHECKING:
-    from takotwist.core.fanout import Group, Subscription
 
 #: A socket's own ``send``: takes bytes at once, says how many, raises `OSError`.
 Send: TypeAlias = Callable[[bytes], int]
@@ -65,6 +62,18 @@ class FlushBatch:
         self.delivering = False
 
 
+class DirectSender(Protocol):
+    """Whoever sends by a connection's socket in the place of its queue: a `Group`.
+
+    :ivar written_at: when it last did, in seconds.
+    """
+
+    written_at: float
+
+    def withdraw(self, send_queue: SendQueue, /) -> None:
+        """Do so no longer."""
+
+
 def _refuse(_: bytes) -> bool:
     """The `deliver` of a connection that is gone: takes nothing."""
     return False
@@ -86,7 +95,8 @@ class SendQueue:
     :ivar send: its socket's own, for use while nothing waits; `None` where there is none.
     :ivar group: the group that sends by it now.
     :ivar paused: the transport's buffer is full.
-    :ivar waiting: subscriptions of this connection that go on once it takes more.
+    :ivar waiting: subscriptions of this connection that wait until it takes more, and how each
+        goes on then.
     """
 
     limit: int
@@ -95,9 +105,9 @@ class SendQueue:
     write: Callable[[bytes], None] = attrs.field(default=_nowhere, init=False)
     deliver: Callable[[bytes], bool] = attrs.field(init=False)
     send: Send | None = attrs.field(default=None, init=False)
-    group: Group | None = attrs.field(default=None, init=False)
+    group: DirectSender | None = attrs.field(default=None, init=False)
     paused: bool = attrs.field(default=False, init=False)
-    waiting: dict[Subscription, None] = attrs.field(factory=dict, init=False)
+    waiting: dict[object, Callable[[], None]] = attrs.field(factory=dict, init=False)
     # One blob as it is, more of them as a list: most turns bring one, and none a list.
     _pending: bytes | list[bytes] | None = attrs.field(default=None, init=False)
     _size: int = attrs.field(default=0, init=False)

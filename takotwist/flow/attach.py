@@ -8,6 +8,7 @@ pages, writes them, and waits for slow connections.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import attrs
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -277,8 +278,10 @@ class Attacher:
         for subscription in list(send_queue.waiting):
             if send_queue.paused:
                 return
-            del send_queue.waiting[subscription]
-            self._continue(subscription)
+            go_on = send_queue.waiting.pop(subscription, None)
+            # What went on before it may have had it left.
+            if go_on is not None:
+                go_on()
 
     def _continue(self, subscription: Subscription) -> None:
         """Bring a subscriber with a closed gate as far as its connection allows."""
@@ -336,7 +339,7 @@ class Attacher:
         while replay.gate is Gate.CLOSED:
             send_queue.flush()
             if send_queue.paused:
-                send_queue.waiting[subscription] = None
+                send_queue.waiting[subscription] = partial(self._continue, subscription)
                 return True
             if subscription.first is not None:
                 # Nothing waits, so whatever its size it is taken.
