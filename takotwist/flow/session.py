@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -23,10 +22,8 @@ from takotwist.core.topic import Topic
 from takotwist.errors import BodyInvalid, CredentialsExpired, RateLimited, Refusal, VerifyRejected
 from takotwist.flow.authorize import Authorized
 from takotwist.flow.client_frames import ClientFrames
-
-if TYPE_CHECKING:
-    from takotwist.flow.presence import PresenceService
-    from takotwist.flow.sessions import Sessions
+from takotwist.flow.presence import PresenceService
+from takotwist.flow.session_services import SessionServices
 
 #: Called at the beginning of a subscription with the cursor, and with the refusal that a
 #: reset stands for.
@@ -58,7 +55,7 @@ class Subscribed:
         """
         if self._frames is None:
             session = self._session
-            self._frames = session._sessions.way_in(self.admitted, session.address, self._on_full)
+            self._frames = session._services.way_in(self.admitted, session.address, self._on_full)
             if self.subscription.ended:
                 self._frames.close()
             self._frames.pause(self._renewals > 0)
@@ -101,7 +98,7 @@ class Subscribed:
 
     def watch_expiry(self) -> None:
         """End the subscription when its grant is void."""
-        parts, expires_at = self._session._sessions, self.admitted.grant.expires_at
+        parts, expires_at = self._session._services, self.admitted.grant.expires_at
         self.forget_expiry()
         if expires_at is not None:
             left = expires_at - parts.wall()
@@ -159,7 +156,8 @@ class Session:
     opened_at: float
     send_queue: SendQueue
     end: Callable[[Refusal | None], None]
-    _sessions: Sessions
+    _services: SessionServices
+    _on_close: Callable[[Session, str], None]
     subscribed: dict[str, Subscribed] = attrs.field(factory=dict, init=False)
     #: Bytes of the names of topics that are held for this connection.
     _name_bytes: int = attrs.field(default=0, init=False)
@@ -191,7 +189,7 @@ class Session:
         if self._closed:
             # What it took would never be given back.
             return None
-        parts = self._sessions
+        parts = self._services
         topic = admitted.asked.topic
         if topic.key in self.subscribed:
             # Not a rate: a client that tried again would be told the same.
@@ -252,10 +250,10 @@ class Session:
             return False
         del self.subscribed[subscribed.subscription.topic.key]
         self.let_go_of_name(subscribed._name_bytes)
-        self._sessions.attacher.detach(subscribed.subscription)
+        self._services.attacher.detach(subscribed.subscription)
         subscribed.left()
         if subscribed.admitted.asked.definition.presence is not None:
-            self._sessions.presence.left(self.id, subscribed.admitted, for_good=not lost)
+            self._services.presence.left(self.id, subscribed.admitted, for_good=not lost)
         return True
 
     def position(self, topic: Topic) -> int:
@@ -275,7 +273,7 @@ class Session:
         subscribed.refreshed(admitted)
         self._leave_subject(before.grant.subject)
         if admitted.asked.definition.presence is not None:
-            self._sessions.presence.renewed(self.id, before, admitted)
+            self._services.presence.renewed(self.id, before, admitted)
         return True
 
     def hold_name(self, size: int) -> None:
@@ -284,7 +282,7 @@ class Session:
         :param size: bytes.
         :raises RateLimited: :raises Overloaded: there is no room for it.
         """
-        self._sessions.names.enter(size, self._name_bytes)
+        self._services.names.enter(size, self._name_bytes)
         self._name_bytes += size
 
     def remember_name(self, size: int) -> bool:
@@ -292,14 +290,14 @@ class Session:
 
         :return: whether there is room; else it is not kept.
         """
-        plenty = self._sessions.names.has_plenty(size, self._name_bytes)
+        plenty = self._services.names.has_plenty(size, self._name_bytes)
         if plenty:
             self.hold_name(size)
         return plenty
 
     def let_go_of_name(self, size: int) -> None:
         """It is not kept any longer."""
-        self._sessions.names.leave(size)
+        self._services.names.leave(size)
         self._name_bytes -= size
 
     def later(self, name: str, when: float, action: Callable[[], None]) -> None:
@@ -309,7 +307,7 @@ class Session:
         """
         self.cancel(name)
         if not self._closed:
-            self._deadlines += ((name, self._sessions.deadlines.at(when, action)),)
+            self._deadlines += ((name, self._services.deadlines.at(when, action)),)
 
     def cancel(self, name: str) -> None:
         """Forget a deadline.  Harmless when there is none."""
@@ -325,7 +323,7 @@ class Session:
         :param max_lifetime_ms: 0 is never.
         """
         if max_lifetime_ms:
-            spread = 1 - 0.1 * self._sessions.random()
+            spread = 1 - 0.1 * self._services.random()
             self.later(
                 "lifetime",
                 self.opened_at + max_lifetime_ms / 1000 * spread,
@@ -344,15 +342,15 @@ class Session:
         self._deadlines = ()
         self.send_queue.discard()
         for subject in self._subjects:
-            self._sessions.limits.leave_subject(subject)
-        self._sessions.closed(self, why)
+            self._services.limits.leave_subject(subject)
+        self._on_close(self, why)
         # Whoever closes a session ends its connection, which knows the session.
         self.end = _nothing_more
 
     @property
     def presence(self) -> PresenceService:
         """Presence of the topics that it follows."""
-        return self._sessions.presence
+        return self._services.presence
 
     @property
     def closed(self) -> bool:
@@ -366,14 +364,14 @@ class Session:
 
     def _enter_subject(self, subject: str | None) -> None:
         if subject is not None and subject not in self._subjects:
-            self._sessions.limits.enter_subject(subject)
+            self._services.limits.enter_subject(subject)
             self._subjects += (subject,)
 
     def _leave_subject(self, subject: str | None) -> None:
         """What was followed as this subject is followed as another now."""
         subjects = {one.admitted.grant.subject for one in self.subscribed.values()}
         if subject in self._subjects and subject not in subjects:
-            self._sessions.limits.leave_subject(subject)
+            self._services.limits.leave_subject(subject)
             self._subjects = tuple(one for one in self._subjects if one != subject)
 
     def _outlived(self) -> None:

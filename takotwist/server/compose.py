@@ -31,6 +31,7 @@ from takotwist.flow.presence_list import PresenceLists
 from takotwist.flow.presence_nodes import Living
 from takotwist.flow.presence_store import RosterStore
 from takotwist.flow.publish import at_once
+from takotwist.flow.session_services import SessionServices
 from takotwist.flow.sessions import Sessions
 from takotwist.flow.webhooks import Courier
 from takotwist.interfaces import IReactor
@@ -181,7 +182,7 @@ def compose(
         living,
     )
     lists = PresenceLists(log)
-    sessions = Sessions(
+    session_services = SessionServices(
         connection_limits,
         reloadable,
         TopicNames(reloadable),
@@ -191,13 +192,13 @@ def compose(
         asked,
         presence,
         sentences.deadlines,
-        sentences.metrics,
         seconds,
         wall,
         random,
-        new_id if peers is None else lambda: name_on(peers.name, new_id()),
         ChannelStates(log, asked, reloadable, seconds),
     )
+    new_name = new_id if peers is None else lambda: name_on(peers.name, new_id())
+    sessions = Sessions(session_services, sentences.metrics, new_name)
 
     kicks = kicks_of(sentences, presence, sessions, process)
 

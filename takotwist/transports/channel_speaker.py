@@ -242,7 +242,7 @@ class ChannelSpeaker:
         try:
             self._asked.of_roster()
             session = self._wire.session
-            self._admission.sessions.presence.update(self._asked, session.id, frame.state)
+            self._admission.sessions.services.presence.update(self._asked, session.id, frame.state)
         except Refusal as refusal:
             self._refused(refusal, frame.ref)
         else:

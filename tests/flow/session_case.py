@@ -18,6 +18,7 @@ from takotwist.errors import (
 from takotwist.flow.authorize import Authorized, AuthorizerService
 from takotwist.flow.channel_states import ChannelStates
 from takotwist.flow.session import Session
+from takotwist.flow.session_services import SessionServices
 from takotwist.flow.sessions import Sessions
 from takotwist.flow.topic_request import TopicRequest
 from tests.flow.delivery_world import PLAIN, DeliveryWorld
@@ -60,7 +61,7 @@ class SessionTestCase(SynchronousTestCase):
         app: Any = App()
         no_presence: Any = None
         world = self.world
-        self.sessions = Sessions(
+        services = SessionServices(
             self.limits,
             settings,
             self.names,
@@ -70,13 +71,12 @@ class SessionTestCase(SynchronousTestCase):
             app,
             no_presence,
             world.deadlines,
-            world.metrics,
             world.clock.seconds,
             world.clock.seconds,
             lambda: 0.5,
-            iter("abcdefgh").__next__,
             ChannelStates(world.log, app, settings, world.clock.seconds),
         )
+        self.sessions = Sessions(services, world.metrics, iter("abcdefgh").__next__)
 
     def open(self, address: str = ADDRESS) -> Session:
         """One more connection."""

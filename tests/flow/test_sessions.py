@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
-from takotwist.core.channel import PresenceRules
-from takotwist.core.topic import Topic
 from takotwist.errors import (
     CredentialsExpired,
     Overloaded,
     RateLimited,
 )
-from takotwist.flow.channel_states import ChannelStates
 from takotwist.flow.sessions import SHOWN_SUBJECT
-from takotwist.flow.topic_request import TopicRequest
-from tests.flow.session_case import ADDRESS, CHANNEL, SessionTestCase
+from tests.flow.session_case import ADDRESS, SessionTestCase
 
 
 class TestSessions(SessionTestCase):
@@ -88,15 +82,3 @@ class TestSessions(SessionTestCase):
         self.assertEqual([type(one) for one in ends + more], [CredentialsExpired] * 2)
         self.assertEqual((ann.subscribed, others, guests), ({}, [], []))
         self.assertEqual(self.sessions.end_subjects({"ann"}, lambda name: True), 0)
-
-    def test_state_of(self) -> None:
-        """The app is asked for the state of a topic; a roster has none."""
-        asked: list[tuple[Any, ...]] = []
-        self.patch(ChannelStates, "at", lambda _, *args: asked.append(args))
-        channel = attrs.evolve(CHANNEL, presence=PresenceRules())
-        request = TopicRequest(channel, {}, Topic.of("chat", {}))
-        self.assertIsNone(self.sessions.state_of(request.of_roster()))
-        way = self.sessions.state_of(request)
-        assert way is not None
-        way(7)
-        self.assertEqual(asked, [(request, 7)])

@@ -323,7 +323,8 @@ class ClockStepTests(PresenceCase):
         """Nobody comes or goes by it, and whoever does is told once, in order."""
         step = 0.0
         parts, seconds = self.world.parts, self.world.clock.seconds
-        for part in (parts.publishing, parts.presence, parts.sessions, parts.attacher):
+        services = parts.sessions.services
+        for part in (parts.publishing, parts.presence, services, parts.attacher):
             part.wall = lambda: seconds() + step
         watcher = Watcher(self.world).follow()
         ada = self.stream("ada")

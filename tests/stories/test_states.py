@@ -180,7 +180,7 @@ class StateTests(StateCase):
         """States of many topics are not all kept."""
         for number in range(600):
             self.world.subscribe(f"/channels/board?roomId=r{number}&last_message_id=newest")
-        states = self.world.parts.sessions.states
+        states = self.world.parts.sessions.services.states
         self.assertLessEqual(len(states), 256)
 
 

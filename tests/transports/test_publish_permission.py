@@ -296,7 +296,7 @@ class RuleTests(Case):
         """An answer to publish changes nothing of how long the topic's messages are kept."""
         self.says["member"] = Grant(replay_window_ms=1)
         self.client(Transport, "member").speak(1)
-        authorizing = self.world.parts.sessions.authorizing
+        authorizing = self.world.parts.sessions.services.authorizing
         definition = authorizing.registry.get("chat").definition
         lifecycle = authorizing.lifecycle(definition)
         self.assertEqual(lifecycle.replay_window_ms, 600_000)

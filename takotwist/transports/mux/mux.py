@@ -173,7 +173,7 @@ class Mux:
         assert frame.state is not None
         asked.of_roster()
         session = self._wire.session
-        self._admission.sessions.presence.update(asked, session.id, frame.state)
+        self._admission.sessions.services.presence.update(asked, session.id, frame.state)
         self._answer(frame.ref, ack_frame(frame.ref))
 
     async def _unsubscribe(self, frame: OnTopic, topic: Topic) -> None:

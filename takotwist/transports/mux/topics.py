@@ -215,7 +215,7 @@ class PublishGrants:
         if frames is None or self._expired(frames):
             admitted = await self._ask(_digest(topic, auth), authorize)
             address = self._wire.session.address
-            frames = self._admission.sessions.way_in(admitted, address, self._wire.hold)
+            frames = self._admission.sessions.services.way_in(admitted, address, self._wire.hold)
             # Another may have been put there meanwhile.
             self._take(topic)
         if self._wire.session.remember_name(asked.name_bytes):

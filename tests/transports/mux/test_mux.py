@@ -175,7 +175,7 @@ class MuxTests(SynchronousTestCase):
         socket.leave()
         self.assertEqual(world.parts.fanout.keys(), frozenset())
         self.assertEqual(world.parts.metrics.subscriptions, 0)
-        self.assertEqual(world.parts.sessions.names.count, 0)
+        self.assertEqual(world.parts.sessions.services.names.count, 0)
 
     def test_ping(self) -> None:
         """A page that cannot send pings of the protocol asks by a frame."""

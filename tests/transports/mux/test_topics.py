@@ -254,7 +254,7 @@ class NamesTests(SynchronousTestCase):
         chat.on("msg")(lambda data, context: data)
         limits = Limits(publish_rate=0, max_topic_bytes=64, max_topic_bytes_per_connection=1200)
         self.world = World(chat, config=Config(limits=limits))
-        self.names = self.world.parts.sessions.names
+        self.names = self.world.parts.sessions.services.names
         self.socket = self.world.connect("/_tako/connect", subprotocol="tako.v1")
 
     def say(self, op: str, room: str) -> dict[str, Any]:
