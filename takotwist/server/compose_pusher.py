@@ -142,6 +142,12 @@ def compose_pusher(
     publishing = sentences.publishing
     number = below(SOCKET_ID_PART) + 1
     process = str(number)
+
+    def others_of(app: PusherApp) -> OtherNodes | None:
+        if publishing.log.everything:
+            return None
+        return OtherNodes(process, app.name, app.watchlists, publishing, sentences.attacher)
+
     hubs = [
         Hub(
             app,
@@ -152,16 +158,13 @@ def compose_pusher(
             sentences.flush_batch,
             sentences.deadlines,
             admission.seconds,
-            told=(webhooks and webhooks.app_events(app.name)) or Nobody(),
+            (webhooks and webhooks.app_events(app.name)) or Nobody(),
+            others_of(app),
         )
         for app in pusher_apps(config)
     ]
-    others: list[OtherNodes] = []
-    for hub in hubs:
-        if not publishing.log.everything:
-            others.append(OtherNodes(process, hub, publishing, sentences.attacher))
-            hub.join(others[-1])
-        if webhooks is not None:
+    if webhooks is not None:
+        for hub in hubs:
             webhooks.watch_app(hub.app.name, hub.channels.followed, hub.channels.all_members)
     by_key = {hub.app.key: hub for hub in hubs}
 
@@ -185,4 +188,4 @@ def compose_pusher(
         wall,
         lambda app, count: cost(f"pusher {app}", count),
     )
-    return PusherRoutes(sockets, api, config.path.encode(), others)
+    return PusherRoutes(sockets, api, config.path.encode(), hubs)

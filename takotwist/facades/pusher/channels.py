@@ -6,25 +6,23 @@ list when it is back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 import attrs
 import msgspec
 
 from takotwist.core.deadlines import Deadline, Deadlines
 from takotwist.facades.pusher.apps import PusherApp
+from takotwist.facades.pusher.client import Client
 from takotwist.facades.pusher.frames import frame
 from takotwist.facades.pusher.members import RosterMembers
 from takotwist.facades.pusher.names import Name, Rule
+from takotwist.facades.pusher.nodes import Away, OtherNodes
 from takotwist.facades.pusher.roster import Change, Roster
 from takotwist.flow.attach import Attacher
 from takotwist.flow.publish import PublisherService
 from takotwist.flow.topic_request import TopicRequest
-
-if TYPE_CHECKING:
-    from takotwist.facades.pusher.nodes import OtherNodes
-    from takotwist.facades.pusher.speaker import PusherSpeaker
 
 #: Up to so many followers each change of their number is told at once, past it every so often.
 COUNTED_AT_ONCE, COUNT_SECONDS = 100, 5.0
@@ -62,7 +60,7 @@ class DeliverHere(Protocol):
     """Hands a frame to all who follow a channel here (`Hub.deliver`)."""
 
     def __call__(
-        self, name: str, payload: bytes, but: PusherSpeaker | None = None, *, must: bool = False
+        self, name: str, payload: bytes, but: Client | None = None, *, must: bool = False
     ) -> None: ...
 
 
@@ -84,21 +82,21 @@ class Channels:
     seconds: Callable[[], float]
     told: Happenings
     deliver: DeliverHere
-    others: OtherNodes | None = attrs.field(default=None, init=False)
-    roster: Roster[PusherSpeaker] = attrs.field(factory=Roster, init=False)
+    others: OtherNodes | None
+    roster: Roster[Client] = attrs.field(factory=Roster, init=False)
     _rosters: dict[str, RosterMembers] = attrs.field(factory=dict, init=False)
     _counting: dict[str, Deadline] = attrs.field(factory=dict, init=False)
     #: Of those that are counted, what has changed here: the app is told by the node where it has.
     _changed_here: set[str] = attrs.field(factory=set, init=False)
 
     def entered(
-        self, name: Name, place: Place, speaker: PusherSpeaker, user_id: str | None, info: bytes
+        self, name: Name, place: Place, client: Client, user_id: str | None, info: bytes
     ) -> dict[str, object]:
         """A connection follows a channel.
 
         :return: what it is told of it.
         """
-        change = self.roster.enter(name.text, speaker, user_id, info)
+        change = self.roster.enter(name.text, client, user_id, info)
         has_presence = place.asked.definition.presence is not None and self.publishing.log.keyed
         if name.presence and has_presence and name.text not in self._rosters:
             of_channel = RosterMembers(
@@ -107,15 +105,15 @@ class Channels:
             self._rosters[name.text] = of_channel
             of_channel.start()
         if change.member is not None and change.member.user_id not in self._away(name.text):
-            self._joined(name.text, change.member.user_id, change.member.info, speaker)
+            self._joined(name.text, change.member.user_id, change.member.info, client)
         self._occupancy(name, change)
         return {"presence": self._presence(name.text)} if name.presence else {}
 
-    def left(self, name: Name, speaker: PusherSpeaker) -> None:
+    def left(self, name: Name, client: Client) -> None:
         """It does so no longer.  Harmless where it did not: nobody is told of that."""
-        if speaker not in self.roster.get(name.text).connections:
+        if client not in self.roster.get(name.text).connections:
             return
-        change = self.roster.leave(name.text, speaker)
+        change = self.roster.leave(name.text, client)
         if change.member is not None and change.member.user_id not in self._away(name.text):
             self._gone(name.text, change.member.user_id)
         self._occupancy(name, change)
@@ -136,7 +134,19 @@ class Channels:
                 self._gone(name, user_id)
         self._count_soon(Name.of(name))
 
-    def _joined(self, name: str, user_id: str, info: bytes, but: PusherSpeaker | None) -> None:
+    def here(self) -> Iterable[str]:
+        """Channels that are followed on this node."""
+        return self.roster.names()
+
+    def state_here(self, name: str) -> Away | None:
+        """The followers of a channel on this node; `None` where it has none."""
+        followed = self.roster.get(name)
+        if not followed.connections:
+            return None
+        members = {one.user_id: msgspec.Raw(one.info) for one in followed.members.values()}
+        return Away(len(followed.connections), members)
+
+    def _joined(self, name: str, user_id: str, info: bytes, but: Client | None) -> None:
         joined = b'{"user_id":%b,"user_info":%b}' % (_text(user_id), info)
         self._tell(name, "member_added", joined, but)
 
@@ -174,7 +184,7 @@ class Channels:
         here = set(self.roster.members())
         return here if self.others is None else here | set(self.others.all_members())
 
-    def _tell(self, name: str, event: str, data: bytes, but: PusherSpeaker | None) -> None:
+    def _tell(self, name: str, event: str, data: bytes, but: Client | None) -> None:
         said = {"event": f"pusher_internal:{event}", "channel": name, "data": data.decode()}
         self.deliver(name, msgspec.json.encode(said), but, must=True)
 

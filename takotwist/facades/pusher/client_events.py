@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -14,14 +13,12 @@ from takotwist.core.log import Appended
 from takotwist.core.topic import Draft
 from takotwist.errors import MessageTooLarge, RateLimited, Refusal, VerifyRejected
 from takotwist.facades.pusher.channels import Place
+from takotwist.facades.pusher.client import Client
 from takotwist.facades.pusher.frames import ClientFrame, check_event, event_frame, stored_value
+from takotwist.facades.pusher.hub import Hub
 from takotwist.facades.pusher.names import Name
 from takotwist.flow.refusal import refusal_of
 from takotwist.flow.session import Subscribed
-
-if TYPE_CHECKING:
-    from takotwist.facades.pusher.hub import Hub
-    from takotwist.facades.pusher.speaker import PusherSpeaker
 
 _logger = Logger()
 
@@ -38,15 +35,15 @@ class FollowedChannel:
 
 @attrs.define(slots=True, eq=False)
 class ClientEvents:
-    """What one client says to others.
+    """Events of one client for others.
 
-    :ivar closed: whether its connection has gone.
+    :ivar closed: `True` once its connection has gone.
     :ivar seconds: a clock for durations.
     :ivar refuse: tells it that an event was refused, and of which channel.
     """
 
     _hub: Hub
-    _speaker: PusherSpeaker
+    _client: Client
     _closed: Callable[[], bool]
     _seconds: Callable[[], float]
     _refuse: Callable[[Refusal, str | None], None]
@@ -80,13 +77,13 @@ class ClientEvents:
         if rule.store_client_events if rule is not None else hub.app.store_client_events:
             self._store(channel, event, data)
         else:
-            hub.deliver_everywhere(name, event_frame(name, event, data, user_id), self._speaker)
+            hub.deliver_everywhere(name, event_frame(name, event, data, user_id), self._client)
             self._told(channel, event, data)
 
     def _store(self, channel: FollowedChannel, event: str, data: bytes) -> None:
         hub, place, name = self._hub, channel.place, channel.name.text
         topic = place.asked.topic
-        undo = self._speaker.leave_out(name, event, data, channel.user_id)
+        undo = self._client.leave_out(name, event, data, channel.user_id)
         forget = None
         known: Deferred[Appended | None] = succeed(None)
         if channel.user_id is not None:
@@ -123,7 +120,7 @@ class ClientEvents:
             channel.name.text,
             event=event,
             data=data.decode(),
-            socket_id=self._speaker.socket_id,
+            socket_id=self._client.socket_id,
             **more,
         )
 

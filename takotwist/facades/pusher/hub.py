@@ -9,7 +9,6 @@ process one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -24,6 +23,7 @@ from takotwist.core.topic import EVERYTHING, Draft, Message, Topic
 from takotwist.errors import BodyInvalid, Overloaded, VerifyRejected
 from takotwist.facades.pusher.apps import PusherApp, PusherSettings
 from takotwist.facades.pusher.channels import Channels, Happenings, Nobody, Place
+from takotwist.facades.pusher.client import Client
 from takotwist.facades.pusher.frames import event_frame
 from takotwist.facades.pusher.names import Name
 from takotwist.facades.pusher.nodes import Deliver, LeaveOut, OtherNodes
@@ -31,9 +31,6 @@ from takotwist.facades.pusher.users import Users
 from takotwist.flow.attach import Attacher
 from takotwist.flow.authorize import AuthorizerService
 from takotwist.flow.publish import PublisherService, validate
-
-if TYPE_CHECKING:
-    from takotwist.facades.pusher.speaker import PusherSpeaker
 
 #: Seconds for which an event that another node has said is waited for.
 EXPECTED_SECONDS = 10.0
@@ -69,8 +66,8 @@ class Hub:
     deadlines: Deadlines
     seconds: Callable[[], float]
     told: Happenings = attrs.field(factory=Nobody)
-    others: OtherNodes | None = attrs.field(default=None, init=False)
-    sockets: dict[str, PusherSpeaker] = attrs.field(factory=dict, init=False)
+    others: OtherNodes | None = None
+    sockets: dict[str, Client] = attrs.field(factory=dict, init=False)
     users: Users = attrs.field(init=False)
     channels: Channels = attrs.field(init=False)
     form: WireForm = attrs.field(init=False)
@@ -78,7 +75,7 @@ class Hub:
 
     def __attrs_post_init__(self) -> None:
         self.form = WireForm(f"pusher {self.app.name}", self._encoded)
-        self.users = Users(self.deadlines, self.seconds)
+        self.users = Users(self.deadlines, self.seconds, self.others)
         self.channels = Channels(
             self.app,
             self.publishing,
@@ -87,11 +84,18 @@ class Hub:
             self.seconds,
             self.told,
             self.deliver,
+            self.others,
         )
 
-    def join(self, others: OtherNodes) -> None:
-        """There are other nodes."""
-        self.others = self.channels.others = self.users.others = others
+    def start(self) -> None:
+        """Begin to hear of the other nodes."""
+        if self.others is not None:
+            self.others.start(self)
+
+    def stop(self) -> None:
+        """Tell them nothing more."""
+        if self.others is not None:
+            self.others.stop()
 
     # names
 
@@ -142,9 +146,9 @@ class Hub:
         definition, topic = place.asked.definition, place.asked.topic
         undo: Callable[[], None] | None = None
         if left_out is not None:
-            name, speaker = self.app.names.name_of(topic), self.sockets.get(left_out)
-            if speaker is not None:
-                undo = speaker.leave_out(name, event, data)
+            name, client = self.app.names.name_of(topic), self.sockets.get(left_out)
+            if client is not None:
+                undo = client.leave_out(name, event, data)
             elif self.others is not None:
                 others = self.others
                 # In a transaction of its own: of one it may be heard after what it is about.
@@ -189,9 +193,9 @@ class Hub:
     def expect(self, said: LeaveOut) -> None:
         """What another node has just said is to come by the log."""
         data = said.data.encode()
-        speaker = self.sockets.get(said.socket_id)
-        if speaker is not None:
-            speaker.leave_out(said.name, said.event, data, said.user_id)
+        client = self.sockets.get(said.socket_id)
+        if client is not None:
+            client.leave_out(said.name, said.event, data, said.user_id)
         here = next(iter(self.channels.roster.get(said.name).connections), None)
         topic = None if here is None else here.topic_of(said.name)
         if said.user_id is not None and topic is not None:
@@ -238,14 +242,14 @@ class Hub:
 
     # what is not stored
 
-    def deliver_everywhere(self, name: str, payload: bytes, but: PusherSpeaker) -> None:
+    def deliver_everywhere(self, name: str, payload: bytes, but: Client) -> None:
         """Hand a frame to all who follow a channel, on whatever node."""
         self.deliver(name, payload, but)
         if self.others is not None:
             self.others.say(Deliver(self.others.node, name, payload.decode()))
 
     def deliver(
-        self, name: str, payload: bytes, but: PusherSpeaker | None = None, *, must: bool = False
+        self, name: str, payload: bytes, but: Client | None = None, *, must: bool = False
     ) -> None:
         """Hand a frame to all who follow a channel here.
 
@@ -255,15 +259,15 @@ class Hub:
 
     def _hand(
         self,
-        to: Iterable[PusherSpeaker],
+        to: Iterable[Client],
         payload: bytes,
-        but: PusherSpeaker | None = None,
+        but: Client | None = None,
         must: bool = False,
     ) -> None:
         whole = text_frame(payload)
-        for speaker in list(to):
-            if speaker is not but and not speaker.push(whole) and must:
-                speaker.end(Overloaded())
+        for client in list(to):
+            if client is not but and not client.push(whole) and must:
+                client.end(Overloaded())
         if not self.flush_batch.delivering:
             self.flush_batch.now = self.seconds()
             self.flush_batch.end()

@@ -8,7 +8,8 @@ after the channel's grace.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import attrs
 import msgspec
@@ -17,10 +18,16 @@ from takotwist.core.channel import Lifecycle
 from takotwist.core.roster_messages import LEAVE, read_entry, roster_of, say
 from takotwist.core.roster_view import View
 from takotwist.core.topic import EVERYTHING, Topic
-from takotwist.facades.pusher.nodes import MemberChanges
 from takotwist.flow.attach import Attacher
 from takotwist.flow.listening import Listening
 from takotwist.flow.publish import PublisherService
+
+
+class MemberChanges(Protocol):
+    """The channels of an app, as far as their rosters need them."""
+
+    def members(self, name: str) -> Mapping[str, msgspec.Raw]: ...
+    def elsewhere_changed(self, name: str, before: Mapping[str, msgspec.Raw]) -> None: ...
 
 
 @attrs.define(slots=True, eq=False)
@@ -28,13 +35,13 @@ class RosterMembers:
     """Who is in the roster of one topic.
 
     :ivar name: of the channel.
-    :ivar hub: is told what has changed.
+    :ivar changes: is told of each.
     :ivar shown: members, and what they show.
     """
 
     name: str
     topic: Topic
-    hub: MemberChanges
+    changes: MemberChanges
     publishing: PublisherService
     attacher: Attacher
     shown: dict[str, msgspec.Raw] = attrs.field(factory=dict, init=False)
@@ -82,11 +89,11 @@ class RosterMembers:
             self._show([subject])
 
     def _show(self, subjects: Iterable[str]) -> None:
-        before = self.hub.members(self.name)
+        before = self.changes.members(self.name)
         for subject in subjects:
             if subject in self._view.members:
                 info = self._view.newest(subject).info
                 self.shown[subject] = msgspec.Raw(info or b"null")
             else:
                 self.shown.pop(subject, None)
-        self.hub.elsewhere_changed(self.name, before)
+        self.changes.elsewhere_changed(self.name, before)

@@ -1,4 +1,4 @@
-"""What the nodes of a server tell each other of an app: by topics of the log that all share.
+"""The other nodes of a server, for one app: told and heard by topics of the log that all share.
 
 Who follows what on a node is known to all (`flow.node_states`), so a list of members is that of
 all nodes.  What is not stored is delivered by every node to its own connections.
@@ -6,8 +6,9 @@ all nodes.  What is not stored is delivered by every node to its own connections
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Protocol
 
 import attrs
 import msgspec
@@ -23,18 +24,15 @@ from takotwist.flow.listening import Listening
 from takotwist.flow.node_states import LIFECYCLE, NodeStates
 from takotwist.flow.publish import PublisherService
 
-if TYPE_CHECKING:
-    from takotwist.facades.pusher.hub import Hub
-
 #: Not a channel's name.
 CHANNEL = "~pusher"
 
 
 class Away(msgspec.Struct, frozen=True):
-    """Who follows one channel on another node.
+    """The followers of one channel on one node, as the others know them.
 
     :ivar count: of connections.
-    :ivar members: what each shows, by user.
+    :ivar members: by user; what the app shows of each.
     """
 
     count: int
@@ -72,78 +70,102 @@ _SAID: msgspec.json.Decoder[Said] = msgspec.json.Decoder(Said)
 _AWAY = msgspec.json.Decoder(Away)
 
 
-class MemberChanges(Protocol):
-    """A hub, as far as who looks after members elsewhere needs it."""
+class ChannelsHere(Protocol):
+    """The channels of an app, as far as the other nodes need them."""
 
-    def members(self, name: str) -> dict[str, msgspec.Raw]: ...
+    def here(self) -> Iterable[str]: ...
+    def state_here(self, name: str) -> Away | None: ...
+    def members(self, name: str) -> Mapping[str, msgspec.Raw]: ...
     def elsewhere_changed(self, name: str, before: Mapping[str, msgspec.Raw]) -> None: ...
+
+
+class UsersHere(Protocol):
+    """Its users who have signed in, likewise."""
+
+    def here(self) -> Collection[str]: ...
+    def elsewhere_changed(self, user_id: str) -> None: ...
+    def terminate_here(self, user_id: str) -> None: ...
+
+
+class AppHere(Protocol):
+    """An app on this node, as far as the other nodes need it."""
+
+    @property
+    def channels(self) -> ChannelsHere: ...
+    @property
+    def users(self) -> UsersHere: ...
+
+    def deliver(self, name: str, payload: bytes) -> None: ...
+    def expect(self, said: LeaveOut) -> None: ...
 
 
 @attrs.define(slots=True, eq=False)
 class OtherNodes:
     """The other nodes, for one app.
 
+    Made before the app's parts, which ask it what there is elsewhere; it knows them by `start`.
+
     :ivar node: the name of this process, which no other has.
+    :ivar app: its name.
+    :ivar watchlists: users of other nodes are known, too.
     """
 
     node: str
-    hub: Hub
+    app: str
+    watchlists: bool
     publishing: PublisherService
     attacher: Attacher
     _channels: dict[str, dict[str, Away]] = attrs.field(factory=dict, init=False)
+    _signed_in: dict[str, set[str]] = attrs.field(factory=dict, init=False)
     _topic: Topic = attrs.field(init=False)
-    _listening: Listening = attrs.field(init=False)
-    _states: NodeStates = attrs.field(init=False)
+    _listening: Listening | None = attrs.field(default=None, init=False)
+    _states: NodeStates | None = attrs.field(default=None, init=False)
     #: Users of other nodes, where somebody watches them.
     _users: NodeStates | None = attrs.field(default=None, init=False)
-    _signed_in: dict[str, set[str]] = attrs.field(factory=dict, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
     def __attrs_post_init__(self) -> None:
-        app = self.hub.app.name
-        self._topic = Topic.of(CHANNEL, {"app": app})
+        self._topic = Topic.of(CHANNEL, {"app": self.app})
+
+    def start(self, here: AppHere) -> None:
+        """Begin to listen, and to say what is on this node."""
         self._listening = Listening(
             self.attacher,
             self.publishing.flush_batch,
             self._topic,
             LIFECYCLE,
-            self._take,
+            partial(self._take, here),
             lambda: None,
         )
+        self._listening.start()
         self._states = NodeStates(
             self.node,
-            f"pusher {app}",
-            self.hub.channels.roster.names,
-            self._here,
-            self._state,
+            f"pusher {self.app}",
+            here.channels.here,
+            partial(_state_here, here.channels),
+            partial(self._state, here.channels),
             self.publishing,
             self.attacher,
         )
-
-        if self.hub.app.watchlists:
+        self._states.start()
+        if self.watchlists:
+            users = here.users
             self._users = NodeStates(
                 self.node,
-                f"pusher users {app}",
-                self.hub.users.here,
-                lambda user_id: b"1" if user_id in self.hub.users.here() else None,
-                self._user,
+                f"pusher users {self.app}",
+                users.here,
+                lambda user_id: b"1" if user_id in users.here() else None,
+                partial(self._user, users),
                 self.publishing,
                 self.attacher,
             )
-
-    def start(self) -> None:
-        """Begin to listen."""
-        self._listening.start()
-        self._states.start()
-        if self._users is not None:
             self._users.start()
 
     def stop(self) -> None:
         """Say nothing more; what was here is forgotten when it has been silent."""
-        self._listening.stop()
-        self._states.stop()
-        if self._users is not None:
-            self._users.stop()
+        for one in (self._listening, self._states, self._users):
+            if one is not None:
+                one.stop()
 
     # what they have
 
@@ -170,8 +192,8 @@ class OtherNodes:
         """Channels that are followed on other nodes."""
         return {name for one in self._channels.values() for name in one}
 
-    def _state(self, node: str, name: str, state: msgspec.Raw | None) -> None:
-        before = self.hub.channels.members(name)
+    def _state(self, here: ChannelsHere, node: str, name: str, state: msgspec.Raw | None) -> None:
+        before = here.members(name)
         own = self._channels.setdefault(node, {})
         if state is not None:
             own[name] = _AWAY.decode(state)
@@ -179,18 +201,18 @@ class OtherNodes:
             own.pop(name, None)
             if not own:
                 del self._channels[node]
-        self.hub.channels.elsewhere_changed(name, before)
+        here.elsewhere_changed(name, before)
 
     def online(self, user_id: str) -> bool:
         """Whether a user has signed in on another node; known where there are watchlists."""
         return user_id in self._signed_in
 
-    def _user(self, node: str, user_id: str, state: msgspec.Raw | None) -> None:
+    def _user(self, here: UsersHere, node: str, user_id: str, state: msgspec.Raw | None) -> None:
         nodes = self._signed_in.setdefault(user_id, set())
         (nodes.discard if state is None else nodes.add)(node)
         if not nodes:
             del self._signed_in[user_id]
-        self.hub.users.watchlists.changed(user_id)
+        here.elsewhere_changed(user_id)
 
     # what we say
 
@@ -215,24 +237,23 @@ class OtherNodes:
 
     def changed(self, name: str) -> None:
         """Something has changed in a channel here."""
-        self._states.changed(name)
-
-    def _here(self, name: str) -> bytes | None:
-        followed = self.hub.channels.roster.get(name)
-        if not followed.connections:
-            return None
-        members = {one.user_id: msgspec.Raw(one.info) for one in followed.members.values()}
-        return msgspec.json.encode(Away(len(followed.connections), members))
+        if self._states is not None:
+            self._states.changed(name)
 
     # what we hear
 
-    def _take(self, kind: str, data: bytes) -> None:
+    def _take(self, here: AppHere, kind: str, data: bytes) -> None:
         said = _SAID.decode(data)
         if said.node == self.node:
             return
         if isinstance(said, Deliver):
-            self.hub.deliver(said.name, said.frame.encode())
+            here.deliver(said.name, said.frame.encode())
         elif isinstance(said, LeaveOut):
-            self.hub.expect(said)
+            here.expect(said)
         else:
-            self.hub.users.terminate_here(said.user_id)
+            here.users.terminate_here(said.user_id)
+
+
+def _state_here(here: ChannelsHere, name: str) -> bytes | None:
+    state = here.state_here(name)
+    return None if state is None else msgspec.json.encode(state)

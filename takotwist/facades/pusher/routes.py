@@ -9,7 +9,7 @@ import attrs
 
 from takotwist.errors import UpgradeRequired
 from takotwist.facades.pusher.api import PusherApi
-from takotwist.facades.pusher.nodes import OtherNodes
+from takotwist.facades.pusher.hub import Hub
 from takotwist.facades.pusher.socket import PusherSockets
 from takotwist.streams.http.interface import BodyRequest
 from takotwist.streams.websocket.handshake import is_upgrade
@@ -20,22 +20,22 @@ class PusherRoutes:
     """See `takotwist.transports.site.Facade`.
 
     :ivar path: what stands before the paths.
-    :ivar others: the other nodes, by app.
+    :ivar hubs: the apps.
     """
 
     sockets: PusherSockets
     api: PusherApi
     path: bytes
-    others: Sequence[OtherNodes] = ()
+    hubs: Sequence[Hub] = ()
 
     def start(self) -> None:
         """Begin to hear of the other nodes."""
-        for one in self.others:
+        for one in self.hubs:
             one.start()
 
     def stop(self) -> None:
         """Tell them nothing more."""
-        for one in self.others:
+        for one in self.hubs:
             one.stop()
 
     def serves(self, path: bytes) -> bool:

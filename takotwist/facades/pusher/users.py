@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
 
 import attrs
 
 from takotwist.core.deadlines import Deadlines
 from takotwist.errors import VerifyRejected
-from takotwist.facades.pusher.nodes import Terminate
+from takotwist.facades.pusher.client import Client
+from takotwist.facades.pusher.nodes import OtherNodes, Terminate
 from takotwist.facades.pusher.watchlists import Watchlists
-
-if TYPE_CHECKING:
-    from takotwist.facades.pusher.nodes import OtherNodes
-    from takotwist.facades.pusher.speaker import PusherSpeaker
 
 
 @attrs.define(slots=True, eq=False)
@@ -28,34 +24,38 @@ class Users:
 
     deadlines: Deadlines
     seconds: Callable[[], float]
-    others: OtherNodes | None = attrs.field(default=None, init=False)
+    others: OtherNodes | None
     watchlists: Watchlists = attrs.field(init=False)
-    _here: dict[str, set[PusherSpeaker]] = attrs.field(factory=dict, init=False)
+    _here: dict[str, set[Client]] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.watchlists = Watchlists(self.online, self.deadlines, self.seconds)
 
     def online(self, user_id: str) -> bool:
-        """Whether a user has signed in, on whatever node."""
+        """Tell whether a user has signed in, on whatever node."""
         return user_id in self._here or (self.others is not None and self.others.online(user_id))
 
     def here(self) -> Collection[str]:
         """Those with connections on this node."""
         return self._here.keys()
 
-    def signed_in(self, user_id: str, speaker: PusherSpeaker) -> None:
+    def signed_in(self, user_id: str, client: Client) -> None:
         """A connection is this user's."""
-        self._here.setdefault(user_id, set()).add(speaker)
+        self._here.setdefault(user_id, set()).add(client)
         self._changed(user_id)
 
-    def signed_out(self, user_id: str, speaker: PusherSpeaker) -> None:
+    def signed_out(self, user_id: str, client: Client) -> None:
         """It has gone."""
         of_user = self._here.get(user_id)
         if of_user is not None:
-            of_user.discard(speaker)
+            of_user.discard(client)
             if not of_user:
                 del self._here[user_id]
                 self._changed(user_id)
+
+    def elsewhere_changed(self, user_id: str) -> None:
+        """A user has signed in on another node, or gone there."""
+        self.watchlists.changed(user_id)
 
     def _changed(self, user_id: str) -> None:
         self.watchlists.changed(user_id)
@@ -70,5 +70,5 @@ class Users:
 
     def terminate_here(self, user_id: str) -> None:
         """End those on this node."""
-        for speaker in list(self._here.get(user_id, ())):
-            speaker.end(VerifyRejected("The app has ended the connections of this user."))
+        for client in list(self._here.get(user_id, ())):
+            client.end(VerifyRejected("The app has ended the connections of this user."))

@@ -8,15 +8,12 @@ back within `GRACE` has not been offline.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import attrs
 
 from takotwist.core.deadlines import Deadline, Deadlines
+from takotwist.facades.pusher.client import Client
 from takotwist.facades.pusher.frames import frame
-
-if TYPE_CHECKING:
-    from takotwist.facades.pusher.speaker import PusherSpeaker
 
 #: Seconds for which a user must have no connection.
 GRACE = 3.0
@@ -40,28 +37,28 @@ class Watchlists:
     online: Callable[[str], bool]
     deadlines: Deadlines
     seconds: Callable[[], float]
-    _watchers: dict[str, set[PusherSpeaker]] = attrs.field(factory=dict, init=False)
+    _watchers: dict[str, set[Client]] = attrs.field(factory=dict, init=False)
     #: Of users that are watched, what was told last.
     _told: dict[str, bool] = attrs.field(factory=dict, init=False)
     _waiting: dict[str, Deadline] = attrs.field(factory=dict, init=False)
 
-    def watch(self, speaker: PusherSpeaker, users: Iterable[str]) -> None:
+    def watch(self, client: Client, users: Iterable[str]) -> None:
         """A connection is to be told of these, from now on."""
         for user in users:
             if user not in self._watchers:
                 self._watchers[user] = set()
                 self._told[user] = self.online(user)
-            self._watchers[user].add(speaker)
+            self._watchers[user].add(client)
         online = [user for user in users if self._told[user]]
         if online:
-            speaker.tell(_events("online", online))
+            client.tell(_events("online", online))
 
-    def unwatch(self, speaker: PusherSpeaker, users: Iterable[str]) -> None:
+    def unwatch(self, client: Client, users: Iterable[str]) -> None:
         """Not any more."""
         for user in users:
             watchers = self._watchers.get(user)
             if watchers is not None:
-                watchers.discard(speaker)
+                watchers.discard(client)
                 if not watchers:
                     del self._watchers[user], self._told[user]
                     waiting = self._waiting.pop(user, None)
@@ -91,8 +88,8 @@ class Watchlists:
         if self._told[user] is not online:
             self._told[user] = online
             said = _events("online" if online else "offline", [user])
-            for speaker in list(self._watchers[user]):
-                speaker.tell(said)
+            for client in list(self._watchers[user]):
+                client.tell(said)
 
 
 def _events(name: str, users: Sequence[str]) -> bytes:

@@ -20,7 +20,7 @@ from takotwist.testing.world import World
 ROOM = Topic.of("room", {"id": "1"})
 
 
-class _Hub:
+class _Changes:
     """See `MemberChanges`; has no members but these."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class MembersTests(SynchronousTestCase):
     """A roster of which the test writes the messages."""
 
     def setUp(self) -> None:
-        self.world, self.hub = World(), _Hub()
+        self.world, self.hub = World(), _Changes()
         parts = self.world.parts
         self.members = self.hub.roster = RosterMembers(
             "presence-room-1", ROOM, self.hub, parts.publishing, parts.attacher

@@ -1,4 +1,4 @@
-"""Which paths are the Pusher protocol's."""
+"""Paths of the Pusher protocol."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from takotwist.facades.pusher.routes import PusherRoutes
 from tests.facades.pusher.here import KEY, Here
 
 
-class _Other:
-    """Another node, as far as routes know it."""
+class _App:
+    """An app, as far as routes know it."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
 
     def start(self) -> None:
-        """See `OtherNodes`."""
+        """See `Hub`."""
         self.told.append("start")
 
     def stop(self) -> None:
-        """See `OtherNodes`."""
+        """See `Hub`."""
         self.told.append("stop")
 
 
-def routes(path: bytes = b"", *others: _Other) -> PusherRoutes:
+def routes(path: bytes = b"", *apps: _App) -> PusherRoutes:
     nothing: Any = None
-    more: Any = others
+    more: Any = apps
     return PusherRoutes(nothing, nothing, path, more)
 
 
@@ -50,13 +50,13 @@ class RoutesTests(SynchronousTestCase):
         for path in (b"/", b"/app", b"/apps", b"/application/x", b"/users/ann", b"/channels/app/"):
             self.assertFalse(routes().serves(path), path)
 
-    def test_others(self) -> None:
-        """Other nodes are heard of from the start on, and told nothing after the stop."""
-        others = [_Other(), _Other()]
-        both = routes(b"", *others)
+    def test_apps(self) -> None:
+        """Each app hears of other nodes from the start to the stop."""
+        apps = [_App(), _App()]
+        both = routes(b"", *apps)
         both.start()
         both.stop()
-        self.assertEqual([one.told for one in others], [["start", "stop"]] * 2)
+        self.assertEqual([one.told for one in apps], [["start", "stop"]] * 2)
 
 
 class AnswerTests(SynchronousTestCase):
