@@ -23,7 +23,7 @@ from takotwist.server.reloadable import Reloadable
 from takotwist.streams.files import static_dir
 from takotwist.streams.http.connection import Direct
 from takotwist.streams.http.interface import Request
-from takotwist.streams.http.known_heads import KnownHeads
+from takotwist.streams.http.known_heads import MAX_HEAD
 from takotwist.streams.http.limits import Body, HttpLimits
 from takotwist.streams.http.site import HttpSite, make_site
 from takotwist.streams.unfinished import Unfinished
@@ -66,7 +66,7 @@ def site(
     for one in reversed(interceptors):
         resource, direct = _Intercepted(one, resource), _intercepted(one, direct)
     head = settings.limits.max_header_bytes
-    made = make_site(
+    return make_site(
         resource,
         reactor,
         HttpLimits(max_line=head, max_head=head),
@@ -75,10 +75,8 @@ def site(
         direct=direct,
         values_read=VALUES_READ,
         unfinished=unfinished,
+        max_known_head=MAX_HEAD if fast else 0,
     )
-    if not fast:
-        made.known_heads = KnownHeads(longest=0)
-    return made
 
 
 class _Intercepted(Resource):

@@ -13,7 +13,8 @@ and the timer is for that one.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from typing import Protocol as Interface
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
@@ -26,17 +27,39 @@ from takotwist.streams.http.head import read_head
 from takotwist.streams.http.http1 import MAX_HELD, Http1Channel
 from takotwist.streams.http.http2 import Http2Connection
 from takotwist.streams.http.interface import Request
-from takotwist.streams.unfinished import Incoming
-
-if TYPE_CHECKING:
-    from takotwist.streams.http.site import HttpSite
-
+from takotwist.streams.http.limits import HttpLimits
+from takotwist.streams.unfinished import Incoming, Unfinished
 
 #: Path without query -> what answers a GET of it, or `None`.  It may still say `False`,
 #: and then has done nothing.
 Direct = Callable[[bytes], Callable[[Request], bool] | None]
 
 _log = Logger()
+
+
+class Answering(Interface):
+    """A connection that may be answering a request."""
+
+    def is_answering(self) -> bool:
+        """Tell whether a request is under way, or a part of an answer to be sent."""
+
+    def leave(self) -> None:
+        """Tell the client to send no more requests here, where the protocol has such a word."""
+
+
+class ConnectionSite(Interface):
+    """The site of a connection, as far as its first bytes need it.
+
+    :ivar direct: finds what answers a plain GET of a path without twisted.web.
+    :ivar connections: those whose requests are answered, but for streams that were begun
+        directly: they end in their own way, and there may be ten thousand.
+    """
+
+    limits: HttpLimits
+    direct: Direct
+    new_connections: NewConnections[HttpConnection]
+    unfinished: Unfinished
+    connections: set[Answering]
 
 
 class HttpConnection(Protocol):
@@ -55,7 +78,7 @@ class HttpConnection(Protocol):
     _held = b""
     _incoming: Incoming | None = None
 
-    def __init__(self, site: HttpSite) -> None:
+    def __init__(self, site: ConnectionSite) -> None:
         self.site = site
 
     def connectionMade(self) -> None:
@@ -77,15 +100,21 @@ class HttpConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._channel is not None:
-            self.site.http2_connections.discard(self._channel)
             self._channel.connectionLost(reason)
         elif self.answering is not None:
             self._take_held()
             answering, self.answering = self.answering, None
-            self.site.asked_directly.discard(self)
+            self.site.connections.discard(self)
             answering.lost(reason)
         elif self in self.site.new_connections:
             self.site.new_connections.remove(self)
+
+    def is_answering(self) -> bool:
+        """Implement `Answering`: the first request is answered directly, and was not at once."""
+        return isinstance(self.answering, DirectRequest)
+
+    def leave(self) -> None:
+        """Implement `Answering`."""
 
     def overdue(self) -> None:
         """Nothing has come for too long."""
@@ -99,7 +128,6 @@ class HttpConnection(Protocol):
 
     def _to_http2(self) -> Any:
         channel = self._channel = Http2Connection(self.site)
-        self.site.http2_connections.add(channel)
         channel.makeConnection(self.transport)
         # So that the transport's pressure reaches the sending loop.
         self.transport.registerProducer(channel, True)
@@ -128,13 +156,13 @@ class HttpConnection(Protocol):
             self._take_held()
         elif self.answering is request:
             # Somebody else is asked first, such as the app.
-            self.site.asked_directly.add(self)
+            self.site.connections.add(self)
         return answers
 
     def answered(self) -> None:
         """The answer has ended; whatever comes on the connection next is twisted.web's."""
         self.answering = None
-        self.site.asked_directly.discard(self)
+        self.site.connections.discard(self)
         if self.transport.disconnecting:
             return
         channel, held = self._to_http1(None), self._take_held()
@@ -147,7 +175,7 @@ class HttpConnection(Protocol):
         :return: what came behind the request.
         """
         self.answering, self._channel = None, protocol
-        self.site.asked_directly.discard(self)
+        self.site.connections.discard(self)
         return self._take_held()
 
     def _hold(self, data: bytes) -> None:

@@ -297,7 +297,7 @@ class DirectRequest:
         log = None if site.on_access is None else partial(site.log, self)
         stream = DirectStream(self.channel, waiting, log, on_pause, on_resume, on_gone)
         self.channel.answering = stream
-        site.asked_directly.discard(self.channel)
+        site.connections.discard(self.channel)
         stream.start()
         stream.write(self._head(_encoded(tuple(fields.items()))) + first)
         self.finished = 1

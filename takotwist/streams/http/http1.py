@@ -37,10 +37,7 @@ _Channel: Any = HTTPChannel
 
 
 class Http1Channel(_Channel):  # type: ignore[misc]
-    """One connection of HTTP/1.0 or 1.1.
-
-    :param site: of `streams.http.site`.
-    """
+    """One connection of HTTP/1.0 or 1.1, of a site of `streams.http.site`."""
 
     #: A client that we let go and that neither reads nor goes is dropped after this long.
     abortTimeout = 15
@@ -82,16 +79,19 @@ class Http1Channel(_Channel):  # type: ignore[misc]
         self._reading_paused = False
         self._let_go = False
         self._unsent = -1
-        site.http1_connections.add(self)
+        site.connections.add(self)
 
     def is_answering(self) -> bool:
-        """Tell whether a request is under way, or a part of an answer to be sent."""
+        """Implement `Answering`."""
         under_way = self.requests or self._buffer or self._held or self._answering_fast
         return bool(under_way) or unsent_bytes(self.transport) > 0
 
+    def leave(self) -> None:
+        """Implement `Answering`: HTTP/1.1 says it in an answer (`HttpSite.keeps`)."""
+
     def given_away(self) -> None:
         """The connection is another protocol's from now on."""
-        self.site.http1_connections.discard(self)
+        self.site.connections.discard(self)
 
     def waits(self, seconds: float | None) -> None:
         """Let the connection, which did not begin with this channel, wait for a head.
@@ -351,7 +351,7 @@ class Http1Channel(_Channel):  # type: ignore[misc]
     def connectionLost(self, reason: object = None) -> None:
         # What came behind a request that is being answered was never begun.
         self._held = b""
-        self.site.http1_connections.discard(self)
+        self.site.connections.discard(self)
         self._let_in()
         self._taken()
         self._stop_lingering()

@@ -56,6 +56,7 @@ class Http2Connection(_Connection):  # type: ignore[misc]
         self.requestFactory = site.requestFactory
         self.callLater = site.reactor.callLater
         self.timeOut = limits.idle_timeout
+        site.connections.add(self)
         #: Streams answered before their body was in: bytes dropped of each.
         self._dropped: dict[int, int] = {}
         #: Streams of which much waits for the client.
@@ -98,6 +99,7 @@ class Http2Connection(_Connection):  # type: ignore[misc]
         self._wake()
 
     def connectionLost(self, reason: object, _cancelTimeouts: bool = True) -> None:
+        self.site.connections.discard(self)
         self._finished()
         for stream_id in list(self._unread):
             self._taken(stream_id)
@@ -105,7 +107,7 @@ class Http2Connection(_Connection):  # type: ignore[misc]
         super().connectionLost(reason, _cancelTimeouts)
 
     def is_answering(self) -> bool:
-        """Tell whether a request is under way, or a part of an answer to be sent."""
+        """Implement `Answering`."""
         return bool(self.streams) or unsent_bytes(self.transport) > 0
 
     def leave(self) -> None:

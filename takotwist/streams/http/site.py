@@ -17,9 +17,7 @@ from twisted.web import server
 from twisted.web.http import Request as TwistedRequest
 from twisted.web.resource import IResource
 
-from takotwist.streams.http.connection import Direct, HttpConnection, NewConnections
-from takotwist.streams.http.http1 import Http1Channel
-from takotwist.streams.http.http2 import Http2Connection
+from takotwist.streams.http.connection import Answering, Direct, HttpConnection, NewConnections
 from takotwist.streams.http.interface import Request
 from takotwist.streams.http.known_heads import MAX_HEAD, KnownHeads
 from takotwist.streams.http.limits import BodyRule, HttpLimits
@@ -56,26 +54,40 @@ class Access:
 
 
 class HttpSite(server.Site):
-    """Made by `make_site`."""
+    """Made by `make_site`.
+
+    :ivar connections: see `ConnectionSite`.
+    :ivar keeps: `False` where connections of HTTP/1.1 are not kept for another request.
+    """
 
     noisy = False
     requestFactory = StreamRequest
 
-    limits: HttpLimits
-    error_body: ErrorBody
-    body_rule: BodyRule
-    on_access: Callable[[Access], None] | None
-    direct: Direct
-    new_connections: NewConnections[HttpConnection]
-    unfinished: Unfinished
-    known_heads: KnownHeads
-    #: Of HTTP/1.1, but for those that have begun with what is answered directly.
-    http1_connections: set[Http1Channel]
-    http2_connections: set[Http2Connection]
-    #: Those whose first request is answered directly, and was not at once.
-    asked_directly: set[HttpConnection]
-    #: Whether connections of HTTP/1.1 are kept for another request.
-    keeps: bool = True
+    def __init__(
+        self,
+        resource: IResource,
+        reactor: IReactorTime,
+        limits: HttpLimits,
+        error_body: ErrorBody,
+        body_rule: BodyRule | None,
+        on_access: Callable[[Access], None] | None,
+        direct: Direct,
+        known_heads: KnownHeads,
+        unfinished: Unfinished,
+    ) -> None:
+        server.Site.__init__(self, resource, reactor=reactor)
+        self.limits = limits
+        self.error_body = error_body
+        self.body_rule: BodyRule = body_rule or (lambda _method, _path: limits.max_body)
+        self.on_access = on_access
+        self.direct = direct
+        self.known_heads = known_heads
+        self.unfinished = unfinished
+        self.new_connections: NewConnections[HttpConnection] = NewConnections(
+            reactor, limits.head_timeout, HttpConnection.overdue
+        )
+        self.connections: set[Answering] = set()
+        self.keeps = True
 
     def keep_no_longer(self) -> None:
         """Let connections of HTTP/1.1 end with the answer that is next.
@@ -91,16 +103,13 @@ class HttpSite(server.Site):
 
         What was answered directly and goes on ends in its own way, and does not count.
         """
-        return (
-            bool(self.asked_directly)
-            or self.new_connections.has_younger(FIRST_REQUEST_SECONDS)
-            or any(one.is_answering() for one in self.http1_connections)
-            or any(one.is_answering() for one in self.http2_connections)
-        )
+        return any(
+            one.is_answering() for one in self.connections
+        ) or self.new_connections.has_younger(FIRST_REQUEST_SECONDS)
 
     def leave(self) -> None:
-        """Tell HTTP/2 clients to send no more requests here; what is under way goes on."""
-        for connection in self.http2_connections:
+        """Tell clients to send no more requests here; what is under way goes on."""
+        for connection in list(self.connections):
             connection.leave()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
@@ -137,6 +146,7 @@ def make_site(
     direct: Direct = lambda path: None,
     values_read: Iterable[str] | None = None,
     unfinished: Unfinished | None = None,
+    max_known_head: int = MAX_HEAD,
 ) -> HttpSite:
     """A factory to listen with; over TLS it offers HTTP/2 by ALPN.
 
@@ -153,19 +163,19 @@ def make_site(
         a request remembered (`StreamRequest.remember`); all fields where absent.
     :param unfinished: counts bodies that are not whole, where other sites, or WebSockets,
         share the bound.
+    :param max_known_head: bytes of a head that may be remembered; 0: none is.
     """
     bounds = limits or HttpLimits()
-    site = HttpSite(resource, reactor=reactor)
-    site.limits = bounds
-    site.error_body = error_body
-    site.body_rule = body_rule or (lambda _method, _path: bounds.max_body)
-    site.on_access = on_access
-    site.direct = direct
-    site.new_connections = NewConnections(reactor, bounds.head_timeout, HttpConnection.overdue)
-    site.unfinished = Unfinished(reactor) if unfinished is None else unfinished
     # Nothing is remembered here that would be refused for its size.
-    longest = min(MAX_HEAD, bounds.max_head, bounds.max_line)
-    site.known_heads = KnownHeads(values_read, longest)
-    site.http1_connections, site.http2_connections = set(), set()
-    site.asked_directly = set()
-    return site
+    longest = min(max_known_head, bounds.max_head, bounds.max_line)
+    return HttpSite(
+        resource,
+        reactor,
+        bounds,
+        error_body,
+        body_rule,
+        on_access,
+        direct,
+        KnownHeads(values_read, longest),
+        Unfinished(reactor) if unfinished is None else unfinished,
+    )

@@ -29,7 +29,7 @@ class FakeChannel:
         self.transport.connect(self)
         self.site = self
         self.unfinished = self
-        self.asked_directly: set[Any] = set()
+        self.connections: set[Any] = set()
         self.answers = Unread(Clock())
         self.on_access = on_access
         self.logged: list[Any] = []

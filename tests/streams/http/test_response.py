@@ -147,7 +147,7 @@ class Http2PipeTests(SynchronousTestCase):
 
     def test_idle_timeout(self) -> None:
         """While a silent response is open its connection does not time out, and after it does."""
-        [connection] = self.exchange.site.http2_connections
+        [connection] = self.exchange.site.connections
         self.assertIsNone(connection.timeOut)
         self.responding.request.finish()
         self.pipe.release()
@@ -159,7 +159,7 @@ class Http2PipeTests(SynchronousTestCase):
         """The last silent response that ends turns the timeout on again."""
         first = self.pipe
         self.exchange.ask("/")
-        [connection] = self.exchange.site.http2_connections
+        [connection] = self.exchange.site.connections
         first.release()
         self.assertIsNone(connection.timeOut)
         self.responding.pipe.release()

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from takotwist.streams.http.http1 import Http1Channel
 from takotwist.streams.http.site import FIRST_REQUEST_SECONDS, Access, make_site
 from tests.streams.exchange import DirectExchange, Http1Exchange, Http2Exchange
 
@@ -68,7 +69,7 @@ class SiteTests(SynchronousTestCase):
         exchange.transport.deliver(b"GET / HTTP/1.1\r\nHo")
         exchange.transport.hang_up()
         self.assertFalse(exchange.site.is_answering())
-        self.assertEqual(exchange.site.http1_connections, set())
+        self.assertEqual(exchange.site.connections, set())
 
     def test_answering_over_http2(self) -> None:
         """The same over HTTP/2."""
@@ -100,7 +101,9 @@ class SiteTests(SynchronousTestCase):
             else:
                 exchange.transport.hang_up()
             self.assertFalse(exchange.site.is_answering())
-            self.assertEqual(exchange.site.asked_directly, set())
+            # What has been answered is kept as a connection of HTTP/1.1.
+            kept = {type(one) for one in exchange.site.connections}
+            self.assertEqual(kept, {Http1Channel} if end == "finish" else set())
 
     def test_first_request(self) -> None:
         """That of a connection that was taken just now is about to come, but not for long."""

@@ -66,7 +66,7 @@ class UpgradeTests(SynchronousTestCase):
         client.clock.advance(1000)
         self.assertEqual((client.transport.take(), client.told), (b"", []))
         client.upgrade(subprotocol="v1", headers={"X-A": "b"})
-        self.assertEqual(client.site.http1_connections, set())
+        self.assertEqual(client.site.connections, set())
         status, fields, _ = client.answer()
         self.assertEqual((status, fields["sec-websocket-protocol"]), (101, "v1"))
         self.assertEqual(fields["x-a"], "b")
