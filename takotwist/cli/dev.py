@@ -173,8 +173,9 @@ def _run(options: DevelopmentOptions, show: bool) -> None:
     from takotwist.development.development import Development
     from takotwist.development.watch import FileWatch
     from takotwist.server.log import start_logging
-    from takotwist.server.process import installed_reactor, make_service
+    from takotwist.server.process import installed_reactor
     from takotwist.server.service import Beside, TakoService
+    from takotwist.server.start import make_service
 
     reactor = installed_reactor()
     config = options.config()

@@ -65,7 +65,8 @@ def _run(flags: dict[str, object]) -> int:
     from takotwist.errors import ConfigError
     from takotwist.server.log import start_logging
     from takotwist.server.options import Options
-    from takotwist.server.process import installed_reactor, make_service
+    from takotwist.server.process import installed_reactor
+    from takotwist.server.start import make_service
 
     options = Options()
     options.update({name.replace("_", "-"): value for name, value in flags.items()})

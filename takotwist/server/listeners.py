@@ -26,7 +26,7 @@ from takotwist.streams.http.site import HttpSite
 
 if TYPE_CHECKING:
     from takotwist.server.http3 import Http3Listeners
-    from takotwist.server.worker import Worker
+    from takotwist.server.worker_context import WorkerContext
 
 
 @attrs.define(slots=True, eq=False)
@@ -53,7 +53,7 @@ class Listeners:
         parts: Parts,
         reactor: IReactor,
         certificate: Certificate | None,
-        worker: Worker | None = None,
+        worker: WorkerContext | None = None,
     ) -> Listeners:
         """Listeners of a configuration, none of them open.
 

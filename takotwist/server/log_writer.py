@@ -117,6 +117,9 @@ class LogWriter(MultiService):
             if key.startswith("replay."):
                 self.log.warn("{key} has changed; that needs a restart", key=key)
 
+    def leave(self) -> None:
+        """See `ChildService`: nothing is handed to it."""
+
     def stopService(self) -> Deferred[None]:
         """Store what was taken, and close the log."""
         return ensureDeferred(self._stop())
@@ -133,13 +136,19 @@ def make(child: Child, reactor: IReactor) -> LogWriter:
 
 
 def worker_log(
-    config: Config, reactor: IReactor, name: str, random: Callable[[], float]
+    config: Config,
+    reactor: IReactor,
+    name: str,
+    random: Callable[[], float],
+    outdated: Callable[[], object] = lambda: None,
 ) -> WorkerLog:
     """A worker's log, through the writer of this configuration.
 
     :param name: of this run of the worker.
+    :param outdated: see `WorkerLog`.
     """
-    return WorkerLog(UNIXClientEndpoint(reactor, _path(config)), reactor, name, random)
+    endpoint = UNIXClientEndpoint(reactor, _path(config))
+    return WorkerLog(endpoint, reactor, name, random, outdated)
 
 
 def _path(config: Config) -> str:

@@ -51,7 +51,7 @@ from takotwist.server.tuning import raise_open_files
 
 if TYPE_CHECKING:
     from takotwist.server.notify import Notify
-    from takotwist.server.worker import Worker
+    from takotwist.server.worker_context import WorkerContext
 
 #: Least seconds for answering what was asked before, where `drain_seconds` are fewer.
 ANSWER_SECONDS = 1.0
@@ -106,7 +106,7 @@ class TakoService(MultiService):
         config: Config,
         reactor: IReactor,
         wall: Callable[[], float] = time.time,
-        worker: Worker | None = None,
+        worker: WorkerContext | None = None,
         *,
         notify: Notify | None = None,
         beside: Callable[[TakoService], Beside] | None = None,
@@ -386,7 +386,7 @@ class _Names(TypedDict):
     nodes: Collection[str] | None
 
 
-def _names(config: Config, worker: Worker | None) -> _Names:
+def _names(config: Config, worker: WorkerContext | None) -> _Names:
     """How this process is called among those that share its log, in each of its runs."""
     if config.replay.url is not None:
         # Which other servers there are the store knows alone (`Cluster.places`).

@@ -11,13 +11,10 @@ from __future__ import annotations
 import random
 import secrets
 import socket
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import attrs
-from twisted.internet.interfaces import IStreamServerEndpoint
 
-from takotwist.adapters.shared.worker_log import WorkerLog
 from takotwist.core.json_values import JsonObject
 from takotwist.interfaces import IReactor
 from takotwist.ports import IReplayLog
@@ -29,9 +26,7 @@ from takotwist.server.service import TakoService
 from takotwist.server.supervisor.child import Child
 from takotwist.server.supervisor.handed import HandedEndpoint, HandedSocket
 from takotwist.server.supervisor.handing import SharedCounts
-
-if TYPE_CHECKING:
-    from takotwist.server.supervisor.quic import WorkerQuic
+from takotwist.server.worker_context import WorkerContext
 
 #: What is shared out, and the key below which no share goes.
 SHARED = {
@@ -50,30 +45,11 @@ SHARED = {
 }
 
 
-@attrs.define(slots=True, eq=False)
-class Worker:
-    """This worker, as the server in it sees it.
-
-    :ivar number: from 1 on, of `count`.
-    :ivar slot: of it among all workers that may be there at once, from 0 on.
-    :ivar listeners: what takes the connections of each listener, in the order of the server's.
-    :ivar quic: its UDP ports, where the server has any.
-    :ivar ready: says that it serves.
-    """
-
-    number: int
-    count: int
-    slot: int
-    listeners: Sequence[IStreamServerEndpoint]
-    ready: Callable[[], None]
-    quic: WorkerQuic | None = None
-
-
 class WorkerService(TakoService):
     """The server of one worker."""
 
     def __init__(
-        self, config: Config, reactor: IReactor, worker: Worker, make_log: MakeLog
+        self, config: Config, reactor: IReactor, worker: WorkerContext, make_log: MakeLog
     ) -> None:
         shared = share(config, worker.count)
         super().__init__(shared, reactor, worker=worker, make_log=make_log)
@@ -82,6 +58,10 @@ class WorkerService(TakoService):
     def reload(self, config: Config) -> None:
         """See `TakoService`."""
         super().reload(share(config, self._count))
+
+    def leave(self) -> None:
+        """See `ChildService`."""
+        self.listeners.hand_over()
 
 
 def share(config: Config, count: int) -> Config:
@@ -100,19 +80,22 @@ def share(config: Config, count: int) -> Config:
 
 def make(child: Child, reactor: IReactor) -> WorkerService:
     """The service of a worker; see `ChildService`."""
-    return serving(child, child.config, reactor)
+    return serving(child, child.config, reactor, shared_log(child))
 
 
-def shared_log(config: Config, reactor: IReactor, wall: Callable[[], float]) -> IReplayLog:
-    """The log of a worker: what all of them share."""
-    if config.replay.url is not None:
-        return replay_log(config, reactor, wall)
-    return worker_log(config, reactor, secrets.token_urlsafe(9), random.random)
+def shared_log(child: Child) -> MakeLog:
+    """Makes the log of a worker: what all of them share."""
+
+    def make_log(config: Config, reactor: IReactor, wall: Callable[[], float]) -> IReplayLog:
+        if config.replay.url is not None:
+            return replay_log(config, reactor, wall)
+        name = secrets.token_urlsafe(9)
+        return worker_log(config, reactor, name, random.random, child.outdated)
+
+    return make_log
 
 
-def serving(
-    child: Child, config: Config, reactor: IReactor, make_log: MakeLog = shared_log
-) -> WorkerService:
+def serving(child: Child, config: Config, reactor: IReactor, make_log: MakeLog) -> WorkerService:
     """The same, of another configuration, or with another log."""
     start = child.start
     counts = SharedCounts(start.slots, start.counts)
@@ -138,10 +121,5 @@ def serving(
         from takotwist.server.supervisor.quic import WorkerQuic
 
         quic = WorkerQuic.of(reactor, start.slot, start.quic, counts)
-    worker = Worker(start.number, start.count, start.slot, handed, child.ready, quic)
-    service = WorkerService(config, reactor, worker, make_log)
-    log = service.parts.log
-    if isinstance(log, WorkerLog):
-        log.outdated = child.outdated
-    child.on_leave = service.listeners.hand_over
-    return service
+    worker = WorkerContext(start.number, start.count, start.slot, handed, child.ready, quic)
+    return WorkerService(config, reactor, worker, make_log)

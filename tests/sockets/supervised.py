@@ -51,6 +51,9 @@ class Writer:
         """See `ChildService`."""
         self._child.ready()
 
+    def leave(self) -> None:
+        """See `ChildService`."""
+
     def stopService(self) -> None:
         """See `ChildService`."""
         self.log.info("stopped")

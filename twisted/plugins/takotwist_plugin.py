@@ -9,7 +9,7 @@ from twisted.application.service import ServiceMaker
 
 tako = ServiceMaker(
     "takotwist",
-    "takotwist.server.process",
+    "takotwist.server.start",
     "Durable realtime channels over SSE and WebSocket, with a replay log.",
     "tako",
 )

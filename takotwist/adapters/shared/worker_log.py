@@ -79,8 +79,8 @@ class WorkerLog:
     :param reactor: its clock.
     :param name: of this run of the process.
     :param random: a number from 0 to 1.
+    :param outdated: called when the writer turns out to speak another version, with each try.
     :ivar version: of the frames that it speaks.
-    :ivar outdated: called when the writer turns out to speak another one, with each try.
     """
 
     version = VERSION
@@ -94,10 +94,11 @@ class WorkerLog:
         reactor: IReactorTime,
         name: str,
         random: Callable[[], float],
+        outdated: Callable[[], object] = lambda: None,
     ) -> None:
         self.head = 0
         self.name = name
-        self.outdated: Callable[[], object] = lambda: None
+        self._outdated = outdated
         self._endpoint = endpoint
         self._reactor = reactor
         self._random = random
@@ -311,7 +312,7 @@ class WorkerLog:
                 theirs=version,
                 ours=self.version,
             )
-        self.outdated()
+        self._outdated()
 
     def closed(self, connection: WriterConnection) -> None:
         """The way to the writer is gone."""

@@ -41,6 +41,9 @@ class ChildService(Protocol):
     def stopService(self) -> object:
         """End calmly; a Deferred."""
 
+    def leave(self) -> None:
+        """Take over nothing more: the successor is ready, and is given what comes now."""
+
     def reload(self, config: object) -> None:
         """Take up a configuration (SIGHUP).
 
@@ -54,14 +57,11 @@ class Child:
 
     :ivar start: what the supervisor said.
     :ivar config: the configuration, with what the supervisor holds.
-    :ivar on_leave: called when the supervisor gives this process nothing more, because its
-        successor is ready.
     """
 
     start: Start
     config: Config
     _send: Callable[..., object]
-    on_leave: Callable[[], object] = lambda: None
 
     def ready(self) -> None:
         """It serves."""
@@ -72,7 +72,7 @@ class Child:
         self._send(outdated=True)
 
     def taken(self) -> None:
-        """It has taken all that it was handed before `on_leave`."""
+        """It has taken all that it was handed before `ChildService.leave`."""
         self._send(taken=True)
 
 
@@ -121,7 +121,7 @@ def _run(control: socket.socket, start: Start) -> int:
 
     def received(message: Mapping[str, object]) -> None:
         if "leave" in message:
-            child.on_leave()
+            service.leave()
         elif "stop" in message:
             stop("the supervisor")
         elif "reload" in message:

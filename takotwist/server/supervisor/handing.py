@@ -171,7 +171,7 @@ class Handing:
 
     _reactor: IReactorTime
     #: Told when somebody more, or fewer, takes connections.
-    changed: Callable[[], object] = lambda: None
+    _changed: Callable[[], object] = lambda: None
     takers: list[Taker] = attrs.field(factory=list, init=False)
     _paused: dict[tcp.Port, None] = attrs.field(factory=dict, init=False)
     #: Accepted, and had by nobody yet: at most one a listener, and what a dead worker left.
@@ -189,14 +189,14 @@ class Handing:
         """Somebody more takes connections."""
         self.takers.append(taker)
         taker.alive(1)
-        self.changed()
+        self._changed()
         self._try_again()
 
     def remove(self, taker: Taker) -> None:
         """It takes no more; what it was given stays with it."""
         if taker in self.takers:
             self.takers.remove(taker)
-            self.changed()
+            self._changed()
         taker.give_no_more()
 
     def lost(self, taker: Taker) -> None:

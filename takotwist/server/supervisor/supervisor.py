@@ -138,7 +138,7 @@ class Supervisor(MultiService):
         self._serving = False
         self._slots = 2 * max(kind.count for kind in kinds)
         self._counts = SharedCounts(self._slots)
-        self._handing = Handing(reactor)
+        self._handing = Handing(reactor, self._takers_changed)
         self._quic = self._quic_ports(max(kind.count for kind in kinds))
         self._sockets = OpenSockets(reactor, listens(config), self._handing.serve)
         self.crew = Crew(
@@ -162,7 +162,7 @@ class Supervisor(MultiService):
         from takotwist.server.reset_key import reset_key
         from takotwist.server.supervisor.quic import QuicPorts
 
-        ports = QuicPorts(
+        return QuicPorts(
             self._reactor,
             [UdpAddress.parse(text) for text in config.http3.listen],
             workers,
@@ -171,8 +171,10 @@ class Supervisor(MultiService):
             lambda: self._handing.takers,
             reset_key(config.state_dir),
         )
-        self._handing.changed = ports.changed
-        return ports
+
+    def _takers_changed(self) -> None:
+        if self._quic is not None:
+            self._quic.changed()
 
     # starting
 

@@ -147,8 +147,10 @@ class Writer:
         self.endpoint.host = None
         self.endpoint.cut()
 
-    def worker(self, endpoint: Endpoint | None = None) -> WorkerLog:
+    def worker(
+        self, endpoint: Endpoint | None = None, outdated: Callable[[], object] = lambda: None
+    ) -> WorkerLog:
         self._names += 1
         name = f"w{self._names}"
         way: Any = endpoint or self.endpoint
-        return self._worker(way, self.clock, name, lambda: 0.5)
+        return self._worker(way, self.clock, name, lambda: 0.5, outdated)

@@ -345,11 +345,10 @@ class WorkerTests(WorkersCase):
     def test_other_version(self) -> None:
         """A writer of another release reads nothing of a worker, and the worker nothing of it:
         both say so, the worker each time that it tries; with one of its own all goes on."""
-        one = self.writer.worker()
+        outdated: list[None] = []
+        one = self.writer.worker(outdated=lambda: outdated.append(None))
         heard = self.started(one)
         self.successResultOf(one.follow(LOBBY))
-        outdated: list[None] = []
-        one.outdated = lambda: outdated.append(None)
         with capturedLogs() as said:
             self.writer.kill()
             self.writer.start()
