@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import select
 import signal
 import socket
 import tempfile
@@ -19,6 +18,7 @@ import httpx
 from twisted.trial.unittest import TestCase
 
 from takotwist.server.supervisor.handing import LYING
+from tests.ready import ready
 from tests.sockets.server_process import FAST, ServerProcess, free_port, wait_until
 from tests.sockets.supervised_process import SupervisedServer
 
@@ -143,7 +143,9 @@ class SpreadTests(Base):
                 made.append(stack.enter_context(one))
                 one.sendall(SUBSCRIBE)
             # As many as the other one was given; the rest lies there.
-            wait_until(lambda: len(select.select(made, (), (), 0)[0]) >= LYING + 2, "answers")
+            wait_until(
+                lambda: len(ready([one.fileno() for one in made])[0]) >= LYING + 2, "answers"
+            )
             self._connect(server, stack, 10)
             os.kill(pid, signal.SIGCONT)
             for one in made:

@@ -5,7 +5,6 @@ Time is a `Clock`'s and stands still, unless it is to pass; only the sockets are
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -13,6 +12,8 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+
+from tests.ready import ready
 
 T = TypeVar("T")
 
@@ -52,15 +53,13 @@ class PumpedReactor(Clock):
             self.advance(min(now - self._pumped, 0.1))
             self._pumped = now
         self.advance(0)
-        readable, writable, _ = select.select(
-            list(self.readers.values()), list(self.writers.values()), [], seconds
-        )
-        for ready, chosen, method in (
+        readable, writable = ready(self.readers.values(), self.writers.values(), seconds)
+        for those, chosen, method in (
             (readable, self.readers, "doRead"),
             (writable, self.writers, "doWrite"),
         ):
             for descriptor, number in list(chosen.items()):
-                if number in ready and descriptor in chosen:
+                if number in those and descriptor in chosen:
                     getattr(descriptor, method)()
         self.advance(0)
         return bool(readable or writable)

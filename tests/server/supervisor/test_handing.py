@@ -6,7 +6,6 @@ import errno
 import gc
 import os
 import resource
-import select
 import socket
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ from takotwist.server.supervisor.handing import (
     Taker,
     receive,
 )
+from tests.ready import ready
 
 
 @attrs.define(eq=False)
@@ -283,7 +283,7 @@ class HandedSocketTests(Base):
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             client.close()
             # Until the reset is there.
-            self.assertEqual(select.select([accepted], [], [], 60)[0], [accepted])
+            self.assertTrue(ready([accepted.fileno()], seconds=60)[0])
             self.theirs.give(0, accepted)
             accepted.close()
         self.handed.family = socket.AF_INET
