@@ -12,18 +12,19 @@ from zope.interface import implementer
 
 from takotwist.core.authorization import AuthRequest, Frame, Grant, Verdict
 from takotwist.core.channel import Registry
-from takotwist.errors import ConfigError, Refusal, VerifyRejected
+from takotwist.errors import Refusal, VerifyRejected
 from takotwist.facades.pusher.api import PusherApi
 from takotwist.facades.pusher.apps import PusherApp, PusherSettings
 from takotwist.facades.pusher.channels import Nobody
 from takotwist.facades.pusher.hub import Hub
-from takotwist.facades.pusher.names import CHANNEL, Name, Names, Rule
+from takotwist.facades.pusher.names import CHANNEL, Name
 from takotwist.facades.pusher.nodes import OtherNodes
 from takotwist.facades.pusher.routes import PusherRoutes
 from takotwist.facades.pusher.socket import PusherSockets
 from takotwist.ports import IAuthorizer
 from takotwist.server.compose_sentences import Sentences
-from takotwist.server.config.pusher import Pusher, PusherAppKeys
+from takotwist.server.config.pusher import Pusher
+from takotwist.server.pusher_apps import pusher_apps
 from takotwist.server.reloadable import Reloadable
 from takotwist.streams.http.interface import ReadableRequest
 from takotwist.streams.http.peer import OriginPolicy
@@ -35,51 +36,6 @@ if TYPE_CHECKING:
 
 #: The parts of a socket id, the process and the connection in it, are below this.
 SOCKET_ID_PART = 2**31
-
-
-def pusher_apps(config: Pusher) -> list[PusherApp]:
-    """The apps of a configuration.
-
-    :raises ConfigError: a rule cannot be used; says which.
-    """
-    rules: list[tuple[Rule, tuple[str, ...]]] = []
-    known = {app.name for app in config.apps}
-    for number, one in enumerate(config.map, 1):
-        strangers = set(one.apps) - known
-        if strangers:
-            raise ConfigError(
-                f"table {number} names the app {min(strangers)!r}, which is not configured",
-                key="pusher.map",
-            )
-        try:
-            rule = Rule(one.pattern, one.channel, one.trust_signature, one.store_client_events)
-        except ValueError as bad:
-            raise ConfigError(
-                f"table {number} has a pattern, which {bad}", key="pusher.map"
-            ) from None
-        rules.append((rule, one.apps or tuple(known)))
-    return [_app(app, [rule for rule, apps in rules if app.name in apps]) for app in config.apps]
-
-
-def _app(app: PusherAppKeys, rules: list[Rule]) -> PusherApp:
-    try:
-        names = Names.of(app.name, rules)
-    except ValueError as bad:
-        raise ConfigError(f"{bad} (app {app.name})", key="pusher.map") from None
-    return PusherApp(
-        name=app.name,
-        id=app.id,
-        key=app.key,
-        secret=app.secret or "",
-        names=names,
-        enabled=app.enabled,
-        client_events=app.client_events,
-        store_client_events=app.store_client_events,
-        subscription_count=app.subscription_count,
-        watchlists=app.watchlists,
-        max_connections=app.max_connections,
-        tls_only=app.tls_only,
-    )
 
 
 @implementer(IAuthorizer)

@@ -198,7 +198,7 @@ def _check_pusher(config: Config, problems: Collected) -> None:
             )
         return
     # Here, because most servers need none of it.
-    from takotwist.server.compose_pusher import pusher_apps
+    from takotwist.server.pusher_apps import pusher_apps
 
     try:
         pusher_apps(pusher)
