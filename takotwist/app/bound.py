@@ -7,7 +7,7 @@ the traceback of the line that made the data.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, Protocol, overload
 
 import attrs
 
@@ -17,11 +17,24 @@ from takotwist.app.publisher import environment_publisher
 from takotwist.app.stream_machine import GATHER_SECONDS
 from takotwist.app.stream_writer import BlockingMessageWriter, MessageWriter, Of, open_call
 from takotwist.app.type_parameters import M, OfPayloads
+from takotwist.core.channel import ChannelDefinition
 from takotwist.core.json_values import JsonObject
 from takotwist.core.topic import Draft, Topic
 
-if TYPE_CHECKING:
-    from takotwist.app.channel import Channel
+
+class BindableChannel(Protocol):
+    """A `Channel`, as far as what is published to one topic of it needs it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def definition(self) -> ChannelDefinition: ...
+    @property
+    def publishing(self) -> Publishing | None: ...
+
+    def type_of(self, message: object) -> str: ...
+    def write_data(self, type: str, data: object, /) -> bytes: ...
+    def read_member(self, data: bytes, /) -> Member[Any, Any]: ...
 
 
 #: Nothing was given; `None` is data.
@@ -39,7 +52,7 @@ class BoundChannel(OfPayloads[M]):
     :ivar params: the validated params, by their names on the wire.
     """
 
-    channel: Channel[Any, ..., M]
+    channel: BindableChannel
     params: JsonObject
 
     @property

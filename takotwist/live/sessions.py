@@ -23,6 +23,7 @@ from takotwist.live.errors import LiveError, NetworkError, PageLeft
 from takotwist.live.functions.function import Verification
 from takotwist.live.machine.frames import Frame
 from takotwist.live.objects.live_object import LiveObject
+from takotwist.live.publish_permission import PublishPermission
 from takotwist.live.services import LiveServices
 
 
@@ -87,9 +88,10 @@ class LiveSession:
     _held: int = attrs.field(default=0, init=False)
     objects: dict[str, LiveObject] = attrs.field(factory=dict, init=False)
 
-    def admit(self, one: LiveObject) -> None:
+    def admit(self, one: LiveObject, permission: PublishPermission | None = None) -> None:
         """Hand out a live object.
 
+        :param permission: to publish, of its page; `None` where nobody decides that.
         :raises RateLimited: the session has too many.
         :raises UsageError: JSON cannot carry its messages.
         """
@@ -98,7 +100,7 @@ class LiveSession:
         one.check_types()
         name = self._sessions.new_id()
         self.objects[name] = one
-        one.settle_in(self._sessions.services, self, name)
+        one.settle_in(self._sessions.services, self, name, permission)
 
     def carry(self, wire: SessionWire) -> None:
         """`wire` carries the session from now on."""

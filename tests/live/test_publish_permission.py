@@ -103,9 +103,9 @@ class SpeakingTests(SynchronousTestCase):
         page.pump()
         self.assertEqual(self.heard, [])
         [one] = list(self.world.live.sessions)
-        assert one.permission is not None
+        assert one._permission is not None
         bound = self.world.config.live.window_messages
-        self.assertEqual(len(one.permission._waiting), bound)
+        self.assertEqual(len(one._permission._waiting), bound)
         answer.callback(True)
         page.pump()
         self.assertEqual(self.heard, list(range(2000)))

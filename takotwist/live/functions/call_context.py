@@ -8,15 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar
 
 import attrs
 
-from takotwist.live.errors import UsageError
+from takotwist.live.errors import LiveError, UsageError
 from takotwist.live.services import LiveServices
 
-if TYPE_CHECKING:
-    from takotwist.live.objects.live_object import LiveObject
+
+class Created(Protocol):
+    """A live object, as far as the call that makes it needs it.
+
+    :ivar id: empty until it is returned to a client.
+    """
+
+    id: str
+
+    def wait_unreturned(self, services: LiveServices) -> None:
+        """Start the attach timeout."""
+
+    def lose(self, error: LiveError) -> None:
+        """End it: the call has failed."""
 
 
 @attrs.frozen(slots=True)
@@ -56,7 +68,7 @@ class RunningCall:
 
     services: LiveServices
     context: CallContext
-    created: list[LiveObject] = attrs.field(factory=list)
+    created: list[Created] = attrs.field(factory=list)
     left: bool = False
 
 

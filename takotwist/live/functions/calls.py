@@ -148,8 +148,7 @@ class Calls:
                 permission = self._permission(function, running.context)
                 with session.held():
                     for place in found:
-                        place.one.permission = permission
-                        session.admit(place.one)
+                        session.admit(place.one, permission)
             self._begin_unreturned(running)
             return answer_json(encoded, found)
         except BaseException as error:

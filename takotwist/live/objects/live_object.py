@@ -72,14 +72,13 @@ class MachineDriver:
     """I/O adapter of a machine: clock, deadline, session, and its part of the backlog.
 
     :ivar id: names it within its session; empty until it is returned to a client.
-    :ivar permission: to publish, of its page; `None` where nobody decides that.
     """
 
     _log = Logger()
 
     def __init__(self, bounds: Bounds, clock: Callable[[], float]) -> None:
         self.id = ""
-        self.permission: PublishPermission | None = None
+        self._permission: PublishPermission | None = None
         self._services: LiveServices | None = None
         self._session: ObjectSession | None = None
         self._clock = clock
@@ -156,10 +155,10 @@ class MachineDriver:
             if self._session is not None:
                 self._session.transmit(self, output.frame)
         elif isinstance(output, Deliver):
-            if self.permission is None:
+            if self._permission is None:
                 self._deliver(output.frame)
             else:
-                self.permission.take(self, output.frame)
+                self._permission.take(self, output.frame)
         elif isinstance(output, Sent):
             self._outcome(output.handle).resolve(None)
         elif isinstance(output, Answered):
@@ -325,9 +324,18 @@ class LiveObject(MachineDriver):
         self._inbound()
         self._outbound()
 
-    def settle_in(self, services: LiveServices, session: ObjectSession, new_id: str) -> None:
-        """Hand it out under an id: from now on a client may attach."""
-        self._session, self.id = session, new_id
+    def settle_in(
+        self,
+        services: LiveServices,
+        session: ObjectSession,
+        new_id: str,
+        permission: PublishPermission | None = None,
+    ) -> None:
+        """Hand it out under an id: from now on a client may attach.
+
+        :param permission: to publish, of its page; `None` where nobody decides that.
+        """
+        self._session, self.id, self._permission = session, new_id, permission
         self.wait_unreturned(services)
 
     def wait_unreturned(self, services: LiveServices) -> None:
