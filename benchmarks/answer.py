@@ -1,4 +1,4 @@
-"""What a model's answer costs that many read while connections are cut and the server is killed.
+"""Cost of a model's answer that many read while connections are cut and the server is killed.
 
     python -m benchmarks.answer                  # 5,000 tokens, 100 a second, 200 readers
     python -m benchmarks.answer --peer FOLDER    # beside resumable-stream over Redis

@@ -35,7 +35,7 @@ def _take(_: int, __: FrameType | None) -> None:
 
 
 def take() -> dict[str, tuple[int, int]]:
-    """How many objects of each type there are, and their bytes.
+    """The number of objects of each type, and their bytes.
 
     Strings, numbers and the like are not known to the collector; they are counted by
     what refers to them, each once.

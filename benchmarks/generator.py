@@ -62,7 +62,7 @@ class Load:
         self._process.stdin.flush()
 
     def result(self) -> dict[str, Any]:
-        """What it measured."""
+        """The measurements."""
         outcome: dict[str, Any] = json.loads(self._line())
         self.close()
         return outcome

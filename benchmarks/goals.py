@@ -1,4 +1,4 @@
-"""What is to be reached, in one place, and whether it was.
+"""Goals of the benchmarks, in one place, and verdicts on them.
 
 Rule: a goal is a number from before the measurement.  One that is missed stays here
 and is shown as missed.
@@ -29,7 +29,7 @@ class Goal:
     against: str | None = None
 
     def value(self, outcome: Outcome) -> float | None:
-        """What was reached; `None` where it was not measured."""
+        """The value that was reached; `None` where it was not measured."""
         if self.against is not None:
             return outcome.ratio(self.against) if self.against in outcome.values else None
         return outcome.median(outcome.ours()) if outcome.ours() in outcome.measured() else None
@@ -96,7 +96,7 @@ class Verdict:
 
     @property
     def reached(self) -> bool:
-        """Whether it was."""
+        """`True` where the goal was reached."""
         if self.value is None:
             return False
         under = self.value <= self.goal.bound
@@ -113,7 +113,7 @@ class Verdict:
 
 
 def verdicts(outcomes: Mapping[str, Iterable[Outcome]]) -> list[Verdict]:
-    """What the goals come to.
+    """The verdicts on the goals.
 
     :param outcomes: of each scenario that was measured.
     """

@@ -1,4 +1,4 @@
-"""What one idle connection holds, by type.
+"""Memory that one idle connection holds, by type.
 
     python -m benchmarks.holdings [--connections N] [--tls] [--lines] [KIND ...]
 

@@ -1,4 +1,4 @@
-"""What live channels cost: memory of each, and processor time of each message.
+"""Cost of live channels: memory of each, and processor time of each message.
 
     python benchmarks/live.py            # 1,000 channels
 

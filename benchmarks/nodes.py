@@ -1,4 +1,4 @@
-"""What is measured of several nodes: from one to another, and what they need not do.
+"""Measurements of several nodes: from one to another, and the work that they are spared.
 
 Rule: where it is not known which node a connection has reached, there are so many that all nodes
 have some, and the last one counts.

@@ -1,4 +1,4 @@
-"""What a case came to: the values of each server, and what says whether they hold.
+"""Outcome of a case: the values of each server, and the signs that they hold.
 
 Rule: nothing is left out silently.  A round that went wrong is named, and so is a
 server that waited for the generator.
@@ -84,7 +84,7 @@ class Outcome:
         ]
 
     def remarks(self) -> list[str]:
-        """What a reader has to know beside the figures."""
+        """Remarks for the reader, beside the figures."""
         remarks = [
             f"{peer}: held back by the generator, which was busy all the time"
             for peer in self.held_back()

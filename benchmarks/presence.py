@@ -1,4 +1,4 @@
-"""What presence costs: who comes and goes, a restart with all members, a large audience.
+"""Cost of presence: joins and leaves, a restart with all members, a large audience.
 
     python -m benchmarks.presence [--rounds N] [changes | restart | audience] ...
 
@@ -109,7 +109,7 @@ class Client(asyncio.Protocol):
         self.rest = text[-24:]
 
     def has(self, mark: bytes, times: int) -> bool:
-        """Whether a mark has come so often."""
+        """Tell whether a mark has come so often."""
         return self.seen.get(mark, 0) >= times
 
     def say(self, text: str) -> None:
@@ -212,7 +212,7 @@ async def changes(server: Server) -> None:
 
 
 def roster_cursor(server: Server, channel: str) -> str:
-    """Where its roster stands."""
+    """The cursor at the end of its roster."""
     url = f"http://127.0.0.1:{server.port}/channels/{channel}/presence?limit=1"
     asked = urllib.request.Request(url, headers={"Authorization": "watcher"})
     with urllib.request.urlopen(asked, timeout=PATIENCE) as answer:

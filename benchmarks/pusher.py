@@ -1,4 +1,4 @@
-"""What a trigger of Pusher's costs that 1,000 clients follow, beside soketi.
+"""Cost of a trigger of Pusher's that 1,000 clients follow, beside soketi.
 
     python -m benchmarks.pusher                  # 1,000 clients, 5 turns of each server
 

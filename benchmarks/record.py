@@ -1,4 +1,4 @@
-"""What a scenario came to, kept as JSON beside its plot, and on the page.
+"""Record of a scenario's outcomes, kept as JSON beside its plot, and on the page.
 
 Rule: figures on the page stand between two marks and are written by `write_page`
 alone; what is between the parts is people's.
@@ -65,7 +65,7 @@ class Record:
 
 
 def stored(folder: Path, scenarios: Iterable[str]) -> dict[str, Record]:
-    """What was measured of `scenarios`, as far as it was."""
+    """The stored records of `scenarios`, as far as they were measured."""
     files = {name: folder / f"{name}.json" for name in scenarios}
     return {name: Record.load(file) for name, file in files.items() if file.exists()}
 
@@ -102,7 +102,7 @@ def today() -> str:
 
 
 def machine() -> str:
-    """What the figures were taken on."""
+    """The machine that the figures were taken on."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     cores = len(re.findall(r"^processor", Path("/proc/cpuinfo").read_text(), re.MULTILINE))
     parts = [

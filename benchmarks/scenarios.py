@@ -1,4 +1,4 @@
-"""What is measured.  Each scenario is a few cases, a plot and a part of the page."""
+"""Scenarios.  Each is a few cases, a plot and a part of the page."""
 
 from __future__ import annotations
 

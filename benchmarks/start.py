@@ -1,4 +1,4 @@
-"""What a server costs before anybody has connected: time to be ready, CPU and memory.
+"""Cost of a server before anybody has connected: time to be ready, CPU and memory.
 
     python -m benchmarks.start [--rounds N] [COMMIT]
 

@@ -32,7 +32,7 @@ def free_port() -> int:
 
 @attrs.frozen
 class Publish:
-    """How messages get in.
+    """Way in for messages.
 
     :ivar open: sent once by each publisher.
     :ivar opened: what comes back when it may go on; empty where nothing does.
@@ -72,7 +72,7 @@ def allow_files(wanted: int = 65_536) -> None:
 
 
 def bound(core: str) -> list[str]:
-    """What runs a command on one core."""
+    """The command that binds another to one core."""
     return ["taskset", "-c", core] if core else []
 
 
@@ -100,19 +100,19 @@ class Peer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def command(self) -> list[str]:
-        """What starts it."""
+        """The command that starts it."""
         raise NotImplementedError
 
     def subscribe(self, kind: str) -> bytes:
-        """What a subscriber sends."""
+        """The request of a subscriber."""
         return {"sse": requests.get, "websocket": requests.upgrade}[kind](self.target(), {})
 
     def target(self) -> str:
-        """Where messages are subscribed to and published."""
+        """The target of subscribers and publishers."""
         return f"/bench?n={requests.TOPIC}"
 
     def publish(self, kind: str = "single") -> Publish:
-        """How a publisher publishes."""
+        """The request of a publisher."""
         if kind != "single":
             raise LookupError(f"{self.name} does not publish by {kind}")
         body = '{"type":"m","data":' + requests.data() + "}"

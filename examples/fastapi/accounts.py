@@ -1,4 +1,4 @@
-"""Who is who.  A real app looks into its session store."""
+"""Accounts.  A real app looks into its session store."""
 
 from __future__ import annotations
 

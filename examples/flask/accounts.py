@@ -1,4 +1,4 @@
-"""Who is who: a signed cookie that says for whom it was made."""
+"""Accounts: a signed cookie that names its owner."""
 
 from __future__ import annotations
 

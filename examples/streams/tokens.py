@@ -64,7 +64,7 @@ document.querySelector("form").onsubmit = async (event) => {
 
 
 class Answer:
-    """What the model has said so far."""
+    """Answer of the model so far."""
 
     def __init__(self) -> None:
         self.tokens: list[str] = []

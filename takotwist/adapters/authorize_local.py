@@ -150,7 +150,7 @@ Store = Callable[[str, JsonObject, Sequence[Draft], str | None], Deferred[Sequen
 
 @attrs.frozen(slots=True)
 class Rosters:
-    """Who is at a topic, by channel and params.
+    """Members of a topic, by channel and params.
 
     :ivar members: what the roster says of each.
     :ivar kick: takes a subject out; the number of its connections.
@@ -164,7 +164,7 @@ class Streams(Protocol):
     """Writers of streamed messages, by channel and params."""
 
     def ask(self, channel: str, params: JsonObject, call: StreamCall) -> Deferred[StreamReply]:
-        """What a writer asks."""
+        """Answer a writer's call."""
 
     def watch(
         self, channel: str, params: JsonObject, id: str, ended: Callable[[str, str], object]
@@ -296,7 +296,7 @@ class LocalPublishing:
 
 
 def _awaitable(doing: Deferred[T]) -> Awaitable[T]:
-    """What the caller can await; see `LocalPublishing.publish_soon`."""
+    """An awaitable for the caller's kind of coroutine; see `LocalPublishing.publish_soon`."""
     try:
         task = asyncio.current_task()
     except RuntimeError:

@@ -55,7 +55,7 @@ class ChannelsPage(WaitingPage):
         return msgspec.json.encode(joined_channels(pages, MAX_TOPICS))
 
     async def own_content(self) -> bytes:
-        """What is on this node."""
+        """The content of this node's page."""
         subscribers: Counter[str] = Counter()
         topics = []
         for audience in self._fanout.audiences():

@@ -214,7 +214,7 @@ class BoundChannel(OfPayloads[M]):
         )
 
     async def presence(self) -> list[Member[Any, Any]]:
-        """Who is at the topic: in order of their last changes.
+        """The members at the topic, in order of their last changes.
 
         :raises TransportNotEnabled: the channel has no presence.
         :raises StoreUnavailable: the server's log cannot be read.

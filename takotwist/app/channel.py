@@ -286,7 +286,7 @@ class Channel(OfChannel[P, Q, M]):
     def member_event(
         self, kind: Literal["join", "leave"], params: P, data: bytes
     ) -> MemberEvent[P]:
-        """What a hook is called with.
+        """The argument of a hook.
 
         :param data: the id, and what the roster says of the member.
         """

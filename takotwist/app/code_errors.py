@@ -1,4 +1,4 @@
-"""Where the code of an app went wrong: the file and the line that its author can change.
+"""Location of an error in an app's code: the file and the line that its author can change.
 
 A traceback goes through this project, the import system and libraries; of all that only the last
 step in the app's own files helps.  Rule: one sentence, and what to do where that is known.
@@ -30,7 +30,7 @@ def _not_the_app() -> frozenset[str]:
 
 @attrs.frozen(slots=True)
 class CodeError:
-    """What was raised while code of the app was read or called.
+    """Error that was raised while code of the app was read or called.
 
     :ivar place: file and line, or the file, or the module's name.
     :ivar what: what is wrong there, and what to do.

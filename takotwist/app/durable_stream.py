@@ -204,11 +204,11 @@ class DurableStream:
         return await self._streams.ask("POST", self.path, headers=headers, body=body)
 
     async def read(self, offset: str = BEGINNING) -> Page:
-        """What is there, at most about 1 MiB."""
+        """Read the chunks from `offset` on, at most about 1 MiB."""
         return await self._streams.ask("GET", self.path, query=f"?offset={quote(offset)}")
 
     async def follow(self, offset: str = BEGINNING) -> AsyncIterator[Page]:
-        """What is there, and then what comes, until the stream has ended.
+        """Read the chunks from `offset` on, and follow the stream until it has ended.
 
         :raises Refusal: `NotFound` where it is not there, that or `ReplayTooOld` where it is
             deleted meanwhile.

@@ -121,7 +121,7 @@ class InternalEndpoints:
 
     @staticmethod
     def route_of(path: str) -> str | None:
-        """Which of the endpoints `path` is, its mount point included; `None`: none of them."""
+        """The route of `path`, the mount point included; `None` where it has no endpoint."""
         head, _, last = path.rpartition("/")
         return last if last in _ROUTES and head.endswith("/channels") else None
 

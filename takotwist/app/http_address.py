@@ -79,7 +79,7 @@ class Address:
 
     @property
     def server(self) -> str:
-        """Which server, for people."""
+        """The server's name, for people."""
         if self.unix_path is not None:
             return f"unix:{self.unix_path}"
         return f"{'https' if self.tls else 'http'}://{self.authority}"

@@ -71,7 +71,7 @@ class MessageReader:
         *,
         offset: str = BEGINNING,
     ) -> Reading:
-        """What was written of a message, and then what comes, until it has ended.
+        """Read a message from its beginning, and follow it until it has ended.
 
         :param offset: as of an earlier reading, to go on behind it.
         :raises ParamsInvalid: :raises BodyInvalid: names what cannot be asked for.

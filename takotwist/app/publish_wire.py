@@ -141,7 +141,7 @@ class _Ended(msgspec.Struct):
 
 
 def read_ended(answer: HttpAnswer) -> int:
-    """How many connections a member had that was taken out; raises as `read_answer`."""
+    """The number of connections that were ended with a member; raises as `read_answer`."""
     ended: _Ended = _read(answer, _Ended)
     return ended.connections
 
@@ -161,7 +161,7 @@ def foreign(answer: HttpAnswer) -> Foreign:
 
 
 def no_of(answer: HttpAnswer) -> Refusal | Foreign:
-    """What an answer that is no yes is: the server's no, or not that of a takotwist server."""
+    """The refusal in an answer, or the news that it is not that of a takotwist server."""
     try:
         refused = msgspec.json.decode(answer.body, type=_Refused)
     except _NO_JSON:

@@ -54,7 +54,7 @@ class Publishing(Protocol):
     def members_soon(
         self, channel: str, params: Mapping[str, object]
     ) -> Awaitable[Sequence[bytes]]:
-        """What is said of each member of a topic; for whoever can await."""
+        """The members of a topic as JSON, one each; for whoever can await."""
 
     def kick_soon(self, channel: str, params: Mapping[str, object], subject: str) -> Awaitable[int]:
         """Take a member of a topic out; the number of its connections."""

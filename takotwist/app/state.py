@@ -62,11 +62,11 @@ class StateFunction:
 
     @property
     def rules(self) -> StateRules:
-        """What of it the server knows."""
+        """The part of it that the server knows."""
         return self._rules
 
     def write(self, result: object) -> bytes:
-        """What it returned, as the answer to the question.
+        """Encode the function's result, as the answer to the question.
 
         :raises BodyInvalid: that is no state; names the path inside ``data``.
         """

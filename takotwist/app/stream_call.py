@@ -1,4 +1,4 @@
-"""What the writer of a streamed message asks of a server, wherever that is.
+"""Calls of a streamed message's writer to a server, wherever that is.
 
 Rule: a call is sent as often as it takes, and counts once: an opening by its key, an append by
 its number.
@@ -63,7 +63,7 @@ StreamCall = OpenCall | AppendCall | RenewCall
 
 @attrs.frozen(slots=True)
 class StreamReply:
-    """What the server says; of all but an opening only that it is so.
+    """Reply of the server; for all calls but an opening it has no content.
 
     :ivar opened: id of the opening message.
     :ivar size: bytes of JSON that are there already, and `offset` behind them.

@@ -45,7 +45,7 @@ def open_call(type: str, of: Of, id: str | None, meta: object, resume: bool) -> 
 
 
 class _Writer:
-    """What writers have in common."""
+    """Common part of the writers."""
 
     def __init__(self, call: OpenCall, gather: float) -> None:
         self._call = call
@@ -83,7 +83,7 @@ class _Writer:
                 action()
 
     def _hides(self, error: BaseException | None) -> bool:
-        """Whether an error that leaves the block is only our own word of the cancelling."""
+        """Tell whether an error that leaves the block is only our own report of the cancelling."""
         return isinstance(error, StreamEnded) and error is self._machine.error and self.cancelled
 
     def _check_end(self) -> None:

@@ -10,7 +10,7 @@ from takotwist.core.json_values import Json
 
 
 class StreamInfo(Struct, frozen=True, omit_defaults=True):
-    """What is said of a streamed message in its topic (protocol, streamed messages).
+    """Description of a streamed message in its topic (protocol, streamed messages).
 
     :ivar id: the same in the opening and the final message.
     :ivar opened: id of the opening message; in the final one.

@@ -53,7 +53,7 @@ def _show(said: dict[str, Json]) -> None:
 
 
 def _spread(one: dict[str, Json]) -> str:
-    """How many subscribers are on which node, where there are several."""
+    """The number of subscribers on each node, where there are several."""
     nodes = one.get("nodes") or {}
     spread = ", ".join(f"{node} {count}" for node, count in sorted(nodes.items()) if count)
     return f" ({spread})" if spread else ""

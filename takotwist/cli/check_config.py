@@ -131,7 +131,7 @@ def _said(config: Config) -> Iterator[str]:
 
 
 def _certificate(config: Config, warnings: list[str]) -> str:
-    """Which certificate HTTPS would show.
+    """Name the certificate that HTTPS would show.
 
     :raises ConfigError: it cannot be used.
     """

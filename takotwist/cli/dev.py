@@ -109,7 +109,8 @@ def _check(options: DevelopmentOptions) -> None:
 
 
 def _begin(make: Callable[[], object], folder: Path) -> Any:
-    """What `make` makes; where it cannot, and a change has led here, the next change is awaited."""
+    """The result of `make`; where it fails after a change has led here, the next change is
+    awaited."""
     try:
         return make()
     except (TakoError, SystemExit) as wrong:
@@ -275,12 +276,12 @@ def _start_over() -> NoReturn:
 
 
 def _program() -> Sequence[str]:
-    """How this process was started."""
+    """The command line of this process."""
     return [sys.executable, *sys.orig_argv[1:]]
 
 
 def _environ(config: Config) -> dict[str, str]:
-    """What the commands beside the server are told."""
+    """The environment of the commands beside the server."""
     environ = {name: value for name, value in os.environ.items() if name != STARTED_OVER}
     if config.app.token:
         environ["TAKO_APP_TOKEN"] = config.app.token

@@ -123,7 +123,7 @@ def project_files(template: str, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _values(name: str) -> Mapping[str, str]:
-    """What stands in the place of ``{{...}}``."""
+    """The values of the placeholders ``{{...}}``."""
     safe = re.sub(r"[^\w .-]", "", name).strip() or "chat"
     package = re.sub(r"[^a-z0-9-]+", "-", safe.lower()).strip("-") or "chat"
     checkout = _checkout()
@@ -180,7 +180,7 @@ def _write(folder: Path, made: Mapping[str, str]) -> None:
 
 
 def _build_client(checkout: Path | None) -> list[str]:
-    """What makes the JavaScript package of a checkout, where nobody has: git has its source."""
+    """The commands that build the JavaScript package of a checkout that has only its source."""
     client = checkout / "clients/js" if checkout else None
     if client is None or (client / "dist/react.js").exists():
         return []
@@ -188,7 +188,7 @@ def _build_client(checkout: Path | None) -> list[str]:
 
 
 def _next(folder: Path, template: str) -> str:
-    """What to type now."""
+    """The commands to type next."""
     lines = [] if folder.absolute() == Path.cwd() else [f"cd {shlex.quote(str(folder))}"]
     active = _active_environment()
     if active is None:

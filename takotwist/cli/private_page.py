@@ -28,7 +28,7 @@ def private_page(config: str | None, server: str | None, path: str) -> bytes:
 def ask(
     config: str | None, server: str | None, path: str, seconds: float
 ) -> tuple[str, HttpAnswer]:
-    """Where the server is, and its answer, whatever it is.
+    """The server's address, and its answer, whatever it is.
 
     :raises click.ClickException: there is none in time; says why.
     """

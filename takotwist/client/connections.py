@@ -174,7 +174,7 @@ class SharedConnection:
         return self.machine.say(topic, state, now)
 
     def subject(self, topic: int) -> str | None:
-        """Who the caller is at a topic."""
+        """The subject of the caller at a topic."""
         return self.machine.subject(topic)
 
     def refreshed(self, topic: int, token: str) -> None:

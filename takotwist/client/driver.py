@@ -115,7 +115,7 @@ class Connection(Protocol):
         """The caller says something of itself at a topic; as `publish`."""
 
     def subject(self, topic: int) -> str | None:
-        """Who the caller is at a topic, as far as the server has said."""
+        """The subject of the caller at a topic, as far as the server has named it."""
 
     def refreshed(self, topic: int, token: str) -> None:
         """There are new credentials of a topic."""

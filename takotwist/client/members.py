@@ -1,4 +1,4 @@
-"""Who is at a topic that is followed: the list, kept up to date, and what one says of oneself.
+"""Members of a topic that is followed: the list, kept up to date, and the caller's own state.
 
 ::
 
@@ -46,7 +46,7 @@ class Room:
 
 @attrs.define(eq=False)
 class AnyPresence(ABC):
-    """Who is here, whatever the loop."""
+    """Member list, whatever the loop."""
 
     _room: Room
     _options: SubscriptionOptions

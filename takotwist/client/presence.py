@@ -1,4 +1,4 @@
-"""Who is here, from the events of a roster (``subscribe(..., presence=True)``).
+"""Member list built from the events of a roster (``subscribe(..., presence=True)``).
 
 ::
 
@@ -39,7 +39,7 @@ class Member:
 
 @attrs.frozen(slots=True)
 class Change:
-    """What an event has changed.
+    """Change that an event made to the list.
 
     :ivar member: of a leave, as they were last.
     """

@@ -112,7 +112,7 @@ class AnySubscription(ClosedAtExit, Generic[D, R]):
 
     @property
     def presence(self) -> R:
-        """Who is at the topic, followed from when this is first asked for.
+        """The members at the topic, followed from the first use of this.
 
         :raises TransportNotEnabled: the connection is of this subscription alone.
         :raises SubscriptionClosed: it was closed before this; or whatever else has ended it.
@@ -138,7 +138,7 @@ class AnySubscription(ClosedAtExit, Generic[D, R]):
         options: SubscriptionOptions,
         begin: Callable[[SubscriptionOptions], int],
     ) -> R:
-        """Who is here, for the loop's own kind of program."""
+        """The member list for the loop's own kind of program."""
 
     def _publishing(self, type: str, data: object, key: str | None) -> Callable[[], int]:
         def begin() -> int:

@@ -132,7 +132,7 @@ class _Closed:
 
 
 class Presence:
-    """Who is at a topic that is followed, for a script; `Subscription.presence`.
+    """Members of a topic that is followed, for a script; `Subscription.presence`.
 
     Handlers run in the client's thread.  Calls from several threads are allowed.
     """
@@ -274,7 +274,7 @@ class Subscription(_Closed):
 
     @property
     def presence(self) -> Presence:
-        """Who is at the topic, followed from when this is first asked for.
+        """The members at the topic, followed from the first use of this.
 
         :raises TransportNotEnabled: the connection is of this subscription alone.
         """

@@ -53,7 +53,7 @@ class Send:
 
 @attrs.frozen(slots=True)
 class State:
-    """What a member says of itself, on the connection's own topic.
+    """A member's own state, on the connection's own topic.
 
     :ivar state: one JSON value, encoded.
     """
@@ -64,7 +64,7 @@ class State:
 
 @attrs.frozen(slots=True)
 class FollowRoster:
-    """Who is at the connection's own topic is to be told, or not any more.
+    """Follow the roster of the connection's own topic, or stop following it.
 
     :ivar op: ``subscribe`` or ``unsubscribe``.
     """

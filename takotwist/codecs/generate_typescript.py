@@ -107,7 +107,7 @@ def typescript(
 
 
 def _presence(channel: ChannelDefinition, taken: Names, out: list[str]) -> str:
-    """What members of a channel are: ``info`` and ``state``."""
+    """The types of a channel's members: ``info`` and ``state``."""
     assert channel.presence is not None
     members = []
     for name, schema in (("info", channel.presence.info), ("state", channel.presence.state)):

@@ -96,7 +96,7 @@ class Credentials:
 
 @attrs.frozen(slots=True, kw_only=True)
 class PresenceRules:
-    """What a channel says of who is at its topics.
+    """Presence settings of a channel.
 
     :ivar info: schema of what the app says of a member; `None`: anything.
     :ivar state: schema of what a member says of itself; `None`: anything.
@@ -283,7 +283,7 @@ class Registry:
             raise ChannelUnknown(f"There is no channel named {name!r}.") from None
 
     def conflates(self, name: str) -> bool:
-        """Whether there is a channel of this name that conflates (`NewestRules.conflate`)."""
+        """Tell whether a channel of this name conflates (`NewestRules.conflate`)."""
         defined = self._by_name.get(name)
         rules = None if defined is None else defined.definition.newest
         return rules is not None and rules.conflate

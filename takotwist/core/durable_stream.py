@@ -75,7 +75,7 @@ class About(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a stream is created as.
+    """Properties with which a stream is created.
 
     :ivar at_us: when it was created, by unix time.
     :ivar ttl_s: seconds without a read or a write after which it is gone.
@@ -92,16 +92,16 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_json(self) -> bool:
-        """Whether its chunks are JSON values, each by itself."""
+        """`True` where each chunk is a JSON value."""
         return media_type(self.content_type) == JSON_TYPE
 
     @property
     def is_text(self) -> bool:
-        """Whether an event stream carries it as it is."""
+        """`True` where an event stream carries a chunk as it is."""
         return self.is_json or media_type(self.content_type).startswith("text/")
 
     def same(self, other: Spec) -> bool:
-        """Whether a stream of `other` is one that may be asked for by this."""
+        """Tell whether a request for `other` may be answered with this stream."""
         return (
             media_type(self.content_type) == media_type(other.content_type)
             and self.ttl_s == other.ttl_s
@@ -110,7 +110,8 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Producer(msgspec.Struct, frozen=True, array_like=True):
-    """Who appends, so that a retry stores nothing twice and a successor locks out the first."""
+    """Identity of a producer: a retry of it stores nothing twice, and a successor locks the first
+    one out."""
 
     id: str
     epoch: int
@@ -118,7 +119,7 @@ class Producer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class End(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a stream ended that is a message's.
+    """End of a stream that belongs to a message.
 
     :ivar how: ``ended``, ``failed`` or ``cancelled``.
     :ivar reason: a word, of ``failed``.
@@ -141,7 +142,7 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Marks(msgspec.Struct, frozen=True, array_like=True):
-    """What stands behind the kind of a message, in its type."""
+    """Part of a message's type behind its kind."""
 
     producer: Producer | None = None
     seq: str | None = None
@@ -154,7 +155,7 @@ _CLAIM = msgspec.json.Decoder(Claim)
 
 
 def read_end(data: bytes) -> End | None:
-    """How a stream ended, by the data of the message that ended it."""
+    """Read the end of a stream from the data of the message that ended it."""
     return _END.decode(data) if data else None
 
 
@@ -176,7 +177,7 @@ class StreamBounds:
     kept_us: int | None = None
 
     def lifecycle(self, spec: Spec, *, ended: bool = False) -> Lifecycle:
-        """How the log is to keep a stream: all of it, for as long as it may live.
+        """The lifecycle of a stream in the log: all of it is kept, for as long as it may live.
 
         A stream never loses its old end, so these bounds are above its own.
         """
@@ -207,7 +208,7 @@ DELETED = Lifecycle(
 
 @attrs.define(slots=True)
 class StreamState:
-    """What a stream's messages add up to.
+    """State of a stream, folded from its messages.
 
     :ivar position: all messages of the topic with an id up to it are in this.
     :ivar created: id of the message that created it, 0 where there is no stream.
@@ -289,7 +290,7 @@ class StreamState:
         self.used_us = 0 if spec is None else spec.at_us
 
     def lives(self, now_us: int, bounds: StreamBounds) -> bool:
-        """Whether there is a stream at this time."""
+        """Tell whether the stream exists at this time."""
         spec = self.spec
         if spec is None or now_us >= spec.at_us + bounds.lifetime_us:
             return False

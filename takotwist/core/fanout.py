@@ -334,7 +334,7 @@ class FanOut:
         return iter(self._audiences.values())
 
     def size(self, key: str) -> int:
-        """How many subscribers the topic has."""
+        """The number of a topic's subscribers."""
         audience = self._audiences.get(key)
         return 0 if audience is None else len(audience.members)
 

@@ -56,7 +56,7 @@ class _Lane(Generic[E]):
 
 @attrs.define(slots=True)
 class Lanes(Generic[E]):
-    """What waits for one endpoint.
+    """Pending events of one endpoint.
 
     :ivar read: all events up to this id have been put in here.
     :ivar count: of those that wait.
@@ -112,7 +112,7 @@ class Lanes(Generic[E]):
         lane.due = now + max(pause * (0.5 + 0.5 * spread), min(at_least, LONGEST_PAUSE))
 
     def due(self) -> float | None:
-        """When `take` has something next; `None` where nothing waits."""
+        """The next moment at which `take` yields something; `None` where nothing is pending."""
         return min(
             (lane.due for lane in self._lanes if lane.waiting and not lane.busy), default=None
         )

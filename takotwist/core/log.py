@@ -117,7 +117,7 @@ ALL: Final = None
 
 
 class Report(msgspec.Struct, frozen=True, gc=False):
-    """What a log has stored, in one consecutive range of ids.
+    """Messages that a log has stored in one consecutive range of ids.
 
     The range begins behind the head of the report before it, so a log that counts heads
     notices each report that was lost.  (A predecessor named by each message was the
@@ -137,7 +137,7 @@ class Report(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, head: int, entries: Sequence[Append], appended: Sequence[Appended]) -> Report:
-        """What one transaction has stored.
+        """The report of one transaction.
 
         :param appended: the answers to `entries`.
         """

@@ -109,7 +109,7 @@ Bounds = tuple[int, int, int, int]
 
 
 def bounds_of(lifecycle: Lifecycle) -> Bounds:
-    """What of a lifecycle concerns the log."""
+    """The bounds that the log enforces."""
     return (
         lifecycle.replay_window_ms,
         lifecycle.inactivity_ttl_ms,

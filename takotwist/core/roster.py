@@ -1,4 +1,4 @@
-"""Who is here: the members of one topic, as one node of the server holds them.
+"""Roster of one topic: its members, as one node of the server holds them.
 
 Every connection that follows a topic and has a subject is a reference to that member; the
 first adds it, and the last to go begins the grace, within which coming back is no change.  What
@@ -38,7 +38,7 @@ MAX_INTERVAL = 5.0
 
 @attrs.frozen(slots=True)
 class Pace:
-    """How often a roster is stored, and told to its readers.
+    """Rate at which a roster is stored and told to its readers.
 
     :ivar interval: seconds between two transactions at least.
     :ivar count_interval: and between two of its count, which changes with every visitor.
@@ -226,7 +226,7 @@ class Roster:
     # what the log is to hold
 
     def say_again(self) -> None:
-        """What the log had of this node was ended by another one: store it anew."""
+        """Mark this node's entries in the log as ended by another node: they are stored anew."""
         self._count_stored = UNKNOWN
         # Before or after those were stored.
         self._overtaken.update(self._under_way)
@@ -236,7 +236,7 @@ class Roster:
             self._changed[subject] = None
 
     def due(self) -> float | None:
-        """When there is something to do next: to let go of who did not come back, or to store.
+        """The next moment with work: to drop a member that did not return, or to store.
 
         `None`: nothing.  While changes are under way it waits for them.
         """

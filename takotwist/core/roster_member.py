@@ -67,7 +67,7 @@ class Member:
         self.state_id = self.state_id or UNDER_WAY
 
     def settle(self, id: int) -> None:
-        """What was about to be stored is in this message, or in one from there on."""
+        """Settle a pending change: this message, or one after it, has it."""
         if self.info_id == UNDER_WAY:
             self.info_id = id
         if self.state_id == UNDER_WAY:

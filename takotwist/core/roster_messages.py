@@ -75,7 +75,7 @@ def say(node: str, **fields: object) -> bytes:
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """What one message of a roster says.
+    """Content of one message of a roster.
 
     :ivar on: the node that said it.
     :ivar since: when the member came, unix time in milliseconds.
@@ -97,7 +97,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 def read_entry(data: bytes, id: int = 0) -> Entry:
-    """What the data of a roster's message says.
+    """Decode the data of a roster's message.
 
     :param id: of the message.
     """
@@ -115,13 +115,13 @@ def entry_data(of: Entry) -> bytes:
 
 
 def key_of(node: str, subject: str) -> str:
-    """What a node's messages of a member replace each other by."""
+    """The key of a node's messages of a member."""
     # A node's name has no space, so this is no key of a count either, which is the name alone.
     return f"{node} {subject}"
 
 
 def ended(entry: Entry) -> Change:
-    """What takes an entry of a node that is gone out of a roster."""
+    """The change that takes an entry of a dead node out of a roster."""
     if entry.subject is None:
         return Change(entry.on, COUNT, say(entry.on, count=0), False, None)
     data = say(entry.on, subject=entry.subject)

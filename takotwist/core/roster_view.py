@@ -1,4 +1,4 @@
-"""Who is here, as one who reads a roster's messages knows it."""
+"""Member list as a reader of a roster's messages builds it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NOTHING: tuple[int, bytes | None] = (0, None)
 
 @attrs.define(slots=True, eq=False)
 class View:
-    """Who is here, as one who reads a roster's messages knows it, in whatever order of keys.
+    """Member list of one reader, whatever the order of keys.
 
     A member is here while any node says so; what counts of it is what was said last.
 
@@ -51,7 +51,7 @@ class View:
         return "update", subject
 
     def newest(self, subject: str) -> Entry:
-        """What counts of a member.
+        """The entry of a member that counts.
 
         Of info and state each the newest that was said: a tab that was opened on another node
         has said nothing yet, and takes nothing back by that.

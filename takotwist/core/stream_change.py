@@ -37,7 +37,7 @@ _NOTE_S = 1.0
 
 
 class Result(Enum):
-    """How a request to change a stream ended."""
+    """Outcome of a request to change a stream."""
 
     CREATED = "created"
     THERE = "there"
@@ -63,7 +63,7 @@ class Result(Enum):
 
 @attrs.frozen(slots=True)
 class Decision:
-    """What is to be stored, and what is answered then.
+    """Messages to be stored, and the answer for then.
 
     :ivar drafts: none where nothing is to be stored.
     :ivar lifecycle: of the stream from there on.
@@ -224,7 +224,7 @@ class NoteRead:
 
     @staticmethod
     def due(state: StreamState, now_us: int, bounds: StreamBounds) -> bool:
-        """Whether it is to be noted now."""
+        """Tell whether it is to be noted now."""
         if state.spec is None or state.spec.ttl_s is None:
             return False
         every_us = max(_NOTE_S, state.spec.ttl_s / 10) * 1_000_000
@@ -284,7 +284,7 @@ def _drafts(
 
 
 def _is_text(chunks: tuple[bytes, ...]) -> bool:
-    """Whether all are strings of JSON."""
+    """Tell whether all chunks are JSON strings."""
     return all(chunk[:1] == b'"' for chunk in chunks)
 
 

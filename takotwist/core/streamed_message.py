@@ -186,7 +186,7 @@ class Expire:
         return _end(state, now_us, bounds, End(FAILED, TOO_LONG if too_long else WRITER_GONE))
 
     def due_us(self, state: StreamState) -> int:
-        """When it is over, if nothing is heard until then."""
+        """The moment at which it is over, unless something is heard before."""
         assert state.spec is not None
         heard_us = max(state.used_us, self.since_us)
         return min(heard_us + self.bounds.lease_us, state.spec.at_us + self.bounds.open_us)

@@ -39,7 +39,7 @@ class Permission:
     def allows(
         self, kind: str, name: str, operation: Operation, params: Mapping[str, object]
     ) -> bool:
-        """Whether it is about this."""
+        """Tell whether a permission covers this operation."""
         return (
             self.kind == kind
             and self.name in (name, ANY)
@@ -61,7 +61,7 @@ def _same(given: object, allowed: object) -> bool:
 
 @attrs.frozen(slots=True)
 class Claims:
-    """What a token says; times in unix seconds."""
+    """Claims of a token; times in unix seconds."""
 
     subject: str | None
     expires_at: float
@@ -74,7 +74,7 @@ class Claims:
 
 @attrs.frozen(slots=True)
 class TokenRules:
-    """What a token must say to count here.
+    """Requirements on a token's claims.
 
     :ivar audience: one that it must be for.
     :ivar issuer: by whom it must be made, or `None` where the key says enough.

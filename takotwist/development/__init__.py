@@ -1,1 +1,1 @@
-"""What `tako dev` puts around the server while an app is written; nothing else imports it."""
+"""Development mode: the parts that `tako dev` puts around the server; nothing else imports it."""

@@ -98,7 +98,7 @@ class AppPages(Resource):
 
 
 def _headers(request: BodyRequest) -> Headers:
-    """What the app is told of the request."""
+    """The headers of the request that is passed on to the app."""
     headers = Headers()
     for name, values in request.requestHeaders.getAllRawHeaders():
         if name.lower() not in _HOP:

@@ -36,7 +36,7 @@ MAX_HEAD = 16_384
 
 
 def asks_for_websocket(request: BodyRequest) -> bool:
-    """Whether it is a handshake (RFC 6455, section 4.1); HTTP/2 has none of this form."""
+    """Tell whether it is a handshake (RFC 6455, section 4.1); HTTP/2 has none of this form."""
     asked = request.requestHeaders.getRawHeaders(b"upgrade") or ()
     return request.clientproto == b"HTTP/1.1" and [one.lower() for one in asked] == [b"websocket"]
 
@@ -88,7 +88,7 @@ class _Side(Protocol):
     _peer: _Side | None = None
 
     def join(self, peer: _Side) -> None:
-        """What is read here is written there."""
+        """Write to `peer` all that is read here."""
         self._peer = peer
         peer.transport.registerProducer(self.transport, True)
 

@@ -1,4 +1,4 @@
-"""What browsers are told while an app is written, and the page at ``/`` that shows the same.
+"""News for browsers while an app is written, and the page at ``/`` that shows the same.
 
 The client's scripts, as ``tako dev`` serves them, load ``/_tako/dev.js``: it prints each problem in
 the page's console, and loads the page anew when its files have changed.  Rule: nothing of this is
@@ -93,7 +93,7 @@ class Browsers:
 
     @property
     def listening(self) -> int:
-        """How many pages listen."""
+        """The number of pages that listen."""
         return len(self._listening)
 
     async def events(self) -> AsyncIterator[SseEvent]:
@@ -206,7 +206,7 @@ def pages(
 
 
 def _defined(registry: Registry, functions: Mapping[str, object], folder: Path) -> str:
-    """What is defined, as HTML."""
+    """The definitions, as HTML."""
     rows = [
         f"<dt><code>{escape(one.definition.name)}"
         f"({escape(', '.join(one.definition.params.names))})</code></dt>"

@@ -33,7 +33,7 @@ WEB = frozenset(
 
 
 class Effect(IntEnum):
-    """What a change needs, each more than the one before."""
+    """Effects of a change, each including those before it."""
 
     NOTHING = 0
     PAGES = 1
@@ -92,7 +92,7 @@ class Project:
         )
 
     def effect(self, changed: Iterable[Path]) -> Effect:
-        """What the changed files need together."""
+        """The effect of the changed files together."""
         return max(map(self._effect, changed), default=Effect.NOTHING)
 
     def _effect(self, file: Path) -> Effect:

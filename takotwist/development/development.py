@@ -37,7 +37,7 @@ log = Logger()
 
 @attrs.define(slots=True, eq=False)
 class Development:
-    """What happens when files change.
+    """Reaction to changed files.
 
     :ivar config_again: reads the configuration; see `Options.config_again`.
     :ivar check: the command that checks everything in a process of its own.
@@ -91,7 +91,7 @@ class Development:
             self._take_up(effect, project)
 
     def begin(self) -> None:
-        """What is done once the server is ready."""
+        """Begin, once the server is ready."""
         self._write_types()
 
     def _take_up(self, effect: Effect, project: Project) -> None:

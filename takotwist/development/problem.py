@@ -19,7 +19,7 @@ BEFORE = 2
 
 @attrs.frozen(slots=True)
 class Problem:
-    """What is wrong.
+    """Problem of an app under development.
 
     :ivar text: the whole sentence, or several, a line each.
     :ivar file: and `line`: the place, where there is one; `what`: the rest.

@@ -142,7 +142,7 @@ class FileWatch(Service):
 
 
 def _stamps(folders: Iterable[Path]) -> Iterator[tuple[Path, tuple[int, int]]]:
-    """What tells one content of each file from another."""
+    """A stamp of each file, which differs where its content does."""
     for folder in folders:
         try:
             with os.scandir(folder) as entries:

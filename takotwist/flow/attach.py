@@ -195,7 +195,7 @@ class Attacher:
         return not subscription.ended
 
     async def _reaches(self, subscription: Subscription, position: int) -> bool:
-        """Whether all after `position` is in the tail or the log."""
+        """Tell whether the tail or the log has all messages after `position`."""
         if position > self.log.head:
             try:
                 await self.followed.reach(position)

@@ -59,7 +59,7 @@ class _Answer(msgspec.Struct):
 
 @attrs.frozen(slots=True)
 class _Known:
-    """What the app said: a state, or a refusal."""
+    """Answer of the app: a state, or a refusal."""
 
     said: Encoded | Refusal
     until: float
@@ -174,7 +174,7 @@ class ChannelStates:
             self._forget(next(iter(self._known)))
 
     def __len__(self) -> int:
-        """How many topics it remembers something of."""
+        """The number of topics of which an answer is kept."""
         return len(self._known)
 
     def _forget(self, key: str) -> None:

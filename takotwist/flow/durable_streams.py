@@ -65,7 +65,7 @@ class Outcome:
 
     @property
     def result(self) -> Result:
-        """How it ended."""
+        """The outcome."""
         return self.decision.result
 
 
@@ -252,7 +252,7 @@ class StreamService:
 
     @staticmethod
     def _next(stream: _Stream) -> list[tuple[Change, Deferred[Outcome]]]:
-        """What is stored together: writes, or one change of another kind."""
+        """The changes that are stored together: writes, or one change of another kind."""
         waiting = stream.waiting
         batch = [waiting.popleft()]
         room = BATCH_BYTES

@@ -1,4 +1,4 @@
-"""Who came and who left, told once for all nodes: to the app's hooks, and to webhooks.
+"""Joins and leaves, told once for all nodes: to the app's hooks, and to webhooks.
 
 Each node says what changes of its own members, in a topic that all share, before the change
 itself is stored; so a change that is stored is told, however the node ends in between.  One node,
@@ -69,7 +69,7 @@ class _LostLease(Exception):
 
 
 class _There(msgspec.Struct, frozen=True):
-    """Where one member is, of those that were told.
+    """Location of one member that was told of.
 
     :ivar at: the id of the change that was added last.
     """
@@ -84,7 +84,7 @@ _CHANGED, _MEMBER, _IS_THERE = map(msgspec.json.Decoder, (_Changed, _Member, _Th
 
 @attrs.define(slots=True, eq=False)
 class MemberEvents:
-    """What is told of members.
+    """Events of members.
 
     :ivar hooks: the outbox of the app's functions.
     :ivar native: outboxes of webhooks.
@@ -155,7 +155,7 @@ class MemberEvents:
             storing.addCallbacks(lambda _: self._activate(), lambda _: None)
 
     def _told(self, topic: Topic, kind: str, said: _Changed) -> list[tuple[Courier, str, bytes]]:
-        """Who is told of a change, and what."""
+        """The couriers to be told of a change, with kind and data."""
         told = []
         if said.hooks:
             hooked = Hooked(said.channel, said.params, said.member)
@@ -208,7 +208,7 @@ class MemberEvents:
             await self._add_up(page.messages)
 
     async def _left(self) -> bool:
-        """Whether an earlier run, or another node, has left something."""
+        """Tell whether an earlier run, or another node, has left work."""
         await self._read_done()
         page = await self.publishing.log.read(_CHANGES, self._done, 1, _PAGE_BYTES)
         return bool(page.messages)

@@ -1,4 +1,4 @@
-"""When things are due: one timer for any number of them, each with its next moment.
+"""Timer shared by any number of things, each with its next moment.
 
 Beside `core.deadlines`, whose tick is a quarter of a second: who is here is told ten times in one.
 """
@@ -18,7 +18,7 @@ MOST_VOID = 1_000
 
 
 class Timed(Protocol):
-    """What has a next moment.
+    """Thing with a next moment.
 
     :ivar at: that, in seconds; `None` where it waits for nothing.
     """
@@ -70,7 +70,7 @@ class Moments(Generic[T]):
             self._timer = None
 
     def __len__(self) -> int:
-        """What is held, void moments too."""
+        """The number of entries, void ones included."""
         return len(self._heap)
 
     def _arm(self) -> None:

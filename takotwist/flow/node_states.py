@@ -1,4 +1,4 @@
-"""What each node has, known to all of them: by a topic of the log that they share.
+"""State of each node, known to all of them by a topic of the log that they share.
 
 A node says what it has whenever that changes, a few times a second at most, and all of it when
 somebody asks, in parts.  (Messages with keys, which the log keeps, were the alternative: who
@@ -48,7 +48,7 @@ PART_NAMES, PART_BYTES = 256, 32 * 1024
 
 
 class State(msgspec.Struct, tag="state"):
-    """What is on a node.
+    """State of a node.
 
     :ivar has: by name; `gone`: what it has not any more.
     :ivar begins: a part of all that it has, the first; `ends`: the last.
@@ -90,7 +90,7 @@ class _Node:
 
 @attrs.define(slots=True, eq=False)
 class NodeStates:
-    """What all nodes have of one kind.
+    """States of one kind, of all nodes.
 
     :ivar node: the name of this process, which no other has.
     :ivar of: the kind.

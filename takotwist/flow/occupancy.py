@@ -1,4 +1,4 @@
-"""What is occupied and what is vacated: the difference between two looks, and between two runs.
+"""Occupied and vacated names: the difference between two looks, and between two runs.
 
 Topics with subscribers, Pusher channels, members of those: each is a set of keys, on whatever
 node, that one node looks at every second.  (To be told of each coming and going was the

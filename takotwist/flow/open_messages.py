@@ -1,4 +1,4 @@
-"""Which streamed messages are open, on this node and on all others.
+"""Streamed messages that are open, on this node and on all others.
 
 They stand in a topic of the server's own, each with a key, and stay there until they are closed.
 A node that starts reads them; nodes that share a log follow them.  Rule: each one is looked after

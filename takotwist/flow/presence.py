@@ -1,4 +1,4 @@
-"""Who is here: connections become changes of rosters, which are stored as publishes are.
+"""Presence: connections become changes of rosters, which are stored as publishes are.
 
 Rosters are topics with keys (`core.roster`), so that who reads one has replay, the gate, live
 delivery and "too old" as every subscriber has, and nothing here has to do with readers.  What a

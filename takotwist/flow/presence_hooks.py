@@ -31,7 +31,7 @@ _TOLD = (200, 0.0)
 
 
 class Hooked(msgspec.Struct):
-    """What a hook is told: a change of who is at a topic.
+    """Argument of a hook: a change of the members of a topic.
 
     :ivar member: as the roster has it.
     """
@@ -73,7 +73,7 @@ class PresenceHooks:
 
 
 def hooks_endpoint(authorizer: IAuthorizer) -> Endpoint:
-    """Where their events go to."""
+    """The endpoint of the app's hooks."""
     return Endpoint(
         name="~hooks",
         deliver=PresenceHooks(authorizer).deliver,

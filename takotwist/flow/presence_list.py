@@ -1,4 +1,4 @@
-"""Who is here, for whoever asks: the list as a whole, in pages, and its changes."""
+"""Member list of a topic as a whole, in pages, and its changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What nodes that are gone have left in rosters, and the one of the others that ends it.
+"""Roster entries of dead nodes, and the election of the node that ends them.
 
 Which nodes had members is in the log (`flow.presence_store`), and which are there is known from
 outside: those of a server with workers are counted, and where nodes come and go they say that

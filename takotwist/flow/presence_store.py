@@ -54,14 +54,14 @@ class RosterStore:
     # rosters
 
     def rules(self, channel: str) -> PresenceRules | None:
-        """What a channel says of presence; `None` also while it is not known."""
+        """The presence settings of a channel; `None` also while it is not known."""
         try:
             return self.authorizing.registry.get(channel).definition.presence
         except Refusal:
             return None
 
     def lifecycle(self, channel: str) -> Lifecycle:
-        """How long leaves are kept."""
+        """The lifecycle by which leaves are kept."""
         try:
             definition = self.authorizing.registry.get(channel).definition
         except Refusal:
@@ -90,7 +90,7 @@ class RosterStore:
         )
 
     async def entries(self, topic: Topic, node: str) -> list[Entry]:
-        """What the log has of a node's members, and of its count."""
+        """The log's entries of a node's members, and of its count."""
         entries = []
         for message in await whole_topic(self.log, roster_of(topic)):
             entry = read_entry(message.data, message.id)

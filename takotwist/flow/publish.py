@@ -125,7 +125,7 @@ class PublisherService:
 
     @property
     def storing(self) -> bool:
-        """Whether messages can be stored, as far as is known: the store is there, and the last
+        """`True` while messages can be stored, as far as is known: the store is there, and the last
         transaction went well, or failed because the store was away.  It is found out also where
         nobody publishes: here, since another process of the store may be the one that does."""
         return self.log.available and not self._failing

@@ -368,7 +368,7 @@ class Session:
             self._subjects += (subject,)
 
     def _leave_subject(self, subject: str | None) -> None:
-        """What was followed as this subject is followed as another now."""
+        """Leave a subject unless something is still followed as it."""
         subjects = {one.admitted.grant.subject for one in self.subscribed.values()}
         if subject in self._subjects and subject not in subjects:
             self._services.limits.leave_subject(subject)

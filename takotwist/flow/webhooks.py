@@ -79,7 +79,7 @@ class Deliver(Protocol):
 
 @attrs.frozen(slots=True, kw_only=True)
 class Endpoint:
-    """Where events go to.
+    """Endpoint that events are delivered to.
 
     :ivar name: as it is called in the configuration.
     :ivar events: types that it wants; empty: all.

@@ -1,4 +1,4 @@
-"""Which objects a page asks to open, and the answer.
+"""Objects that a page asks to open, and the answer.
 
 Rule: every object that a client asks to open is in the answer, as here or as ended.
 """
@@ -44,7 +44,7 @@ OPS = msgspec.json.Decoder(Op)
 
 @attrs.frozen(slots=True)
 class FarAnswer:
-    """What other nodes answer about the objects that they hold, as it stands on the wire."""
+    """Answer of other nodes about the objects that they hold, as it stands on the wire."""
 
     here: Sequence[object] = ()
     ended: Sequence[Json] = ()

@@ -38,7 +38,7 @@ class NodeGone(Exception):
 
 
 class Kind(IntEnum):
-    """What one frame between nodes is."""
+    """Kinds of frames between nodes."""
 
     #: A frame of the page's wire, as it stands there.
     TEXT = 1
@@ -52,7 +52,7 @@ class Kind(IntEnum):
 
 
 class Spoken(msgspec.Struct, frozen=True):
-    """What every version can read of a greeting."""
+    """Part of a greeting that every version can read."""
 
     version: int = 1
 
@@ -63,7 +63,7 @@ class _Proven(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Greeting(_Proven, frozen=True, tag=True):
-    """What a connection is for.
+    """Purpose of a connection.
 
     :ivar node: who is meant: its address may have another's now.
     :ivar secret: of that node; `Peers` adds it, and the `version` of what follows.
@@ -124,7 +124,7 @@ AnyGreeting = Carry | Lines | Leave | Show | Say
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How something ended.
+    """Outcome of something that has ended.
 
     :ivar code: of the refusal; empty where all is well.
     :ivar gone: the node that was meant is not there.

@@ -49,7 +49,7 @@ class HttpAnswers:
 
 @attrs.frozen(slots=True)
 class Acme:
-    """What obtains the certificate of a server.
+    """Manager of a server's certificate from an ACME authority.
 
     :ivar tls: shows it.
     :ivar watch: sees what other processes obtain.
@@ -62,7 +62,7 @@ class Acme:
 
 
 def acme_of(config: Config, reactor: IReactor, wall: Callable[[], float]) -> Acme:
-    """What obtains the certificate for `tls.domains`.
+    """The manager of the certificate for `tls.domains`.
 
     :raises ConfigError: its folder cannot be used.
     """

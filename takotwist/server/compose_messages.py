@@ -87,7 +87,7 @@ class InProcessStreams:
     messages: StreamedMessages
 
     def ask(self, channel: str, params: JsonObject, call: StreamCall) -> Deferred[StreamReply]:
-        """What a writer asks."""
+        """Answer a writer's call."""
         return ensureDeferred(self._asked(channel, params, call))
 
     def watch(

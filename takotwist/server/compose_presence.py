@@ -31,7 +31,7 @@ def kicks_of(
 
 
 def rosters(authorizing: AuthorizerService, lists: PresenceLists, kicks: PresenceKicks) -> Rosters:
-    """Who is here, for the app's code in this process."""
+    """Member lists, for the app's code in this process."""
 
     async def members(channel: str, params: Mapping[str, object]) -> Sequence[bytes]:
         asked = authorizing.bind(await authorizing.find(channel), params)
@@ -52,7 +52,8 @@ def rosters(authorizing: AuthorizerService, lists: PresenceLists, kicks: Presenc
 def saying(
     authorizing: AuthorizerService, presence: PresenceService
 ) -> Callable[[Say], Awaitable[None]]:
-    """What a member says of itself by another node, which has asked the app who it is."""
+    """Take the state of a member that comes by another node, which has asked the app for its
+    subject."""
 
     async def say(said: Say) -> None:
         asked = authorizing.bind(await authorizing.find(said.channel), said.params)

@@ -45,7 +45,7 @@ SERVER = "~server"
 
 @attrs.define(slots=True, eq=False)
 class AppEvents:
-    """What an app of Pusher's is told (`takotwist.facades.pusher.hub.Happenings`)."""
+    """Events of an app of Pusher's (`takotwist.facades.pusher.hub.Happenings`)."""
 
     courier: Courier
 
@@ -103,7 +103,7 @@ class Webhooks:
         return (*self.native, *self.of_apps.values())
 
     def app_events(self, app: str) -> AppEvents | None:
-        """Who is told what happens in an app of Pusher's."""
+        """The receiver of events of an app of Pusher's."""
         courier = self.of_apps.get(app)
         return None if courier is None else AppEvents(courier)
 

@@ -49,7 +49,7 @@ _PLACE = struct.Struct("!IIBQQQ")
 
 
 def draft_of(said: Encoded, binary: bool) -> Draft:
-    """What is put into the log."""
+    """The log's draft of a publication."""
     data = said.data
     if binary:
         data = msgspec.json.encode(b64encode(data).decode("ascii"))
@@ -75,7 +75,7 @@ FORM = WireForm("live", _framed)
 
 
 def publications(blob: bytes) -> Iterator[Publication]:
-    """What was joined of `FORM`."""
+    """Split a blob of `FORM` into publications."""
     at = 0
     while at < len(blob):
         size, more, binary, cursor, seq, epoch = _PLACE.unpack_from(blob, at)

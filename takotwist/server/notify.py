@@ -1,4 +1,4 @@
-"""What the service manager is told (sd_notify(3)), where it asked to be.
+"""Notifications of the service manager (sd_notify(3)), where it asks for them.
 
 Rule: a manager that is not there, or does not listen, changes nothing for us.
 """

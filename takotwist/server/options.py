@@ -72,11 +72,11 @@ class Options(usage.Options):
         self.process = ""
 
     def opt_listen(self, endpoint: str) -> None:
-        """Where to serve plain HTTP, such as tcp:8080. May be given several times."""
+        """Serve plain HTTP here, such as tcp:8080. May be given several times."""
         self["listen"].append(endpoint)
 
     def opt_tls_listen(self, endpoint: str) -> None:
-        """Where to serve HTTPS, such as tcp:443. May be given several times."""
+        """Serve HTTPS here, such as tcp:443. May be given several times."""
         self["tls-listen"].append(endpoint)
 
     def postOptions(self) -> None:

@@ -387,7 +387,7 @@ class _Names(TypedDict):
 
 
 def _names(config: Config, worker: WorkerContext | None) -> _Names:
-    """How this process is called among those that share its log, in each of its runs."""
+    """The names of this process among those that share its log, the same in each of its runs."""
     if config.replay.url is not None:
         # Which other servers there are the store knows alone (`Cluster.places`).
         here = f"{socket.gethostname()}:{config.state_dir.resolve()}".encode()

@@ -1,4 +1,4 @@
-"""Who is here, on a connection to one channel: its roster beside its topic (protocol, presence).
+"""Roster beside its topic, on a connection to one channel (protocol, presence).
 
 The frames are those of a connection with many topics, without the name of the channel, and what
 comes of it is told from the channel's own messages by types that no app can use.

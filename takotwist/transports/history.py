@@ -71,7 +71,7 @@ class HistoryTransport:
 
 
 def read_limit(text: str | None) -> int:
-    """How many messages or members a page shall have.
+    """The number of messages or members of a page.
 
     :raises ParamsInvalid: so many are not given.
     """

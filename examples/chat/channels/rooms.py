@@ -15,7 +15,7 @@ class Room(Struct, rename="camel"):
 
 
 class Said(Struct):
-    """What a client sends, and, with the rest filled in, what everybody gets."""
+    """Message of a client and, with the rest filled in, the one that everybody gets."""
 
     text: str
     id: str = ""
@@ -25,14 +25,14 @@ class Said(Struct):
 
 
 class Person(Struct):
-    """What the app says of who is here."""
+    """Person in a room, as the app describes them."""
 
     name: str
     hue: int
 
 
 class Doing(Struct):
-    """What they say of themselves: above 0 while they type."""
+    """State of a person: above 0 while they type."""
 
     typing: int = 0
 

@@ -1,4 +1,4 @@
-"""What the app says of a person beside their name."""
+"""Description of a person beside their name."""
 
 from zlib import crc32
 

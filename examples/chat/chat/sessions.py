@@ -1,4 +1,4 @@
-"""Who is logged in: a name in a cookie, signed so that nobody can make one up."""
+"""Logins: a name in a cookie, signed so that nobody can make one up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Linux says about this machine, in /proc (proc(5))."""
+"""Figures of this machine, from Linux's /proc (proc(5))."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Machine:
         self._before = self._ticks()
 
     def sample(self) -> dict[str, float | int]:
-        """How it is now, as the channel's `Sample`."""
+        """The present figures, as the channel's `Sample`."""
         total, idle = self._ticks()
         total_before, idle_before = self._before
         self._before = total, idle

@@ -1,4 +1,4 @@
-"""What happens to an order, for the customer whose it is.
+"""Changes of an order, for the customer whose it is.
 
 The browser's Django session is the credential: no second login, no token.
 """

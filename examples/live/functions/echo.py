@@ -1,4 +1,4 @@
-"""What the page says comes back."""
+"""Echo: the page's own words come back."""
 
 from typing import TypedDict
 

@@ -28,7 +28,7 @@ MAX_REPORTS = 64
 
 @attrs.define(slots=True, eq=False)
 class MemoryStore:
-    """What the nodes share.
+    """State that the nodes share.
 
     :ivar log: holds the messages; running.
     """

@@ -1,4 +1,4 @@
-"""Where the engine is: an URL of libpq, as the connections that may be tried in turn.
+"""Address of the engine: a libpq URL, as the connections that may be tried in turn.
 
 libpq looks names up while everything else waits, and gives a host that is silent no time of its
 own when it is driven from outside.  So names are looked up here, by the reactor, and each

@@ -160,8 +160,8 @@ class Batch:
             self._kept[at] = int(entry.kept and not draft.delete)
 
     def _told_differently(self) -> list[tuple[int, int, Lifecycle]]:
-        """What is told of topics that may refuse an entry, where entries do not tell the same:
-        one that is refused tells nothing."""
+        """Lifecycles of topics that may refuse an entry, where entries do not give the same one: an
+        entry that is refused gives none."""
         bounded = {place for _, place, _, _ in self._bounded}
         if not bounded:
             return []

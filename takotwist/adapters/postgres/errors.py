@@ -10,7 +10,7 @@ from takotwist.adapters import log_condition
 
 
 class Kind(Enum):
-    """What is wrong, and the advice that goes with it."""
+    """Kinds of trouble, each with its advice."""
 
     UNREACHABLE = (
         "it cannot be reached",
@@ -69,7 +69,7 @@ class Trouble(log_condition.Trouble):
 
     @classmethod
     def of(cls, error: psycopg.Error, secret: str = "") -> Trouble:
-        """What an error of psycopg means.
+        """Translate an error of psycopg.
 
         :param secret: the password, which is in no text of ours whatever libpq says.
         """

@@ -1,4 +1,4 @@
-"""How a node hears of what all nodes have stored, and reports it in order.
+"""Following of a log in PostgreSQL: a node hears of all that is stored, and reports it in order.
 
 Each transaction that stores something notifies everybody of the range of ids that it covers and
 of the rows of its topics.  A node takes the ranges one after the other, each where the one before
@@ -86,7 +86,7 @@ class Following:
             self._check.start(CHECK_SECONDS, now=False)
 
     def begin_at(self, head: int) -> None:
-        """Where this node has no head yet, all up to `head` is the past.
+        """Take `head` as the end of the past, where this node has no head yet.
 
         Else somebody may be live since the connection that hears was there, before the one that
         writes: what lies between is read, and reported to them.
@@ -316,7 +316,8 @@ class Following:
             self._take_untouched()
 
     async def _start_over(self, head: int) -> None:
-        """What lies between is lost to this node: readers have it from the log, or too old."""
+        """Give up on the range between: readers have it from the log, or are told that it is too
+        old."""
         if not self.head:
             # Nothing lies between: the store is met for the first time.
             self.begin_at(head)

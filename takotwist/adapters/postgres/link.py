@@ -63,7 +63,7 @@ class Link:
 
     @property
     def away(self) -> bool:
-        """Who asks for it now is refused, without waiting."""
+        """`True` where a use of it is refused at once."""
         return self.connection is None and (self._away is not None or not self._running)
 
     def start(self) -> None:

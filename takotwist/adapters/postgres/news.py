@@ -1,4 +1,4 @@
-"""What one query of news has brought of the topics that a node follows."""
+"""Answer to one query of news, for the topics that a node follows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What transactions stored, as everybody is told of it, and the ranges that wait their turn."""
+"""Ranges of ids that transactions stored, as notified to all nodes, and those that wait their
+turn."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ class Schema:
         return _number(result) > 0
 
     async def _version(self, connection: Connection) -> int:
-        """How many steps the tables have seen."""
+        """The schema version of the tables."""
         [result] = await connection.script(
             f"SELECT to_regclass('\"{self.name}\".takotwist') IS NOT NULL,"
             " EXISTS (SELECT FROM pg_class WHERE relnamespace ="

@@ -97,7 +97,7 @@ class FollowedTopics:
         return rows
 
     def touches(self, one: Range) -> bool:
-        """Whether there are any."""
+        """Tell whether there are any."""
         if not self._rows.keys().isdisjoint(one.rows):
             return True
         return bool(one.made) and any(mark in self._marks for mark, _ in one.made)
@@ -131,7 +131,7 @@ class FollowedTopics:
             self._soon()
 
     def _soon(self) -> None:
-        """What is asked for in one turn is one query."""
+        """Ask once for all topics that were asked for in this turn."""
         if self._timer is None:
             self._timer = self._reactor.callLater(0, self._tell_store)
 

@@ -102,8 +102,8 @@ class Stats(msgspec.Struct, array_like=True, frozen=True, tag=7):
 
 
 class Renew(msgspec.Struct, array_like=True, frozen=True, tag=8):
-    """What this worker has to say of itself to the others.  Answered by `Done`, so that a writer
-    that hangs is noticed by a worker that asks for nothing."""
+    """State of this worker, for the others.  Answered by `Done`, so that a writer that hangs is
+    noticed by a worker that asks for nothing."""
 
     call: int
     info: bytes
@@ -137,7 +137,7 @@ class TopicReport(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ReportFrame(msgspec.Struct, array_like=True, frozen=True, tag=2):
-    """What was stored in the ids after `before`, up to `head`.
+    """Messages stored in the ids after `before`, up to `head`.
 
     :ivar skipped: followed topics of which messages may be missing here.
     """

@@ -20,7 +20,7 @@ from takotwist.core.topic import Message
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """What one process appends at once.
+    """Entries that one process appends at once.
 
     :ivar node: names this run of the process.
     :ivar number: rises with each batch of it; the same number is the same batch, again.

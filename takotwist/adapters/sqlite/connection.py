@@ -1,4 +1,4 @@
-"""What adbapi takes for a database module: it connects one thread to the file.
+"""Database module for adbapi: it connects one thread to the file.
 
 A connection opens its file when it is first needed, and anew when the file at
 the path has become another one.  Rule: it never fails in a way that adbapi

@@ -10,7 +10,7 @@ from takotwist.adapters import log_condition
 
 
 class Kind(Enum):
-    """What is wrong, and the advice that goes with it."""
+    """Kinds of trouble, each with its advice."""
 
     LOCKED = (
         "another program holds a lock on it",
@@ -48,7 +48,7 @@ class Trouble(log_condition.Trouble):
 
     @classmethod
     def of(cls, error: sqlite3.Error | OSError) -> Trouble:
-        """What an error of SQLite or of the file system means."""
+        """Translate an error of SQLite or of the file system."""
         if isinstance(error, sqlite3.Error):
             # The low byte is the primary code, the rest a shade of it.
             code = getattr(error, "sqlite_errorcode", None) or 0

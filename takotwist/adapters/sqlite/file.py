@@ -71,7 +71,7 @@ def _decoded(text: bytes) -> str:
 
 
 def this_boot() -> str:
-    """Which run of the machine this is.
+    """Identifier of this boot of the machine.
 
     Where the system does not say, each run of the process is one of its own: then
     a log that was not closed in order owns up to losses, rather than hope.
@@ -119,7 +119,7 @@ class StoreFile:
         self.witness = Witness(self.path)
 
     def identity(self) -> Identity | None:
-        """Which files are at the path now; `None` where one is missing."""
+        """Identity of the files at the path; `None` where one is missing."""
         main = _identity(self.path)
         wal = _identity(self.path + "-wal")
         shm = _identity(self.path + "-shm")

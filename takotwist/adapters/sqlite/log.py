@@ -370,7 +370,7 @@ def changed(db: sqlite3.Connection, keys: frozenset[str], since: int) -> set[str
 
 
 def stats(db: sqlite3.Connection) -> LogStats:
-    """How much the log holds."""
+    """The size of the log."""
     topics, messages, size = db.execute(
         "SELECT count(*), coalesce(sum(messages + kept), 0),"
         " coalesce(sum(bytes + kept_bytes), 0) FROM topic"

@@ -48,7 +48,7 @@ STEPS = _steps()
 
 
 def version_of(db: sqlite3.Connection) -> int:
-    """How many steps the file has seen; 0 for a new one.
+    """The schema version of the file; 0 for a new one.
 
     :raises Trouble: it belongs to another program.
     """

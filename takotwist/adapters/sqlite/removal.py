@@ -1,4 +1,4 @@
-"""How messages leave the file: what is too old or too much goes, in small steps.
+"""Removal of messages that are too old or too many, in small steps.
 
 Rule: every step is small, because all that is published waits behind it.
 """
@@ -115,7 +115,7 @@ def oldest(db: sqlite3.Connection, topic: int, after: int = 0) -> int:
 
 
 def _look(db: sqlite3.Connection, now_us: int, known: Known) -> None:
-    """How ids and clock stand; what was planned by a clock that was wrong is looked at now."""
+    """Read ids and clock; a removal that was planned by a clock that was wrong is due now."""
     before = db.execute("SELECT id, by_us FROM mark ORDER BY id").fetchall()
     ages = known.ages
     ages.marks = list(before)

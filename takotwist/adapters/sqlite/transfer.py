@@ -39,7 +39,7 @@ COMPANIONS = ("-wal", "-shm")
 
 @attrs.frozen(slots=True)
 class Contents:
-    """What a log holds.
+    """Contents of a log.
 
     :ivar head: the highest id that it ever gave out.
     """
@@ -50,7 +50,7 @@ class Contents:
 
 @attrs.frozen(slots=True)
 class Checked:
-    """What `verify` found.
+    """Findings of `verify`.
 
     :ivar wrong: what is not as it should be; empty for a log that is sound.
     :ivar doubt: why a server that starts with it would take every older cursor for too old.

@@ -1,4 +1,4 @@
-"""What stands in the file and was reported to nobody is taken out of it again.
+"""Removal of messages that are in the file and were reported to nobody.
 
 A commit that failed is undecided: its frames may be in the write-ahead log, and whoever
 opens the file next reads them as committed.  Its publishers were refused and no reader was

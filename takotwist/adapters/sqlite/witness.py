@@ -49,7 +49,7 @@ _FORM = re.compile(
 
 @attrs.define(slots=True)
 class Account:
-    """What a witness says.  Only `head` changes; it does with each transaction.
+    """Contents of a witness.  Only `head` changes; it does with each transaction.
 
     :ivar run: whose writes the file has.
     :ivar next: the run that was about to take the file over.
@@ -75,7 +75,7 @@ class Account:
 
 @attrs.frozen(slots=True)
 class Found:
-    """What a database file says of itself.
+    """Account that a database file gives of itself.
 
     :ivar began: the id at which it was made.
     :ivar head: the highest id that it knows of.
@@ -240,7 +240,8 @@ def sync_folder(path: str) -> None:
 
 
 def doubt_about(found: Found, witness: Witness, boot: str) -> Doubt | None:
-    """Whether all that was given out before is in the file that was found, or was removed from it.
+    """The reason to doubt that the file has all ids that were given out, or has removed them;
+    `None` where it has.
 
     :param boot: this run of the machine.
     """

@@ -1,4 +1,4 @@
-"""What the one writer does with what is published: the inside of one transaction.
+"""Body of one transaction of the writer: entries are checked, numbered and stored.
 
 Rule: every step is small, because all that is published waits behind it.
 """

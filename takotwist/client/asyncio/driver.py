@@ -204,7 +204,7 @@ class Driver(driver.Driver):
 
 @attrs.define(eq=False)
 class Presence(AnyPresence):
-    """Who is at a topic that is followed; `Subscription.presence`."""
+    """Members of a topic that is followed; `Subscription.presence`."""
 
     _waking: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 

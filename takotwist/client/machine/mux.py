@@ -156,7 +156,7 @@ class MuxMachine(Machine):
         return number
 
     def subject(self, topic: int) -> str | None:
-        """Who the caller is at a topic, as far as the server has said."""
+        """The subject of the caller at a topic, as far as the server has named it."""
         found = self._topics.get(topic)
         return None if found is None else found.subject
 

@@ -1,4 +1,5 @@
-"""What a caller says of itself at one topic: the newest state, over however many connections.
+"""State that a caller sets for itself at one topic: the newest one counts, over however many
+connections.
 
 Rules: one is under way at a time, and the next not before the interval at which the server
 stores; so what is said in a burst is its last.  It is said again wherever the topic
@@ -56,7 +57,7 @@ class StateSaid:
         self._due = True
 
     def may_go(self, now: float) -> bool:
-        """Whether there is something to send, and its time has come."""
+        """Tell whether a state is pending and due."""
         return self._due and self._ref is None and now >= self._next_at
 
     def sent(self, ref: int, now: float) -> msgspec.Raw:
@@ -92,8 +93,8 @@ class StateSaid:
             yield from self._settle(NoAnswer("The state had no answer."))
 
     def say_again(self) -> None:
-        """What was sent counts no more, answered or not: whoever holds the topic now was told
-        nothing."""
+        """Make the state pending again, answered or not: the server that holds the topic now has
+        never had it."""
         self._ref = None
         self._due = self._state is not None
 

@@ -30,7 +30,7 @@ FORM = WireForm("durable stream", _framed)
 
 
 def messages(blob: bytes) -> Iterator[tuple[int, str, bytes]]:
-    """What was joined of `FORM`: id, kind and data."""
+    """Split a blob of `FORM` into messages: id, kind and data."""
     at = 0
     while at < len(blob):
         number, kind, size = _HEAD.unpack_from(blob, at)
@@ -65,7 +65,7 @@ def control_event(
     ended: bool,
     end: End | None = None,
 ) -> bytes:
-    """Where the reader is now.
+    """The event that gives the reader's position.
 
     :param cursor: `None` where nobody needs one any more.
     :param end: how it ended, where that is known.

@@ -60,7 +60,7 @@ SHOWN = (
 
 
 def closes(request: ReadableRequest) -> bool:
-    """Whether the stream ends with this request; every value but ``true`` is no such field."""
+    """Tell whether the stream ends with this request; every value but ``true`` is no such field."""
     return (header_text(request, "stream-closed") or "").strip().lower() == "true"
 
 
@@ -101,7 +101,7 @@ def read_write(request: ReadableRequest, body: bytes) -> Write:
 
 
 def read_producer(request: ReadableRequest, *, seq: bool = True) -> Producer | None:
-    """Who appends; `None` where nobody is named.
+    """The producer that a request names; `None` where it names none.
 
     :param seq: whether the request has a number.
     :raises BodyInvalid: names the field.

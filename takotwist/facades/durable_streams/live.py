@@ -175,7 +175,7 @@ class LiveEvents:
         )
 
     def _live(self) -> bool:
-        """Whether it has all that there is: it is given what comes, or has what was there."""
+        """`True` once the reader has all that there was, and is given what comes."""
         subscribed = self.session.subscribed.get(self.key)
         if subscribed is None or subscribed.subscription.replay.gate is Gate.OPEN:
             return True

@@ -235,7 +235,7 @@ def read_id(segment: str) -> str:
 def about_of(
     asked: TopicRequest, id: str, type: str, key: str, *, text: bool, meta: bytes
 ) -> About:
-    """What a message is to be, checked.
+    """Check the description of a message that is to be begun.
 
     :raises BodyInvalid: :raises MessageTooLarge: names the field.
     """

@@ -38,7 +38,7 @@ class PusherApp:
 
 @attrs.frozen(slots=True, kw_only=True)
 class PusherSettings:
-    """What holds for all apps.
+    """Settings of all apps.
 
     :ivar activity_timeout: after so many seconds of silence a client asks whether we are there.
     :ivar max_event_bytes: of an event's data.

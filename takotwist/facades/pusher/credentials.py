@@ -1,4 +1,4 @@
-"""What a client shows to be let in, and who it is by that.  Pure."""
+"""Credentials of a client, and its identity by them.  Pure."""
 
 from __future__ import annotations
 

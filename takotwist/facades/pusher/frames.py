@@ -21,7 +21,7 @@ HARMLESS = b'{"event":"pusher:pong","data":"{}"}'
 
 
 class ClientFrame(msgspec.Struct):
-    """What a client says."""
+    """Frame of a client."""
 
     event: str
     data: msgspec.Raw = msgspec.Raw()
@@ -79,7 +79,7 @@ def stored_value(raw: bytes) -> bytes:
 
 
 def shown(data: bytes) -> str:
-    """What a client of Pusher's is given for a value of the log."""
+    """Convert a value of the log to the string that a client of Pusher's is given."""
     if not data.startswith(b'"'):
         return data.decode()
     text: str = _ANY.decode(data)

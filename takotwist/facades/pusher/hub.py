@@ -41,7 +41,7 @@ PAGE_MESSAGES, PAGE_BYTES = 512, 256 * 1024
 
 @attrs.frozen(slots=True, eq=False)
 class _Sender:
-    """Who has sent one event; equal to itself alone."""
+    """Sender of one event; equal to itself alone."""
 
     user_id: str
 
@@ -191,7 +191,7 @@ class Hub:
         return self.others.say(LeaveOut(node, name, event, data.decode(), user_id=user_id))
 
     def expect(self, said: LeaveOut) -> None:
-        """What another node has just said is to come by the log."""
+        """Expect a message that another node has announced; it comes by the log."""
         data = said.data.encode()
         client = self.sockets.get(said.socket_id)
         if client is not None:

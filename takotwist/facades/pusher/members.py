@@ -32,7 +32,7 @@ class MemberChanges(Protocol):
 
 @attrs.define(slots=True, eq=False)
 class RosterMembers:
-    """Who is in the roster of one topic.
+    """Members in the roster of one topic.
 
     :ivar name: of the channel.
     :ivar changes: is told of each.

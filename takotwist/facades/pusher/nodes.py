@@ -204,7 +204,7 @@ class OtherNodes:
         here.elsewhere_changed(name, before)
 
     def online(self, user_id: str) -> bool:
-        """Whether a user has signed in on another node; known where there are watchlists."""
+        """Tell whether a user has signed in on another node; known where there are watchlists."""
         return user_id in self._signed_in
 
     def _user(self, here: UsersHere, node: str, user_id: str, state: msgspec.Raw | None) -> None:

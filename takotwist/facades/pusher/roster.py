@@ -1,4 +1,4 @@
-"""Who follows the channels of one app on this process: connections, and members by user.
+"""Followers of the channels of one app on this process: connections, and members by user.
 
 Pure: nothing here sends.  A member is a user whatever number of connections it has: the first
 makes it one, and the last takes it away.  Rule: a channel that nobody follows has no entry.
@@ -40,7 +40,7 @@ class Followed(Generic[C]):
 
 @attrs.frozen(slots=True)
 class Change:
-    """What the coming or going of a connection has changed.
+    """Change made by a connection that comes or goes.
 
     :ivar vacated: nobody follows the channel any more.
     :ivar member: who has joined or left by it.
@@ -117,5 +117,5 @@ class Roster(Generic[C]):
 
 
 def info_of(channel_data: Mapping[str, object], key: str) -> bytes:
-    """What a member shows of itself, as JSON."""
+    """The information that a member shows of itself, as JSON."""
     return msgspec.json.encode(channel_data.get(key))

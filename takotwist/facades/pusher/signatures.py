@@ -33,17 +33,17 @@ def is_signed(key: str, secret: str, auth: object, text: str) -> bool:
 
 
 def of_channel(socket_id: str, channel: str, channel_data: str | None = None) -> str:
-    """What is signed to let a connection into a channel."""
+    """The signed text that lets a connection into a channel."""
     return f"{socket_id}:{channel}" + ("" if channel_data is None else f":{channel_data}")
 
 
 def of_user(socket_id: str, user_data: str) -> str:
-    """What is signed to say who a connection belongs to."""
+    """The signed text that ties a connection to a user."""
     return f"{socket_id}::user::{user_data}"
 
 
 def of_request(method: bytes, path: bytes, fields: list[tuple[bytes, bytes]]) -> bytes:
-    """What is signed of a request to the HTTP API.
+    """The signed text of a request to the HTTP API.
 
     :param fields: of its query, but for the signature.
     """

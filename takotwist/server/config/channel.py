@@ -70,7 +70,7 @@ _AUTH_KINDS: dict[str, Kind] = {"header": _HEADER, "cookie": _HEADER, "access_to
 
 @attrs.frozen(slots=True)
 class NewestKind(Kind):
-    """Whether the newest of each key is kept, and what the key is."""
+    """Kind of the setting that keeps the newest message of each key, and names the key."""
 
     word = "boolean, text or table"
 

@@ -33,7 +33,7 @@ class CommandLine(Kind):
 
 @attrs.frozen(kw_only=True)
 class Dev:
-    """What `tako dev` does beside the server; nothing else reads it."""
+    """Settings of `tako dev`; nothing else reads them."""
 
     run: tuple[str, ...] = setting(
         Listed(CommandLine()),

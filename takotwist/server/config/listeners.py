@@ -172,7 +172,7 @@ class Tls:
 
     @property
     def is_development(self) -> bool:
-        """Whether the certificate is one of the development CA."""
+        """`True` where the certificate is one of the development CA."""
         return self.certificate is None and not self.domains
 
 

@@ -38,7 +38,7 @@ STARTED_SECONDS = 1.0
 
 
 class PlaceState(Enum):
-    """Where a place stands."""
+    """State of a place."""
 
     EMPTY = "empty"
     STARTING = "starting"

@@ -294,7 +294,7 @@ class Supervisor(MultiService):
         return Launched(process, channel, taker)
 
     def _output(self) -> tuple[int | None, LogPipe | None]:
-        """Where a process writes to: the descriptor, and the pipe that it belongs to."""
+        """The descriptor that a process writes to, and the pipe that it belongs to."""
         out = self._options.log().out
         try:
             descriptor = out.fileno() if out is not None else -1

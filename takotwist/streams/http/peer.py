@@ -39,7 +39,7 @@ def _address(text: str) -> _Address | None:
 
 @attrs.frozen(slots=True)
 class TrustedProxies:
-    """Whose forwarding headers are believed.
+    """Proxies whose forwarding headers are believed.
 
     :ivar unix: whether peers on a Unix socket are proxies.
     """

@@ -56,7 +56,7 @@ class ConnectionIds:
         return begin + self._mark(begin)
 
     def process(self, connection_id: bytes) -> int | None:
-        """Who gave it out; `None` for one that none of us did.
+        """The process that gave an id out; `None` where none of ours did.
 
         Ids that clients choose for their first packets look like one of ours once in many
         thousands; all packets with such an id then go to the same process, which takes them.

@@ -125,7 +125,7 @@ class AcmeFolder:
     # what is remembered
 
     def record(self) -> Record:
-        """What became of the tries so far, for this authority and these names.
+        """The record of the tries so far, for this authority and these names.
 
         Of tries for others with a name among these it has what the authority remembers as well.
         """

@@ -96,7 +96,7 @@ class _Network(client.ClientNetwork):
 
 
 class _Notes:
-    """What answers of the authority say beside their content."""
+    """Notes in the authority's answers, beside their content."""
 
     def __init__(self) -> None:
         self.retry_after = 0.0
@@ -161,7 +161,8 @@ class Orders:
             return self._checked(chain, key)
 
     def advice(self, pair: CertificatePair) -> float | None:
-        """When the authority would have a certificate renewed (ARI), in unix seconds.
+        """The moment at which the authority would have a certificate renewed (ARI), in unix
+        seconds.
 
         :return: `None` where it does not say.
         :raises OrderFailed: it could not be asked.

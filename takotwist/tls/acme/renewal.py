@@ -31,7 +31,7 @@ Beside = Callable[[Callable[[], None]], None]
 
 
 class Authority(Protocol):
-    """Who makes certificates; see `Orders`."""
+    """Authority that makes certificates; see `Orders`."""
 
     def obtain(self, challenge: ChallengeType) -> CertificatePair: ...
     def advice(self, pair: CertificatePair) -> float | None: ...
@@ -47,7 +47,7 @@ def in_thread(function: Callable[[], None]) -> None:
 
 @attrs.frozen(slots=True)
 class Outcome:
-    """What became of one turn.
+    """Outcome of one turn.
 
     :ivar obtained: a certificate, which is in the folder.
     :ivar failed: why there is none, and in how many seconds there will be another try.

@@ -1,4 +1,4 @@
-"""When a certificate is asked for, and when not.
+"""Schedule of requests for certificates.
 
 Rules: what is decided is a function of what is on disk and of the time, so a restart, a second
 process and a clock that jumps change nothing about how often an authority is asked; and
@@ -43,7 +43,7 @@ What = Literal["certificate", "advice"]
 
 @attrs.frozen(slots=True)
 class Record:
-    """What is known of the tries so far; times in unix seconds by this machine's clock.
+    """Record of the tries so far; times in unix seconds by this machine's clock.
 
     :ivar failures: since the last success.
     :ivar next_try: no sooner than that.
@@ -108,7 +108,7 @@ class Record:
 
 
 def is_due(pair: CertificatePair, domains: Collection[str], record: Record, now: float) -> bool:
-    """Whether another certificate is needed.
+    """Tell whether another certificate is needed.
 
     :param pair: what is shown now.
     """
@@ -125,7 +125,7 @@ def is_due(pair: CertificatePair, domains: Collection[str], record: Record, now:
 
 
 def may_try(record: Record, now: float, *, asked: bool = False) -> bool:
-    """Whether the authority may be asked for a certificate.
+    """Tell whether the authority may be asked for a certificate.
 
     :param asked: the operator wants it, who may have mended what was wrong.
     """
@@ -149,7 +149,7 @@ def what_next(
     *,
     asked: bool = False,
 ) -> What | None:
-    """What there is to do now; `None` where there is nothing."""
+    """The next thing to do; `None` where there is nothing."""
     if is_due(pair, domains, record, now):
         return "certificate" if may_try(record, now, asked=asked) else None
     advised = record.advised_at
