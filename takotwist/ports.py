@@ -138,10 +138,10 @@ class IOutbox(Interface):
     """Messages that applications published within transactions of their own, for a node to move
     over to the log: in their order, each once."""
 
-    outbox_grew: Callable[[], object] = Attribute(
-        """Called when there may be more of them.  To be set by who moves them; those that are
-        not heard of are found by asking now and then."""
-    )
+    def on_outbox_growth(grew: Callable[[], object]) -> None:
+        """Call `grew` when there may be more of them, from now on and in the place of the one
+        before.  Those that are not heard of are found by asking now and then.
+        """
 
     def outgoing() -> Deferred[Sequence[Outgoing]]:
         """The oldest of them; none while another node moves them.

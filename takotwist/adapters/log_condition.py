@@ -40,6 +40,14 @@ class Condition:
 
     log = Logger()
 
+    def start(self) -> None:
+        """The log begins, and what fails is trouble of its store from now on."""
+        self.stopped = False
+
+    def stop(self) -> None:
+        """The log ends, and what fails for that is none."""
+        self.stopped = True
+
     def failed(self, side: str, trouble: Trouble) -> None:
         """A call failed.
 

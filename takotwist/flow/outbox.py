@@ -58,13 +58,13 @@ class OutboxMover(Service):
         """Begin."""
         Service.startService(self)
         self._new = True
-        self._outbox.outbox_grew = self.wake
+        self._outbox.on_outbox_growth(self.wake)
         self._looking.start(LOOK_SECONDS, now=False)
 
     def stopService(self) -> Deferred[None]:
         """Stop after the transaction that is under way."""
         Service.stopService(self)
-        self._outbox.outbox_grew = lambda: None
+        self._outbox.on_outbox_growth(lambda: None)
         if self._looking.running:
             self._looking.stop()
         return self._moving or succeed(None)

@@ -24,13 +24,18 @@ class Directory:
 
     :param readers: gives a connection.
     :param node: the name of this one.
-    :ivar forgotten: called when the store knew this node no more.
+    :param forgotten: called when the store knew this node no more.
     """
 
     def __init__(
-        self, reactor: IReactor, engine: Engine, readers: Callable[[], Link], node: str
+        self,
+        reactor: IReactor,
+        engine: Engine,
+        readers: Callable[[], Link],
+        node: str,
+        forgotten: Callable[[], object],
     ) -> None:
-        self.forgotten: Callable[[], object] = lambda: None
+        self._forgotten = forgotten
         self._engine = engine
         self._readers = readers
         self._node = node
@@ -71,7 +76,7 @@ class Directory:
             # An engine that is away hears it the next time.
             return
         if result.get_value(0, 0) != b"\1" and self._known:
-            self.forgotten()
+            self._forgotten()
         self._known = True
 
     async def leave(self) -> None:

@@ -8,6 +8,7 @@ and known to be the same run of the engine as before, or taken up as another one
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import attrs
 from psycopg.pq.abc import PGresult
@@ -50,8 +51,8 @@ class Engine:
 
     :param schema: in which everything is.
     :param power: what is acknowledged is on the engine's disk, whatever its configuration says.
+    :param replaced: called with the store's head when the engine was found to be another run.
     :ivar seen: the highest id that this node knows.
-    :ivar replaced: called when the engine was found to be another run.
     """
 
     log = Logger()
@@ -63,13 +64,14 @@ class Engine:
         schema: str,
         times: Times,
         *,
+        replaced: Callable[[int], object] = lambda _: None,
         random: Callable[[], float],
         power: bool = False,
         functions: Functions | None = None,
         oldest: int = OLDEST,
     ) -> None:
         self.seen = 0
-        self.replaced: Callable[[int], object] = lambda _: None
+        self._replaced = replaced
         self.times = times
         self.name, self.outbox_name = schema, f"{schema}_outbox"
         self._reactor = reactor
@@ -89,15 +91,30 @@ class Engine:
         called = f"SELECT * FROM {self._functions.name(name)}({given})"
         return Statement(name.encode(), called.encode())
 
-    def link(self, side: str, *, listens: bool = False) -> Link:
+    def link(
+        self,
+        side: str,
+        *,
+        listens: bool = False,
+        opened: Callable[[Connection], object] = lambda _: None,
+    ) -> Link:
         """A connection that is kept.
 
         :param side: for the operator: ``write`` or ``read``.
         :param listens: it has to hear notifications.
+        :param opened: see `Link`.
         """
-        link = Link(self._reactor, lambda: ensureDeferred(self._dial(listens)), self._random)
-        link.failed = lambda trouble: self.condition.failed(side, trouble)
-        return link
+        return Link(
+            self._reactor,
+            lambda: ensureDeferred(self._dial(listens)),
+            self._random,
+            partial(self.condition.failed, side),
+            opened,
+        )
+
+    def saw(self, head: int) -> None:
+        """Know that the store has come to `head` at least."""
+        self.seen = max(self.seen, head)
 
     async def _dial(self, listens: bool) -> Connection:
         trouble: Trouble | None = None
@@ -220,7 +237,7 @@ class Engine:
                 "is another run of the engine than before (it was restored, emptied, or a replica"
                 " took over), so messages may be lost: older cursors are too old"
             )
-        self.replaced(head)
+        self._replaced(head)
         return head
 
     async def call(

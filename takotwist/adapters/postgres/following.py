@@ -45,25 +45,24 @@ PAGE_BATCHES, PAGE_MESSAGES, PAGE_BYTES = 512, 5000, 4 * 2**20
 class Following:
     """See the module.
 
-    :param link: the connection that hears notifications.
     :param readers: gives a connection for looking topics up.
+    :ivar link: the connection that hears notifications.
     :ivar head: see `IReplayLog`.
-    :ivar topics: what is followed.
-    :ivar outbox_grew: called when an application has published within its transaction.
+    :ivar topics: those that are followed.
     """
 
     log = Logger()
 
     def __init__(
-        self, reactor: IReactor, engine: Engine, link: Link, readers: Callable[[], Link], node: str
+        self, reactor: IReactor, engine: Engine, readers: Callable[[], Link], node: str
     ) -> None:
         self.head = 0
-        self.follower: ILogFollower | None = None
+        self.link = engine.link("read", listens=True, opened=self._opened)
+        self._follower: ILogFollower | None = None
         self._outbox_name = engine.outbox_name.encode()
-        self.outbox_grew: Callable[[], object] = lambda: None
+        self._outbox_grew: Callable[[], object] = lambda: None
         self._reactor = reactor
         self._engine = engine
-        self._link = link
         self.topics = FollowedTopics(reactor, engine, readers, node)
         self._heard = HeardRanges()
         #: The end of the newest range that was notified, which are in order.
@@ -78,10 +77,13 @@ class Following:
         self._news = engine.function("news", 5)
         self._check = LoopingCall(self._look)
         self._check.clock = reactor
-        link.opened = self._opened
 
-    def start(self) -> None:
-        """Begin; where the store is found later, then with its head."""
+    def start(self, follower: ILogFollower | None) -> None:
+        """Begin; where the store is found later, then with its head.
+
+        :param follower: see `IReplayLog`; also in the place of the one before.
+        """
+        self._follower = follower
         if not self._check.running:
             self._check.start(CHECK_SECONDS, now=False)
 
@@ -105,6 +107,10 @@ class Following:
             self._check.stop()
         self._refuse()
         self.topics.stop()
+
+    def on_outbox_growth(self, grew: Callable[[], object]) -> None:
+        """See `IOutbox`."""
+        self._outbox_grew = grew
 
     # ranges
 
@@ -146,7 +152,7 @@ class Following:
 
     def newest(self) -> Deferred[int]:
         """See `IReplayLog`."""
-        if self._link.connection is None:
+        if self.link.connection is None:
             return fail(StoreUnavailable())
         answer: Deferred[int] = Deferred()
         self._asking.append(answer)
@@ -173,7 +179,7 @@ class Following:
     def _notification(self, notify: PGnotify) -> None:
         # Called by libpq's side: nothing may be raised into it.
         if notify.relname == self._outbox_name:
-            self._reactor.callLater(0, self.outbox_grew)
+            self._reactor.callLater(0, self._outbox_grew)
             return
         payload = notify.extra.decode("ascii", "replace")
         if self._held or notify.be_pid == self._appending:
@@ -233,13 +239,13 @@ class Following:
         self, head: int, topics: Sequence[Reported], skipped: Collection[str] | None = ()
     ) -> None:
         self.head = head
-        self._engine.seen = max(self._engine.seen, head)
-        if self.follower is not None:
-            self.follower.reported(Report(head, topics, skipped))
+        self._engine.saw(head)
+        if self._follower is not None:
+            self._follower.reported(Report(head, topics, skipped))
 
     def _settle(self) -> None:
-        if self.follower is not None:
-            self.follower.settled()
+        if self._follower is not None:
+            self._follower.settled()
 
     def _refuse(self) -> None:
         asking, self._asking = self._asking, []
@@ -250,7 +256,7 @@ class Following:
 
     def _work(self) -> None:
         """Read what has to be read, one query after the other."""
-        if not self._working and self._link.connection is not None:
+        if not self._working and self.link.connection is not None:
             self._working = True
             ensureDeferred(self._read_on()).addErrback(
                 lambda failure: self.log.failure("following the replay log failed", failure)
@@ -258,7 +264,7 @@ class Following:
 
     async def _read_on(self) -> None:
         try:
-            while (connection := self._link.connection) is not None:
+            while (connection := self.link.connection) is not None:
                 if self._heard.after(self.head) is not None:
                     await self._read_news(connection)
                 elif self._behind or self._asking or self._notified > self.head:
@@ -270,13 +276,13 @@ class Following:
             self._engine.condition.failed("read", trouble)
         finally:
             self._working = False
-            if self._link.connection is None:
+            if self.link.connection is None:
                 self._refuse()
         self._advance_again()
 
     def _advance_again(self) -> None:
         # What came in while the last answer was looked at.
-        if self._heard.after(self.head) is not None and self._link.connection is not None:
+        if self._heard.after(self.head) is not None and self.link.connection is not None:
             self._advance()
 
     async def _read_batches(self, connection: Connection) -> None:

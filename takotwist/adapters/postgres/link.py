@@ -30,8 +30,8 @@ class Link:
 
     :param dial: makes a connection, ready for use.
     :param random: from 0 to 1.
-    :ivar failed: called with the trouble of each try that failed and of each loss.
-    :ivar opened: called with each new connection, before those who wait get it.
+    :param failed: called with the trouble of each try that failed and of each loss.
+    :param opened: called with each new connection, before those who wait get it.
     """
 
     log = Logger()
@@ -41,9 +41,11 @@ class Link:
         reactor: IReactor,
         dial: Callable[[], Deferred[Connection]],
         random: Callable[[], float],
+        failed: Callable[[Trouble], object],
+        opened: Callable[[Connection], object] = lambda _: None,
     ) -> None:
-        self.failed: Callable[[Trouble], object] = lambda _: None
-        self.opened: Callable[[Connection], object] = lambda _: None
+        self._tell_failed = failed
+        self._tell_opened = opened
         self._reactor = reactor
         self._dial = dial
         self._random = random
@@ -137,7 +139,7 @@ class Link:
         self._connection = connection
         self._away, self._tries = None, 0
         connection.lost = self._lost
-        self.opened(connection)
+        self._tell_opened(connection)
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             one.callback(connection)
@@ -151,14 +153,14 @@ class Link:
             trouble = Trouble(Kind.FAILED, type(failure.value).__name__)
         self._away = trouble
         self._again()
-        self.failed(trouble)
+        self._tell_failed(trouble)
         self._refuse(trouble)
 
     def _lost(self, trouble: Trouble) -> None:
         self._connection = None
         if self._running:
             self._again()
-            self.failed(trouble)
+            self._tell_failed(trouble)
 
     def _again(self) -> None:
         # Doubled, and anywhere in its later half: spread in time over the nodes.

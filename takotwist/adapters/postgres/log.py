@@ -85,19 +85,25 @@ class PostgresReplayLog:
         self._node = node
         self._times = times or Times()
         self.engine = Engine(
-            reactor, url, schema, self._times, random=random, power=power, functions=functions
+            reactor,
+            url,
+            schema,
+            self._times,
+            replaced=self._replaced,
+            random=random,
+            power=power,
+            functions=functions,
         )
-        self._writer = self.engine.link("write")
+        self._writer = self.engine.link("write", opened=self._writer_opened)
         self._readers = [self.engine.link("read") for _ in range(READERS)]
-        self._listener = self.engine.link("read", listens=True)
-        self._directory = Directory(reactor, self.engine, self.reader, node)
-        self._following = Following(reactor, self.engine, self._listener, self.reader, node)
-        self._directory.forgotten = self._following.topics.renew_leases
-        self.engine.replaced = self._following.replaced
+        self._following = Following(reactor, self.engine, self.reader, node)
+        self._listener = self._following.link
+        renew_leases = self._following.topics.renew_leases
+        self._directory = Directory(reactor, self.engine, self.reader, node, renew_leases)
         self._outbox = PostgresOutbox(self.engine, self.reader, node)
         self._watched = Watched()
         self._number = 0
-        self._running = False
+        self._running = self._begun = False
         self._append = self.engine.function("append", PARAMETERS)
         self._page = self.engine.function("page", 4)
         self._due = self.engine.function("due", 0)
@@ -119,12 +125,11 @@ class PostgresReplayLog:
 
     def start(self, follower: ILogFollower | None = None) -> Deferred[None]:
         """See `IReplayLog`."""
-        self._following.follower = follower
+        self._following.start(follower)
         if self._running:
             return succeed(None)
         self._running = True
-        self.engine.condition.stopped = False
-        self._following.start()
+        self.engine.condition.start()
         self._directory.start()
         for link in (self._writer, *self._readers, self._listener):
             link.start()
@@ -135,7 +140,7 @@ class PostgresReplayLog:
         if not self._running:
             return succeed(None)
         self._running = False
-        self.engine.condition.stopped = True
+        self.engine.condition.stop()
         self._directory.stop()
         self._following.stop()
         return ensureDeferred(self._end())
@@ -194,14 +199,9 @@ class PostgresReplayLog:
         """See `INodeDirectory`."""
         return ensureDeferred(self._directory.nodes())
 
-    @property
-    def outbox_grew(self) -> Callable[[], object]:
+    def on_outbox_growth(self, grew: Callable[[], object]) -> None:
         """See `IOutbox`."""
-        return self._following.outbox_grew
-
-    @outbox_grew.setter
-    def outbox_grew(self, grew: Callable[[], object]) -> None:
-        self._following.outbox_grew = grew
+        self._following.on_outbox_growth(grew)
 
     def outgoing(self) -> Deferred[Sequence[Outgoing]]:
         """See `IOutbox`."""
@@ -250,8 +250,15 @@ class PostgresReplayLog:
             self._following.begin_at(head)
             await self._seen_again()
             await self._directory.say()
-        # While an engine is away no node can say who has subscribers.
-        self._writer.opened = lambda _: ensureDeferred(self._seen_again())
+        self._begun = True
+
+    def _replaced(self, head: int) -> None:
+        self._following.replaced(head)
+
+    def _writer_opened(self, connection: Connection) -> None:
+        if self._begun:
+            # While the engine was away no node could say who has subscribers.
+            ensureDeferred(self._seen_again())
 
     async def _seen_again(self) -> None:
         """From here on it is known who has subscribers: nothing is dropped early."""
@@ -268,7 +275,7 @@ class PostgresReplayLog:
         except BaseException:
             self._following.failed()
             raise
-        self.engine.seen = max(self.engine.seen, stored.head)
+        self.engine.saw(stored.head)
         self._following.stored(stored, batch)
         return stored.appended
 

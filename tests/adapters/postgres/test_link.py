@@ -28,9 +28,8 @@ class LinkTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.dials: list[Deferred[Any]] = []
-        self.link = Link(self.clock, self.dial, lambda: 0.5)
         self.failed: list[Trouble] = []
-        self.link.failed = self.failed.append
+        self.link = Link(self.clock, self.dial, lambda: 0.5, self.failed.append)
 
     def dial(self) -> Deferred[Any]:
         self.dials.append(Deferred())
@@ -115,7 +114,12 @@ class LinkTests(SynchronousTestCase):
         for number in (0.1, 0.9):
             clock = Clock()
             dialing: Deferred[Any] = Deferred()
-            link = Link(clock, lambda dialing=dialing: dialing, lambda number=number: number)
+            link = Link(
+                clock,
+                lambda dialing=dialing: dialing,
+                lambda number=number: number,
+                self.failed.append,
+            )
             link.start()
             connection = FakeConnection()
             dialing.callback(connection)
