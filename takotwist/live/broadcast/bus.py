@@ -98,6 +98,11 @@ class Bus:
             if one.members:
                 feed.wanted(key)
 
+    def declared(self, key: str) -> None:
+        """A key is durable from now on: its feed is another one, where it has subscribers."""
+        if key in self and self._feed is not None:
+            self._feed.wanted(key)
+
     def publish(self, key: str, data: bytes, binary: bool, values: bytes = b"") -> Info:
         """Give a message to every subscriber of `key`, the publisher's own included."""
         one = self._key(key)

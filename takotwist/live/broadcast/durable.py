@@ -151,13 +151,11 @@ class Durable:
     """The durable keys of this process, and the way of publications into the log.
 
     :ivar log: where they go.
-    :ivar bus: counts them.
-    :ivar on_declared: called with a key that is durable from now on.
+    :ivar bus: counts them, and is told of each key that is durable from now on.
     """
 
     log: PublicationLog
     bus: Bus
-    on_declared: Callable[[str], None] = attrs.field(default=lambda key: None, init=False)
     _replays: OrderedDict[str, Replay] = attrs.field(factory=OrderedDict, init=False)
     _log: Logger = attrs.field(factory=Logger, init=False)
 
@@ -169,7 +167,7 @@ class Durable:
         if not known:
             if len(self._replays) > MAX_IDLE_KEYS:
                 self._replays.popitem(last=False)
-            self.on_declared(key)
+            self.bus.declared(key)
 
     def replay_of(self, key: str) -> Replay | None:
         """The retention of a durable key; `None` where it is not known to be one."""

@@ -66,7 +66,6 @@ class LogFeed:
 
     def start(self) -> None:
         """Begin: the log was started."""
-        self._durable.on_declared = self._declared
         self._bus.connect(self)
 
     def wanted(self, key: str) -> None:
@@ -83,10 +82,6 @@ class LogFeed:
         """See `Feed`."""
         for one in self._followed.pop(key, {}).values():
             one.leave()
-
-    def _declared(self, key: str) -> None:
-        if key in self._bus:
-            self.wanted(key)
 
     def _follow(self, key: str, replay: Replay | None) -> None:
         followed = self._followed.setdefault(key, {})
