@@ -80,6 +80,10 @@ class BombTests(SynchronousTestCase):
             self.assertLess(peak, 6 * MIB)
 
 
+#: The process of a test finds the tests from there.
+ROOT = Path(__file__).parents[2]
+
+
 class SocketBombTests(SynchronousTestCase):
     """200 MB of zeros against a process that takes compressed messages, on a real port."""
 
@@ -87,7 +91,7 @@ class SocketBombTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         command = [sys.executable, "-m", "tests.faults.compressing_site"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
         self.addCleanup(self.process.wait)
         self.addCleanup(self.process.kill)
         assert self.process.stdout is not None
