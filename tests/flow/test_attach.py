@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -12,6 +13,7 @@ from takotwist.adapters.memory.node import MemoryNode, MemoryStore
 from takotwist.codecs.wire_forms import WireForm
 from takotwist.core.channel import Lifecycle
 from takotwist.core.replay import Gate
+from takotwist.core.send_queue import SendQueue
 from takotwist.core.topic import EVERYTHING, NEWEST
 from takotwist.errors import CursorInvalid, InternalError, ReplayTooOld, StoreUnavailable
 from takotwist.flow.attach import RETRY_SECONDS
@@ -182,6 +184,22 @@ class TestAttach(SynchronousTestCase):
         self.world.settle()
         self.assertEqual(client.received, self.world.stored[TOPIC.key])
         self.assertEqual(list(client.send_queue.waiting), [])
+
+    def test_left_by_another(self) -> None:
+        """One that another's going on has had leave is passed over, and the others go on."""
+        queue = SendQueue(1000, self.world.flush_batch)
+        went_on: list[str] = []
+
+        def goes_on(name: str, *leaves: str) -> None:
+            went_on.append(name)
+            for one in leaves:
+                queue.waiting.pop(one, None)
+
+        queue.waiting.update(
+            a=partial(goes_on, "a", "b"), b=partial(goes_on, "b"), c=partial(goes_on, "c")
+        )
+        self.world.attacher.resumed(queue)
+        self.assertEqual((went_on, queue.waiting), (["a", "c"], {}))
 
     def test_log_fails(self) -> None:
         """A reader that is behind tries again after a second, and is not ended."""
