@@ -43,7 +43,7 @@ export interface TabTopic {
 
 /**
  * @param connection the one that there is; another one after it was idle
- * @param lost called when the connection is lost, and when it is there again
+ * @param lost called when the connection is lost, and when it is open again
  * @param onEnd called when nobody is left
  */
 export function createTabTopic(
@@ -89,6 +89,9 @@ export function createTabTopic(
       request: () =>
         new Promise((resolve) => {
           wanted = resolve;
+          // Before anybody is asked: a tab that still took the connection for blocked would open an event
+          // stream after its answer, which could displace the connection once that is attached.
+          lost(false);
           proceed();
         }),
       attached(who) {
@@ -102,7 +105,6 @@ export function createTabTopic(
         if (current) attach(current, from);
         acking = true;
         queueMicrotask(() => (acking = false));
-        lost(false);
         serveLater();
       },
       moved(cursor) {

@@ -375,6 +375,31 @@ describe("the server is away", () => {
     await all.settle();
     expect(tabs.map(({ channel }) => channel.state)).toEqual(["open", "open"]);
   });
+
+  test("no event stream is tried while the connection that is there again is subscribed", async () => {
+    const all = new Setup();
+    all.server.up = false;
+    await all.open();
+    const follower = await all.open();
+    const streams = () => all.world.requests.filter(({ method }) => method === "GET");
+    expect(streams()).toHaveLength(2);
+    // The tries of both and of the connection come at one time, that of the connection first.
+    streams().forEach((request) => request.failed());
+    const held: (() => void)[] = [];
+    const received = all.server.received.bind(all.server);
+    all.server.received = (...frame) => void held.push(() => received(...frame));
+    all.server.up = true;
+    await all.world.advance(400);
+    // The connection is there, all have said what they want of it, and there is no answer.
+    expect([all.server.open, held.length]).toEqual([1, 1]);
+    expect(streams()).toHaveLength(2);
+    all.server.received = received;
+    held.forEach((release) => release());
+    await all.settle();
+    expect(follower.channel.state).toBe("open");
+    expect(await follower.channel.publish("msg", "one")).toBe("101");
+    expect(streams()).toHaveLength(2);
+  });
 });
 
 describe("presence", () => {
